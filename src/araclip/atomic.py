@@ -1,0 +1,102 @@
+"""The only code that replaces files, and the single-writer lock.
+
+A reader sees the old file or the new one, whole, whatever happens in between: the bytes go to a temporary file beside
+the target, are flushed to the disk, and take the target's name in one step; then the folder itself is flushed.
+"""
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from araclip.errors import GalleryLocked
+
+
+def write(path: Path, fill: Callable[[Path], None]) -> None:
+    """Replace `path` by what `fill(temporary_path)` writes: write → fsync → rename → fsync of the folder.
+
+    The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        fill(temporary)
+        _flush(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # Windows cannot open a folder for flushing; NTFS journals the rename
+        _flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in UTF-8."""
+    write(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")) and None)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def single_writer(lock: Path) -> Iterator[None]:
+    """Hold the right to write for the length of a `with` block.
+
+    The operating system drops the lock when its owner dies, so a killed run never blocks the next one; the process id
+    and host inside the file only serve the message.
+
+    Raises:
+        GalleryLocked: another process holds it; the message names it.
+    """
+    with lock.open("a+b") as file:
+        if not _try_lock(file):
+            file.seek(0)
+            owner = file.read(200).decode("utf-8", "replace").strip() or "another process"
+            raise GalleryLocked(f"{lock.parent} is being written by {owner}. Wait for it to end, then try again.")
+        try:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+            file.flush()
+            yield
+        finally:
+            file.truncate(0)
+            _unlock(file)
+
+
+if os.name == "nt":  # pragma: no cover
+    import msvcrt
+
+    _LOCK_AT = 1 << 30  # a byte past the text, so that others can still read who holds it
+
+    def _try_lock(file: BinaryIO) -> bool:
+        file.seek(_LOCK_AT)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: BinaryIO) -> None:
+        file.seek(_LOCK_AT)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+else:
+    import fcntl
+
+    def _try_lock(file: BinaryIO) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,181 @@
+"""AraCLIP on ONNX Runtime: text and pictures in, unit vectors out. No torch."""
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import chain, islice
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from araclip import model_folder
+from araclip.arabic import normalize
+from araclip.errors import InputError, ModelMismatch
+from araclip.images import decode_ahead
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+T = TypeVar("T")
+Vectors = NDArray[np.float32]
+Picture = str | PathLike[str] | Image.Image
+
+TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
+IMAGE_BATCH = 16
+
+
+class AraCLIP:
+    """A dual encoder: Arabic or English text, and pictures, in one space.
+
+    >>> model = AraCLIP.load()
+    >>> scores = model.encode_text(["قطة"]) @ model.encode_image(["cat.jpg", "dog.jpg"]).T   # (1, 2) cosines
+
+    Graphs are opened when first needed, so a text query never pays for the image tower. Instances may be shared
+    between threads.
+    """
+
+    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+        self.folder = folder
+        self.config = model_folder.read_config(folder)
+        self.threads = threads or usable_cores()
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = model_folder.DEFAULT_MODEL, *, threads: int | None = None) -> "AraCLIP":
+        """Load a bundled model by name, or a model folder by path. Nothing is downloaded.
+
+        Args:
+            threads: threads of ONNX Runtime; by default the cores this process may use.
+
+        Raises:
+            ModelNotFound: no such name or folder.
+            ModelMismatch: the folder's parts contradict each other (graphs and tokenizer are checked when first used).
+        """
+        return cls(model_folder.find(name_or_path), threads=threads)
+
+    @property
+    def width(self) -> int:
+        """D, the length of a vector."""
+        return self.config.width
+
+    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
+        """Texts → (n, D) float32 of unit length, in the order given.
+
+        Each text passes `arabic.normalize`; tokens past `config.text.max_tokens` are cut. An iterator is read as it
+        is needed, never as a whole.
+
+        Raises:
+            InputError: `texts` is one string rather than several, or holds something that is not a string.
+        """
+        if isinstance(texts, str):
+            raise InputError("encode_text takes several texts, got one string. Pass [text].")
+        return self._stack(self._encode_texts(group) for group in _batches(texts, batch_size * 16))
+
+    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
+        """Paths or PIL pictures → (n, D) float32 of unit length, in the order given.
+
+        Files are decoded by threads a few batches ahead of the network; an iterator is read as it is needed.
+
+        Raises:
+            InputError: `pictures` is a single path or picture.
+            ImageError: a picture cannot be used; the message names it.
+        """
+        if isinstance(pictures, str | PathLike | Image.Image):
+            raise InputError("encode_image takes several pictures, got one. Pass [picture].")
+
+        def pixels() -> Iterator[NDArray[np.uint8]]:
+            for _, decoded in decode_ahead(pictures, self.config.image.size, self.threads):
+                if isinstance(decoded, Exception):
+                    raise decoded
+                yield decoded
+
+        return self._stack(self.encode_pixels(np.stack(group)) for group in _batches(pixels(), batch_size))
+
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """(n, S, S, 3) uint8 RGB squares, S = config.image.size → (n, D) float32 of unit length."""
+        return _run(self._image_graph, {"pixels": pixels})
+
+    def _encode_texts(self, texts: tuple[str, ...]) -> Vectors:
+        for text in texts:
+            if not isinstance(text, str):
+                raise InputError(f"encode_text takes strings, got {type(text).__name__}: {text!r:.80}.")
+        encodings = self._tokenizer.encode_batch([normalize(text) for text in texts])
+        lengths = np.array([len(e.ids) for e in encodings])
+        out = np.empty((len(texts), self.width), np.float32)
+        for rows in _batches(np.argsort(lengths, kind="stable"), TEXT_BATCH):  # like lengths together: less padding
+            longest = int(lengths[list(rows)].max())
+            ids = np.full((len(rows), longest), self.config.text.pad_id, np.int64)
+            mask = np.zeros((len(rows), longest), np.int64)
+            for i, row in enumerate(rows):
+                ids[i, : lengths[row]] = encodings[row].ids
+                mask[i, : lengths[row]] = 1
+            out[list(rows)] = _run(self._text_graph, {"input_ids": ids, "attention_mask": mask})
+        return out
+
+    def _stack(self, parts: Iterator[Vectors]) -> Vectors:
+        return np.concatenate(list(chain([np.empty((0, self.width), np.float32)], parts)))
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        from tokenizers import Tokenizer
+
+        model_folder.check_hash(self.folder, self.config, "tokenizer.json")
+        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.enable_truncation(self.config.text.max_tokens)
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _text_graph(self) -> "onnxruntime.InferenceSession":
+        return self._open("text.onnx", {"input_ids": None, "attention_mask": None})
+
+    @cached_property
+    def _image_graph(self) -> "onnxruntime.InferenceSession":
+        size = self.config.image.size
+        return self._open("image.onnx", {"pixels": [size, size, 3]})
+
+    def _open(self, part: str, inputs: dict[str, list[int] | None]) -> "onnxruntime.InferenceSession":
+        import onnxruntime
+
+        path = self.folder / part
+        model_folder.check_hash(self.folder, self.config, part)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own tree has no common root
+            raise ModelMismatch(f"{path} cannot be opened by ONNX Runtime ({error}). Export the model again.") from error
+        shapes = {node.name: node.shape for node in session.get_inputs()}
+        for name, tail in inputs.items():
+            if name not in shapes or (tail is not None and shapes[name][1:] != tail):
+                raise ModelMismatch(f"{path} has inputs {shapes}, config.json asks for '{name}' of (batch, {tail or 'tokens'}).")
+        width = session.get_outputs()[0].shape[-1]
+        if width != self.width:
+            raise ModelMismatch(
+                f"{path} makes {width}-wide vectors, config.json says {self.width}. The two come from different models: "
+                "copy the folder again."
+            )
+        return session
+
+
+def _run(session: "onnxruntime.InferenceSession", inputs: dict[str, NDArray[np.generic]]) -> Vectors:
+    vectors: Vectors = session.run(None, inputs)[0]
+    return vectors
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    # itertools.batched, which Python 3.11 does not have yet
+    remaining = iter(items)
+    while batch := tuple(islice(remaining, size)):
+        yield batch
+
+
+def usable_cores() -> int:
+    """Cores this process may run on (containers and taskset narrow it below the machine's count)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

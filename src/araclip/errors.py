@@ -1,0 +1,80 @@
+"""Every error AraCLIP raises on purpose. One root, so that `except AraclipError` is enough.
+
+AraclipError
+├── InputError              what was asked cannot be done: empty query, no such folder, k out of range
+├── ImageError              one picture cannot be used; a run skips it and goes on
+│   ├── UnsupportedFormat   not one of the formats on the allow-list
+│   ├── ImageTooLarge       more pixels than the cap
+│   └── UnreadableImage     damaged, cut short, or not a picture at all
+├── ModelError              a model folder cannot be used
+│   ├── ModelNotFound       no bundled model and no folder of that name
+│   └── ModelMismatch       files of the folder, or config and graph, contradict each other
+└── GalleryError            a gallery on disk cannot be used
+    ├── GalleryNotFound     nothing was indexed there yet
+    ├── WidthMismatch       the gallery was made by another model
+    ├── GalleryLocked       another process is writing it
+    ├── GalleryCorrupt      the catalogue file is damaged
+    └── NewerGallery        made by a later release; this one would harm it
+
+Each message says what, where, both sides where two disagree, and what to do next.
+"""
+
+
+class AraclipError(Exception):
+    """Root of all errors raised by AraCLIP."""
+
+
+class InputError(AraclipError):
+    """The request itself cannot be carried out."""
+
+
+class ImageError(AraclipError):
+    """One picture cannot be used."""
+
+
+class UnsupportedFormat(ImageError):
+    """The file is no picture of an allowed format."""
+
+
+class ImageTooLarge(ImageError):
+    """The picture has more pixels than the cap."""
+
+
+class UnreadableImage(ImageError):
+    """The picture is damaged, cut short or cannot be opened."""
+
+
+class ModelError(AraclipError):
+    """A model folder cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """Neither a bundled model nor a model folder."""
+
+
+class ModelMismatch(ModelError):
+    """Parts of a model folder contradict each other."""
+
+
+class GalleryError(AraclipError):
+    """A gallery cannot be used."""
+
+
+class GalleryNotFound(GalleryError):
+    """There is no gallery at this place."""
+
+
+class WidthMismatch(GalleryError):
+    """The gallery's vectors were made by another model."""
+
+
+class GalleryLocked(GalleryError):
+    """Another process is writing this gallery."""
+
+
+class GalleryCorrupt(GalleryError):
+    """The catalogue file is damaged."""
+
+
+class NewerGallery(GalleryError):
+    """The gallery was written by a later release."""

@@ -1,0 +1,137 @@
+"""The only code that opens pictures: allow-list, pixel cap, orientation, cheap decode, the model's square.
+
+A picture file is hostile until proven otherwise: its header is read first, its size is checked before a pixel is
+decoded, and whatever Pillow raises becomes one `ImageError` that names the file and the remedy.
+"""
+
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from os import PathLike, fspath
+from typing import IO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+AHEAD = 32  # decoded squares that wait for the network: 5 MB at 224 pixels
+MAX_PIXELS = 150_000_000  # 450 MB once decoded to RGB: the largest consumer cameras (100–150 MP) still fit
+
+Source = TypeVar("Source", bound="str | PathLike[str] | IO[bytes] | Image.Image")
+
+
+def open_image(source: str | PathLike[str] | IO[bytes] | Image.Image, size: int | None = None) -> Image.Image:
+    """Open one picture as upright RGB, its first frame, transparency laid on white.
+
+    Args:
+        source: a path, a binary file object, or a PIL picture (which is converted, not reopened).
+        size: the square the picture is headed for. Lets JPEG decode at a fraction of its size (never below
+            2 × `size`, so that the later resize still averages over real pixels).
+
+    Raises:
+        UnsupportedFormat, ImageTooLarge, UnreadableImage: each names the picture and says what to do.
+    """
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source, "picture in memory")
+    name = fspath(source) if isinstance(source, str | PathLike) else "uploaded picture"
+    try:
+        with warnings.catch_warnings():
+            # We have a cap of our own, and a damaged EXIF block is no reason to talk: the pixels decide.
+            warnings.simplefilter("ignore")
+            with Image.open(source, formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ImageTooLarge(
+                        f"{name}: {image.width} × {image.height} is {image.width * image.height / 1e6:.0f} megapixels, "
+                        f"the limit is {MAX_PIXELS / 1e6:.0f}. Save a smaller copy and index that."
+                    )
+                if size is not None and image.format == "JPEG":
+                    image.draft("RGB", (2 * size, 2 * size))
+                return _upright_rgb(image, name)
+    except UnidentifiedImageError:
+        raise UnsupportedFormat(
+            f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture. Convert it to JPEG or PNG, or remove it."
+        ) from None
+    except FileNotFoundError:
+        raise UnreadableImage(f"{name}: no such file. It may have been moved; check the path.") from None
+    except PermissionError:
+        raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
+    except (ImageTooLarge, UnreadableImage):
+        raise
+    except MemoryError:
+        raise ImageTooLarge(f"{name}: not enough memory to decode it. Save a smaller copy.") from None
+    except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, IndexError, …
+        reason = str(error) or type(error).__name__
+        raise UnreadableImage(f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it.") from error
+
+
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    if min(image.size) < 1:
+        raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
+    if image.mode.startswith(("I", "F")):  # 16-bit and float greys: convert() would clip instead of scaling
+        image = _eight_bit(image)
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # an unreadable EXIF block must not cost the picture
+        image = image.copy()
+    if image.mode == "RGB":
+        return image
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    grey = np.asarray(image, dtype=np.float32)  # (H, W)
+    low, high = float(np.nanmin(grey)), float(np.nanmax(grey))
+    if image.mode.startswith("I;16") or (low >= 0 and high > 255):
+        low, high = 0.0, max(65535.0, high)
+    elif 0 <= low and high <= 1:
+        low, high = 0.0, 1.0
+    scaled = np.nan_to_num((grey - low) * (255.0 / max(high - low, 1e-12)))
+    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
+
+
+def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """The picture squashed to the model's square: (size, size, 3) uint8. Nothing is cropped away.
+
+    Squashing is what the published AraCLIP does too; on captions that speak of the edges it beats a centre crop.
+    """
+    resized = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def decode_ahead(
+    sources: Iterable[Source], size: int, threads: int
+) -> Iterator[tuple[Source, NDArray[np.uint8] | ImageError]]:
+    """Decode pictures in threads, a bounded number ahead of the consumer, in the order given.
+
+    Yields each source with its (size, size, 3) square, or with the `ImageError` that says why there is none.
+    """
+
+    def decode(source: Source) -> NDArray[np.uint8] | ImageError:
+        try:
+            return square(open_image(source, size), size)
+        except ImageError as error:
+            return error
+
+    remaining = iter(sources)
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting: deque[tuple[Source, Future[NDArray[np.uint8] | ImageError]]] = deque()
+        try:
+            while True:
+                waiting.extend((s, pool.submit(decode, s)) for s in islice(remaining, AHEAD - len(waiting)))
+                if not waiting:
+                    return
+                source, decoded = waiting.popleft()
+                yield source, decoded.result()
+        finally:
+            for _, pending in waiting:
+                pending.cancel()

