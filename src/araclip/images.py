@@ -6,7 +6,7 @@ decoded, and whatever Pillow raises becomes one `ImageError` that names the file
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from os import PathLike, fspath
@@ -23,23 +23,28 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif",
 AHEAD = 32  # decoded squares that wait for the network: 5 MB at 224 pixels
 MAX_PIXELS = 150_000_000  # 450 MB once decoded to RGB: the largest consumer cameras (100–150 MP) still fit
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Source = TypeVar("Source", bound="str | PathLike[str] | IO[bytes] | Image.Image")
 
 
-def open_image(source: str | PathLike[str] | IO[bytes] | Image.Image, size: int | None = None) -> Image.Image:
+def open_image(
+    source: str | PathLike[str] | IO[bytes] | Image.Image, size: int | None = None, *, name: str = ""
+) -> Image.Image:
     """Open one picture as upright RGB, its first frame, transparency laid on white.
 
     Args:
         source: a path, a binary file object, or a PIL picture (which is converted, not reopened).
         size: the square the picture is headed for. Lets JPEG decode at a fraction of its size (never below
             2 × `size`, so that the later resize still averages over real pixels).
+        name: what messages call it, when `source` is no path.
 
     Raises:
         UnsupportedFormat, ImageTooLarge, UnreadableImage: each names the picture and says what to do.
     """
     if isinstance(source, Image.Image):
-        return _upright_rgb(source, "picture in memory")
-    name = fspath(source) if isinstance(source, str | PathLike) else "uploaded picture"
+        return _upright_rgb(source, name or "picture in memory")
+    name = name or (fspath(source) if isinstance(source, str | PathLike) else "uploaded picture")
     try:
         with warnings.catch_warnings():
             # We have a cap of our own, and a damaged EXIF block is no reason to talk: the pixels decide.
@@ -108,10 +113,27 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(resized, dtype=np.uint8)
 
 
+def map_ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[tuple[Item, Result]]:
+    """Apply `work` in threads, a bounded number of items ahead of the consumer; pairs come in the order given."""
+    remaining = iter(items)
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting: deque[tuple[Item, Future[Result]]] = deque()
+        try:
+            while True:
+                waiting.extend((item, pool.submit(work, item)) for item in islice(remaining, AHEAD - len(waiting)))
+                if not waiting:
+                    return
+                item, done = waiting.popleft()
+                yield item, done.result()
+        finally:
+            for _, pending in waiting:
+                pending.cancel()
+
+
 def decode_ahead(
     sources: Iterable[Source], size: int, threads: int
 ) -> Iterator[tuple[Source, NDArray[np.uint8] | ImageError]]:
-    """Decode pictures in threads, a bounded number ahead of the consumer, in the order given.
+    """Decode pictures a bounded number ahead of the consumer, in the order given.
 
     Yields each source with its (size, size, 3) square, or with the `ImageError` that says why there is none.
     """
@@ -122,16 +144,4 @@ def decode_ahead(
         except ImageError as error:
             return error
 
-    remaining = iter(sources)
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        waiting: deque[tuple[Source, Future[NDArray[np.uint8] | ImageError]]] = deque()
-        try:
-            while True:
-                waiting.extend((s, pool.submit(decode, s)) for s in islice(remaining, AHEAD - len(waiting)))
-                if not waiting:
-                    return
-                source, decoded = waiting.popleft()
-                yield source, decoded.result()
-        finally:
-            for _, pending in waiting:
-                pending.cancel()
+    return map_ahead(decode, sources, threads)
