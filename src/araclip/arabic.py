@@ -20,9 +20,11 @@ _LAYOUT = re.compile(
 )
 _SURROGATES = re.compile("[\ud800-\udfff]")  # from undecodable file names; no tokenizer accepts them
 # A zero-width joiner belongs to an emoji (👩‍🚀) when a pictograph stands on both sides; elsewhere it is layout.
-_STRAY_JOINER = re.compile("(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])")
+_STRAY_JOINER = re.compile(
+    "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
+)
 _WHITE_SPACE = re.compile(r"\s+")
-_DIGITS = {ord(d): str(i % 10) for i, d in enumerate("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹")} | {ord("٪"): "%", ord("٫"): ".", ord("٬"): ","}
+_DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")
 
 
 def normalize(text: str) -> str:
@@ -34,4 +36,6 @@ def normalize(text: str) -> str:
     text = _SURROGATES.sub("\ufffd", text)
     text = _PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
     text = unicodedata.normalize("NFC", _LAYOUT.sub("", text).translate(_DIGITS))
-    return _WHITE_SPACE.sub(" ", _STRAY_JOINER.sub("", text)).strip()
+    # Again NFC: a stray joiner may have stood between a letter and its mark.
+    text = unicodedata.normalize("NFC", _STRAY_JOINER.sub("", text))
+    return _WHITE_SPACE.sub(" ", text).strip()

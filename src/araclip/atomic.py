@@ -6,8 +6,8 @@ the target, are flushed to the disk, and take the target's name in one step; the
 
 import contextlib
 import os
+import secrets
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,9 +20,8 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
 
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary.touch(exist_ok=False)  # with the permissions of any new file; mkstemp's would hide it from other users
     try:
         fill(temporary)
         _flush(temporary)
@@ -36,7 +35,11 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in UTF-8."""
-    write(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")) and None)
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(text.encode("utf-8"))
+
+    write(path, fill)
 
 
 def _flush(path: Path) -> None:

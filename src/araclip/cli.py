@@ -20,6 +20,7 @@ from araclip.errors import AraclipError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from araclip.demo import Sample
     from araclip.gallery.gallery import Gallery, Hit, Update
 
 app = typer.Typer(
@@ -31,7 +32,8 @@ app = typer.Typer(
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 GalleryOption = Annotated[
-    Path | None, typer.Option("--gallery", "-g", help="Folder of the gallery; by default one in your user data directory.")
+    Path | None,
+    typer.Option("--gallery", "-g", help="Folder of the gallery; by default one in your user data directory."),
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="A bundled model's name, or the path of a model folder.")]
 
@@ -55,7 +57,9 @@ def index(
     with Gallery.open(place, model=model, create=True) as opened:
         _index(opened, root)
     places.remember(place)
-    out.print(f"Search it: [bold]araclip search {'' if gallery is None else f'--gallery {escape(str(gallery))} '}«قطة على طاولة»[/]")
+    out.print(
+        f"Search it: [bold]araclip search {'' if gallery is None else f'--gallery {escape(str(gallery))} '}«قطة على طاولة»[/]"
+    )
 
 
 @app.command()
@@ -114,24 +118,25 @@ def demo() -> None:
             start = time.perf_counter()
             hits = gallery.search(query, 4)
             took = (time.perf_counter() - start) * 1e3
-            table.add_row(query, "\n".join(_described(hit, samples[hit.path]) for hit in hits), f"{took:.0f}")
+            table.add_row(query, "\n".join(_described(hit, samples) for hit in hits), f"{took:.0f}")
     out.print(table)
     out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search «قطة على طاولة»[/]")
 
 
-def _described(hit: "Hit", sample: "object") -> str:
-    from araclip.demo import Sample
-
-    assert isinstance(sample, Sample)
-    return f"{hit.score:.2f}  {sample.emoji or '📷'}  {escape(sample.arabic)}  [dim]{escape(sample.path.name)}[/]"
+def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
+    sample = samples.get(hit.path)  # none for a picture that somebody put into the folder
+    name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
+    return f"{hit.score:.2f}  {name}[dim]{escape(_shown(Path(hit.path).name))}[/]"
 
 
 def _index(gallery: "Gallery", root: Path) -> "Update":
     start = time.perf_counter()
     try:
         with _progress("Indexing") as show:
-            report = gallery.update([root], progress=show, skip=lambda line: err.print(_shown(line), soft_wrap=True, markup=False))
+            report = gallery.update(
+                [root], progress=show, skip=lambda line: err.print(_shown(line), soft_wrap=True, markup=False)
+            )
     except KeyboardInterrupt:
         err.print(f"Stopped. {len(gallery):,} pictures are indexed; run the same command again to go on.")
         raise typer.Exit(130) from None
@@ -144,7 +149,9 @@ def _index(gallery: "Gallery", root: Path) -> "Update":
 
 
 def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
-    table = Table(title=escape(f"«{_shown(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left")
+    table = Table(
+        title=escape(f"«{_shown(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
+    )
     table.add_column("", justify="right", style="dim")
     table.add_column("score", justify="right")
     table.add_column("picture", overflow="fold")
@@ -165,7 +172,7 @@ def _progress(title: str) -> "Iterator[Callable[[int, int], None]]":
 def _shown(text: str) -> str:
     """Text for a terminal: bytes of a file name that are no UTF-8, and control or bidi-override marks, made visible."""
     readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in readable)
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else f"\\u{ord(c):04x}" for c in readable)
 
 
 def _json(value: object) -> str:

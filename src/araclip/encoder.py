@@ -73,7 +73,8 @@ class AraCLIP:
         """
         if isinstance(texts, str):
             raise InputError("encode_text takes several texts, got one string. Pass [text].")
-        return self._stack(self._encode_texts(group) for group in _batches(texts, batch_size * 16))
+        groups = _batches(texts, batch_size * 16)  # enough texts at once to put like lengths together
+        return self._stack(self._encode_texts(group, batch_size) for group in groups)
 
     def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
         """Paths or PIL pictures → (n, D) float32 of unit length, in the order given.
@@ -99,14 +100,14 @@ class AraCLIP:
         """(n, S, S, 3) uint8 RGB squares, S = config.image.size → (n, D) float32 of unit length."""
         return _run(self._image_graph, {"pixels": pixels})
 
-    def _encode_texts(self, texts: tuple[str, ...]) -> Vectors:
+    def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         for text in texts:
             if not isinstance(text, str):
                 raise InputError(f"encode_text takes strings, got {type(text).__name__}: {text!r:.80}.")
         encodings = self._tokenizer.encode_batch([normalize(text) for text in texts])
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self.width), np.float32)
-        for rows in _batches(np.argsort(lengths, kind="stable"), TEXT_BATCH):  # like lengths together: less padding
+        for rows in _batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
             longest = int(lengths[list(rows)].max())
             ids = np.full((len(rows), longest), self.config.text.pad_id, np.int64)
             mask = np.zeros((len(rows), longest), np.int64)
@@ -124,7 +125,11 @@ class AraCLIP:
         from tokenizers import Tokenizer
 
         model_folder.check_hash(self.folder, self.config, "tokenizer.json")
-        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        path = self.folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises a bare Exception
+            raise ModelMismatch(f"{path} cannot be read by tokenizers ({error}). Export the model again.") from error
         tokenizer.enable_truncation(self.config.text.max_tokens)
         tokenizer.no_padding()
         return tokenizer
@@ -150,16 +155,21 @@ class AraCLIP:
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own tree has no common root
-            raise ModelMismatch(f"{path} cannot be opened by ONNX Runtime ({error}). Export the model again.") from error
+            raise ModelMismatch(
+                f"{path} cannot be opened by ONNX Runtime ({error}). Export the model again."
+            ) from error
         shapes = {node.name: node.shape for node in session.get_inputs()}
         for name, tail in inputs.items():
             if name not in shapes or (tail is not None and shapes[name][1:] != tail):
-                raise ModelMismatch(f"{path} has inputs {shapes}, config.json asks for '{name}' of (batch, {tail or 'tokens'}).")
+                raise ModelMismatch(
+                    f"{path} has inputs {shapes}, config.json asks for '{name}' of (batch, {tail or 'tokens'}). "
+                    "Export the model again."
+                )
         width = session.get_outputs()[0].shape[-1]
         if width != self.width:
             raise ModelMismatch(
-                f"{path} makes {width}-wide vectors, config.json says {self.width}. The two come from different models: "
-                "copy the folder again."
+                f"{path} makes {width}-wide vectors, config.json says {self.width}. "
+                "The two come from different models: copy the folder again."
             )
         return session
 
@@ -171,6 +181,8 @@ def _run(session: "onnxruntime.InferenceSession", inputs: dict[str, NDArray[np.g
 
 def _batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
     # itertools.batched, which Python 3.11 does not have yet
+    if size < 1:
+        raise InputError(f"batch_size is {size}, expected a positive whole number.")
     remaining = iter(items)
     while batch := tuple(islice(remaining, size)):
         yield batch

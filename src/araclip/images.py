@@ -4,6 +4,7 @@ A picture file is hostile until proven otherwise: its header is read first, its 
 decoded, and whatever Pillow raises becomes one `ImageError` that names the file and the remedy.
 """
 
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 
@@ -22,6 +23,15 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 AHEAD = 32  # decoded squares that wait for the network: 5 MB at 224 pixels
 MAX_PIXELS = 150_000_000  # 450 MB once decoded to RGB: the largest consumer cameras (100–150 MP) still fit
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation → what puts the picture upright
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,25 +52,24 @@ def open_image(
     Raises:
         UnsupportedFormat, ImageTooLarge, UnreadableImage: each names the picture and says what to do.
     """
-    if isinstance(source, Image.Image):
-        return _upright_rgb(source, name or "picture in memory")
-    name = name or (fspath(source) if isinstance(source, str | PathLike) else "uploaded picture")
+    name = name or _name_of(source)
     try:
-        with warnings.catch_warnings():
-            # We have a cap of our own, and a damaged EXIF block is no reason to talk: the pixels decide.
-            warnings.simplefilter("ignore")
+        with _PILLOW_SILENT:
+            if isinstance(source, Image.Image):
+                return _upright_rgb(source, name)
             with Image.open(source, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageTooLarge(
                         f"{name}: {image.width} × {image.height} is {image.width * image.height / 1e6:.0f} megapixels, "
                         f"the limit is {MAX_PIXELS / 1e6:.0f}. Save a smaller copy and index that."
                     )
-                if size is not None and image.format == "JPEG":
+                if size is not None and image.format in ("JPEG", "MPO"):  # MPO: a JPEG with more pictures behind it
                     image.draft("RGB", (2 * size, 2 * size))
                 return _upright_rgb(image, name)
     except UnidentifiedImageError:
         raise UnsupportedFormat(
-            f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture. Convert it to JPEG or PNG, or remove it."
+            f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture. "
+            "Convert it to JPEG or PNG, or remove it."
         ) from None
     except FileNotFoundError:
         raise UnreadableImage(f"{name}: no such file. It may have been moved; check the path.") from None
@@ -68,22 +77,62 @@ def open_image(
         raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
     except (ImageTooLarge, UnreadableImage):
         raise
+    except Image.DecompressionBombError as error:  # Pillow has a cap of its own and strikes while it opens
+        raise ImageTooLarge(
+            f"{name}: {str(error).rstrip('.')}; our limit is {MAX_PIXELS / 1e6:.0f} megapixels. "
+            "Save a smaller copy and index that."
+        ) from None
     except MemoryError:
         raise ImageTooLarge(f"{name}: not enough memory to decode it. Save a smaller copy.") from None
     except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, IndexError, …
         reason = str(error) or type(error).__name__
-        raise UnreadableImage(f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it.") from error
+        raise UnreadableImage(
+            f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
+        ) from error
+
+
+def _name_of(source: str | PathLike[str] | IO[bytes] | Image.Image) -> str:
+    if isinstance(source, Image.Image):
+        return "picture in memory"
+    return fspath(source) if isinstance(source, str | PathLike) else "uploaded picture"
+
+
+class _PillowSilent:
+    """Pillow's warnings are off while any thread is inside: we have a cap of our own, and a damaged EXIF block is no
+    reason to talk.
+
+    `catch_warnings` in every thread would leave them off for good: overlapping threads restore each other's filters.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_PILLOW_SILENT = _PillowSilent()
 
 
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     if min(image.size) < 1:
         raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
+    image.load()  # not inside a try: Pillow's second load() of a damaged picture succeeds without a word
+    image = _upright(image)
     if image.mode.startswith(("I", "F")):  # 16-bit and float greys: convert() would clip instead of scaling
         image = _eight_bit(image)
-    try:
-        image = ImageOps.exif_transpose(image)
-    except Exception:  # an unreadable EXIF block must not cost the picture
-        image = image.copy()
     if image.mode == "RGB":
         return image
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -93,14 +142,30 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    # ImageOps.exif_transpose also writes the block anew, and one odd tag of a camera keeps it from turning the picture.
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # an unreadable EXIF block must not cost the picture
+        return image
+    if turn is None:
+        return image
+    image = image.transpose(turn)
+    for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
+        image.info.pop(block, None)  # nobody shall turn it again
+    return image
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
     grey = np.asarray(image, dtype=np.float32)  # (H, W)
-    low, high = float(np.nanmin(grey)), float(np.nanmax(grey))
+    finite = grey[np.isfinite(grey)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if image.mode.startswith("I;16") or (low >= 0 and high > 255):
         low, high = 0.0, max(65535.0, high)
-    elif 0 <= low and high <= 1:
+    elif low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    scaled = np.nan_to_num((grey - low) * (255.0 / max(high - low, 1e-12)))
+    with np.errstate(all="ignore"):  # infinities end at 0 or 255, NaN at 0
+        scaled = np.nan_to_num((grey - low) * (255.0 / max(high - low, 1e-12)))
     return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
 
 

@@ -77,6 +77,8 @@ class ModelConfig:
 def bundled() -> dict[str, Path]:
     """Models that ship with the package, by name."""
     folder = Path(str(files("araclip"))) / "models"
+    if not folder.is_dir():
+        return {}
     return {entry.name: entry for entry in sorted(folder.iterdir()) if (entry / "config.json").is_file()}
 
 
@@ -136,18 +138,22 @@ def read_config(folder: Path) -> ModelConfig:
 
 def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
     try:
-        text = _strict(TextConfig, raw["text"])
-        image = _strict(ImageConfig, raw["image"])
+        text = _strict(TextConfig, raw.get("text"))
+        image = _strict(ImageConfig, raw.get("image"))
         config: ModelConfig = _strict(ModelConfig, {**raw, "text": text, "image": image})
-    except (KeyError, TypeError) as error:
+    except TypeError as error:
         raise ModelMismatch(f"{path}: {error}. Compare it with the config.json of a bundled model.") from None
     for name, value in (("width", config.width), ("text.max_tokens", text.max_tokens), ("image.size", image.size)):
         if not isinstance(value, int) or value < 1:
             raise ModelMismatch(f"{path}: {name} is {value!r}, expected a positive whole number.")
+    if not isinstance(config.files, dict) or not all(isinstance(digest, str) for digest in config.files.values()):
+        raise ModelMismatch(f"{path}: files is {config.files!r:.80}, expected an object of file names and hashes.")
     return config
 
 
-def _strict(kind: type[Any], raw: dict[str, Any]) -> Any:
+def _strict(kind: type[Any], raw: Any) -> Any:
+    if not isinstance(raw, dict):
+        raise TypeError(f"no object with the fields of {kind.__name__}, found {raw!r:.80}")
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(raw) - known):
         raise TypeError(f"unknown field {', '.join(unknown)} in {kind.__name__}")

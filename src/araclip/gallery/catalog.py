@@ -172,7 +172,8 @@ class Catalog:
     def put_file(self, file: File, content: int) -> None:
         """Say that `file` holds picture `content`."""
         self._db.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (os.fsencode(file.path), file.size, file.mtime_ns, content)
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+            (os.fsencode(file.path), file.size, file.mtime_ns, content),
         )
 
     def remove_files(self, paths: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """A gallery: the pictures of some folders, kept in step with the disk and searched by text.
 
-    scan ─► unchanged? skip ─► read, hash ─► known? link ─► decode (threads) ─► encode (batches) ─► commit
+scan ─► unchanged? skip ─► read, hash ─► known? link ─► decode (threads) ─► encode (batches) ─► commit
 """
 
 import hashlib
@@ -69,7 +69,9 @@ class Gallery:
         self._index: tuple[int, ScanIndex] | None = None
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, model: AraCLIP | str = "araclip-mini", create: bool = False) -> "Gallery":
+    def open(
+        cls, path: str | os.PathLike[str], *, model: AraCLIP | str = "araclip-mini", create: bool = False
+    ) -> "Gallery":
         """Open the gallery in folder `path`.
 
         Args:
@@ -159,7 +161,9 @@ class Gallery:
                     lost.append(file.path)
                 else:
                     self._skip(
-                        report, skip, f"{file.path}: cannot be read ({loaded.strerror or loaded}). Check its permissions."
+                        report,
+                        skip,
+                        f"{file.path}: cannot be read ({loaded.strerror or loaded}). Check its permissions.",
                     )
                 done(count)
 
@@ -182,7 +186,9 @@ class Gallery:
         for start in range(0, len(squares), ENCODE_BATCH):
             vectors.extend(self.model.encode_pixels(np.stack(squares[start : start + ENCODE_BATCH])))
         with self._catalog.writing():
-            ids = {digest: self._catalog.add_content(digest, vector) for digest, vector in zip(new, vectors, strict=True)}
+            ids = {
+                digest: self._catalog.add_content(digest, vector) for digest, vector in zip(new, vectors, strict=True)
+            }
             for loaded in group:
                 content = ids.get(loaded.digest) or self._catalog.content(loaded.digest)
                 assert content is not None  # a digest without pixels came from the catalogue, which this process locks

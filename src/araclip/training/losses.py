@@ -6,7 +6,10 @@ from torch.nn.functional import cross_entropy, log_softmax, softmax
 
 
 def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean cosine distance between rows of unit length, (B, D) and (B, D) → scalar (CLIP-KD, Yang et al. 2024, eq. 5)."""
+    """Mean cosine distance between rows of unit length, (B, D) twice → scalar.
+
+    CLIP-KD, Yang et al. 2024, eq. 5.
+    """
     return (1.0 - (student * teacher).sum(dim=-1)).mean()
 
 

@@ -1,6 +1,7 @@
 """The two towers: Arabic (or English) text and pictures, each with a linear projection into the shared space."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -52,8 +53,8 @@ class ImageTower(nn.Module):
 
     def __init__(self, cnn: nn.Module, width: int) -> None:
         super().__init__()
-        self.cnn = cnn
-        self.projection = nn.Linear(cnn.num_features, width)  # type: ignore[arg-type]
+        self.cnn: Any = cnn
+        self.projection = nn.Linear(self.cnn.num_features, width)
 
     def stem(self, pixels: Tensor) -> Tensor:
         """uint8 (B, S, S, 3) → (B, 48, S/8, S/8)."""

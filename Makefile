@@ -1,0 +1,37 @@
+# Two commands: `make demo` (type Arabic, find pictures) and `make test`. Both need python3 >= 3.11 and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint wheel clean
+demo: .venv/.demo
+	@$(BIN)/araclip demo
+
+test: .venv/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: .venv/.test
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
+
+wheel: .venv/.test
+	@$(BIN)/python -m build --wheel --outdir dist
+
+clean:
+	rm -rf .venv dist
+
+# A marker file stands for "installed": the second run of a command starts at once, a changed pyproject.toml installs anew.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "AraCLIP needs Python 3.11 or later, this is " + sys.version.split()[0]; import ensurepip' \
+	|| { echo "Python 3.11 or later with venv and pip is needed (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.demo: pyproject.toml .venv/bin/python
+	@echo "Installing (once, about a minute) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+.venv/.test: pyproject.toml .venv/bin/python
+	@echo "Installing (once, a few minutes) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train]'
+	@touch $@ .venv/.demo

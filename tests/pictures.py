@@ -1,0 +1,153 @@
+"""Real picture files, the pretty and the ugly. Each function writes one file, and its folder, and returns its path."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+SUFFIX_OF = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tiff"}
+
+Colour = tuple[int, int, int]
+
+
+def solid(path: Path, colour: Colour = RED, size: tuple[int, int] = (64, 48)) -> Path:
+    """One colour, in the format of the suffix."""
+    return _saved(Image.new("RGB", size, colour), path)
+
+
+def every_format(folder: Path, colour: Colour = RED) -> dict[str, Path]:
+    """One file for each allowed format, by the format's name."""
+    return {kind: solid(folder / f"solid{suffix}", colour) for kind, suffix in SUFFIX_OF.items()}
+
+
+def landscape(size: tuple[int, int] = (64, 32)) -> Image.Image:
+    """Left half red, right half blue: every turn and mirroring of it can be told from the others by `corners`."""
+    picture = Image.new("RGB", size, RED)
+    picture.paste(BLUE, (size[0] // 2, 0, *size))
+    picture.paste(GREEN, (0, 0, size[0] // 2, size[1] // 2))
+    return picture
+
+
+def oriented(path: Path, orientation: int) -> Path:
+    """`landscape()`, stored turned or mirrored, with the EXIF orientation (1–8) that puts it right again."""
+    turns = Image.Transpose
+    undo = {
+        1: (),
+        2: (turns.FLIP_LEFT_RIGHT,),
+        3: (turns.ROTATE_180,),
+        4: (turns.FLIP_TOP_BOTTOM,),
+        5: (turns.TRANSPOSE,),
+        6: (turns.ROTATE_90,),
+        7: (turns.TRANSVERSE,),
+        8: (turns.ROTATE_270,),
+    }
+    picture = landscape()
+    for turn in undo[orientation]:
+        picture = picture.transpose(turn)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return _saved(picture, path, exif=exif)
+
+
+def photograph(path: Path, size: tuple[int, int] = (1600, 1200)) -> Path:
+    """Smooth shapes with some texture, large enough for a JPEG decoder to take shortcuts."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.int16)
+    grain = rng.integers(-12, 13, (size[1], size[0], 1), dtype=np.int16)
+    return _saved(Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)), path, quality=92)
+
+
+def cmyk(path: Path, size: tuple[int, int] = (64, 48)) -> Path:
+    """A print-ready JPEG, red (no cyan, full magenta and yellow, no black)."""
+    return _saved(Image.new("CMYK", size, (0, 255, 255, 0)), path)
+
+
+def grey(path: Path, level: int = 128, mode: str = "L") -> Path:
+    """A flat grey in "1", "L", "I;16" or "F"."""
+    return _saved(Image.new(mode, (32, 32), level), path)
+
+
+def sixteen_bit(path: Path, size: tuple[int, int] = (64, 16)) -> Path:
+    """A ramp from black, left, to white, right, in 16-bit grey."""
+    ramp = np.linspace(0, 65535, size[0]).astype(np.uint16)
+    return _saved(Image.fromarray(np.tile(ramp, (size[1], 1))), path)
+
+
+def transparent(path: Path, mode: str) -> Path:
+    """Left half opaque black, right half see-through black, in "RGBA", "LA" or "P" (palette)."""
+    picture = Image.new("RGBA", (64, 32), (0, 0, 0, 255))
+    picture.paste((0, 0, 0, 0), (32, 0, 64, 32))
+    if mode != "P":
+        return _saved(picture.convert(mode), path)
+    palette = Image.new("P", picture.size, 0)
+    palette.putpalette([0, 0, 0, 1, 1, 1])
+    palette.paste(1, (32, 0, 64, 32))
+    return _saved(palette, path, transparency=1)
+
+
+def animated(path: Path) -> Path:
+    """Red, then green, then blue."""
+    frames = [Image.new("RGB", (32, 32), colour) for colour in (RED, GREEN, BLUE)]
+    return _saved(frames[0], path, save_all=True, append_images=frames[1:], duration=50, loop=0)
+
+
+def two_in_one(path: Path, size: tuple[int, int] = (640, 480)) -> Path:
+    """A multi-picture JPEG, as phones write it: a red one, and a blue one behind it."""
+    frames = [Image.new("RGB", size, colour) for colour in (RED, BLUE)]
+    return _saved(frames[0], path, format="MPO", save_all=True, append_images=frames[1:])
+
+
+def one_pixel(path: Path) -> Path:
+    """1 × 1, red."""
+    return solid(path, RED, (1, 1))
+
+
+def truncated(path: Path, keep: float = 0.6) -> Path:
+    """A photograph whose download broke off."""
+    whole = photograph(path, (320, 240)).read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    return path
+
+
+def text_as_picture(path: Path) -> Path:
+    """A text that was given the suffix of a picture."""
+    return written(path, "هذه ليست صورة\n".encode())
+
+
+def written(path: Path, content: bytes) -> Path:
+    """Any bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def bomb(path: Path, size: tuple[int, int] = (60_000, 60_000)) -> Path:
+    """A PNG of a hundred bytes whose header claims `size`."""
+    return png(path, size, b"\0" * 64)
+
+
+def damaged_png(path: Path) -> Path:
+    """A PNG whose checksums are right and whose compressed pixels are nonsense: the decoder fails half way."""
+    whole = zlib.compress(bytes(range(256)) * 16, 0)
+    return png(path, (64, 63), whole[:900] + b"\xff" * 40, compress=False)
+
+
+def png(path: Path, size: tuple[int, int], pixels: bytes, *, compress: bool = True) -> Path:
+    """An 8-bit grey PNG, chunk by chunk, that may contradict itself."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0)
+    body = zlib.compress(pixels) if compress else pixels
+    return written(path, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
+
+
+def _saved(picture: Image.Image, path: Path, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, **options)
+    return path

@@ -1,0 +1,143 @@
+"""normalize() over arbitrary text, over Arabic-heavy text, and on the cases people meet."""
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from araclip.arabic import normalize
+
+TASHKEEL = "".join(map(chr, (*range(0x064B, 0x0653), *range(0x0656, 0x0660), 0x0670)))
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+ZERO_WIDTH = "\u00ad\u200b\u200c\u2060\ufeff"
+TATWEEL, ZWJ, ZWNJ = "\u0640", "\u200d", "\u200c"
+LETTERS = "".join(map(chr, (*range(0x0621, 0x063B), *range(0x0641, 0x064B)))) + "ڤچپگکیژ"
+DIGITS = "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹"
+EMOJI = ("😀", "👩‍🚀", "❤️", "❤️‍🔥", "🇪🇬", "🇸🇦", "👍🏽", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🧔🏿‍♂️", "1️⃣", "☕")
+PRESENTATION_FORMS = "".join(map(chr, (*range(0xFB50, 0xFE00), *range(0xFE70, 0xFEFD))))
+
+anything = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+troublesome = st.text(
+    st.one_of(
+        st.sampled_from(LETTERS),
+        st.sampled_from(TASHKEEL + BIDI + ZERO_WIDTH + TATWEEL + DIGITS),
+        st.sampled_from(PRESENTATION_FORMS),
+        st.sampled_from([ZWJ, ZWNJ, " ", "\n", "\u00a0", "\u2003"]),
+        st.sampled_from("\u0653\u0654\u0655\u06e4\u0301\u0338\u3099\u20e3"),  # marks that compose, reorder or enclose
+        st.sampled_from("eE=←→∈が\u2329\u2adc\u212b\u0344"),  # bases they compose with, and letters NFC rewrites
+        st.sampled_from("".join(EMOJI)),
+        st.sampled_from("\ud83d\ude80\udcff"),
+    ),
+    max_size=12,
+)
+words = st.text(st.sampled_from(LETTERS), min_size=1, max_size=8)
+
+
+@given(st.one_of(anything, troublesome))
+@example("e\u200d\u0301")  # the joiner goes, and only then letter and mark stand together
+@example("\u0627\u200d\u0653")
+@example("\u2329\u200d👩")  # NFC turns a pictograph into a bracket
+@example("\u2adc\u200d👩")
+@example("\ufe70\u200d\ufe70")
+@example("👩\u200d\u200d🚀")
+def test_normalizing_twice_changes_nothing(text: str) -> None:
+    once = normalize(text)
+    assert normalize(once) == once
+
+
+@given(st.one_of(anything, troublesome))
+def test_the_result_is_composed_encodable_and_has_single_spaces_inside_only(text: str) -> None:
+    result = normalize(text)
+    assert unicodedata.is_normalized("NFC", result)
+    assert result.encode("utf-8").decode("utf-8") == result
+    assert result == " ".join(result.split())
+
+
+@given(st.one_of(anything, troublesome))
+def test_tatweel_tashkeel_bidi_zero_width_marks_and_arabic_digits_never_remain(text: str) -> None:
+    assert not set(normalize(text)) & set(TATWEEL + TASHKEEL + BIDI + ZERO_WIDTH + DIGITS)
+
+
+@given(troublesome)
+def test_no_positional_glyph_of_a_letter_remains(text: str) -> None:
+    assert all(unicodedata.normalize("NFKC", char) == char for char in normalize(text) if char in PRESENTATION_FORMS)
+
+
+@given(troublesome, troublesome)
+def test_the_words_of_a_text_are_normalized_independently(first: str, second: str) -> None:
+    apart = f"{normalize(first)} {normalize(second)}".strip()
+    assert normalize(f"{first} {second}") == apart
+
+
+@given(words)
+def test_letters_are_kept_as_they_are(word: str) -> None:
+    assert normalize(word) == word
+
+
+@given(words, st.data())
+def test_vocalisation_tatweel_and_layout_marks_anywhere_in_a_word_do_not_matter(word: str, data: st.DataObject) -> None:
+    marks = st.text(st.sampled_from(TASHKEEL + TATWEEL + BIDI + ZERO_WIDTH + ZWJ), max_size=3)
+    decorated = "".join(letter + data.draw(marks) for letter in word)
+    assert normalize(decorated) == word
+
+
+@given(words, st.sampled_from(EMOJI), words)
+def test_emoji_survive_whole_between_words_with_or_without_spaces(before: str, emoji: str, after: str) -> None:
+    assert normalize(f"{before} {emoji} {after}") == f"{before} {emoji} {after}"
+    assert normalize(before + emoji + after) == before + emoji + after
+
+
+@pytest.mark.parametrize("emoji", EMOJI)
+def test_an_emoji_alone_survives(emoji: str) -> None:
+    assert normalize(emoji) == emoji
+
+
+@given(st.integers(0, 10**12))
+def test_arabic_indic_and_persian_digits_become_ascii(number: int) -> None:
+    ascii_digits = "0123456789"
+    for other in (DIGITS[:10], DIGITS[10:]):
+        assert normalize(str(number).translate(str.maketrans(ascii_digits, other))) == str(number)
+
+
+@pytest.mark.parametrize(("apart", "from_it"), [("أ", "ا"), ("إ", "ا"), ("آ", "ا"), ("ة", "ه"), ("ى", "ي"), ("ؤ", "و")])
+def test_letters_that_people_confuse_stay_apart(apart: str, from_it: str) -> None:
+    assert normalize(apart) == apart
+    assert normalize(from_it) == from_it
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("", ""),
+        (" \t\n\u00a0\u200b", ""),
+        ("ﻻ", "لا"),
+        ("ﻷ", "لأ"),
+        ("ﷲ", "الله"),
+        ("ﷺ", "صلى الله عليه وسلم"),
+        ("ﭘﭽﮔ", "پچگ"),
+        ("ﹰ", ""),
+        ("ا\u0654", "أ"),
+        ("ا\u0655", "إ"),
+        ("ا\u0653", "آ"),
+        ("ا\u064e\u0654", "أ"),
+        ("و\u0654", "ؤ"),
+        ("ي\u0654", "ئ"),
+        ("قِطّةٌ", "قطة"),
+        ("جـــمـــيـــل", "جميل"),
+        ("  قطة \n\t على\u00a0\u2003طاولة ", "قطة على طاولة"),
+        ("٪٥٠", "%50"),
+        ("٣٫١٤", "3.14"),
+        ("١٬٠٠٠", "1,000"),
+        ("cafe\u0301", "café"),
+        ("a\u200db", "ab"),
+        ("\u200d👩", "👩"),
+        ("ه\u200d", "ه"),
+        ("\u202bقطة\u202c", "قطة"),
+        ("قطة\x00\x07", "قطة"),
+        ("قطة\udcff", "قطة\ufffd"),
+        ("قطة؟ نعم، كلب؛", "قطة؟ نعم، كلب؛"),
+    ],
+)
+def test_what_people_write_becomes_what_the_model_reads(written: str, expected: str) -> None:
+    assert normalize(written) == expected
