@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from model_card import TRAINING_DATA, model_card, results_table
 from PIL import Image, ImageDraw, ImageFont
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -201,7 +202,7 @@ def load_towers(recipe: dict, file: Path) -> tuple[TextTower, ImageTower, dict]:
     return text, image, state
 
 
-def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:
+def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:  # noqa: PLR0915  (one straight loop)
     """Stages 0 and 2: contrastive learning of texts with pictures."""
     r = recipe[stage]
     log = Log(work, stage)
@@ -355,74 +356,8 @@ def distill(recipe: dict, data: Path, work: Path) -> None:
     )
 
 
-CARD = """# araclip-mini
-
-A dual encoder for Arabic (and English) text and pictures: {text_tower} and {image_tower}, each with masked mean or
-average pooling and a linear projection into one {width}-wide space. {megabytes} MB, runs on ONNX Runtime, needs no network.
-
-## How it was trained
-
-The two stages of AraCLIP (ArabicNLP 2024), on two CPU cores (`recipes/araclip_mini.py` with
-`recipes/araclip-mini.toml`):
-
-0. an English teacher: both towers learn from pictures with English captions and names (InfoNCE);
-1. distillation: the text encoder, starting as the teacher, learns to put an Arabic text where the teacher put its
-   English original (cosine distance, plus a divergence of in-batch similarities);
-2. contrastive fine-tuning on pictures with Arabic captions, one text in five in English.
-
-## Trained on
-
-{data}
-
-The starting weights are multilingual-e5-small (Wang et al. 2024, MIT), read from 4-bit blocks, its vocabulary cut to the
-{vocabulary:,} rows that Arabic and English text uses, and EfficientNet-Lite2 (Tan and Le 2019, ImageNet, Apache-2.0).
-
-## Licence
-
-CC BY-NC-SA 4.0, **for non-commercial research**: most of the training photographs come from Flickr under terms that
-allow no more. The code of AraCLIP is Apache-2.0; these weights are not.
-
-## Measured
-
-Flickr8k-Arabic, dev split: 1,000 pictures, every human caption (`caption_ar`) a query, any-hit, exported ONNX files.
-The dev split was never trained on; the number of pixels at which pictures enter was chosen on it.
-
-{table}
-
-## Limits
-
-It knows what ten thousand captioned photographs and two thousand drawings show: people, dogs, sports, streets, common
-things. It reads no text in pictures and knows no names of people or places. Captions count, colours and left–right are
-often confused. It was trained on web photographs and carries their bias: people are described by looks and clothing.
-"""
-
-TRAINING_DATA = [
-    "Flickr8k, train split: 6,091 photographs (Flickr terms, non-commercial research), human English captions; Arabic captions of Flickr8k-Rev (CC0), ElJundi et al. (machine-translated, edited by people) and raw machine translation",
-    "Flickr30k, 1,464 photographs, English captions, machine-translated Arabic (non-commercial research)",
-    "COCO, 2,158 photographs, and Pascal Sentences, 1,000, English captions",
-    "NIPS 2017 adversarial-challenge pictures, 1,000 (CC BY 2.0), with ImageNet class names in English and Arabic",
-    "Caltech-101 (1,200) and Sports-100 (1,000), English labels",
-    "GCompris word pictures, 1,107 (CC BY-SA 3.0), English and Arabic words",
-    "226 public-domain pictures with titles (based.cooking, Documerica, Egyptian landmarks)",
-    "Noto Color Emoji drawings (OFL-1.1), English and Arabic names of Unicode CLDR",
-    "Parallel text, 51 thousand pairs: machine-translated Flickr30k captions, Flickr8k captions, Tatoeba (CC BY 2.0), Moroccan Darija sentences (CC BY-NC), FLORES dialects (CC BY-SA 4.0), FreeDict (GPL-2+) and Arabic WordNet (CC BY-SA 3.0) word pairs, CLDR emoji names, ImageNet class names",
-]
-
-
-def markdown(result: dict) -> str:
-    rows = ["| query | R@1 | R@5 | R@10 | MRR | median rank | queries |", "|---|---|---|---|---|---|---|"]
-    for language in ("arabic", "english"):
-        for direction, name in (("t2i", "text → picture"), ("i2t", "picture → text")):
-            m = result[language][direction]
-            count = result[language]["n_queries" if direction == "t2i" else "n_images"]
-            rows.append(
-                f"| {language}, {name} | {m['R@1']:.3f} | {m['R@5']:.3f} | {m['R@10']:.3f} | {m['MRR']:.3f} | {m['median rank']:.0f} | {count:,} |"
-            )
-    return "\n".join(rows)
-
-
 def export_stage(recipe: dict, data: Path, work: Path, out: Path, checkpoint: str = "finetune.pt") -> None:
-    text, image, state = load_towers(recipe, work / checkpoint)
+    text, image, _ = load_towers(recipe, work / checkpoint)
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     about = {
         "name": "araclip-mini", "version": recipe["version"], "license": "CC-BY-NC-SA-4.0 (non-commercial research)",
@@ -438,12 +373,9 @@ def export_stage(recipe: dict, data: Path, work: Path, out: Path, checkpoint: st
     config["measured"] = {"Flickr8k-Arabic dev, every caption_ar / caption_en a query, any-hit": rounded}
     (out / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     megabytes = sum(f.stat().st_size for f in out.iterdir()) / 1e6
-    card = CARD.format(
-        width=recipe["width"], megabytes=round(megabytes), data="\n".join(f"- {line}" for line in TRAINING_DATA),
-        vocabulary=tokenizer.get_vocab_size(), table=markdown(result), text_tower="multilingual-e5-small", image_tower="EfficientNet-Lite2",
-    )  # fmt: skip
+    card = model_card(config, result, megabytes, tokenizer.get_vocab_size())
     (out / "README.md").write_text(card)
-    print(markdown(result), f"\n{megabytes:.1f} MB")
+    print(results_table(result), f"\n{megabytes:.1f} MB")
 
 
 def start(recipe: dict, data: Path, work: Path) -> None:

@@ -24,7 +24,7 @@ def every_format(folder: Path, colour: Colour = RED) -> dict[str, Path]:
 
 
 def landscape(size: tuple[int, int] = (64, 32)) -> Image.Image:
-    """Left half red, right half blue: every turn and mirroring of it can be told from the others by `corners`."""
+    """Left half green over red, right half blue: no turned or mirrored copy of it looks the same."""
     picture = Image.new("RGB", size, RED)
     picture.paste(BLUE, (size[0] // 2, 0, *size))
     picture.paste(GREEN, (0, 0, size[0] // 2, size[1] // 2))

@@ -57,9 +57,8 @@ def index(
     with Gallery.open(place, model=model, create=True) as opened:
         _index(opened, root)
     places.remember(place)
-    out.print(
-        f"Search it: [bold]araclip search {'' if gallery is None else f'--gallery {escape(str(gallery))} '}«قطة على طاولة»[/]"
-    )
+    option = f"--gallery {escape(str(gallery))} " if gallery else ""
+    out.print(f"Search it: [bold]araclip search {option}'قطة على طاولة'[/]")
 
 
 @app.command()
@@ -121,7 +120,7 @@ def demo() -> None:
             table.add_row(query, "\n".join(_described(hit, samples) for hit in hits), f"{took:.0f}")
     out.print(table)
     out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
-    out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search «قطة على طاولة»[/]")
+    out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
@@ -164,9 +163,18 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
 @contextmanager
 def _progress(title: str) -> "Iterator[Callable[[int, int], None]]":
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=err) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=err)
+    task = bar.add_task(title, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()  # not before there is something to show: a refused command prints its one line and no bar
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _shown(text: str) -> str:

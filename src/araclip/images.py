@@ -145,7 +145,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     # ImageOps.exif_transpose also writes the block anew, and one odd tag of a camera keeps it from turning the picture.
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # an unreadable EXIF block must not cost the picture
         return image
     if turn is None:

@@ -13,8 +13,9 @@ def ranks(
 ) -> NDArray[np.float64]:
     """Rank, from 1, of the best relevant item for each query.
 
-    Ties count as their expected place under a random order: a relevant item level with t others stands t/2 places
-    below the first of them (r relevant ones level with t others: t/(r + 1)). An encoder that maps everything to one point scores like chance, not like perfection.
+    Ties count at their expected place under a random order: a relevant item level with t others stands t/2 places
+    below the first of them (r relevant ones level with t others: t/(r + 1)). An encoder that maps everything to one
+    point scores like chance, not like perfection.
 
     Args:
         queries: (Q, D). gallery: (N, D). Scores are inner products.

@@ -3,7 +3,6 @@
 The file carries the catalogue's generation in its name, so a stale one is never read; one that is damaged is rebuilt.
 """
 
-
 import faiss
 import numpy as np
 from numpy.typing import NDArray

@@ -84,7 +84,8 @@ class Catalog:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA:
                 raise NewerGallery(
-                    f"{path} has schema {version}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
+                    f"{path} has schema {version}, this release knows up to {SCHEMA}. "
+                    "Upgrade araclip to use this gallery."
                 )
             if version < SCHEMA:
                 raise GalleryCorrupt(f"{path} is empty or unfinished (schema {version}). Run `araclip index` again.")
@@ -102,8 +103,8 @@ class Catalog:
         except sqlite3.DatabaseError as error:
             if any(sign in str(error) for sign in _NOT_A_DATABASE):
                 raise GalleryCorrupt(
-                    f"{self.folder / FILE_NAME} is damaged ({error}). Delete the gallery folder and run `araclip index` "
-                    "again; your pictures are not touched."
+                    f"{self.folder / FILE_NAME} is damaged ({error}). Delete the gallery folder and run "
+                    "`araclip index` again; your pictures are not touched."
                 ) from error
             raise
 
@@ -163,8 +164,8 @@ class Catalog:
         """Store one picture's vector as float16; returns its id. An identical picture is stored once."""
         raw = vector.astype("<f2").tobytes()
         row = self._db.execute(
-            "INSERT INTO contents (hash, vector) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET vector = excluded.vector "
-            "RETURNING id",
+            "INSERT INTO contents (hash, vector) VALUES (?, ?) "
+            "ON CONFLICT (hash) DO UPDATE SET vector = excluded.vector RETURNING id",
             (digest, raw),
         ).fetchone()
         return int(row[0])

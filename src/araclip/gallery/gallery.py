@@ -121,8 +121,8 @@ class Gallery:
             ]
             if gone and not found:
                 raise InputError(
-                    f"no pictures left in {', '.join(map(str, roots))}, where {len(gone):,} were indexed: is a drive unplugged? "
-                    f"They are kept. To forget them, delete the gallery folder {self.folder}."
+                    f"no pictures left in {', '.join(map(str, roots))}, where {len(gone):,} were indexed. "
+                    f"Is a drive unplugged? They are kept. To forget them, delete the gallery folder {self.folder}."
                 )
             if not found:
                 raise InputError(

@@ -27,7 +27,7 @@ class Walk:
         while waiting:
             folder = waiting.pop()
             try:
-                here = os.stat(folder)
+                here = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
                 if (here.st_dev, here.st_ino) in seen:
                     continue
                 seen.add((here.st_dev, here.st_ino))

@@ -1,4 +1,4 @@
-"""Parallel text as the distillation stage reads it: `*.tsv.xz` with a header line (`en`, `ar`, optional split column)."""
+"""Parallel text for distillation: `*.tsv.xz` with a header line (`en`, `ar`, optional split column)."""
 
 import lzma
 import random

@@ -22,11 +22,11 @@ from torch.nn.functional import normalize as unit
 
 from araclip import model_folder
 from araclip.arabic import NORMALIZER_VERSION
+from araclip.training.graph import write_graph
 from araclip.training.modeling import MAX_TOKENS, ImageTower, TextTower
 
 Narrowed = tuple[dict[str, NDArray[Any]], list[onnx.NodeProto]]
 
-OPSET = 18
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
 
 
@@ -123,22 +123,16 @@ def _export_text(tower: TextTower, folder: Path) -> None:
     ids = torch.randint(4, 100, (3, 7))
     axes = {0: torch.export.Dim("batch", min=1, max=65536), 1: torch.export.Dim("tokens", min=2, max=MAX_TOKENS)}
     path = folder / "text.onnx"
-    _trace(_TextGraph(tower), (ids, torch.ones_like(ids)), path, {"input_ids": axes, "attention_mask": axes})
+    masked = {"input_ids": axes, "attention_mask": axes}
+    write_graph(_TextGraph(tower), (ids, torch.ones_like(ids)), path, masked, "embedding")
     _narrow(path, _as_int8)
 
 
 def _export_image(tower: ImageTower, folder: Path, size: int) -> None:
     pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
     path = folder / "image.onnx"
-    _trace(tower, (pixels,), path, {"pixels": {0: torch.export.Dim("batch", min=1, max=65536)}})
+    write_graph(tower, (pixels,), path, {"pixels": {0: torch.export.Dim("batch", min=1, max=65536)}}, "embedding")
     _narrow(path, _as_float16)
-
-
-def _trace(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
-    torch.onnx.export(
-        module.eval(), inputs, str(path), input_names=list(axes), output_names=["embedding"], dynamic_shapes=axes,
-        opset_version=OPSET, dynamo=True, external_data=False, verbose=False,
-    )  # fmt: skip
 
 
 def _narrow(path: Path, narrow: Callable[[str, NDArray[np.float32]], Narrowed | None]) -> None:

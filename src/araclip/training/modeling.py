@@ -49,11 +49,12 @@ class TextTower(nn.Module):
 class ImageTower(nn.Module):
     """A timm EfficientNet, its first stages (the stem) frozen, a linear projection."""
 
+    cnn: Any  # convolutions and stages by timm's names
     STEM_STAGES = 3  # the 1/2 to 1/8 resolution stages: 70 % of the time, generic edges and textures
 
     def __init__(self, cnn: nn.Module, width: int) -> None:
         super().__init__()
-        self.cnn: Any = cnn
+        self.cnn = cnn
         self.projection = nn.Linear(self.cnn.num_features, width)
 
     def stem(self, pixels: Tensor) -> Tensor:

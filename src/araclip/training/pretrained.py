@@ -131,7 +131,7 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
     rows = model.embeddings.word_embeddings.weight.data[kept]
-    model.embeddings.word_embeddings = nn.Embedding(*rows.shape, padding_idx=1, _weight=rows.clone())
+    model.embeddings.word_embeddings = nn.Embedding(len(rows), rows.shape[1], padding_idx=1, _weight=rows.clone())
     model.config.vocab_size = len(kept)
     return Tokenizer.from_str(json.dumps(layout, ensure_ascii=False))
 

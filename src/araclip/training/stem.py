@@ -16,6 +16,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor, nn
 
 from araclip.images import open_image, square
+from araclip.training.graph import write_graph
 from araclip.training.modeling import ImageTower
 
 VIEWS = 2
@@ -43,15 +44,7 @@ def stem_session(tower: ImageTower, size: int, file: Path) -> onnxruntime.Infere
     """The stem on ONNX Runtime: 5 ms a picture where PyTorch takes 30 on two cores without AVX-512."""
     pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
-    torch.onnx.export(
-        _Stem(tower).eval(),
-        (pixels,),
-        str(file),
-        input_names=["pixels"],
-        dynamic_shapes=batch,
-        dynamo=True,
-        verbose=False,
-    )
+    write_graph(_Stem(tower), (pixels,), file, batch, "maps")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(str(file), options)

@@ -1,0 +1,177 @@
+"""Files are replaced whole or not at all, and only one process writes: with real processes and real kills."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from araclip import atomic
+from araclip.errors import GalleryLocked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from araclip import atomic
+with atomic.single_writer(Path(sys.argv[1])):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+HALF_WRITTEN = """
+import sys
+from pathlib import Path
+from araclip import atomic
+
+def fill(temporary):
+    temporary.write_bytes(b"half of the new")
+    print("ready", flush=True)
+    sys.stdin.read()
+
+atomic.write(Path(sys.argv[1]), fill)
+"""
+
+
+@contextmanager
+def another_process(code: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has done its work up to "ready", and goes on when its input ends."""
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    target = tmp_path / "index.bin"
+    target.write_bytes(b"old")
+    atomic.write(target, lambda temporary: temporary.write_bytes(b"new") and None)
+    assert target.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_new_file_appears_whole_while_the_target_is_untouched_during_filling(tmp_path: Path) -> None:
+    target = tmp_path / "index.bin"
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(b"new")
+        assert not target.exists()
+        assert temporary.parent == target.parent  # a rename across file systems would copy
+
+    atomic.write(target, fill)
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_fill_that_fails_leaves_the_old_file_and_no_temporary(tmp_path: Path, failure: type[BaseException]) -> None:
+    target = tmp_path / "index.bin"
+    target.write_bytes(b"old")
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(b"half of the new")
+        raise failure
+
+    with pytest.raises(failure):
+        atomic.write(target, fill)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_target_that_cannot_be_replaced_leaves_no_temporary(tmp_path: Path) -> None:
+    target = tmp_path / "index.bin"
+    (target / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError):
+        atomic.write_text(target, "new")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_text_is_written_in_utf8_with_its_line_ends_as_they_are(tmp_path: Path) -> None:
+    atomic.write_text(tmp_path / "latest", "قطة\r\nكلب\n")
+    assert (tmp_path / "latest").read_bytes() == "قطة\r\nكلب\n".encode()
+
+
+def test_other_users_may_read_the_file_as_they_may_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    atomic.write_text(tmp_path / "ours", "new")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_readers_see_the_old_file_or_the_new_one_and_never_a_part(tmp_path: Path) -> None:
+    target, done = tmp_path / "index.bin", threading.Event()
+    atomic.write_text(target, "0" * 50_000)
+    seen = set()
+
+    def read() -> None:
+        while not done.is_set():
+            content = target.read_text(encoding="utf-8")
+            seen.add((len(content), len(set(content))))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for digit in "123456789":
+        atomic.write_text(target, digit * 50_000)
+    done.set()
+    reader.join()
+    assert seen <= {(50_000, 1)}
+
+
+def test_a_process_killed_while_filling_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "index.bin"
+    target.write_bytes(b"old")
+    with another_process(HALF_WRITTEN, target) as process:
+        process.kill()  # SIGKILL
+        process.wait()
+    assert target.read_bytes() == b"old"
+    atomic.write_text(target, "new")  # what the dead one left is in nobody's way
+    assert target.read_bytes() == b"new"
+
+
+def test_a_second_process_is_refused_and_told_who_writes(tmp_path: Path) -> None:
+    lock = tmp_path / "writer.lock"
+    with another_process(HOLD, lock) as process:
+        with (
+            pytest.raises(GalleryLocked, match=rf"process {process.pid} on .*try again") as caught,
+            atomic.single_writer(lock),
+        ):
+            pytest.fail("two writers at once")
+        assert str(tmp_path) in str(caught.value)
+
+
+def test_the_lock_is_free_again_when_its_owner_ends(tmp_path: Path) -> None:
+    lock = tmp_path / "writer.lock"
+    with another_process(HOLD, lock) as process:
+        process.communicate("")
+        assert process.returncode == 0
+        with atomic.single_writer(lock):
+            pass
+
+
+def test_the_lock_of_a_killed_owner_is_free_again(tmp_path: Path) -> None:
+    lock = tmp_path / "writer.lock"
+    with another_process(HOLD, lock) as process:
+        process.kill()  # SIGKILL
+        process.wait()
+        with atomic.single_writer(lock), pytest.raises(GalleryLocked), atomic.single_writer(lock):
+            pass
+
+
+def test_a_refused_process_does_not_take_the_name_of_the_owner_away(tmp_path: Path) -> None:
+    lock = tmp_path / "writer.lock"
+    with another_process(HOLD, lock) as process:
+        for _ in range(2):
+            with pytest.raises(GalleryLocked, match=f"process {process.pid} "), atomic.single_writer(lock):
+                pass
+
+
+def test_the_lock_is_released_when_the_work_fails(tmp_path: Path) -> None:
+    lock = tmp_path / "writer.lock"
+    with pytest.raises(RuntimeError, match="work failed"), atomic.single_writer(lock):
+        raise RuntimeError("work failed")
+    with atomic.single_writer(lock):
+        pass
+    assert lock.read_bytes() == b""

@@ -1,0 +1,195 @@
+"""The command line as its users meet it: what it prints, where, and with which exit code."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import pictures
+from araclip import cli
+from tiny import write_tiny_model
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path) -> Run:
+    """Call `araclip` with the tiny model, a data directory of its own, and a wide terminal."""
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def call(*arguments: str, model: bool = True) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["araclip", *arguments, *(["--model", str(tiny_model)] if model else [])])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "صور العائلة"
+    root.mkdir()
+    pictures.solid(root / "أحمر.jpg")
+    pictures.solid(root / "green.png", (0, 255, 0))
+    pictures.solid(root / "blue [1].gif", (0, 0, 255))
+    return root
+
+
+def test_index_then_search_without_naming_a_gallery(run: Run, folder: Path) -> None:
+    indexed = run("index", str(folder))
+    assert indexed.code == 0
+    assert "3 pictures indexed: 3 new or changed, 0 unchanged, 0 gone, 0 skipped" in indexed.out
+    found = run("search", "أزرق")
+    assert found.code == 0
+    lines = [line for line in found.out.splitlines() if str(folder) in line]
+    assert "blue [1].gif" in lines[0]  # brackets are no markup
+
+
+def test_json_has_the_query_and_results_with_path_score_and_rank(run: Run, folder: Path) -> None:
+    run("index", str(folder))
+    answer = json.loads(run("search", "أحمر", "--json", "-k", "2").out)
+    assert answer["query"] == "أحمر"
+    assert [result["rank"] for result in answer["results"]] == [1, 2]
+    assert answer["results"][0]["path"] == str(folder / "أحمر.jpg")
+    assert answer["results"][0]["score"] > answer["results"][1]["score"]
+
+
+def test_paths_prints_nothing_but_paths_best_first(run: Run, folder: Path) -> None:
+    run("index", str(folder))
+    lines = run("search", "أخضر", "--paths").out.splitlines()
+    assert lines[0] == str(folder / "green.png")
+    assert sorted(lines) == sorted(str(path) for path in folder.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not Unicode")
+def test_a_name_that_is_not_utf8_survives_every_form_of_output(run: Run, folder: Path, tmp_path: Path) -> None:
+    raw = os.fsencode(folder) + b"/\xe9.png"
+    pictures.solid(tmp_path / "red.png").rename(os.fsdecode(raw))
+    (folder / "أحمر.jpg").unlink()
+    assert run("index", str(folder)).code == 0
+    assert os.fsencode(json.loads(run("search", "أحمر", "--json").out)["results"][0]["path"]) == raw
+    assert "\\xe9.png" in run("search", "أحمر").out
+
+
+def test_a_bidi_override_in_a_file_name_is_shown_not_obeyed(run: Run, folder: Path) -> None:
+    (folder / "أحمر.jpg").rename(folder / "a\u202egpj.jpg")
+    run("index", str(folder))
+    assert "a\\u202egpj.jpg" in run("search", "red").out
+
+
+def test_the_gallery_of_the_working_folder_comes_before_the_latest(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    (other / "below").mkdir(parents=True)
+    pictures.solid(other / "white.png", (255, 255, 255))
+    run("index", str(other))
+    run("index", str(folder))
+    assert "white.png" not in run("search", "صورة").out
+    monkeypatch.chdir(other / "below")
+    assert "white.png" in run("search", "صورة").out
+
+
+def test_a_gallery_of_ones_own(run: Run, folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "my gallery"
+    assert f"--gallery {place}" in run("index", str(folder), "--gallery", str(place)).out
+    assert run("search", "أحمر", "--gallery", str(place)).code == 0
+    assert run("search", "أحمر").code == 2  # nothing in the user's data directory
+
+
+def test_a_bad_file_costs_one_line_on_stderr_and_the_run_exits_0(run: Run, folder: Path) -> None:
+    pictures.truncated(folder / "cut.jpg", keep=0.3)
+    indexed = run("index", str(folder))
+    assert indexed.code == 0
+    assert "1 skipped" in indexed.out
+    (line,) = [line for line in indexed.err.splitlines() if "cut.jpg" in line]
+    assert "damaged or cut short" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["index", "nowhere"], "no such folder"),
+        (["index", "EMPTY"], "no pictures in"),
+        (["search", "قطة"], "araclip index"),
+        (["search", "قطة", "--gallery", "nowhere"], "no gallery at"),
+        (["search", "   ", "--gallery", "GALLERY"], "the query is empty"),
+        (["search", "قطة", "--gallery", "GALLERY", "-k", "0"], "at least 1"),
+        (["search", "قطة", "--gallery", "GALLERY", "--json", "--paths"], "exclude each other"),
+        (["search", "قطة", "--gallery", "GALLERY", "--model", "OTHER"], "made by|holds 8-wide"),
+        (["search", "قطة", "--gallery", "GALLERY", "--model", "no-such"], "araclip-mini"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_2_and_nothing_is_lost(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    run("index", str(folder), "--gallery", str(tmp_path / "gallery"))
+    places = {
+        "EMPTY": str(tmp_path / "empty"),
+        "GALLERY": str(tmp_path / "gallery"),
+        "OTHER": str(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")),
+    }
+    monkeypatch.chdir(tmp_path)
+    ran = run(*(places.get(argument, argument) for argument in arguments), model="--model" not in arguments)
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert line.startswith("araclip: ")
+    assert re.search(message, line)
+    assert len(run("search", "أحمر", "--gallery", str(tmp_path / "gallery"), "--paths").out.splitlines()) == 3
+
+
+def test_paths_into_a_closed_pipe_end_quietly(run: Run, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+    run("index", str(folder), "--gallery", str(tmp_path / "gallery"))
+    search = (
+        f"{sys.executable} -m araclip.cli search أحمر --paths --gallery '{tmp_path / 'gallery'}' --model {tiny_model}"
+    )
+    ran = subprocess.run(["bash", "-c", f"{search} | true"], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version", model=False).out.startswith("araclip 0.")
+    assert "search" in run("--help", model=False).out
+
+
+def commands() -> dict[str, Any]:
+    return typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+
+
+def test_every_command_and_option_has_help_and_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(commands()) >= {"index", "search", "demo"}
+    for name, command in commands().items():
+        assert command.help, f"araclip {name} has no help"
+        assert f"## araclip {name}" in page, f"araclip {name} is missing in docs/commands.md"
+        section = page.split(f"## araclip {name}", 1)[1].split("\n## ", 1)[0]
+        for parameter in command.params:
+            spelled = [o for o in parameter.opts if o.startswith("-")] or [parameter.opts[0].upper()]
+            assert getattr(parameter, "help", None), f"araclip {name} {spelled[0]} has no help"
+            missing = [spelling for spelling in spelled if f"`{spelling}" not in section]
+            assert not missing, f"araclip {name}: {missing} not in docs/commands.md"

@@ -1,0 +1,348 @@
+"""AraCLIP over a real model folder, whole and broken."""
+
+import itertools
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+import pictures
+import tiny
+from araclip import model_folder
+from araclip.encoder import IMAGE_BATCH, TEXT_BATCH, AraCLIP
+from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
+from araclip.images import AHEAD
+
+MIXED = ["قطة", "", "سيارة على طاولة في بيت كبير جدا", "red", "قطة وكلب", "house " * 40, "unknown-word", "👩‍🚀"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture
+def copy(tiny_model: Path, tmp_path: Path) -> Path:
+    """A model folder that may be broken."""
+    return shutil.copytree(tiny_model, tmp_path / "copy")
+
+
+def is_unit(vectors: NDArray[np.float32]) -> bool:
+    return bool(np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6))
+
+
+# ------------------------------------------------------------------ text
+
+
+def test_texts_become_unit_vectors_of_the_models_width(model: AraCLIP) -> None:
+    vectors = model.encode_text(MIXED)
+    assert (vectors.shape, vectors.dtype) == ((len(MIXED), model.width), np.float32)
+    assert is_unit(vectors)
+
+
+def test_vectors_come_in_the_order_of_their_texts_however_long_those_are(model: AraCLIP) -> None:
+    together = model.encode_text(MIXED)
+    alone = np.concatenate([model.encode_text([text]) for text in MIXED])
+    assert np.allclose(together, alone, atol=1e-6)
+    assert len(np.unique(together.round(5), axis=0)) > len(MIXED) // 2
+
+
+@given(st.lists(st.sampled_from(MIXED), max_size=20), st.integers(1, 7))
+def test_neither_the_batch_nor_its_size_changes_a_vector(tiny_model: Path, texts: list[str], batch_size: int) -> None:
+    model = shared(tiny_model)
+    one_by_one = dict(zip(MIXED, model.encode_text(MIXED), strict=True))
+    vectors = model.encode_text(texts, batch_size=batch_size)
+    assert vectors.shape == (len(texts), model.width)
+    assert all(np.allclose(vector, one_by_one[text], atol=1e-6) for text, vector in zip(texts, vectors, strict=True))
+
+
+def shared(folder: Path, models: dict[Path, AraCLIP] = {}) -> AraCLIP:  # noqa: B006 - one model for all examples
+    return models.setdefault(folder, AraCLIP.load(folder, threads=1))
+
+
+def test_no_texts_and_no_pictures_give_no_vectors(model: AraCLIP) -> None:
+    assert model.encode_text([]).shape == (0, model.width)
+    assert model.encode_image(iter([])).shape == (0, model.width)
+    assert model.encode_text([]).dtype == np.float32
+
+
+def test_a_generator_of_texts_is_read_as_needed(model: AraCLIP) -> None:
+    taken = itertools.count()
+    endless: Iterator[Any] = (number or "قطة" for number in taken)  # one text, then numbers without end
+    with pytest.raises(InputError, match="int: 1"):
+        model.encode_text(endless)
+    assert next(taken) <= TEXT_BATCH * 16
+
+
+def test_more_texts_than_one_read_holds_are_all_there(model: AraCLIP) -> None:
+    vectors = model.encode_text(("red" if number % 2 else "blue" for number in range(75)), batch_size=2)
+    assert np.array_equal(vectors.argmax(axis=1), [0 if number % 2 else 2 for number in range(75)])
+
+
+@pytest.mark.parametrize("texts", ["قطة", ["قطة", 7], [None], [b"cat"]])
+def test_what_is_no_list_of_texts_is_refused(model: AraCLIP, texts: Any) -> None:
+    with pytest.raises(InputError, match="encode_text takes"):
+        model.encode_text(texts)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_size_that_no_batch_can_have_is_refused(model: AraCLIP, batch_size: int) -> None:
+    with pytest.raises(InputError, match="batch_size"):
+        model.encode_text(["قطة"], batch_size=batch_size)
+    with pytest.raises(InputError, match="batch_size"):
+        model.encode_image([Image.new("RGB", (4, 4))], batch_size=batch_size)
+
+
+def test_texts_are_normalized_before_they_are_read(model: AraCLIP) -> None:
+    plain, *decorated = model.encode_text(["أحمر", "أَحْمَر", "أحـــمر", "\u202bأحمر\u202c", " ا\u0654حمر\n"])
+    assert all(np.array_equal(plain, vector) for vector in decorated)
+    assert not np.array_equal(plain, model.encode_text(["احمر"])[0])
+
+
+def test_tokens_past_the_limit_are_cut(model: AraCLIP) -> None:
+    room = tiny.MAX_TOKENS - 2  # for <s> and </s>
+    short, long, longer = model.encode_text(["cat " * room, "cat " * room + "dog", "cat " * 5000])
+    assert np.array_equal(short, long)
+    assert np.array_equal(short, longer)
+
+
+def test_text_that_no_encoding_can_hold_still_has_a_vector(model: AraCLIP) -> None:
+    assert is_unit(model.encode_text(["\ud83d", "\x00", "\u200d", "قطة\udcff"]))
+
+
+# ------------------------------------------------------------------ pictures
+
+
+@pytest.mark.parametrize("colour", tiny.COLOURS)
+def test_a_colour_word_in_either_language_finds_the_picture_of_that_colour(
+    model: AraCLIP, tmp_path: Path, colour: str
+) -> None:
+    files = [pictures.solid(tmp_path / f"{name}.png", rgb) for name, rgb in tiny.COLOURS.items()]
+    scores = model.encode_text([colour, tiny.ARABIC[colour]]) @ model.encode_image(files).T  # (2, 3)
+    assert scores.argmax(axis=1).tolist() == [list(tiny.COLOURS).index(colour)] * 2
+
+
+def test_pictures_become_unit_vectors_in_their_order_from_paths_text_and_memory(model: AraCLIP, tmp_path: Path) -> None:
+    red = pictures.solid(tmp_path / "red.png", pictures.RED)
+    black = Image.new("L", (9, 9), 0)
+    vectors = model.encode_image([black, red, str(red), Image.open(red), black])
+    assert (vectors.shape, vectors.dtype) == ((5, model.width), np.float32)
+    assert is_unit(vectors)
+    assert np.allclose(vectors[1:4], vectors[1], atol=1e-6)
+    assert np.allclose(vectors[0], vectors[4], atol=1e-6)
+    assert not np.allclose(vectors[0], vectors[1], atol=0.1)
+
+
+def test_a_picture_has_the_same_vector_alone_and_in_a_batch(model: AraCLIP) -> None:
+    rng = np.random.default_rng(0)
+    several = [Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)) for _ in range(2 * IMAGE_BATCH + 3)]
+    together = model.encode_image(several)
+    alone = np.concatenate([model.encode_image([picture]) for picture in several])
+    assert np.allclose(together, alone, atol=1e-6)
+    assert np.allclose(together, model.encode_image(several, batch_size=5), atol=1e-6)
+
+
+def test_a_bad_picture_raises_an_error_that_names_it(model: AraCLIP, tmp_path: Path) -> None:
+    good, bad = pictures.solid(tmp_path / "good.png"), pictures.text_as_picture(tmp_path / "bad.jpg")
+    with pytest.raises(UnsupportedFormat, match=r"bad\.jpg"):
+        model.encode_image([good, bad, good])
+
+
+def test_a_generator_of_pictures_is_read_as_needed(model: AraCLIP, tmp_path: Path) -> None:
+    taken = itertools.count()
+    endless = (tmp_path / f"gone-{number}.jpg" for number in taken)
+    with pytest.raises(ImageError, match="gone-0"):
+        model.encode_image(endless)
+    assert next(taken) <= AHEAD + 1
+
+
+@pytest.mark.parametrize("one", ["cat.jpg", Path("cat.jpg"), Image.new("RGB", (4, 4))])
+def test_a_single_picture_instead_of_several_is_refused(model: AraCLIP, one: Any) -> None:
+    with pytest.raises(InputError, match="several pictures"):
+        model.encode_image(one)
+
+
+def test_threads_may_share_a_model_that_nobody_used_before(tiny_model: Path) -> None:
+    model, expected = AraCLIP.load(tiny_model), AraCLIP.load(tiny_model).encode_text(MIXED)
+    picture = Image.new("RGB", (20, 20), pictures.BLUE)
+    start, results = threading.Barrier(4), []
+
+    def encode() -> None:
+        start.wait(timeout=10)
+        for _ in range(5):
+            results.append((model.encode_text(MIXED), model.encode_image([picture])))
+
+    threads = [threading.Thread(target=encode) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 20
+    assert all(np.allclose(texts, expected, atol=1e-6) for texts, _ in results)
+    assert all(np.allclose(images, results[0][1], atol=1e-6) for _, images in results)
+
+
+def test_the_builder_makes_the_same_model_twice_and_another_one_for_another_seed_or_width(tmp_path: Path) -> None:
+    first, again, other, wide = (
+        AraCLIP.load(tiny.write_tiny_model(tmp_path / name, **options))
+        for name, options in (("a", {}), ("b", {}), ("c", {"seed": 1}), ("d", {"width": 12}))
+    )
+    assert first.config.label == again.config.label
+    assert len({model.config.fingerprint for model in (first, other, wide)}) == 3
+    assert wide.encode_text(["قطة"]).shape == (1, 12)
+    assert wide.encode_image([Image.new("RGB", (4, 4))]).shape == (1, 12)
+
+
+# ------------------------------------------------------------------ broken folders
+
+
+def use(folder: Path) -> None:
+    """Everything a model can be asked."""
+    model = AraCLIP.load(folder)
+    model.encode_text(["قطة"])
+    model.encode_image([Image.new("RGB", (4, 4))])
+
+
+def change(**fields: Any) -> Callable[[Path], None]:
+    """Replace fields of config.json; text__pad_id means the field pad_id of text."""
+
+    def break_it(folder: Path) -> None:
+        config = tiny.read_config(folder)
+        for name, value in fields.items():
+            *inside, last = name.split("__")
+            (config[inside[0]] if inside else config)[last] = value
+        tiny.write_config(folder, config)
+
+    return break_it
+
+
+def remove(*fields: str) -> Callable[[Path], None]:
+    def break_it(folder: Path) -> None:
+        config = tiny.read_config(folder)
+        tiny.write_config(folder, {name: value for name, value in config.items() if name not in fields})
+
+    return break_it
+
+
+def overwrite(part: str, content: bytes, *, rehash: bool = False) -> Callable[[Path], None]:
+    def break_it(folder: Path) -> None:
+        (folder / part).write_bytes(content)
+        if rehash:
+            tiny.rehash(folder)
+
+    return break_it
+
+
+def part_of_another_model(part: str, *, rehash: bool, **options: Any) -> Callable[[Path], None]:
+    def break_it(folder: Path) -> None:
+        other = tiny.write_tiny_model(folder.parent / "other", **options)
+        shutil.copy(other / part, folder / part)
+        if rehash:
+            tiny.rehash(folder)
+
+    return break_it
+
+
+def swap_graphs(folder: Path) -> None:
+    text, image = (folder / "text.onnx").read_bytes(), (folder / "image.onnx").read_bytes()
+    (folder / "text.onnx").write_bytes(image)
+    (folder / "image.onnx").write_bytes(text)
+    tiny.rehash(folder)
+
+
+@pytest.mark.parametrize("part", model_folder.PARTS)
+def test_a_missing_part_is_named(copy: Path, part: str) -> None:
+    (copy / part).unlink()
+    with pytest.raises(ModelMismatch, match=rf"{part} missing.*Copy the folder again"):
+        AraCLIP.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (overwrite("config.json", b"{"), ["config.json", "not valid JSON"]),
+        (overwrite("config.json", b"\xff\xfe"), ["config.json", "not valid JSON"]),
+        (overwrite("config.json", b"[]"), ["config.json", "list", "object"]),
+        (change(format=2), ["format 2", "format 1", "Install"]),
+        (remove("format"), ["format None", "format 1"]),
+        (change(text__normalizer=99), ["normaliser 99", f"has {model_folder.NORMALIZER_VERSION}", "Install"]),
+        (change(colour="red"), ["unknown field colour", "ModelConfig"]),
+        (change(text__colour="red"), ["unknown field colour", "TextConfig"]),
+        (change(image__colour="red"), ["unknown field colour", "ImageConfig"]),
+        (remove("license"), ["license", "missing"]),
+        (remove("text"), ["TextConfig", "None"]),
+        (change(text=[]), ["TextConfig", "[]"]),
+        (change(image="squash"), ["ImageConfig", "squash"]),
+        (change(width=0), ["width is 0", "positive"]),
+        (change(width="8"), ["width is '8'", "positive"]),
+        (change(image__size=-1), ["image.size is -1", "positive"]),
+        (change(text__max_tokens=1.5), ["text.max_tokens is 1.5", "positive"]),
+        (change(files={}), ["no hash of", "text.onnx", "Export"]),
+        (change(files=5), ["files is 5", "hashes"]),
+        (change(files=dict.fromkeys(model_folder.HASHED, 5)), ["files is", "hashes"]),
+        (change(width=9), ["text.onnx", "makes 8-wide", "says 9"]),
+        (change(image__size=32), ["image.onnx", "16", "32"]),
+        (part_of_another_model("text.onnx", rehash=True, width=12), ["text.onnx", "12-wide", "says 8"]),
+        (part_of_another_model("image.onnx", rehash=True, width=12), ["image.onnx", "12-wide", "says 8"]),
+        (part_of_another_model("text.onnx", rehash=False, seed=1), ["text.onnx", "has hash", "config.json says"]),
+        (part_of_another_model("image.onnx", rehash=False, seed=1), ["image.onnx", "has hash", "config.json says"]),
+        (overwrite("tokenizer.json", b"{}"), ["tokenizer.json", "has hash", "config.json says"]),
+        (overwrite("tokenizer.json", b"{}", rehash=True), ["tokenizer.json", "cannot be read", "Export"]),
+        (overwrite("text.onnx", b"garbage", rehash=True), ["text.onnx", "cannot be opened", "Export"]),
+        (overwrite("image.onnx", b"garbage", rehash=True), ["image.onnx", "cannot be opened", "Export"]),
+        (overwrite("image.onnx", b"", rehash=True), ["image.onnx", "cannot be opened", "Export"]),
+        (swap_graphs, ["text.onnx", "input_ids", "pixels"]),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, list) else "",
+)
+def test_a_contradiction_names_the_folder_both_sides_and_a_remedy(
+    copy: Path, break_it: Callable[[Path], None], says: list[str]
+) -> None:
+    break_it(copy)
+    with pytest.raises(ModelMismatch) as caught:
+        use(copy)
+    message = str(caught.value)
+    assert str(copy) in message
+    assert [words for words in says if words not in message] == []
+    assert any(remedy in message.lower() for remedy in ("copy the", "export the", "install the", "compare", "expected"))
+
+
+def test_a_whole_copy_works_and_has_the_same_fingerprint(copy: Path, model: AraCLIP) -> None:
+    use(copy)
+    assert AraCLIP.load(copy).config.label == model.config.label
+    assert model.config.label.startswith("tiny@")
+
+
+def test_text_only_use_never_opens_the_image_graph(copy: Path) -> None:
+    overwrite("image.onnx", b"garbage")(copy)
+    assert AraCLIP.load(str(copy)).encode_text(["قطة"]).shape == (1, 8)
+
+
+def test_an_unknown_name_is_told_the_bundled_models(tmp_path: Path) -> None:
+    known = ", ".join(model_folder.bundled()) or "none"
+    for name in ("araclip-huge", str(tmp_path / "nowhere")):
+        with pytest.raises(ModelNotFound) as caught:
+            AraCLIP.load(name)
+        assert f"'{name}'" in str(caught.value)
+        assert f"({known})" in str(caught.value)
+
+
+def test_a_folder_without_a_model_is_told_what_a_model_holds(tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatch, match=r"a model folder holds config\.json, tokenizer\.json"):
+        AraCLIP.load(tmp_path)
+
+
+def test_the_config_survives_the_round_trip(tiny_model: Path) -> None:
+    raw = json.loads((tiny_model / "config.json").read_text(encoding="utf-8"))
+    config = model_folder.read_config(tiny_model)
+    assert (config.name, config.width, config.text.max_tokens) == (raw["name"], raw["width"], raw["text"]["max_tokens"])
+    assert config.image.mean == (0.0, 0.0, 0.0)

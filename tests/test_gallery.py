@@ -1,0 +1,355 @@
+"""The gallery through its public door: kept in step with the disk, nothing lost, the right pictures found."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import (
+    GalleryCorrupt,
+    GalleryLocked,
+    GalleryNotFound,
+    InputError,
+    NewerGallery,
+    WidthMismatch,
+)
+from tiny import write_tiny_model
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three colours, one of them in a folder below, with Arabic and emoji names."""
+    root = tmp_path / "صوري"
+    (root / "رحلة 🏖️").mkdir(parents=True)
+    pictures.solid(root / "أحمر.jpg", pictures.RED)
+    pictures.solid(root / "green.png", (0, 255, 0))
+    pictures.solid(root / "رحلة 🏖️" / "بحر.webp", (0, 0, 255))
+    return root
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, model: AraCLIP) -> Iterator[Gallery]:
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as opened:
+        yield opened
+
+
+def names(gallery: Gallery, query: str, k: int = 10) -> list[str]:
+    return [Path(hit.path).name for hit in gallery.search(query, k)]
+
+
+def test_arabic_and_english_queries_find_the_right_picture(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    assert names(gallery, "أحمر", 1) == names(gallery, "red", 1) == ["أحمر.jpg"]
+    assert names(gallery, "أخضر", 1) == ["green.png"]
+    assert names(gallery, "أَزْرَق", 1) == ["بحر.webp"]
+
+
+def test_hits_carry_rank_from_one_and_falling_cosines(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    hits = gallery.search("أحمر")
+    assert [hit.rank for hit in hits] == [1, 2, 3]
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert all(-1.001 <= hit.score <= 1.001 for hit in hits)
+
+
+def test_scores_are_the_cosines_of_the_encoder(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
+    gallery.update([folder])
+    query = model.encode_text(["سيارة"])[0]
+    for hit in gallery.search("سيارة"):
+        assert hit.score == pytest.approx(float(model.encode_image([hit.path])[0] @ query), abs=2e-3)
+
+
+def test_an_unchanged_file_is_not_read_again(gallery: Gallery, folder: Path) -> None:
+    assert gallery.update([folder]).added == 3
+    for path in folder.rglob("*.*"):  # a reader would fail on this content, the same in size and time
+        if path.is_file():
+            about = path.stat()
+            path.write_bytes(b"x" * about.st_size)
+            os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    report = gallery.update([folder])
+    assert (report.added, report.unchanged, report.skipped) == (0, 3, [])
+    assert len(gallery) == 3
+
+
+def test_a_touched_or_renamed_or_copied_file_keeps_its_vector_without_a_decode(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.update([folder])
+
+    def no_decode(*_: object) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(gallery.model, "encode_pixels", no_decode)
+    os.utime(folder / "green.png", (1, 1))
+    (folder / "أحمر.jpg").rename(folder / "renamed.jpg")
+    shutil.copy(folder / "renamed.jpg", folder / "copy.jpg")
+    report = gallery.update([folder])
+    assert (report.added, report.unchanged, report.removed) == (3, 1, 1)
+    best = gallery.search("أحمر", 1)[0]
+    assert Path(best.path).name == "copy.jpg"
+    assert [Path(path).name for path in best.copies] == ["renamed.jpg"]
+
+
+def test_an_edited_file_is_found_by_its_new_content_only(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    pictures.solid(folder / "أحمر.jpg", (0, 0, 255), size=(50, 50))
+    gallery.update([folder])
+    assert set(names(gallery, "أزرق", 2)) == {"أحمر.jpg", "بحر.webp"}
+    assert len(gallery) == 3
+
+
+def test_vanished_files_disappear_from_results(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    (folder / "green.png").unlink()
+    assert gallery.update([folder]).removed == 1
+    assert "green.png" not in names(gallery, "أخضر")
+
+
+def test_pictures_of_other_folders_stay_when_one_folder_is_updated(
+    gallery: Gallery, folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "صوري٢"  # begins like the first folder's name
+    other.mkdir()
+    pictures.solid(other / "white.png", (255, 255, 255))
+    gallery.update([folder, other])
+    shutil.rmtree(folder / "رحلة 🏖️")
+    assert gallery.update([folder]).removed == 1
+    assert "white.png" in names(gallery, "صورة")
+
+
+def test_an_emptied_folder_is_refused_and_its_pictures_are_kept(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"no pictures left in .*3 were indexed.*drive"):
+        gallery.update([folder])
+    assert len(gallery.search("أحمر")) == 3
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "file.txt"])
+def test_a_folder_that_is_none_is_named(gallery: Gallery, tmp_path: Path, missing: str) -> None:
+    (tmp_path / "file.txt").write_text("x")
+    with pytest.raises(InputError, match=missing):
+        gallery.update([tmp_path / missing])
+
+
+def test_a_folder_without_pictures_says_what_counts_as_one(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="JPEG, PNG"):
+        gallery.update([tmp_path / "empty"])
+
+
+def test_bad_files_cost_one_line_each_and_the_run_goes_on(gallery: Gallery, folder: Path) -> None:
+    pictures.truncated(folder / "مقطوع.jpg", keep=0.3)
+    pictures.text_as_picture(folder / "نص.jpg")
+    pictures.bomb(folder / "bomb.png")
+    (folder / "empty.png").write_bytes(b"")
+    lines: list[str] = []
+    report = gallery.update([folder], skip=lines.append)
+    assert report.pictures == 3
+    assert sorted(Path(line.split(":")[0]).name for line in lines) == ["bomb.png", "empty.png", "مقطوع.jpg", "نص.jpg"]
+    assert lines == report.skipped
+    assert all("\n" not in line for line in lines)
+
+
+def test_a_picture_that_became_unreadable_is_forgotten(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    (folder / "green.png").write_bytes(b"no picture any more")
+    report = gallery.update([folder])
+    assert (report.removed, len(report.skipped)) == (1, 1)
+    assert "green.png" not in names(gallery, "أخضر")
+
+
+def test_hidden_files_links_in_circles_and_dangling_links_do_no_harm(gallery: Gallery, folder: Path) -> None:
+    (folder / ".cache").mkdir()
+    pictures.solid(folder / ".cache" / "thumb.jpg")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "dangling.jpg").symlink_to(folder / "gone.jpg")
+    report = gallery.update([folder])
+    assert (report.added, report.skipped) == (3, [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not Unicode")
+def test_a_name_that_is_not_utf8_is_indexed_and_found(gallery: Gallery, folder: Path) -> None:
+    raw = os.fsencode(folder) + b"/caf\xe9.png"
+    shutil.copy(folder / "أحمر.jpg", os.fsdecode(raw))
+    (folder / "أحمر.jpg").unlink()
+    gallery.update([folder])
+    assert os.fsencode(gallery.search("أحمر", 1)[0].path) == raw
+
+
+def test_exif_orientation_does_not_make_another_picture_of_the_same_scene(
+    gallery: Gallery, tmp_path: Path, model: AraCLIP
+) -> None:
+    upright, turned = pictures.oriented(tmp_path / "upright.jpg", 1), pictures.oriented(tmp_path / "turned.jpg", 6)
+    first, second = model.encode_image([upright, turned])
+    assert float(first @ second) > 0.99
+
+
+def test_an_empty_query_is_refused_with_an_example(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    for query in ("", "  ", "\u0640\u064b\u200f"):
+        with pytest.raises(InputError, match="قطة"):
+            gallery.search(query)
+    with pytest.raises(InputError, match="at least 1"):
+        gallery.search("أحمر", 0)
+
+
+def test_k_beyond_the_number_of_pictures_gives_them_all(gallery: Gallery, folder: Path) -> None:
+    gallery.update([folder])
+    assert len(gallery.search("أحمر", 1000)) == 3
+
+
+def test_a_search_in_a_new_gallery_finds_nothing(gallery: Gallery) -> None:
+    assert gallery.search("أحمر") == []
+
+
+def test_opening_what_is_not_there_says_how_to_make_it(tmp_path: Path, model: AraCLIP) -> None:
+    with pytest.raises(GalleryNotFound, match="araclip index"):
+        Gallery.open(tmp_path / "none", model=model)
+
+
+def test_a_gallery_of_another_model_is_refused_with_both_names_and_kept(
+    gallery: Gallery, folder: Path, tmp_path: Path
+) -> None:
+    gallery.update([folder])
+    other = AraCLIP.load(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other"))
+    for create in (False, True):
+        with pytest.raises(WidthMismatch, match=r"8-wide vectors of tiny@\w+, but other@\w+ makes 12-wide"):
+            Gallery.open(gallery.folder, model=other, create=create)
+    assert len(gallery.search("أحمر")) == 3
+
+
+def test_a_newer_schema_is_refused_politely(gallery: Gallery, model: AraCLIP) -> None:
+    with sqlite3.connect(gallery.folder / "catalog.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(NewerGallery, match=r"schema 99.*Upgrade"):
+        Gallery.open(gallery.folder, model=model, create=True)
+
+
+def test_a_damaged_catalogue_is_our_own_error(tmp_path: Path, model: AraCLIP) -> None:
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "catalog.sqlite").write_bytes(b"SQLite format 3\0" + os.urandom(4096))
+    for create in (False, True):
+        with pytest.raises(GalleryCorrupt, match="damaged"):
+            Gallery.open(tmp_path / "g", model=model, create=create)
+
+
+def test_a_damaged_or_missing_scan_file_is_rebuilt_from_the_catalogue(
+    gallery: Gallery, folder: Path, model: AraCLIP
+) -> None:
+    gallery.update([folder])
+    wanted = gallery.search("أحمر")
+    (scan,) = gallery.folder.glob("scan-*.faiss")
+    for damage in (b"", b"junk", scan.read_bytes()[:-10]):
+        scan.write_bytes(damage)
+        with Gallery.open(gallery.folder, model=model) as again:
+            assert again.search("أحمر") == wanted
+    scan.unlink()
+    with Gallery.open(gallery.folder, model=model) as again:
+        assert again.search("أحمر") == wanted
+
+
+def test_a_reader_sees_what_another_process_committed(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
+    gallery.update([folder])
+    with Gallery.open(gallery.folder, model=model) as reader:
+        assert len(reader.search("صورة")) == 3
+        pictures.solid(folder / "new.png", (200, 10, 10))
+        gallery.update([folder])
+        assert len(reader.search("صورة")) == 4
+
+
+def test_two_writers_at_once_are_refused(gallery: Gallery, folder: Path) -> None:
+    def second_writer(done: int, found: int) -> None:
+        with pytest.raises(GalleryLocked, match="process"):
+            gallery.update([folder])
+
+    gallery.update([folder], progress=second_writer)
+    assert len(gallery) == 3
+
+
+WRITER = """
+import sys
+from araclip import AraCLIP, Gallery
+from araclip.gallery import gallery as module
+module.COMMIT_EVERY = 4
+print("ready", flush=True)
+Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1), create=True).update([sys.argv[3]])
+"""
+
+
+def test_a_killed_run_loses_nothing_committed_and_the_next_one_goes_on(tmp_path: Path, tiny_model: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(160):
+        pictures.solid(many / f"{i:03}.bmp", tuple(rng.integers(0, 256, 3).tolist()), size=(64, 64))
+    place = tmp_path / "killed"
+    committed = 0
+    for trial in range(6):
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(place), str(tiny_model), str(many)], stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.05 + 0.04 * trial)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        if (place / "catalog.sqlite").exists():
+            with Gallery.open(place, model=AraCLIP.load(tiny_model), create=True) as opened:
+                assert len(opened) >= committed  # what an earlier run committed is there
+                committed = len(opened)
+    model = AraCLIP.load(tiny_model)
+    with Gallery.open(place, model=model, create=True) as resumed:
+        resumed.update([many])
+        with Gallery.open(tmp_path / "undisturbed", model=model, create=True) as undisturbed:
+            undisturbed.update([many])
+            assert {(h.path, round(h.score, 5)) for h in resumed.search("أحمر", 200)} == {
+                (h.path, round(h.score, 5)) for h in undisturbed.search("أحمر", 200)
+            }
+
+
+@pytest.mark.skipif(os.name != "posix" or not shutil.which("mount"), reason="needs a small file system to fill")
+def test_a_full_disk_is_our_own_error_and_what_was_committed_is_kept(
+    tmp_path: Path, folder: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("no right to mount a file system here")
+    try:
+        with Gallery.open(disk / "g", model=model, create=True) as opened:
+            opened.update([folder])
+            filler = disk / "filler"
+            with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"0" * 1024)
+            for i in range(40):
+                pictures.solid(folder / f"{i}.png", (i, 2 * i, 3 * i))
+            with pytest.raises(OSError, match=r"disk|space"):
+                opened.update([folder])
+            filler.unlink()
+            assert len(opened.search("أحمر", 100)) == 3
+            opened.update([folder])
+            assert len(opened) == 43
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,235 @@
+"""The house rules that a machine can check: layers, start-up time, docstrings, no print, short files."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import araclip
+
+SOURCE = Path(araclip.__file__).parent
+ROOMS = (  # a room imports only from the rooms above it; inside a package that is one room, any order
+    "errors",
+    "atomic",
+    "arabic",
+    "images",
+    "model_folder",
+    "encoder",
+    "gallery.catalog",
+    "gallery.ann",
+    "gallery.scan",
+    "gallery.places",
+    "gallery.gallery",
+    "demo",
+    "bulk",
+    "evaluation",
+    "training",
+    "server",
+    "cli",
+)
+INHERITED = {"forward", "train"}  # of torch.nn.Module: its documentation holds for the methods that override them
+MAX_LINES = 300
+MAX_IMPORT_MS = 100
+
+
+def modules(source: Path) -> Iterator[tuple[str, Path]]:
+    """Dotted name below the package and file of every module; a package's name is that of its folder."""
+    for path in sorted(source.rglob("*.py")):
+        parts = path.relative_to(source).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def room_of(module: str) -> str | None:
+    return next((room for room in ROOMS if module == room or module.startswith(f"{room}.")), None)
+
+
+def imported(tree: ast.Module, package: str, known: set[str]) -> Iterator[tuple[int, str]]:
+    """Line and name, below araclip, of every module of ours that is imported, wherever the statement stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "araclip" or alias.name.startswith("araclip."):
+                    yield node.lineno, alias.name.removeprefix("araclip").removeprefix(".")
+        elif isinstance(node, ast.ImportFrom):
+            origin = [part for part in (node.module or "").split(".") if part]
+            if node.level:
+                here = package.split(".") if package else []
+                origin = ["araclip", *here[: len(here) - node.level + 1], *origin]
+            if origin[:1] != ["araclip"]:
+                continue
+            for alias in node.names:
+                name = ".".join([*origin[1:], alias.name])
+                if name in known:  # from araclip.gallery import places
+                    yield node.lineno, name
+                elif origin[1:]:  # from araclip.gallery.places import gallery_of
+                    yield node.lineno, ".".join(origin[1:])
+                elif alias.name in araclip._HOME:  # from araclip import AraCLIP
+                    yield node.lineno, araclip._HOME[alias.name].removeprefix("araclip.")
+                elif alias.name != "__version__":
+                    yield node.lineno, name
+
+
+def broken_layers(source: Path) -> list[str]:
+    """One line for each import that goes upwards, and for each module without a room."""
+    files = dict(modules(source))
+    faults = []
+    for module, path in files.items():
+        if path.name == "__init__.py":
+            continue
+        room = room_of(module)
+        if room is None:
+            faults.append(f"{module} is an unknown room: add it to ROOMS in tests/test_house.py, at its height.")
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        for line, target in imported(tree, module.rpartition(".")[0], set(files)):
+            above = room_of(target)
+            if above is None:
+                faults.append(f"{module}:{line} imports araclip.{target}, which is no room in ROOMS.")
+            elif ROOMS.index(above) > ROOMS.index(room):
+                faults.append(f"{module}:{line} imports {target}, a room below.")
+    return faults
+
+
+def public_without_docstring(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and name of public functions and classes, and of public methods of public classes."""
+    waiting: list[tuple[str, ast.AST]] = [("", tree)]
+    while waiting:
+        owner, node = waiting.pop()
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If | ast.Try):
+                waiting.append((owner, child))
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and child.name[0] != "_":
+                inherited = child.name in INHERITED and isinstance(node, ast.ClassDef) and node.bases
+                if not ast.get_docstring(child) and not inherited:
+                    yield child.lineno, owner + child.name
+                if isinstance(child, ast.ClassDef):
+                    waiting.append((f"{child.name}.", child))
+
+
+def prints(tree: ast.Module) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            yield node.lineno
+
+
+def made_up(folder: Path, **files: str) -> Path:
+    """A small package; gallery__ann is gallery/ann.py."""
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+# ------------------------------------------------------------------ layers
+
+
+def test_a_module_imports_only_from_the_rooms_above_it() -> None:
+    assert broken_layers(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "fault"),
+    [
+        ("errors", "from araclip.atomic import write", "errors:1 imports atomic, a room below."),
+        ("errors", "from araclip import atomic", "errors:1 imports atomic, a room below."),
+        ("errors", "import araclip.cli as door", "errors:1 imports cli, a room below."),
+        ("arabic", "from araclip import AraCLIP", "arabic:1 imports encoder, a room below."),
+        ("arabic", "from . import encoder", "arabic:1 imports encoder, a room below."),
+        ("gallery__ann", "from ..cli import app", "gallery.ann:1 imports cli, a room below."),
+        (
+            "gallery__ann",
+            "from .gallery import Gallery",
+            "gallery.ann:1 imports gallery.gallery, a room below.",
+        ),
+        (
+            "training__fit",
+            "def f():\n    from araclip import cli",
+            "training.fit:2 imports cli, a room below.",
+        ),
+        ("demo", "if TYPE_CHECKING:\n    from araclip.cli import app", "demo:2 imports cli, a room below."),
+        ("errors", "from araclip.attic import box", "errors:1 imports araclip.attic, which is no room in ROOMS."),
+        ("errors", "import araclip", "errors:1 imports araclip., which is no room in ROOMS."),
+    ],
+)
+def test_an_import_from_below_is_found(tmp_path: Path, module: str, statement: str, fault: str) -> None:
+    rooms = {"errors": "", "atomic": "", "arabic": "", "encoder": "", "gallery__gallery": "", "cli": ""}
+    assert broken_layers(made_up(tmp_path, **{**rooms, module: statement})) == [fault]
+
+
+def test_imports_from_above_and_inside_a_room_are_fine(tmp_path: Path) -> None:
+    source = made_up(
+        tmp_path,
+        errors="import os",
+        training__data="from araclip.training.export import save\nfrom araclip.errors import InputError",
+        training__export="from . import data\nfrom araclip import normalize",
+        cli="from araclip import __version__, AraclipError\nimport araclip.training.data",
+        gallery__ann="import araclip_other\nfrom araclipper import atomic",
+        __init__="from araclip.cli import app",
+    )
+    assert broken_layers(source) == []
+
+
+def test_an_unknown_room_asks_to_be_added(tmp_path: Path) -> None:
+    faults = broken_layers(made_up(tmp_path, attic="", gallery__cellar=""))
+    assert ["add it to ROOMS" in fault for fault in faults] == [True, True]
+    assert [fault.split()[0] for fault in faults] == ["attic", "gallery.cellar"]
+
+
+# ------------------------------------------------------------------ start-up
+
+
+def test_importing_araclip_is_quick_and_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import araclip; took = time.perf_counter() - start; "
+        "print(took * 1000, *sorted({'torch', 'onnxruntime', 'numpy'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(5)
+    ]
+    milliseconds, *heavy = min((run.stdout.split() for run in runs), key=lambda words: float(words[0]))
+    assert heavy == []
+    assert float(milliseconds) < MAX_IMPORT_MS
+
+
+def test_every_public_name_of_the_package_can_be_had() -> None:
+    for name in araclip.__all__:
+        assert getattr(araclip, name) is not None
+    assert set(araclip.__all__) <= set(dir(araclip))
+    with pytest.raises(AttributeError, match=r"no attribute 'Nothing'.*AraCLIP"):
+        _ = araclip.Nothing
+
+
+# ------------------------------------------------------------------ the text of the source
+
+
+@pytest.mark.parametrize("path", [path for _, path in modules(SOURCE)], ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_documents_its_public_names_does_not_print_and_is_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text, str(path))
+    assert list(public_without_docstring(tree)) == []
+    assert path.name == "cli.py" or list(prints(tree)) == []
+    assert len(text.splitlines()) <= MAX_LINES
+
+
+def test_a_missing_docstring_and_a_print_are_found() -> None:
+    tree = ast.parse(
+        "class Shown:\n    '''Doc.'''\n    def bare(self): ...\n    def _hidden(self): print(1)\n"
+        "def _quiet(): ...\ndef loud():\n    def inner(): ...\n    print('x')\n"
+        "if True:\n    class Nested: ...\nprinter = pprint(1)\n"
+        "class Net(Module):\n    '''Doc.'''\n    def forward(self): ...\n"
+        "class Loose:\n    '''Doc.'''\n    def forward(self): ...\n"
+    )
+    assert sorted(public_without_docstring(tree)) == [
+        (3, "Shown.bare"),
+        (6, "loud"),
+        (10, "Nested"),
+        (17, "Loose.forward"),
+    ]
+    assert sorted(prints(tree)) == [4, 8]
