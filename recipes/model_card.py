@@ -39,7 +39,8 @@ The two stages of AraCLIP (ArabicNLP 2024), on two CPU cores (`recipes/araclip_m
 {data}
 
 The starting weights are multilingual-e5-small (Wang et al. 2024, MIT), read from 4-bit blocks, its vocabulary cut to
-the {vocabulary:,} rows that Arabic and English text uses, and EfficientNet-Lite2 (Tan and Le 2019, ImageNet, Apache-2.0).
+the {vocabulary:,} rows that Arabic and English text uses, and EfficientNet-Lite2 (Tan and Le 2019, ImageNet,
+Apache-2.0).
 
 ## Licence
 

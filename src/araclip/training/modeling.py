@@ -59,7 +59,7 @@ class ImageTower(nn.Module):
 
     def stem(self, pixels: Tensor) -> Tensor:
         """uint8 (B, S, S, 3) → (B, 48, S/8, S/8)."""
-        x = pixels.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
+        x: Tensor = pixels.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
         x = self.cnn.bn1(self.cnn.conv_stem(x))
         for stage in self.cnn.blocks[: self.STEM_STAGES]:
             x = stage(x)

@@ -1,0 +1,118 @@
+"""Indexing, searching and starting: what a person waits for, against the plain way of doing it in the same run.
+
+    python benchmarks/speed.py [--pictures 400]
+
+The pictures are random 500×375 crops of the photographs in the scikit-image wheel, saved as JPEG (quality 90). The
+peer of indexing is one picture at a time (open, decode in full, encode), as the published AraCLIP code does it, with the same
+model. The peer of the scan is a NumPy product in float32. Every number is the median of five runs unless it says else.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from araclip import AraCLIP, Gallery
+from araclip.encoder import usable_cores
+from araclip.gallery.catalog import File
+
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "hubble_deep_field.jpg",
+    "motorcycle_left.png",
+)
+QUERIES = ("قطة على طاولة", "رجل يركب دراجة في الشارع", "أطفال يلعبون كرة القدم على العشب", "غروب الشمس فوق البحر")
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    sources = [Image.open(str(files("skimage") / "data" / name)).convert("RGB") for name in PHOTOGRAPHS]
+    for i in range(count):
+        source = sources[i % len(sources)]
+        scale = rng.uniform(0.5, 0.95)
+        w, h = int(source.width * scale), int(source.height * scale)
+        x, y = int(rng.integers(source.width - w)), int(rng.integers(source.height - h))
+        source.crop((x, y, x + w, y + h)).resize((500, 375)).save(folder / f"{i:05}.jpg", quality=90)
+
+
+def seconds(job: Callable[[], object], runs: int = 5) -> float:
+    taken = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        job()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def indexing(folder: Path, count: int, work: Path) -> None:
+    model = AraCLIP.load()
+    model.encode_pixels(np.zeros((1, 224, 224, 3), np.uint8))  # opening the graph is measured with the cold start
+    write_pictures(folder, count)
+
+    def index() -> None:
+        with tempfile.TemporaryDirectory(dir=work) as place, Gallery.open(place, model=model, create=True) as gallery:
+            gallery.update([folder])
+
+    def one_by_one() -> None:
+        for path in list(folder.iterdir())[: count // 4]:
+            model.encode_image([Image.open(path)])
+
+    ours, plain = count / seconds(index, 3), (count // 4) / seconds(one_by_one, 3)
+    print(f"index: {ours:.0f} pictures/s end to end; one by one {plain:.0f}; ratio {ours / plain:.2f}   (median of 3)")
+
+
+def searching(work: Path, pictures: int = 10_000) -> None:
+    model = AraCLIP.load()
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(pictures, model.width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    place = work / "ten-thousand"
+    with Gallery.open(place, model=model, create=True) as gallery:
+        catalog = gallery._catalog
+        with catalog.writing():
+            for i, vector in enumerate(vectors):
+                catalog.put_file(File(f"/pictures/{i}.jpg", 1, 1), catalog.add_content(i.to_bytes(32, "big"), vector))
+        gallery.search(QUERIES[0])
+        whole = seconds(lambda: [gallery.search(query) for query in QUERIES], 20) / len(QUERIES)
+        text = seconds(lambda: [model.encode_text([query]) for query in QUERIES], 20) / len(QUERIES)
+        query = model.encode_text([QUERIES[0]])[0]
+        index = gallery._fresh_index()
+        scan = seconds(lambda: index.search(query, 10), 50)
+        plain = seconds(lambda: np.argpartition(-(vectors @ query), 10)[:10], 50)
+    print(
+        f"warm query over {pictures:,} pictures: {whole * 1e3:.1f} ms, of which text {text * 1e3:.1f}, "
+        f"scan {scan * 1e3:.2f} (NumPy float32 {plain * 1e3:.2f}; ratio {plain / scan:.2f})   (medians of 20 and 50)"
+    )
+    command = [sys.executable, "-m", "araclip.cli", "search", QUERIES[0], "--gallery", str(place), "--paths"]
+    cold = seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    bare = seconds(lambda: subprocess.run([sys.executable, "-c", "import numpy"], check=True))
+    print(
+        f"araclip search from a cold shell, {pictures:,} pictures: {cold:.2f} s (python with numpy alone {bare:.2f} s)"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=400)
+    arguments = parser.parse_args()
+    print(
+    load = os.getloadavg()[0]
+    print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "pictures").mkdir()
+        indexing(Path(scratch) / "pictures", arguments.pictures, Path(scratch))
+        searching(Path(scratch))

@@ -1,0 +1,89 @@
+"""araclip-mini as it ships: its folder is whole, its card is honest, it finds what it should."""
+
+import importlib.resources
+import json
+from pathlib import Path
+
+import pytest
+
+from araclip import AraCLIP, model_folder
+from araclip.evaluation.datasets import read_pictures
+from araclip.evaluation.retrieval import retrieval
+
+ROOT = Path(__file__).parents[1]
+FLICKR8K = ROOT.parent / "shared" / "data" / "flickr8k"
+BUNDLE_MB = 60
+
+
+@pytest.fixture(scope="module")
+def mini() -> AraCLIP:
+    return AraCLIP.load(threads=2)
+
+
+def test_it_is_bundled_small_and_whole(mini: AraCLIP) -> None:
+    assert "araclip-mini" in model_folder.bundled()
+    assert sum(file.stat().st_size for file in mini.folder.iterdir()) < BUNDLE_MB * 1e6
+    for part in model_folder.HASHED:
+        model_folder.check_hash(mini.folder, mini.config, part)
+
+
+def test_its_card_and_config_say_what_it_was_trained_on_and_what_it_may_be_used_for(mini: AraCLIP) -> None:
+    card = (mini.folder / "README.md").read_text(encoding="utf-8")
+    assert "non-commercial research" in card
+    assert "non-commercial" in mini.config.license
+    for line in mini.config.training_data:
+        assert line in card
+
+
+def test_the_numbers_on_the_card_and_in_the_readme_are_those_of_the_config(mini: AraCLIP) -> None:
+    (measured,) = mini.config.measured.values()
+    card = (mini.folder / "README.md").read_text(encoding="utf-8")
+    front = (ROOT / "README.md").read_text(encoding="utf-8")
+    for language in ("arabic", "english"):
+        for direction in ("t2i", "i2t"):
+            m = measured[language][direction]
+            row = " | ".join(f"{m[key]:.3f}" for key in ("R@1", "R@5", "R@10", "MRR"))
+            assert row in card
+            if direction == "t2i":
+                assert row in front
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("قطة", "chelsea.png"),
+        ("a cat", "chelsea.png"),
+        ("فنجان قهوة", "coffee.png"),
+        ("صاروخ", "rocket.jpg"),
+        ("دراجة نارية", "motorcycle_left.png"),
+    ],
+)
+def test_it_finds_photographs_it_never_saw(mini: AraCLIP, query: str, wanted: str) -> None:
+    pytest.importorskip("skimage")
+    names = ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png",
+             "hubble_deep_field.jpg", "motorcycle_left.png", "rocket.jpg")  # fmt: skip
+    folder = importlib.resources.files("skimage") / "data"
+    vectors = mini.encode_image([str(folder / name) for name in names])
+    assert names[int((vectors @ mini.encode_text([query])[0]).argmax())] == wanted
+
+
+def test_vocalised_and_stretched_text_is_the_same_query(mini: AraCLIP) -> None:
+    plain, vocalised = mini.encode_text(["قطة على طاولة", "قِطَّةٌ عَلَى طـــاوِلَة"])
+    assert plain.tolist() == vocalised.tolist()
+
+
+def test_the_canonical_vectors_of_this_release(mini: AraCLIP) -> None:
+    golden = json.loads((Path(__file__).parent / "golden" / "araclip-mini.json").read_text(encoding="utf-8"))
+    assert golden["fingerprint"] == mini.config.fingerprint
+    for text, head in golden["texts"].items():
+        assert mini.encode_text([text])[0, : len(head)].tolist() == pytest.approx(head, abs=2e-3)
+
+
+@pytest.mark.skipif(not FLICKR8K.is_dir(), reason="the Flickr8k-Arabic folder is not here")
+def test_the_measured_recall_is_what_the_config_says_on_a_tenth_of_the_queries(mini: AraCLIP) -> None:
+    pictures = read_pictures(FLICKR8K, (), ("caption_ar",), "dev")
+    (measured,) = mini.config.measured.values()
+    thinned = [type(p)(p.path, (), p.arabic[:1] if i % 2 else (), p.source) for i, p in enumerate(pictures)]
+    result = retrieval(mini, thinned)
+    # 500 queries: the standard error of R@10 is .022; a broken tower or preprocessing costs far more than three of them
+    assert result["t2i"]["R@10"] == pytest.approx(measured["arabic"]["t2i"]["R@10"], abs=0.066)
