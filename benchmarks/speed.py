@@ -3,8 +3,8 @@
     python benchmarks/speed.py [--pictures 400]
 
 The pictures are random 500×375 crops of the photographs in the scikit-image wheel, saved as JPEG (quality 90). The
-peer of indexing is one picture at a time (open, decode in full, encode), as the published AraCLIP code does it, with the same
-model. The peer of the scan is a NumPy product in float32. Every number is the median of five runs unless it says else.
+peer of indexing is one picture at a time (open, decode in full, encode), as the published AraCLIP code does it, with
+the same model. The peer of the scan is a NumPy product in float32. Numbers are medians of the runs named beside them.
 """
 
 import argparse
@@ -108,10 +108,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=400)
     arguments = parser.parse_args()
-    print(
     load = os.getloadavg()[0]
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
-    )
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "pictures").mkdir()
         indexing(Path(scratch) / "pictures", arguments.pictures, Path(scratch))
