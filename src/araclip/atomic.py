@@ -24,13 +24,18 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
     temporary.touch(exist_ok=False)  # with the permissions of any new file; mkstemp's would hide it from other users
     try:
         fill(temporary)
-        _flush(temporary)
+        with temporary.open("rb+") as written:  # Windows flushes only what is open for writing
+            os.fsync(written.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # Windows cannot open a folder for flushing; NTFS journals the rename
-        _flush(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,14 +45,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8"))
 
     write(path, fill)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
