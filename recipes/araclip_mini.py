@@ -24,7 +24,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from araclip import AraCLIP
+from araclip import AraCLIP, normalize
+from araclip.demo import sample_pictures
 from araclip.evaluation.datasets import Picture, read_pictures
 from araclip.evaluation.retrieval import retrieval
 from araclip.training.data import Pair, noisy, read_pairs
@@ -52,21 +53,34 @@ SKIN_TONES = {chr(c) for c in range(0x1F3FB, 0x1F400)}
 # ── data ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def emoji_pictures(data: Path) -> list[tuple[Image.Image, Picture]]:
-    """Noto's drawing of every emoji without skin tone, with its English and Arabic names."""
-    font = ImageFont.truetype(EMOJI_FONT, EMOJI_SIZE)
-    drawn = []
+def emoji_names(data: Path) -> dict[str, tuple[str, str]]:
+    """English and Arabic name of every emoji without skin tone, from Unicode CLDR."""
     with lzma.open(data / "parallel" / "cldr_emoji_names.tsv.xz", "rt", encoding="utf-8") as rows:
         next(rows)
-        for row in rows:
-            english, arabic, emoji = row.rstrip("\n").split("\t")
-            if SKIN_TONES & set(emoji) or max(map(ord, emoji)) < 0x2190 or font.getlength(emoji) > 150:
-                continue
-            canvas = Image.new("RGB", (150, 140), "white")
-            ImageDraw.Draw(canvas).text((7, 8), emoji, font=font, embedded_color=True)
-            if canvas.getextrema() != ((255, 255),) * 3 and len(set(canvas.resize((8, 8)).getdata())) > 3:
-                drawn.append((canvas, Picture(Path(f"noto/{emoji}"), (english,), (arabic,), "noto_emoji")))
+        cells = [row.rstrip("\n").split("\t") for row in rows]
+    return {emoji: (english, arabic) for english, arabic, emoji in cells if not SKIN_TONES & set(emoji)}
+
+
+def noto_pictures(data: Path) -> list[tuple[Image.Image, Picture]]:
+    """Noto's drawing of every emoji that its font has."""
+    font = ImageFont.truetype(EMOJI_FONT, EMOJI_SIZE)
+    drawn = []
+    for emoji, (english, arabic) in emoji_names(data).items():
+        if max(map(ord, emoji)) < 0x2190 or font.getlength(emoji) > 150:
+            continue
+        canvas = Image.new("RGB", (150, 140), "white")
+        ImageDraw.Draw(canvas).text((7, 8), emoji, font=font, embedded_color=True)
+        if canvas.getextrema() != ((255, 255),) * 3 and len(set(canvas.resize((8, 8)).getdata())) > 3:
+            drawn.append((canvas, Picture(Path(f"noto/{emoji}"), (english,), (arabic,), "noto_emoji")))
     return drawn
+
+
+def openmoji_pictures(data: Path, work: Path) -> list[Picture]:
+    """OpenMoji's drawings, as the demo makes them; its photographs stay out."""
+    names = {emoji.replace("\ufe0f", ""): english for emoji, (english, _) in emoji_names(data).items()}
+    samples = [s for s in sample_pictures(work / "samples", lambda done, total: None) if s.emoji]
+    known = [(s, names.get(s.emoji.replace("\ufe0f", ""))) for s in samples]
+    return [Picture(s.path, (english,), (normalize(s.arabic),), "openmoji") for s, english in known if english]
 
 
 def training_pictures(data: Path) -> tuple[list[Path | Image.Image], list[Picture]]:
@@ -79,7 +93,7 @@ def training_pictures(data: Path) -> tuple[list[Path | Image.Image], list[Pictur
     ]
     named = [read_pictures(data / "more" / s, ("caption_en", "label"), ("caption_ar", "class_ar")) for s in LABELLED]
     files = flickr + list(itertools.chain(*captioned, *named))
-    emoji = emoji_pictures(data)
+    emoji = noto_pictures(data)
     return [p.path for p in files] + [image for image, _ in emoji], files + [picture for _, picture in emoji]
 
 
@@ -212,8 +226,13 @@ def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:  # 
     text, image, state = load_towers(recipe, work / {"teacher": "start.pt", "finetune": "distill.pt"}[stage])
     sources, pictures = training_pictures(data)
     maps = cache_stem(image, sources, recipe["image_size"], work / "stem.npy", lambda n: n % 1600 or log(pictures=n))
+    if arabic := stage == "finetune":
+        drawings = openmoji_pictures(data, work)
+        drawn = cache_stem(
+            image, [p.path for p in drawings], recipe["image_size"], work / "stem-openmoji.npy", lambda n: None
+        )
+        pictures, maps = pictures + drawings, np.concatenate([maps, drawn])
     dev = Dev(data, work, image, recipe["image_size"])
-    arabic = stage == "finetune"
     usable = [i for i, p in enumerate(pictures) if (p.arabic if arabic else p.english)]
     captioned = epochs(
         [i for i in usable if pictures[i].source in ("flickr8k", *CAPTIONED)], r["batch"] - r["labelled"], dice

@@ -26,7 +26,7 @@ def _texts(row: dict[str, object], *fields: str) -> tuple[str, ...]:
     for field in fields:
         value = row.get(field) or ()
         found += [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
-    return tuple(dict.fromkeys(text for text in map(normalize, found) if text))
+    return tuple(text for text in map(normalize, found) if text)
 
 
 def read_pictures(
