@@ -1,14 +1,13 @@
 """Train araclip-mini: a straight script, one function a stage.
 
-    parse → pictures and pairs → stage 0 (English teacher) → stage 1 (distil) → stage 2 (fine-tune) → export
+    pictures and pairs → stage 0 (English teacher) → stage 1 (distil) → stage 2 (fine-tune) → export
 
-`WORK` keeps the stem cache, one checkpoint a stage (rewritten every 50 steps, resumed from) and `log.jsonl`.
+`WORK` keeps the stem cache, one checkpoint a stage and `log.jsonl`. A picture stage that was stopped goes on from its
+last hundred steps (weights, optimiser and schedule; the order of the batches starts anew).
 """
 
 import argparse
-import itertools
 import json
-import lzma
 import math
 import random
 import time
@@ -19,92 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from model_card import TRAINING_DATA, model_card, results_table
-from PIL import Image, ImageDraw, ImageFont
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from training_data import CAPTIONED, openmoji_pictures, parallel_pairs, training_pictures
 from transformers import BertConfig, BertModel
 
-from araclip import AraCLIP, normalize
-from araclip.demo import sample_pictures
-from araclip.evaluation.datasets import Picture, read_pictures
+from araclip import AraCLIP
+from araclip.evaluation.datasets import read_pictures
 from araclip.evaluation.retrieval import retrieval
-from araclip.training.data import Pair, noisy, read_pairs
+from araclip.training.data import noisy, read_pairs
 from araclip.training.export import export
 from araclip.training.losses import affinity_loss, contrastive_loss, cosine_loss
 from araclip.training.modeling import ImageTower, TextTower
 from araclip.training.pretrained import load_e5, load_efficientnet_lite2, prune_vocabulary
 from araclip.training.stem import cache_stem, crops
-
-CAPTIONED = {"flickr30k_subset": "caption_ar_mt", "coco_subset": "", "pascal_sentences": ""}
-LABELLED = (
-    "nips17_ccby",
-    "caltech101",
-    "sports100",
-    "gcompris_words",
-    "based_cooking_pd",
-    "documerica_pd",
-    "egypt_landmarks",
-)
-EMOJI_FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"  # Debian's fonts-noto-color-emoji, OFL-1.1
-EMOJI_SIZE = 109  # the one size its bitmaps have
-SKIN_TONES = {chr(c) for c in range(0x1F3FB, 0x1F400)}
-
-
-# ── data ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def emoji_names(data: Path) -> dict[str, tuple[str, str]]:
-    """English and Arabic name of every emoji without skin tone, from Unicode CLDR."""
-    with lzma.open(data / "parallel" / "cldr_emoji_names.tsv.xz", "rt", encoding="utf-8") as rows:
-        next(rows)
-        cells = [row.rstrip("\n").split("\t") for row in rows]
-    return {emoji: (english, arabic) for english, arabic, emoji in cells if not SKIN_TONES & set(emoji)}
-
-
-def noto_pictures(data: Path) -> list[tuple[Image.Image, Picture]]:
-    """Noto's drawing of every emoji that its font has."""
-    font = ImageFont.truetype(EMOJI_FONT, EMOJI_SIZE)
-    drawn = []
-    for emoji, (english, arabic) in emoji_names(data).items():
-        if max(map(ord, emoji)) < 0x2190 or font.getlength(emoji) > 150:
-            continue
-        canvas = Image.new("RGB", (150, 140), "white")
-        ImageDraw.Draw(canvas).text((7, 8), emoji, font=font, embedded_color=True)
-        if canvas.getextrema() != ((255, 255),) * 3 and len(set(canvas.resize((8, 8)).getdata())) > 3:
-            drawn.append((canvas, Picture(Path(f"noto/{emoji}"), (english,), (arabic,), "noto_emoji")))
-    return drawn
-
-
-def openmoji_pictures(data: Path, work: Path) -> list[Picture]:
-    """OpenMoji's drawings, as the demo makes them; its photographs stay out."""
-    names = {emoji.replace("\ufe0f", ""): english for emoji, (english, _) in emoji_names(data).items()}
-    samples = [s for s in sample_pictures(work / "samples", lambda done, total: None) if s.emoji]
-    known = [(s, names.get(s.emoji.replace("\ufe0f", ""))) for s in samples]
-    return [Picture(s.path, (english,), (normalize(s.arabic),), "openmoji") for s, english in known if english]
-
-
-def training_pictures(data: Path) -> tuple[list[Path | Image.Image], list[Picture]]:
-    """All training pictures: captioned ones first, then those with a name only."""
-    flickr = read_pictures(
-        data / "flickr8k", ("caption_en",), ("caption_ar", "caption_ar_eljundi", "caption_ar_f30k_mt"), "train"
-    )
-    captioned = [
-        read_pictures(data / "more" / s, ("caption_en",), (field,) if field else ()) for s, field in CAPTIONED.items()
-    ]
-    named = [read_pictures(data / "more" / s, ("caption_en", "label"), ("caption_ar", "class_ar")) for s in LABELLED]
-    files = flickr + list(itertools.chain(*captioned, *named))
-    emoji = noto_pictures(data)
-    return [p.path for p in files] + [image for image, _ in emoji], files + [picture for _, picture in emoji]
-
-
-def parallel_pairs(data: Path, rows: dict[str, int], seed: int) -> list[Pair]:
-    dice = random.Random(seed)
-    pairs = []
-    for name, count in rows.items():
-        found = list(dict.fromkeys(read_pairs(data / "parallel" / f"{name}.tsv.xz")))
-        pairs += found if len(found) <= count else dice.sample(found, count)
-    return pairs
-
 
 # ── loop pieces ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,6 +72,14 @@ def optimizer_for(
     warm = max(1, steps // 15)
     shape = lambda step: min((step + 1) / warm, 0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)  # noqa: E731
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+
+
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
+    optimizer.step(), schedule.step()
+    return loss.item()
 
 
 def save(file: Path, **state: object) -> None:
@@ -257,11 +192,8 @@ def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:  # 
     checkpoint, first = work / f"{stage}.partial.pt", 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
-        (
-            text.load_state_dict(saved["text"]),
-            image.load_state_dict(saved["image"]),
-            optimizer.load_state_dict(saved["optimizer"]),
-        )
+        text.load_state_dict(saved["text"]), image.load_state_dict(saved["image"])
+        optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         log_scale.data.copy_(saved["log_scale"])
         first = saved["step"]
@@ -279,11 +211,7 @@ def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:  # 
             crops(maps, rows, recipe["window"], np_dice).contiguous(memory_format=torch.channels_last)
         )
         loss = contrastive_step(text.encode(tokenizer, texts), image_vectors, log_scale, texts)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
-        optimizer.step(), schedule.step()
-        losses.append(loss.item())
+        losses.append(descend(loss, optimizer, schedule))
         if (step + 1) % 20 == 0:
             log(step=step + 1, loss=float(np.mean(losses[-20:])), scale=log_scale.exp().item())
         if (step + 1) % 100 == 0:
@@ -349,11 +277,7 @@ def distill(recipe: dict, data: Path, work: Path) -> None:
         wanted = targets[[row[p.english] for p in batch]]
         got = student.encode(tokenizer, [noisy(p.arabic, dice) if dice.random() < 0.1 else p.arabic for p in batch])
         loss = cosine_loss(got, wanted) + r["affinity"] * affinity_loss(got, wanted)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
-        optimizer.step(), schedule.step()
-        losses.append(loss.item())
+        losses.append(descend(loss, optimizer, schedule))
         if (step + 1) % 20 == 0:
             log(step=step + 1, loss=float(np.mean(losses[-20:])))
         if (step + 1) % 150 == 0:

@@ -12,8 +12,10 @@ TRAINING_DATA = [
     "Caltech-101 (1,200) and Sports-100 (1,000), English labels",
     "GCompris word pictures, 1,107 (CC BY-SA 3.0), English and Arabic words",
     "226 public-domain pictures with titles (based.cooking, Documerica, Egyptian landmarks)",
-    "Noto Color Emoji drawings (OFL-1.1), English and Arabic names of Unicode CLDR",
-    "Parallel text, 51 thousand pairs: machine-translated Flickr30k captions, Flickr8k captions, Tatoeba (CC "
+    "Noto Color Emoji drawings (OFL-1.1), about 2,000, English and Arabic names of Unicode CLDR",
+    "OpenMoji drawings (CC BY-SA 4.0), about 1,900, with the same names, in stage 2: the drawings of `araclip "
+    "demo` are known to the model, its photographs are not",
+    "Parallel text, 50 thousand pairs: machine-translated Flickr30k captions, Flickr8k captions, Tatoeba (CC "
     "BY 2.0), Moroccan Darija sentences (CC BY-NC), FLORES dialects (CC BY-SA 4.0), FreeDict (GPL-2+) and "
     "Arabic WordNet (CC BY-SA 3.0) word pairs, CLDR emoji names, ImageNet class names",
 ]
@@ -56,7 +58,7 @@ The dev split was never trained on; the number of pixels at which pictures enter
 
 ## Limits
 
-It knows what ten thousand captioned photographs and two thousand drawings show: people, dogs, sports, streets, common
+It knows what ten thousand captioned photographs and four thousand drawings show: people, dogs, sports, streets, common
 things. It reads no text in pictures and knows no names of people or places. Captions count, colours and left–right are
 often confused. It was trained on web photographs and carries their bias: people are described by looks and clothing.
 """
