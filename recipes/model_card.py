@@ -15,7 +15,7 @@ TRAINING_DATA = [
     "Noto Color Emoji drawings (OFL-1.1), about 2,000, English and Arabic names of Unicode CLDR",
     "OpenMoji drawings (CC BY-SA 4.0), about 1,900, with the same names, in stage 2: the drawings of `araclip "
     "demo` are known to the model, its photographs are not",
-    "Parallel text, 50 thousand pairs: machine-translated Flickr30k captions, Flickr8k captions, Tatoeba (CC "
+    "Parallel text, 51 thousand pairs: machine-translated Flickr30k captions, Flickr8k captions, Tatoeba (CC "
     "BY 2.0), Moroccan Darija sentences (CC BY-NC), FLORES dialects (CC BY-SA 4.0), FreeDict (GPL-2+) and "
     "Arabic WordNet (CC BY-SA 3.0) word pairs, CLDR emoji names, ImageNet class names",
 ]

@@ -88,7 +88,7 @@ def export(
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    _export_text(text, folder)
+    write_text_graph(text, folder / "text.onnx")
     _export_image(image, folder, size)
     (folder / "README.md").write_text(card, encoding="utf-8")
     config = {
@@ -119,13 +119,14 @@ def export(
     (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _export_text(tower: TextTower, folder: Path) -> None:
+def write_text_graph(tower: TextTower, path: Path, *, narrow: bool = True) -> None:
+    """text.onnx of a tower; `narrow=False` keeps its matrices in float32, to measure what narrowing costs."""
     ids = torch.randint(4, 100, (3, 7))
     axes = {0: torch.export.Dim("batch", min=1, max=65536), 1: torch.export.Dim("tokens", min=2, max=MAX_TOKENS)}
-    path = folder / "text.onnx"
     masked = {"input_ids": axes, "attention_mask": axes}
     write_graph(_TextGraph(tower), (ids, torch.ones_like(ids)), path, masked, "embedding")
-    _narrow(path, _as_int8)
+    if narrow:
+        _narrow(path, _as_int8)
 
 
 def _export_image(tower: ImageTower, folder: Path, size: int) -> None:
