@@ -22,8 +22,8 @@ clean:
 
 # A marker file stands for "installed": the second run of a command starts at once, a changed pyproject.toml installs anew.
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "AraCLIP needs Python 3.11 or later, this is " + sys.version.split()[0]; import ensurepip' \
-	|| { echo "Python 3.11 or later with venv and pip is needed (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "AraCLIP needs Python 3.11 to 3.13, this is " + sys.version.split()[0]; import ensurepip' \
+	|| { echo "Python 3.11 to 3.13 with venv and pip is needed (on Debian and Ubuntu: apt install python3-venv; another: make demo PYTHON=python3.13)."; exit 1; }
 	@$(PYTHON) -m venv .venv
 
 .venv/.demo: pyproject.toml .venv/bin/python

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,7 +117,7 @@ def test_the_gallery_of_the_working_folder_comes_before_the_latest(
 
 def test_a_gallery_of_ones_own(run: Run, folder: Path, tmp_path: Path) -> None:
     place = tmp_path / "my gallery"
-    assert f"--gallery {place}" in run("index", str(folder), "--gallery", str(place)).out
+    assert f"--gallery '{place}'" in run("index", str(folder), "--gallery", str(place)).out
     assert run("search", "أحمر", "--gallery", str(place)).code == 0
     assert run("search", "أحمر").code == 2  # nothing in the user's data directory
 
@@ -170,6 +171,29 @@ def test_paths_into_a_closed_pipe_end_quietly(run: Run, folder: Path, tmp_path: 
     )
     ran = subprocess.run(["bash", "-c", f"{search} | true"], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
+
+
+def test_a_search_in_an_empty_gallery_says_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run("index", str(tmp_path / "empty")).code == 2
+    monkeypatch.chdir(tmp_path / "empty")
+    found = run("search", "أحمر")
+    assert (found.code, found.out) == (2, "")
+    assert "holds no pictures yet" in found.err
+
+
+def test_the_command_that_index_suggests_works_when_pasted(run: Run, folder: Path, tmp_path: Path) -> None:
+    out = run("index", str(folder), "--gallery", str(tmp_path / "my gallery")).out
+    words = shlex.split(out.split("Search it: ")[1])
+    assert run(*words[1:], model=False).code == 0
+
+
+def test_a_folder_named_like_the_bundled_model_does_not_stand_in_its_way(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "araclip-mini").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert "no gallery at" in run("search", "أحمر", "--gallery", "none", model=False).err
 
 
 def test_version_and_help(run: Run) -> None:

@@ -132,13 +132,101 @@ def test_pictures_of_other_folders_stay_when_one_folder_is_updated(
     assert "white.png" in names(gallery, "صورة")
 
 
-def test_an_emptied_folder_is_refused_and_its_pictures_are_kept(gallery: Gallery, folder: Path) -> None:
+def test_an_emptied_folder_is_refused_and_its_pictures_are_kept(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
     gallery.update([folder])
     shutil.rmtree(folder)
     folder.mkdir()
-    with pytest.raises(InputError, match=r"no pictures left in .*3 were indexed.*drive"):
+    other = tmp_path / "other"
+    other.mkdir()
+    pictures.solid(other / "white.png", (255, 255, 255))
+    for folders in ([folder], [other, folder]):
+        with pytest.raises(InputError, match=r"no pictures left in .*3 were indexed.*drive"):
+            gallery.update(folders)
+    assert len(gallery) == 3
+
+
+def test_pictures_behind_a_link_that_leads_nowhere_for_a_while_are_kept(
+    gallery: Gallery, folder: Path, tmp_path: Path
+) -> None:
+    drive, unplugged = tmp_path / "drive", tmp_path / "unplugged"
+    drive.mkdir()
+    pictures.solid(drive / "white.png", (255, 255, 255))
+    (folder / "usb").symlink_to(drive, target_is_directory=True)
+    assert gallery.update([folder]).pictures == 4
+    drive.rename(unplugged)
+    report = gallery.update([folder])
+    assert (report.removed, report.pictures) == (0, 4)
+    assert "is a drive unplugged?" in report.skipped[0]
+    assert "white.png" not in names(gallery, "صورة")  # but what cannot be opened now is not shown
+    unplugged.rename(drive)
+    assert "white.png" in names(gallery, "صورة")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs folders without read permission")
+def test_a_folder_that_cannot_be_read_keeps_its_pictures_but_not_those_of_its_namesakes(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "ab"):
+        (folder / name).mkdir()
+        pictures.solid(folder / name / f"{name}.png", (250, 250, len(name)))
+    gallery.update([folder])
+    (folder / "ab" / "ab.png").unlink()
+    real = os.scandir
+
+    def scandir(path: str) -> object:  # root may read everything, so the refusal is made here
+        if str(path) == str(folder / "a"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = gallery.update([folder])
+    assert (report.removed, len(report.skipped)) == (1, 1)
+    assert "a.png" in names(gallery, "صورة")
+
+
+def test_an_odd_file_costs_one_line_not_the_run(gallery: Gallery, folder: Path) -> None:
+    with (folder / "huge.jpg").open("wb") as file:
+        file.truncate(4 << 40)
+    os.utime(folder / "green.png", (10_413_792_000, 10_413_792_000))  # the year 2300
+    report = gallery.update([folder])
+    assert (report.added, len(report.skipped)) == (3, 1)
+    assert "GB" in report.skipped[0]
+    assert gallery.update([folder]).unchanged == 3
+
+
+def test_one_folder_instead_of_several_is_refused(gallery: Gallery, folder: Path) -> None:
+    with pytest.raises(InputError, match=r"Pass \[folder\]"):
+        gallery.update(str(folder))
+
+
+def test_a_catalogue_made_anew_never_meets_the_old_scan_file(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
+    gallery.update([folder])
+    gallery.close()
+    (gallery.folder / "catalog.sqlite").write_bytes(b"")
+    red, blue = (folder / "أحمر.jpg").read_bytes(), (folder / "رحلة 🏖️" / "بحر.webp").read_bytes()
+    (folder / "أحمر.jpg").write_bytes(blue)
+    (folder / "رحلة 🏖️" / "بحر.webp").write_bytes(red)
+    with Gallery.open(gallery.folder, model=model, create=True) as again:
+        again.update([folder])
+        assert names(again, "أحمر", 1) == ["بحر.webp"]
+
+
+def test_a_name_with_a_quotation_mark_and_a_gallery_path_that_is_not_utf8(folder: Path, tmp_path: Path) -> None:
+    sara = AraCLIP.load(write_tiny_model(tmp_path / "sara", name="Sara's model"))
+    place = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9") if sys.platform == "linux" else str(tmp_path / "cafe")
+    with Gallery.open(place, model=sara, create=True) as gallery:
         gallery.update([folder])
-    assert len(gallery.search("أحمر")) == 3
+        assert names(gallery, "أحمر", 1) == ["أحمر.jpg"]
+
+
+def test_many_processes_may_create_the_same_gallery_at_once(tmp_path: Path, tiny_model: Path) -> None:
+    code = (
+        "import sys; from araclip import Gallery, AraCLIP\n"
+        "Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2]), create=True).close()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "new"), str(tiny_model)]
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(6)]
+    assert [child.communicate()[1] for child in children] == [b""] * 6
 
 
 @pytest.mark.parametrize("missing", ["nowhere", "file.txt"])
@@ -181,7 +269,7 @@ def test_hidden_files_links_in_circles_and_dangling_links_do_no_harm(gallery: Ga
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "dangling.jpg").symlink_to(folder / "gone.jpg")
     report = gallery.update([folder])
-    assert (report.added, report.skipped) == (3, [])
+    assert (report.added, len(report.skipped)) == (3, 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not Unicode")

@@ -1,6 +1,8 @@
 """The command line: a command parses, calls one function, prints."""
 
+import io
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from araclip import __version__
-from araclip.errors import AraclipError, InputError
+from araclip.errors import AraclipError, GalleryNotFound, InputError
+from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +45,7 @@ ModelOption = Annotated[str, typer.Option("--model", help="A bundled model's nam
 def index(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
     gallery: GalleryOption = None,
-    model: ModelOption = "araclip-mini",
+    model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
 
@@ -57,8 +60,12 @@ def index(
     with Gallery.open(place, model=model, create=True) as opened:
         _index(opened, root)
     places.remember(place)
-    option = f"--gallery {escape(str(gallery))} " if gallery else ""
-    out.print(f"Search it: [bold]araclip search {option}'قطة على طاولة'[/]")
+    options = [
+        *(("--gallery", str(gallery)) if gallery else ()),
+        *(("--model", model) if model != DEFAULT_MODEL else ()),
+    ]
+    command = shlex.join(["araclip", "search", *options, "قطة على طاولة"])
+    out.print(f"Search it: [bold]{escape(_shown(command))}[/]")
 
 
 @app.command()
@@ -68,7 +75,7 @@ def search(
     k: Annotated[int, typer.Option("-k", help="How many pictures to find.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")] = False,
-    model: ModelOption = "araclip-mini",
+    model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Find the pictures that show what you type.
 
@@ -82,6 +89,8 @@ def search(
     place = gallery or places.gallery_here(Path.cwd())
     with Gallery.open(place, model=model) as opened:
         hits, total = opened.search(query, k), len(opened)
+    if not total:
+        raise GalleryNotFound(f"the gallery {place} holds no pictures yet. Fill it with `araclip index FOLDER`.")
     if as_json:
         results = [{"path": h.path, "score": round(h.score, 4), "rank": h.rank, "copies": list(h.copies)} for h in hits]
         _write(_json({"query": query, "results": results}))
@@ -130,6 +139,8 @@ def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
 
 
 def _index(gallery: "Gallery", root: Path) -> "Update":
+    from araclip.gallery import places
+
     start = time.perf_counter()
     try:
         with _progress("Indexing") as show:
@@ -137,6 +148,7 @@ def _index(gallery: "Gallery", root: Path) -> "Update":
                 [root], progress=show, skip=lambda line: err.print(_shown(line), soft_wrap=True, markup=False)
             )
     except KeyboardInterrupt:
+        places.remember(gallery.folder)
         err.print(f"Stopped. {len(gallery):,} pictures are indexed; run the same command again to go on.")
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - start
@@ -213,6 +225,9 @@ def _root(
 
 def main() -> None:
     """Run the command line; what AraCLIP raises on purpose becomes one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe in an old code page shows Arabic escaped rather than failing
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (AraclipError, OSError) as error:

@@ -88,12 +88,12 @@ def find(name_or_path: str | Path) -> Path:
     Raises:
         ModelNotFound: it is neither.
     """
-    path = Path(name_or_path)
+    known = bundled()
+    if str(name_or_path) in known:  # first, so that a folder of that name in the working directory changes nothing
+        return known[str(name_or_path)]
+    path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path
-    known = bundled()
-    if str(name_or_path) in known:
-        return known[str(name_or_path)]
     raise ModelNotFound(
         f"no model '{name_or_path}': neither a folder nor one of the bundled models ({', '.join(known) or 'none'}). "
         "Check the spelling, or pass the path of a model folder."
@@ -146,6 +146,16 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
     for name, value in (("width", config.width), ("text.max_tokens", text.max_tokens), ("image.size", image.size)):
         if not isinstance(value, int) or value < 1:
             raise ModelMismatch(f"{path}: {name} is {value!r}, expected a positive whole number.")
+    for name, found, known in (
+        ("text.pad_id", text.pad_id, range(1 << 31)),
+        ("image.resize", image.resize, ("squash",)),
+        ("image.interpolation", image.interpolation, ("bicubic",)),
+    ):
+        if found not in known or isinstance(found, bool):
+            expected = "a token id" if isinstance(known, range) else f"'{known[0]}', the only way this release has"
+            raise ModelMismatch(f"{path}: {name} is {found!r}, expected {expected}.")
+    if not isinstance(config.name, str):
+        raise ModelMismatch(f"{path}: name is {config.name!r}, expected a text.")
     if not isinstance(config.files, dict) or not all(isinstance(digest, str) for digest in config.files.values()):
         raise ModelMismatch(f"{path}: files is {config.files!r:.80}, expected an object of file names and hashes.")
     return config

@@ -3,6 +3,9 @@
 The file carries the catalogue's generation in its name, so a stale one is never read; one that is damaged is rebuilt.
 """
 
+import contextlib
+from pathlib import Path
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -20,22 +23,20 @@ class ScanIndex:
     @classmethod
     def of(cls, catalog: Catalog) -> "ScanIndex":
         """The index of the catalogue's present generation, from its file or built anew."""
-        generation = catalog.generation
-        path = catalog.folder / f"scan-{generation}.faiss"
+        path = catalog.folder / f"scan-{catalog.generation}.faiss"
         if path.is_file():
-            try:
-                return cls(faiss.read_index(str(path)))
-            except RuntimeError:  # FAISS's word for a damaged file; the catalogue has everything
-                pass
-        ids, vectors = catalog.vectors()
-        index = cls._build(ids, vectors)
-        try:
-            atomic.write(path, lambda temporary: faiss.write_index(index._index, str(temporary)))
-        except (OSError, RuntimeError):  # read-only or full: the next start builds it again, a fraction of a second
-            return index
-        for stale in catalog.folder.glob("scan-*.faiss"):
-            if stale != path:
-                stale.unlink(missing_ok=True)
+            with contextlib.suppress(RuntimeError):  # FAISS's word for a damaged file; the catalogue has everything
+                return cls(faiss.deserialize_index(np.frombuffer(path.read_bytes(), np.uint8)))
+        index = cls._build(*catalog.vectors())
+
+        def fill(temporary: Path) -> None:  # not faiss.write_index, which takes no path that is not UTF-8
+            temporary.write_bytes(faiss.serialize_index(index._index).tobytes())
+
+        with contextlib.suppress(OSError):  # read-only or full: the next start builds it again, a fraction of a second
+            atomic.write(path, fill)
+            for stale in catalog.folder.glob("scan-*.faiss"):
+                if stale != path:
+                    stale.unlink(missing_ok=True)
         return index
 
     @classmethod
@@ -45,6 +46,10 @@ class ScanIndex:
         if len(ids):
             index.add_with_ids(vectors.astype(np.float32), ids)
         return cls(index)
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return int(self._index.ntotal)
 
     def search(self, query: NDArray[np.float32], k: int) -> tuple[list[int], list[float]]:
         """Ids and cosines of the k best pictures for one unit vector (D,), best first, ties by id."""

@@ -6,6 +6,7 @@ need not be UTF-8.
 """
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import GalleryCorrupt, GalleryNotFound, NewerGallery, WidthMismatch
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
 
 SCHEMA = 1
 FILE_NAME = "catalog.sqlite"
+_LAST_NS = 2**63 - 1
 _NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
 
 _CREATE = """
@@ -38,6 +40,11 @@ class File:
     size: int
     mtime_ns: int
 
+    @classmethod
+    def of(cls, path: str, about: os.stat_result) -> "File":
+        """A path and what `stat` says of it; a time beyond SQLite's 64 bits (a broken clock) is cut to them."""
+        return cls(path, about.st_size, max(-_LAST_NS, min(about.st_mtime_ns, _LAST_NS)))
+
 
 class Catalog:
     """One open catalogue. Everything it changes, it changes inside `writing()`."""
@@ -56,11 +63,14 @@ class Catalog:
         """
         folder.mkdir(parents=True, exist_ok=True)
         catalog = cls(folder, _connect(folder / FILE_NAME))
-        with catalog._own_errors():
+        identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": secrets.token_hex(8)}
+        with catalog._closed_on_error(), catalog._own_errors(), catalog._db:
+            catalog._db.execute("BEGIN IMMEDIATE")  # of two that create at once, the second finds it made
             if catalog._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": "0"}
-                meta = "".join(f"INSERT INTO meta VALUES ('{key}', '{value}');" for key, value in identity.items())
-                catalog._db.executescript(f"BEGIN IMMEDIATE; {_CREATE} {meta} PRAGMA user_version = {SCHEMA}; COMMIT;")
+                for statement in _CREATE.split(";"):
+                    catalog._db.execute(statement)
+                catalog._db.executemany("INSERT INTO meta VALUES (?, ?)", identity.items())
+                catalog._db.execute(f"PRAGMA user_version = {SCHEMA}")
         catalog._check(model, fingerprint, width)
         return catalog
 
@@ -80,7 +90,7 @@ class Catalog:
 
     def _check(self, model: str, fingerprint: str, width: int) -> None:
         path = self.folder / FILE_NAME
-        with self._own_errors():
+        with self._closed_on_error(), self._own_errors():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA:
                 raise NewerGallery(
@@ -89,24 +99,28 @@ class Catalog:
                 )
             if version < SCHEMA:
                 raise GalleryCorrupt(f"{path} is empty or unfinished (schema {version}). Run `araclip index` again.")
-            mine = (self.meta("model"), self.meta("fingerprint"), self.meta("width"))
-        if mine[1:] != (fingerprint, str(width)):
-            raise WidthMismatch(
-                f"gallery {self.folder} holds {mine[2]}-wide vectors of {mine[0]}@{mine[1]}, but {model}@{fingerprint} "
-                f"makes {width}-wide ones. Use that model, or index into another gallery with --gallery."
-            )
+            name, print_, wide = self.meta("model"), self.meta("fingerprint"), self.meta("width")
+            if (print_, wide) != (fingerprint, str(width)):
+                raise WidthMismatch(
+                    f"gallery {self.folder} holds {wide}-wide vectors of {name}@{print_}, but {model}@{fingerprint} "
+                    f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or delete "
+                    f"this one's folder and index again."
+                )
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            if any(sign in str(error) for sign in _NOT_A_DATABASE):
-                raise GalleryCorrupt(
-                    f"{self.folder / FILE_NAME} is damaged ({error}). Delete the gallery folder and run "
-                    "`araclip index` again; your pictures are not touched."
-                ) from error
-            raise
+        except sqlite3.Error as error:
+            raise _own_error(self.folder / FILE_NAME, error) from error
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -120,7 +134,7 @@ class Catalog:
                 with self._db:
                     self._db.execute("BEGIN IMMEDIATE")
                     yield
-                    self._db.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+                    self._db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
             except sqlite3.OperationalError as error:
                 raise OSError(
                     f"{self.folder / FILE_NAME} cannot be written ({error}). Free some disk space or check its "
@@ -133,10 +147,13 @@ class Catalog:
         return row[0] if row else ""
 
     @property
-    def generation(self) -> int:
-        """Rises with every committed change."""
+    def generation(self) -> str:
+        """A token that every committed change replaces by a new random one: equal tokens, equal content.
+
+        A counter would come round again after the file was restored from a backup or made anew.
+        """
         with self._own_errors():
-            return int(self.meta("generation"))
+            return self.meta("generation")
 
     def files(self) -> dict[str, File]:
         """All files by path."""
@@ -157,7 +174,8 @@ class Catalog:
 
     def content(self, digest: bytes) -> int | None:
         """The id of the picture with this hash, if it is known."""
-        row = self._db.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()
+        with self._own_errors():
+            row = self._db.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()
         return row[0] if row else None
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
@@ -200,7 +218,8 @@ class Catalog:
 
     def paths_of(self, content: int) -> list[str]:
         """Paths that hold a picture, in order of their bytes."""
-        rows = self._db.execute("SELECT path FROM files WHERE content = ? ORDER BY path", (content,)).fetchall()
+        with self._own_errors():
+            rows = self._db.execute("SELECT path FROM files WHERE content = ? ORDER BY path", (content,)).fetchall()
         return [os.fsdecode(raw) for (raw,) in rows]
 
     def close(self) -> None:
@@ -208,19 +227,32 @@ class Catalog:
         self._db.close()
 
 
+def _own_error(path: Path, error: sqlite3.Error) -> GalleryError:
+    if any(sign in str(error) for sign in _NOT_A_DATABASE):
+        return GalleryCorrupt(
+            f"{path} is damaged ({error}). Delete the gallery folder and run `araclip index` again; "
+            "your pictures are not touched."
+        )
+    return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    # A write-ahead log needs a writable folder even to read; on a read-only disk nobody writes, so none is needed.
     writable = os.access(path.parent, os.W_OK)
-    uri = f"{path.absolute().as_uri()}{'' if writable else '?immutable=1'}"
+    uri = path.absolute().as_uri()
+    if not writable:
+        # Reading beside a live write-ahead log needs its shared memory file; without a log, nobody writes and none is.
+        log = path.with_name(f"{path.name}-wal")
+        uri += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _own_error(path, error) from error
+    try:
         connection.execute("PRAGMA foreign_keys = ON")
         if writable:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
-    except sqlite3.DatabaseError as error:
-        raise GalleryCorrupt(
-            f"{path} cannot be opened as a catalogue ({error}). If it is damaged, delete the gallery folder and run "
-            "`araclip index` again; your pictures are not touched."
-        ) from error
+    except sqlite3.Error as error:
+        connection.close()
+        raise _own_error(path, error) from error
     return connection

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from araclip import atomic
 from araclip.arabic import normalize
 from araclip.encoder import AraCLIP
-from araclip.errors import ImageError, InputError
+from araclip.errors import ImageError, ImageTooLarge, InputError
 from araclip.gallery.ann import ScanIndex
 from araclip.gallery.catalog import Catalog, File
 from araclip.gallery.scan import Walk, checked_root
 from araclip.images import FORMATS, map_ahead, open_image, square
 
 ENCODE_BATCH = 16
+MAX_BYTES = 1_000_000_000  # a file is read whole; uncompressed, the largest picture allowed takes 900 MB in 16 bits
 COMMIT_EVERY = 128  # pictures a transaction: a killed run loses at most these, about two seconds of work
 
 Progress = Callable[[int, int], None]
@@ -66,7 +67,7 @@ class Gallery:
         self.folder = catalog.folder
         self.model = model
         self._catalog = catalog
-        self._index: tuple[int, ScanIndex] | None = None
+        self._index: tuple[str, ScanIndex] | None = None
 
     @classmethod
     def open(
@@ -99,36 +100,34 @@ class Gallery:
             skip: called with one line for each file that cannot be used: its name, why, and what to do.
 
         Raises:
-            InputError: a folder does not exist, or no picture is in any of them (what was indexed there is kept: an
-                unplugged drive looks like an empty folder).
+            InputError: a folder does not exist, or holds no picture (what was indexed there is kept: an unplugged drive
+                looks like an empty folder).
             GalleryLocked: another process is writing this gallery.
             OSError: the disk is full or read-only.
         """
+        if isinstance(folders, str | os.PathLike):
+            raise InputError("update takes several folders, got one. Pass [folder].")
         roots = [checked_root(folder) for folder in folders]
         report, say = Update(), progress or (lambda done, found: None)
         with atomic.single_writer(self.folder / "lock"):
             walk, known = Walk(), self._catalog.files()
-            found = {file.path: file for root in roots for file in walk.pictures(root)}
+            found: dict[str, File] = {}
+            for root in roots:
+                here = {file.path: file for file in walk.pictures(root)}
+                if not here:
+                    raise _nothing_in(root, sum(_below(path, str(root)) for path in known))
+                found |= here
             changed = [file for file in found.values() if known.get(file.path) != file]
             report.unchanged = len(found) - len(changed)
-            for folder, reason in walk.unreadable.items():
-                self._skip(report, skip, f"{folder}: cannot be read ({reason}). What was indexed there is kept.")
-            unknown_now = (*walk.unreadable, *(f"{folder}{os.sep}" for folder in walk.unreadable))
+            for place, reason in walk.unreadable.items():
+                self._skip(report, skip, f"{place}: cannot be read ({reason}). What was indexed there is kept.")
             gone = [
                 path
                 for path in known
-                if path not in found and any(_below(path, root) for root in roots) and not path.startswith(unknown_now)
+                if path not in found
+                and any(_below(path, str(root)) for root in roots)
+                and not any(path == place or _below(path, place) for place in walk.unreadable)
             ]
-            if gone and not found:
-                raise InputError(
-                    f"no pictures left in {', '.join(map(str, roots))}, where {len(gone):,} were indexed. "
-                    f"Is a drive unplugged? They are kept. To forget them, delete the gallery folder {self.folder}."
-                )
-            if not found:
-                raise InputError(
-                    f"no pictures in {', '.join(map(str, roots))}. AraCLIP reads {', '.join(FORMATS)} files; "
-                    "hidden files and folders are left out."
-                )
             say(report.unchanged, len(found))
             gone += self._encode(changed, report, skip, lambda done: say(report.unchanged + done, len(found)))
             report.removed = len(known.keys() & set(gone))
@@ -202,7 +201,9 @@ class Gallery:
             skip(line)
 
     def search(self, query: str, k: int = 10) -> list[Hit]:
-        """The k pictures nearest to a text, best first; identical files count once.
+        """The k pictures nearest to a text, best first.
+
+        Identical files count once, files that are gone from the disk not at all.
 
         Raises:
             InputError: the query is empty, or k is not positive.
@@ -214,11 +215,14 @@ class Gallery:
         return self._nearest(self.model.encode_text([query])[0], k)
 
     def _nearest(self, vector: NDArray[np.float32], k: int) -> list[Hit]:
-        ids, scores = self._fresh_index().search(vector, k)
-        hits: list[Hit] = []
-        for content, score in zip(ids, scores, strict=True):
-            if paths := self._catalog.paths_of(content):
-                hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:])))
+        index, hits, seen = self._fresh_index(), list[Hit](), 0
+        while len(hits) < k and seen < len(index):
+            ids, scores = index.search(vector, max(k, 2 * seen))  # more, should the first ones be gone from the disk
+            for content, score in list(zip(ids, scores, strict=True))[seen:]:
+                paths = [path for path in self._catalog.paths_of(content) if os.path.lexists(path)]
+                if paths and len(hits) < k:
+                    hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:])))
+            seen = len(ids)
         return hits
 
     def _fresh_index(self) -> ScanIndex:
@@ -244,15 +248,28 @@ class Gallery:
 
 def _load(file: File, known: set[bytes], size: int) -> _Loaded:
     with open(file.path, "rb") as stream:  # noqa: PTH123  (a path that is not UTF-8 stays as it is)
-        about = os.fstat(stream.fileno())  # what is read now, should the file have changed since the walk
+        now = File.of(file.path, os.fstat(stream.fileno()))  # what is read, should it have changed since the walk
+        if now.size > MAX_BYTES:
+            raise ImageTooLarge(
+                f"{file.path}: {now.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
+            )
         data = stream.read()
     digest = hashlib.sha256(data).digest()
-    now = File(file.path, about.st_size, about.st_mtime_ns)
     if digest in known:
         return _Loaded(now, digest, None)
     return _Loaded(now, digest, square(open_image(io.BytesIO(data), size, name=file.path), size))
 
 
-def _below(path: str, root: Path) -> bool:
-    prefix = str(root)
-    return path.startswith(prefix if prefix.endswith(os.sep) else prefix + os.sep)
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
+
+
+def _nothing_in(root: Path, indexed: int) -> InputError:
+    if indexed:
+        return InputError(
+            f"no pictures left in {root}, where {indexed:,} were indexed. Is a drive unplugged? They are kept, and "
+            "found again when they are back."
+        )
+    return InputError(
+        f"no pictures in {root}. AraCLIP reads {', '.join(FORMATS)} files; hidden files and folders are left out."
+    )

@@ -16,7 +16,8 @@ _LATEST = "latest"
 
 def data_home() -> Path:
     """The folder for everything AraCLIP keeps: $ARACLIP_DATA, or the platform's user data directory."""
-    return Path(os.environ.get("ARACLIP_DATA") or platformdirs.user_data_path("araclip"))
+    named = os.environ.get("ARACLIP_DATA")
+    return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("araclip")
 
 
 def gallery_of(folder: Path) -> Path:

@@ -43,11 +43,13 @@ class Walk:
                 try:
                     if entry.is_dir():
                         below.append(entry.path)
+                    elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
+                        self.unreadable[entry.path] = "the link leads nowhere; is a drive unplugged?"
                     elif Path(entry.name).suffix.lower() in SUFFIXES:
                         about = entry.stat()
                         if stat.S_ISREG(about.st_mode):
-                            yield File(entry.path, about.st_size, about.st_mtime_ns)
-                except OSError as error:  # a dangling link, or a file that vanished meanwhile
+                            yield File.of(entry.path, about)
+                except OSError as error:  # a file that vanished meanwhile is as if it had not been met
                     if not isinstance(error, FileNotFoundError):
                         self.unreadable[entry.path] = error.strerror or type(error).__name__
             waiting += reversed(below)
