@@ -82,9 +82,12 @@ def searching(work: Path, pictures: int = 10_000) -> None:
     place = work / "ten-thousand"
     with Gallery.open(place, model=model, create=True) as gallery:
         catalog = gallery._catalog
+        (work / "files").mkdir()
         with catalog.writing():
             for i, vector in enumerate(vectors):
-                catalog.put_file(File(f"/pictures/{i}.jpg", 1, 1), catalog.add_content(i.to_bytes(32, "big"), vector))
+                path = work / "files" / f"{i}.jpg"
+                path.touch()  # search leaves out what is gone from the disk
+                catalog.put_file(File(str(path), 0, 1), catalog.add_content(i.to_bytes(32, "big"), vector))
         gallery.search(QUERIES[0])
         whole = seconds(lambda: [gallery.search(query) for query in QUERIES], 20) / len(QUERIES)
         text = seconds(lambda: [model.encode_text([query]) for query in QUERIES], 20) / len(QUERIES)

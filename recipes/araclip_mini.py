@@ -33,6 +33,8 @@ from araclip.training.modeling import ImageTower, TextTower
 from araclip.training.pretrained import load_e5, load_efficientnet_lite2, prune_vocabulary
 from araclip.training.stem import cache_stem, crops
 
+STARTS_FROM = {"teacher": "start.pt", "finetune": "distill.pt", "drawings": "finetune.pt"}
+
 # ── loop pieces ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -152,16 +154,16 @@ def load_towers(recipe: dict, file: Path) -> tuple[TextTower, ImageTower, dict]:
 
 
 def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:  # noqa: PLR0915  (one straight loop)
-    """Stages 0 and 2: contrastive learning of texts with pictures."""
+    """Stages 0 and 2, and the drawings that follow: contrastive learning of texts with pictures."""
     r = recipe[stage]
     log = Log(work, stage)
     torch.manual_seed(r["seed"])
     dice, np_dice = random.Random(r["seed"]), np.random.default_rng(r["seed"])
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
-    text, image, state = load_towers(recipe, work / {"teacher": "start.pt", "finetune": "distill.pt"}[stage])
+    text, image, state = load_towers(recipe, work / STARTS_FROM[stage])
     sources, pictures = training_pictures(data)
     maps = cache_stem(image, sources, recipe["image_size"], work / "stem.npy", lambda n: n % 1600 or log(pictures=n))
-    if arabic := stage == "finetune":
+    if arabic := stage != "teacher":
         drawings = openmoji_pictures(data, work)
         drawn = cache_stem(
             image, [p.path for p in drawings], recipe["image_size"], work / "stem-openmoji.npy", lambda n: None
@@ -172,7 +174,9 @@ def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:  # 
     captioned = epochs(
         [i for i in usable if pictures[i].source in ("flickr8k", *CAPTIONED)], r["batch"] - r["labelled"], dice
     )
-    labelled = epochs([i for i in usable if pictures[i].source not in ("flickr8k", *CAPTIONED)], r["labelled"], dice)
+    named = [i for i in usable if pictures[i].source not in ("flickr8k", *CAPTIONED)]
+    named = [i for i in named if pictures[i].source in r.get("named_sources", [pictures[i].source])]
+    labelled = epochs(named, r["labelled"], dice)
     log(pictures=len(usable))
 
     freeze_lower(text, r["frozen_layers"])
@@ -226,7 +230,6 @@ def picture_stage(stage: str, recipe: dict, data: Path, work: Path) -> None:  # 
             )
         if (step + 1) % 130 == 0:
             log(step=step + 1, **dev.recall(text, tokenizer, image))
-    log(step=r["steps"], **dev.recall(text, tokenizer, image, every=True))
     save(
         work / f"{stage}.pt",
         text=text.state_dict(),
@@ -299,7 +302,7 @@ def distill(recipe: dict, data: Path, work: Path) -> None:
     )
 
 
-def export_stage(recipe: dict, data: Path, work: Path, out: Path, checkpoint: str = "finetune.pt") -> None:
+def export_stage(recipe: dict, data: Path, work: Path, out: Path, checkpoint: str = "drawings.pt") -> None:
     text, image, _ = load_towers(recipe, work / checkpoint)
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     about = {
@@ -347,13 +350,15 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("stages", nargs="+", choices=["start", "teacher", "distill", "finetune", "export", "all"])
+    parser.add_argument(
+        "stages", nargs="+", choices=["start", "teacher", "distill", "finetune", "drawings", "export", "all"]
+    )
     parser.add_argument("--out", type=Path, default=Path("araclip-mini"), help="the model folder that export writes")
     args = parser.parse_args()
     torch.set_num_threads(2)
     recipe = tomllib.loads(args.recipe.read_text())
     args.work.mkdir(parents=True, exist_ok=True)
-    stages = ["start", "teacher", "distill", "finetune", "export"] if "all" in args.stages else args.stages
+    stages = ["start", "teacher", "distill", "finetune", "drawings", "export"] if "all" in args.stages else args.stages
     for stage in stages:
         if stage == "start":
             start(recipe, args.data, args.work)
