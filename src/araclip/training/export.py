@@ -2,8 +2,8 @@
 
 Weights are stored small and computed in full: the text tower's matrices as int8 with one scale a column, its word
 embeddings as int8 with one scale a row, the picture tower's weights in float16. ONNX Runtime widens them once, when it
-opens the graph. Dynamic int8, which computes in int8 too, is 1.4 to 1.6 times as fast but moves the vectors (mean cosine .990
-to the float32 ones, against .9997 this way; docs/LOG.md).
+opens the graph. Dynamic int8, which computes in int8 too, is 1.4 to 1.6 times as fast but moves the vectors (mean
+cosine .990 to the float32 ones, against .9997 this way; docs/LOG.md).
 """
 
 import json
