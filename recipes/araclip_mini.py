@@ -302,7 +302,7 @@ def distill(recipe: dict, data: Path, work: Path) -> None:
     )
 
 
-def export_stage(recipe: dict, data: Path, work: Path, out: Path, checkpoint: str = "drawings.pt") -> None:
+def export_stage(recipe: dict, data: Path, work: Path, out: Path, checkpoint: str = "finetune.pt") -> None:
     text, image, _ = load_towers(recipe, work / checkpoint)
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     about = {
@@ -358,7 +358,7 @@ def main() -> None:
     torch.set_num_threads(2)
     recipe = tomllib.loads(args.recipe.read_text())
     args.work.mkdir(parents=True, exist_ok=True)
-    stages = ["start", "teacher", "distill", "finetune", "drawings", "export"] if "all" in args.stages else args.stages
+    stages = ["start", "teacher", "distill", "finetune", "export"] if "all" in args.stages else args.stages
     for stage in stages:
         if stage == "start":
             start(recipe, args.data, args.work)
