@@ -52,7 +52,7 @@ allow no more. The code of AraCLIP is Apache-2.0; these weights are not.
 ## Measured
 
 Flickr8k-Arabic, dev split: 1,000 pictures, every human caption (`caption_ar`) a query, any-hit, exported ONNX files.
-The dev split was never trained on; the number of pixels at which pictures enter was chosen on it.
+The dev split was never trained on; that a further stage over drawings was not shipped was decided on it.
 
 {table}
 
