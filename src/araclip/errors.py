@@ -9,12 +9,20 @@ AraclipError
 ├── ModelError              a model folder cannot be used
 │   ├── ModelNotFound       no bundled model and no folder of that name
 │   └── ModelMismatch       files of the folder, or config and graph, contradict each other
-└── GalleryError            a gallery on disk cannot be used
-    ├── GalleryNotFound     nothing was indexed there yet
-    ├── WidthMismatch       the gallery was made by another model
-    ├── GalleryLocked       another process is writing it
-    ├── GalleryCorrupt      the catalogue file is damaged
-    └── NewerGallery        made by a later release; this one would harm it
+├── GalleryError            a gallery on disk cannot be used
+│   ├── GalleryNotFound     nothing was indexed there yet
+│   ├── WidthMismatch       the gallery was made by another model
+│   ├── GalleryLocked       another process is writing it
+│   ├── GalleryCorrupt      the catalogue file is damaged
+│   └── NewerGallery        made by a later release; this one would harm it
+└── TrainingError           a training run cannot start or go on; what it has written stays good
+    ├── RecipeError         the recipe names something unknown or asks for the impossible
+    ├── DataError           a row, file or split of the training data cannot be used; the line is named
+    ├── TeacherMismatch     cached teacher vectors were made by another teacher or from other texts
+    ├── RunMismatch         the run folder belongs to another recipe or other data
+    ├── LossDiverged        the loss became NaN or infinite; the last checkpoint is whole
+    ├── OutOfMemory         a step did not fit; the message says what to make smaller
+    └── ExportRejected      an exported graph strays too far from the trained model
 
 Each message says what, where, both sides where two disagree, and what to do next.
 """
@@ -78,3 +86,35 @@ class GalleryCorrupt(GalleryError):
 
 class NewerGallery(GalleryError):
     """The gallery was written by a later release."""
+
+
+class TrainingError(AraclipError):
+    """A training run cannot start or go on."""
+
+
+class RecipeError(TrainingError):
+    """The recipe names something unknown or asks for the impossible."""
+
+
+class DataError(TrainingError):
+    """Training data cannot be used."""
+
+
+class TeacherMismatch(TrainingError):
+    """Cached teacher vectors belong to another teacher or other texts."""
+
+
+class RunMismatch(TrainingError):
+    """The run folder was begun with another recipe or other data."""
+
+
+class LossDiverged(TrainingError):
+    """The loss is no longer a number."""
+
+
+class OutOfMemory(TrainingError):
+    """A training step did not fit into memory."""
+
+
+class ExportRejected(TrainingError):
+    """An exported graph does not reproduce the trained model."""
