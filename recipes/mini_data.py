@@ -1,0 +1,90 @@
+"""The data that araclip-mini's recipe prepares: drawn emoji, class concepts, and what is held out.
+
+    python recipes/mini_data.py --data DATA --out WORK/data
+
+Writes under --out, each whole or not at all, and only what is not there yet:
+
+    fluent-3d, noto, twemoji, fluent-flat    emoji with names in both languages (npm fetches the drawings)
+    nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
+    concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
+
+A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied. What else the
+recipe trains on lies ready in DATA. Between runs, the packages and features it needed stay beside --out.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mini_concepts import class_names, synsets, write_concepts
+from mini_emoji import emoji_sets
+from mini_features import FeatureCache
+from mini_sets import Row, fingerprint, read_rows, write_set
+
+from araclip.errors import AraclipError
+
+HELD_EVERY = 4
+
+
+def prepare(data: Path, out: Path) -> None:
+    """Write everything under `out`; says what it made."""
+    start = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - start:5.0f} s  {what}", flush=True)
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, made in emoji_sets(data, out.parent / "npm", out):
+        say(f"{name}: {'made' if made else 'there already'}")
+    nips = data / "more" / "nips17_ccby"
+    train, held = split([row for _, row in read_rows(nips)])
+    named = names_of(data)
+    for name, rows in (
+        ("nips17-train", [with_names(row, *named[row["wnid"]]) for row in train]),
+        ("nips17-held", [as_published(row) for row in held]),
+    ):
+        origin = {"listing": fingerprint(nips / "captions.jsonl"), "folder": str(nips.resolve()), "every": HELD_EVERY}
+        made = write_set(out / name, origin, lambda _, rows=rows: rows)
+        say(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
+    say(f"concepts: {write_concepts(data, train, held, FeatureCache(out.parent / 'features'), out)}")
+
+
+def split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Train and held out: every fourth row is held out."""
+    held = [row for number, row in enumerate(rows, 1) if number % HELD_EVERY == 0]
+    return [row for number, row in enumerate(rows, 1) if number % HELD_EVERY], held
+
+
+def names_of(data: Path) -> Mapping[str, tuple[Sequence[str], Sequence[str]]]:
+    """WordNet id → English and Arabic names of an ImageNet class."""
+    english, arabic = class_names(data / "parallel" / "imagenet_classnames.tsv.xz")
+    return dict(zip(synsets(), zip(english, arabic, strict=True), strict=True))
+
+
+def with_names(row: Row, english: Sequence[str], arabic: Sequence[str]) -> Row:
+    """A picture with all names of its class as captions, to train on."""
+    return {**row, "caption_en": [*english, *row["caption_en"]], "caption_ar": [*arabic]}
+
+
+def as_published(row: Row) -> Row:
+    """A picture with the one published name of its class in each language, to measure with."""
+    return {**row, "caption_en": [row["label"]], "caption_ar": [row["class_ar"]]}
+
+
+def main() -> None:
+    """Parse the command line, and leave with 2 where something asked for cannot be done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds flickr8k, more and parallel")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    try:
+        prepare(args.data, args.out)
+    except AraclipError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Picture sets on disk: a folder with captions.jsonl, built beside its place and renamed when whole."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from araclip import atomic
+from araclip.errors import InputError
+
+Row = Mapping[str, Any]
+ORIGIN = "origin.json"  # what a set was made from; a set made from something else is made again
+
+
+def write_set(folder: Path, origin: Mapping[str, Any], fill: Callable[[Path], Iterable[Row]]) -> bool:
+    """Make the picture set `folder`, unless it is there and was made from the same.
+
+    Args:
+        origin: what the set is made from: package and version, fingerprints of files, the choices taken.
+        fill: draws pictures into the folder it is given, and returns the lines of captions.jsonl.
+
+    Returns:
+        Whether it had to be made.
+    """
+    made_from = json.dumps(origin, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    written = folder / ORIGIN
+    if written.is_file() and written.read_text(encoding="utf-8") == made_from:
+        return False
+    part = folder.with_name(f".{folder.name}.part")  # what a killed run left of it is thrown away
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in fill(part)]
+    atomic.write_text(part / "captions.jsonl", "".join(lines))
+    atomic.write_text(part / ORIGIN, made_from)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return True
+
+
+def read_rows(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and fields of each line of `folder/captions.jsonl`.
+
+    Raises:
+        InputError: the list is missing, or a line is no JSON object; the line is named.
+    """
+    listing = folder / "captions.jsonl"
+    if not listing.is_file():
+        raise InputError(f"{listing} is missing. --data is the folder that holds flickr8k, more and parallel.")
+    with listing.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                row["image"] = str((folder / row["image"]).resolve())
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{listing} line {number}: {error!r}. Each line is an object with an 'image'."
+                ) from None
+            yield number, row
+
+
+def fingerprint(path: Path) -> str:
+    """Short SHA-256 of a file's bytes; "" where there is no such file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""

@@ -1,0 +1,177 @@
+"""Large contrastive batches in little memory: embed in chunks twice, hold the activations of one chunk at a time.
+
+GradCache (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"). A contrastive
+loss needs all embeddings of a batch at once, but the encoder works on each row alone. So: embed every chunk without a
+graph, take the loss and its gradient with respect to the embeddings, then embed each chunk again with a graph and
+backpropagate the cached gradient through it. The price is a second forward pass.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+Chunks = Sequence[Any]  # what one tower reads, in pieces that fit into memory
+Encode = Callable[[Any], Tensor]  # one chunk → (b, D), row by row: no BatchNorm in training mode
+
+
+def cached_backward(
+    inputs: Sequence[Chunks],
+    encode: Sequence[Encode],
+    loss_fn: Callable[..., Tensor],
+    *,
+    backward: Callable[[Tensor], object],
+    no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    seed: int,
+) -> float:
+    """Add the gradients of a batch to `.grad`, whatever its size, as the plain computation would.
+
+    Dropout and augmentation inside `encode` are drawn from (seed, tower, chunk), see `seeded`: both passes see the
+    same masks. With one chunk a tower the plain computation is done, without a second pass.
+
+    In a run of several processes each passes its own rows, `loss_fn` calls `gather` on the embeddings, and gradients
+    stay local: call `average_gradients` before the optimizer's step.
+
+    Args:
+        inputs: for each tower its chunks, of any sizes.
+        encode: for each tower, chunk → (b, D). If it runs in autocast, it enters autocast itself.
+        loss_fn: one (B, D) a tower → scalar. Parameters it uses itself (temperature, bias) get their gradients too.
+        backward: called once, on the loss: `Tensor.backward`, or `accelerator.backward`, whose scaling reaches all.
+        no_sync: makes a context in which DistributedDataParallel leaves gradients alone; it would count the many
+            backward passes as many steps.
+        seed: of this step and, where processes differ in dropout, of this process.
+
+    Returns:
+        The loss.
+
+    Raises:
+        ValueError: towers and encoders differ in number, or a tower has no chunk.
+    """
+    if len(inputs) != len(encode) or not all(inputs):
+        sizes = [len(chunks) for chunks in inputs]
+        raise ValueError(f"{len(encode)} encoders for towers of {sizes} chunks. Pass one a tower, and no empty tower.")
+    with no_sync():
+        if all(len(chunks) == 1 for chunks in inputs):
+            return _plain(inputs, encode, loss_fn, backward, seed)
+        embeddings = [_embed(chunks, encode[t], seed, t) for t, chunks in enumerate(inputs)]  # (B, D) each
+        loss = loss_fn(*embeddings)
+        backward(loss)
+        for tower, chunks in enumerate(inputs):
+            gradient = embeddings[tower].grad  # (B, D)
+            if gradient is not None:
+                _backpropagate(chunks, encode[tower], gradient, seed, tower)
+    return float(loss.detach())
+
+
+def _plain(
+    inputs: Sequence[Chunks],
+    encode: Sequence[Encode],
+    loss_fn: Callable[..., Tensor],
+    backward: Callable[[Tensor], object],
+    seed: int,
+) -> float:
+    embeddings = []
+    for tower, (chunk,) in enumerate(inputs):
+        with seeded(seed, tower, 0):
+            embeddings.append(encode[tower](chunk))
+    loss = loss_fn(*embeddings)
+    backward(loss)
+    return float(loss.detach())
+
+
+def _embed(chunks: Chunks, encode: Encode, seed: int, tower: int) -> Tensor:
+    """All chunks, without a graph, as a leaf that collects the loss's gradient: (B, D)."""
+    parts = []
+    with torch.no_grad():
+        for i, chunk in enumerate(chunks):
+            with seeded(seed, tower, i):
+                parts.append(encode(chunk))
+    # Inside of somebody's autocast, weights cast without a graph were reused by the second pass and never learned,
+    # until torch mended it (its pull request 165068, merged in December 2025).
+    torch.clear_autocast_cache()
+    return torch.cat(parts).requires_grad_()
+
+
+def _backpropagate(chunks: Chunks, encode: Encode, gradient: Tensor, seed: int, tower: int) -> None:
+    start = 0
+    for i, chunk in enumerate(chunks):
+        with seeded(seed, tower, i):
+            embedding = encode(chunk)  # (b, D)
+        if not embedding.requires_grad:  # a locked tower
+            return
+        # Not through `backward`: the cached gradient carries its scaling already.
+        torch.autograd.backward(embedding, gradient[start : start + len(embedding)].to(embedding.dtype))
+        start += len(embedding)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, tower: int, chunk: int) -> Iterator[None]:
+    """Random numbers inside of the block depend on these three numbers only; outside they go on as if it were not."""
+    digest = hashlib.blake2b(f"{seed}/{tower}/{chunk}".encode(), digest_size=8).digest()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(int.from_bytes(digest) >> 1)
+        yield
+
+
+# ------------------------------------------------------------------ several processes
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """The rows of all processes, process 0's first: (b, D) → (world × b, D). Alone, the tensor itself.
+
+    Gradients flow back to every process. With E = [e₀ … e_w₋₁] the gathered rows and L_k the loss of process k, the
+    backward pass gives process r Σ_k ∂L_k/∂e_r. Averaged over w processes, a parameter θ gets
+
+        1/w Σ_r (Σ_k ∂L_k/∂e_r) ∂e_r/∂θ = Σ_r ∂(1/w Σ_k L_k)/∂e_r · ∂e_r/∂θ = ∂L/∂θ,   L = 1/w Σ_k L_k,
+
+    exactly what one process with the whole batch gets, both when every process takes the loss over all rows (L_k = L)
+    and when each takes the mean over its own rows. A parameter of the loss itself averages to ∂L/∂θ as well.
+
+    Every process must bring the same number of rows.
+    """
+    if not _is_distributed():
+        return tensor
+    return _Gather.apply(tensor)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        ctx.rows = len(tensor)
+        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()  # (world × b, D)
+        dist.all_reduce(total)
+        return total[dist.get_rank() * ctx.rows :][: ctx.rows]
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over all processes; alone, nothing happens.
+
+    Every process passes the same parameters in the same order. A parameter without a gradient here counts as zero, and
+    gets the mean when another process has a gradient for it.
+    """
+    if not _is_distributed():
+        return
+    for parameter in parameters:
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        dist.all_reduce(parameter.grad)
+        parameter.grad /= dist.get_world_size()
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()

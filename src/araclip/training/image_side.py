@@ -1,0 +1,231 @@
+"""Where a step's image vectors come from: a locked tower's cache, cached maps under learning blocks, or pixels.
+
+Each side gives `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
+which makes (B, D) vectors of unit length and is called again in a second pass of GradCache.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize as unit
+
+from araclip import atomic
+from araclip.errors import DataError, ImageError, RecipeError
+from araclip.images import decode_ahead, map_ahead, open_image
+from araclip.training import batchnorm, towers
+from araclip.training.augmentation import augment
+from araclip.training.model import AraCLIPModel
+from araclip.training.optimization import freeze
+from araclip.training.recipe import ImageSide
+from araclip.training.stem import Crown, Maps, Stem, can_split
+
+CHUNK = 50  # pictures encoded at once without a graph
+Say = Callable[[str], None]
+
+
+class Images(Protocol):
+    """What the loop asks of the image tower's side."""
+
+    modules: list[nn.Module]  # the parts of the tower that learn
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """What `encode` takes for these pictures in this step."""
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """(B, D), rows of unit length."""
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        """(N, D) of other pictures as they are, unchanged, with the tower's weights of now."""
+
+    def close(self) -> None:
+        """Leave the tower in the layout it came in."""
+
+
+def image_side(
+    model: AraCLIPModel, size: int, norm: tuple[list[float], list[float]], pictures: Sequence[Path], side: ImageSide,
+    seed: int, cache: Path, say: Say,
+) -> Images:  # fmt: skip
+    """The side that a recipe asks for.
+
+    Args:
+        size, norm: pixels a picture enters with, mean and standard deviation a channel.
+        pictures: the training pictures, which rows count.
+
+    Raises:
+        RecipeError: the model has no image tower.
+        DataError: a picture cannot be read.
+    """
+    if model.vision_model is None:
+        raise RecipeError("this model has no image tower. Name one in [model] vision.")
+    pixels = Pixels(size, *norm)
+    if side.train == "locked":
+        return LockedImages(model, pixels, pictures, cache, say)
+    if side.train == "partial" and can_split(getattr(model.vision_model, "timm_model", None)):
+        return CrownImages(model, pixels, pictures, side, seed, cache, say)
+    return PixelImages(model, pixels, pictures, side, seed)
+
+
+class Pixels:
+    """Pictures → (B, 3, S, S) normalised: squashed to the square, as the exported model does."""
+
+    def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
+        self.size, self.mean, self.std = size, mean, std
+
+    def __call__(self, squares: NDArray[np.uint8]) -> Tensor:
+        values = torch.from_numpy(squares).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        return (values - torch.tensor(self.mean).view(1, 3, 1, 1)) / torch.tensor(self.std).view(1, 3, 1, 1)
+
+    def read(self, pictures: Sequence[Path]) -> Tensor:
+        """Files as they are.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        squares = []
+        for _, square in decode_ahead(pictures, self.size, torch.get_num_threads()):
+            if isinstance(square, ImageError):
+                raise DataError(f"{square} Remove it from its captions.jsonl.")
+            squares.append(square)
+        return self(np.stack(squares))
+
+
+def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
+    """The tower's output before the projection, (B, W)."""
+    output = model.vision_model(pixel_values=pixel_values)
+    return towers.pooled_image(output, model.config.vision_pooling, model.config.vision_config.model_type)
+
+
+class LockedImages:
+    """The tower never learns: its pooled outputs are computed once and kept on disk (LiT, Zhai et al. 2022)."""
+
+    def __init__(self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, say: Say) -> None:
+        self.model, self.pixels, self.cache, self.say = model, pixels, cache, say
+        model.vision_model.requires_grad_(False)
+        self.modules: list[nn.Module] = []
+        self.features = self._features(pictures)  # (N, W) float16
+        self._others: dict[tuple[Path, ...], NDArray[np.float16]] = {}
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        return torch.from_numpy(self.features[list(rows)].astype(np.float32))
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        return unit(self.model.visual_projection(inputs), dim=-1)
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        key = tuple(pictures)
+        if key not in self._others:
+            self._others[key] = self._features(pictures)
+        return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
+
+    def close(self) -> None:
+        pass
+
+    def _features(self, pictures: Sequence[Path]) -> NDArray[np.float16]:
+        digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
+        for tensor in self.model.vision_model.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        for picture in pictures:
+            digest.update(f"{picture} {picture.stat().st_mtime_ns}".encode())
+        path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            self.cache.mkdir(parents=True, exist_ok=True)
+            self.model.eval()
+            parts = []
+            with torch.inference_mode():
+                for start in range(0, len(pictures), CHUNK):
+                    values = self.pixels.read(pictures[start : start + CHUNK])
+                    parts.append(pooled(self.model, values).to(torch.float16).numpy())
+                    if start and start % 1000 == 0:
+                        self.say(f"image vectors computed for {start:,} of {len(pictures):,} pictures")
+            atomic.write(path, lambda part: _save(part, np.concatenate(parts)))
+        found: NDArray[np.float16] = np.load(path)
+        return found
+
+
+def _save(path: Path, array: NDArray[np.float16]) -> None:
+    with path.open("wb") as file:  # np.save would add .npy to the temporary file's name
+        np.save(file, array)
+
+
+class CrownImages:
+    """The upper blocks of a convolutional tower learn, on windows of the lower ones' cached maps."""
+
+    def __init__(
+        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
+        say: Say,
+    ) -> None:  # fmt: skip
+        cnn = model.vision_model.timm_model
+        cnn.requires_grad_(False)
+        stem = Stem(cnn, side.frozen_blocks, pixels.mean, pixels.std).eval()
+        self.model, self.seed, self.say, self.cache = model, seed, say, cache
+        self._stem, self._size = stem, pixels.size
+        self.maps = Maps(stem, pictures, pixels.size, side.views, cache, say)
+        self.window = max(1, round(side.window * self.maps.side))
+        self._melted = batchnorm.melt(cnn, side.frozen_blocks)
+        self._crown = Crown(cnn, side.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._crown.requires_grad_(True)
+        self.modules: list[nn.Module] = [self._crown]
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        dice = [np.random.default_rng([self.seed, step, row]) for row in rows]
+        return self.maps.windows(rows, self.window, dice)
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        features = self._crown(inputs.contiguous(memory_format=torch.channels_last))  # (B, W)
+        return unit(self.model.visual_projection(features), dim=-1)
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        maps = Maps(self._stem, pictures, self._size, 1, self.cache, self.say)
+        parts = [
+            self.encode(
+                torch.from_numpy(np.stack([maps[row][0] for row in rows]).astype(np.float32)).permute(0, 3, 1, 2)
+            )
+            for rows in (range(s, min(s + CHUNK, len(pictures))) for s in range(0, len(pictures), CHUNK))
+        ]
+        return torch.cat(parts)
+
+    def close(self) -> None:
+        batchnorm.restore(self._melted)
+
+
+class PixelImages:
+    """The tower, or all of it above its first blocks, learns on pictures augmented anew in every step."""
+
+    def __init__(
+        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int
+    ) -> None:
+        self.model, self.pixels, self.pictures, self.seed = model, pixels, list(pictures), seed
+        tower: nn.Module = model.vision_model
+        if side.train == "partial":
+            freeze(tower, side.frozen_blocks, embeddings=True)
+        self.modules = [tower]
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        size = self.pixels.size
+
+        def read(row: int) -> NDArray[np.uint8]:
+            try:
+                picture = open_image(self.pictures[row], size)
+            except ImageError as error:
+                raise DataError(f"{error} Remove it from its captions.jsonl, then start the run again.") from error
+            return augment(picture, size, np.random.default_rng([self.seed, step, row]))
+
+        return self.pixels(np.stack([square for _, square in map_ahead(read, rows, torch.get_num_threads())]))
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        return unit(self.model.get_image_features(inputs), dim=-1)
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        parts = [
+            self.encode(self.pixels.read(pictures[start : start + CHUNK])) for start in range(0, len(pictures), CHUNK)
+        ]
+        return torch.cat(parts)
+
+    def close(self) -> None:
+        pass

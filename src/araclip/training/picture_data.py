@@ -1,0 +1,182 @@
+"""Pictures and their texts for contrastive learning: picture sets mixed by share into batches without duplicates."""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import DataError, RecipeError
+from araclip.evaluation.datasets import Picture, read_pictures
+from araclip.training.noise import noisy
+from araclip.training.recipe import PictureSource
+from araclip.training.sampling import Turns
+
+LANGUAGES = ("arabic", "english")
+SPARE = 10**9  # slots from here on replace rows that came twice in a batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's pictures and texts.
+
+    Attributes:
+        rows: (I,) rows of `PictureMixture.pictures`, no picture twice.
+        texts: (T,) what the student reads.
+        english: (T,) an English caption of the same picture, or None where it has none.
+        owner: (T,) place in `rows` of each text's picture.
+        same: (T, I) bool, true where text and picture are no negatives: the picture has that very text too.
+    """
+
+    rows: list[int]
+    texts: list[str]
+    english: list[str | None]
+    owner: list[int]
+    same: NDArray[np.bool_]
+
+
+class PictureMixture:
+    """An endless stream of batches that is a function of seed, step and size.
+
+    Args:
+        sources: picture sets with their shares.
+        languages: share of texts a language, {"arabic": 0.8, "english": 0.2}. A picture that has only one of them
+            gives that one; a picture with no text in any of them is left out.
+        captions: texts a picture in a batch.
+        noise: chance that an Arabic text passes `noisy`.
+        neighbours: (N, K) rows of the most alike pictures, see `hard_negatives`; `hard` of them join each picture.
+
+    Raises:
+        RecipeError: an unknown language, a share that is not positive.
+        DataError: a set has no picture with a text in those languages, or a picture's file is missing.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PictureSource],
+        seed: int,
+        *,
+        languages: Mapping[str, float],
+        captions: int = 1,
+        noise: float = 0.0,
+    ) -> None:
+        unknown = [name for name in languages if name not in LANGUAGES]
+        if unknown or not languages:
+            raise RecipeError(f"languages are {dict(languages)}, known are {', '.join(LANGUAGES)}. Name at least one.")
+        self.seed, self.languages, self.captions, self.noise = seed, dict(languages), captions, noise
+        self.pictures: list[Picture] = []
+        self._first: list[int] = []
+        for source in sources:
+            self._first.append(len(self.pictures))
+            self.pictures += _usable(source, tuple(languages))
+        sizes = np.diff([*self._first, len(self.pictures)]).tolist()
+        self._turns = Turns(sizes, [source.share for source in sources], seed)
+        self._texts = [set(picture.english + picture.arabic) for picture in self.pictures]
+        self.neighbours: NDArray[np.int64] | None = None
+        self.hard = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any picture's name or text."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
+        return digest.hexdigest()[:12]
+
+    def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
+        """From now on each drawn picture brings `hard` of its (N, K) `neighbours` into the batch."""
+        self.neighbours, self.hard = neighbours, hard
+
+    def batch(self, step: int, size: int) -> Batch:
+        """The batch of one step; the same for the same seed, sources, step and size.
+
+        Raises:
+            DataError: there are fewer pictures than `size`.
+        """
+        if size > len(self.pictures):
+            raise DataError(f"a batch of {size} pictures, but there are only {len(self.pictures)}. Ask for fewer.")
+        rows = self._rows(step, size)
+        texts, english, owner = [], [], []
+        for place, row in enumerate(rows):
+            dice = random.Random(f"{self.seed} {step} {place}")
+            for text in self._chosen(self.pictures[row], dice):
+                texts.append(text)
+                owner.append(place)
+                captions = self.pictures[row].english
+                english.append(dice.choice(captions) if captions else None)
+        same = self._same(texts, rows)
+        return Batch(rows, [self._typed(t, step, i) for i, t in enumerate(texts)], english, owner, same)
+
+    def _rows(self, step: int, size: int) -> list[int]:
+        seeds = -(-size // (1 + self.hard))
+        own = range(step * seeds, (step + 1) * seeds)
+        rows: dict[int, None] = {}
+        for slot in chain(own, count(SPARE + step * size)):
+            which, row, _ = self._turns.draw(slot)
+            row += self._first[which]
+            rows.setdefault(row)
+            if self.neighbours is not None and self.hard:
+                dice = np.random.default_rng([self.seed, step, row])
+                rows |= dict.fromkeys(dice.permutation(self.neighbours[row])[: self.hard].tolist())
+            if len(rows) >= size:
+                break
+        return list(rows)[:size]
+
+    def _chosen(self, picture: Picture, dice: random.Random) -> list[str]:
+        by_language = {name: getattr(picture, name) for name in self.languages if getattr(picture, name)}
+        names = list(by_language)
+        chosen: list[str] = []
+        for _ in range(self.captions):
+            name = dice.choices(names, [self.languages[n] for n in names])[0]
+            left = [text for text in by_language[name] if text not in chosen] or list(by_language[name])
+            chosen.append(dice.choice(left))
+        return chosen
+
+    def _same(self, texts: list[str], rows: list[int]) -> NDArray[np.bool_]:
+        places: dict[str, list[int]] = {}
+        for place, row in enumerate(rows):
+            for text in self._texts[row]:
+                places.setdefault(text, []).append(place)
+        same = np.zeros((len(texts), len(rows)), np.bool_)
+        for i, text in enumerate(texts):
+            same[i, places[text]] = True
+        return same
+
+    def _typed(self, text: str, step: int, place: int) -> str:
+        dice = random.Random(f"noise {self.seed} {step} {place}")
+        return noisy(text, dice) if dice.random() < self.noise else text
+
+
+def _usable(source: PictureSource, languages: tuple[str, ...]) -> list[Picture]:
+    fields = {name: getattr(source, name) for name in LANGUAGES}
+    found = read_pictures(source.folder, fields["english"], fields["arabic"], source.split)
+    usable = [picture for picture in found if any(getattr(picture, language) for language in languages)]
+    if not usable:
+        raise DataError(
+            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has a text in "
+            f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
+        )
+    missing = next((picture.path for picture in usable if not picture.path.is_file()), None)
+    if missing:
+        raise DataError(f"{missing} is missing, {source.folder / 'captions.jsonl'} names it. Remove its line.")
+    return usable
+
+
+def hard_negatives(vectors: NDArray[np.float32], pictures: Sequence[Picture], count: int) -> NDArray[np.int64]:
+    """(N, count) rows of the pictures most alike to each, by inner product, the picture itself left out.
+
+    Pictures that share a text are left out too: they are no negatives.
+    """
+    texts = [set(picture.english + picture.arabic) for picture in pictures]
+    out = np.empty((len(vectors), count), np.int64)
+    for start in range(0, len(vectors), 1024):
+        scores = vectors[start : start + 1024] @ vectors.T  # (B, N)
+        scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
+        best = np.argsort(-scores, axis=1)[:, : 2 * count]
+        for i, row in enumerate(best.tolist(), start):
+            apart = [other for other in row if not texts[i] & texts[other]]
+            out[i] = (apart + row)[:count]
+    return out

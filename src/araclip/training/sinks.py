@@ -1,0 +1,82 @@
+"""Where metrics go besides metrics.jsonl: TensorBoard or Trackio, by name, imported only when asked for."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from araclip.errors import RecipeError
+
+
+class Sink(Protocol):
+    """Takes the rows that `Run.log` writes."""
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """One row; what is no number may be left out."""
+
+    def close(self) -> None:
+        """Hand on what is still held back."""
+
+
+class TensorBoard:
+    """Event files in RUN/tensorboard, for `tensorboard --logdir RUN`."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        module = _needed("torch.utils.tensorboard", "tensorboard")
+        self._open: Callable[..., Any] = module.SummaryWriter
+        self._folder = folder / "tensorboard"
+        self._writer: Any = None
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Numbers become scalars; what a killed run had written from this step on is hidden."""
+        if self._writer is None:
+            self._writer = self._open(log_dir=str(self._folder), purge_step=step)
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Trackio:
+    """A run named like its folder, in the project named like the folder above, for `trackio show`."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self._trackio = _needed("trackio", "trackio")
+        folder = folder.resolve()
+        self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """All values of the row."""
+        self._trackio.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Wait until everything is stored."""
+        self._trackio.finish()
+
+
+SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {"tensorboard": TensorBoard, "trackio": Trackio}
+
+
+def open_sink(name: str, folder: Path, config: Mapping[str, Any]) -> Sink:
+    """The sink of that name for a run folder; `config` is what the run was started with.
+
+    Raises:
+        RecipeError: no such sink, or its package is not installed.
+    """
+    if name not in SINKS:
+        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {', '.join(sorted(SINKS))}, or none.")
+    return SINKS[name](folder, config)
+
+
+def _needed(module: str, package: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise RecipeError(
+            f"the recipe sends its metrics to {package}, which is not installed. "
+            f"Run `pip install {package}`, or take it out of the recipe's sinks."
+        ) from error

@@ -1,0 +1,103 @@
+"""Where a step's text vectors come from: a tower that learns, or a locked one whose outputs are cached."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize as unit
+
+from araclip.training import towers
+from araclip.training.model import AraCLIPModel
+from araclip.training.optimization import freeze
+from araclip.training.processing import AraCLIPProcessor
+
+CHUNK = 64  # texts encoded at once without a graph
+Tokens = dict[str, Tensor]
+
+
+def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
+    """Texts in chunks of like length, which spares padding, and the place of each text in their concatenation.
+
+    Returns:
+        chunks of `input_ids` and `attention_mask` (b, T), and (n,) such that `vectors[places]` is in the texts' order.
+    """
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    chunks = []
+    for start in range(0, len(order), chunk):
+        tokens = processor(text=[texts[i] for i in order[start : start + chunk]], return_tensors="pt")
+        chunks.append({name: tokens[name] for name in ("input_ids", "attention_mask")})
+    places = torch.empty(len(order), dtype=torch.long)
+    places[torch.tensor(order)] = torch.arange(len(order))
+    return chunks, places
+
+
+def text_features(model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str]) -> Tensor:
+    """(n, H): the text tower's pooled output before the projection, without a graph."""
+    device = model.logit_scale.device
+    chunks, places = tokenized(processor, texts, CHUNK)
+    model.eval()
+    with torch.inference_mode():
+        parts = []
+        for chunk in chunks:
+            moved = {name: tensor.to(device) for name, tensor in chunk.items()}
+            tokens = model.text_model(**moved).last_hidden_state  # (b, T, H)
+            parts.append(towers.pooled_text(tokens, moved["attention_mask"], model.config.text_pooling).cpu())
+        return torch.cat(parts)[places]
+
+
+class LearningTexts:
+    """A text tower that learns, but for its lowest layers and embeddings where the recipe freezes them."""
+
+    def __init__(self, model: AraCLIPModel, processor: AraCLIPProcessor, frozen_layers: int) -> None:
+        self.model, self.processor = model, processor
+        freeze(model.text_model, frozen_layers)
+        self.modules: list[nn.Module] = [model.text_model]
+
+    def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
+        return tokenized(self.processor, texts, chunk)
+
+    def features(self, tokens: Tokens) -> Tensor:
+        """(b, D), as the projection gives them."""
+        device = self.model.logit_scale.device
+        found: Tensor = self.model.get_text_features(**{n: t.to(device) for n, t in tokens.items()})
+        return found
+
+    def encode(self, tokens: Tokens) -> Tensor:
+        """(b, D), rows of unit length."""
+        return unit(self.features(tokens), dim=-1)
+
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        features = text_features(self.model, self.processor, texts)
+        return unit(self.model.text_projection(features.to(self.model.logit_scale.device)), dim=-1)
+
+
+class LockedTexts:
+    """A text tower that never learns under a projection that does: each text passes the tower once.
+
+    Args:
+        texts: all that a batch may hold.
+    """
+
+    def __init__(self, model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str]) -> None:
+        self.model, self.processor = model, processor
+        model.text_model.requires_grad_(False)
+        self.modules: list[nn.Module] = []
+        self.rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        self.features: NDArray[np.float16] = text_features(model, processor, list(self.rows)).half().numpy()
+
+    def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
+        found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
+        return [torch.from_numpy(found)], torch.arange(len(texts))
+
+    def encode(self, features: Tensor) -> Tensor:
+        return unit(self.model.text_projection(features.to(self.model.logit_scale.device)), dim=-1)
+
+    def everything(self) -> Tensor:
+        """(all texts, H), in the order of `rows`."""
+        return torch.from_numpy(self.features.astype(np.float32))
+
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        known = all(text in self.rows for text in texts)
+        return self.encode(self.inputs(texts, 0)[0][0] if known else text_features(self.model, self.processor, texts))

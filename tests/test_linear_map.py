@@ -1,0 +1,179 @@
+"""The closed-form map: it finds a known one, equals plain least squares, and does not care how rows are read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from araclip.errors import DataError, RecipeError
+from araclip.training.linear_map import LinearMap, choose_penalty, fit_linear_map, ridge
+
+Matrix = NDArray[np.float64]
+
+
+def known_map(rows: int = 200, noise: float = 0.0, seed: int = 0) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    """Features (N, 6), targets (N, 4), and the weight (4, 6) and bias (4,) between them."""
+    rng = np.random.default_rng(seed)
+    features, weight, bias = rng.normal(3, 1, (rows, 6)), rng.normal(size=(4, 6)), rng.normal(size=4)
+    return features, features @ weight.T + bias + noise * rng.normal(size=(rows, 4)), weight, bias
+
+
+def stacked_least_squares(x: Matrix, y: Matrix, penalty: float, intercept: bool) -> tuple[Matrix, Matrix]:
+    """Ridge the textbook way: √penalty · I as further rows, ones as a further, unpenalised column."""
+    width = x.shape[1]
+    rows = np.hstack([x, np.ones((len(x), 1))]) if intercept else x
+    extra = np.sqrt(penalty) * np.eye(width, rows.shape[1])
+    solution = np.linalg.lstsq(
+        np.vstack([rows, extra]), np.vstack([y, np.zeros((width, y.shape[1]))]), rcond=None
+    )[0]  # fmt: skip
+    return solution[:width].T, solution[width] if intercept else np.zeros(y.shape[1])
+
+
+def test_a_known_map_is_recovered() -> None:
+    features, targets, weight, bias = known_map()
+    got_weight, got_bias = ridge(features, targets, 0.0)
+    np.testing.assert_allclose(got_weight, weight, atol=1e-9)
+    np.testing.assert_allclose(got_bias, bias, atol=1e-9)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("penalty", [1e-3, 1.0, 250.0])
+def test_ridge_equals_least_squares_with_penalty_rows(penalty: float, intercept: bool) -> None:
+    features, targets, _, _ = known_map(noise=0.5)
+    weight, bias = ridge(features, targets, penalty, intercept=intercept)
+    wanted_weight, wanted_bias = stacked_least_squares(features, targets, penalty, intercept)
+    np.testing.assert_allclose(weight, wanted_weight, atol=1e-9)
+    np.testing.assert_allclose(bias, wanted_bias, atol=1e-9)
+
+
+@given(st.integers(1, 300))
+def test_the_block_size_does_not_matter(block: int) -> None:
+    features, targets, _, _ = known_map(noise=0.5)
+    for got, wanted in zip(ridge(features, targets, 2.0, block=block), ridge(features, targets, 2.0), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-10)
+
+
+def test_features_far_from_zero_lose_no_digits() -> None:
+    features, targets, weight, _ = known_map()
+    got, _ = ridge(features + 1e6, targets, 0.0, block=32)
+    np.testing.assert_allclose(got, weight, atol=1e-5)
+
+
+def test_float16_files_are_read_block_by_block(tmp_path: Path) -> None:
+    features, targets, weight, _ = known_map()
+    np.save(tmp_path / "x.npy", features.astype(np.float16))
+    np.save(tmp_path / "y.npy", targets.astype(np.float16))
+    got, _ = ridge(
+        np.load(tmp_path / "x.npy", mmap_mode="r"), np.load(tmp_path / "y.npy", mmap_mode="r"), 1e-3, block=17
+    )  # fmt: skip
+    np.testing.assert_allclose(got, weight, atol=0.01)
+
+
+def test_a_constant_column_gets_no_weight() -> None:
+    features, targets, weight, _ = known_map()
+    with_constant = np.hstack([features, np.full((len(features), 1), 7.0)])
+    got, bias = ridge(with_constant, targets, 0.0)
+    np.testing.assert_allclose(got[:, :6], weight, atol=1e-8)
+    np.testing.assert_allclose(got[:, 6], 0, atol=1e-8)
+    np.testing.assert_allclose(with_constant @ got.T + bias, targets, atol=1e-8)
+
+
+def test_rows_that_are_all_alike_map_to_the_mean() -> None:
+    weight, bias = ridge(np.ones((5, 3)), np.arange(10.0).reshape(5, 2), 0.0)
+    np.testing.assert_allclose(weight, 0, atol=1e-12)
+    np.testing.assert_allclose(bias, [4, 5])
+
+
+def test_fewer_rows_than_features_give_the_shortest_exact_map() -> None:
+    features, targets, _, _ = known_map(rows=4)
+    weight, bias = ridge(features, targets, 0.0)
+    np.testing.assert_allclose(features @ weight.T + bias, targets, atol=1e-8)
+    centred = features - features.mean(axis=0)
+    np.testing.assert_allclose(weight, (np.linalg.pinv(centred) @ (targets - targets.mean(axis=0))).T, atol=1e-8)
+
+
+def test_the_penalty_that_is_best_on_held_out_rows_is_chosen() -> None:
+    features, targets, _, _ = known_map(rows=400)
+    assert choose_penalty(features, targets, [1e6, 1e-6, 1e3])[0] == 1e-6
+    rng = np.random.default_rng(1)
+    wide = rng.normal(size=(400, 200))  # hardly more rows than features, and much noise: no penalty overfits
+    noisy = wide[:, :3] + 2 * rng.normal(size=(400, 3))
+    assert choose_penalty(wide, noisy, [1e-8, 100.0], held_out=0.45)[0] == 100.0
+
+
+def test_the_fitted_map_reaches_the_cosine_it_states_on_new_rows() -> None:
+    features, targets, weight, bias = known_map(rows=600, noise=1.0)
+    fitted = fit_linear_map(features[:300], targets[:300])
+    mapped = fitted.apply(features[300:])
+    unit_targets = targets[300:] / np.linalg.norm(targets[300:], axis=1, keepdims=True)
+    assert (mapped * unit_targets).sum(axis=1).mean() == pytest.approx(fitted.held_out_cosine, abs=0.03)
+    assert 0.8 < fitted.held_out_cosine < 1
+    np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, rtol=1e-5)
+    assert (fitted.weight.shape, fitted.bias.shape, fitted.weight.dtype) == (weight.shape, bias.shape, np.float32)
+
+
+def test_the_fitted_map_is_solved_with_all_rows() -> None:
+    features, targets, _, _ = known_map(noise=1.0)
+    fitted = fit_linear_map(features, targets, [3.0], block=50)
+    weight, bias = ridge(features, targets, 3.0)
+    np.testing.assert_allclose(fitted.weight, weight, rtol=1e-5)
+    np.testing.assert_allclose(fitted.bias, bias, rtol=1e-5)
+    assert fitted.penalty == 3.0
+
+
+def test_the_same_seed_holds_out_the_same_rows_and_another_does_not() -> None:
+    features, targets, _, _ = known_map(noise=1.0)
+    cosines = [choose_penalty(features, targets, seed=seed)[1] for seed in (1, 1, 2)]
+    assert cosines[0] == cosines[1] != cosines[2]
+
+
+def test_a_map_applied_to_nothing_gives_nothing() -> None:
+    assert LinearMap(np.ones((2, 3), np.float32), np.ones(2, np.float32), 1.0, 1.0).apply(np.empty((0, 3))).shape == (
+        0,
+        2,
+    )
+
+
+# ------------------------------------------------------------------ what cannot be solved
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("what", ["features", "targets"])
+def test_a_number_that_is_not_finite_is_named_by_its_row(what: str, wrong: float) -> None:
+    features, targets, _, _ = known_map()
+    {"features": features, "targets": targets}[what][123, 1] = wrong
+    with pytest.raises(DataError, match=f"{what}, row 123: not all numbers are finite"):
+        ridge(features, targets, 1.0, block=50)
+    with pytest.raises(DataError, match=f"{what}, row 123"):
+        fit_linear_map(features, targets)
+
+
+@pytest.mark.parametrize("shapes", [((3, 2), (4, 2)), ((0, 2), (0, 2)), ((3, 0), (3, 2)), ((3,), (3, 2))])
+def test_shapes_that_do_not_fit_are_named(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    with pytest.raises(DataError, match=r"features have shape .*, targets .*Make both from the same texts"):
+        ridge(np.ones(shapes[0]), np.ones(shapes[1]), 1.0)
+
+
+def test_one_row_cannot_be_split() -> None:
+    with pytest.raises(DataError, match="1 row cannot be split"):
+        fit_linear_map(np.ones((1, 2)), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("penalty", [-1.0, np.nan, np.inf])
+def test_a_penalty_below_zero_or_no_number_is_refused(penalty: float) -> None:
+    features, targets, _, _ = known_map()
+    with pytest.raises(RecipeError, match="expected a number from 0 up"):
+        ridge(features, targets, penalty)
+    with pytest.raises(RecipeError, match="expected a number from 0 up"):
+        choose_penalty(features, targets, [1.0, penalty])
+
+
+def test_no_candidate_and_no_held_out_rows_are_refused() -> None:
+    features, targets, _, _ = known_map()
+    with pytest.raises(RecipeError, match="no penalty to choose from"):
+        choose_penalty(features, targets, [])
+    with pytest.raises(RecipeError, match=r"held_out is 1\.0"):
+        choose_penalty(features, targets, held_out=1.0)

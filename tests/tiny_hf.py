@@ -1,0 +1,91 @@
+"""Tiny random towers of every kind, a tokenizer of forty words and a picture, for models in Hugging Face style."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, ViTImageProcessor
+
+from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
+
+SIZE = 32  # pixels of the square
+WORDS = ("قطة", "كلب", "جالسة", "على", "طاولة", "في", "بيت", "صورة", "حمراء", "سيارة", "a", "cat", "dog", "on", "table")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+VOCABULARY = 64
+
+_LAYERS: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+_TEXT: dict[str, Any] = {**_LAYERS, "vocab_size": VOCABULARY, "max_position_embeddings": 64, "pad_token_id": 0}
+_VISION: dict[str, Any] = {**_LAYERS, "image_size": SIZE, "patch_size": 16}
+
+TEXT_TOWERS: dict[str, dict[str, Any]] = {
+    "bert": {"model_type": "bert", **_TEXT},
+    "xlm-roberta": {"model_type": "xlm-roberta", **_TEXT},
+    "modernbert": {
+        "model_type": "modernbert", **_TEXT, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3,
+    },
+    "electra": {"model_type": "electra", **_TEXT, "embedding_size": 16},
+}  # fmt: skip
+IMAGE_TOWERS: dict[str, dict[str, Any]] = {
+    "vit": {"model_type": "vit", **_VISION},
+    "clip": {"model_type": "clip_vision_model", **_VISION, "projection_dim": 12},
+    "siglip": {"model_type": "siglip_vision_model", **_VISION},
+    "dinov2": {"model_type": "dinov2", **_VISION, "mlp_ratio": 2},
+    "convnext": {"model_type": "convnext", "hidden_sizes": [8, 8, 8, 16], "depths": [1, 1, 1, 1], "image_size": SIZE},
+    "swin": {
+        "model_type": "swin", "image_size": SIZE, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2],
+        "window_size": 4,
+    },
+    "timm resnet": {"model_type": "timm_wrapper", "architecture": "test_resnet"},
+    "timm vit": {"model_type": "timm_wrapper", "architecture": "test_vit", "model_args": {"img_size": SIZE}},
+    "timm convnext": {"model_type": "timm_wrapper", "architecture": "test_convnext"},
+}  # fmt: skip
+
+
+def tiny_config(text: str = "bert", image: str | None = "vit", **config: Any) -> AraCLIPConfig:
+    """8-wide, of towers that stand in TEXT_TOWERS and IMAGE_TOWERS."""
+    return AraCLIPConfig(
+        text_config=TEXT_TOWERS[text],
+        vision_config=None if image is None else IMAGE_TOWERS[image],
+        **{"projection_dim": 8, **config},
+    )
+
+
+def tiny_model(text: str = "bert", image: str | None = "vit", **config: Any) -> AraCLIPModel:
+    """A model of `tiny_config`, ready for inference."""
+    return AraCLIPModel(tiny_config(text, image, **config)).eval()
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A BERT-like tokenizer of whole words."""
+    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *WORDS))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)),
+    )
+
+
+def tiny_processor(images: bool = True, **settings: Any) -> AraCLIPProcessor:
+    """Squashes to SIZE, or takes text only."""
+    square = ViTImageProcessor(size={"height": SIZE, "width": SIZE}, do_convert_rgb=True) if images else None
+    return AraCLIPProcessor(image_processor=square, tokenizer=tiny_tokenizer(), **settings)
+
+
+def picture(colour: tuple[int, ...] | int = (200, 40, 40), mode: str = "RGB") -> Image.Image:
+    """A picture of one colour with a white corner, wider than high."""
+    made = Image.new(mode, (60, 40), colour)
+    made.paste(Image.new(mode, (20, 10), "white"), (0, 0))
+    return made
+
+
+def saved(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> Path:
+    """The folder of both, as it would be published."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
