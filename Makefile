@@ -33,5 +33,5 @@ clean:
 
 .venv/.test: pyproject.toml .venv/bin/python
 	@echo "Installing (once, a few minutes) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train,mini]'
 	@touch $@ .venv/.demo

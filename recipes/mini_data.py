@@ -45,8 +45,7 @@ def prepare(data: Path, out: Path) -> None:
         ("nips17-train", [with_names(row, *named[row["wnid"]]) for row in train]),
         ("nips17-held", [as_published(row) for row in held]),
     ):
-        origin = {"listing": fingerprint(nips / "captions.jsonl"), "folder": str(nips.resolve()), "every": HELD_EVERY}
-        made = write_set(out / name, origin, lambda _, rows=rows: rows)
+        made = write_set(out / name, {"rows": fingerprint(rows)}, lambda _, rows=rows: rows)
         say(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
     say(f"concepts: {write_concepts(data, train, held, FeatureCache(out.parent / 'features'), out)}")
 

@@ -66,12 +66,11 @@ def emoji_sets(data: Path, packages: Path, out: Path) -> Iterator[tuple[str, boo
     Raises:
         InputError: npm is missing, cannot fetch a package, or a package is not what it was.
     """
-    listed = data / "parallel" / "cldr_emoji_names.tsv.xz"
-    names = emoji_names(listed, fetched(CLDR, packages))
-    choices = {"keywords": KEYWORDS, "letters": MIN_LETTERS, "shared": MAX_SHARED, "cldr": CLDR, "size": SIZE}
+    names = emoji_names(data / "parallel" / "cldr_emoji_names.tsv.xz", fetched(CLDR, packages))
+    called = fingerprint([(emoji, own.english, own.arabic) for emoji, own in names.items()])
     for name, art in ART.items():
         archive = fetched(art.package, packages)
-        origin = {"package": art.package, "licence": art.licence, "names": fingerprint(listed), **choices}
+        origin = {"package": art.package, "licence": art.licence, "names": called, "size": SIZE}
 
         def fill(folder: Path, archive: Path = archive, art: Art = art) -> list[Row]:
             drawings = webp_drawings(archive) if "3d" in art.package else vector_drawings(archive)
@@ -159,7 +158,8 @@ def svg_of(icon: Mapping[str, Any], icons: Mapping[str, Any]) -> str:
         for side, default in (("left", 0), ("top", 0), ("width", 16), ("height", 16))
     )
     view = f'viewBox="{left} {top} {width} {height}" width="{width}" height="{height}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {view}>{icon["body"]}</svg>'
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f"<svg {spaces} {view}>{icon['body']}</svg>"
 
 
 def draw(drawings: Iterator[tuple[str, str | bytes]], names: Mapping[str, Names], art: Art, folder: Path) -> list[Row]:

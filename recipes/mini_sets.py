@@ -18,7 +18,7 @@ def write_set(folder: Path, origin: Mapping[str, Any], fill: Callable[[Path], It
     """Make the picture set `folder`, unless it is there and was made from the same.
 
     Args:
-        origin: what the set is made from: package and version, fingerprints of files, the choices taken.
+        origin: what the set is made from: package and version, fingerprints of names and rows, the choices taken.
         fill: draws pictures into the folder it is given, and returns the lines of captions.jsonl.
 
     Returns:
@@ -60,6 +60,6 @@ def read_rows(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, row
 
 
-def fingerprint(path: Path) -> str:
-    """Short SHA-256 of a file's bytes; "" where there is no such file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+def fingerprint(content: Any) -> str:
+    """Short SHA-256 of rows, names or whatever else JSON can hold."""
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]

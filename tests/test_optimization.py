@@ -266,3 +266,15 @@ def test_averages_of_another_model_are_refused_and_so_is_a_decay_of_one() -> Non
         ema.load_state_dict(Ema([nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(1))], 0.5).state_dict())
     with pytest.raises(RecipeError, match=r"decay of 1.0"):
         Ema([], 1.0)
+
+
+def test_kept_averages_become_the_weights() -> None:
+    weight = nn.Parameter(torch.zeros(2))
+    ema = Ema([weight], 0.5)
+    with torch.no_grad():
+        weight.fill_(1.0)
+    ema.update()
+    mean = averaged(ema, weight)
+    assert not torch.equal(weight, mean)
+    ema.keep()
+    assert torch.equal(weight, mean)

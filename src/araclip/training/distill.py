@@ -14,7 +14,7 @@ from araclip.training.image_side import image_side
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.optimization import Part
 from araclip.training.recipe import Distill, ImageSide, Recipe, Stage
-from araclip.training.run import Progress, Run
+from araclip.training.run import Run
 from araclip.training.teacher import TeacherCache, load_teacher, teacher_vectors
 from araclip.training.text_data import Mixture
 from araclip.training.text_side import LearningTexts

@@ -1,0 +1,42 @@
+"""The command line: a command parses, calls one function, prints."""
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from araclip import __version__
+from araclip.cli import search, train  # noqa: F401  (their commands hang themselves on the app)
+from araclip.cli.console import app, err, out, shown
+from araclip.errors import AraclipError
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"araclip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; what AraCLIP raises on purpose becomes one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe in an old code page shows Arabic escaped rather than failing
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except (AraclipError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # `araclip search … | head`
+            sys.stderr.close()
+            raise SystemExit(0) from None
+        err.print(f"araclip: {shown(str(error))}", soft_wrap=True, markup=False, style="red")
+        raise SystemExit(2) from None

@@ -1,0 +1,5 @@
+"""`python -m araclip.cli`."""
+
+from araclip.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""The terminal: the app that commands hang on, where they print, bars, and text made safe to show."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer(
+    help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress(title: str) -> "Iterator[Callable[[int, int], None]]":
+    """A bar that appears with the first call of what it yields, `show(done, total)`."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=err)
+    task = bar.add_task(title, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()  # not before there is something to show: a refused command prints its one line and no bar
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def shown(text: str) -> str:
+    """Text for a terminal: bytes of a file name that are no UTF-8, and control or bidi-override marks, made visible."""
+    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else f"\\u{ord(c):04x}" for c in readable)
+
+
+def as_json_text(value: object) -> str:
+    """One line of JSON, whatever bytes a path in it holds."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it survives the round trip through json.loads
+        return json.dumps(value)
+    return text
+
+
+def write_line(line: str) -> None:
+    """A line of output for programs, as it is."""
+    sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")

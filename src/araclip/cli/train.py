@@ -1,0 +1,124 @@
+"""The commands of someone who trains a model."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from araclip.cli.console import app, err, out, shown
+from araclip.errors import InputError
+
+
+@app.command()
+def train(
+    stage: Annotated[str, typer.Argument(help="A section of the recipe (linear, distill, finetune …), or all.")],
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file; see recipes/.")],
+    runs: Annotated[
+        Path | None,
+        typer.Option("--runs", help="Folder of the stages' results; by default runs/ and the recipe's name."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of the recipe: --set distill.steps=200 --set data=FOLDER."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run of this stage left.")] = False,
+) -> None:
+    """Train a stage of a recipe, or go on where it was stopped.
+
+    Stop it whenever you like, even with kill -9: the same command goes on from the last checkpoint, with the very
+    numbers it would have had. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
+    """
+    _need_training_extra()
+    from araclip.training.recipe import read_recipe
+    from araclip.training.stages import run_all, run_stage
+
+    _quiet_libraries()
+    read = read_recipe(recipe, changes or [])
+    place = runs or Path("runs") / read.name
+    with _watch() as watch:
+        if stage == "all":
+            results = run_all(read, place, watch, fresh=fresh)
+        else:
+            results = {stage: run_stage(read, stage, place, watch, fresh=fresh)}
+    if int(os.environ.get("RANK", "0")):
+        return
+    table = Table(title=f"Dev recall, text → picture · {escape(shown(read.name))}", title_justify="left")
+    table.add_column("stage")
+    for name in ("R@1", "R@5", "R@10", "MRR"):
+        table.add_column(name, justify="right")
+    for name, recall in results.items():
+        table.add_row(name, *(f"{recall[key]:.3f}" if key in recall else "–" for key in ("R@1", "R@5", "R@10", "MRR")))
+    out.print(table)
+    for name in results:
+        out.print(
+            f"{name}: [bold]{escape(shown(str(place / name)))}[/] holds model, metrics.jsonl, plot.png", soft_wrap=True
+        )
+
+
+def _need_training_extra() -> None:
+    from importlib.util import find_spec
+
+    absent = [name for name in ("torch", "transformers", "timm", "accelerate", "pyarrow") if find_spec(name) is None]
+    if absent:
+        raise InputError(f"training needs {', '.join(absent)}. Install the extra: pip install 'araclip[train]'.")
+
+
+def _quiet_libraries() -> None:
+    """Their bars and load reports would break ours."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("timm").setLevel(logging.ERROR)
+
+
+class _Bar:
+    """One stage's steps."""
+
+    def __init__(self, bars: Progress, stage: str) -> None:
+        self.bars, self.stage = bars, stage
+        self.task: TaskID | None = None
+
+    def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
+        if self.task is None:
+            self.task = self.bars.add_task(self.stage, total=total, news="")
+        news = f"loss {values['loss']:.3f} · {rows_per_second:.0f} rows/s"
+        self.bars.update(self.task, completed=step, news=news)
+
+
+class _Watch:
+    """Bars on a terminal, lines anywhere."""
+
+    def __init__(self, bars: Progress) -> None:
+        self.bars = bars
+        self._teacher: TaskID | None = None
+
+    def say(self, line: str) -> None:
+        self.bars.console.print(shown(line), markup=False, soft_wrap=True)
+
+    def progress(self, stage: str) -> _Bar:
+        return _Bar(self.bars, stage)
+
+    def teacher(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
+        if self._teacher is None:
+            self._teacher = self.bars.add_task("teacher's vectors", total=total, news="")
+        self.bars.update(self._teacher, completed=done, total=total, news=f"{per_second:.0f} texts/s")
+        if done >= total:
+            self._teacher = None
+
+
+@contextmanager
+def _watch() -> Iterator[_Watch]:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[news]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err) as bars:
+        yield _Watch(bars)
