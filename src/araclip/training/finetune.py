@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 from torch.nn.functional import normalize as unit
 
+from araclip.arabic import normalize
 from araclip.errors import DataError, RecipeError
 from araclip.training import students
 from araclip.training.dev import Dev
 from araclip.training.distill import cached_teacher
 from araclip.training.fit import Job, accelerator_for, fit, heads, plain, share, step_seed
 from araclip.training.gradcache import cached_backward, gather
-from araclip.training.image_side import Images, image_side
-from araclip.training.losses import bank_loss, cosine_loss
+from araclip.training.image_side import CrownImages, Images, image_side
+from araclip.training.losses import bank_loss, cosine_loss, forgetting_loss
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Part
 from araclip.training.picture_data import Batch, PictureMixture, hard_negatives
@@ -86,19 +87,25 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         chunks, places = texts.inputs(captions + named[0][own_names], stage.chunk)
         pixels = images.inputs(batch.rows[mine], step).to(device)
 
+        kept = stage.anchor_pictures // accelerator.num_processes
+        before = images.first_features(pixels[:kept]) if isinstance(images, CrownImages) and stage.anchor else None
+
         def encode_texts(group: list[object]) -> Tensor:
             with accelerator.autocast():
                 return torch.cat([texts.encode(chunk) for chunk in group]).float()  # type: ignore[arg-type]
 
         def encode_images(group: list[Tensor]) -> Tensor:
             with accelerator.autocast():
-                return torch.cat([images.encode(chunk) for chunk in group]).float()
+                return torch.cat([_encoded(images, chunk, bool(stage.anchor)) for chunk in group]).float()
 
         values: dict[str, float] = {}
 
         def loss(text: Tensor, image: Tensor) -> Tensor:
             text = text[places]
+            image, features = image.split([text.shape[1], image.shape[1] - text.shape[1]], dim=1)
             terms = losses(batch, named[1], gather(text[: len(captions)]), gather(text[len(captions) :]), gather(image))
+            if before is not None:
+                terms["anchor"] = stage.anchor * losses.forgetting(gather(features[: len(before)]), gather(before))
             values.update({key: float(term.detach()) for key, term in terms.items()} if len(terms) > 1 else {})
             return torch.stack(list(terms.values())).sum()
 
@@ -142,6 +149,11 @@ class _Losses:
             raise RecipeError('all_captions needs train_text = "locked": a learning tower cannot embed them all.')
         self.model, self.stage, self.teacher = model, stage, teacher
         self.features = torch.from_numpy(concepts.features) if concepts else None  # (C, W)
+        self.classifier = None if concepts is None else tuple(map(torch.from_numpy, concepts.classifier))
+        if stage.anchor and (concepts is None or not len(concepts.classifier[0])):
+            raise RecipeError(
+                "`anchor` needs `concepts` with a classifier. Set it to 0, or name concepts that have one."
+            )
         self.bank = locked.everything() if locked and stage.all_captions else None  # (N, H)
         if locked and stage.all_captions:
             self.bank_rows = [[locked.rows[text] for text in _texts_of(picture, stage)] for picture in mixture.pictures]
@@ -163,6 +175,12 @@ class _Losses:
         if self.features is not None and classes:
             terms["concepts"] = self.stage.concept_weight * self._of_concepts(classes, names)
         return terms
+
+    def forgetting(self, features: Tensor, before: Tensor) -> Tensor:
+        """How far the classes of pictures moved since the stage began; (B, W) features of now and then."""
+        assert self.classifier is not None
+        weight, bias = (part.to(features.device) for part in self.classifier)
+        return forgetting_loss(linear(features, weight, bias), linear(before, weight, bias))
 
     def _against_all(self, batch: Batch, image: Tensor) -> Tensor:
         assert self.bank is not None
@@ -189,7 +207,7 @@ class Concepts:
 
     features: np.ndarray  # (C, W) float32, in the space of the image tower's pooled output
     names: list[tuple[str, ...]]  # in the languages of the stage
-    templates: tuple[str, ...] = ("{}",)
+    classifier: tuple[np.ndarray, np.ndarray]  # its weight (all C, W) and bias, or empty
 
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
         """`count` names and their classes, a function of seed and step."""
@@ -199,21 +217,38 @@ class Concepts:
 
 
 def read_concepts(path: Path, languages: tuple[str, ...]) -> Concepts:
-    """`<path>.npz` with `features` and `<path>.json` with a list of {"english": [...], "arabic": [...]}.
+    """`<path>.npz` and `<path>.json` as recipes/mini_data.py makes them.
+
+    The first holds `features`, and `weight` and `bias` of the classifier where it is known; the second lists the
+    classes' names as `names_en` and `names_ar`.
 
     Raises:
         DataError: a file is missing, or the two disagree.
     """
     try:
-        features = np.load(path.with_suffix(".npz"))["features"].astype(np.float32)
+        arrays = dict(np.load(path.with_suffix(".npz")))
         names = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        features = arrays["features"].astype(np.float32)
+        by_language = {"english": names["names_en"], "arabic": names["names_ar"]}
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: {error}. Concepts are a .npz with `features` and a .json with names.") from error
-    if len(names) != len(features):
-        raise DataError(f"{path}: {len(features)} rows of features but {len(names)} classes. Make the two anew.")
-    kept = [tuple(text for language in languages for text in row.get(language, ())) for row in names]
-    usable = [i for i, texts in enumerate(kept) if texts]
-    return Concepts(features[usable], [kept[i] for i in usable])
+    if any(len(listed) != len(features) for listed in by_language.values()):
+        raise DataError(f"{path}: {len(features)} rows of features, not as many classes. Make the two anew.")
+    kept = [
+        tuple(normalize(text) for language in languages for text in by_language[language][c])
+        for c in range(len(features))
+    ]
+    usable = [c for c, texts in enumerate(kept) if texts]
+    classifier = tuple(arrays.get(part, np.empty((0, 0), np.float32)) for part in ("weight", "bias"))
+    return Concepts(features[usable], [kept[c] for c in usable], (classifier[0], classifier[1]))
+
+
+def _encoded(images: Images, inputs: Tensor, with_features: bool) -> Tensor:
+    """(B, D) vectors, or (B, D + W) with the features they were projected from."""
+    if not with_features or not isinstance(images, CrownImages):
+        return images.encode(inputs)
+    features = images.features(inputs)
+    return torch.cat([unit(images.model.visual_projection(features), dim=-1), features], dim=1)
 
 
 def _texts_of(picture: object, stage: Finetune) -> list[str]:

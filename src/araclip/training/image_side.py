@@ -4,6 +4,7 @@ Each side gives `inputs(rows, step)`, a function of seed, step and row that runs
 which makes (B, D) vectors of unit length and is called again in a second pass of GradCache.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -171,14 +172,25 @@ class CrownImages:
         self._crown = Crown(cnn, side.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._crown.requires_grad_(True)
         self.modules: list[nn.Module] = [self._crown]
+        self._first = copy.deepcopy(self._crown).requires_grad_(False)
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
         dice = [np.random.default_rng([self.seed, step, row]) for row in rows]
         return self.maps.windows(rows, self.window, dice)
 
     def encode(self, inputs: Tensor) -> Tensor:
-        features = self._crown(inputs.contiguous(memory_format=torch.channels_last))  # (B, W)
-        return unit(self.model.visual_projection(features), dim=-1)
+        return unit(self.model.visual_projection(self.features(inputs)), dim=-1)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """(B, W): what the projection sees."""
+        found: Tensor = self._crown(inputs.contiguous(memory_format=torch.channels_last))
+        return found
+
+    def first_features(self, inputs: Tensor) -> Tensor:
+        """(B, W) as they were when the stage began."""
+        with torch.no_grad():
+            found: Tensor = self._first(inputs.contiguous(memory_format=torch.channels_last))
+        return found
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         maps = Maps(self._stem, pictures, self._size, 1, self.cache, self.say)

@@ -113,6 +113,15 @@ def bank_loss(image: Tensor, bank: Tensor, log_scale: Tensor, belongs: Tensor) -
     return (torch.logsumexp(logits, dim=1) - positive).mean() - math.log(len(bank) / len(image))
 
 
+def forgetting_loss(logits: Tensor, before: Tensor) -> Tensor:
+    """KL divergence from the class probabilities of before, both (B, C) → scalar.
+
+    Learning without forgetting, Li and Hoiem 2016, at temperature 1.
+    """
+    known = log_softmax(before, dim=-1)
+    return (known.exp() * (known - log_softmax(logits, dim=-1))).sum(dim=-1).mean()
+
+
 def sigmoid_loss(
     text: Tensor,
     image: Tensor,

@@ -150,6 +150,8 @@ class Finetune(Stage):
     concepts: Path | None = None  # class names with their place in the image tower's feature space
     concept_batch: int = 0
     concept_weight: float = 0.0
+    anchor: float = 0.0  # weight of staying with the class probabilities that the tower began with; needs `concepts`
+    anchor_pictures: int = 64  # of each batch
 
 
 KINDS: Mapping[str, type[Stage]] = {"linear": Linear, "distill": Distill, "finetune": Finetune}
