@@ -3,7 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint wheel clean
+DATA ?= data
+WORK ?= work
+
+.PHONY: demo test lint wheel mini clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -16,6 +19,12 @@ lint: .venv/.test
 
 wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist
+
+# araclip-mini from its data, about three hours on two cores; stop it whenever you like, it goes on where it was.
+mini: .venv/.test
+	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
+	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs
+	$(BIN)/araclip export $(WORK)/runs/finetune $(WORK)/araclip-mini --about recipes/mini-about.toml
 
 clean:
 	rm -rf .venv dist

@@ -7,7 +7,6 @@ large, whose widest directions are wider than they are within a class; a power b
 """
 
 import json
-import lzma
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from mini_features import FeatureCache, Floats, classifier
-from mini_sets import Row, fingerprint, read_rows
+from mini_sets import Row, fingerprint, read_rows, read_table
 from numpy.typing import NDArray
 from timm.data import ImageNetInfo
 
@@ -114,8 +113,7 @@ def class_names(listed: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ..
     Raises:
         InputError: the list has not the 999 rows that it is known to have.
     """
-    with lzma.open(listed, "rt", encoding="utf-8") as lines:
-        rows = [tuple(normalize(cell.rstrip("\\\n")) for cell in line.split("\t")) for line in lines][1:]
+    rows = [(normalize(name), normalize(arabic.rstrip("\\"))) for name, arabic in read_table(listed, 2)]
     if len(rows) != CLASSES - 1:
         raise InputError(f"{listed} has {len(rows)} classes, not {CLASSES - 1}. Get the project's data anew.")
     rows.insert(SUNGLASSES, rows[SUNGLASSES])

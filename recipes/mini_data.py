@@ -15,7 +15,7 @@ recipe trains on lies ready in DATA. Between runs, the packages and features it 
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mini_concepts import class_names, synsets, write_concepts
@@ -23,6 +23,7 @@ from mini_emoji import emoji_sets
 from mini_features import FeatureCache
 from mini_sets import Row, fingerprint, read_rows, write_set
 
+from araclip import atomic
 from araclip.errors import AraclipError
 
 HELD_EVERY = 4
@@ -35,7 +36,6 @@ def prepare(data: Path, out: Path) -> None:
     def say(what: str) -> None:
         print(f"{time.monotonic() - start:5.0f} s  {what}", flush=True)
 
-    out.mkdir(parents=True, exist_ok=True)
     for name, made in emoji_sets(data, out.parent / "npm", out):
         say(f"{name}: {'made' if made else 'there already'}")
     nips = data / "more" / "nips17_ccby"
@@ -45,9 +45,14 @@ def prepare(data: Path, out: Path) -> None:
         ("nips17-train", [with_names(row, *named[row["wnid"]]) for row in train]),
         ("nips17-held", [as_published(row) for row in held]),
     ):
-        made = write_set(out / name, {"rows": fingerprint(rows)}, lambda _, rows=rows: rows)
+        made = write_set(out / name, {"rows": fingerprint(rows)}, listing(rows))
         say(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
     say(f"concepts: {write_concepts(data, train, held, FeatureCache(out.parent / 'features'), out)}")
+
+
+def listing(rows: Sequence[Row]) -> Callable[[Path], Sequence[Row]]:
+    """Fills a set whose pictures lie elsewhere: there is nothing to draw."""
+    return lambda folder: rows
 
 
 def split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
@@ -78,8 +83,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds flickr8k, more and parallel")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     try:
-        prepare(args.data, args.out)
+        with atomic.single_writer(args.out / ".lock"):
+            prepare(args.data, args.out)
     except AraclipError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -1,14 +1,9 @@
 """Drawn emoji with their Arabic and English names: four artists, none of them OpenMoji, which is kept for measuring.
 
-Drawings come out of packages of the npm registry, fetched by npm itself and read in their archives. Names and keywords
-are Unicode CLDR's (Unicode-3.0).
+Drawings come out of packages of the npm registry, names and keywords are Unicode CLDR's (Unicode-3.0).
 """
 
 import json
-import lzma
-import shutil
-import subprocess
-import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import resvg_py
-from mini_sets import Row, fingerprint, write_set
+from mini_packages import fetched, opened, read
+from mini_sets import Row, fingerprint, read_table, write_set
 
 from araclip import normalize
 from araclip.demo import SKIN_TONES, VARIATION_SELECTOR
@@ -84,11 +80,9 @@ def emoji_sets(data: Path, packages: Path, out: Path) -> Iterator[tuple[str, boo
 
 def emoji_names(listed: Path, cldr: Path) -> dict[str, Names]:
     """Names of every emoji without skin tone, U+FE0F left out of the keys; keywords where CLDR has them."""
-    with lzma.open(listed, "rt", encoding="utf-8") as rows:
-        next(rows)
-        cells = [row.rstrip("\n").split("\t") for row in rows]
+    rows = read_table(listed, 3)
     # The Arabic quotation marks of "Japanese … button" came out as slashes.
-    whole = [(plain(emoji), english, arabic.replace("/", "")) for english, arabic, emoji in cells if not _toned(emoji)]
+    whole = [(plain(emoji), english, arabic.replace("/", "")) for english, arabic, emoji in rows if not _toned(emoji)]
     called = {emoji: (english, arabic) for emoji, english, arabic in whole}
     english = told_apart({e: name for e, (name, _) in called.items()}, _keywords(cldr, "en"))
     arabic = told_apart({e: name for e, (_, name) in called.items()}, _keywords(cldr, "ar"))
@@ -113,7 +107,7 @@ def told_apart(names: Mapping[str, str], keywords: Mapping[str, Sequence[str]]) 
 
 def _keywords(cldr: Path, language: str) -> dict[str, list[str]]:
     member = f"package/annotations/{language}/annotations.json"
-    entries = json.loads(_read(cldr, member))["annotations"]["annotations"]
+    entries = json.loads(read(cldr, member))["annotations"]["annotations"]
     return {plain(emoji): entry.get("default", []) for emoji, entry in entries.items()}
 
 
@@ -136,7 +130,7 @@ def from_code(code: str) -> str:
 
 def webp_drawings(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Emoji and WebP file of every picture in the package, in the archive's order (going back means unpacking anew)."""
-    with tarfile.open(archive) as package:
+    with opened(archive) as package:
         for member in package:
             file = package.extractfile(member) if member.name.endswith(".webp") else None
             if file is not None:
@@ -145,28 +139,35 @@ def webp_drawings(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 def vector_drawings(archive: Path) -> Iterator[tuple[str, str]]:
     """Emoji and SVG of every code point that an Iconify package draws."""
-    icons = json.loads(_read(archive, "package/icons.json"))
-    for code, name in sorted(json.loads(_read(archive, "package/chars.json")).items()):
+    icons = json.loads(read(archive, "package/icons.json"))
+    for code, name in sorted(json.loads(read(archive, "package/chars.json")).items()):
         if (icon := icons["icons"].get(name)) is not None:
             yield from_code(code), svg_of(icon, icons)
 
 
 def svg_of(icon: Mapping[str, Any], icons: Mapping[str, Any]) -> str:
-    """A whole SVG of an icon's body; what the icon does not say (width, height, left, top) its package does."""
+    """A square SVG of an icon's body, centred; what the icon does not say (its box) its package does."""
     left, top, width, height = (
         icon.get(side, icons.get(side, default))
         for side, default in (("left", 0), ("top", 0), ("width", 16), ("height", 16))
     )
-    view = f'viewBox="{left} {top} {width} {height}" width="{width}" height="{height}"'
+    side = max(width, height)
+    view = f'viewBox="{left} {top} {width} {height}" width="{side}" height="{side}"'
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return f"<svg {spaces} {view}>{icon['body']}</svg>"
 
 
 def draw(drawings: Iterator[tuple[str, str | bytes]], names: Mapping[str, Names], art: Art, folder: Path) -> list[Row]:
-    """Draw every emoji that has a name as `SIZE`² PNG on white, and list it."""
+    """Draw every emoji that has a name as `SIZE`² PNG on white, and list it.
+
+    Raises:
+        InputError: no drawing has a name.
+    """
     images = folder / "images"
     images.mkdir()
     named = {emoji: drawing for emoji, drawing in drawings if emoji in names}  # one picture an emoji
+    if not named:
+        raise InputError(f"{art.package} draws no emoji that has a name. Remove its archive and run this again.")
     files = {emoji: images / ("-".join(f"{ord(c):x}" for c in emoji) + ".png") for emoji in named}
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(lambda emoji: _draw(named[emoji], files[emoji]), named):
@@ -186,7 +187,6 @@ def draw(drawings: Iterator[tuple[str, str | bytes]], names: Mapping[str, Names]
 
 def _draw(drawing: str | bytes, file: Path) -> None:
     if isinstance(drawing, str):
-        # A drawing's box need not be square; what is left of the picture's square stays white.
         drawing = resvg_py.svg_to_bytes(
             svg_string=drawing, background="white", width=SIZE, height=SIZE, skip_system_fonts=True
         )
@@ -194,45 +194,3 @@ def _draw(drawing: str | bytes, file: Path) -> None:
     if picture.size != (SIZE, SIZE):
         picture = picture.resize((SIZE, SIZE))
     picture.save(file, compress_level=1)  # read from the page cache many times, so speed counts, not size
-
-
-# ── packages ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def fetched(package: str, folder: Path) -> Path:
-    """The archive of `name@version` in `folder`; npm fetches it when it is not there, and runs none of its scripts.
-
-    Raises:
-        InputError: npm is not installed, or could not fetch it.
-    """
-    name, _, version = package.rpartition("@")
-    archive = folder / f"{name.removeprefix('@').replace('/', '-')}-{version}.tgz"
-    if archive.is_file():
-        return archive
-    npm = shutil.which("npm")
-    if npm is None:
-        raise InputError(
-            f"npm is not installed; it fetches the drawings and keywords of emoji (here {package}). Install Node.js "
-            f"with npm, or put the package's archive at {archive}."
-        )
-    part = folder / ".part"  # npm writes in place: what it was killed at must not pass for the archive
-    part.mkdir(parents=True, exist_ok=True)
-    command = [npm, "pack", "--ignore-scripts", "--silent", "--pack-destination", str(part), package]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or not (part / archive.name).is_file():
-        raise InputError(
-            f"npm could not fetch {package}: {done.stderr.strip() or 'no archive came'}. Check the connection to the "
-            f"registry and run this again, or put the package's archive at {archive}."
-        )
-    return (part / archive.name).rename(archive)
-
-
-def _read(archive: Path, member: str) -> bytes:
-    try:
-        with tarfile.open(archive) as package:
-            file = package.extractfile(member)
-            if file is not None:
-                return file.read()
-    except (KeyError, tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(f"{archive}: {error}. Remove it and run this again; npm fetches it anew.") from error
-    raise InputError(f"{archive}: {member} is no file. Remove it and run this again; npm fetches it anew.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import lzma
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -58,6 +59,24 @@ def read_rows(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     f"{listing} line {number}: {error!r}. Each line is an object with an 'image'."
                 ) from None
             yield number, row
+
+
+def read_table(path: Path, columns: int) -> list[tuple[str, ...]]:
+    """Rows of a .tsv.xz below its header line.
+
+    Raises:
+        InputError: the file is missing or damaged, or a row has another number of columns; the line is named.
+    """
+    rows = []
+    try:
+        with lzma.open(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                rows.append(tuple(line.rstrip("\n").split("\t")))
+                if len(rows[-1]) != columns:
+                    raise InputError(f"{path} line {number} has {len(rows[-1])} columns, not {columns}. Correct it.")
+    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}. --data is the folder that holds flickr8k, more and parallel.") from error
+    return rows[1:]
 
 
 def fingerprint(content: Any) -> str:

@@ -12,7 +12,7 @@ import pictures
 from araclip import AraCLIP
 from araclip.errors import InputError
 from araclip.evaluation.datasets import read_pictures
-from araclip.evaluation.metrics import mrr, ranks, recall_at, summary
+from araclip.evaluation.metrics import interval, mrr, ranks, recall_at, summary
 from araclip.evaluation.retrieval import retrieval
 
 
@@ -90,3 +90,29 @@ def test_retrieval_scores_a_model_that_knows_its_colours(tmp_path: Path, tiny_mo
     assert (result["n_queries"], result["n_images"]) == (3, 3)
     with pytest.raises(InputError, match="none of the 3 pictures has a caption in english"):
         retrieval(AraCLIP.load(tiny_model), read_pictures(folder, (), ("ar",)), "english")
+
+
+def test_a_bootstrap_interval_covers_the_mean_and_narrows_with_more_clusters() -> None:
+    dice = np.random.default_rng(0)
+    few, many = (interval(dice.random(n), range(n)) for n in (40, 4000))
+    assert few[0] < 0.5 < few[1]
+    assert many[0] < 0.5 < many[1]
+    assert many[1] - many[0] < (few[1] - few[0]) / 5
+
+
+def test_captions_of_one_picture_are_resampled_together() -> None:
+    once = np.random.default_rng(1).integers(0, 2, 100).astype(np.float64)
+    five_times = np.repeat(once, 5)
+    assert interval(five_times, np.repeat(range(100), 5).tolist()) == pytest.approx(interval(once, range(100)))
+    alone = interval(five_times, range(500))
+    assert alone[1] - alone[0] < 0.6 * (interval(once, range(100))[1] - interval(once, range(100))[0])
+
+
+def test_an_interval_of_equal_values_is_that_value() -> None:
+    assert interval(np.full(7, 0.25), range(7)) == (0.25, 0.25)
+
+
+@pytest.mark.parametrize(("values", "clusters"), [([], []), ([1.0, 0.0], [1])])
+def test_an_interval_needs_a_cluster_for_each_value(values: list[float], clusters: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"values but \d clusters"):
+        interval(np.array(values), clusters)

@@ -53,3 +53,28 @@ def summary(ranks: NDArray[np.float64]) -> dict[str, float]:
     """R@1, R@5, R@10, MRR and the median rank."""
     recalls = {f"R@{k}": recall_at(ranks, k) for k in (1, 5, 10)}
     return recalls | {"MRR": mrr(ranks), "median rank": float(np.median(ranks))}
+
+
+def interval(
+    values: NDArray[np.float64], clusters: Sequence[int], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of a mean over queries, resampled by cluster (Efron and Tibshirani 1993, percentile method).
+
+    The captions of one picture stand or fall together, so pictures are drawn with replacement, not captions.
+
+    Args:
+        values: (Q,) what is averaged: reciprocal ranks, or 1 and 0 for found among the first k and not.
+        clusters: (Q,) the picture of each query.
+
+    Raises:
+        ValueError: no values, or not as many clusters.
+    """
+    if not len(values) or len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
+    _, place = np.unique(np.asarray(clusters), return_inverse=True)
+    sums, counts = np.bincount(place, values), np.bincount(place)  # (C,) each
+    dice = np.random.default_rng(seed)
+    drawn = dice.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)  # (R, C)
+    means = (drawn @ sums) / (drawn @ counts)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,4 +1,8 @@
-"""Frozen BatchNorm melted into the convolution before it, for training at four fifths of the time, and back again."""
+"""Frozen BatchNorm melted into the convolution before it, for training at four fifths of the time, and back again.
+
+A BatchNorm with fixed statistics is an affine map a channel, so it is a part of the convolution before it (Markuš 2018,
+"Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +57,8 @@ def restore(melted: list[Melted]) -> None:
     for m in melted:
         fused, norm = getattr(m.parent, m.convolution), m.batch_norm
         m.plain.weight.copy_(fused.weight)
+        if m.plain.bias is not None:  # it is in the melted one's, which goes to the BatchNorm
+            m.plain.bias.zero_()
         norm.weight.fill_(1.0)
         norm.bias.copy_(fused.bias)
         norm.running_mean.zero_()

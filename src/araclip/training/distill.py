@@ -40,7 +40,7 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
     model, processor = students.start_of(recipe, name, runs)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
-    teacher = cached_teacher(recipe, stage, mixture.teacher_texts(), runs, watch)
+    teacher = cached_teacher(recipe, stage, mixture.teacher_texts(stage.steps * stage.batch), runs, watch)
     if teacher.width != model.config.projection_dim:
         raise RecipeError(
             f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim "

@@ -1,12 +1,13 @@
 """Where a step's image vectors come from: a locked tower's cache, cached maps under learning blocks, or pixels.
 
 Each side gives `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
-which makes (B, D) vectors of unit length and is called again in a second pass of GradCache.
+which makes (B, D) vectors of unit length and is called again in a second pass of GradCache. `vectors(pictures)` leaves
+the model in eval mode.
 """
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from araclip.training.augmentation import augment
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import freeze
 from araclip.training.recipe import ImageSide
-from araclip.training.stem import Crown, Maps, Stem, can_split
+from araclip.training.stem import Crown, Maps, Stem, StemGraph, can_split
 
 CHUNK = 50  # pictures encoded at once without a graph
 Say = Callable[[str], None]
@@ -56,15 +57,16 @@ def image_side(
 
     Args:
         size, norm: pixels a picture enters with, mean and standard deviation a channel.
+        cache: folder of what is computed once, unless `side` names its own.
         pictures: the training pictures, which rows count.
 
     Raises:
-        RecipeError: the model has no image tower.
-        DataError: a picture cannot be read.
+        RecipeError: the model has no image tower, or one with fewer blocks than are to be frozen.
+        DataError: a picture cannot be read; where they are read in every step, the step raises it.
     """
     if model.vision_model is None:
         raise RecipeError("this model has no image tower. Name one in [model] vision.")
-    pixels = Pixels(size, *norm)
+    pixels, cache = Pixels(size, *norm), side.cache or cache
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, say)
     if side.train == "partial" and can_split(getattr(model.vision_model, "timm_model", None)):
@@ -98,8 +100,14 @@ class Pixels:
 
 def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
     """The tower's output before the projection, (B, W)."""
-    output = model.vision_model(pixel_values=pixel_values)
+    output = model.vision_model(pixel_values=pixel_values.to(model.logit_scale.device))
     return towers.pooled_image(output, model.config.vision_pooling, model.config.vision_config.model_type)
+
+
+def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
+    """(B, W) pooled outputs → (B, D), rows of unit length in float32, under autocast too."""
+    vectors: Tensor = model.visual_projection(features.to(model.logit_scale.device))
+    return unit(vectors.float(), dim=-1)
 
 
 class LockedImages:
@@ -113,19 +121,22 @@ class LockedImages:
         self._others: dict[tuple[Path, ...], NDArray[np.float16]] = {}
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """(B, W), the tower's pooled outputs."""
         return torch.from_numpy(self.features[list(rows)].astype(np.float32))
 
     def encode(self, inputs: Tensor) -> Tensor:
-        return unit(self.model.visual_projection(inputs), dim=-1)
+        """(B, D), rows of unit length."""
+        return projected(self.model, inputs)
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        """(N, D) of any pictures."""
         key = tuple(pictures)
         if key not in self._others:
             self._others[key] = self._features(pictures)
         return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
 
     def close(self) -> None:
-        pass
+        """Nothing to put back."""
 
     def _features(self, pictures: Sequence[Path]) -> NDArray[np.float16]:
         digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
@@ -141,7 +152,7 @@ class LockedImages:
             with torch.inference_mode():
                 for start in range(0, len(pictures), CHUNK):
                     values = self.pixels.read(pictures[start : start + CHUNK])
-                    parts.append(pooled(self.model, values).to(torch.float16).numpy())
+                    parts.append(pooled(self.model, values).to(torch.float16).cpu().numpy())
                     if start and start % 1000 == 0:
                         self.say(f"image vectors computed for {start:,} of {len(pictures):,} pictures")
             atomic.write(path, lambda part: _save(part, np.concatenate(parts)))
@@ -161,25 +172,26 @@ class CrownImages:
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
         say: Say,
     ) -> None:  # fmt: skip
-        cnn = model.vision_model.timm_model
-        cnn.requires_grad_(False)
-        stem = Stem(cnn, side.frozen_blocks, pixels.mean, pixels.std).eval()
+        cnn = model.vision_model.timm_model.requires_grad_(False)
         self.model, self.seed, self.say, self.cache = model, seed, say, cache
-        self._stem, self._size = stem, pixels.size
-        self.maps = Maps(stem, pictures, pixels.size, side.views, cache, say)
+        self._stem = StemGraph(Stem(cnn, side.frozen_blocks, pixels.mean, pixels.std), pixels.size)
+        self.maps = Maps(self._stem, pictures, side.views, self.cache, say)
+        self._others: dict[tuple[Path, ...], Maps] = {}
         self.window = max(1, round(side.window * self.maps.side))
         self._melted = batchnorm.melt(cnn, side.frozen_blocks)
         self._crown = Crown(cnn, side.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._crown.requires_grad_(True)
         self.modules: list[nn.Module] = [self._crown]
-        self._first = copy.deepcopy(self._crown).requires_grad_(False)
+        self._first = copy.deepcopy(self._crown).requires_grad_(False).eval()
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """(B, C, w, w): windows of the stem's maps."""
         dice = [np.random.default_rng([self.seed, step, row]) for row in rows]
         return self.maps.windows(rows, self.window, dice)
 
     def encode(self, inputs: Tensor) -> Tensor:
-        return unit(self.model.visual_projection(self.features(inputs)), dim=-1)
+        """(B, D), rows of unit length."""
+        return projected(self.model, self.features(inputs))
 
     def features(self, inputs: Tensor) -> Tensor:
         """(B, W): what the projection sees."""
@@ -193,16 +205,16 @@ class CrownImages:
         return found
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        maps = Maps(self._stem, pictures, self._size, 1, self.cache, self.say)
-        parts = [
-            self.encode(
-                torch.from_numpy(np.stack([maps[row][0] for row in rows]).astype(np.float32)).permute(0, 3, 1, 2)
-            )
-            for rows in (range(s, min(s + CHUNK, len(pictures))) for s in range(0, len(pictures), CHUNK))
-        ]
-        return torch.cat(parts)
+        """(N, D) of any pictures, whole, with the weights of now."""
+        key = tuple(pictures)
+        if key not in self._others:
+            self._others[key] = Maps(self._stem, pictures, 1, self.cache, self.say)
+        maps, device = self._others[key], self.model.logit_scale.device
+        self.model.eval()
+        return torch.cat([self.encode(maps.whole(rows).to(device)) for rows in _chunks(len(pictures))])
 
     def close(self) -> None:
+        """Give the tower its BatchNorms back."""
         batchnorm.restore(self._melted)
 
 
@@ -219,25 +231,39 @@ class PixelImages:
         self.modules = [tower]
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """(B, 3, S, S): pictures augmented for this step.
+
+        Raises:
+            DataError: one cannot be read.
+        """
         size = self.pixels.size
 
         def read(row: int) -> NDArray[np.uint8]:
             try:
                 picture = open_image(self.pictures[row], size)
             except ImageError as error:
-                raise DataError(f"{error} Remove it from its captions.jsonl, then start the run again.") from error
+                raise DataError(
+                    f"{error} Restored, it lets the same command go on; without its line in captions.jsonl the stage "
+                    "has to begin again with --fresh."
+                ) from error
             return augment(picture, size, np.random.default_rng([self.seed, step, row]))
 
         return self.pixels(np.stack([square for _, square in map_ahead(read, rows, torch.get_num_threads())]))
 
     def encode(self, inputs: Tensor) -> Tensor:
-        return unit(self.model.get_image_features(inputs), dim=-1)
+        """(B, D), rows of unit length."""
+        return projected(self.model, pooled(self.model, inputs))
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        parts = [
-            self.encode(self.pixels.read(pictures[start : start + CHUNK])) for start in range(0, len(pictures), CHUNK)
-        ]
-        return torch.cat(parts)
+        """(N, D) of any pictures, unchanged, with the weights of now."""
+        self.model.eval()
+        return torch.cat(
+            [self.encode(self.pixels.read([pictures[row] for row in rows])) for rows in _chunks(len(pictures))]
+        )
 
     def close(self) -> None:
-        pass
+        """Nothing to put back."""
+
+
+def _chunks(count: int) -> Iterator[range]:
+    return (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))

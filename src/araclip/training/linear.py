@@ -36,7 +36,7 @@ def linear(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool =
     model, processor = students.start_of(recipe, name, runs)
     mixture = Mixture(stage.sources, stage.seed)
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
-    teacher = cached_teacher(recipe, stage, mixture.teacher_texts(), runs, watch)
+    teacher = cached_teacher(recipe, stage, [row.english for row in rows], runs, watch)
     if teacher.width != model.config.projection_dim:
         raise RecipeError(
             f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim "

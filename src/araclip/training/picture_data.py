@@ -5,11 +5,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import DataError, RecipeError
+from araclip.errors import DataError, InputError, RecipeError
 from araclip.evaluation.datasets import Picture, read_pictures
 from araclip.training.noise import noisy
 from araclip.training.recipe import PictureSource
@@ -17,6 +18,7 @@ from araclip.training.sampling import Turns
 
 LANGUAGES = ("arabic", "english")
 SPARE = 10**9  # slots from here on replace rows that came twice in a batch
+BLOCK = 1024  # pictures compared with all others at once
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class PictureMixture:
             gives that one; a picture with no text in any of them is left out.
         captions: texts a picture in a batch.
         noise: chance that an Arabic text passes `noisy`.
-        neighbours: (N, K) rows of the most alike pictures, see `hard_negatives`; `hard` of them join each picture.
 
     Raises:
-        RecipeError: an unknown language, a share that is not positive.
-        DataError: a set has no picture with a text in those languages, or a picture's file is missing.
+        RecipeError: no source, an unknown language, a share that is not positive.
+        DataError: a set's list is missing or malformed (the line is named), it has no picture with a text in those
+            languages, or a picture's file is missing.
     """
 
     def __init__(
@@ -66,6 +68,10 @@ class PictureMixture:
         unknown = [name for name in languages if name not in LANGUAGES]
         if unknown or not languages:
             raise RecipeError(f"languages are {dict(languages)}, known are {', '.join(LANGUAGES)}. Name at least one.")
+        if wrong := [name for name, share in languages.items() if not 0 < share < float("inf")]:
+            raise RecipeError(
+                f"{wrong[0]} has share {languages[wrong[0]]}, expected a positive number. Or leave it out."
+            )
         self.seed, self.languages, self.captions, self.noise = seed, dict(languages), captions, noise
         self.pictures: list[Picture] = []
         self._first: list[int] = []
@@ -74,21 +80,26 @@ class PictureMixture:
             self.pictures += _usable(source, tuple(languages))
         sizes = np.diff([*self._first, len(self.pictures)]).tolist()
         self._turns = Turns(sizes, [source.share for source in sources], seed)
-        self._texts = [set(picture.english + picture.arabic) for picture in self.pictures]
-        self.neighbours: NDArray[np.int64] | None = None
-        self.hard = 0
+        self._shown = _same_file(self.pictures)
+        self._distinct = len(set(self._shown))
+        texts: dict[int, set[str]] = {}
+        for row, picture in zip(self._shown, self.pictures, strict=True):
+            texts.setdefault(row, set()).update(picture.english + picture.arabic)
+        self._texts = [texts[row] for row in self._shown]
+        self._neighbours: NDArray[np.int64] | None = None
+        self._hard = 0
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any picture's name or text."""
+        """Changes with any picture's name or text, or their order."""
         digest = hashlib.sha256()
         for picture in self.pictures:
             digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
         return digest.hexdigest()[:12]
 
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
-        """From now on each drawn picture brings `hard` of its (N, K) `neighbours` into the batch."""
-        self.neighbours, self.hard = neighbours, hard
+        """From now on each drawn picture brings `hard` of its (N, K) `neighbours` along; see `hard_negatives`."""
+        self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:
         """The batch of one step; the same for the same seed, sources, step and size.
@@ -96,8 +107,8 @@ class PictureMixture:
         Raises:
             DataError: there are fewer pictures than `size`.
         """
-        if size > len(self.pictures):
-            raise DataError(f"a batch of {size} pictures, but there are only {len(self.pictures)}. Ask for fewer.")
+        if size > self._distinct:
+            raise DataError(f"a batch of {size} pictures, but there are only {self._distinct}. Ask for fewer, or add some.")
         rows = self._rows(step, size)
         texts, english, owner = [], [], []
         for place, row in enumerate(rows):
@@ -111,19 +122,20 @@ class PictureMixture:
         return Batch(rows, [self._typed(t, step, i) for i, t in enumerate(texts)], english, owner, same)
 
     def _rows(self, step: int, size: int) -> list[int]:
-        seeds = -(-size // (1 + self.hard))
+        seeds = -(-size // (1 + self._hard))
         own = range(step * seeds, (step + 1) * seeds)
-        rows: dict[int, None] = {}
+        rows: dict[int, int] = {}  # by what they show: the first row of a picture's file → the row that was drawn
         for slot in chain(own, count(SPARE + step * size)):
             which, row, _ = self._turns.draw(slot)
             row += self._first[which]
-            rows.setdefault(row)
-            if self.neighbours is not None and self.hard:
+            rows.setdefault(self._shown[row], row)
+            if self._neighbours is not None:
                 dice = np.random.default_rng([self.seed, step, row])
-                rows |= dict.fromkeys(dice.permutation(self.neighbours[row])[: self.hard].tolist())
+                for near in dice.permutation(self._neighbours[row])[: self._hard].tolist():
+                    rows.setdefault(self._shown[near], near)
             if len(rows) >= size:
                 break
-        return list(rows)[:size]
+        return list(rows.values())[:size]
 
     def _chosen(self, picture: Picture, dice: random.Random) -> list[str]:
         by_language = {name: getattr(picture, name) for name in self.languages if getattr(picture, name)}
@@ -150,33 +162,60 @@ class PictureMixture:
         return noisy(text, dice) if dice.random() < self.noise else text
 
 
+def listed_pictures(
+    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None
+) -> list[Picture]:
+    """`read_pictures` for training, where a picture's file has to be there before the long part starts.
+
+    Raises:
+        DataError: the list is missing or malformed (the line is named), or it names a file that is not there.
+    """
+    try:
+        found = read_pictures(folder, english, arabic, split)
+    except InputError as error:
+        raise DataError(str(error)) from error
+    missing = [picture.path for picture in found if not picture.path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(found)} pictures that {folder / 'captions.jsonl'} names are missing, {missing[0]} "
+            "for one. Fetch them, or remove their lines."
+        )
+    return found
+
+
 def _usable(source: PictureSource, languages: tuple[str, ...]) -> list[Picture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
-    found = read_pictures(source.folder, fields["english"], fields["arabic"], source.split)
+    found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split)
     usable = [picture for picture in found if any(getattr(picture, language) for language in languages)]
     if not usable:
         raise DataError(
             f"{source.folder}: none of {len(found)} pictures (split {source.split}) has a text in "
             f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
         )
-    missing = next((picture.path for picture in usable if not picture.path.is_file()), None)
-    if missing:
-        raise DataError(f"{missing} is missing, {source.folder / 'captions.jsonl'} names it. Remove its line.")
     return usable
 
 
-def hard_negatives(vectors: NDArray[np.float32], pictures: Sequence[Picture], count: int) -> NDArray[np.int64]:
-    """(N, count) rows of the pictures most alike to each, by inner product, the picture itself left out.
+def _same_file(pictures: Sequence[Picture]) -> list[int]:
+    """For each picture the first row that shows the same file: two sets may list one with different captions."""
+    first: dict[Path, int] = {}
+    return [first.setdefault(picture.path, row) for row, picture in enumerate(pictures)]
 
-    Pictures that share a text are left out too: they are no negatives.
+
+def hard_negatives(vectors: NDArray[np.float32], pictures: Sequence[Picture], count: int) -> NDArray[np.int64]:
+    """(N, K) rows of the K = min(count, N − 1) pictures most alike to each, by inner product, itself left out.
+
+    Pictures that share a text or the file come last, they are no negatives; of the 2·K nearest, others come first.
+
+    Args:
+        vectors: (N, D) of `pictures`, rows of unit length.
     """
-    texts = [set(picture.english + picture.arabic) for picture in pictures]
+    texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
+    count = min(count, len(vectors) - 1)
     out = np.empty((len(vectors), count), np.int64)
-    for start in range(0, len(vectors), 1024):
-        scores = vectors[start : start + 1024] @ vectors.T  # (B, N)
+    for start in range(0, len(vectors), BLOCK):
+        scores = vectors[start : start + BLOCK] @ vectors.T  # (B, N)
         scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
-        best = np.argsort(-scores, axis=1)[:, : 2 * count]
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : min(2 * count, len(vectors) - 1)]
         for i, row in enumerate(best.tolist(), start):
-            apart = [other for other in row if not texts[i] & texts[other]]
-            out[i] = (apart + row)[:count]
+            out[i] = sorted(row, key=lambda other: not texts[i].isdisjoint(texts[other]))[:count]
     return out

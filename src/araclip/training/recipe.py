@@ -15,13 +15,13 @@ A section's `kind` is linear, distill or finetune, by default its own name. A st
 """
 
 import tomllib
-import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from araclip.errors import RecipeError
+from araclip.training.tables import build, check_positive, set_value, value_of
 from araclip.training.text_data import Source
 
 
@@ -52,6 +52,9 @@ class DevSet:
     captions: tuple[str, ...] = ("caption_ar",)
     per_picture: int | None = 1  # captions a picture that are asked each time; None is all
 
+    def __post_init__(self) -> None:
+        check_positive(self, "per_picture")
+
 
 @dataclass(frozen=True)
 class PictureSource:
@@ -78,6 +81,11 @@ class ImageSide:
     views: int = 2
     window: float = 0.86  # side of a training crop, as a part of the picture's
     cache: Path | None = None  # where the computed maps lie; None is beside the stages, for all of them
+
+    def __post_init__(self) -> None:
+        check_positive(self, "views")
+        if not 0 < self.window <= 1:
+            raise RecipeError(f"window is {self.window}, expected a part of the picture's side: above 0, at most 1.")
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,11 @@ class Stage:
     patience: int = 0  # recalls without a better R@1 after which the stage ends early; 0 is never
     dev: DevSet | None = None
     sinks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_positive(self, "steps", "batch", "chunk", "log_every", "checkpoint_every")
+        if self.patience and not (self.eval_every and self.dev):
+            raise RecipeError("patience needs a dev set that is asked while training. Give `dev` and `eval_every`.")
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,20 @@ class Finetune(Stage):
     anchor: float = 0.0  # weight of staying with the class probabilities that the tower began with; needs `concepts`
     anchor_pictures: int = 64  # of each batch
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self, "captions", "anchor_pictures")
+        if not 0 <= self.noise <= 1:
+            raise RecipeError(f"noise is {self.noise}, expected a chance from 0 to 1.")
+        if self.train_text == "locked" and self.noise:
+            raise RecipeError("noise needs a text tower that learns: a locked one reads each caption once, as it is.")
+        if self.all_captions and self.train_text != "locked":
+            raise RecipeError('all_captions needs train_text = "locked": a learning tower cannot embed them all.')
+        if self.anchor and (self.concepts is None or self.image.train != "partial"):
+            raise RecipeError('anchor needs `concepts` with a classifier and image = { train = "partial", … }.')
 
+
+_TOP: Mapping[str, Any] = {"name": str, "data": Path, "model": dict, "stages": tuple[str, ...]}
 KINDS: Mapping[str, type[Stage]] = {"linear": Linear, "distill": Distill, "finetune": Finetune}
 
 
@@ -190,96 +216,36 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: {error}. Give a recipe, a TOML file.") from error
     for change in changes:
-        _set(table, change)
+        set_value(table, change)
     table.setdefault("name", path.stem)
     return _recipe(table, path)
 
 
 def _recipe(table: dict[str, Any], path: Path) -> Recipe:
-    sections = {key: value for key, value in table.items() if isinstance(value, dict) and key != "model"}
-    unknown = set(table) - set(sections) - {"name", "data", "model", "stages"}
-    if unknown:
-        raise RecipeError(f"{path}: unknown key '{min(unknown)}'. Known are name, data, model, stages and the stages.")
-    order = list(table.get("stages", sections))
+    sections = {key: value for key, value in table.items() if isinstance(value, dict) and key not in _TOP}
+    if unknown := sorted(set(table) - set(sections) - set(_TOP)):
+        raise RecipeError(f"{path}: unknown key '{unknown[0]}'. Known are {', '.join(_TOP)} and the stages.")
+    top = {key: value_of(_TOP[key], table[key], f"{path}: {key}", Path.cwd()) for key in _TOP if key in table}
+    data = top.get("data", Path.cwd())
+    stages = {name: _stage(name, section, path, data) for name, section in sections.items()}
+    order = top.get("stages", tuple(sections))
     if missing := [name for name in order if name not in sections]:
         raise RecipeError(f"{path}: `stages` names '{missing[0]}', but there is no section [{missing[0]}].")
-    order += [name for name in sections if name not in order]
-    data = Path(table.get("data", "."))
-    data = data if data.is_absolute() else Path.cwd() / data
-    stages: dict[str, Stage] = {}
-    for name in order:
-        kind = sections[name].get("kind", name)
-        if kind not in KINDS:
-            raise RecipeError(f"{path}: [{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
-        stages[name] = build(KINDS[kind], {**sections[name], "kind": kind}, f"{path}: [{name}]", data)
-    listed = list(table.get("stages", order))
-    before = {name: (listed[i - 1] if i else None) for i, name in enumerate(listed)}
+    if len(set(order)) < len(order):
+        raise RecipeError(f"{path}: `stages` names a stage twice: {', '.join(order)}. Give each its own section.")
+    before = dict(zip(order[1:], order, strict=False))
+    start_of = {name: stage.start or before.get(name) for name, stage in stages.items()}
+    if circular := [name for name, start in start_of.items() if name == start]:
+        raise RecipeError(f"{path}: [{circular[0]}] starts from itself. Name another stage, or a saved model's folder.")
     return Recipe(
-        name=str(table["name"]), data=data, stages=stages, order=tuple(listed),
-        model=build(ModelSpec, table.get("model", {}), f"{path}: [model]", data),
-        start_of={name: stage.start or before.get(name) for name, stage in stages.items()},
+        name=top["name"], data=data, model=build(ModelSpec, top.get("model", {}), f"{path}: [model]", data),
+        stages=stages, order=order, start_of=start_of,
     )  # fmt: skip
 
 
-def build(cls: type[Any], table: Mapping[str, Any], where: str, data: Path) -> Any:
-    """A dataclass from a table, each value checked against its field's type; paths are joined to `data`."""
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in fields(cls)}
-    if unknown := [key for key in table if key not in known]:
-        raise RecipeError(f"{where}: unknown key '{unknown[0]}'. Known are {', '.join(known)}.")
-    if absent := [
-        n for n, f in known.items() if n not in table and f.default is MISSING and f.default_factory is MISSING
-    ]:
-        raise RecipeError(f"{where}: '{absent[0]}' is missing.")
-    return cls(**{key: _value(hints[key], value, f"{where} {key}", data) for key, value in table.items()})
-
-
-def _value(wanted: Any, value: Any, where: str, data: Path) -> Any:
-    origin, args = get_origin(wanted), get_args(wanted)
-    if origin in (types.UnionType, Union):
-        wanted = next(a for a in args if a is not type(None))
-        return _value(wanted, value, where, data)
-    if origin is Literal:
-        if value not in args:
-            raise RecipeError(f"{where}: '{value}' is not one of {', '.join(map(str, args))}.")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise RecipeError(f"{where}: {value!r} is no list. Write [{value!r}].")
-        return tuple(_value(args[0], item, f"{where}[{i}]", data) for i, item in enumerate(value))
-    if origin is Mapping:
-        if not isinstance(value, dict):
-            raise RecipeError(f"{where}: {value!r} is no table. Write {{name = number}}.")
-        return {key: _value(args[1], item, f"{where}.{key}", data) for key, item in value.items()}
-    if is_dataclass(wanted):
-        if not isinstance(value, dict):
-            raise RecipeError(f"{where}: {value!r} is no table.")
-        return build(wanted, value, where, data)  # type: ignore[arg-type]
-    return _scalar(wanted, value, where, data)
-
-
-def _scalar(wanted: Any, value: Any, where: str, data: Path) -> Any:
-    if wanted is Path and isinstance(value, str):
-        return data / value
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise RecipeError(f"{where}: {value!r} is a {type(value).__name__}, expected {wanted.__name__}.")
-    return value
-
-
-def _set(table: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"--set {change}: expected key=value, such as distill.steps=200.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a text
-    *way, last = key.split(".")
-    for part in way:
-        inner = table.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise RecipeError(f"--set {change}: '{part}' is no section of the recipe.")
-        table = inner
-    table[last] = value
+def _stage(name: str, section: dict[str, Any], path: Path, data: Path) -> Stage:
+    kind = section.get("kind", name)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise RecipeError(f"{path}: [{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
+    stage: Stage = build(KINDS[kind], {**section, "kind": kind}, f"{path}: [{name}]", data)
+    return stage

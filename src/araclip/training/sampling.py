@@ -19,7 +19,7 @@ class Turns:
     """An endless stream of (source, row): shares are kept exactly, not by chance.
 
     Args:
-        sizes: rows of each source. weights: their shares, relative to each other. seed: of the orders.
+        sizes: rows of each source, 1 or more. weights: their shares, relative to each other. seed: of the orders.
 
     Raises:
         RecipeError: no source, a weight that is not positive, or one too small for a row in 10,000.

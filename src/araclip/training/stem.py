@@ -4,9 +4,12 @@ Their output for a few views of each picture is a map of features; a training st
 stands for a crop of the picture. So the early blocks, most of the pixels and most of the time, never run again.
 """
 
+import copy
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +36,17 @@ class Stem(nn.Module):
         cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
         blocks: how many stages of `cnn.blocks` belong to it.
         mean, std: what the tower was trained with, for values from 0 to 1.
+
+    Raises:
+        RecipeError: the network is of another kind, or has no more than `blocks` of them.
     """
 
     def __init__(self, cnn: Any, blocks: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
             raise RecipeError(
-                f"{type(cnn).__name__} cannot be cut after block {blocks}. Freezing by cached maps works for timm's "
-                "EfficientNet and MobileNet families; train the whole tower, or lock it."
+                f"{type(cnn).__name__} cannot be cut after block {blocks}. Freezing "
+                "by cached maps works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
             )
         self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
@@ -74,60 +80,79 @@ def can_split(cnn: Any) -> bool:
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
+class StemGraph:
+    """A stem on ONNX Runtime, which on processors without AVX-512 takes a sixth of PyTorch's time; built when needed.
+
+    Args:
+        size: S, pixels a side of the pictures.
+    """
+
+    def __init__(self, stem: Stem, size: int) -> None:
+        self.size = size
+        self._stem = copy.deepcopy(stem).cpu().eval()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with any weight."""
+        digest = hashlib.sha256()
+        for name, tensor in self._stem.state_dict().items():
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        pixels = torch.zeros((2, self.size, self.size, 3), dtype=torch.uint8)
+        batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "stem.onnx"
+            write_graph(self._stem, (pixels,), path, batch, "maps")
+            return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, S, S, 3) → (B, C, h, w)."""
+        maps: NDArray[np.float32] = self._session.run(None, {"pixels": pixels})[0]
+        return maps
+
+
 def cached_maps(
-    stem: Stem, pictures: Sequence[Path], size: int, views_each: int, folder: Path, say: Say
+    stem: StemGraph, pictures: Sequence[Path], views_each: int, folder: Path, say: Say
 ) -> NDArray[np.float16]:
     """(N, V, h, w, C) float16, memory-mapped from a file in `folder` that is computed once.
 
-    The file's name is the hash of the stem's weights, the pictures' names, sizes and times, `size` and `views_each`:
+    The file's name is the hash of the stem's weights and size, the pictures' names, sizes and times, and `views_each`:
     whatever changes, it is made anew.
 
     Raises:
         DataError: a picture cannot be read; all such are named.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = _key(stem, pictures, size, views_each)
-    path = folder / f"maps-{key}.npy"
+    path = folder / f"maps-{_key(stem, pictures, views_each)}.npy"
     if not path.exists():
-        _check_readable(pictures, size)
-        atomic.write(path, lambda part: _compute(stem, pictures, size, views_each, part, say))
+        _check_readable(pictures, stem.size)
+        atomic.write(path, lambda part: _compute(stem, pictures, views_each, part, say))
     cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return cached
 
 
-def _compute(stem: Stem, pictures: Sequence[Path], size: int, views_each: int, path: Path, say: Say) -> None:
-    session = _session(stem, size, path.with_suffix(".onnx"))
-    groups = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
+def _compute(stem: StemGraph, pictures: Sequence[Path], views_each: int, path: Path, say: Say) -> None:
+    def decode(picture: Path) -> NDArray[np.uint8]:
+        return views(open_image(picture, stem.size), stem.size, views_each, _seed(picture))
 
-    def decode(group: Sequence[Path]) -> NDArray[np.uint8]:
-        return np.concatenate([views(open_image(p, size), size, views_each, _seed(p)) for p in group])
-
+    decoded = map_ahead(decode, pictures, 1)
     out: NDArray[np.float16] | None = None
-    done = 0
-    for group, pixels in map_ahead(decode, groups, 1):
-        maps = session.run(None, {"pixels": pixels})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
+    for start in range(0, len(pictures), BATCH):
+        pixels = [squares for _, squares in islice(decoded, BATCH)]  # of (V, S, S, 3)
+        maps = stem(np.concatenate(pixels)).transpose(0, 2, 3, 1)  # (B·V, h, w, C)
         if out is None:
             shape = (len(pictures), views_each, *maps.shape[1:])
             out = np.lib.format.open_memmap(path, "w+", np.float16, shape)  # type: ignore[no-untyped-call]
-        out[done : done + len(group)] = maps.reshape(len(group), views_each, *maps.shape[1:])
-        done += len(group)
-        if done % 1600 == 0:
-            say(f"first blocks computed for {done:,} of {len(pictures):,} pictures")
+        out[start : start + len(pixels)] = maps.reshape(len(pixels), views_each, *maps.shape[1:])
+        if start and start % (100 * BATCH) == 0:
+            say(f"first blocks computed for {start:,} of {len(pictures):,} pictures")
     if out is not None:
         out.flush()
-
-
-def _session(stem: Stem, size: int, path: Path) -> onnxruntime.InferenceSession:
-    """The stem on ONNX Runtime, which on processors without AVX-512 takes a sixth of PyTorch's time."""
-    pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
-    try:
-        write_graph(stem, (pixels,), path, batch, "maps")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _check_readable(pictures: Sequence[Path], size: int) -> None:
@@ -148,10 +173,8 @@ def _seed(picture: Path) -> int:
     return int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
 
 
-def _key(stem: Stem, pictures: Sequence[Path], size: int, views_each: int) -> str:
-    digest = hashlib.sha256(f"{size} {views_each}".encode())
-    for name, tensor in stem.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+def _key(stem: StemGraph, pictures: Sequence[Path], views_each: int) -> str:
+    digest = hashlib.sha256(f"{stem.fingerprint} {stem.size} {views_each}".encode())
     for picture in pictures:
         about = picture.stat()
         digest.update(f"{picture.parent.parent.name}/{picture.name} {about.st_size} {about.st_mtime_ns}".encode())
@@ -159,32 +182,51 @@ def _key(stem: Stem, pictures: Sequence[Path], size: int, views_each: int) -> st
 
 
 class Maps:
-    """Cached maps of many pictures, a file for each folder of theirs, so that a folder serves in any mixture."""
+    """Cached maps of many pictures, a file for each folder of theirs, so that a folder serves in any mixture.
 
-    def __init__(
-        self, stem: Stem, pictures: Sequence[Path], size: int, views_each: int, folder: Path, say: Say
-    ) -> None:
-        groups = [list(group) for _, group in groupby(pictures, key=lambda path: path.parent)]
-        self._maps = [cached_maps(stem, group, size, views_each, folder, say) for group in groups]
-        self._starts = np.cumsum([0, *(len(group) for group in groups)])
+    Args, Raises: as for `cached_maps`.
+    """
+
+    def __init__(self, stem: StemGraph, pictures: Sequence[Path], views_each: int, folder: Path, say: Say) -> None:
+        groups: dict[Path, list[Path]] = {}
+        places = []
+        for picture in pictures:
+            group = groups.setdefault(picture.parent, [])
+            places.append((picture.parent, len(group)))
+            group.append(picture)
+        maps = {parent: cached_maps(stem, group, views_each, folder, say) for parent, group in groups.items()}
+        self._rows = [(maps[parent], place) for parent, place in places]
 
     @property
     def side(self) -> int:
         """h and w of a map."""
-        return int(self._maps[0].shape[2])
+        return int(self._rows[0][0].shape[2])
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
         """(V, h, w, C): the views of one picture."""
-        which = int(np.searchsorted(self._starts, row, side="right")) - 1
-        found: NDArray[np.float16] = self._maps[which][row - int(self._starts[which])]
+        maps, place = self._rows[row]
+        found: NDArray[np.float16] = maps[place]
         return found
 
+    def whole(self, rows: Sequence[int]) -> Tensor:
+        """The first view of each row: (B, C, h, w) float32, in channels-last order."""
+        return _as_tensor([self[row][0] for row in rows])
+
     def windows(self, rows: Sequence[int], window: int, dice: Sequence[np.random.Generator]) -> Tensor:
-        """One random view and window of each row: (B, C, window, window) float32, in channels-last order."""
+        """One random view and window of each row: (B, C, window, window) float32, in channels-last order.
+
+        Args:
+            window: at most `side`.
+            dice: one for each row.
+        """
         slack = self.side - window + 1
         cut = []
         for row, own in zip(rows, dice, strict=True):
             maps = self[row]
             view, top, left = own.integers([len(maps), slack, slack])
-            cut.append(maps[view, top : top + window, left : left + window].astype(np.float32))
-        return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2)
+            cut.append(maps[view, top : top + window, left : left + window])
+        return _as_tensor(cut)
+
+
+def _as_tensor(maps: list[NDArray[np.float16]]) -> Tensor:
+    return torch.from_numpy(np.stack(maps).astype(np.float32)).permute(0, 3, 1, 2)

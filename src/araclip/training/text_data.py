@@ -105,8 +105,10 @@ class Mixture:
         """Changes with any pair that can be drawn, not with weights, noise or templates."""
         return fingerprint(pair for pairs in self._pairs for pair in pairs)
 
-    def teacher_texts(self) -> list[str]:
-        """Every distinct text that `english` of a row can be, in the order of sources: what a teacher has to encode."""
+    def teacher_texts(self, rows: int | None = None) -> list[str]:
+        """Every distinct text that `english` can be, in the first `rows` or ever: what a teacher has to encode."""
+        if rows is not None and rows < sum(self.sizes):
+            return list(dict.fromkeys(self._row(slot).english for slot in range(rows)))
         return list(
             dict.fromkeys(
                 self._teacher_text(source, pair)

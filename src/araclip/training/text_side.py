@@ -21,7 +21,7 @@ def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> 
     """Texts in chunks of like length, which spares padding, and the place of each text in their concatenation.
 
     Returns:
-        chunks of `input_ids` and `attention_mask` (b, T), and (n,) such that `vectors[places]` is in the texts' order.
+        Chunks of `input_ids` and `attention_mask` (b, T), and (n,) such that `vectors[places]` is in the texts' order.
     """
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     chunks = []
@@ -34,7 +34,7 @@ def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> 
 
 
 def text_features(model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str]) -> Tensor:
-    """(n, H): the text tower's pooled output before the projection, without a graph."""
+    """(n, H): the text tower's pooled output before the projection, without a graph; the model is in eval mode then."""
     device = model.logit_scale.device
     chunks, places = tokenized(processor, texts, CHUNK)
     model.eval()
@@ -56,6 +56,7 @@ class LearningTexts:
         self.modules: list[nn.Module] = [model.text_model]
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
+        """Chunks of tokens, and the places of the texts in their concatenation; see `tokenized`."""
         return tokenized(self.processor, texts, chunk)
 
     def features(self, tokens: Tokens) -> Tensor:
@@ -65,12 +66,17 @@ class LearningTexts:
         return found
 
     def encode(self, tokens: Tokens) -> Tensor:
-        """(b, D), rows of unit length."""
-        return unit(self.features(tokens), dim=-1)
+        """(b, D), rows of unit length in float32, under autocast too."""
+        return unit(self.features(tokens).float(), dim=-1)
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        features = text_features(self.model, self.processor, texts)
-        return unit(self.model.text_projection(features.to(self.model.logit_scale.device)), dim=-1)
+        """(n, D) of any texts, with the weights of now."""
+        return _projected(self.model, text_features(self.model, self.processor, texts))
+
+
+def _projected(model: AraCLIPModel, features: Tensor) -> Tensor:
+    vectors: Tensor = model.text_projection(features.to(model.logit_scale.device))
+    return unit(vectors.float(), dim=-1)
 
 
 class LockedTexts:
@@ -85,19 +91,29 @@ class LockedTexts:
         model.text_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self.rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        self.features: NDArray[np.float16] = text_features(model, processor, list(self.rows)).half().numpy()
+        self.features = self._features(list(self.rows))  # (N, H)
+        self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
+        """(n, H) as one chunk, for they need no tower, and the places of the texts in it."""
         found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
         return [torch.from_numpy(found)], torch.arange(len(texts))
 
     def encode(self, features: Tensor) -> Tensor:
-        return unit(self.model.text_projection(features.to(self.model.logit_scale.device)), dim=-1)
+        """(n, H) → (n, D), rows of unit length in float32, under autocast too."""
+        return _projected(self.model, features)
 
     def everything(self) -> Tensor:
         """(all texts, H), in the order of `rows`."""
         return torch.from_numpy(self.features.astype(np.float32))
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        known = all(text in self.rows for text in texts)
-        return self.encode(self.inputs(texts, 0)[0][0] if known else text_features(self.model, self.processor, texts))
+        """(n, D) of any texts; the tower reads them at the first call only."""
+        key = tuple(texts)
+        if key not in self._others:
+            self._others[key] = self._features(texts)
+        return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
+
+    def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        found: NDArray[np.float16] = text_features(self.model, self.processor, texts).half().numpy()
+        return found

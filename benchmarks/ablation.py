@@ -1,0 +1,73 @@
+"""What each stage adds: recall with 95 % intervals of every stage of a recipe, all on the same pictures and captions.
+
+    python benchmarks/ablation.py --runs RUNS --dev FLICKR8K multilingual linear distill stage2 finetune --export FOLDER
+
+Text → picture over the dev split, every caption a query (any-hit); intervals by bootstrap over pictures.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from araclip import AraCLIP
+from araclip.evaluation.metrics import interval, ranks
+from araclip.training import students
+from araclip.training.dev import Dev
+from araclip.training.image_side import image_side
+from araclip.training.recipe import DevSet, ImageSide
+from araclip.training.text_side import LearningTexts
+
+Vectors = NDArray[np.float32]
+
+
+def of_stage(folder: Path, dev: Dev, cache: Path) -> tuple[Vectors, Vectors]:
+    """Text and picture vectors of a trained stage, by PyTorch."""
+    model, processor = students.load(folder / "model")
+    images = image_side(
+        model, students.image_size(processor), students.norm(processor), dev.paths, ImageSide(), 0, cache, print
+    )
+    with torch.inference_mode():
+        texts = LearningTexts(model, processor, 0).vectors(dev.texts)
+        return texts.numpy(), images.vectors(dev.paths).numpy()
+
+
+def row(name: str, found: NDArray[np.float64], owner: list[int]) -> str:
+    """One line of the table."""
+    measures = [(found <= k).astype(np.float64) for k in (1, 5, 10)] + [1.0 / found]
+    cells = []
+    for values in measures:
+        low, high = interval(values, owner)
+        cells.append(f"{values.mean():.3f} [{low:.3f}, {high:.3f}]")
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--dev", type=Path, required=True, help="a picture set with a dev split")
+    parser.add_argument("--field", default="caption_ar")
+    parser.add_argument("--export", type=Path, help="an exported model folder, as the last row")
+    parser.add_argument("stages", nargs="+")
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    dev = Dev(DevSet(args.dev, "dev", (args.field,), per_picture=None))
+    relevant = [[place] for place in dev.owner]
+    print(f"{len(dev.texts)} queries ({args.field}), {len(dev.pictures)} pictures\n")
+    print("| model | R@1 | R@5 | R@10 | MRR |\n|---|---|---|---|---|")
+    chance = np.random.default_rng(0).integers(1, len(dev.pictures) + 1, len(dev.texts)).astype(np.float64)
+    print(row("chance", chance, dev.owner))
+    for stage in args.stages:
+        texts, pictures = of_stage(args.runs / stage, dev, args.runs / "cache")
+        print(row(stage, ranks(texts, pictures, relevant), dev.owner), flush=True)
+    if args.export:
+        model = AraCLIP.load(args.export, threads=2)
+        texts, pictures = model.encode_text(dev.texts), model.encode_image(dev.paths)
+        print(row(f"{args.export.name}, exported", ranks(texts, pictures, relevant), dev.owner))
+
+
+if __name__ == "__main__":
+    main()
