@@ -6,13 +6,18 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test lint wheel mini clean
+.PHONY: demo test test-oldest lint wheel mini clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
 test: .venv/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+# The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
+test-oldest: .venv/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv/oldest 'transformers==5.0.0'
+	@HF_HUB_OFFLINE=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py
 
 lint: .venv/.test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy

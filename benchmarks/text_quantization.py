@@ -1,9 +1,9 @@
-"""What narrow weights cost the text tower of a model folder: closeness to float32, milliseconds, megabytes.
+"""What narrow weights cost the text tower of a trained model: closeness to float32, milliseconds, megabytes.
 
-    python benchmarks/text_quantization.py WORK/finetune.pt WORK/tokenizer.json --data FLICKR8K    (extra train)
+    python benchmarks/text_quantization.py runs/mini/finetune --data FLICKR8K    (extra train)
 
-Compares, on the first 64 English and 64 Arabic captions of the dev split: float32; weights stored as int8 and
-computed in float32 (what `export` writes); dynamic int8 with seven and with eight bits (ONNX Runtime).
+Compares, on the first 64 English and 64 Arabic captions of the dev split: float32; weights stored as int8 and computed
+in float32 (what `araclip export` writes); dynamic int8 with seven and with eight bits (ONNX Runtime).
 """
 
 import argparse
@@ -14,32 +14,25 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from tokenizers import Tokenizer
-from transformers import BertConfig, BertModel
 
 from araclip.encoder import usable_cores
 from araclip.evaluation.datasets import read_pictures
-from araclip.training import export
-from araclip.training.modeling import TextTower, tokenize
+from araclip.training import students
+from araclip.training.export import model_of
+from araclip.training.graph import write_text_graph
+from araclip.training.quantize import store
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("checkpoint", type=Path)
-parser.add_argument("tokenizer", type=Path)
+parser.add_argument("run", type=Path)
 parser.add_argument("--data", type=Path, required=True)
 arguments = parser.parse_args()
 
-state = torch.load(arguments.checkpoint, weights_only=True)
-tower = TextTower(
-    BertModel(BertConfig(**state["config"]), add_pooling_layer=False), len(state["text"]["projection.bias"])
-)
-tower.load_state_dict(state["text"])
-tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
+model, processor = students.load(model_of(arguments.run))
 pictures = read_pictures(arguments.data, ("caption_en",), ("caption_ar",), "dev")[:64]
 texts = [p.english[0] for p in pictures] + [p.arabic[0] for p in pictures]
-batches = [tokenize(tokenizer, texts[start : start + 32]) for start in range(0, len(texts), 32)]
-feeds = [{"input_ids": ids.numpy(), "attention_mask": mask.numpy()} for ids, mask in batches]
+batches = [processor(text=texts[start : start + 32], return_tensors="np") for start in range(0, len(texts), 32)]
+feeds = [{name: batch[name].astype(np.int64) for name in ("input_ids", "attention_mask")} for batch in batches]
 one = {name: array[:1] for name, array in feeds[0].items()}
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = usable_cores()
@@ -57,8 +50,8 @@ def milliseconds(session: onnxruntime.InferenceSession, inputs: list[dict[str, n
 
 with tempfile.TemporaryDirectory() as folder:
     full, narrow = Path(folder) / "float32.onnx", Path(folder) / "stored as int8.onnx"
-    export.write_text_graph(tower, full, narrow=False)
-    export.write_text_graph(tower, narrow)
+    write_text_graph(model.eval(), full)
+    store(full, narrow, "int8")
     files = [full, narrow]
     for bits, reduced in ((7, True), (8, False)):
         files.append(Path(folder) / f"dynamic int8, {bits} bits.onnx")

@@ -154,7 +154,10 @@ def _has_article(word: str) -> bool:
 
 
 def write_concepts(data: Path, train: Sequence[Row], held: Sequence[Row], cache: FeatureCache, out: Path) -> str:
-    """Write out/concepts.npz (features (1000, 1280) float32) and out/concepts.json (names, and how well it fits).
+    """Write out/concepts.npz and out/concepts.json.
+
+    The first holds features (1000, 1280) float32 and the classifier's weight and bias, the second names and how well
+    the features fit.
 
     Args:
         train, held: pictures with `image`, `wnid` and `label`; the fit sees the first, the report is of the second.
@@ -196,7 +199,7 @@ def write_concepts(data: Path, train: Sequence[Row], held: Sequence[Row], cache:
 
     def fill(part: Path) -> None:
         with part.open("wb") as file:
-            np.savez(file, features=concepts.features)
+            np.savez(file, features=concepts.features, weight=weights, bias=bias)
 
     atomic.write(arrays, fill)
     atomic.write_text(listing, json.dumps(named, ensure_ascii=False, indent=1) + "\n")

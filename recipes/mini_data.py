@@ -7,6 +7,7 @@ Writes under --out, each whole or not at all, and only what is not there yet:
     fluent-3d, noto, twemoji, fluent-flat    emoji with names in both languages (npm fetches the drawings)
     nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
+    flickr8k, more, parallel                 links into DATA
 
 A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied. What else the
 recipe trains on lies ready in DATA. Between runs, the packages and features it needed stay beside --out.
@@ -27,6 +28,7 @@ from araclip import atomic
 from araclip.errors import AraclipError
 
 HELD_EVERY = 4
+PUBLISHED = ("flickr8k", "more", "parallel")
 
 
 def prepare(data: Path, out: Path) -> None:
@@ -36,6 +38,9 @@ def prepare(data: Path, out: Path) -> None:
     def say(what: str) -> None:
         print(f"{time.monotonic() - start:5.0f} s  {what}", flush=True)
 
+    for name in PUBLISHED:  # one folder for the recipe to start from
+        if not (out / name).is_dir():
+            (out / name).symlink_to((data / name).resolve(), target_is_directory=True)
     for name, made in emoji_sets(data, out.parent / "npm", out):
         say(f"{name}: {'made' if made else 'there already'}")
     nips = data / "more" / "nips17_ccby"

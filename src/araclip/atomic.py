@@ -7,6 +7,7 @@ the target, are flushed to the disk, and take the target's name in one step; the
 import contextlib
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,12 +31,7 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # Windows cannot open a folder for flushing; NTFS journals the rename
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,6 +41,47 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8"))
 
     write(path, fill)
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Replace the folder `path` by one that `fill(temporary_path)` fills with files: write → fsync → rename → fsync.
+
+    The folder that was there goes only when the new one is whole on disk; when `fill` fails, it stays as it was.
+    A kill between the two renames leaves the old one beside its place, as a hidden `.<name>.<digits>.old`.
+    """
+    path = path.resolve()  # a link is followed, not replaced
+    mark = f".{path.name}.{secrets.token_hex(4)}"
+    temporary, old = path.with_name(f"{mark}.tmp"), path.with_name(f"{mark}.old")
+    temporary.mkdir()
+    try:
+        fill(temporary)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
+        _flush_folder(temporary)
+        if path.exists():
+            path.rename(old)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _flush_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "posix":  # Windows cannot open a folder for flushing; NTFS journals the rename
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ FORMAT = 1
 DEFAULT_MODEL = "araclip-mini"
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 PARTS = ("config.json", *HASHED, "README.md")
+WEIGHTS = ("int8", "float32", "dynamic-int8")  # how graphs store theirs; all but the last are computed in float32
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class ModelConfig:
     license: str
     training_data: tuple[str, ...]
     measured: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None  # one of WEIGHTS; None in folders that do not say
     format: int = FORMAT
 
     @property
@@ -154,6 +156,8 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
         if found not in known or isinstance(found, bool):
             expected = "a token id" if isinstance(known, range) else f"'{known[0]}', the only way this release has"
             raise ModelMismatch(f"{path}: {name} is {found!r}, expected {expected}.")
+    if config.weights is not None and config.weights not in WEIGHTS:
+        raise ModelMismatch(f"{path}: weights is {config.weights!r}, expected one of {', '.join(WEIGHTS)}.")
     if not isinstance(config.name, str):
         raise ModelMismatch(f"{path}: name is {config.name!r}, expected a text.")
     if not isinstance(config.files, dict) or not all(isinstance(digest, str) for digest in config.files.values()):

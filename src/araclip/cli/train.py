@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -14,6 +14,11 @@ from rich.table import Table
 
 from araclip.cli.console import app, err, out, shown
 from araclip.errors import InputError
+
+_NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
+
+if TYPE_CHECKING:
+    from araclip.training.export import Report
 
 
 @app.command()
@@ -62,10 +67,70 @@ def train(
         )
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished stage, such as runs/mini/finetune, or a saved AraCLIPModel.")],
+    folder: Annotated[Path, typer.Argument(help="Where the model folder shall be; a model folder there is replaced.")],
+    name: Annotated[str | None, typer.Option("--name", help="The model's name; by default the folder's.")] = None,
+    version: Annotated[str, typer.Option("--version", help="The model's version.")] = "1",
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option("--dev", help="Picture set to measure recall on (its dev split), instead of the recipe's."),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", help="How weights are stored: int8, float32 or dynamic-int8.")
+    ] = "int8",
+    about: Annotated[
+        Path | None, typer.Option("--about", help="TOML file with license, training_data and notes for the card.")
+    ] = None,
+) -> None:
+    """Write a trained model as a folder of ONNX graphs that `AraCLIP.load` and --model take.
+
+    Nothing is written unless the graphs give the trained model's vectors, and small weights keep its dev recall.
+    """
+    _need_training_extra()
+    from araclip.training import export as exporting
+    from araclip.training.export_card import read_about
+    from araclip.training.recipe import DevSet
+
+    _quiet_libraries()
+    report = exporting.export(
+        run, folder, name=name, version=version, dev=[DevSet(place, per_picture=None) for place in dev or ()] or None,
+        weights=weights, about=read_about(about) if about else None,
+        say=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
+    )  # fmt: skip
+    _print_export(report)
+
+
+def _print_export(report: "Report") -> None:
+    stored = report.config.weights
+    table = Table(title=f"{escape(shown(report.config.label))}, weights stored as {stored}", title_justify="left")
+    table.add_column("")
+    for part in report.parts:
+        table.add_column(part.name, justify="right")
+    for title, values in (
+        ("MB in float32", [f"{part.megabytes_float32:.1f}" for part in report.parts]),
+        ("MB as stored", [f"{part.megabytes:.1f}" for part in report.parts]),
+        ("ms each, alone", [f"{part.milliseconds:.1f}" for part in report.parts]),
+        ("ms each, in batches", [f"{part.milliseconds_batched:.1f} (of {part.batch})" for part in report.parts]),
+        ("least cosine to PyTorch, float32", [f"{part.cosine_float32:.6f}" for part in report.parts]),
+        ("least cosine to PyTorch, stored", [f"{part.cosine:.4f}" for part in report.parts]),
+        ("mean cosine to PyTorch, stored", [f"{part.cosine_mean:.4f}" for part in report.parts]),
+    ):
+        table.add_row(title, *values)
+    out.print(table)
+    for recall in report.recalls:
+        line = f"R@1 {recall.float32:.4f} in float32, {recall.stored:.4f} as {stored}: {recall.protocol}"
+        out.print(escape(shown(line)), soft_wrap=True)
+    for note in report.notes:
+        out.print(escape(shown(note)), soft_wrap=True, style="yellow")
+    out.print(f"The model lies in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
+
+
 def _need_training_extra() -> None:
     from importlib.util import find_spec
 
-    absent = [name for name in ("torch", "transformers", "timm", "accelerate", "pyarrow") if find_spec(name) is None]
+    absent = [name for name in _NEEDED if find_spec(name) is None]
     if absent:
         raise InputError(f"training needs {', '.join(absent)}. Install the extra: pip install 'araclip[train]'.")
 

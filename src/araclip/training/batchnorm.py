@@ -16,6 +16,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 _PAIRS = {
     "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
     "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
+    "EdgeResidual": (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
+    "ConvBnAct": (("conv", "bn1"),),
 }
 
 
@@ -27,7 +29,7 @@ class Melted:
     convolution: str
     norm: str
     plain: nn.Conv2d  # as it was, its weight now that of the melted one
-    batch_norm: nn.Module
+    batch_norm: Any  # nn.BatchNorm2d, or timm's with an activation behind it
 
 
 def melt(cnn: Any, first: int) -> list[Melted]:
@@ -68,7 +70,9 @@ def restore(melted: list[Melted]) -> None:
 
 
 def _pairs(cnn: Any, first: int) -> Iterator[tuple[nn.Module, str, str]]:
-    for module in list(cnn.blocks[first:].modules()):
-        for convolution, norm in _PAIRS.get(type(module).__name__, ()):
-            yield module, convolution, norm
-    yield cnn, "conv_head", "bn2"
+    named = [(cnn, ("conv_head", "bn2"))]
+    for module in cnn.blocks[first:].modules():
+        named += [(module, pair) for pair in _PAIRS.get(type(module).__name__, ())]
+    for parent, (convolution, norm) in named:  # some of the family have no head, or norms of another kind
+        if isinstance(getattr(parent, convolution), nn.Conv2d) and isinstance(getattr(parent, norm), nn.BatchNorm2d):
+            yield parent, convolution, norm

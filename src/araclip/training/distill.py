@@ -7,13 +7,22 @@ from torch import Tensor
 
 from araclip.errors import RecipeError
 from araclip.training import students
-from araclip.training.dev import Dev
-from araclip.training.fit import Job, accelerator_for, fit, heads, plain, share, step_seed
+from araclip.training.dev import locked_recall
+from araclip.training.fit import (
+    Job,
+    accelerator_for,
+    autocast,
+    fit,
+    matryoshka_widths,
+    plain,
+    save_memory,
+    share,
+    step_seed,
+)
 from araclip.training.gradcache import cached_backward, gather
-from araclip.training.image_side import image_side
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.optimization import Part
-from araclip.training.recipe import Distill, ImageSide, Recipe, Stage
+from araclip.training.recipe import Distill, Finetune, Linear, Recipe
 from araclip.training.run import Run
 from araclip.training.teacher import TeacherCache, load_teacher, teacher_vectors
 from araclip.training.text_data import Mixture
@@ -40,19 +49,19 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
     model, processor = students.start_of(recipe, name, runs)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
-    teacher = cached_teacher(recipe, stage, mixture.teacher_texts(stage.steps * stage.batch), runs, watch)
-    if teacher.width != model.config.projection_dim:
-        raise RecipeError(
-            f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim "
-            f"{model.config.projection_dim}. Set [model] projection_dim = {teacher.width}."
-        )
-    texts = LearningTexts(model, processor, stage.frozen_layers)
-    if stage.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-    model.logit_scale.requires_grad_(False)
+    data = {"start": students.fingerprint(model), "pairs": mixture.fingerprint}
     loss = weighted_sum(stage.losses)
     if stage.matryoshka:
-        loss = matryoshka(loss, [*model.config.matryoshka_dims, model.config.projection_dim])
+        loss = matryoshka(loss, matryoshka_widths(model))
+    texts = LearningTexts(model, processor, stage.frozen_layers)
+    with accelerator.main_process_first():  # the others find on disk what it computes
+        english = mixture.teacher_texts(stage.steps * stage.batch)
+        teacher = cached_teacher(recipe, stage, english, model.config.projection_dim, runs, watch, accelerator.device)
+        recall = None
+        if stage.dev:
+            recall = locked_recall(stage.dev, (model, processor), texts.vectors, runs / "cache", watch.say)
+    if stage.gradient_checkpointing:
+        save_memory(model)
 
     def backward(step: int) -> dict[str, float]:
         rows = mixture.batch(step, stage.batch)
@@ -62,7 +71,7 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
         same = same_pairs([row.english for row in rows]).to(accelerator.device)
 
         def encode(group: list[dict[str, Tensor]]) -> Tensor:
-            with accelerator.autocast():
+            with autocast(stage, accelerator):
                 return torch.cat([texts.features(chunk) for chunk in group]).float()
 
         value = cached_backward(
@@ -72,37 +81,44 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
         )  # fmt: skip
         return {"loss": value}
 
-    recall = None
-    if stage.dev and model.vision_model is not None:
-        dev = Dev(stage.dev)
-        images = image_side(
-            model, students.image_size(processor), students.norm(processor), dev.paths, ImageSide(), stage.seed,
-            runs / "cache", watch.say,
-        )  # fmt: skip
-        recall = lambda: dev.recall(texts.vectors, images.vectors)  # noqa: E731
-    parts = [*(Part(m, stage.lr_text, stage.layer_decay) for m in texts.modules), *heads(model, stage)[:1]]
-    data = {"pairs": mixture.fingerprint, "teacher": teacher.fingerprint}
+    parts = [
+        *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
+        Part(model.text_projection, stage.lr_head),
+    ]
     with Run.open(
-        runs / name, plain(stage), data, say=watch.say, fresh=fresh, sinks=stage.sinks,
-        is_main=accelerator.is_main_process,
+        runs / name, plain(stage), {**data, "teacher": teacher.fingerprint}, say=watch.say, fresh=fresh,
+        sinks=stage.sinks, is_main=accelerator.is_main_process,
     ) as run:  # fmt: skip
-        found = fit(Job(model, stage, parts, backward, recall), run, accelerator, watch.progress(name))
+        found = fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))
         if run.is_main:
             students.save(students.result_of(runs, name), model, processor)
+    accelerator.wait_for_everyone()  # a next stage starts from what is saved
     return found
 
 
-def cached_teacher(recipe: Recipe, stage: Stage, texts: list[str], runs: Path, watch: Watch) -> TeacherCache:
+def cached_teacher(
+    recipe: Recipe, stage: Linear | Distill | Finetune, texts: list[str], width: int, runs: Path, watch: Watch,
+    device: torch.device,
+) -> TeacherCache:  # fmt: skip
     """The vectors of a stage's teacher for all of its texts; a teacher may be an earlier stage of the recipe.
 
+    Args:
+        width: of the student, whose vectors are compared with them.
+
     Raises:
-        RecipeError: the stage names no teacher, or an unknown one.
+        RecipeError: the stage names no teacher, an unknown one, one that is still to be trained, or of another width.
+        ModelNotFound: the teacher cannot be loaded.
     """
-    spec = getattr(stage, "teacher", "")
+    spec = stage.teacher
     if not spec:
         raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")
     if spec in recipe.stages:
-        spec = f"araclip:{students.result_of(runs, spec)}"
-    teacher = load_teacher(spec)
+        spec = f"araclip:{students.saved_model(recipe, spec, runs, 'the teacher is')}"
+    teacher = load_teacher(spec, str(device))
+    if teacher.width != width:
+        raise RecipeError(
+            f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim {width}. "
+            f"Set [model] projection_dim = {teacher.width}."
+        )
     folder = runs / "cache" / f"teacher-{teacher.fingerprint[:12]}"
     return teacher_vectors(teacher, texts, folder, progress=watch.teacher)

@@ -1,171 +1,245 @@
-"""Trained towers → a model folder: ONNX graphs, tokenizer, config, model card.
-
-Weights are stored small and computed in full: the text tower's matrices as int8 with one scale a column, its word
-embeddings as int8 with one scale a row, the picture tower's weights in float16. ONNX Runtime widens them once, when it
-opens the graph. Dynamic int8, which computes in int8 too, is 1.4 to 1.6 times as fast but moves the vectors (mean
-cosine .990 to the float32 ones, against .9997 this way; docs/LOG.md).
-"""
+"""A trained AraCLIPModel → a model folder: ONNX graphs, tokenizer, config, model card; see `model_folder`."""
 
 import json
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-import torch
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from torch.nn.functional import normalize as unit
 
-from araclip import model_folder
-from araclip.arabic import NORMALIZER_VERSION
-from araclip.training.graph import write_graph
-from araclip.training.modeling import MAX_TOKENS, ImageTower, TextTower
+from araclip import atomic, model_folder
+from araclip.encoder import AraCLIP
+from araclip.errors import InputError
+from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
+from araclip.training import students
+from araclip.training.export_card import About, model_card
+from araclip.training.gates import DevPictures, check_parity, check_recall, closeness, probes
+from araclip.training.graph import write_image_graph, write_text_graph
+from araclip.training.model import AraCLIPModel
+from araclip.training.parts import Part, parts_of
+from araclip.training.processing import AraCLIPProcessor
+from araclip.training.quantize import check_kind, store
+from araclip.training.recipe import DevSet
+from araclip.training.scaling import Scaling, scaling_of
 
-Narrowed = tuple[dict[str, NDArray[Any]], list[onnx.NodeProto]]
-
-_WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
-
-
-class _TextGraph(nn.Module):
-    """The text tower with its word embeddings as int8 rows: (B, T) ids and mask → (B, D)."""
-
-    rows: Tensor
-    scale: Tensor
-
-    def __init__(self, tower: TextTower) -> None:
-        super().__init__()
-        self.encoder: Any = tower.encoder
-        self.projection = tower.projection
-        table = tower.encoder.embeddings.word_embeddings.weight.detach()
-        scale = table.abs().amax(dim=1, keepdim=True).clamp_min(1e-8) / 127.0
-        self.register_buffer("rows", torch.round(table / scale).to(torch.int8))
-        self.register_buffer("scale", scale)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        words = self.rows[input_ids].to(torch.float32) * self.scale[input_ids]  # (B, T, H)
-        embeddings = self.encoder.embeddings
-        length = input_ids.shape[1]
-        x = words + embeddings.position_embeddings.weight[:length] + embeddings.token_type_embeddings.weight[0]
-        x = embeddings.LayerNorm(x)
-        weight = attention_mask.to(x.dtype)
-        bias = ((1.0 - weight) * -1e9)[:, None, None, :]  # (B, 1, 1, T)
-        for layer in self.encoder.encoder.layer:
-            x = _bert_layer(layer, x, bias)
-        weight = weight[..., None]
-        pooled = (x * weight).sum(dim=1) / weight.sum(dim=1)  # (B, H)
-        return unit(self.projection(pooled), dim=-1)
+Say = Callable[[str], None]
 
 
-def _bert_layer(layer: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
-    # Written out, so that the graph holds plain MatMul and Softmax nodes, which quantisation and fusion recognise.
-    attention: Any = layer.attention
-    own = attention.self
-    heads, size = own.num_attention_heads, own.attention_head_size
-    # three times (B, T, H) → (B, A, T, h)
-    q, k, v = (f(x).unflatten(-1, (heads, size)).transpose(1, 2) for f in (own.query, own.key, own.value))
-    weights = torch.softmax(q @ k.transpose(-1, -2) / size**0.5 + bias, dim=-1)
-    x = attention.output.LayerNorm(attention.output.dense((weights @ v).transpose(1, 2).flatten(-2)) + x)
-    feed: Any = layer
-    return feed.output.LayerNorm(feed.output.dense(torch.nn.functional.gelu(feed.intermediate.dense(x))) + x)  # type: ignore[no-any-return]
+@dataclass(frozen=True)
+class Recall:
+    """Dev R@1 of the float32 graphs and of the stored ones, and what was asked."""
+
+    protocol: str
+    float32: float
+    stored: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an export wrote and measured; `notes` is what the person should know."""
+
+    folder: Path
+    config: ModelConfig
+    parts: tuple[Part, ...]
+    recalls: tuple[Recall, ...]
+    notes: tuple[str, ...]
 
 
 def export(
-    text: TextTower, image: ImageTower, tokenizer: Tokenizer, folder: Path, about: dict[str, Any], card: str, size: int
-) -> None:
-    """Write the model folder (see `model_folder`).
+    run: Path, folder: Path, *, name: str | None = None, version: str = "1", dev: Sequence[DevSet] | None = None,
+    weights: str = "int8", about: About | None = None, say: Say = lambda line: None,
+) -> Report:  # fmt: skip
+    """Write a trained model as a model folder, which takes its place whole when all gates have passed.
 
     Args:
-        about: name, version, license, training_data, measured, and the towers' names as text_tower and image_tower.
-        card: README.md, the model card.
-        size: the picture side in pixels.
+        run: a stage's folder of runs, whose model/ is taken and whose recipe names the dev set; or the folder of a
+            saved AraCLIPModel.
+        folder: where the model folder shall be; one that is there is replaced.
+        name, version: of the model; by default the folder's name, and 1.
+        dev: picture sets to measure on, every caption a query; None takes the run's own.
+        weights: how they are stored, see `quantize`.
+        about: licence, training data and notes for the card.
+        say: takes a line as each step is done.
+
+    Raises:
+        ExportRejected: a tower cannot be traced, a float32 graph strays from the PyTorch model (cosine below .999), or
+            small weights cost more than half a point of dev R@1. `folder` is as it was.
+        InputError: no model in `run`, a model or processor that a model folder cannot hold, or other files in `folder`.
+        DataError: a dev set has no captions.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    width = text.projection.out_features
+    check_kind(weights)
+    source, folder, about = model_of(run), folder.resolve(), about or About()
+    check_place(folder)
+    sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
+    model, processor = students.load(source)
+    scaling = scaling_of(model, processor)
+    draft = _config(model, processor, scaling, about, name or folder.name, version)
+    tokenizer = tokenizer_of(processor)
+    reports: list[Report] = []
+    folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(stored: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+            full = Path(beside)
+            tokenizer.save(str(full / "tokenizer.json"), pretty=False)
+            write_text_graph(model, full / "text.onnx")
+            say("text tower traced")
+            write_image_graph(model, scaling.size, scaling.mean, scaling.std, full / "image.onnx")
+            say("image tower traced")
+            exact = _sealed(full, replace(draft, weights="float32"))
+            known = probes(model, processor, scaling.size)
+            before = closeness(exact, known)
+            check_parity(before)
+            say("the float32 graphs give the vectors of the trained model")
+            shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
+            for part in ("text.onnx", "image.onnx"):
+                store(full / part, stored / part, weights)
+            small = _sealed(stored, replace(draft, weights=weights))
+            recalls, measured = _recalls(sets, exact, small, weights, say)
+            parts = parts_of(full, small, known, before)
+            config = _finish(stored, small.config, measured, about)
+        reports.append(Report(folder, config, parts, recalls, scaling.notes + _unmeasured(sets, weights)))
+
+    atomic.write_folder(folder, fill)
+    return reports[0]
+
+
+def model_of(run: Path) -> Path:
+    """The folder of the AraCLIPModel that a stage left, or `run` itself where it is one.
+
+    Raises:
+        InputError: there is none.
+    """
+    for folder in (run / "model", run):
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(config, dict) and config.get("model_type") == "araclip":
+            return folder
+    raise InputError(
+        f"{run} holds no trained model: neither model/ nor it itself is a saved AraCLIPModel. Give a stage's folder, "
+        "such as runs/mini/finetune, once the stage is done."
+    )
+
+
+def dev_of(run: Path) -> list[DevSet]:
+    """The dev set of a stage's recipe, every caption a query; none for a saved model.
+
+    Raises:
+        InputError: the run's config.json is damaged.
+    """
+    path = run / "config.json"
+    if model_of(run) == run or not path.is_file():
+        return []
+    try:
+        dev = json.loads(path.read_text(encoding="utf-8"))["recipe"]["dev"]
+        return [DevSet(Path(dev["folder"]), dev["split"], tuple(dev["captions"]), None)] if dev else []
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} does not say what the run was measured on ({error!r}). Export its model/ and give --dev."
+        ) from error
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a place where something else than a model folder lies, which would be lost.
+
+    Raises:
+        InputError: a file, or a folder with other files; one is named.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file. Name a folder to export to.")
+    if others := sorted(entry.name for entry in folder.iterdir() if entry.name not in PARTS):
+        raise InputError(
+            f"{folder} holds {others[0]}, which is no part of a model folder and would be lost. "
+            "Name another folder, or move it away."
+        )
+
+
+def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
+    """A copy of the fast tokenizer behind the processor's, without padding and truncation.
+
+    Raises:
+        InputError: there is none.
+    """
+    backend = getattr(processor.tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise InputError(
+            f"{type(processor.tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. "
+            "Convert it (transformers.convert_slow_tokenizer), or take a checkpoint that has a tokenizer.json."
+        )
+    tokenizer = Tokenizer.from_str(backend.to_str())
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    write_text_graph(text, folder / "text.onnx")
-    _export_image(image, folder, size)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    config = {
-        "format": model_folder.FORMAT,
-        "name": about["name"],
-        "version": about["version"],
-        "width": width,
-        "text": {
-            "tower": about["text_tower"],
-            "pooling": "mean",
-            "max_tokens": MAX_TOKENS,
-            "normalizer": NORMALIZER_VERSION,
-            "pad_id": 1,
-        },
-        "image": {
-            "tower": about["image_tower"],
-            "size": size,
-            "resize": "squash",
-            "interpolation": "bicubic",
-            "mean": [0.5] * 3,
-            "std": [0.5] * 3,
-        },
-        "files": {part: model_folder.sha256(folder / part) for part in model_folder.HASHED},
-        "license": about["license"],
-        "training_data": about["training_data"],
-        "measured": about["measured"],
-    }
-    (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return tokenizer
 
 
-def write_text_graph(tower: TextTower, path: Path, *, narrow: bool = True) -> None:
-    """text.onnx of a tower; `narrow=False` keeps its matrices in float32, to measure what narrowing costs."""
-    ids = torch.randint(4, 100, (3, 7))
-    axes = {0: torch.export.Dim("batch", min=1, max=65536), 1: torch.export.Dim("tokens", min=2, max=MAX_TOKENS)}
-    masked = {"input_ids": axes, "attention_mask": axes}
-    write_graph(_TextGraph(tower), (ids, torch.ones_like(ids)), path, masked, "embedding")
-    if narrow:
-        _narrow(path, _as_int8)
+def _config(
+    model: AraCLIPModel, processor: AraCLIPProcessor, scaling: Scaling, about: About, name: str, version: str
+) -> ModelConfig:
+    config = model.config
+    pad = processor.tokenizer.pad_token_id
+    pad = pad if pad is not None else getattr(config.text_config, "pad_token_id", None)
+    text = TextConfig(
+        tower=about.text_tower or _tower_name(config.text_config), pooling=config.text_pooling,
+        max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=config.normalizer, pad_id=pad or 0,
+    )  # fmt: skip
+    image = ImageConfig(
+        tower=about.image_tower or _tower_name(config.vision_config), size=scaling.size, resize="squash",
+        interpolation="bicubic", mean=scaling.mean, std=scaling.std,
+    )  # fmt: skip
+    return ModelConfig(
+        name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
+        license=about.license, training_data=about.training_data,
+    )  # fmt: skip
 
 
-def _export_image(tower: ImageTower, folder: Path, size: int) -> None:
-    pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
-    path = folder / "image.onnx"
-    write_graph(tower, (pixels,), path, {"pixels": {0: torch.export.Dim("batch", min=1, max=65536)}}, "embedding")
-    _narrow(path, _as_float16)
+def _tower_name(config: Any) -> str:
+    kind = config.architecture if config.model_type == "timm_wrapper" else config.model_type
+    return str(config.name_or_path or kind)
 
 
-def _narrow(path: Path, narrow: Callable[[str, NDArray[np.float32]], Narrowed | None]) -> None:
-    """Replace large float32 weights by narrow ones and the nodes that widen them again."""
-    model = onnx.load(str(path))
-    weights: list[onnx.TensorProto] = []
-    widening: list[onnx.NodeProto] = []
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        large = values.dtype == np.float32 and values.size >= _WORTH_NARROWING
-        narrowed = narrow(tensor.name, values) if large else None
-        if narrowed is None:
-            weights.append(tensor)
-        else:
-            weights += [numpy_helper.from_array(array, name) for name, array in narrowed[0].items()]
-            widening += narrowed[1]
-    nodes = list(model.graph.node)
-    del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend(weights)
-    model.graph.node.extend(widening + nodes)
-    onnx.save(model, str(path))
+def _sealed(folder: Path, config: ModelConfig) -> AraCLIP:
+    """Hash the files, write config.json and a first card, and open the folder as its users will."""
+    _write_config(folder, replace(config, files={part: model_folder.sha256(folder / part) for part in HASHED}))
+    (folder / "README.md").touch()
+    return AraCLIP.load(folder)
 
 
-def _as_float16(name: str, values: NDArray[np.float32]) -> Narrowed:
-    half = f"{name}_half"
-    return {half: values.astype(np.float16)}, [helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT)]
+def _finish(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
+    config = replace(config, measured=measured)
+    _write_config(folder, config)
+    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    (folder / "README.md").write_text(model_card(config, about, megabytes), encoding="utf-8")
+    return config
 
 
-def _as_int8(name: str, values: NDArray[np.float32]) -> Narrowed | None:
-    if values.ndim != 2 or min(values.shape) < 2:
-        return None
-    scale = np.maximum(np.abs(values).max(axis=0, keepdims=True), 1e-12) / np.float32(127)  # (1, columns)
-    arrays = {f"{name}_int8": np.round(values / scale).astype(np.int8), f"{name}_scale": scale}
-    cast = helper.make_node("Cast", [f"{name}_int8"], [f"{name}_wide"], to=TensorProto.FLOAT)
-    return arrays, [cast, helper.make_node("Mul", [f"{name}_wide", f"{name}_scale"], [name])]
+def _write_config(folder: Path, config: ModelConfig) -> None:
+    fields = {"format": config.format, **asdict(config)}
+    (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _recalls(
+    sets: Sequence[DevPictures], exact: AraCLIP, small: AraCLIP, weights: str, say: Say
+) -> tuple[tuple[Recall, ...], dict[str, Any]]:
+    recalls, measured = [], {}
+    for dev in sets:
+        found = measured[dev.name] = dev.measure(small, all_languages=True)
+        stored = full = dev.r1(found)
+        if weights != "float32":
+            full = dev.r1(dev.measure(exact, all_languages=False))
+            check_recall(dev, full, stored, weights)
+        recalls.append(Recall(dev.name, full, stored))
+        say(f"measured on {dev.name}")
+    return tuple(recalls), measured
+
+
+def _unmeasured(sets: Sequence[DevPictures], weights: str) -> tuple[str, ...]:
+    if sets or weights == "float32":
+        return ()
+    return ("No dev set is known: what small weights cost in recall was not measured. Name one with --dev.",)

@@ -1,25 +1,46 @@
 """Stage 2: contrastive learning of texts with pictures; with English captions, the making of a teacher."""
 
-import json
-import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from torch.nn.functional import normalize as unit
 
-from araclip.arabic import normalize
 from araclip.errors import DataError, RecipeError
-from araclip.training import students
+from araclip.training import students, towers
+from araclip.training.concepts import Concepts, read_concepts
 from araclip.training.dev import Dev
 from araclip.training.distill import cached_teacher
-from araclip.training.fit import Job, accelerator_for, fit, heads, plain, share, step_seed
+from araclip.training.fit import (
+    Job,
+    accelerator_for,
+    autocast,
+    check_even,
+    fit,
+    heads,
+    matryoshka_widths,
+    plain,
+    save_memory,
+    share,
+    step_seed,
+)
 from araclip.training.gradcache import cached_backward, gather
 from araclip.training.image_side import CrownImages, Images, image_side
-from araclip.training.losses import bank_loss, cosine_loss, forgetting_loss
+from araclip.training.losses import (
+    bank_loss,
+    contrastive_loss,
+    cosine_loss,
+    forgetting_loss,
+    matryoshka,
+    sigmoid_loss,
+)
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Part
 from araclip.training.picture_data import Batch, PictureMixture, hard_negatives
@@ -49,218 +70,223 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not finetune.")
     accelerator = accelerator_for(stage)
     dev = Dev(stage.dev) if stage.dev else None
-    model, processor = students.start_of(recipe, name, runs)
-    if stage.loss == "sigmoid" and not hasattr(model, "logit_bias"):
-        raise RecipeError(f"[{name}] asks for the sigmoid loss, the model has no bias. Set [model] logit_bias = -10.0.")
-    model.to(accelerator.device)
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
     )
-    concepts = read_concepts(stage.concepts, tuple(stage.languages)) if stage.concepts else None
-    images = image_side(
-        model, students.image_size(processor), students.norm(processor), [p.path for p in mixture.pictures],
-        stage.image, stage.seed, runs / "cache", watch.say,
-    )  # fmt: skip
-    if stage.hard_negatives:
-        vectors = _image_vectors(images, mixture)
-        mixture.use_hard_negatives(hard_negatives(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
-    locked = stage.train_text == "locked"
+    mixture.batch(0, stage.batch)  # too few pictures: known before the long part
+    model, processor = students.start_of(recipe, name, runs)
+    model.to(accelerator.device)
+    size, norm = students.image_size(processor), students.norm(processor)
+    contrast = _contrast(model, stage)
+    concepts = None
+    if stage.concepts:
+        concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
+        check_even(min(stage.concept_batch, len(concepts.names)), "class names", accelerator)
+    data = {
+        "start": students.fingerprint(model), "pictures": mixture.fingerprint,
+        "concepts": concepts.fingerprint if concepts else "",
+    }  # fmt: skip
+    teacher = None
+    with accelerator.main_process_first():  # the others find on disk what it computes
+        pictures = [picture.path for picture in mixture.pictures]
+        images = image_side(model, size, norm, pictures, stage.image, stage.seed, runs / "cache", watch.say)
+        if stage.hard_negatives:
+            mixture.use_hard_negatives(_neighbours(images, mixture), stage.hard_negatives)
+        if stage.distillation:
+            teacher = cached_teacher(
+                recipe, stage, _english(mixture), model.config.projection_dim, runs, watch, accelerator.device
+            )
     texts = (
         LockedTexts(model, processor, _all_texts(mixture, concepts))
-        if locked
+        if stage.train_text == "locked"
         else LearningTexts(model, processor, stage.frozen_layers)
     )
     if stage.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-    teacher = None
-    if stage.distillation:
-        english = list(dict.fromkeys(text for picture in mixture.pictures for text in picture.english))
-        teacher = cached_teacher(recipe, stage, english, runs, watch)
-    losses = _Losses(model, stage, texts if isinstance(texts, LockedTexts) else None, mixture, concepts, teacher)
-    device = accelerator.device
-
-    def backward(step: int) -> dict[str, float]:
-        batch = mixture.batch(step, stage.batch)
-        named = concepts.draw(stage.concept_batch, stage.seed, step) if concepts else ([], [])
-        mine, own_names = share(accelerator, stage.batch), share(accelerator, len(named[0]))
-        captions = batch.texts[mine.start * stage.captions : mine.stop * stage.captions]
-        chunks, places = texts.inputs(captions + named[0][own_names], stage.chunk)
-        pixels = images.inputs(batch.rows[mine], step).to(device)
-
-        kept = stage.anchor_pictures // accelerator.num_processes
-        before = images.first_features(pixels[:kept]) if isinstance(images, CrownImages) and stage.anchor else None
-
-        def encode_texts(group: list[object]) -> Tensor:
-            with accelerator.autocast():
-                return torch.cat([texts.encode(chunk) for chunk in group]).float()  # type: ignore[arg-type]
-
-        def encode_images(group: list[Tensor]) -> Tensor:
-            with accelerator.autocast():
-                return torch.cat([_encoded(images, chunk, bool(stage.anchor)) for chunk in group]).float()
-
-        values: dict[str, float] = {}
-
-        def loss(text: Tensor, image: Tensor) -> Tensor:
-            text = text[places]
-            image, features = image.split([text.shape[1], image.shape[1] - text.shape[1]], dim=1)
-            terms = losses(batch, named[1], gather(text[: len(captions)]), gather(text[len(captions) :]), gather(image))
-            if before is not None:
-                terms["anchor"] = stage.anchor * losses.forgetting(gather(features[: len(before)]), gather(before))
-            values.update({key: float(term.detach()) for key, term in terms.items()} if len(terms) > 1 else {})
-            return torch.stack(list(terms.values())).sum()
-
-        pictures = list(pixels.split(stage.chunk))
-        inputs = [
-            [[c] for c in chunks] if stage.grad_cache else [chunks],
-            [[p] for p in pictures] if stage.grad_cache else [pictures],
-        ]
-        total = cached_backward(
-            inputs, [encode_texts, encode_images], loss, backward=accelerator.backward,
-            seed=step_seed(stage, accelerator, step),
-        )  # fmt: skip
-        return {"loss": total, **values}
-
+        save_memory(model)
+    losses = _Losses(model, stage, contrast, texts, images, mixture, concepts, teacher)
+    backward = _Step(stage, accelerator, mixture, texts, images, losses, concepts)
     recall = (lambda: dev.recall(texts.vectors, images.vectors)) if dev else None
     parts = [
         *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
         *(Part(module, stage.lr_image, stage.layer_decay) for module in images.modules),
         *heads(model, stage),
     ]
-    data = {"pictures": mixture.fingerprint, "teacher": teacher.fingerprint if teacher else ""}
+    data["teacher"] = teacher.fingerprint if teacher else ""
     with Run.open(
         runs / name, plain(stage), data, say=watch.say, fresh=fresh, sinks=stage.sinks,
         is_main=accelerator.is_main_process,
     ) as run:  # fmt: skip
-        found = fit(Job(model, stage, parts, backward, recall), run, accelerator, watch.progress(name))
+        found = fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))
         images.close()
         if run.is_main:
             students.save(students.result_of(runs, name), model, processor)
+    accelerator.wait_for_everyone()  # a next stage starts from what is saved
     return found
+
+
+@dataclass
+class _Step:
+    """Batch → vectors of this process → loss over those of all → gradients."""
+
+    stage: Finetune
+    accelerator: Accelerator
+    mixture: PictureMixture
+    texts: LearningTexts | LockedTexts
+    images: Images
+    losses: "_Losses"
+    concepts: Concepts | None
+
+    def __call__(self, step: int) -> dict[str, float]:
+        stage, losses = self.stage, self.losses
+        batch = self.mixture.batch(step, stage.batch)
+        names, classes = self._names(step)
+        mine = share(self.accelerator, stage.batch)
+        captions = batch.texts[mine.start * stage.captions : mine.stop * stage.captions]
+        chunks, places = self.texts.inputs(captions + names, stage.chunk)
+        pixels = self.images.inputs(batch.rows[mine], step).to(self.accelerator.device)
+        every = max(1, stage.batch // stage.anchor_pictures)  # one picture in so many is an anchor
+        before = losses.first_features(pixels[::every])  # (A, W), or (A, 0) without an anchor
+        values: dict[str, float] = {}
+
+        def loss(text: Tensor, image: Tensor) -> Tensor:
+            text = text[places]  # (t + k, D): captions, then names
+            image, now = image.tensor_split([text.shape[1]], dim=1)  # (b, D), and (b, W) or (b, 0)
+            terms = losses(batch, classes, gather(text[: len(captions)]), gather(text[len(captions) :]), gather(image))
+            if stage.anchor:
+                terms["anchor"] = stage.anchor * losses.forgetting(gather(now[::every]), gather(before))
+            if len(terms) > 1:
+                values.update({key: float(term.detach()) for key, term in terms.items()})
+            return torch.stack(list(terms.values())).sum()
+
+        both = [chunks, list(torch.split(pixels, stage.chunk))]
+        total = cached_backward(
+            [[[chunk] for chunk in tower] if stage.grad_cache else [tower] for tower in both],
+            [self._encode_texts, self._encode_images], loss, backward=self.accelerator.backward,
+            seed=step_seed(stage, self.accelerator, step),
+        )  # fmt: skip
+        return {"loss": total, **values}
+
+    def _names(self, step: int) -> tuple[list[str], list[int]]:
+        """This process's class names, and the classes of all."""
+        if self.concepts is None:
+            return [], []
+        names, classes = self.concepts.draw(self.stage.concept_batch, self.stage.seed, step)
+        return names[share(self.accelerator, len(names))], classes
+
+    def _encode_texts(self, group: list[Any]) -> Tensor:
+        with autocast(self.stage, self.accelerator):
+            return torch.cat([self.texts.encode(chunk) for chunk in group])
+
+    def _encode_images(self, group: list[Tensor]) -> Tensor:
+        with autocast(self.stage, self.accelerator):
+            return torch.cat([self.losses.encode(chunk) for chunk in group])
+
+
+def _contrast(model: AraCLIPModel, stage: Finetune) -> Callable[..., Tensor]:
+    """The loss of unit rows, with `same` and `owner`, that the stage names."""
+    kind: Callable[..., Tensor] = contrastive_loss
+    learned = [model.logit_scale]
+    if stage.loss == "sigmoid":
+        if not hasattr(model, "logit_bias"):
+            raise RecipeError("the sigmoid loss needs a bias, and the model has none. Set [model] logit_bias = -10.0.")
+        kind, learned = sigmoid_loss, [model.logit_scale, model.logit_bias]
+    loss = matryoshka(kind, matryoshka_widths(model)) if stage.matryoshka else kind
+    return lambda text, image, **pairs: loss(text, image, *learned, **pairs)
 
 
 class _Losses:
     """The terms of a step's loss, from the gathered vectors of all processes."""
 
     def __init__(
-        self, model: AraCLIPModel, stage: Finetune, locked: LockedTexts | None, mixture: PictureMixture,
-        concepts: "Concepts | None", teacher: TeacherCache | None,
+        self, model: AraCLIPModel, stage: Finetune, contrast: Callable[..., Tensor], texts: LearningTexts | LockedTexts,
+        images: Images, mixture: PictureMixture, concepts: Concepts | None, teacher: TeacherCache | None,
     ) -> None:  # fmt: skip
-        if stage.all_captions and locked is None:
-            raise RecipeError('all_captions needs train_text = "locked": a learning tower cannot embed them all.')
-        self.model, self.stage, self.teacher = model, stage, teacher
-        self.features = torch.from_numpy(concepts.features) if concepts else None  # (C, W)
-        self.classifier = None if concepts is None else tuple(map(torch.from_numpy, concepts.classifier))
-        if stage.anchor and (concepts is None or not len(concepts.classifier[0])):
-            raise RecipeError(
-                "`anchor` needs `concepts` with a classifier. Set it to 0, or name concepts that have one."
-            )
-        self.bank = locked.everything() if locked and stage.all_captions else None  # (N, H)
-        if locked and stage.all_captions:
-            self.bank_rows = [[locked.rows[text] for text in _texts_of(picture, stage)] for picture in mixture.pictures]
+        self.model, self.stage, self.contrast, self.images, self.teacher = model, stage, contrast, images, teacher
+        device = model.logit_scale.device
+        self.prototypes = torch.from_numpy(concepts.features).to(device) if concepts else None  # (C, W)
+        self.bank: Tensor | None = None
+        if stage.all_captions and isinstance(texts, LockedTexts):
+            self.bank = texts.everything().to(device)  # (N, H)
+            captions = [_captions(mixture, row) for row in range(len(mixture.pictures))]
+            self.bank_rows = [[texts.rows[text] for text in of_picture] for of_picture in captions]
+        self.anchored: CrownImages | None = None
+        if stage.anchor:
+            if concepts is None or concepts.classifier is None or not isinstance(images, CrownImages):
+                raise RecipeError(
+                    "anchor needs concepts with a classifier, and an image tower whose first blocks can be cached. "
+                    "Leave it out, or give both."
+                )
+            self.anchored = images
+            self.classifier = [torch.from_numpy(part).to(device) for part in concepts.classifier]
 
     def __call__(
         self, batch: Batch, classes: list[int], text: Tensor, names: Tensor, image: Tensor
     ) -> dict[str, Tensor]:
         """(T, D) captions, (K, D) class names, (I, D) pictures → named terms, each with its weight."""
-        device = text.device
-        owner = torch.tensor(batch.owner, device=device)
-        same = torch.from_numpy(batch.same).to(device)
-        terms = {"contrast": self.model.loss(text, image, same=same, owner=owner)}
+        owner = torch.tensor(batch.owner, device=text.device)
+        terms = {"contrast": self.contrast(text, image, same=torch.from_numpy(batch.same).to(text.device), owner=owner)}
         if self.bank is not None:
-            terms["contrast"] = (terms["contrast"] + self._against_all(batch, image)) / 2
+            terms["contrast"] = (terms["contrast"] + self._against_all(self.bank, batch, image)) / 2
         if self.teacher is not None:
-            known = [i for i, english in enumerate(batch.english) if english]
-            wanted = torch.from_numpy(self.teacher.lookup([batch.english[i] or "" for i in known])).to(device)
-            terms["teacher"] = self.stage.distillation * cosine_loss(text[known], wanted)
-        if self.features is not None and classes:
-            terms["concepts"] = self.stage.concept_weight * self._of_concepts(classes, names)
+            terms["teacher"] = self.stage.distillation * self._from_teacher(self.teacher, batch, text)
+        if self.prototypes is not None and classes:
+            terms["concepts"] = self.stage.concept_weight * self._of_concepts(self.prototypes, classes, names)
         return terms
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """(B, D) vectors of unit length; with an anchor (B, D + W), the features they were projected from beside."""
+        if self.anchored is None:
+            return self.images.encode(inputs)
+        features = self.anchored.features(inputs).float()
+        return torch.cat([self.anchored.project(features), features], dim=1)
+
+    def first_features(self, inputs: Tensor) -> Tensor:
+        """(B, W) features as they were when the stage began, (B, 0) without an anchor."""
+        return inputs.new_empty(len(inputs), 0) if self.anchored is None else self.anchored.first_features(inputs)
 
     def forgetting(self, features: Tensor, before: Tensor) -> Tensor:
         """How far the classes of pictures moved since the stage began; (B, W) features of now and then."""
-        assert self.classifier is not None
-        weight, bias = (part.to(features.device) for part in self.classifier)
-        return forgetting_loss(linear(features, weight, bias), linear(before, weight, bias))
+        return forgetting_loss(linear(features, *self.classifier), linear(before, *self.classifier))
 
-    def _against_all(self, batch: Batch, image: Tensor) -> Tensor:
-        assert self.bank is not None
-        bank = unit(self.model.text_projection(self.bank.to(image.device)), dim=-1)  # (N, D)
+    def _against_all(self, bank: Tensor, batch: Batch, image: Tensor) -> Tensor:
+        texts = unit(self.model.text_projection(bank), dim=-1)  # (N, D)
         belongs = torch.zeros(len(image), len(bank), dtype=torch.bool, device=image.device)
         for place, row in enumerate(batch.rows):
             belongs[place, self.bank_rows[row]] = True
-        return bank_loss(image, bank, self.model.logit_scale, belongs)
+        return bank_loss(image, texts, self.model.logit_scale, belongs)
 
-    def _of_concepts(self, classes: list[int], names: Tensor) -> Tensor:
-        assert self.features is not None
-        prototypes = unit(self.model.visual_projection(self.features.to(names.device)), dim=-1)  # (C, D)
+    def _from_teacher(self, teacher: TeacherCache, batch: Batch, text: Tensor) -> Tensor:
+        known = [(i, english) for i, english in enumerate(batch.english) if english]
+        if not known:
+            return text.sum() * 0.0  # no picture of this batch has an English caption
+        wanted = torch.from_numpy(teacher.lookup([english for _, english in known])).to(text.device)
+        return cosine_loss(text[[i for i, _ in known]], wanted)
+
+    def _of_concepts(self, features: Tensor, classes: list[int], names: Tensor) -> Tensor:
+        prototypes = unit(self.model.visual_projection(features), dim=-1)  # (C, D)
         wanted = torch.tensor(classes, device=names.device)
         logits = self.model.logit_scale.exp() * names @ prototypes.T  # (K, C)
-        among = logits[:, wanted]  # (K, K): each class of the batch picks its name; a class may come twice
-        twice = (wanted[:, None] == wanted[None, :]) & ~torch.eye(len(wanted), dtype=torch.bool, device=names.device)
-        back = among.T.masked_fill(twice, float("-inf"))
+        back = logits[:, wanted].T  # (K, K): each class of the batch picks its name
         return (cross_entropy(logits, wanted) + cross_entropy(back, torch.arange(len(wanted), device=names.device))) / 2
 
 
-@dataclass(frozen=True)
-class Concepts:
-    """Classes that a classifier knows: their names, and where its features of them lie."""
-
-    features: np.ndarray  # (C, W) float32, in the space of the image tower's pooled output
-    names: list[tuple[str, ...]]  # in the languages of the stage
-    classifier: tuple[np.ndarray, np.ndarray]  # its weight (all C, W) and bias, or empty
-
-    def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
-        """`count` names and their classes, a function of seed and step."""
-        dice = random.Random(f"concepts {seed} {step}")
-        classes = dice.sample(range(len(self.names)), min(count, len(self.names)))
-        return [dice.choice(self.names[c]) for c in classes], classes
+def _neighbours(images: Images, mixture: PictureMixture) -> NDArray[np.int64]:
+    with torch.inference_mode():
+        vectors = images.vectors([picture.path for picture in mixture.pictures]).float().cpu().numpy()
+    return hard_negatives(vectors, mixture.pictures, NEIGHBOURS)
 
 
-def read_concepts(path: Path, languages: tuple[str, ...]) -> Concepts:
-    """`<path>.npz` and `<path>.json` as recipes/mini_data.py makes them.
-
-    The first holds `features`, and `weight` and `bias` of the classifier where it is known; the second lists the
-    classes' names as `names_en` and `names_ar`.
-
-    Raises:
-        DataError: a file is missing, or the two disagree.
-    """
-    try:
-        arrays = dict(np.load(path.with_suffix(".npz")))
-        names = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        features = arrays["features"].astype(np.float32)
-        by_language = {"english": names["names_en"], "arabic": names["names_ar"]}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: {error}. Concepts are a .npz with `features` and a .json with names.") from error
-    if any(len(listed) != len(features) for listed in by_language.values()):
-        raise DataError(f"{path}: {len(features)} rows of features, not as many classes. Make the two anew.")
-    kept = [
-        tuple(normalize(text) for language in languages for text in by_language[language][c])
-        for c in range(len(features))
-    ]
-    usable = [c for c, texts in enumerate(kept) if texts]
-    classifier = tuple(arrays.get(part, np.empty((0, 0), np.float32)) for part in ("weight", "bias"))
-    return Concepts(features[usable], [kept[c] for c in usable], (classifier[0], classifier[1]))
-
-
-def _encoded(images: Images, inputs: Tensor, with_features: bool) -> Tensor:
-    """(B, D) vectors, or (B, D + W) with the features they were projected from."""
-    if not with_features or not isinstance(images, CrownImages):
-        return images.encode(inputs)
-    features = images.features(inputs)
-    return torch.cat([unit(images.model.visual_projection(features), dim=-1), features], dim=1)
-
-
-def _texts_of(picture: object, stage: Finetune) -> list[str]:
-    return [text for language in stage.languages for text in getattr(picture, language)]
+def _captions(mixture: PictureMixture, row: int) -> list[str]:
+    return [text for language in mixture.languages for text in getattr(mixture.pictures[row], language)]
 
 
 def _all_texts(mixture: PictureMixture, concepts: Concepts | None) -> list[str]:
-    captions = [text for picture in mixture.pictures for name in mixture.languages for text in getattr(picture, name)]
+    captions = [text for row in range(len(mixture.pictures)) for text in _captions(mixture, row)]
     return captions + [name for names in (concepts.names if concepts else ()) for name in names]
 
 
-def _image_vectors(images: Images, mixture: PictureMixture) -> np.ndarray:
-    with torch.inference_mode():
-        vectors: np.ndarray = images.vectors([picture.path for picture in mixture.pictures]).float().cpu().numpy()
-    return vectors
+def _english(mixture: PictureMixture) -> list[str]:
+    found = list(dict.fromkeys(text for picture in mixture.pictures for text in picture.english))
+    if not found:
+        raise DataError("distillation needs English captions, and no picture has one. Set distillation to 0.")
+    return found

@@ -1,18 +1,20 @@
 """The loop under both stages: step → log → dev recall → checkpoint, to be killed and started again at any point."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 
-from araclip import atomic
-from araclip.errors import RecipeError
+from araclip.errors import LossDiverged, RecipeError
+from araclip.training.best import Best
 from araclip.training.gradcache import average_gradients
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Ema, Part, cosine_schedule, parameter_groups, set_lr
@@ -22,6 +24,7 @@ from araclip.training.run import Pace, Progress, Run
 from araclip.training.students import quiet_batchnorm
 
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
+PATIENCE = timedelta(days=2)  # of processes that wait for the first one, which computes what is kept on disk
 
 
 @dataclass
@@ -42,25 +45,57 @@ class Job:
 
 
 def accelerator_for(stage: Stage) -> Accelerator:
-    """The processes and devices of this run, as `accelerate launch` or the environment names them."""
-    accelerator = Accelerator(mixed_precision="bf16" if stage.precision == "bfloat16" else "no")
-    if stage.batch % accelerator.num_processes:
-        raise RecipeError(
-            f"a batch of {stage.batch} cannot be shared by {accelerator.num_processes} processes. "
-            "Make it a multiple of their number."
-        )
+    """The processes and devices of this run, as `accelerate launch` or the environment names them.
+
+    Raises:
+        RecipeError: the batch cannot be shared evenly.
+    """
+    # Precision is the stage's, see `autocast`: accelerate knows one a process, and a recipe's stages may differ.
+    # And a group of processes on a machine without GPU is one only where accelerate is told of the CPU.
+    accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+    )
+    check_even(stage.batch, "rows", accelerator)
     return accelerator
 
 
+def check_even(count: int, what: str, accelerator: Accelerator) -> None:
+    """Each process takes the same part of a batch, or the loss would not be that of one process.
+
+    Raises:
+        RecipeError: `count` cannot be shared evenly.
+    """
+    if count % accelerator.num_processes:
+        raise RecipeError(
+            f"a batch of {count} {what} cannot be shared by {accelerator.num_processes} processes. "
+            "Make it a multiple of their number."
+        )
+
+
+def autocast(stage: Stage, accelerator: Accelerator) -> AbstractContextManager[Any]:
+    """For the towers of a step: bfloat16 where the stage asks for it."""
+    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16")
+
+
+def save_memory(model: AraCLIPModel) -> None:
+    """Gradient checkpointing (Chen et al. 2016): activations are computed a second time instead of being kept."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its name since transformers 5.24
+    (enable or model.gradient_checkpointing_enable)()
+
+
 def share(accelerator: Accelerator, size: int) -> slice:
-    """This process's rows of a batch."""
-    each = size // accelerator.num_processes
-    return slice(accelerator.process_index * each, (accelerator.process_index + 1) * each)
+    """This process's rows of a batch of `size`, a multiple of the number of processes."""
+    each, place = size // accelerator.num_processes, accelerator.process_index
+    return slice(place * each, (place + 1) * each)
 
 
 def step_seed(stage: Stage, accelerator: Accelerator, step: int) -> int:
-    """Of dropout in one step and process."""
-    return (stage.seed * 1_000_003 + step) * accelerator.num_processes + accelerator.process_index
+    """The seed of dropout in one step and process."""
+    processes: int = accelerator.num_processes
+    place: int = accelerator.process_index
+    return (stage.seed * 1_000_003 + step) * processes + place
 
 
 def heads(model: AraCLIPModel, stage: Stage) -> list[Part]:
@@ -73,40 +108,45 @@ def heads(model: AraCLIPModel, stage: Stage) -> list[Part]:
     return found
 
 
-def fit(job: Job, run: Run, accelerator: Accelerator, progress: Progress | None) -> dict[str, float]:
+def matryoshka_widths(model: AraCLIPModel) -> list[int]:
+    """The prefixes of a vector that shall be vectors of their own, and its full width, rising.
+
+    Raises:
+        RecipeError: the model names none.
+    """
+    if not model.config.matryoshka_dims:
+        raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
+    return sorted({*model.config.matryoshka_dims, model.config.projection_dim})
+
+
+def fit(job: Job, run: Run, progress: Progress | None) -> dict[str, float]:
     """Take the steps that are left; the model ends with its averaged, or its best, or its last weights.
 
     The averaged ones where the stage has `ema`; of those, or of the last ones, the best on dev where it has `patience`.
 
     Returns:
         Dev recall of the weights it ends with, or nothing where there is no dev set.
+
+    Raises:
+        LossDiverged, OutOfMemory, TrainingError (the disk is full), and what `backward` raises; the last checkpoint is
+            whole.
     """
     stage, model = job.stage, job.model
+    limit = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
     optimizer = torch.optim.AdamW(parameter_groups(job.parts, stage.weight_decay), betas=(0.9, 0.98))
     learning = [p for group in optimizer.param_groups for p in group["params"]]
     ema = Ema(learning, stage.ema) if stage.ema else None
-    best = _Best(run.folder / "best.pt", learning, patience=stage.patience)
-    first, sums = _resume(run, optimizer, learning, ema, best)
+    best = Best(run, learning, patience=stage.patience)
+    done, sums = _resume(run, optimizer, learning, ema, best)
     pace = Pace(stage.steps)
-    pace.tick(first, 0, time.monotonic())
-    for step in range(first, stage.steps):
-        if best.is_over:
-            break
-        set_lr(optimizer, cosine_schedule(step, stage.steps, round(stage.warmup * stage.steps)))
-        model.train()
-        quiet_batchnorm(model)
-        with run.guard(batch=stage.batch, chunk=stage.chunk if stage.grad_cache else None):
-            values = job.backward(step)
-        run.check_finite(values["loss"], step)
-        average_gradients(learning)
-        nn.utils.clip_grad_norm_(learning, stage.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    pace.tick(done, 0, time.monotonic())
+    while done < stage.steps and not best.is_over:
+        values = _step(job, run, optimizer, learning, done)
         with torch.no_grad():
-            model.logit_scale.clamp_(max=MAX_LOG_SCALE)
+            model.logit_scale.clamp_(max=limit)
         if ema:
             ema.update()
-        done = step + 1
+        done += 1
         pace.tick(done, stage.batch, time.monotonic())
         sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
         if progress:
@@ -117,20 +157,39 @@ def fit(job: Job, run: Run, accelerator: Accelerator, progress: Progress | None)
             run.log(done, **means, scale=model.logit_scale.exp().item(), rows_per_second=round(pace.rows_per_second, 2))
             sums = {}
         if job.recall and stage.eval_every and done % stage.eval_every == 0 and done < stage.steps:
-            with _averaged(ema):
-                recall = _recall(job, run, done)
-                best.see(recall, done)
+            with ema.swapped() if ema else nullcontext():
+                best.see(_recall(job, run, done))
         if done % stage.checkpoint_every == 0 and done < stage.steps:
             run.checkpoint(done, {**_state(optimizer, learning, ema, best), "sums": sums})
     return _finish(job, run, ema, best)
 
 
-def _finish(job: Job, run: Run, ema: Ema | None, best: "_Best") -> dict[str, float]:
+def _step(
+    job: Job, run: Run, optimizer: torch.optim.Optimizer, learning: list[nn.Parameter], step: int
+) -> dict[str, float]:
+    stage = job.stage
+    set_lr(optimizer, cosine_schedule(step, stage.steps, round(stage.warmup * stage.steps)))
+    job.model.train()
+    quiet_batchnorm(job.model)
+    with run.guard(batch=stage.batch, chunk=stage.chunk if stage.grad_cache else None):
+        values = job.backward(step)
+    run.check_finite(values["loss"], step)
+    average_gradients(learning)
+    _check_finite(nn.utils.clip_grad_norm_(learning, stage.clip), step)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return values
+
+
+def _finish(job: Job, run: Run, ema: Ema | None, best: Best) -> dict[str, float]:
     if ema:
         ema.keep()
-    recall = _recall(job, run, job.stage.steps) if job.recall else {}
-    if best.is_better_than(recall):
+    if best.is_over:
         recall = best.restore()
+    else:
+        recall = _recall(job, run, job.stage.steps) if job.recall else {}
+        if best.is_better_than(recall):
+            recall = best.restore()
     if run.is_main and (rows := run.metrics()):
         training_plot(rows, run.folder / "plot.png")
     return recall
@@ -144,13 +203,15 @@ def _recall(job: Job, run: Run, step: int) -> dict[str, float]:
     return recall
 
 
-@contextmanager
-def _averaged(ema: Ema | None) -> Iterator[None]:
-    with ema.swapped() if ema else nullcontext():
-        yield
+def _check_finite(gradient: Tensor, step: int) -> None:
+    if not math.isfinite(gradient):  # of a finite loss, and yet it would make every weight NaN
+        raise LossDiverged(
+            f"the gradient's length became {gradient:.3g} in step {step}. Lower the learning rate or turn bf16 off, "
+            "then start the same command again: it goes on from the last checkpoint."
+        )
 
 
-def _state(optimizer: Any, learning: list[nn.Parameter], ema: Ema | None, best: "_Best") -> dict[str, Any]:
+def _state(optimizer: Any, learning: list[nn.Parameter], ema: Ema | None, best: Best) -> dict[str, Any]:
     return {
         "weights": [p.detach() for p in learning],
         "optimizer": optimizer.state_dict(),
@@ -160,11 +221,12 @@ def _state(optimizer: Any, learning: list[nn.Parameter], ema: Ema | None, best: 
 
 
 def _resume(
-    run: Run, optimizer: Any, learning: list[nn.Parameter], ema: Ema | None, best: "_Best"
+    run: Run, optimizer: Any, learning: list[nn.Parameter], ema: Ema | None, best: Best
 ) -> tuple[int, dict[str, float]]:
     """Steps done, and the unfinished means of the log's next row."""
     found = run.resume()
     if found is None:
+        best.forget()
         return 0, {}
     step, state = found
     with torch.no_grad():
@@ -177,44 +239,6 @@ def _resume(
     return step, state["sums"]
 
 
-class _Best:
-    """The weights with the best dev R@1 so far, on disk, and how long ago that was; idle without `patience`."""
-
-    def __init__(self, path: Path, learning: list[nn.Parameter], patience: int) -> None:
-        self.path, self.learning, self.patience = path, learning, patience
-        self.recall: dict[str, float] = {}
-        self.waited = 0
-
-    @property
-    def is_over(self) -> bool:
-        return bool(self.patience) and self.waited >= self.patience
-
-    def see(self, recall: dict[str, float], step: int) -> None:
-        if not self.patience:
-            return
-        if self.recall and recall["R@1"] <= self.recall["R@1"]:
-            self.waited += 1
-            return
-        self.recall, self.waited = recall, 0
-        weights = [p.detach() for p in self.learning]
-        atomic.write(self.path, lambda part: torch.save(weights, part))
-
-    def is_better_than(self, recall: Mapping[str, float]) -> bool:
-        return bool(self.recall) and self.recall["R@1"] > recall.get("R@1", -1.0)
-
-    @torch.no_grad()
-    def restore(self) -> dict[str, float]:
-        for parameter, saved in zip(self.learning, torch.load(self.path, weights_only=True), strict=True):
-            parameter.copy_(saved)
-        return self.recall
-
-    def state(self) -> dict[str, Any]:
-        return {"recall": self.recall, "waited": self.waited}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.recall, self.waited = state["recall"], state["waited"]
-
-
 def plain(value: Any) -> Any:
     """A recipe's dataclass as JSON-like values, for config.json."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -224,8 +248,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def detached(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Numbers of a step's tensors, for the log."""
-    return {name: float(value.detach()) for name, value in values.items()}

@@ -1,13 +1,99 @@
-"""PyTorch modules → ONNX graphs."""
+"""PyTorch modules → ONNX graphs: any module, and the two towers of a model from raw input to unit vector."""
 
+import logging
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize as unit
+
+from araclip.errors import ExportRejected
+from araclip.training.model import AraCLIPModel
 
 OPSET = 18
+OUTPUT = "embedding"
+MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
+_DYNAMIC = torch.export.Dim.DYNAMIC
+
+
+class TextGraph(nn.Module):
+    """(B, T) ids and mask → (B, D) of unit length: the text tower, pooled and projected."""
+
+    def __init__(self, model: AraCLIPModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return unit(self.model.get_text_features(input_ids, attention_mask), dim=-1)
+
+
+class ImageGraph(nn.Module):
+    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling, the image tower, pooled and projected.
+
+    Args:
+        mean, std: for each channel, of values from 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: AraCLIPModel, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
+        return unit(self.model.get_image_features(x), dim=-1)
+
+
+def write_text_graph(model: AraCLIPModel, path: Path) -> None:
+    """Write text.onnx in float32: `input_ids`, `attention_mask` (B, T) int64 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX, or it is too large for one file.
+    """
+    length = min(7, max(2, model.config.max_tokens))  # an axis of length 1 would be taken for a constant
+    ids = torch.arange(3 * length).view(3, length) % model.config.text_config.vocab_size
+    axes = {0: _DYNAMIC, 1: _DYNAMIC}
+    inputs = {"input_ids": axes, "attention_mask": axes}
+    _write_tower(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
+
+
+def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std: Sequence[float], path: Path) -> None:
+    """Write image.onnx in float32: `pixels` (B, size, size, 3) uint8 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX, or it is too large for one file.
+    """
+    pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
+    graph = ImageGraph(model, mean, std)
+    _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: _DYNAMIC}})
+
+
+def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
+    kind = tower.config.model_type
+    weight = sum(tensor.numel() * 4 for tensor in tower.parameters())
+    if weight > MAX_BYTES:
+        raise ExportRejected(
+            f"{path.name}: the tower '{kind}' is {weight / 1e9:.1f} GB in float32, one ONNX file holds "
+            f"{MAX_BYTES / 1e9:.0f} GB. Train a smaller tower, or prune its vocabulary."
+        )
+    if kind != "timm_wrapper":
+        tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime knows best
+    try:
+        write_graph(graph, inputs, path, axes, OUTPUT)
+    except Exception as error:  # the exporter's stages have errors of their own, and pass on those of the tower
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ExportRejected(
+            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({reason}). "
+            "A newer torch or transformers may; otherwise take another tower."
+        ) from error
 
 
 def write_graph(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], output: str) -> None:
@@ -18,9 +104,30 @@ def write_graph(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes:
         axes: for each input, in the order of `forward`, its dynamic axes as `torch.export.Dim`.
         output: the name of the one output.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns about torch's own deprecated calls
-        torch.onnx.export(
-            module.eval(), inputs, str(path), input_names=list(axes), output_names=[output], dynamic_shapes=axes,
-            opset_version=OPSET, dynamo=True, external_data=False, verbose=False,
+    with quiet():
+        program: Any = torch.onnx.export(
+            module.eval(), inputs, input_names=list(axes), output_names=[output], dynamic_shapes=axes,
+            opset_version=OPSET, dynamo=True, verbose=False,
         )  # fmt: skip
+        graph = program.model.graph
+        (last,) = graph.outputs
+        made = [value for node in graph for value in node.outputs]
+        for value in [*made, *graph.initializers.values()]:
+            if value is not last and value.name == output:  # torch calls every table look-up "embedding"
+                value.name = f"{output}_inside"
+        for noted in (graph, *graph, *made):  # stack traces, with the paths of this machine
+            noted.metadata_props.clear()
+        program.save(str(path), external_data=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """For a `with` block: torch's exporter warns about torch's own calls no more, ONNX tools log no advice."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

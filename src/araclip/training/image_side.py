@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as unit
 
 from araclip import atomic
-from araclip.errors import DataError, ImageError, RecipeError
+from araclip.errors import DataError, ImageError
 from araclip.images import decode_ahead, map_ahead, open_image
 from araclip.training import batchnorm, towers
 from araclip.training.augmentation import augment
@@ -56,16 +56,15 @@ def image_side(
     """The side that a recipe asks for.
 
     Args:
+        model: with an image tower.
         size, norm: pixels a picture enters with, mean and standard deviation a channel.
         cache: folder of what is computed once, unless `side` names its own.
         pictures: the training pictures, which rows count.
 
     Raises:
-        RecipeError: the model has no image tower, or one with fewer blocks than are to be frozen.
+        RecipeError: the tower has fewer blocks than are to be frozen.
         DataError: a picture cannot be read; where they are read in every step, the step raises it.
     """
-    if model.vision_model is None:
-        raise RecipeError("this model has no image tower. Name one in [model] vision.")
     pixels, cache = Pixels(size, *norm), side.cache or cache
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, say)
@@ -118,7 +117,7 @@ class LockedImages:
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self.features = self._features(pictures)  # (N, W) float16
-        self._others: dict[tuple[Path, ...], NDArray[np.float16]] = {}
+        self._seen = {tuple(pictures): self.features}
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
         """(B, W), the tower's pooled outputs."""
@@ -131,9 +130,9 @@ class LockedImages:
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         """(N, D) of any pictures."""
         key = tuple(pictures)
-        if key not in self._others:
-            self._others[key] = self._features(pictures)
-        return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
+        if key not in self._seen:
+            self._seen[key] = self._features(pictures)
+        return self.encode(torch.from_numpy(self._seen[key].astype(np.float32)))
 
     def close(self) -> None:
         """Nothing to put back."""
@@ -176,7 +175,7 @@ class CrownImages:
         self.model, self.seed, self.say, self.cache = model, seed, say, cache
         self._stem = StemGraph(Stem(cnn, side.frozen_blocks, pixels.mean, pixels.std), pixels.size)
         self.maps = Maps(self._stem, pictures, side.views, self.cache, say)
-        self._others: dict[tuple[Path, ...], Maps] = {}
+        self._seen = {tuple(pictures): self.maps}  # their first view is the picture as it is
         self.window = max(1, round(side.window * self.maps.side))
         self._melted = batchnorm.melt(cnn, side.frozen_blocks)
         self._crown = Crown(cnn, side.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -191,7 +190,11 @@ class CrownImages:
 
     def encode(self, inputs: Tensor) -> Tensor:
         """(B, D), rows of unit length."""
-        return projected(self.model, self.features(inputs))
+        return self.project(self.features(inputs))
+
+    def project(self, features: Tensor) -> Tensor:
+        """(B, W) → (B, D), rows of unit length."""
+        return projected(self.model, features)
 
     def features(self, inputs: Tensor) -> Tensor:
         """(B, W): what the projection sees."""
@@ -207,15 +210,16 @@ class CrownImages:
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         """(N, D) of any pictures, whole, with the weights of now."""
         key = tuple(pictures)
-        if key not in self._others:
-            self._others[key] = Maps(self._stem, pictures, 1, self.cache, self.say)
-        maps, device = self._others[key], self.model.logit_scale.device
+        if key not in self._seen:
+            self._seen[key] = Maps(self._stem, pictures, 1, self.cache, self.say)
+        maps, device = self._seen[key], self.model.logit_scale.device
         self.model.eval()
         return torch.cat([self.encode(maps.whole(rows).to(device)) for rows in _chunks(len(pictures))])
 
     def close(self) -> None:
         """Give the tower its BatchNorms back."""
         batchnorm.restore(self._melted)
+        self._melted = []
 
 
 class PixelImages:

@@ -9,12 +9,11 @@ import torch
 
 from araclip.errors import RecipeError
 from araclip.training import students
-from araclip.training.dev import Dev
+from araclip.training.dev import locked_recall
 from araclip.training.distill import cached_teacher
-from araclip.training.fit import plain
-from araclip.training.image_side import image_side
+from araclip.training.fit import accelerator_for, plain
 from araclip.training.linear_map import fit_linear_map
-from araclip.training.recipe import ImageSide, Linear, Recipe
+from araclip.training.recipe import Linear, Recipe
 from araclip.training.run import Run
 from araclip.training.text_data import Mixture
 from araclip.training.text_side import LearningTexts, text_features
@@ -33,15 +32,19 @@ def linear(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool =
     stage = recipe.stage(name)
     if not isinstance(stage, Linear):
         raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not linear.")
+    accelerator = accelerator_for(stage)
     model, processor = students.start_of(recipe, name, runs)
+    model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
-    teacher = cached_teacher(recipe, stage, [row.english for row in rows], runs, watch)
-    if teacher.width != model.config.projection_dim:
-        raise RecipeError(
-            f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim "
-            f"{model.config.projection_dim}. Set [model] projection_dim = {teacher.width}."
-        )
+    data = {"start": students.fingerprint(model), "pairs": mixture.fingerprint}
+    texts = LearningTexts(model, processor, 0)
+    with accelerator.main_process_first():  # the others find on disk what it computes
+        english, width = [row.english for row in rows], model.config.projection_dim
+        teacher = cached_teacher(recipe, stage, english, width, runs, watch, accelerator.device)
+        recall = None
+        if stage.dev:
+            recall = locked_recall(stage.dev, (model, processor), texts.vectors, runs / "cache", watch.say)
     watch.say(f"text features of {len(rows):,} rows")
     features = text_features(model, processor, [row.text for row in rows]).numpy()  # (N, H)
     targets = teacher.lookup([row.english for row in rows])  # (N, D)
@@ -49,17 +52,14 @@ def linear(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool =
     with torch.no_grad():
         model.text_projection.weight.copy_(torch.from_numpy(found.weight))
         model.text_projection.bias.copy_(torch.from_numpy(found.bias))
-    recall: dict[str, float] = {}
-    if stage.dev and model.vision_model is not None:
-        dev = Dev(stage.dev)
-        images = image_side(
-            model, students.image_size(processor), students.norm(processor), dev.paths, ImageSide(), stage.seed,
-            runs / "cache", watch.say,
-        )  # fmt: skip
-        recall = dev.recall(LearningTexts(model, processor, 0).vectors, images.vectors)
-    data = {"pairs": mixture.fingerprint, "teacher": teacher.fingerprint}
-    with Run.open(runs / name, plain(stage), data, say=watch.say, fresh=fresh, sinks=stage.sinks) as run:
+    reached = recall() if recall else {}
+    with Run.open(
+        runs / name, plain(stage), {**data, "teacher": teacher.fingerprint}, say=watch.say, fresh=fresh,
+        sinks=stage.sinks, is_main=accelerator.is_main_process,
+    ) as run:  # fmt: skip
         run.resume()
-        run.log(1, held_out_cosine=found.held_out_cosine, penalty=found.penalty, **recall)
-        students.save(students.result_of(runs, name), model, processor)
-    return recall
+        run.log(1, held_out_cosine=found.held_out_cosine, penalty=found.penalty, **reached)
+        if run.is_main:
+            students.save(students.result_of(runs, name), model, processor)
+    accelerator.wait_for_everyone()  # a next stage starts from what is saved
+    return reached

@@ -108,7 +108,9 @@ class PictureMixture:
             DataError: there are fewer pictures than `size`.
         """
         if size > self._distinct:
-            raise DataError(f"a batch of {size} pictures, but there are only {self._distinct}. Ask for fewer, or add some.")
+            raise DataError(
+                f"a batch of {size} pictures, but there are only {self._distinct}. Ask for fewer, or add some."
+            )
         rows = self._rows(step, size)
         texts, english, owner = [], [], []
         for place, row in enumerate(rows):

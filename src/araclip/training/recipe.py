@@ -144,6 +144,11 @@ class Distill(Stage):
     losses: Mapping[str, float] = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
     matryoshka: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train_text == "locked":
+            raise RecipeError('distillation trains the text tower. For its head alone there is kind = "linear".')
+
 
 @dataclass(frozen=True)
 class Finetune(Stage):

@@ -41,6 +41,9 @@ class Stem(nn.Module):
         RecipeError: the network is of another kind, or has no more than `blocks` of them.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, cnn: Any, blocks: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
@@ -53,7 +56,7 @@ class Stem(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
+        x: Tensor = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
         x = self.norm(self.first(x))
         for block in self.blocks:
             x = block(x)
@@ -100,7 +103,8 @@ class StemGraph:
         return digest.hexdigest()
 
     @cached_property
-    def _session(self) -> onnxruntime.InferenceSession:
+    def session(self) -> onnxruntime.InferenceSession:
+        """pixels (B, S, S, 3) uint8 → maps (B, C, h, w) float32."""
         pixels = torch.zeros((2, self.size, self.size, 3), dtype=torch.uint8)
         batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
         options = onnxruntime.SessionOptions()
@@ -109,11 +113,6 @@ class StemGraph:
             path = Path(folder) / "stem.onnx"
             write_graph(self._stem, (pixels,), path, batch, "maps")
             return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, S, S, 3) → (B, C, h, w)."""
-        maps: NDArray[np.float32] = self._session.run(None, {"pixels": pixels})[0]
-        return maps
 
 
 def cached_maps(
@@ -140,14 +139,15 @@ def _compute(stem: StemGraph, pictures: Sequence[Path], views_each: int, path: P
     def decode(picture: Path) -> NDArray[np.uint8]:
         return views(open_image(picture, stem.size), stem.size, views_each, _seed(picture))
 
+    session = stem.session  # before a thread decodes: both PyTorch's exporter and Pillow's door switch warnings off
     decoded = map_ahead(decode, pictures, 1)
-    out: NDArray[np.float16] | None = None
+    out: Any = None  # a memory map, once the size of a map is known
     for start in range(0, len(pictures), BATCH):
         pixels = [squares for _, squares in islice(decoded, BATCH)]  # of (V, S, S, 3)
-        maps = stem(np.concatenate(pixels)).transpose(0, 2, 3, 1)  # (B·V, h, w, C)
+        maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
         if out is None:
             shape = (len(pictures), views_each, *maps.shape[1:])
-            out = np.lib.format.open_memmap(path, "w+", np.float16, shape)  # type: ignore[no-untyped-call]
+            out = np.lib.format.open_memmap(path, "w+", np.float16, shape)
         out[start : start + len(pixels)] = maps.reshape(len(pixels), views_each, *maps.shape[1:])
         if start and start % (100 * BATCH) == 0:
             say(f"first blocks computed for {start:,} of {len(pictures):,} pictures")

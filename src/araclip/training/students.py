@@ -1,16 +1,19 @@
 """The model a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
 
 import functools
-from collections.abc import Sequence
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, ViTImageProcessor
 
 from araclip.errors import RecipeError
-from araclip.training import pretrained
+from araclip.training import pretrained, towers
 from araclip.training.model import AraCLIPModel
 from araclip.training.pairs import read_pairs
 from araclip.training.processing import AraCLIPProcessor, timm_image_processor
@@ -18,6 +21,7 @@ from araclip.training.recipe import ModelSpec, Recipe
 
 BICUBIC = 3  # of PIL.Image.Resampling
 Student = tuple[AraCLIPModel, AraCLIPProcessor]
+Loaded = TypeVar("Loaded")
 
 
 def result_of(runs: Path, stage: str) -> Path:
@@ -25,37 +29,76 @@ def result_of(runs: Path, stage: str) -> Path:
     return runs / stage / "model"
 
 
+def saved_model(recipe: Recipe, named: str, runs: Path, why: str) -> Path:
+    """The folder of the model that an earlier stage left, or that lies in a folder.
+
+    Args:
+        named: a stage of the recipe, or a folder. why: begins the message, such as "stage 'distill' starts from".
+
+    Raises:
+        RecipeError: the stage has not been run, or the folder holds no model.
+    """
+    is_stage = named in recipe.stages
+    folder = result_of(runs, named) if is_stage else Path(named)
+    if not (folder / "config.json").is_file():
+        todo = f"Run `araclip train {named}` first." if is_stage else "Give a stage, or a saved AraCLIPModel."
+        raise RecipeError(f"{why} {folder}, which holds no model. {todo}")
+    return folder
+
+
 def start_of(recipe: Recipe, stage_name: str, runs: Path) -> Student:
     """The model and processor that a stage starts from.
 
     Raises:
-        RecipeError: the earlier stage has not been run, or there is no such folder.
+        RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
     """
     stage, before = recipe.stage(stage_name), recipe.start_of[stage_name]
     if stage.model is not None:
         return from_spec(stage.model, recipe, runs)
     if before is None:
         return from_spec(recipe.model, recipe, runs)
-    folder = result_of(runs, before) if before in recipe.stages else Path(before)
-    if not (folder / "config.json").is_file():
-        todo = f"Run `araclip train {before}` first." if before in recipe.stages else "Give a saved AraCLIPModel."
-        raise RecipeError(f"stage '{stage_name}' starts from {folder}, which holds no model. {todo}")
-    return load(folder)
+    return load(saved_model(recipe, before, runs, f"stage '{stage_name}' starts from"))
+
+
+def fingerprint(model: AraCLIPModel) -> str:
+    """Twelve hex digits that change with any weight."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:12]
 
 
 def load(folder: Path) -> Student:
-    """What `save` wrote, in float32."""
-    return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
+    """What `save` wrote, in float32.
+
+    Raises:
+        RecipeError: the folder's files are damaged, or those of another kind of model.
+    """
+
+    def read() -> Student:
+        return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
+
+    return _loaded(read, f"the model in {folder}", "Run the stage that made it again, or name another folder.")
 
 
 def save(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """A folder for transformers, sentence-transformers and `araclip export`."""
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or not there."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    model.save_pretrained(part)
+    processor.save_pretrained(part)
+    if folder.exists():
+        shutil.rmtree(folder)
+    part.rename(folder)
 
 
 def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
-    """Towers by name, hub id, folder or earlier stage, under projections."""
+    """Towers by name, hub id, folder or earlier stage, under projections.
+
+    Raises:
+        RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
+    """
     torch.manual_seed(0)  # of the projections
     text, tokenizer = _text(spec)
     options: dict[str, Any] = {
@@ -64,35 +107,36 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
     }  # fmt: skip
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
-    if spec.vision in recipe.stages or (spec.vision and (Path(spec.vision) / "modules.json").is_file()):
-        folder = result_of(runs, spec.vision) if spec.vision in recipe.stages else Path(spec.vision)
-        if not (folder / "config.json").is_file():
-            raise RecipeError(f"[model] takes its image tower from {folder}, which holds no model. Run that stage.")
-        return _beside(load(folder), text, tokenizer, options)
-    vision, image_processor = _vision(spec)
-    model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
+    if spec.vision and (spec.vision in recipe.stages or (Path(spec.vision) / "modules.json").is_file()):
+        whole = load(saved_model(recipe, spec.vision, runs, "[model] takes its image tower from"))
+        model, image_processor = _beside(whole, text, spec, options)
+    else:
+        vision, image_processor = _vision(spec)
+        model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
     if spec.text_identity:
         _identity(model.text_projection)
     return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=spec.max_tokens)
 
 
-def _beside(teacher: Student, text: Any, tokenizer: Any, options: dict[str, Any]) -> Student:
-    """A new text tower beside the image tower, projection and temperature of a finished model."""
-    theirs, processor = teacher
-    model = AraCLIPModel.from_towers(
-        text, theirs.vision_model, theirs.config.projection_dim,
-        **{**options, "vision_projection": theirs.config.vision_projection},
-    )  # fmt: skip
+def _beside(whole: Student, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:
+    """A new text tower beside the image tower, projection and temperature of a finished model; its image processor."""
+    theirs, processor = whole
+    if theirs.vision_model is None:
+        raise RecipeError(f"[model] takes its image tower from {spec.vision}, which has none. Name another model.")
+    kept = {name: getattr(theirs.config, name) for name in ("vision_projection", "vision_pooling")}
+    model = AraCLIPModel.from_towers(text, theirs.vision_model, theirs.config.projection_dim, **{**options, **kept})
     model.visual_projection.load_state_dict(theirs.visual_projection.state_dict())
-    model.logit_scale.data.copy_(theirs.logit_scale.data)
-    return model, AraCLIPProcessor(processor.image_processor, tokenizer, max_tokens=options["max_tokens"])
+    if spec.logit_scale is None:
+        model.logit_scale.data.copy_(theirs.logit_scale.data)
+    return model, squash(processor.image_processor, spec.image_size)
 
 
 def _text(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.text not in pretrained.TEXT_TOWERS:
-        from araclip.training import towers
-
-        return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
+        return _loaded(
+            lambda: (towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer),
+            f"[model] text = {spec.text}", f"Give a folder, a hub id, or one of {', '.join(pretrained.TEXT_TOWERS)}.",
+        )  # fmt: skip
     texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
     return pretrained.TEXT_TOWERS[spec.text](texts)
 
@@ -103,12 +147,25 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision in pretrained.IMAGE_TOWERS:
         tower = pretrained.IMAGE_TOWERS[spec.vision]()
         return tower, squash(timm_image_processor(tower.config), spec.image_size)
-    from araclip.training import towers
+    source = spec.vision
 
-    tower = towers.load_image_tower(spec.vision, spec.vision_projection == "identity", None)
-    if tower.config.model_type == "timm_wrapper":
-        return tower, squash(timm_image_processor(tower.config), spec.image_size)
-    return tower, squash(AutoImageProcessor.from_pretrained(spec.vision), spec.image_size)
+    def read() -> tuple[Any, Any]:
+        tower = towers.load_image_tower(source, spec.vision_projection == "identity", None)
+        if tower.config.model_type == "timm_wrapper":
+            return tower, timm_image_processor(tower.config)
+        return tower, AutoImageProcessor.from_pretrained(source)
+
+    known = ", ".join(pretrained.IMAGE_TOWERS)
+    tower, published = _loaded(read, f"[model] vision = {source}", f"Give a folder, a hub id, or one of {known}.")
+    return tower, squash(published, spec.image_size)
+
+
+def _loaded(read: Callable[[], Loaded], what: str, remedy: str) -> Loaded:
+    try:
+        return read()
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # of transformers and its hub
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise RecipeError(f"{what} cannot be loaded ({reason:.300}). {remedy}") from error
 
 
 def squash(published: Any, size: int | None) -> ViTImageProcessor:
@@ -125,13 +182,20 @@ def squash(published: Any, size: int | None) -> ViTImageProcessor:
 
 
 def image_size(processor: AraCLIPProcessor) -> int:
-    """Pixels a side that pictures enter with."""
+    """Pixels a side that pictures enter with.
+
+    Raises:
+        RecipeError: the model has no image tower.
+    """
+    if processor.image_processor is None:
+        raise RecipeError("this model has no image tower, and the stage or its dev set needs one. Name [model] vision.")
     return int(processor.image_processor.size["height"])
 
 
 def norm(processor: AraCLIPProcessor) -> tuple[list[float], list[float]]:
     """Mean and standard deviation a channel, for values from 0 to 1."""
-    return list(processor.image_processor.image_mean), list(processor.image_processor.image_std)
+    pictures: Any = processor.image_processor
+    return list(pictures.image_mean), list(pictures.image_std)
 
 
 def quiet_batchnorm(model: nn.Module) -> None:

@@ -1,0 +1,535 @@
+"""The export: any model becomes a folder that gives its vectors, and no other folder takes its place."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from torch.nn.functional import normalize as unit
+from transformers import CLIPImageProcessor, ViTImageProcessor
+
+import tiny_hf
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
+from araclip.errors import DataError, ExportRejected, InputError, RecipeError
+from araclip.training import export as exporting
+from araclip.training import parts
+from araclip.training.export import export
+from araclip.training.export_card import read_about
+from araclip.training.gates import DevPictures, check_recall, probe_squares, probe_texts
+from araclip.training.quantize import narrow, quantized
+from araclip.training.recipe import DevSet
+from araclip.training.scaling import scaling_of
+
+TOKENS = 24
+MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في بيت " * 5, "سيارة حمراء"]
+TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "bert + vit": ("bert", "vit", {}),
+    "xlm-roberta max + clip's own space": (
+        "xlm-roberta", "clip", {"text_pooling": "max", "vision_projection": "identity", "projection_dim": 12},
+    ),
+    "modernbert cls + timm resnet": ("modernbert", "timm resnet", {"text_pooling": "cls"}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Traced:
+    model: AraCLIPModel
+    processor: AraCLIPProcessor
+    saved: Path  # as `save_pretrained` wrote it
+    folder: Path  # exported in float32
+
+
+def processor() -> AraCLIPProcessor:
+    square = ViTImageProcessor(
+        size={"height": tiny_hf.SIZE, "width": tiny_hf.SIZE}, resample=3, image_mean=list(MEAN), image_std=list(STD)
+    )
+    return AraCLIPProcessor(square, tiny_hf.tiny_tokenizer(), max_tokens=TOKENS)
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
+    """Each pair of towers, traced once."""
+    known: dict[str, Traced] = {}
+
+    def of(pair: str) -> Traced:
+        if pair not in known:
+            place = tmp_path_factory.mktemp("export")
+            torch.manual_seed(0)
+            text, image, options = TOWERS[pair]
+            model, made = tiny_hf.tiny_model(text, image, max_tokens=TOKENS, **options), processor()
+            tiny_hf.saved(place / "model", model, made)
+            export(place / "model", place / "float32", weights="float32")
+            known[pair] = Traced(model, made, place / "model", place / "float32")
+        return known[pair]
+
+    return of
+
+
+@pytest.fixture
+def bert(traced: Callable[[str], Traced], monkeypatch: pytest.MonkeyPatch) -> Traced:
+    """BERT and ViT, whose tracing is replaced by a copy of the graphs traced before."""
+    found = traced("bert + vit")
+    monkeypatch.setattr(parts, "SECONDS", 0.0)
+    monkeypatch.setattr(
+        exporting, "write_text_graph", lambda model, path: shutil.copyfile(found.folder / "text.onnx", path)
+    )
+    monkeypatch.setattr(
+        exporting,
+        "write_image_graph",
+        lambda model, size, mean, std, path: shutil.copyfile(found.folder / "image.onnx", path),
+    )
+    return found
+
+
+def squares() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (5, tiny_hf.SIZE, tiny_hf.SIZE, 3), dtype=np.uint8)
+
+
+def torch_vectors(of: Traced) -> tuple[np.ndarray, np.ndarray]:
+    with torch.inference_mode():
+        texts = of.model.get_text_features(**of.processor(text=TEXTS, return_tensors="pt"))
+        images = [Image.fromarray(square) for square in squares()]
+        pixels = of.model.get_image_features(**of.processor(images=images, return_tensors="pt"))
+    return unit(texts, dim=-1).numpy(), unit(pixels, dim=-1).numpy()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def change_weight(graph: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change the projection: the last matrix that a product takes."""
+    model = onnx.load(str(graph))
+    used = [node.input[1] for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
+    (tensor,) = [t for t in model.graph.initializer if t.name == used[-1]]
+    tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), tensor.name))
+    onnx.save(model, str(graph))
+
+
+def picture_set(folder: Path, model: AraCLIP) -> Path:
+    """Six pictures, each with a caption that this model finds it by."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(6)]
+    for i, image in enumerate(images):
+        image.save(folder / f"{i}.png")
+    words = [*tiny_hf.WORDS, *(f"{a} {b}" for a in tiny_hf.WORDS for b in tiny_hf.WORDS)]
+    best = (model.encode_text(words) @ model.encode_image(images).T).argmax(axis=1)
+    captions = [[word for word, row in zip(words, best, strict=True) if row == i][:9] for i in range(6)]
+    rows = [{"image": f"{i}.png", "split": "dev", "caption_ar": captions[i]} for i in range(6)]
+    (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def run_folder(place: Path, of: Traced, dev: Path | None) -> Path:
+    """What a stage leaves."""
+    shutil.copytree(of.saved, place / "model")
+    spec = {"folder": str(dev), "split": "dev", "captions": ["caption_ar"], "per_picture": 1} if dev else None
+    (place / "config.json").write_text(json.dumps({"recipe": {"dev": spec}}), encoding="utf-8")
+    return place
+
+
+# ------------------------------------------------------------------ the same vectors
+
+
+@pytest.mark.parametrize("pair", TOWERS)
+def test_the_folder_gives_the_models_vectors_whatever_the_towers(traced: Callable[[str], Traced], pair: str) -> None:
+    found = traced(pair)
+    texts, images = torch_vectors(found)
+    model = AraCLIP.load(found.folder)
+    np.testing.assert_allclose(model.encode_text(TEXTS), texts, atol=1e-5)
+    np.testing.assert_allclose(model.encode_text(TEXTS, batch_size=1), texts, atol=1e-5)
+    np.testing.assert_allclose(model.encode_pixels(squares()), images, atol=1e-5)
+    np.testing.assert_allclose(model.encode_image(Image.fromarray(s) for s in squares()), images, atol=1e-5)
+
+
+def test_the_config_says_what_the_graphs_and_the_tokenizer_do(traced: Callable[[str], Traced]) -> None:
+    config = model_folder.read_config(traced("xlm-roberta max + clip's own space").folder)
+    assert (config.width, config.weights, config.name, config.version) == (12, "float32", "float32", "1")
+    assert (config.text.pooling, config.text.max_tokens, config.text.pad_id) == ("max", TOKENS, 0)
+    assert (config.image.size, config.image.resize, config.image.interpolation) == (32, "squash", "bicubic")
+    assert config.image.mean == pytest.approx(MEAN)
+    assert config.image.std == pytest.approx(STD)
+
+
+def test_graphs_name_their_inputs_and_outputs_and_no_file_of_this_machine(traced: Callable[[str], Traced]) -> None:
+    for pair in TOWERS:
+        for part, inputs in (("text.onnx", ["input_ids", "attention_mask"]), ("image.onnx", ["pixels"])):
+            path = traced(pair).folder / part
+            session = onnxruntime.InferenceSession(str(path))
+            assert [node.name for node in session.get_inputs()] == inputs
+            assert [node.name for node in session.get_outputs()] == ["embedding"]
+            assert b".py" not in path.read_bytes()
+
+
+def test_probes_go_from_one_word_past_the_longest_text_in_three_scripts() -> None:
+    texts, tokenizer = probe_texts(TOKENS), tiny_hf.tiny_tokenizer()
+    lengths = {len(tokenizer(text)["input_ids"]) for text in texts}
+    assert len(texts) >= 64
+    assert min(lengths) == 3  # [CLS] word [SEP]
+    assert max(lengths) > TOKENS
+    arabic, latin = (sum(bool(re.search(letters, text)) for text in texts) for letters in ("[ء-ي]", "[a-z]"))
+    assert arabic + latin > len(texts)  # some have both
+    pictures = probe_squares(16)
+    assert pictures.shape == (len(np.unique(pictures, axis=0)), 16, 16, 3)
+    assert len(pictures) >= 16
+
+
+# ------------------------------------------------------------------ weights
+
+
+@pytest.mark.parametrize(("weights", "least"), [("int8", 0.999), ("dynamic-int8", 0.98)])
+def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
+    bert: Traced, tmp_path: Path, weights: str, least: float
+) -> None:
+    report = export(bert.saved, tmp_path / "small", weights=weights)
+    texts, images = torch_vectors(bert)
+    model = AraCLIP.load(tmp_path / "small")
+    assert model.config.weights == weights == report.config.weights
+    assert (model.encode_text(TEXTS) * texts).sum(axis=1).min() > least
+    assert (model.encode_pixels(squares()) * images).sum(axis=1).min() > least
+    for part in report.parts:
+        assert part.megabytes < part.megabytes_float32
+        assert part.megabytes == (tmp_path / "small" / part.name).stat().st_size / 1e6
+        assert part.cosine_float32 > 0.99999
+        assert least < part.cosine <= part.cosine_mean < 1.00001
+        assert min(part.milliseconds, part.milliseconds_batched) > 0
+    assert any("--dev" in note for note in report.notes)
+
+
+def test_int8_keeps_no_large_weight_in_float32(bert: Traced, tmp_path: Path) -> None:
+    export(bert.saved, tmp_path / "small")
+    for part in ("text.onnx", "image.onnx"):
+        graph = onnx.load(str(tmp_path / "small" / part)).graph
+        kinds = {t.name: t.data_type for t in graph.initializer if len(t.dims) > 1 and np.prod(t.dims) >= 1024}
+        assert TensorProto.FLOAT not in kinds.values()
+    words = [t for t in onnx.load(str(tmp_path / "small" / "text.onnx")).graph.initializer if list(t.dims) == [64, 16]]
+    assert [t.data_type for t in words if "_int8" in t.name] == [TensorProto.INT8] * 2  # words and positions
+
+
+FLOATS = st.floats(-1e3, 1e3, width=32)
+
+
+@given(arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=FLOATS), st.integers(0, 1))
+def test_each_weight_moves_by_half_a_step_of_its_own_scale_at_most(values: np.ndarray, axis: int) -> None:
+    small, scale = quantized(values, axis)
+    assert small.dtype == np.int8
+    assert scale.shape == tuple(1 if i == axis else n for i, n in enumerate(values.shape))
+    assert (np.abs(small * scale - values) <= scale * 0.5001).all()
+
+
+@pytest.mark.parametrize("kind", ["MatMul", "Gemm", "Gemm transposed", "Gather"])
+def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_own(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    sizes = (10.0 ** np.arange(-3, 3)).astype(np.float32)  # outputs of very unlike size
+    weight = rng.standard_normal((200, 6)).astype(np.float32) * sizes  # (in, out)
+    if kind == "Gather":
+        weight = rng.standard_normal((6, 200)).astype(np.float32) * sizes[:, None]
+        taken = [helper.make_node("Gather", ["w", "x"], ["y"])]
+        given_x, x = helper.make_tensor_value_info("x", TensorProto.INT64, [6]), np.arange(6)
+        wanted = weight
+    else:
+        turned = kind == "Gemm transposed"
+        options = {"transB": 1} if turned else {}
+        taken = [helper.make_node(kind.removesuffix(" transposed"), ["x", "w"], ["y"], **options)]
+        given_x, x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 200]), np.float32(rng.random((3, 200)))
+        wanted = x @ weight
+        weight = weight.T.copy() if turned else weight
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(taken, "one", [given_x], [y], [numpy_helper.from_array(weight, "w")])
+    narrow(graph)
+    assert {t.data_type for t in graph.initializer if len(t.dims) == 2 and 1 not in t.dims} == {TensorProto.INT8}
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+    axis = 1 if kind == "Gather" else 0
+    error, size = np.abs(found - wanted).max(axis=axis), np.abs(wanted).max(axis=axis)
+    assert (error < 0.02 * size).all()
+
+
+def test_a_weight_too_large_for_float16_stays_as_it_is() -> None:
+    weight = np.full((40, 40, 2), 1e5, np.float32)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["w"], ["y"])], "one", [], [y], [numpy_helper.from_array(weight, "w")]
+    )
+    narrow(graph)
+    assert [(t.name, t.data_type) for t in graph.initializer] == [("w", TensorProto.FLOAT)]
+
+
+# ------------------------------------------------------------------ gates
+
+
+@pytest.mark.parametrize("part", ["text.onnx", "image.onnx"])
+@pytest.mark.parametrize("value", [None, np.nan], ids=["moved", "no number"])
+def test_a_graph_that_is_not_the_model_is_refused_and_the_old_folder_stays(
+    bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, value: float | None
+) -> None:
+    old = Path(shutil.copytree(bert.folder, tmp_path / "model"))
+    before = contents(old)
+    write = "write_text_graph" if part == "text.onnx" else "write_image_graph"
+    copy = getattr(exporting, write)
+
+    def broken(*arguments: Any) -> None:
+        copy(*arguments)
+        change_weight(arguments[-1], lambda w: np.full_like(w, value) if value else w + np.float32(0.3) * np.sign(w))
+
+    monkeypatch.setattr(exporting, write, broken)
+    with pytest.raises(ExportRejected, match=rf"{part}.*probe '.+' .*cosine (0\.\d+|nan).*0\.999"):
+        export(bert.saved, old, weights="int8")
+    assert contents(old) == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]  # nothing is left beside it
+
+
+def test_a_processor_that_scales_otherwise_than_the_graph_is_refused(
+    bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = AraCLIPProcessor(
+        ViTImageProcessor(size={"height": 32, "width": 32}, resample=3), tiny_hf.tiny_tokenizer(), max_tokens=TOKENS
+    )
+    monkeypatch.setattr(exporting.students, "load", lambda folder: (bert.model, other))
+    with pytest.raises(ExportRejected, match=r"image\.onnx"):
+        export(bert.saved, tmp_path / "model")
+
+
+def test_a_tower_that_cannot_be_traced_is_named(
+    traced: Callable[[str], Traced], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no such operator\nand a page of advice")
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(ExportRejected, match=r"text\.onnx.*'bert'.*\(no such operator\)"):
+        export(traced("bert + vit").saved, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_small_weights_that_cost_recall_are_refused_with_both_numbers(
+    bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
+
+    def backwards(graph: Path, target: Path, weights: str) -> None:
+        shutil.copyfile(graph, target)
+        if target.name == "text.onnx":
+            change_weight(target, lambda w: -w)
+
+    monkeypatch.setattr(exporting, "store", backwards)
+    with pytest.raises(ExportRejected, match=r"1\.0000 in float32 and 0\.\d{4} stored.*--weights float32"):
+        export(bert.saved, tmp_path / "model", dev=[DevSet(dev)])
+    assert not (tmp_path / "model").exists()
+
+
+def test_half_a_point_may_be_lost_and_no_more() -> None:
+    dev = DevPictures("a set", [], ("arabic",))
+    check_recall(dev, 0.2500, 0.2450, "int8")
+    check_recall(dev, 0.2500, 0.2600, "int8")
+    for stored in (0.2449, float("nan")):
+        with pytest.raises(ExportRejected, match="a set"):
+            check_recall(dev, 0.2500, stored, "int8")
+
+
+def test_a_run_is_measured_on_its_own_dev_set_with_every_caption(bert: Traced, tmp_path: Path) -> None:
+    dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
+    lines = (dev / "captions.jsonl").read_text(encoding="utf-8").splitlines()
+    captions = sum(len(json.loads(line)["caption_ar"]) for line in lines)
+    report = export(run_folder(tmp_path / "run", bert, dev), tmp_path / "model", weights="float32")
+    protocol = "dev dev, 6 pictures, every caption_ar a query, any-hit"
+    config = model_folder.read_config(tmp_path / "model")
+    assert config.measured[protocol]["arabic"]["t2i"]["R@1"] == 1.0
+    assert config.measured[protocol]["arabic"]["n_queries"] == captions
+    assert [(r.protocol, r.float32, r.stored) for r in report.recalls] == [(protocol, 1.0, 1.0)]
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert protocol in card
+    assert "| arabic, text → picture | 1.000 | 1.000 | 1.000 | 1.000 | 1 |" in card
+
+
+# ------------------------------------------------------------------ the place
+
+
+def test_a_model_folder_is_replaced_whole(bert: Traced, tmp_path: Path) -> None:
+    shutil.copytree(bert.folder, tmp_path / "model")
+    export(bert.saved, tmp_path / "model", name="new", version="7")
+    model = AraCLIP.load(tmp_path / "model")
+    assert (model.config.name, model.config.version, model.config.weights) == ("new", "7", "int8")
+    assert model.encode_text(["قطة"]).shape == (1, 8)
+    assert sorted(contents(tmp_path / "model")) == sorted(model_folder.PARTS)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_with_other_files_is_never_replaced(bert: Traced, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letters.txt").write_text("dear")
+    with pytest.raises(InputError, match=r"letters\.txt"):
+        export(bert.saved, tmp_path / "home")
+    with pytest.raises(InputError, match=r"model\.safetensors|modules\.json|1_Normalize"):
+        export(bert.saved, bert.saved)
+    with pytest.raises(InputError, match="is a file"):
+        export(bert.saved, tmp_path / "home" / "letters.txt")
+
+
+def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "old").write_text("old")
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise OSError("no room")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="no room"):
+        atomic.write_folder(tmp_path / "box", lambda folder: (folder / "new").touch())
+    assert contents(tmp_path) == {"box/old": b"old"}
+
+
+# ------------------------------------------------------------------ what cannot be exported
+
+
+def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no trained model"):
+        export(tmp_path, tmp_path / "model")
+
+
+def test_an_unknown_kind_of_weights_is_refused(bert: Traced, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="int8, float32, dynamic-int8, not as 'int4'"):
+        export(bert.saved, tmp_path / "model", weights="int4")
+
+
+def test_a_model_without_image_tower_is_refused(tmp_path: Path) -> None:
+    tiny_hf.saved(tmp_path / "text", tiny_hf.tiny_model(image=None), tiny_hf.tiny_processor(images=False))
+    with pytest.raises(InputError, match="no image tower"):
+        export(tmp_path / "text", tmp_path / "model")
+
+
+def test_a_slow_tokenizer_is_refused(bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), image_processor=bert.processor.image_processor,
+                           max_tokens=TOKENS)  # fmt: skip
+    monkeypatch.setattr(exporting.students, "load", lambda folder: (bert.model, slow))
+    with pytest.raises(InputError, match="no fast tokenizer"):
+        export(bert.saved, tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "does not say"),
+        ('{"recipe": {"dev": {"folder": "/gone/pictures", "split": "dev", "captions": ["x"]}}}', "--dev"),
+    ],
+)
+def test_a_run_whose_dev_set_is_unknown_asks_for_one(bert: Traced, tmp_path: Path, config: str, message: str) -> None:
+    run = run_folder(tmp_path / "run", bert, None)
+    (run / "config.json").write_text(config, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        export(run, tmp_path / "model")
+
+
+def test_a_dev_set_without_captions_is_refused(bert: Traced, tmp_path: Path) -> None:
+    (tmp_path / "captions.jsonl").write_text('{"image": "a.png", "split": "dev"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="no caption in caption_ar, caption_en"):
+        export(bert.saved, tmp_path / "model", dev=[DevSet(tmp_path)])
+
+
+# ------------------------------------------------------------------ scaling
+
+
+def test_scaling_is_the_processors_for_values_from_0_to_1() -> None:
+    model = tiny_hf.tiny_model()
+
+    def of(image: Any) -> Any:
+        return scaling_of(model, AraCLIPProcessor(image, tiny_hf.tiny_tokenizer()))
+
+    plain = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=3, do_normalize=False))
+    assert (plain.size, plain.mean, plain.std, plain.notes) == (32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), ())
+    doubled = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=3, rescale_factor=2 / 255))
+    assert doubled.mean == doubled.std == pytest.approx((0.25,) * 3)  # (2 v − .5) / .5 = (v − .25) / .25
+    crops = of(CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}))
+    assert crops.size == 32
+    assert any("squashes" in note for note in crops.notes)
+    filtered = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=2))
+    assert any("bicubic" in note for note in filtered.notes)
+    with pytest.raises(InputError, match="no squares"):
+        of(ViTImageProcessor(size={"height": 32, "width": 64}))
+
+
+# ------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def araclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Any]]:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> Any:
+        monkeypatch.setattr(sys, "argv", ["araclip", *map(str, arguments)])
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
+
+    yield call
+
+
+def test_the_command_prints_sizes_speeds_cosines_and_recall_and_fills_the_card(
+    bert: Traced, tmp_path: Path, araclip: Callable[..., Any]
+) -> None:
+    dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
+    about = tmp_path / "about.toml"
+    about.write_text(
+        'license = "CC0-1.0"\ntraining_data = ["six pictures"]\ntext_tower = "tiny BERT"\n'
+        'notes = "## Limits\\n\\nMany."\n',
+        encoding="utf-8",
+    )
+    ran = araclip(
+        "export", bert.saved, tmp_path / "model", "--name", "mini", "--version", "2", "--dev", dev,
+        "--weights", "float32", "--about", about,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    model = AraCLIP.load(tmp_path / "model")
+    assert model.config.label in ran.out
+    stored = (tmp_path / "model" / "text.onnx").stat().st_size / 1e6
+    assert re.search(rf"MB as stored\D+{stored:.1f} ", ran.out)
+    assert re.search(r"ms each, in batches\D+\d+\.\d \(of 32\)\D+\d+\.\d \(of 16\)", ran.out)
+    assert re.search(r"least cosine to PyTorch, float32\D+(1\.0000|0\.9999)\d\d\D+(1\.0000|0\.9999)\d\d", ran.out)
+    assert "R@1 1.0000 in float32, 1.0000 as float32: dev dev, 6 pictures" in ran.out
+    assert str(tmp_path / "model") in ran.out
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    for part in ("# mini", "version 2", "CC0-1.0", "- six pictures", "tiny BERT", "## Limits", "Many."):
+        assert part in card
+    assert model.config.license == "CC0-1.0"
+    assert model.config.training_data == ("six pictures",)
+
+
+def test_the_command_refuses_in_one_line(bert: Traced, tmp_path: Path, araclip: Callable[..., Any]) -> None:
+    ran = araclip("export", tmp_path, tmp_path / "model")
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert "no trained model" in ran.err
+    assert not (tmp_path / "model").exists()
+
+
+def test_about_is_checked(tmp_path: Path) -> None:
+    about = tmp_path / "about.toml"
+    for text, message in (("licence = 'MIT'", "licence"), ("license = 3", "license"), ("x =", "TOML")):
+        about.write_text(text, encoding="utf-8")
+        with pytest.raises(RecipeError, match=message):
+            read_about(about)
+    with pytest.raises(RecipeError, match=r"gone\.toml"):
+        read_about(tmp_path / "gone.toml")

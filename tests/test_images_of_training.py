@@ -1,0 +1,370 @@
+"""How a training run sees pictures: augmented, through cached maps, with melted BatchNorms, locked."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+from araclip import AraCLIPConfig
+from araclip.errors import DataError, RecipeError
+from araclip.images import open_image, square
+from araclip.training import batchnorm
+from araclip.training.augmentation import JITTER, augment, recolour, views
+from araclip.training.image_side import CrownImages, LockedImages, PixelImages, image_side
+from araclip.training.model import AraCLIPModel
+from araclip.training.recipe import ImageSide
+from araclip.training.stem import Crown, Maps, Stem, StemGraph, can_split
+from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
+
+SIZE = 32
+HALF = ([0.5] * 3, [0.5] * 3)
+FAMILIES = ("test_efficientnet", "mobilenetv1_100", "tf_efficientnet_lite0")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def gradient(width: int = 60, height: int = 40) -> Image.Image:
+    """Red grows to the right, green downwards: a place in the picture can be read off its colour."""
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([across, down, np.full_like(across, 128)], axis=2).astype(np.uint8))
+
+
+def cnn(name: str = "test_efficientnet") -> Any:
+    """A timm network that makes something of a picture."""
+    return trained(timm.create_model(name, num_classes=0))
+
+
+def trained(network: Any) -> Any:
+    """BatchNorms with statistics of their own, as training leaves them; the usual ones let signals die out."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.uniform_(layer.bias, -0.2, 0.2)
+    network.train()(torch.randn(8, 3, 64, 64))
+    return network.eval()
+
+
+def model(image: str = "timm efficientnet", **config: Any) -> AraCLIPModel:
+    towers = {**IMAGE_TOWERS, "timm efficientnet": {"model_type": "timm_wrapper", "architecture": "test_efficientnet"}}
+    made = AraCLIPModel(
+        AraCLIPConfig(text_config=TEXT_TOWERS["bert"], vision_config=towers[image], projection_dim=8, **config)
+    )
+    if image.startswith("timm"):
+        trained(made.vision_model.timm_model)
+    return made.eval()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Five pictures in two folders that take turns."""
+    paths = []
+    for number in range(5):
+        path = tmp_path / f"set{number % 2}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        gradient().rotate(30 * number, fillcolor=(40 * number, 99, 200)).save(path)
+        paths.append(path)
+    return paths
+
+
+def silent(line: str) -> None:
+    pass
+
+
+# ------------------------------------------------------------------ augmentation
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(0, 10**6))
+def test_a_picture_of_any_shape_becomes_a_square_that_depends_on_the_dice_alone(
+    width: int, height: int, size: int, seed: int
+) -> None:
+    image = gradient(width, height)
+    once = augment(image, size, np.random.default_rng(seed))
+    assert (once.shape, once.dtype) == ((size, size, 3), np.uint8)
+    assert (once == augment(image, size, np.random.default_rng(seed))).all()
+
+
+def test_crops_keep_most_of_the_picture_and_are_mirrored_half_of_the_time() -> None:
+    mirrored, covered = 0, []
+    for seed in range(200):
+        square_ = augment(gradient(), 16, np.random.default_rng(seed)).astype(float)
+        red = square_[8, :, 0]
+        mirrored += red[0] > red[-1]
+        covered.append(abs(red[-1] - red[0]) / 255 / square_[..., 2].mean() * 128)
+    assert 80 < mirrored < 120
+    assert min(covered) > 0.35
+    assert len({round(share, 2) for share in covered}) > 20
+
+
+def test_colours_shift_but_not_beyond_their_bound() -> None:
+    flat = Image.new("RGB", (4, 4), (100, 100, 100))
+    seen = [np.asarray(recolour(flat, np.random.default_rng(seed)))[0, 0, 0] for seed in range(100)]
+    assert 100 * (1 - JITTER) - 2 <= min(seen) < 85
+    assert 115 < max(seen) <= 100 * (1 + JITTER) + 2
+
+
+def test_the_first_view_is_the_picture_itself_the_second_its_mirror_image_the_others_crops() -> None:
+    image = gradient()
+    found = views(image, 16, 4, seed=5)
+    assert found.shape == (4, 16, 16, 3)
+    assert (found[0] == square(image, 16)).all()
+    assert np.corrcoef(found[1][..., 0].ravel(), found[0][:, ::-1, 0].ravel())[0, 1] > 0.9
+    assert (views(image, 16, 1, seed=5)[0] == found[0]).all()
+    assert (views(image, 16, 4, seed=5) == found).all()
+    assert not (views(image, 16, 4, seed=6)[2] == found[2]).all()
+
+
+# ------------------------------------------------------------------ BatchNorm
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_melted_network_computes_what_it_did_and_is_restored_with_its_own_names(name: str, first: int) -> None:
+    network, fresh = cnn(name), timm.create_model(name, num_classes=0)
+    pixels = torch.randn(2, 3, SIZE, SIZE)
+    before, names = network(pixels), list(network.state_dict())
+    melted = batchnorm.melt(network, first)
+    norms = [layer for layer in network.blocks[first:].modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms == []
+    assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
+    batchnorm.restore(melted)
+    assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
+    assert list(network.state_dict()) == names
+    fresh.load_state_dict(network.state_dict())
+    assert torch.equal(fresh.eval()(pixels), network(pixels))
+
+
+def test_what_a_melted_network_learns_is_there_when_it_is_restored() -> None:
+    network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
+    melted = batchnorm.melt(network, 2)
+    with torch.no_grad():
+        for parameter in network.blocks[2:].parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    learned = network(pixels)
+    batchnorm.restore(melted)
+    assert torch.allclose(network(pixels), learned, atol=1e-5 * learned.abs().max().item())
+
+
+def test_a_convolution_with_a_bias_is_restored_too() -> None:
+    network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
+    network.conv_head.bias = nn.Parameter(torch.randn(network.conv_head.out_channels))
+    before = network(pixels)
+    batchnorm.restore(batchnorm.melt(network, 5))
+    assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
+
+
+def test_frozen_convolutions_stay_frozen_when_melted() -> None:
+    network = cnn()
+    network.blocks[2].requires_grad_(False)
+    batchnorm.melt(network, 2)
+    assert not any(parameter.requires_grad for parameter in network.blocks[2].parameters())
+    assert all(parameter.requires_grad for parameter in network.blocks[3].parameters())
+
+
+# ------------------------------------------------------------------ stem and crown
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_stem_and_crown_make_the_network(name: str, blocks: int) -> None:
+    network = cnn(name)
+    squares = torch.randint(0, 256, (2, SIZE, SIZE, 3), dtype=torch.uint8)
+    pixels = (squares.permute(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
+    maps = Stem(network, blocks, *HALF).eval()(squares)
+    whole = network(pixels)
+    assert torch.allclose(Crown(network, blocks)(maps), whole, atol=1e-5 * whole.abs().max().item())
+
+
+def test_a_network_of_another_kind_or_too_many_blocks_is_refused() -> None:
+    resnet = timm.create_model("test_resnet")
+    assert not can_split(resnet)
+    assert not can_split(None)
+    for network, blocks in ((resnet, 0), (cnn(), 5), (cnn(), -1)):
+        with pytest.raises(RecipeError, match=f"cannot be cut after block {blocks}"):
+            Stem(network, blocks, *HALF)
+
+
+@pytest.fixture(scope="module")
+def graph() -> StemGraph:
+    torch.manual_seed(0)
+    return StemGraph(Stem(cnn(), 2, *HALF), SIZE)
+
+
+def test_cached_maps_are_what_the_stem_makes_of_every_view(
+    graph: StemGraph, pictures: list[Path], tmp_path: Path
+) -> None:
+    maps = Maps(graph, pictures, 3, tmp_path / "cache", silent)
+    stem = graph._stem
+    for row, picture in enumerate(pictures):
+        assert maps[row].shape == (3, maps.side, maps.side, maps[row].shape[3])
+        plain = torch.tensor(square(open_image(picture, SIZE), SIZE))[None]
+        expected = stem(plain)[0].permute(1, 2, 0).detach().numpy()
+        assert np.abs(maps[row][0] - expected).max() < 1e-2 * np.abs(expected).max()
+        assert np.abs(maps[row][1] - expected).max() > 1e-2 * np.abs(expected).max()
+    assert maps.whole([3, 0]).shape == (2, maps[0].shape[3], maps.side, maps.side)
+    assert torch.equal(maps.whole([3, 0])[0], maps.whole([0, 3])[1])
+
+
+def test_maps_are_computed_once_a_folder_and_again_where_something_changed(
+    graph: StemGraph, pictures: list[Path], tmp_path: Path
+) -> None:
+    def files() -> set[str]:
+        return {path.name for path in (tmp_path / "cache").iterdir()}
+
+    Maps(graph, pictures, 1, tmp_path / "cache", silent)
+    first = files()
+    assert len(first) == 2
+    Maps(graph, pictures[::2], 1, tmp_path / "cache", silent)  # one folder of the two, the mixture does not matter
+    Maps(graph, pictures, 1, tmp_path / "cache", silent)
+    assert files() == first
+    about = pictures[0].stat()
+    os.utime(pictures[0], ns=(about.st_atime_ns, about.st_mtime_ns + 1))
+    Maps(graph, pictures, 1, tmp_path / "cache", silent)
+    assert len(files()) == 3
+    Maps(graph, pictures[:2], 2, tmp_path / "cache", silent)
+    assert len(files()) == 5
+
+
+def test_every_unreadable_picture_is_named_and_nothing_is_left_behind(
+    graph: StemGraph, pictures: list[Path], tmp_path: Path
+) -> None:
+    for path in (pictures[0], pictures[2]):
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DataError, match=r"(?s)2 pictures cannot be read.*0.png.*2.png"):
+        Maps(graph, pictures[::2], 1, tmp_path / "cache", silent)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_windows_are_cut_from_the_views_by_their_own_dice(
+    graph: StemGraph, pictures: list[Path], tmp_path: Path
+) -> None:
+    maps = Maps(graph, pictures, 2, tmp_path / "cache", silent)
+
+    def windows(rows: list[int], side: int, step: int) -> torch.Tensor:
+        return maps.windows(rows, side, [np.random.default_rng([step, row]) for row in rows])
+
+    both = windows([1, 4], maps.side - 2, 7)
+    assert both.shape == (2, maps[0].shape[3], maps.side - 2, maps.side - 2)
+    assert torch.equal(both[1], windows([4], maps.side - 2, 7)[0])
+    assert len({windows([4], maps.side - 2, step).sum().item() for step in range(40)}) == 2 * 3 * 3
+    whole = windows([2], maps.side, 3)[0].permute(1, 2, 0).numpy()
+    assert any((whole == view).all() for view in maps[2])
+
+
+# ------------------------------------------------------------------ the sides
+
+
+@pytest.fixture(params=["locked", "partial", "full", "partial vit"])
+def side(request: pytest.FixtureRequest, pictures: list[Path], tmp_path: Path) -> Iterator[tuple[AraCLIPModel, Any]]:
+    train, _, other = request.param.partition(" ")
+    made = model("vit" if other else "timm efficientnet")
+    spec = ImageSide(train, frozen_blocks=1)
+    images = image_side(made, SIZE, HALF, pictures, spec, 3, tmp_path / "cache", silent)
+    yield made, images
+    images.close()
+
+
+def test_each_side_is_of_its_kind_and_only_what_shall_learn_learns(
+    side: tuple[AraCLIPModel, Any], request: pytest.FixtureRequest
+) -> None:
+    made, images = side
+    tower, kind = made.vision_model, request.node.callspec.params["side"]
+    learning = {name for name, parameter in tower.named_parameters() if parameter.requires_grad}
+    everything = {name for name, _ in tower.named_parameters()}
+    if kind == "locked":
+        assert isinstance(images, LockedImages)
+        assert learning == set()
+    elif kind == "partial":
+        assert isinstance(images, CrownImages)
+        assert learning
+        assert not any(
+            name.startswith(("timm_model.conv_stem", "timm_model.bn1", "timm_model.blocks.0")) for name in learning
+        )
+        assert {name.split(".")[2] for name in learning if ".blocks." in name} == {"1", "2", "3", "4"}
+    elif kind == "full":
+        assert isinstance(images, PixelImages)
+        assert learning == everything
+    else:
+        assert isinstance(images, PixelImages)
+        assert learning
+        assert not any("embeddings" in name or "layer.0." in name or "layers.0." in name for name in learning)
+    listed = {
+        id(parameter) for module in images.modules for parameter in module.parameters() if parameter.requires_grad
+    }
+    assert listed == {id(parameter) for parameter in tower.parameters() if parameter.requires_grad}
+
+
+def test_inputs_depend_on_seed_step_and_row_alone_and_vectors_have_unit_length(
+    side: tuple[AraCLIPModel, Any], request: pytest.FixtureRequest
+) -> None:
+    made, images = side
+    inputs = images.inputs([4, 1], 9)
+    assert torch.equal(inputs[1], images.inputs([1], 9)[0])
+    if request.node.callspec.params["side"] != "locked":
+        assert not torch.equal(inputs, images.inputs([4, 1], 10))
+    made.eval()
+    vectors = images.encode(inputs)
+    assert vectors.shape == (2, 8)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(images.encode(inputs).norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_vectors_are_those_of_the_whole_model_in_eval_mode(
+    side: tuple[AraCLIPModel, Any], pictures: list[Path]
+) -> None:
+    made, images = side
+    made.train()
+    with torch.inference_mode():
+        found = images.vectors(pictures[:3])
+    images.close()  # gives the tower back as it came
+    squares = np.stack([square(open_image(path, SIZE), SIZE) for path in pictures[:3]])
+    pixels = (torch.from_numpy(squares).permute(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
+    with torch.inference_mode():
+        expected = nn.functional.normalize(made.eval().get_image_features(pixels), dim=-1)
+    assert torch.allclose(found, expected, atol=5e-3)
+
+
+def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwise(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = model("vit")
+
+    def side() -> LockedImages:
+        found = image_side(made, SIZE, HALF, pictures, ImageSide(), 0, tmp_path / "cache", silent)
+        assert isinstance(found, LockedImages)
+        return found
+
+    first = side().features
+    Image.new("RGB", (9, 9), "red").save(pictures[0])
+    changed = side().features
+    assert not np.array_equal(changed[0], first[0])
+    assert np.array_equal(changed[1:], first[1:])
+    monkeypatch.setattr("araclip.training.image_side.decode_ahead", None)  # nothing is opened again
+    assert np.array_equal(side().features, changed)
+
+
+def test_a_picture_that_becomes_unreadable_is_named_with_what_to_do(pictures: list[Path], tmp_path: Path) -> None:
+    images = image_side(model("vit"), SIZE, HALF, pictures, ImageSide("full"), 0, tmp_path, silent)
+    pictures[1].unlink()
+    with pytest.raises(DataError, match=r"1.png: no such file.*Restored, it lets the same command go on"):
+        images.inputs([0, 1], 0)
+
+
+def test_a_recipe_may_name_the_place_of_what_is_computed(pictures: list[Path], tmp_path: Path) -> None:
+    image_side(model("vit"), SIZE, HALF, pictures, ImageSide(cache=tmp_path / "mine"), 0, tmp_path / "usual", silent)
+    assert len(list((tmp_path / "mine").glob("features-*.npy"))) == 1
+    assert not (tmp_path / "usual").exists()

@@ -1,0 +1,177 @@
+"""Batches of pictures and texts: no picture twice, right negatives, exact size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from araclip.errors import DataError, RecipeError
+from araclip.evaluation.datasets import Picture
+from araclip.training.picture_data import Batch, PictureMixture, hard_negatives
+from araclip.training.recipe import PictureSource
+from toy_training import write_lines
+
+Line = dict[str, Any]
+TEXTS = ("قطة", "كلب", "سيارة", "بيت", "شجرة")
+CAPTIONS = st.lists(st.sampled_from(TEXTS), max_size=3)
+SETS = st.lists(
+    st.lists(st.tuples(st.integers(0, 9), CAPTIONS, CAPTIONS), min_size=1, max_size=8), min_size=1, max_size=3
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten picture files, which several sets may list."""
+    made = tmp_path_factory.mktemp("pictures")
+    for number in range(10):
+        (made / f"{number}.png").touch()
+    return made
+
+
+def source(folder: Path, name: str, lines: Sequence[Line], **keys: Any) -> PictureSource:
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    write_lines(own, [{**line, "image": str(folder / f"{line['image']}.png")} for line in lines])
+    return PictureSource(own, **keys)
+
+
+def mixture(folder: Path, lines: Sequence[Line], **keys: Any) -> PictureMixture:
+    return PictureMixture([source(folder, "one", lines)], 0, **{"languages": {"arabic": 1.0}, **keys})
+
+
+def numbered(count: int) -> list[Line]:
+    return [{"image": i, "caption_ar": [f"نص {i}", f"آخر {i}"], "caption_en": f"text {i}"} for i in range(count)]
+
+
+def check(batch: Batch, pictures: Sequence[Picture], size: int, captions: int) -> None:
+    """What holds for every batch."""
+    paths = [pictures[row].path for row in batch.rows]
+    assert len(batch.rows) == len(set(paths)) == size
+    assert batch.owner == [place for place in range(size) for _ in range(captions)]
+    assert len(batch.texts) == len(batch.english) == size * captions
+    assert batch.same.shape == (size * captions, size)
+    said: dict[Path, set[str]] = {}
+    for picture in pictures:
+        said.setdefault(picture.path, set()).update(picture.arabic + picture.english)
+    for text, owner, english, same in zip(batch.texts, batch.owner, batch.english, batch.same, strict=True):
+        own = pictures[batch.rows[owner]]
+        assert text in own.arabic + own.english
+        assert english in own.english if own.english else english is None
+        assert same.tolist() == [text in said[path] for path in paths]
+        assert same[owner]
+
+
+@settings(max_examples=40)
+@given(SETS, st.integers(0, 10**6), st.integers(1, 3), st.integers(0, 3), st.data())
+def test_no_picture_comes_twice_and_same_marks_every_picture_that_has_the_text(
+    folder: Path,
+    sets: list[list[tuple[int, list[str], list[str]]]],
+    step: int,
+    captions: int,
+    hard: int,
+    data: st.DataObject,
+) -> None:
+    sources = [
+        source(folder, f"set{i}", [{"image": p, "caption_ar": ar, "caption_en": en} for p, ar, en in rows], share=i + 1)
+        for i, rows in enumerate(sets)
+    ]
+    if not all(any(ar or en for _, ar, en in rows) for rows in sets):
+        with pytest.raises(DataError, match=r"none of \d pictures"):
+            PictureMixture(sources, 0, languages={"arabic": 0.7, "english": 0.3})
+        return
+    mixed = PictureMixture(sources, 5, languages={"arabic": 0.7, "english": 0.3}, captions=captions)
+    if hard and len(mixed.pictures) > 1:
+        vectors = np.random.default_rng(0).normal(size=(len(mixed.pictures), 4)).astype(np.float32)
+        mixed.use_hard_negatives(hard_negatives(vectors, mixed.pictures, 4), hard)
+    distinct = len({picture.path for picture in mixed.pictures})
+    size = data.draw(st.integers(1, distinct))
+    batch = mixed.batch(step, size)
+    check(batch, mixed.pictures, size, captions)
+    again = mixed.batch(step, size)
+    assert (again.rows, again.texts, again.english) == (batch.rows, batch.texts, batch.english)
+    with pytest.raises(DataError, match=f"a batch of {distinct + 1} pictures, but there are only {distinct}"):
+        mixed.batch(step, distinct + 1)
+
+
+def test_a_batch_of_an_epoch_has_every_picture_once(folder: Path) -> None:
+    mixed = mixture(folder, numbered(8))
+    assert sorted(row for step in (0, 1) for row in mixed.batch(step, 4).rows) == list(range(8))
+
+
+def test_several_captions_of_a_picture_differ_as_far_as_it_has_them(folder: Path) -> None:
+    mixed = mixture(folder, numbered(3), captions=3)
+    batch = mixed.batch(0, 3)
+    for place in range(3):
+        texts = [text for text, owner in zip(batch.texts, batch.owner, strict=True) if owner == place]
+        assert (len(texts), len(set(texts))) == (3, 2)
+
+
+def test_shares_of_sets_and_languages_are_kept(folder: Path) -> None:
+    sources = [
+        source(folder, name, numbered(10)[part], share=share)
+        for name, part, share in (("many", slice(0, 6), 3.0), ("few", slice(6, 10), 1.0))
+    ]
+    mixed = PictureMixture(sources, 1, languages={"arabic": 0.8, "english": 0.2})
+    batches = [mixed.batch(step, 1) for step in range(2000)]
+    assert sum(batch.rows[0] < 6 for batch in batches) == 1500
+    english = sum(batch.texts[0].startswith("text") for batch in batches)
+    assert 320 < english < 480
+
+
+def test_noise_changes_arabic_texts_and_neither_english_ones_nor_what_they_are_compared_with(folder: Path) -> None:
+    lines = [{"image": i, "caption_ar": f"قطة جالسة على طاولة {i}", "caption_en": f"A cat {i}"} for i in range(10)]
+    mixed = mixture(folder, lines, noise=1.0, languages={"arabic": 0.5, "english": 0.5})
+    clean = mixture(folder, lines, languages={"arabic": 0.5, "english": 0.5})
+    changed = 0
+    for step in range(30):
+        noisy, plain = mixed.batch(step, 10), clean.batch(step, 10)
+        assert (noisy.rows, noisy.english) == (plain.rows, plain.english)
+        assert (noisy.same == plain.same).all()
+        for mine, theirs in zip(noisy.texts, plain.texts, strict=True):
+            changed += mine != theirs
+            assert mine == theirs or not theirs.startswith("A cat")
+    assert changed > 50
+
+
+def test_hard_negatives_join_the_batch_of_their_picture(folder: Path) -> None:
+    mixed = mixture(folder, numbered(10))
+    neighbours = np.array([[i ^ 1] for i in range(10)])
+    mixed.use_hard_negatives(neighbours, 1)
+    for step in range(10):
+        rows = mixed.batch(step, 4).rows
+        assert {row ^ 1 for row in rows} == set(rows)
+
+
+def test_the_most_alike_pictures_come_first_but_those_that_share_a_text_or_file_last() -> None:
+    def picture(name: str, *arabic: str) -> Picture:
+        return Picture(Path(name), (), arabic, "set")
+
+    pictures = [picture("0", "أ"), picture("1", "أ"), picture("2", "ب"), picture("0", "ت"), picture("4", "ث")]
+    angles = np.array([0.0, 0.1, 0.2, 0.3, 3.0])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    assert hard_negatives(vectors, pictures, 2)[0].tolist() == [2, 4]
+    assert hard_negatives(vectors, pictures, 9)[0].tolist() == [2, 4, 1, 3]
+    assert hard_negatives(vectors, pictures, 2)[2].tolist() == [1, 3]
+    assert hard_negatives(vectors[:1], pictures[:1], 3).shape == (1, 0)
+
+
+def test_the_fingerprint_follows_texts_and_names(folder: Path) -> None:
+    plain = mixture(folder, numbered(3)).fingerprint
+    assert mixture(folder, numbered(3)).fingerprint == plain
+    assert mixture(folder, numbered(4)).fingerprint != plain
+    assert mixture(folder, [*numbered(2), {"image": 2, "caption_ar": "غيره"}]).fingerprint != plain
+
+
+def test_a_picture_without_text_in_the_languages_is_left_out(folder: Path) -> None:
+    mixed = mixture(folder, [*numbered(2), {"image": 5, "caption_en": "English only"}, {"image": 6}])
+    assert [picture.path.stem for picture in mixed.pictures] == ["0", "1"]
+
+
+@pytest.mark.parametrize("languages", [{}, {"klingon": 1.0}, {"arabic": 0.0}, {"arabic": float("nan")}])
+def test_languages_that_cannot_be_are_refused(folder: Path, languages: dict[str, float]) -> None:
+    with pytest.raises(RecipeError, match=r"languages are|arabic has share"):
+        mixture(folder, numbered(2), languages=languages)

@@ -1,0 +1,279 @@
+"""A toy world to train in: coloured shapes with English and Arabic names, towers of a few thousand weights."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    TimmWrapperConfig,
+    TimmWrapperModel,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
+
+from araclip.training.recipe import Recipe, read_recipe
+from araclip.training.run import TIME_FIELDS
+from araclip.training.stages import run_stage
+from araclip.training.watch import Silent
+
+SIZE = 32  # pixels of a picture
+COLOURS = {
+    "red": ("حمراء", (220, 30, 30)),
+    "green": ("خضراء", (30, 180, 40)),
+    "blue": ("زرقاء", (30, 60, 220)),
+    "black": ("سوداء", (10, 10, 10)),
+}
+SHAPES = {"circle": "دائرة", "bar": "عارضة", "frame": "نافذة"}
+NAMES = [
+    (f"{colour} {shape}", f"{ar_shape} {COLOURS[colour][0]}")
+    for colour in COLOURS
+    for shape, ar_shape in SHAPES.items()
+]
+WORDS = ("a", "on", "white", "هنا", "على", "أبيض", *" ".join(f"{en} {ar}" for en, ar in NAMES).split())
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+TRAINING, DEV = 4, 1  # pictures of each name
+
+RECIPE = """
+name = "toy"
+stages = ["teacher", "linear", "distill", "finetune"]
+data = "{world}"
+
+[model]
+text = "{world}/bert"
+vision = "teacher"
+projection_dim = 16
+max_tokens = 12
+
+[teacher]
+kind = "finetune"
+model = {{ text = "{world}/still-bert", vision = "{world}/cnn", projection_dim = 16, max_tokens = 12, logit_scale = 2 }}
+languages = {{ english = 1 }}
+pictures = [{{ folder = "shapes", split = "train" }}]
+image = {{ train = "partial", frozen_blocks = 2, cache = "maps" }}
+steps = 60
+batch = 24
+lr_text = 3e-3
+lr_image = 3e-3
+lr_head = 3e-3
+log_every = 5
+checkpoint_every = 50
+dev = {{ folder = "shapes", captions = ["caption_en"] }}
+
+[linear]
+teacher = "teacher"
+rows = 48
+sources = [{{ path = "pairs.tsv" }}]
+dev = {{ folder = "shapes" }}
+
+[distill]
+teacher = "teacher"
+sources = [{{ path = "pairs.tsv", noise = 0.2 }}, {{ path = "pairs.tsv", direction = "en-en", weight = 0.2 }}]
+steps = 40
+batch = 16
+chunk = 8
+lr_text = 3e-3
+lr_head = 3e-3
+log_every = 1
+checkpoint_every = 3
+dev = {{ folder = "shapes" }}
+
+[finetune]
+pictures = [{{ folder = "shapes", split = "train" }}]
+image = {{ train = "partial", frozen_blocks = 2, cache = "maps" }}
+steps = 40
+batch = 16
+chunk = 8
+lr_text = 3e-3
+lr_image = 3e-3
+lr_head = 3e-3
+log_every = 1
+checkpoint_every = 3
+dev = {{ folder = "shapes" }}
+"""
+
+
+def make_world(folder: Path) -> Path:
+    """Towers, a picture set with a train and a dev split, parallel text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(7)
+    for name, dropout in (("bert", 0.1), ("still-bert", 0.0)):
+        layers: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        config = BertConfig(
+            vocab_size=len(SPECIAL) + len(set(WORDS)), intermediate_size=48, max_position_embeddings=16,
+            hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, initializer_range=0.1, **layers,
+        )  # fmt: skip
+        BertModel(config, add_pooling_layer=False).save_pretrained(folder / name)
+        _tokenizer().save_pretrained(folder / name)
+    processor = ViTImageProcessor(size={"height": SIZE, "width": SIZE}, do_convert_rgb=True)
+    vit = ViTConfig(
+        hidden_size=24, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, image_size=SIZE, patch_size=8
+    )
+    ViTModel(vit, add_pooling_layer=False).save_pretrained(folder / "vit")
+    processor.save_pretrained(folder / "vit")
+    write_pictures(folder / "shapes")
+    cnn = TimmWrapperModel(
+        TimmWrapperConfig(
+            architecture="test_efficientnet",
+            num_labels=0,
+            do_pooling=True,
+            pretrained_cfg={"input_size": (3, SIZE, SIZE), "mean": (0.5,) * 3, "std": (0.5,) * 3},
+        )
+    ).train()
+    pictures = [Image.open(path) for path in sorted((folder / "shapes").glob("*.png"))]
+    pixels = processor(pictures, return_tensors="pt")["pixel_values"]
+    for layer in cnn.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():  # its BatchNorms get to know pictures, as those of a trained tower do
+        cnn(pixel_values=pixels)
+    cnn.eval().save_pretrained(folder / "cnn")
+    rows = [row for en, ar in NAMES for row in ((en, ar), (f"a {en} on white", f"هنا {ar} على أبيض"))]
+    (folder / "pairs.tsv").write_text("en\tar\n" + "".join(f"{en}\t{ar}\n" for en, ar in rows), encoding="utf-8")
+    return folder
+
+
+def write_pictures(folder: Path) -> None:
+    """A picture set of every name, each picture with two Arabic and one English caption."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dice = np.random.default_rng(3)
+    lines = []
+    for english, arabic in NAMES:
+        for number in range(TRAINING + DEV):
+            path = f"{english.replace(' ', '-')}-{number}.png"
+            draw(english, dice).save(folder / path)
+            captions = {"caption_ar": [arabic, f"هنا {arabic} على أبيض"], "caption_en": [english]}
+            lines.append({"image": path, "split": "train" if number < TRAINING else "dev", **captions})
+    write_lines(folder, lines)
+
+
+def write_lines(folder: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """`captions.jsonl` of a picture set."""
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (folder / "captions.jsonl").write_text(text, encoding="utf-8")
+
+
+def draw(name: str, dice: np.random.Generator) -> Image.Image:
+    """A picture of one name, its size and place by chance."""
+    colour, shape = name.split()
+    fill = COLOURS[colour][1]
+    image = Image.new("RGB", (SIZE, SIZE), "white")
+    pen = ImageDraw.Draw(image)
+    side = int(dice.integers(16, 24))
+    left, top = (int(dice.integers(0, SIZE - side)) for _ in "xy")
+    box = (left, top, left + side, top + side)
+    if shape == "circle":
+        pen.ellipse(box, fill)
+    elif shape == "bar":
+        pen.rectangle((left, top + side // 3, left + side, top + 2 * side // 3), fill)
+    else:
+        pen.rectangle(box, outline=fill, width=4)
+    return image
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys((*SPECIAL, *WORDS)))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, SPECIAL, strict=True)))
+
+
+def recipe(world: Path, *changes: str, text: str = RECIPE) -> Recipe:
+    """The toy recipe with `key=value` changes."""
+    path = world / f"toy-{abs(hash(text))}.toml"
+    path.write_text(text.format(world=world), encoding="utf-8")
+    return read_recipe(path, changes)
+
+
+class Notes(Silent):
+    """Keeps what a run says; at a step it may kill its own process, as kill -9 would."""
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        self.lines: list[str] = []
+        self.kill_at = kill_at
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def progress(self, stage: str) -> "Notes":
+        return self
+
+    def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
+        if step == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def rows(runs: Path, stage: str) -> list[dict[str, Any]]:
+    """metrics.jsonl without what the clock says."""
+    lines = (runs / stage / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in TIME_FIELDS} for line in lines]
+
+
+def losses(runs: Path, stage: str) -> list[float]:
+    return [row["loss"] for row in rows(runs, stage) if "loss" in row]
+
+
+def weights(runs: Path, stage: str) -> dict[str, Tensor]:
+    return load_file(runs / stage / "model" / "model.safetensors")
+
+
+# ------------------------------------------------------------------ other processes
+
+
+def _forked() -> Any:
+    """Processes forked from one that has imported all and runs no thread: each starts in a moment."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["toy_training"])
+    return context
+
+
+def _train(read: Recipe, stage: str, runs: Path, kill_at: int | None, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    run_stage(read, stage, runs, Notes(kill_at))
+
+
+def killed(read: Recipe, stage: str, runs: Path, at: int) -> None:
+    """Train in another process that is killed right after step `at`."""
+    process = _forked().Process(target=_train, args=(read, stage, runs, at, {}))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def together(read: Recipe, stage: str, runs: Path, processes: int) -> None:
+    """Train in several processes that share each batch."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = []
+    for rank in range(processes):
+        environment = {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port), "LOCAL_WORLD_SIZE": str(processes),
+        }  # fmt: skip
+        group.append(_forked().Process(target=_train, args=(read, stage, runs, None, environment)))
+        group[-1].start()
+    for process in group:
+        process.join(120)
+        process.kill()
+    assert [process.exitcode for process in group] == [0] * processes
