@@ -7,11 +7,16 @@ import torch
 from torch import nn
 
 from araclip import atomic
+from araclip.errors import TrainingError
 from araclip.training.run import Run
 
 
 class Best:
-    """The weights with the best dev R@1 so far, on disk, and how long ago that was; idle without `patience`."""
+    """The weights with the best dev R@1 so far, on disk, and how long ago that was; idle without `patience`.
+
+    Args:
+        patience: recalls without a better one after which it is over.
+    """
 
     def __init__(self, run: Run, learning: list[nn.Parameter], patience: int) -> None:
         self.path, self.is_main, self.learning, self.patience = run.folder / "best.pt", run.is_main, learning, patience
@@ -33,7 +38,12 @@ class Best:
         self.recall, self.waited = recall, 0
         if self.is_main:
             weights = [p.detach() for p in self.learning]
-            atomic.write(self.path, lambda part: torch.save(weights, part))
+            try:
+                atomic.write(self.path, lambda part: torch.save(weights, part))
+            except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+                raise TrainingError(
+                    f"{self.path} cannot be written: {error}. Make room, then start the same command again."
+                ) from error
 
     def is_better_than(self, recall: Mapping[str, float]) -> bool:
         """Whether earlier weights did better."""
