@@ -130,6 +130,22 @@ def test_fresh_forgets_what_a_stage_left(world: Path, runs: Path) -> None:
     assert not (runs / "distill" / "best.pt").exists()
 
 
+def test_a_fresh_run_that_fails_leaves_no_old_result_that_could_pass_for_its_own(world: Path, runs: Path) -> None:
+    stages = "stages=['distill', 'finetune']"
+    short = [stages, f"distill.model={student(world)}", *section("distill", steps=2), *section("finetune", steps=2)]
+    run_all(recipe(world, *short), runs, Notes())
+    spoilt = recipe(world, *short, *section("finetune", lr_text=1e30, lr_head=1e30, steps=9))
+    with pytest.raises(LossDiverged):
+        run_stage(spoilt, "finetune", runs, Notes(), fresh=True)
+    assert [name for name in ("distill", "finetune") if (runs / name / "result.json").exists()] == ["distill"]
+    run_stage(recipe(world, *short), "finetune", runs, Notes(), fresh=True)
+    with pytest.raises(LossDiverged):
+        run_all(
+            recipe(world, *short, *section("distill", lr_text=1e30, lr_head=1e30, steps=9)), runs, Notes(), fresh=True
+        )
+    assert not any((runs / name / "result.json").exists() for name in ("distill", "finetune"))
+
+
 # ------------------------------------------------------------------ killed and started again
 
 MAPS = {
