@@ -25,7 +25,7 @@ lint: .venv/.test
 wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist
 
-# araclip-mini from its data, about three hours on two cores; stop it whenever you like, it goes on where it was.
+# The next araclip-mini from its data, hours on two cores (npm fetches the emoji); stop it whenever you like, it goes on where it was.
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs

@@ -1,6 +1,6 @@
 """The linear map as a stage: only the text head, in closed form, over a text tower as it is.
 
-The baseline every distillation has to beat, and where it starts from (M2M, Bastan et al. 2024 and others).
+The baseline every distillation has to beat, and where it starts from.
 """
 
 from pathlib import Path
