@@ -1,0 +1,109 @@
+"""What an evaluation found, as plain data: how it was asked, and what came back, query by query.
+
+Reports, tests of significance and the cache read these; nothing here computes anything but means.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that a number depends on; two numbers may stand in one table only if all but the model agree.
+
+    Attributes:
+        dataset: its folder's or hub name. fingerprint: twelve hex digits of its pictures' names and captions.
+        split: or None for all pictures.
+        caption_field: field of captions.jsonl that the queries come from.
+        captions: "all" of a picture's captions are queries, or the "first".
+        n_queries, n_images: pool sizes.
+        normalizer: version of `araclip.normalize` (`arabic.VERSION`).
+        model: label and fingerprint of the encoder, such as "araclip-mini@3f2a".
+    """
+
+    dataset: str
+    fingerprint: str
+    split: str | None
+    caption_field: str
+    captions: str
+    n_queries: int
+    n_images: int
+    normalizer: int
+    model: str
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that change with any of the above."""
+        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction, text→image or image→text; Q queries over N candidates, any relevant one counts.
+
+    Attributes:
+        ranks: (Q,) from 1, expected rank under a random order of ties.
+        level: (Q,) how many irrelevant candidates score exactly as the best relevant one does.
+        ndcg10: (Q,) nDCG@10 with binary relevance, ties averaged.
+        clusters: (Q,) the picture each query belongs to, for intervals by picture.
+        found: (Q, K) the K best candidates, best first, ties by place.
+        scores: (Q, K) float32, their cosines.
+        relevant_score: (Q,) float32, cosine of the best relevant candidate.
+        margin: (Q,) float32, `relevant_score` less the best irrelevant cosine.
+    """
+
+    ranks: Floats
+    level: Ints
+    ndcg10: Floats
+    clusters: Ints
+    found: Ints
+    scores: NDArray[np.float32]
+    relevant_score: NDArray[np.float32]
+    margin: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs on the machine of the run; None where it was not measured.
+
+    Attributes:
+        megabytes: of its files. width: of a vector. text_ms, image_ms: a text and a picture, in batches.
+    """
+
+    megabytes: float | None
+    width: int
+    text_ms: float | None
+    image_ms: float | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model on one picture set.
+
+    Attributes:
+        name: what the table calls it. license: of the weights, where known.
+        queries: (Q,) the texts, in the order of `t2i.ranks`; `owner` (Q,) is the row in `pictures` each was written for.
+        pictures: (N,) files, in the order of `i2t`'s clusters where every picture has a caption.
+        missing: pictures of the list whose file was not there, left out of the pools.
+    """
+
+    name: str
+    license: str | None
+    protocol: Protocol
+    t2i: Direction
+    i2t: Direction
+    queries: Sequence[str]
+    owner: Ints
+    pictures: Sequence[Path]
+    missing: int
+    cost: Cost
