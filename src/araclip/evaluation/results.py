@@ -26,7 +26,7 @@ class Protocol:
         caption_field: field of captions.jsonl that the queries come from.
         captions: "all" of a picture's captions are queries, or the "first".
         n_queries, n_images: pool sizes.
-        normalizer: version of `araclip.normalize` (`arabic.VERSION`).
+        normalizer: version of `araclip.normalize` (`arabic.NORMALIZER_VERSION`).
         model: label and fingerprint of the encoder, such as "araclip-mini@3f2a".
     """
 
@@ -92,7 +92,7 @@ class Evaluated:
 
     Attributes:
         name: what the table calls it. license: of the weights, where known.
-        queries: (Q,) the texts, in the order of `t2i.ranks`; `owner` (Q,) is the row in `pictures` each was written for.
+        queries: (Q,) the texts, in the order of `t2i.ranks`. owner: (Q,) the row in `pictures` each was written for.
         pictures: (N,) files, in the order of `i2t`'s clusters where every picture has a caption.
         missing: pictures of the list whose file was not there, left out of the pools.
     """
