@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from araclip.errors import LossDiverged, RecipeError
 from araclip.training.best import Best
 from araclip.training.gradcache import average_gradients
+from araclip.training.memory import keep_freed_memory
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Ema, Part, cosine_schedule, parameter_groups, set_lr
 from araclip.training.plot import training_plot
@@ -50,6 +51,7 @@ def accelerator_for(stage: Stage) -> Accelerator:
     Raises:
         RecipeError: the batch cannot be shared evenly.
     """
+    keep_freed_memory()
     # Precision is the stage's, see `autocast`: accelerate knows one a process, and a recipe's stages may differ.
     # And a group of processes on a machine without GPU is one only where accelerate is told of the CPU.
     accelerator = Accelerator(
