@@ -3,6 +3,10 @@
 import errno
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from araclip.training.stages import run_all, run_stage
 from araclip.training.text_side import LearningTexts
 from toy_training import (
     NAMES,
+    RECIPE,
     Notes,
     killed,
     losses,
@@ -182,6 +187,23 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights_bit_for_bit(
     mine, theirs = weights(runs, stage), weights(whole, stage)
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_text(RECIPE.format(world=world), encoding="utf-8")
+    changes = [f"distill.model={student(world)}", *section("distill", steps=100_000)]
+    options = [word for change in changes for word in ("--set", change)]
+    command = [sys.executable, "-m", "araclip.cli", "train", "distill", str(tmp_path / "toy.toml"), *options]
+    with subprocess.Popen([*command, "--runs", str(runs)], stderr=subprocess.PIPE, text=True) as process:
+        give_up = time.monotonic() + 120
+        while not list((runs / "distill").glob("step-*.pt")) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped. The same command goes on from the last checkpoint." in said
+    assert "Traceback" not in said
+    assert list((runs / "distill").glob("step-*.pt"))
 
 
 def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:

@@ -47,11 +47,15 @@ def train(
     _quiet_libraries()
     read = read_recipe(recipe, changes or [])
     place = runs or Path("runs") / read.name
-    with _watch() as watch:
-        if stage == "all":
-            results = run_all(read, place, watch, fresh=fresh)
-        else:
-            results = {stage: run_stage(read, stage, place, watch, fresh=fresh)}
+    try:
+        with _watch() as watch:
+            if stage == "all":
+                results = run_all(read, place, watch, fresh=fresh)
+            else:
+                results = {stage: run_stage(read, stage, place, watch, fresh=fresh)}
+    except KeyboardInterrupt:
+        err.print("Stopped. The same command goes on from the last checkpoint.")
+        raise typer.Exit(130) from None
     if int(os.environ.get("RANK", "0")):
         return
     table = Table(title=f"Dev recall, text → picture · {escape(shown(read.name))}", title_justify="left")
