@@ -62,12 +62,7 @@ class FeatureCache:
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             features = self._compute(pictures)
-
-            def fill(part: Path) -> None:
-                with part.open("wb") as file:
-                    np.save(file, features)
-
-            atomic.write(path, fill)
+            atomic.write_array(path, features)
         cached: Floats = np.load(path)
         return cached
 

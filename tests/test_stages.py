@@ -436,6 +436,18 @@ def test_every_way_of_contrastive_learning_learns(world: Path, taught: Path, run
     assert found["R@1"] == pytest.approx(dev_recall(world, runs / "finetune" / "model"), abs=1e-6)
 
 
+def test_a_locked_text_tower_reads_each_text_once_and_for_all_starts(world: Path, runs: Path) -> None:
+    changes = section("finetune", steps=4, train_text="'locked'", all_captions=True)
+    read = recipe(world, f"finetune.model={student(world)}", *changes)
+    run_stage(read, "finetune", runs, Notes())
+    first, kept = losses(runs, "finetune"), sorted((runs / "cache").glob("texts-*.npy"))
+    assert len(kept) == 2  # the captions, and those that dev recall asks
+    written = [path.stat().st_mtime_ns for path in kept]
+    run_stage(read, "finetune", runs, Notes(), fresh=True)
+    assert losses(runs, "finetune") == first
+    assert [path.stat().st_mtime_ns for path in sorted((runs / "cache").glob("texts-*.npy"))] == written
+
+
 def test_matryoshka_prefixes_are_trained_in_both_stages(world: Path, runs: Path) -> None:
     spec = student(world, matryoshka_dims="[4]")
     read = recipe(world, f"distill.model={spec}", *section("distill", steps=2, matryoshka=True))

@@ -11,9 +11,12 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from araclip.errors import GalleryLocked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def write(path: Path, fill: Callable[[Path], None]) -> None:
@@ -39,6 +42,17 @@ def write_text(path: Path, text: str) -> None:
 
     def fill(temporary: Path) -> None:
         temporary.write_bytes(text.encode("utf-8"))
+
+    write(path, fill)
+
+
+def write_array(path: Path, array: "NDArray[Any]") -> None:
+    """Replace `path` by an array that `numpy.load` reads."""
+    import numpy as np
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a name, np.save would add .npy to it
+            np.save(file, array)
 
     write(path, fill)
 

@@ -97,7 +97,7 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
                 recipe, stage, _english(mixture), model.config.projection_dim, runs, watch, accelerator.device
             )
     texts = (
-        LockedTexts(model, processor, _all_texts(mixture, concepts))
+        LockedTexts(model, processor, _all_texts(mixture, concepts), runs / "cache")
         if stage.train_text == "locked"
         else LearningTexts(model, processor, stage.frozen_layers)
     )

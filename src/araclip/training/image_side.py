@@ -154,14 +154,9 @@ class LockedImages:
                     parts.append(pooled(self.model, values).to(torch.float16).cpu().numpy())
                     if start and start % 1000 == 0:
                         self.say(f"image vectors computed for {start:,} of {len(pictures):,} pictures")
-            atomic.write(path, lambda part: _save(part, np.concatenate(parts)))
+            atomic.write_array(path, np.concatenate(parts))
         found: NDArray[np.float16] = np.load(path)
         return found
-
-
-def _save(path: Path, array: NDArray[np.float16]) -> None:
-    with path.open("wb") as file:  # np.save would add .npy to the temporary file's name
-        np.save(file, array)
 
 
 class CrownImages:

@@ -60,7 +60,7 @@ def start_of(recipe: Recipe, stage_name: str, runs: Path) -> Student:
     return load(saved_model(recipe, before, runs, f"stage '{stage_name}' starts from"))
 
 
-def fingerprint(model: AraCLIPModel) -> str:
+def fingerprint(model: nn.Module) -> str:
     """Twelve hex digits that change with any weight."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():

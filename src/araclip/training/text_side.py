@@ -1,6 +1,8 @@
 """Where a step's text vectors come from: a tower that learns, or a locked one whose outputs are cached."""
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,10 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize as unit
 
+from araclip import atomic
 from araclip.training import towers
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import freeze
 from araclip.training.processing import AraCLIPProcessor
+from araclip.training.students import fingerprint
 
 CHUNK = 64  # texts encoded at once without a graph
 Tokens = dict[str, Tensor]
@@ -84,10 +88,11 @@ class LockedTexts:
 
     Args:
         texts: all that a batch may hold.
+        cache: folder in which the tower's outputs are kept from one start to the next.
     """
 
-    def __init__(self, model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str]) -> None:
-        self.model, self.processor = model, processor
+    def __init__(self, model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], cache: Path) -> None:
+        self.model, self.processor, self.cache = model, processor, cache
         model.text_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self.rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
@@ -115,5 +120,14 @@ class LockedTexts:
         return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        found: NDArray[np.float16] = text_features(self.model, self.processor, texts).half().numpy()
-        return found
+        digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
+        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens)).encode())
+        for text in texts:
+            digest.update(text.encode() + b"\n")
+        path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            found = text_features(self.model, self.processor, texts).half().numpy()
+            self.cache.mkdir(parents=True, exist_ok=True)
+            atomic.write_array(path, found)
+        cached: NDArray[np.float16] = np.load(path)
+        return cached
