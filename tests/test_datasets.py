@@ -93,7 +93,11 @@ def test_a_missing_picture_is_counted_and_the_rest_is_there(tmp_path: Path) -> N
 
 
 def test_a_picture_with_a_line_for_each_caption_is_one_picture(tmp_path: Path) -> None:
-    rows = [{"image": "a.png", "caption_ar": CAT}, {"image": "b.png", "caption_ar": DOG}, {"image": "a.png", "caption_ar": SEA}]
+    rows = [
+        {"image": "a.png", "caption_ar": CAT},
+        {"image": "b.png", "caption_ar": DOG},
+        {"image": "a.png", "caption_ar": SEA},
+    ]
     found = load(a_set(tmp_path / "set", *rows, files=("a.png", "b.png")))
     assert said(found) == {"a.png": (CAT, SEA), "b.png": (DOG,)}
     texts, owner = found.queries()
@@ -187,7 +191,9 @@ def test_coco_in_its_own_form_and_in_karpathys(tmp_path: Path) -> None:
         pictures.solid(tmp_path / "val2014" / name)
     assert said(load("coco-ar", path=tmp_path, split="val2014")) == {"7.jpg": (CAT, SEA), "8.jpg": ()}
     karpathy = tmp_path / "dataset_coco.json"
-    entries = [{"filename": f"{i}.jpg", "split": s, "sentences": [{"raw": DOG}]} for i, s in ((7, "test"), (8, "train"))]
+    entries = [
+        {"filename": f"{i}.jpg", "split": s, "sentences": [{"raw": DOG}]} for i, s in ((7, "test"), (8, "train"))
+    ]
     karpathy.write_text(json.dumps({"images": entries}), "utf-8")
     assert said(load("coco-ar", path=karpathy, split="test")) == {"7.jpg": (DOG,)}
     own.write_text(json.dumps({"images": [{"id": 7}], "annotations": [{"image_id": 9, "caption": CAT}]}), "utf-8")
@@ -234,7 +240,9 @@ def test_a_webdataset_shard_is_unpacked_once_and_read(tmp_path: Path, picture: b
 def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path: Path, picture: bytes) -> None:
     for name in ("train-0", "test-0", "test-1"):
         tar(tmp_path / "shards" / f"{name}.tar", a__jpg=picture, a__txt=name.encode())
-    texts = {split: load(tmp_path / "shards", split=split, unpack_to=tmp_path / "u").captions for split in (None, "test")}
+    texts = {
+        split: load(tmp_path / "shards", split=split, unpack_to=tmp_path / "u").captions for split in (None, "test")
+    }
     assert texts == {None: (("test-0",), ("test-1",), ("train-0",)), "test": (("test-0",), ("test-1",))}
     with pytest.raises(InputError, match="no picture set"):
         load(tmp_path / "shards", split="dev", unpack_to=tmp_path / "u")
@@ -275,7 +283,10 @@ def test_crossmodal_and_wit_as_the_hub_has_them(tmp_path: Path, picture: bytes) 
         found = load(name, path=tmp_path / name, unpack_to=tmp_path / "u")
         assert (found.name, found.captions) == (name, ((CAT, SEA), (DOG,)))
         assert found.pictures[0].read_bytes() == picture
-    assert load(tmp_path / "wit-ar", caption_field="captions", unpack_to=tmp_path / "u").captions == ((CAT, SEA), (DOG,))
+    assert load(tmp_path / "wit-ar", caption_field="captions", unpack_to=tmp_path / "u").captions == (
+        (CAT, SEA),
+        (DOG,),
+    )
 
 
 def test_any_saved_dataset_is_read_by_split_and_column(tmp_path: Path, picture: bytes) -> None:
@@ -295,7 +306,9 @@ def test_any_saved_dataset_is_read_by_split_and_column(tmp_path: Path, picture: 
         load(tmp_path / "other", unpack_to=tmp_path / "u")
 
 
-def test_without_the_package_or_the_network_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_or_the_network_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)

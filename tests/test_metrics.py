@@ -21,7 +21,9 @@ def random_case(seed: int, queries: int, candidates: int, most: int = 5) -> tupl
     """Queries, gallery and one to `most` relevant rows a query."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(queries + candidates, 8)).astype(np.float32)
-    relevant = [rng.choice(candidates, rng.integers(1, min(most, candidates) + 1), False).tolist() for _ in range(queries)]
+    relevant = [
+        rng.choice(candidates, rng.integers(1, min(most, candidates) + 1), False).tolist() for _ in range(queries)
+    ]
     return vectors[:queries], vectors[queries:], relevant
 
 
@@ -169,7 +171,13 @@ def test_trec_eval_measures_the_same(seed: int) -> None:
     judged = {f"q{i}": {f"d{item}": 1 for item in answers} for i, answers in enumerate(relevant)}
     run = {f"q{i}": {f"d{j}": float(s) for j, s in enumerate(row)} for i, row in enumerate(queries @ gallery.T)}
     theirs = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank", "ndcg_cut.10", "success.1,5,10"}).evaluate(run)
-    names = {"R@1": "success_1", "R@5": "success_5", "R@10": "success_10", "MRR": "recip_rank", "nDCG@10": "ndcg_cut_10"}
+    names = {
+        "R@1": "success_1",
+        "R@5": "success_5",
+        "R@10": "success_10",
+        "MRR": "recip_rank",
+        "nDCG@10": "ndcg_cut_10",
+    }
     for ours, name in names.items():
         expected = [theirs[f"q{i}"][name] for i in range(60)]
         assert per_query(found, ours) == pytest.approx(expected, abs=1e-9), ours
@@ -216,7 +224,14 @@ def direction_of(found: list[float], clusters: list[int]) -> Direction:
     empty = np.zeros((n, 1), np.int64)
     zeros = np.zeros(n, np.float32)
     return Direction(
-        np.array(found, float), np.zeros(n, np.int64), np.zeros(n), np.array(clusters), empty, zeros[:, None], zeros, zeros
+        np.array(found, float),
+        np.zeros(n, np.int64),
+        np.zeros(n),
+        np.array(clusters),
+        empty,
+        zeros[:, None],
+        zeros,
+        zeros,
     )
 
 

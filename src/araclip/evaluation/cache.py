@@ -31,7 +31,7 @@ def read(folder: Path, protocol: Protocol, say: Callable[[str], None]) -> Measur
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
             if about["protocol"] != asdict(protocol):
                 raise ValueError(f"it holds protocol {about['protocol']}")
