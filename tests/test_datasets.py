@@ -224,8 +224,8 @@ def test_a_webdataset_shard_is_unpacked_once_and_read(tmp_path: Path, picture: b
     about = json.dumps({"caption_ar": [DOG], "image": "../../etc/passwd", "n": 3}).encode()
     shard = tar(
         tmp_path / "shards" / "test-000.tar",
-        **{"a__jpg": picture, "a__txt": CAT.encode(), "._a__jpg": b"mac", "a__seg__cls": b"5", "sub___b__txt": DOG.encode(),
-           "sub___b__json": about, "sub___b__PNG": picture, "c__txt": SEA.encode()},
+        **{"a__jpg": picture, "a__txt": CAT.encode(), "._a__jpg": b"mac", "a__seg__cls": b"5",
+           "sub___b__txt": DOG.encode(), "sub___b__json": about, "sub___b__PNG": picture, "c__txt": SEA.encode()},
     )  # fmt: skip
     found = load(shard, unpack_to=tmp_path / "unpacked")
     assert (found.name, found.caption_field, found.missing) == ("test-000", "txt", 1)
@@ -320,7 +320,7 @@ def test_without_the_package_or_the_network_the_remedy_is_named(
 
 
 def test_a_set_nobody_knows_names_those_that_are_known() -> None:
-    with pytest.raises(InputError, match="no picture set 'flikr8k'.*flickr8k-ar-eljundi.*hub:<id>"):
+    with pytest.raises(InputError, match=r"no picture set 'flikr8k'.*flickr8k-ar-eljundi.*hub:<id>"):
         load("flikr8k")
     assert all(source.title and source.fields and source.note for source in KNOWN.values())
 

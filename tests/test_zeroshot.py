@@ -55,7 +55,7 @@ def test_a_class_is_the_normalised_mean_of_its_prompts_unit_vectors(tiny_model: 
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-6)
     assert all("{}" in template for template in TEMPLATES)
     for templates in ([], ["صورة"], ["{}", "صورة {x}"]):
-        with pytest.raises(InputError, match="expected texts with {} where the name goes"):
+        with pytest.raises(InputError, match=r"expected texts with \{\} where the name goes"):
             class_vectors(model, ["أحمر"], templates)
 
 

@@ -92,7 +92,7 @@ def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, In
 
 
 def _blocks(queries: Matrix, gallery: Matrix) -> Iterator[tuple[int, Matrix, NDArray[np.bool_]]]:
-    """SLICE after SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; each overwrites the last."""
+    """Each SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; the next one overwrites both."""
     distinct, place = _distinct(gallery)
     width = len(gallery)
     at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))
