@@ -283,6 +283,8 @@ def test_crossmodal_and_wit_as_the_hub_has_them(tmp_path: Path, picture: bytes) 
         found = load(name, path=tmp_path / name, unpack_to=tmp_path / "u")
         assert (found.name, found.captions) == (name, ((CAT, SEA), (DOG,)))
         assert found.pictures[0].read_bytes() == picture
+        datasets.DatasetDict({"ar": rows}).save_to_disk(tmp_path / f"{name}-all")
+        assert load(name, path=tmp_path / f"{name}-all", unpack_to=tmp_path / "u").captions == found.captions
     assert load(tmp_path / "wit-ar", caption_field="captions", unpack_to=tmp_path / "u").captions == (
         (CAT, SEA),
         (DOG,),
