@@ -237,6 +237,12 @@ def test_a_webdataset_shard_is_unpacked_once_and_read(tmp_path: Path, picture: b
     assert again.pictures[0].stat().st_mtime_ns == before
 
 
+def test_half_a_character_in_a_json_member_is_no_crash(tmp_path: Path, picture: bytes) -> None:
+    shard = tar(tmp_path / "x.tar", a__jpg=picture, a__json=b'{"caption_ar": "\\ud83d \\u0642\\u0637\\u0629"}')
+    (texts,) = load(shard, caption_field="caption_ar", unpack_to=tmp_path / "u").captions
+    assert texts[0].endswith(" قطة")
+
+
 def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path: Path, picture: bytes) -> None:
     for name in ("train-0", "test-0", "test-1"):
         tar(tmp_path / "shards" / f"{name}.tar", a__jpg=picture, a__txt=name.encode())

@@ -125,7 +125,7 @@ def load(
         return read_set(where, caption_field or OURS, split)
     if _saved(where):
         return _from_hub(Hub(str(where), split), where.name, split, caption_field or OURS, unpack_to)
-    if where.is_dir() and (tars := sorted(where.glob(f"{split or ''}*.tar*"))):
+    if where.is_dir() and (tars := [path for path in sorted(where.iterdir()) if _shard_of(path, split)]):
         return _from_tars(where.name, tars, split, caption_field or "txt", unpack_to)
     if where.is_file() and tarfile.is_tarfile(where):
         return _from_tars(where.name.partition(".")[0], [where], split, caption_field or "txt", unpack_to)
@@ -159,6 +159,10 @@ def _known(
 def _saved(folder: Path) -> bool:
     """Whether `datasets` has saved a set there."""
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
+
+
+def _shard_of(path: Path, split: str | None) -> bool:
+    return path.name.startswith(split or "") and path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
 def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
