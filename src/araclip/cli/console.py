@@ -1,4 +1,4 @@
-"""The terminal: the app that commands hang on, where they print, bars, and text made safe to show."""
+"""The terminal: the app that commands hang on, where they print, and bars."""
 
 import json
 import sys
@@ -10,8 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from araclip.display import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["app", "as_json_text", "err", "out", "progress", "shown", "write_line"]
 
 app = typer.Typer(
     help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
@@ -38,12 +42,6 @@ def progress(title: str) -> "Iterator[Callable[[int, int], None]]":
     finally:
         if bar.live.is_started:
             bar.stop()
-
-
-def shown(text: str) -> str:
-    """Text for a terminal: bytes of a file name that are no UTF-8, and control or bidi-override marks, made visible."""
-    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() or c in "\u200c\u200d" else f"\\u{ord(c):04x}" for c in readable)
 
 
 def as_json_text(value: object) -> str:
