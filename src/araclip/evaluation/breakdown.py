@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from araclip.arabic import normalize
 from araclip.evaluation.metrics import interval, recall_at
-from araclip.evaluation.results import Direction, Ints
+from araclip.evaluation.results import Direction, Floats, Ints
 
 LENGTHS = (1, 3, 5, 7, 9, 12)  # first word count of each group: captions have 6 words on average, typed queries 1 to 4
 
@@ -142,10 +142,16 @@ def _one_a_picture(order: NDArray[np.intp], clusters: Ints, count: int) -> list[
 # ------------------------------------------------------------------ curves and costs
 
 
-def recall_curve(ranks: NDArray[np.float64], n: int) -> tuple[Ints, NDArray[np.float64]]:
+def recall_curve(ranks: Floats, n: int) -> tuple[Ints, Floats]:
     """Recall@k for some 200 values of k from 1 to `n`, even on a logarithmic scale: k and recall, (K,) each."""
     k = np.unique(np.geomspace(1, n, 200).round().astype(np.int64))
     return k, np.searchsorted(np.sort(ranks), k, side="right") / len(ranks)
+
+
+def best_wrong(direction: Direction) -> Floats:
+    """Cosine of the best irrelevant candidate of each query, where there is one: (Q,) or fewer."""
+    wrong = direction.relevant_score.astype(np.float64) - direction.margin
+    return wrong[np.isfinite(wrong)]  # a query that every candidate answers has none
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
+from numpy.typing import NDArray
 
 from araclip.display import shortened, shown
 from araclip.evaluation.breakdown import GroupRecall, recall_curve
@@ -87,17 +88,14 @@ def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
     return _svg(draw, WIDTH, 3.0, f"recall {title}")
 
 
-def score_distribution(name: str, direction: Direction, index: int) -> str:
-    """Histograms of the right picture's cosine and of the best wrong one's, over queries."""
-    right = direction.relevant_score.astype(np.float64)
-    wrong = right - direction.margin
-    known = np.isfinite(wrong)  # a pool of one picture has no wrong one
+def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
+    """Histograms of the right picture's cosine, (Q,), and of the best wrong one's, (Q,) or fewer, over queries."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        both = np.concatenate([right, wrong[known]])
+        both = np.concatenate([right, wrong])
         edges = np.linspace(both.min(), max(both.max(), both.min() + 1e-3), 41)
-        axes.hist(wrong[known], edges, color=FAINT, alpha=0.45, label="best wrong picture")
+        axes.hist(wrong, edges, color=FAINT, alpha=0.45, label="best wrong picture")
         axes.hist(right, edges, histtype="step", color=_colour(index), linewidth=1.8, label="right picture")
         axes.set_xlabel("cosine of query and picture")
         axes.set_ylabel("queries")

@@ -1,0 +1,245 @@
+"""The report of an evaluation: one HTML file that works offline and runs no script.
+
+Captions, names of models and of files come from outside: each is made visible (`display.shown`) and escaped by the
+template engine, and the page's own policy forbids scripts and anything loaded from elsewhere.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from araclip import __version__, atomic
+from araclip.display import shown
+from araclip.errors import InputError
+from araclip.evaluation import breakdown
+from araclip.evaluation.breakdown import Group, GroupRecall
+from araclip.evaluation.examples import CASES, FOUND, examples
+from araclip.evaluation.summary import Summary, shared_protocol
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+NEEDED = ("matplotlib", "jinja2")
+SHAPES_ARABIC = (
+    3,
+    11,
+)  # from this version on, matplotlib joins and orders Arabic letters; before, they come out reversed
+COLUMNS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
+CUTOFFS = (1, 5, 10)
+CHART_K = 10  # groups are small: R@10 has the fewest empty ones
+
+_ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]")
+
+
+def check_ready(path: Path) -> None:
+    """Whether a report can be made at `path`; to be asked before an evaluation that takes minutes.
+
+    Raises:
+        InputError: the extra is not installed, or the file cannot be there.
+    """
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        raise InputError(f"the report needs {', '.join(absent)}. Install the extra: pip install 'araclip[report]'.")
+    import matplotlib as mpl
+
+    if tuple(mpl.__version_info__[:2]) < SHAPES_ARABIC:
+        raise InputError(
+            f"matplotlib {mpl.__version__} draws Arabic letters apart and in reverse; the report needs 3.11 or later. "
+            "Upgrade it: pip install 'araclip[report]'."
+        )
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Name the file that the report shall be, such as {path / 'report.html'}.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder, the report {path.name} cannot be written there. Make it first.")
+
+
+def write_report(path: Path, models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> None:
+    """Write the report of one or several models, the first of them the one that the others are compared with.
+
+    Args:
+        dialects: of each query, where the data set states it (see `breakdown.by_dialect`).
+
+    Raises:
+        InputError: see `check_ready`; or the models were measured under different protocols.
+    """
+    check_ready(path)
+    atomic.write_text(path, render(models, dialects))
+
+
+def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> str:
+    """The report as text; see `write_report`."""
+    from markupsafe import Markup
+
+    protocol = shared_protocol([model.evaluated for model in models])
+    here = Path(__file__).parent
+    groups = _groups(models, dialects)
+    page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
+    return page.render(
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # ours: the one text that is not escaped
+        version=__version__,
+        protocol=protocol,
+        models=models,
+        several=len(models) > 1,
+        missing=max(model.evaluated.missing for model in models),
+        directions=[("Text → picture", "t2i", "pictures"), ("Picture → text", "i2t", "texts")],
+        metrics=COLUMNS,
+        highest={side: _highest(models, side) for side in ("t2i", "i2t")},
+        curves=_curves(models, protocol),
+        scores=_score_charts(models),
+        groups=_group_charts(models, groups),
+        group_notes=_group_notes(groups, dialects),
+        group_tables=_group_tables(models, groups),
+        cutoffs=CUTOFFS,
+        found=FOUND,
+        examples=[examples(model.evaluated, len(models)) for model in models[: CASES // 2]],
+        **_costs(models),
+    )
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def visible(value: Any) -> Any:
+        return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=visible, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": lambda share: f"{100 * share:.1f} %",
+        "between": lambda ends, percent=True: "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends),
+        "decimal": lambda value: f"{value:.3f}",
+        "count": lambda n: f"{n:,}",
+        "place": lambda rank: f"{rank:,.0f}" if rank == int(rank) else f"{rank:,.1f}",
+        "measured": lambda value: "–" if value is None else f"{value:,.1f}",
+        "p_value": lambda p: "p < .001" if p < 0.001 else f"p = {p:.3f}",
+    }
+    environment.tests["arabic"] = lambda text: bool(_ARABIC.search(text))
+    return environment
+
+
+def _highest(models: Sequence[Summary], side: str) -> dict[str, float]:
+    return {name: max(getattr(model, side).values[name] for model in models) for name in COLUMNS}
+
+
+# ------------------------------------------------------------------ charts
+
+
+def _chart(svg: str, says: str) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    return {"svg": Markup(svg), "says": says}  # matplotlib's own markup: text in it is outlines
+
+
+def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from araclip.evaluation import charts
+
+    t2i = [(model.evaluated.name, model.evaluated.t2i) for model in models]
+    i2t = [(model.evaluated.name, model.evaluated.i2t) for model in models]
+    says = "Share of queries whose right answer is among the first k, over k: "
+    return [
+        _chart(charts.recall_curves(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{says}text to picture"),
+        _chart(charts.recall_curves(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{says}picture to text"),
+    ]
+
+
+def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
+    from araclip.evaluation import charts
+
+    out = []
+    for i, model in enumerate(models):
+        found = model.evaluated.t2i
+        wrong = breakdown.best_wrong(found)
+        says = f"half of the right pictures score above {np.median(found.relevant_score):.3f}"
+        if len(wrong):
+            ahead = np.mean(found.margin < 0)
+            says += f", half of the best wrong ones above {np.median(wrong):.3f}; a wrong one is ahead for {ahead:.1%}"
+        svg = charts.score_distribution(model.evaluated.name, found.relevant_score, wrong, i)
+        out.append(_chart(svg, f"{says}.") | {"name": model.evaluated.name})
+    return out
+
+
+# ------------------------------------------------------------------ groups of queries
+
+
+def _groups(models: Sequence[Summary], dialects: Sequence[str | None] | None) -> dict[str, list[Group]]:
+    queries = models[0].evaluated.queries
+    return {
+        "by length of the query": breakdown.by_length(queries),
+        "by dialect": breakdown.by_dialect(queries, dialects),
+    }
+
+
+def _group_charts(models: Sequence[Summary], groups: Mapping[str, list[Group]]) -> list[dict[str, Any]]:
+    from araclip.evaluation import charts
+
+    out = []
+    for title, parts in groups.items():
+        if len(parts) > 1:
+            found = {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CHART_K) for m in models}
+            out.append(_chart(charts.group_recall(found, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
+    return out
+
+
+def _group_tables(
+    models: Sequence[Summary], groups: Mapping[str, list[Group]]
+) -> dict[str, dict[str, list[tuple[GroupRecall, ...]]]]:
+    """Title → model → one row a group → one entry a cut-off."""
+    return {
+        f"Recall {title}": {
+            m.evaluated.name: list(zip(*(breakdown.recall_of(m.evaluated.t2i, parts, k) for k in CUTOFFS), strict=True))
+            for m in models
+        }
+        for title, parts in groups.items()
+    }
+
+
+def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | None] | None) -> list[str]:
+    notes = []
+    for title, parts in groups.items():
+        if len(parts) == 1:
+            notes.append(f"Queries {title} are one group: {parts[0].name}, {len(parts[0].rows):,} queries.")
+    if dialects is None:
+        notes.append(
+            "Dialects are guessed from marker words of each region, such as ده, هيدا or ديال. A query that has one is "
+            "mostly placed right, but most dialectal queries have none: “no dialect marker” is Modern Standard Arabic "
+            "and dialect together."
+        )
+    return notes
+
+
+# ------------------------------------------------------------------ costs
+
+
+def _costs(models: Sequence[Summary]) -> dict[str, Any]:
+    recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
+    known: dict[int, tuple[float, float]] = {}  # model → MB, ms
+    for i, model in enumerate(models):
+        cost = model.evaluated.cost
+        if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:
+            known[i] = (cost.megabytes, cost.text_ms + cost.image_ms)
+    optimal = dict(zip(known, breakdown.pareto(list(known.values()), [recall[i] for i in known]), strict=True))
+    rows = [
+        {"name": model.evaluated.name, "cost": model.evaluated.cost, "recall": recall[i], "optimal": optimal.get(i)}
+        for i, model in enumerate(models)
+    ]
+    return {"costs": rows, "pareto": _pareto_chart(models, known, recall, optimal) if len(known) > 1 else None}
+
+
+def _pareto_chart(
+    models: Sequence[Summary], known: Mapping[int, tuple[float, float]], recall: Sequence[float],
+    optimal: Mapping[int, bool],
+) -> dict[str, Any]:  # fmt: skip
+    from araclip.evaluation import charts
+
+    megabytes, ms = np.array(list(known.values())).T
+    svg = charts.pareto_plot(
+        [models[i].evaluated.name for i in known], ms, np.array([recall[i] for i in known]), megabytes,
+        [optimal[i] for i in known],
+    )  # fmt: skip
+    return _chart(svg, "Time against recall of each model, its memory as area; hollow: another is better in everything")
