@@ -7,12 +7,10 @@ orders it from the raw string.
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
@@ -83,9 +81,9 @@ def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
         axes.set_ylabel("recall@k")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(title, loc="left")
-        _legend(axes, axes.get_lines(), [_short(name) for name, _ in named], loc="lower right")
+        _legend(figure, axes.get_lines(), [_short(name) for name, _ in named])
 
-    return _svg(draw, WIDTH, 3.0, f"recall {title}")
+    return _svg(draw, WIDTH, 2.8 + _legend_height(len(named)), f"recall {title}")
 
 
 def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
@@ -130,9 +128,9 @@ def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str
         axes.set_xlim(0, min(1.0, max(g.high for found in groups.values() for g in found) * 1.08 + 0.02))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(title, loc="left")
-        _legend(figure, marks, [_short(name) for name in groups], loc="outside lower left", ncols=2)
+        _legend(figure, marks, [_short(name) for name in groups])
 
-    height = 0.9 + len(names) * (0.34 + 0.1 * len(groups)) + 0.2 * ((len(groups) + 1) // 2) * (len(groups) > 1)
+    height = 0.7 + len(names) * (0.34 + 0.1 * len(groups)) + _legend_height(len(groups))
     return _svg(draw, WIDTH, height, f"groups {title}")
 
 
@@ -164,9 +162,9 @@ def pareto_plot(names: Sequence[str], ms: Floats, recall: Floats, megabytes: Flo
         axes.set_title("Memory × time × recall", loc="left")
         # The size first: a line that began with an Arabic name would run from the right and turn "47 MB" round.
         sized = [f"{size:,.0f} MB · {_short(name)}" for name, size in zip(names, megabytes, strict=True)]
-        _legend(figure, marks, sized, loc="outside lower left", ncols=1)
+        _legend(figure, marks, sized)
 
-    return _svg(draw, WIDTH, 2.9 + 0.2 * len(names), "pareto")
+    return _svg(draw, WIDTH, 2.8 + _legend_height(len(names)), "pareto")
 
 
 def _short(name: str) -> str:
@@ -177,12 +175,16 @@ def _colour(i: int) -> str:
     return SERIES[i % len(SERIES)]
 
 
-def _legend(where: Axes | Figure, marks: Sequence[Artist], names: Sequence[str], **place: Any) -> None:
+def _legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) -> None:
     if len(names) == 1:
         return
-    legend = where.legend(marks, [str(i) for i in range(len(names))], **place)
+    legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)  # not as a label: matplotlib drops labels that begin with "_"
+
+
+def _legend_height(names: int) -> float:
+    return 0.16 * names + 0.1 if names > 1 else 0.0
 
 
 def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +48,19 @@ class Examples:
     best: tuple[Example, ...]
 
 
-def examples(model: Evaluated, models: int = 1) -> Examples:
-    """The worst and the best queries of text→image, two to one; `models` of them share a report."""
-    share = max(2, CASES // models)
+def examples(models: Sequence[Evaluated]) -> list[Examples]:
+    """The worst and the best queries of text→image, two to one, of as many models as CASES have room for."""
+    shown = models[: CASES // 2]
+    share = CASES // len(shown)
     strong = max(1, share // 3)
-    return Examples(
-        model.name,
-        tuple(_example(model, row) for row in worst(model.t2i, share - strong)),
-        tuple(_example(model, row) for row in best(model.t2i, strong)),
-    )
+    return [
+        Examples(
+            model.name,
+            tuple(_example(model, row) for row in worst(model.t2i, share - strong)),
+            tuple(_example(model, row) for row in best(model.t2i, strong)),
+        )
+        for model in shown
+    ]
 
 
 def _example(model: Evaluated, row: int) -> Example:

@@ -61,6 +61,7 @@ class MTEBModel:
     def mteb_model_meta(self) -> "ModelMeta":
         """What mteb files results under: name, and the fingerprint of the weights as the revision."""
         from mteb.models import ModelMeta
+        from mteb.models.model_meta import ScoringFunction
 
         config = self.encoder.config
         return ModelMeta.create_empty(
@@ -71,7 +72,7 @@ class MTEBModel:
                 "embed_dim": self.encoder.width,
                 "modalities": ["text", "image"],
                 "framework": ["ONNX"],
-                "similarity_fn_name": "cosine",
+                "similarity_fn_name": ScoringFunction.COSINE,
                 "use_instructions": False,
             }
         )

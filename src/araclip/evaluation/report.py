@@ -17,8 +17,8 @@ from araclip.display import shown
 from araclip.errors import InputError
 from araclip.evaluation import breakdown
 from araclip.evaluation.breakdown import Group, GroupRecall
-from araclip.evaluation.examples import CASES, FOUND, examples
-from araclip.evaluation.summary import Summary, shared_protocol
+from araclip.evaluation.examples import FOUND, examples
+from araclip.evaluation.summary import Summary, p_text, shared_protocol
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -95,7 +95,7 @@ def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = No
         group_tables=_group_tables(models, groups),
         cutoffs=CUTOFFS,
         found=FOUND,
-        examples=[examples(model.evaluated, len(models)) for model in models[: CASES // 2]],
+        examples=examples([model.evaluated for model in models]),
         **_costs(models),
     )
 
@@ -117,7 +117,7 @@ def _environment() -> "Environment":
         "count": lambda n: f"{n:,}",
         "place": lambda rank: f"{rank:,.0f}" if rank == int(rank) else f"{rank:,.1f}",
         "measured": lambda value: "–" if value is None else f"{value:,.1f}",
-        "p_value": lambda p: "p < .001" if p < 0.001 else f"p = {p:.3f}",
+        "p_value": p_text,
     }
     environment.tests["arabic"] = lambda text: bool(_ARABIC.search(text))
     return environment

@@ -35,12 +35,13 @@ class Summary:
 
 
 def summarise(models: Sequence[Evaluated]) -> list[Summary]:
-    """Each model's numbers, tested against the first.
+    """Each model's numbers, tested against the first; models of one name get theirs from their fingerprint.
 
     Raises:
         InputError: the models were not measured under one protocol, so that their numbers may not be compared.
     """
     shared_protocol(models)
+    models = _told_apart(models)
     first = models[0]
     return [Summary(model, _scores(model.t2i, first.t2i), _scores(model.i2t, first.i2t)) for model in models]
 
@@ -72,6 +73,21 @@ def as_json(summaries: Sequence[Summary]) -> dict[str, Any]:
         "protocol": shared_protocol([summary.evaluated for summary in summaries]),
         "models": [_model_json(summary) for summary in summaries],
     }
+
+
+def p_text(p: float) -> str:
+    """A p-value as tables show it: one below a thousandth is not worth its digits."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _told_apart(models: Sequence[Evaluated]) -> list[Evaluated]:
+    names = [model.name for model in models]
+    labels = [model.name if names.count(model.name) == 1 else model.protocol.model for model in models]
+    told = [
+        f"{label} ({labels[:i].count(label) + 1})" if labels.count(label) > 1 else label
+        for i, label in enumerate(labels)
+    ]
+    return [replace(model, name=name) for model, name in zip(models, told, strict=True)]
 
 
 def _scores(direction: Direction, first: Direction) -> Scores:
