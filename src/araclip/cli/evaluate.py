@@ -41,8 +41,7 @@ def evaluate(
         str, typer.Option("--captions", help="Which captions of a picture are queries: all, or the first.")
     ] = "all",
     both: Annotated[bool, typer.Option("--both", help="Print picture → text too.")] = False,
-    as_json: ModelOption = Annotated[str, typer.Option("--model", "-m", help="A bundled model's name or a model folder.")]
-JsonOption = False,
+    as_json: JsonOption = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML report to this file (extra `report`).")
     ] = None,
@@ -92,8 +91,7 @@ def mteb(
         list[str] | None, typer.Option("--language", help="Languages to run, such as ara; by default all of a task.")
     ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder of mteb's own result files.")] = Path("mteb-results"),
-    as_json: ModelOption = Annotated[str, typer.Option("--model", "-m", help="A bundled model's name or a model folder.")]
-JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run tasks of the Massive Text Embedding Benchmark, as its leaderboard does (extra `mteb`).
 
