@@ -19,6 +19,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "arabic",
     "display",
     "images",
+    "phash",
     "model_folder",
     "encoder",
     "gallery.catalog",
