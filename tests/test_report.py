@@ -19,7 +19,7 @@ from araclip.errors import InputError
 from araclip.evaluation import examples as single
 from araclip.evaluation import report
 from araclip.evaluation.results import Cost
-from araclip.evaluation.summary import as_json, shared_protocol, summarise
+from araclip.evaluation.summary import json_of, shared_protocol, summarise
 from measured import evaluated
 
 BAD = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.\u2066{{ 7*7 }}"
@@ -206,7 +206,7 @@ def test_missing_pictures_ties_and_stated_dialects_are_reported(alone: Page, pho
     tied = replace(model, t2i=replace(model.t2i, level=np.array([1] * 4 + [0] * 36)))
     made = page(tied, dialects=["Sudanese", "MSA"] * 20)
     assert "3 pictures of the list had no file" in made.text
-    assert "exactly the same score, counted at their expected place: araclip-mini 4." in made.text
+    assert "exactly the same score, counted at their expected place: araclip-mini: 4." in made.text
     assert "Sudanese" in made.text
     for words in ("had no file", "exactly the same score", "Sudanese"):
         assert words not in alone.text
@@ -214,7 +214,7 @@ def test_missing_pictures_ties_and_stated_dialects_are_reported(alone: Page, pho
 
 def test_a_guessed_dialect_is_called_a_guess_and_one_group_is_said_not_drawn(alone: Page) -> None:
     assert "guessed from marker words" in alone.text
-    assert "Queries by dialect are one group: no dialect marker, 40 queries." in alone.text
+    assert "Seen by dialect, all 40 queries are one group: no dialect marker." in alone.text
 
 
 @pytest.mark.parametrize("images", [1, 2])
@@ -266,7 +266,7 @@ def test_the_number_of_pictures_is_capped_however_many_models_there_are(photogra
     cases = [case for model in made for case in (*model.worst, *model.best)]
     assert all(model.worst and model.best for model in made)
     assert single.CASES / 2 <= len(cases) <= single.CASES
-    assert all(len(case.found) <= single.FOUND for case in cases)
+    assert all(len(case.others) <= single.FOUND for case in cases)
 
 
 def test_models_of_one_name_are_told_apart() -> None:
@@ -282,8 +282,10 @@ def test_an_example_shows_the_right_picture_its_place_and_what_was_found_instead
     assert shown.query == model.queries[row]
     assert shown.right.name == photographs[model.owner[row]].name
     assert shown.right.place == model.t2i.ranks[row] > 4
-    assert [found.name for found in shown.found] == [photographs[i].name for i in model.t2i.found[row, :4]]
-    assert not any(found.right for found in shown.found)
+    assert [other.name for other in shown.others] == [photographs[i].name for i in model.t2i.found[row, :4]]
+    assert [other.place for other in shown.others] == [1, 2, 3, 4]
+    found = single.examples([evaluated(skill=0.5, pictures=photographs)])[0].best[0]
+    assert (found.right.place, [other.place for other in found.others]) == (1, [2, 3, 4, 5])  # not shown twice
 
 
 # ------------------------------------------------------------------ refusals, and JSON
@@ -320,7 +322,7 @@ def test_an_old_report_stays_when_the_new_one_fails(tmp_path: Path, photographs:
 
 def test_json_has_the_shared_protocol_and_each_models_numbers() -> None:
     models = [evaluated("a"), evaluated("b", seed=4)]
-    made = json.loads(json.dumps(as_json(summarise(models))))
+    made = json.loads(json.dumps(json_of(summarise(models))))
     assert set(made) == {"protocol", "models"}
     assert made["protocol"]["id"] == shared_protocol(models[:1])["id"]  # whatever the models are
     assert "model" not in made["protocol"]

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, write_line
+from araclip.cli.search import ModelOption
 from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -20,17 +21,15 @@ if TYPE_CHECKING:
 COLUMNS = ("R@1", "R@5", "R@10", "MRR")
 ModelsOption = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", help="A bundled model's name or a model folder; once for each model to compare."),
+    typer.Option("--model", help="A bundled model's name or a model folder; once for each model to compare."),
 ]
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="A bundled model's name or a model folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
 def evaluate(
     dataset: Annotated[
-        str,
-        typer.Option("--dataset", "-d", help="A folder with captions.jsonl, or the name of a published set."),
+        str, typer.Option("--dataset", help="A folder with captions.jsonl, or the name of a published set.")
     ],
     models: ModelsOption = None,
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
@@ -46,8 +45,7 @@ def evaluate(
         Path | None, typer.Option("--report", help="Write an HTML report to this file (extra `report`).")
     ] = None,
     cache: Annotated[
-        Path | None,
-        typer.Option("--cache", help="Folder of results, where nothing is measured twice."),
+        Path | None, typer.Option("--cache", help="Folder that keeps results, so that nothing is measured twice.")
     ] = None,
     path: Annotated[
         Path | None, typer.Option("--path", help="Where a published set lies, if --dataset names one.")
@@ -61,32 +59,32 @@ def evaluate(
     Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
     """
     from araclip.evaluation import registry
+    from araclip.evaluation.datasets import stated_dialects
     from araclip.evaluation.report import check_ready, write_report
-    from araclip.evaluation.summary import as_json as json_of
-    from araclip.evaluation.summary import summarise
+    from araclip.evaluation.summary import json_of, summarise
 
     if report is not None:
         check_ready(report)
     pictures = registry.load(dataset, path=path, images=images, split=split, caption_field=caption_field)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:
-        write_report(report, summaries)
+        of_picture = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
+        owner = summaries[0].evaluated.owner.tolist()
+        write_report(report, summaries, [of_picture[row] for row in owner] if of_picture else None)
     if as_json:
         write_line(as_json_text(json_of(summaries)))
-        return
-    out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
-    if both:
-        out.print(_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
+    else:
+        out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
+        if both:
+            out.print(_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
     if report is not None:
-        out.print(f"The report lies in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
+        err.print(f"The report lies in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
 
 
 @app.command()
 def mteb(
     tasks: Annotated[list[str], typer.Argument(help="Tasks of mteb, such as XM3600T2IRetrieval WITT2IRetrieval.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A bundled model's name or a model folder.")
-    ] = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_MODEL,
     languages: Annotated[
         list[str] | None, typer.Option("--language", help="Languages to run, such as ara; by default all of a task.")
     ] = None,
@@ -120,10 +118,13 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     from araclip.encoder import AraCLIP
     from araclip.evaluation.retrieval import evaluate
 
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
     for name in models:
         AraCLIP.load(name)  # a misspelt name costs a moment, not the minutes of the models before it
     if pictures.missing:
-        err.print(f"{pictures.missing:,} pictures of the list are not there and take no part.", style="yellow")
+        lost = "1 picture of the list is" if pictures.missing == 1 else f"{pictures.missing:,} pictures of the list are"
+        err.print(f"{lost} not there and left out.", style="yellow")
     done: list[Evaluated] = []
     try:
         for name in models:
@@ -143,37 +144,29 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
 
 
 def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:
-    """Each number above its interval and, where there is a first model to compare with, the p-value."""
+    """Each number above its interval and, below the first model's, its p-value."""
     protocol = summaries[0].evaluated.protocol
-    split = f", {protocol.split}" if protocol.split else ""
+    of = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
+    pools = f"{protocol.n_queries:,} texts ({protocol.caption_field}, {protocol.captions})"
+    test = "; p: paired permutation test against the first model" if len(summaries) > 1 else ""
     table = Table(
-        title=escape(
-            shown(
-                f"{title} · {protocol.dataset}{split} · {protocol.n_queries:,} texts ({protocol.caption_field}, "
-                f"{protocol.captions}), {protocol.n_images:,} pictures"
-            )
-        ),
+        title=escape(shown(f"{title} · {of} · {pools}, {protocol.n_images:,} pictures")),
         title_justify="left",
-        caption="95 % intervals by picture; p: paired permutation test against the first model"
-        if len(summaries) > 1
-        else "95 % intervals by picture",
+        caption=f"95 % intervals by picture{test}",
         caption_justify="left",
     )
     table.add_column("model", overflow="fold")
-    for name in (*COLUMNS, "median rank"):
-        table.add_column(name, justify="right")
+    for name in (*COLUMNS, "median\nrank"):
+        table.add_column(name, justify="right", no_wrap=True)
     for summary, score in zip(summaries, scores, strict=True):
-        table.add_row(
-            escape(shown(summary.evaluated.name)),
-            *(_cell(score, name) for name in COLUMNS),
-            f"{score.values['median rank']:g}",
-        )
+        numbers = [_cell(score, name) for name in COLUMNS]
+        table.add_row(escape(shown(summary.evaluated.name)), *numbers, f"{score.values['median rank']:g}")
     return table
 
 
 def _cell(scores: "Scores", name: str) -> str:
     from araclip.evaluation.summary import p_text
 
-    low, high = scores.ci95[name]
+    ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])  # room for names in 80 columns
     p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
-    return f"{scores.values[name]:.3f}\n[dim]{low:.3f}–{high:.3f}[/]{p}"
+    return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"

@@ -14,7 +14,7 @@ from araclip.evaluation.results import Evaluated
 from araclip.images import open_image
 
 CASES = 24  # queries in one report, of all models together: 24 × (1 + 4) pictures of 7 kB are 0.8 MB
-FOUND = 4  # pictures found, shown beside the right one
+FOUND = 4  # other pictures, shown beside the right one
 SIDE = 192  # pixels of a thumbnail's longer side: sharp at 96 on a screen of double density
 QUALITY = 70
 
@@ -27,16 +27,15 @@ class Thumbnail:
     name: str
     place: float
     score: float
-    right: bool
 
 
 @dataclass(frozen=True)
 class Example:
-    """A query, the picture it was written for, and what the model found."""
+    """A query, the picture it was written for, and the best of the others."""
 
     query: str
     right: Thumbnail
-    found: tuple[Thumbnail, ...]
+    others: tuple[Thumbnail, ...]
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,14 @@ def _example(model: Evaluated, row: int) -> Example:
 
     def shown(picture: int, place: float, score: float) -> Thumbnail:
         path = model.pictures[picture]
-        return Thumbnail(thumbnail(path), path.name, place, score, picture == own)
+        return Thumbnail(thumbnail(path), path.name, place, score)
 
-    found = zip(direction.found[row, :FOUND].tolist(), direction.scores[row, :FOUND].tolist(), strict=True)
+    found = zip(direction.found[row].tolist(), direction.scores[row].tolist(), strict=True)
+    others = [(picture, place, score) for place, (picture, score) in enumerate(found, 1) if picture != own]
     return Example(
         model.queries[row],
         shown(own, float(direction.ranks[row]), float(direction.relevant_score[row])),
-        tuple(shown(picture, place, score) for place, (picture, score) in enumerate(found, 1)),
+        tuple(shown(*other) for other in others[:FOUND]),
     )
 
 

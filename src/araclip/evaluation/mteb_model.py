@@ -134,12 +134,18 @@ def run_tasks(model: "AraCLIP | str | Path", tasks: "Sequence[AbsTask]", folder:
     """Run tasks of mteb and keep its own result files in `folder`; what is there already is not run again.
 
     Raises:
-        OSError: the hub cannot be reached and a task's data are not on this machine.
+        InputError: the hub cannot be reached and a task's data are not on this machine.
     """
     import mteb
 
     logging.getLogger("mteb").setLevel(logging.ERROR)
-    results = mteb.evaluate(MTEBModel(model), tasks, cache=mteb.ResultCache(folder))
+    try:
+        results = mteb.evaluate(MTEBModel(model), tasks, cache=mteb.ResultCache(folder))
+    except ConnectionError as error:  # of `datasets`
+        raise InputError(
+            f"{error}. mteb's tasks fetch their data from the Hugging Face hub; go online, or run `araclip evaluate` "
+            "on a folder of your own."
+        ) from None
     return [
         TaskScores(result.task_name, split, row["hf_subset"], {name: float(row[key]) for name, key in SHOWN.items()})
         for result in results.task_results

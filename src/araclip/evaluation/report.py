@@ -17,7 +17,7 @@ from araclip.display import shown
 from araclip.errors import InputError
 from araclip.evaluation import breakdown
 from araclip.evaluation.breakdown import Group, GroupRecall
-from araclip.evaluation.examples import FOUND, examples
+from araclip.evaluation.examples import examples
 from araclip.evaluation.summary import Summary, p_text, shared_protocol
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = No
         group_notes=_group_notes(groups, dialects),
         group_tables=_group_tables(models, groups),
         cutoffs=CUTOFFS,
-        found=FOUND,
         examples=examples([model.evaluated for model in models]),
         **_costs(models),
     )
@@ -157,8 +156,8 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
         wrong = breakdown.best_wrong(found)
         says = f"half of the right pictures score above {np.median(found.relevant_score):.3f}"
         if len(wrong):
-            ahead = np.mean(found.margin < 0)
-            says += f", half of the best wrong ones above {np.median(wrong):.3f}; a wrong one is ahead for {ahead:.1%}"
+            ahead = 100 * np.mean(found.margin < 0)
+            says += f", half of the best wrong ones above {np.median(wrong):.3f}; for {ahead:.1f} % of queries a wrong one leads"
         svg = charts.score_distribution(model.evaluated.name, found.relevant_score, wrong, i)
         out.append(_chart(svg, f"{says}.") | {"name": model.evaluated.name})
     return out
@@ -196,6 +195,7 @@ def _group_tables(
             for m in models
         }
         for title, parts in groups.items()
+        if len(parts) > 1
     }
 
 
@@ -203,10 +203,10 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
     notes = []
     for title, parts in groups.items():
         if len(parts) == 1:
-            notes.append(f"Queries {title} are one group: {parts[0].name}, {len(parts[0].rows):,} queries.")
+            notes.append(f"Seen {title}, all {len(parts[0].rows):,} queries are one group: {parts[0].name}.")
     if dialects is None:
         notes.append(
-            "Dialects are guessed from marker words of each region, such as ده, هيدا or ديال. A query that has one is "
+            "Dialects are guessed from marker words of each region, such as ده or ديال. A query that has one is "
             "mostly placed right, but most dialectal queries have none: “no dialect marker” is Modern Standard Arabic "
             "and dialect together."
         )
@@ -223,12 +223,14 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
         cost = model.evaluated.cost
         if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:
             known[i] = (cost.megabytes, cost.text_ms + cost.image_ms)
+    if len(known) < 2:  # alone, a model is beaten by none
+        known = {}
     optimal = dict(zip(known, breakdown.pareto(list(known.values()), [recall[i] for i in known]), strict=True))
     rows = [
         {"name": model.evaluated.name, "cost": model.evaluated.cost, "recall": recall[i], "optimal": optimal.get(i)}
         for i, model in enumerate(models)
     ]
-    return {"costs": rows, "pareto": _pareto_chart(models, known, recall, optimal) if len(known) > 1 else None}
+    return {"costs": rows, "pareto": _pareto_chart(models, known, recall, optimal) if known else None}
 
 
 def _pareto_chart(

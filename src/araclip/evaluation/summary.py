@@ -67,7 +67,7 @@ def shared_protocol(models: Sequence[Evaluated]) -> dict[str, Any]:
     return {"id": protocols[0].id, **first}
 
 
-def as_json(summaries: Sequence[Summary]) -> dict[str, Any]:
+def json_of(summaries: Sequence[Summary]) -> dict[str, Any]:
     """What `araclip evaluate --json` prints; docs/evaluation.md describes every key."""
     return {
         "protocol": shared_protocol([summary.evaluated for summary in summaries]),
