@@ -206,7 +206,7 @@ def test_missing_pictures_ties_and_stated_dialects_are_reported(alone: Page, pho
     tied = replace(model, t2i=replace(model.t2i, level=np.array([1] * 4 + [0] * 36)))
     made = page(tied, dialects=["Sudanese", "MSA"] * 20)
     assert "3 pictures of the list had no file" in made.text
-    assert "exactly the same score, counted at their expected place: araclip-mini: 4." in made.text
+    assert "exactly the same score, counted at their expected place: araclip-mini : 4." in made.text
     assert "Sudanese" in made.text
     for words in ("had no file", "exactly the same score", "Sudanese"):
         assert words not in alone.text

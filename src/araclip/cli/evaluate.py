@@ -1,7 +1,8 @@
 """The commands of someone who measures models: evaluate, mteb."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,21 +127,26 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
         lost = "1 picture of the list is" if pictures.missing == 1 else f"{pictures.missing:,} pictures of the list are"
         err.print(f"{lost} not there and left out.", style="yellow")
     done: list[Evaluated] = []
+
+    def say(line: str) -> None:
+        err.print(shown(line), soft_wrap=True, markup=False)
+
     try:
         for name in models:
             with bars() as show:
+                watch = partial(_of_model, show, name)
                 done.append(
-                    evaluate(
-                        AraCLIP.load(name), pictures, captions=captions, cache=cache,
-                        say=lambda line: err.print(shown(line), soft_wrap=True, markup=False),
-                        progress=lambda what, at, total, name=name: show(f"{name}: {what}", at, total),
-                    )
-                )  # fmt: skip
+                    evaluate(AraCLIP.load(name), pictures, captions=captions, cache=cache, say=say, progress=watch)
+                )
     except KeyboardInterrupt:
         kept = "; the same command goes on from there" if cache else "; with --cache they would be kept" if done else ""
         err.print(f"Stopped. {len(done)} of {len(models)} models are measured{kept}.")
         raise typer.Exit(130) from None
     return done
+
+
+def _of_model(show: "Callable[[str, int, int], None]", model: str, what: str, done: int, total: int) -> None:
+    show(f"{model}: {what}", done, total)
 
 
 def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:

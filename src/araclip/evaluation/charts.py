@@ -92,7 +92,7 @@ def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         both = np.concatenate([right, wrong])
-        edges = np.linspace(both.min(), max(both.max(), both.min() + 1e-3), 41)
+        edges = np.linspace(both.min(), max(both.max(), both.min() + 1e-3), 41).tolist()
         axes.hist(wrong, edges, color=FAINT, alpha=0.45, label="best wrong picture")
         axes.hist(right, edges, histtype="step", color=_colour(index), linewidth=1.8, label="right picture")
         axes.set_xlabel("cosine of query and picture")

@@ -50,12 +50,14 @@ class MTEBModel:
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Vectors:
         """Cosines, (n, D) and (m, D) → (n, m); vectors (D,) count as one row."""
-        return np.atleast_2d(np.asarray(embeddings1)) @ np.atleast_2d(np.asarray(embeddings2)).T
+        cosines: Vectors = np.atleast_2d(np.asarray(embeddings1)) @ np.atleast_2d(np.asarray(embeddings2)).T
+        return cosines
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Vectors:
         """Cosines row by row, (n, D) and (n, D) → (n,)."""
-        products: Vectors = np.asarray(embeddings1) * np.asarray(embeddings2)
-        return np.atleast_2d(products).sum(axis=-1, dtype=np.float32)
+        products = np.atleast_2d(np.asarray(embeddings1) * np.asarray(embeddings2))
+        cosines: Vectors = products.sum(axis=-1, dtype=np.float32)
+        return cosines
 
     @property
     def mteb_model_meta(self) -> "ModelMeta":
@@ -87,8 +89,11 @@ class MTEBModel:
             raise InputError(
                 f"mteb passed {', '.join(sorted(batch)) or 'nothing'}; this model takes text and pictures."
             )
-        summed = np.sum(parts, axis=0, dtype=np.float32)  # (b, D)
-        return summed / np.linalg.norm(summed, axis=1, keepdims=True) if len(parts) > 1 else summed
+        if len(parts) == 1:
+            return parts[0]
+        summed = parts[0] + parts[1]  # (b, D)
+        unit: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
+        return unit
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _environment() -> "Environment":
     )
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f} %",
-        "between": lambda ends, percent=True: "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends),
+        "between": _between,
         "decimal": lambda value: f"{value:.3f}",
         "count": lambda n: f"{n:,}",
         "place": lambda rank: f"{rank:,.0f}" if rank == int(rank) else f"{rank:,.1f}",
@@ -120,6 +120,10 @@ def _environment() -> "Environment":
     }
     environment.tests["arabic"] = lambda text: bool(_ARABIC.search(text))
     return environment
+
+
+def _between(ends: tuple[float, float], percent: bool = True) -> str:
+    return "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends)
 
 
 def _highest(models: Sequence[Summary], side: str) -> dict[str, float]:
@@ -157,7 +161,8 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
         says = f"half of the right pictures score above {np.median(found.relevant_score):.3f}"
         if len(wrong):
             ahead = 100 * np.mean(found.margin < 0)
-            says += f", half of the best wrong ones above {np.median(wrong):.3f}; for {ahead:.1f} % of queries a wrong one leads"
+            says += f", half of the best wrong ones above {np.median(wrong):.3f}"
+            says += f"; for {ahead:.1f} % of queries a wrong one leads"
         svg = charts.score_distribution(model.evaluated.name, found.relevant_score, wrong, i)
         out.append(_chart(svg, f"{says}.") | {"name": model.evaluated.name})
     return out
