@@ -1,5 +1,7 @@
 """mteb runs our models: its own evaluation over a task of six pictures, and its protocol."""
 
+import json
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from araclip import AraCLIP
+from araclip import AraCLIP, cli
 from araclip.errors import InputError
 from tiny import ARABIC, COLOURS
 
@@ -142,3 +144,37 @@ def test_an_unknown_task_or_language_is_refused_before_anything_is_encoded(
 ) -> None:
     with pytest.raises(InputError, match=message):
         tasks_by_name([name], languages)
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_without_the_hub_the_command_says_so_in_one_line(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["araclip", "mteb", "XM3600T2IRetrieval", "--model", str(tiny_model), "--language", "ara"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    captured = capsys.readouterr()
+    assert (stopped.value.code, captured.out) == (2, "")
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("araclip: ")]
+    assert "mteb/xm3600" in line
+    assert "go online" in line
+
+
+def test_the_command_prints_scores_or_json(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mteb, "get_tasks", lambda **_: [task(texts, images, "t2i")])  # the registry has no task of ours
+    arguments = ["araclip", "mteb", "Colours", "--model", str(tiny_model), "--out", str(tmp_path)]
+    printed = []
+    for options in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", [*arguments, *options])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code in (0, None)
+        printed.append(capsys.readouterr().out)
+    assert "Colourst2iRetrieval" in printed[0]
+    made = json.loads(printed[1])
+    assert made["results"][0]["values"]["R@1"] == 1.0

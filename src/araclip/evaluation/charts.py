@@ -119,9 +119,8 @@ def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str
             middle = np.array([group.recall for group in found])
             reach = np.array([[group.recall - group.low, group.high - group.recall] for group in found]).T.clip(0)
             mark = MARKERS[i % len(MARKERS)]
-            marks.append(
-                axes.errorbar(middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4)
-            )
+            drawn = axes.errorbar(middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4)
+            marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
