@@ -224,8 +224,8 @@ def test_a_webdataset_shard_is_unpacked_once_and_read(tmp_path: Path, picture: b
     about = json.dumps({"caption_ar": [DOG], "image": "../../etc/passwd", "n": 3}).encode()
     shard = tar(
         tmp_path / "shards" / "test-000.tar",
-        **{"a__jpg": picture, "a__txt": CAT.encode(), "._a__jpg": b"mac", "a__seg__cls": b"5", "sub___b__txt": DOG.encode(),
-           "sub___b__json": about, "sub___b__PNG": picture, "c__txt": SEA.encode()},
+        **{"a__jpg": picture, "a__txt": CAT.encode(), "._a__jpg": b"mac", "a__seg__cls": b"5",
+           "sub___b__txt": DOG.encode(), "sub___b__json": about, "sub___b__PNG": picture, "c__txt": SEA.encode()},
     )  # fmt: skip
     found = load(shard, unpack_to=tmp_path / "unpacked")
     assert (found.name, found.caption_field, found.missing) == ("test-000", "txt", 1)
@@ -235,6 +235,12 @@ def test_a_webdataset_shard_is_unpacked_once_and_read(tmp_path: Path, picture: b
     again = load(shard, unpack_to=tmp_path / "unpacked", caption_field="caption_ar")
     assert said(again) == {"00000000.jpg": (), "00000001.png": (DOG,)}
     assert again.pictures[0].stat().st_mtime_ns == before
+
+
+def test_half_a_character_in_a_json_member_is_no_crash(tmp_path: Path, picture: bytes) -> None:
+    shard = tar(tmp_path / "x.tar", a__jpg=picture, a__json=b'{"caption_ar": "\\ud83d \\u0642\\u0637\\u0629"}')
+    (texts,) = load(shard, caption_field="caption_ar", unpack_to=tmp_path / "u").captions
+    assert texts[0].endswith(" قطة")
 
 
 def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path: Path, picture: bytes) -> None:
@@ -283,6 +289,8 @@ def test_crossmodal_and_wit_as_the_hub_has_them(tmp_path: Path, picture: bytes) 
         found = load(name, path=tmp_path / name, unpack_to=tmp_path / "u")
         assert (found.name, found.captions) == (name, ((CAT, SEA), (DOG,)))
         assert found.pictures[0].read_bytes() == picture
+        datasets.DatasetDict({"ar": rows}).save_to_disk(tmp_path / f"{name}-all")
+        assert load(name, path=tmp_path / f"{name}-all", unpack_to=tmp_path / "u").captions == found.captions
     assert load(tmp_path / "wit-ar", caption_field="captions", unpack_to=tmp_path / "u").captions == (
         (CAT, SEA),
         (DOG,),
@@ -320,7 +328,7 @@ def test_without_the_package_or_the_network_the_remedy_is_named(
 
 
 def test_a_set_nobody_knows_names_those_that_are_known() -> None:
-    with pytest.raises(InputError, match="no picture set 'flikr8k'.*flickr8k-ar-eljundi.*hub:<id>"):
+    with pytest.raises(InputError, match=r"no picture set 'flikr8k'.*flickr8k-ar-eljundi.*hub:<id>"):
         load("flikr8k")
     assert all(source.title and source.fields and source.note for source in KNOWN.values())
 

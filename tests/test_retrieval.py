@@ -113,6 +113,13 @@ def test_a_model_without_a_label_and_a_set_without_captions_are_refused(coloured
         evaluate(AraCLIP.load(tiny_model), replace(coloured, captions=((), (), ())))
 
 
+def test_an_encoder_may_say_its_label_and_license_itself(tmp_path: Path) -> None:
+    model = Table({"قطة": [1.0, 0.0]}, {"a.png": [1.0, 0.0]})
+    model.label, model.license = "مرآة@3f2a", "MIT"  # type: ignore[attr-defined]
+    found = evaluate(model, PictureSet("set", None, "ar", (pictures.solid(tmp_path / "a.png"),), (("قطة",),)))
+    assert (found.name, found.license, found.protocol.model) == ("مرآة", "MIT", "مرآة@3f2a")
+
+
 def test_a_picture_that_cannot_be_opened_is_named(coloured: PictureSet, tiny_model: Path) -> None:
     pictures.text_as_picture(coloured.pictures[1])
     with pytest.raises(UnsupportedFormat, match=r"أخضر\.png"):

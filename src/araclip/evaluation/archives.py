@@ -71,7 +71,7 @@ def _unpacked(folder: Path, marks: str, rows: Callable[[], Rows]) -> Path:
 
     def fill(part: Path) -> None:
         (part / "images").mkdir()
-        with (part / LISTING).open("w", encoding="utf-8") as listing:
+        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
                 image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"  # names from outside stay outside

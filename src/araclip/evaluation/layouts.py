@@ -4,6 +4,7 @@ Each reader takes the folder (or file) people have after unpacking and yields ro
 may lie beside the captions, in one of the folders below, or in a folder of their own.
 """
 
+import glob
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def flickr(place: Place, split: str | None, files: tuple[str, ...]) -> Rows:
     """
     listed = None
     if split is not None:
-        names = _lines(place.file(f"Flickr_8k.{split}Images.txt", f"{split}.txt"))
+        names = _lines(place.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
         listed = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
     for where, line in _lines(place.captions(*files)):
         name, tab, caption = line.partition("\t")
@@ -119,7 +120,7 @@ def coco(place: Place, split: str | None) -> Rows:
     Raises:
         InputError: no such file, it is no JSON, or an entry lacks a field.
     """
-    path = place.captions(f"captions_{split or ''}*.json", "dataset*.json")
+    path = place.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
         content = json.loads(path.read_bytes())
         pictures = content["images"]

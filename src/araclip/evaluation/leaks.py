@@ -10,7 +10,7 @@ from araclip.arabic import normalize
 from araclip.encoder import usable_cores
 from araclip.errors import ImageError
 from araclip.evaluation.datasets import PictureSet
-from araclip.phash import hashes, nearest
+from araclip.phash import Hashes, hashes, nearest
 
 NEAR = 6  # bits of 64; see docs/evaluation.md for how often copies and strangers come this close
 EXAMPLES = 10
@@ -89,7 +89,7 @@ def find_leaks(
     )
 
 
-def _hashed(pictures: Iterable[Path]) -> tuple[list[Path], np.ndarray[tuple[int], np.dtype[np.uint64]], int]:
+def _hashed(pictures: Iterable[Path]) -> tuple[list[Path], Hashes, int]:
     """Paths and hashes of the pictures that can be opened, and how many cannot."""
     found = list(hashes(pictures, usable_cores()))
     read = [(path, value) for path, value in found if not isinstance(value, ImageError)]

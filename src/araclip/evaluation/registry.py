@@ -42,20 +42,20 @@ def _flickr(*files: str) -> Callable[[Place, str | None], Rows]:
 KNOWN: Mapping[str, Source] = {
     "flickr8k-ar-eljundi": Source(
         "Flickr8k-Arabic (ElJundi et al. 2020)",
-        _flickr("Flickr8k.arabic.full.txt", "*arabic*.txt"),
+        _flickr("Flickr8k.arabic.full.txt"),
         splits=("train", "dev", "test"),
         note="Three captions a picture, machine-translated, then edited by people.",
     ),
     "flickr8k-ar-rev": Source(
         "Flickr8k-Arabic-Rev",
-        _flickr("*[Rr]ev*.txt", "*.token*.txt"),
+        _flickr("*[Rr]ev*.txt"),
         splits=("train", "dev", "test"),
         license="CC0",
         note="Captions written or rewritten by people; some are generic and fit several pictures.",
     ),
     "flickr30k-ar": Source(
         "Flickr30k-Arabic",
-        _flickr("*arabic*.txt", "*.token*", "*.tsv"),
+        _flickr("*[Aa]rabic*"),
         splits=("train", "val", "test"),
         note="Machine translations of Flickr30k's captions.",
     ),
@@ -125,7 +125,7 @@ def load(
         return read_set(where, caption_field or OURS, split)
     if _saved(where):
         return _from_hub(Hub(str(where), split), where.name, split, caption_field or OURS, unpack_to)
-    if where.is_dir() and (tars := sorted(where.glob(f"{split or ''}*.tar*"))):
+    if where.is_dir() and (tars := [path for path in sorted(where.iterdir()) if _shard_of(path, split)]):
         return _from_tars(where.name, tars, split, caption_field or "txt", unpack_to)
     if where.is_file() and tarfile.is_tarfile(where):
         return _from_tars(where.name.partition(".")[0], [where], split, caption_field or "txt", unpack_to)
@@ -148,13 +148,21 @@ def _known(
         return gather(name, split, field, source.read(Place(path.expanduser(), images), split))
     if source.hub is None:
         raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
-    hub = source.hub if path is None else replace(source.hub, id=str(path), split=None)
+    hub = source.hub
+    if path is not None:
+        hub = replace(
+            hub, id=str(path.expanduser()), split=hub.split if (path / "dataset_dict.json").is_file() else None
+        )
     return _from_hub(hub, name, split, field, unpack_to)
 
 
 def _saved(folder: Path) -> bool:
     """Whether `datasets` has saved a set there."""
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
+
+
+def _shard_of(path: Path, split: str | None) -> bool:
+    return path.name.startswith(split or "") and path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
 def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:

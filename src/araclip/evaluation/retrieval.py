@@ -58,8 +58,8 @@ def evaluate(
 
     Args:
         captions: "all" of a picture's, or the "first".
-        label: name and fingerprint of the model, "name@fingerprint"; an AraCLIP knows its own, and its license and
-            megabytes.
+        label: name and fingerprint of the model, "name@fingerprint"; by default what the encoder's own `label` says, as
+            `license` does. An AraCLIP knows both, and its megabytes.
         image_vectors: (N, D) of `dataset.pictures`, where they are known already.
         cache: a folder for results, by protocol id; with it, nothing is measured twice.
         say: called with a line for each damaged file of the cache; by default a warning of `logging`.
@@ -74,6 +74,7 @@ def evaluate(
     if isinstance(model, AraCLIP):
         license = license or model.config.license
         megabytes = megabytes or sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file()) / 1e6
+    license = license or getattr(model, "license", None)
     queries, owner = dataset.queries(captions)
     if not queries:
         raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")
@@ -155,8 +156,8 @@ def label_of(model: Encoder, label: str | None) -> str:
     Raises:
         InputError: there is neither.
     """
-    label = label or (model.config.label if isinstance(model, AraCLIP) else None)
-    if label is None:
+    label = label or (model.config.label if isinstance(model, AraCLIP) else getattr(model, "label", None))
+    if not label:
         raise InputError(f"a {type(model).__name__} does not say which model it is. Pass label='name@fingerprint'.")
     return label
 

@@ -45,6 +45,7 @@ def score(
         ValueError: a query has no relevant candidate or one that is no row of the gallery, the sizes disagree, or a
             vector is not finite (NaN compares as smaller than nothing and would win).
     """
+    queries, gallery = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
     _check(queries, gallery, relevant)
     rows, columns, counts = _pairs(relevant, len(gallery))
     starts = np.concatenate([[0], np.cumsum(counts)])
@@ -92,7 +93,7 @@ def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, In
 
 
 def _blocks(queries: Matrix, gallery: Matrix) -> Iterator[tuple[int, Matrix, NDArray[np.bool_]]]:
-    """SLICE after SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; each overwrites the last."""
+    """Each SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; the next overwrites both."""
     distinct, place = _distinct(gallery)
     width = len(gallery)
     at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))

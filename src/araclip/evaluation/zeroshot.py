@@ -57,7 +57,7 @@ def classify(
     label: str | None = None,
     image_vectors: Vectors | None = None,
 ) -> Classified:
-    """Name every picture by the nearest class.
+    """Name every picture by the nearest class. Where classes share a name, each of them is right.
 
     Args:
         templates: texts with {} where the class's name goes.
@@ -71,7 +71,10 @@ def classify(
     known = image_vectors
     encode = model.encode_image if known is None else lambda _: known
     pictures = vectors_of("picture", encode, dataset.pictures, model.width)  # (N, D)
-    found = score(pictures, classes, dataset.labels[:, None].tolist())
+    called: dict[str, list[int]] = {}
+    for place, name in enumerate(dataset.names):
+        called.setdefault(name, []).append(place)
+    found = score(pictures, classes, [called[dataset.names[place]] for place in dataset.labels.tolist()])
     protocol = Protocol(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
