@@ -17,6 +17,7 @@ import numpy as np
 
 from araclip.encoder import AraCLIP, Vectors
 from araclip.errors import InputError
+from araclip.evaluation.retrieval import Encoder, label_of
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -34,9 +35,9 @@ class MTEBModel:
     """
 
     def __init__(
-        self, model: "AraCLIP | str | Path", revision: str | None = None, *, device: str | None = None, **_: Any
+        self, model: "Encoder | str | Path", revision: str | None = None, *, device: str | None = None, **_: Any
     ) -> None:
-        self.encoder = AraCLIP.load(model) if isinstance(model, str | Path) else model
+        self.encoder: Encoder = AraCLIP.load(model) if isinstance(model, str | Path) else model
 
     def encode(self, inputs: Iterable[Mapping[str, Any]], **_: Any) -> Vectors:
         """Batches with `text` (strings), `image` (PIL pictures) or both → (n, D) float32 of unit length.
@@ -65,11 +66,11 @@ class MTEBModel:
         from mteb.models import ModelMeta
         from mteb.models.model_meta import ScoringFunction
 
-        config = self.encoder.config
+        name, _, fingerprint = label_of(self.encoder, None).partition("@")
         return ModelMeta.create_empty(
             overwrites={
-                "name": f"araclip/{config.name}",
-                "revision": config.fingerprint,
+                "name": name if "/" in name else f"araclip/{name}",  # mteb wants organisation/model
+                "revision": fingerprint,
                 "languages": ["ara-Arab", "eng-Latn"],
                 "embed_dim": self.encoder.width,
                 "modalities": ["text", "image"],
@@ -135,7 +136,7 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
     return found
 
 
-def run_tasks(model: "AraCLIP | str | Path", tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
+def run_tasks(model: "Encoder | str | Path", tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
     """Run tasks of mteb and keep its own result files in `folder`; what is there already is not run again.
 
     Raises:
