@@ -99,11 +99,12 @@ def test_a_stated_dialect_is_taken_as_it_is_and_the_largest_group_comes_first() 
 def test_recall_of_a_group_counts_its_own_queries_only() -> None:
     found = direction(ranks=[1, 1, 20, 20, 1])
     groups = by_length(["one", "two two", "three three three", "three three three", "three three three"])
-    short, long = recall_of(found, groups, 10)
+    (short, _), (long, all_of_it) = recall_of(found, groups, [10, 20])
     assert (short.group, short.k, short.queries, short.recall) == ("1–2 words", 10, 2, 1.0)
     assert (long.queries, long.recall) == (3, pytest.approx(1 / 3))
     assert 0.0 <= long.low <= long.recall <= long.high <= 1.0
     assert (short.low, short.high) == (1.0, 1.0)
+    assert (all_of_it.k, all_of_it.recall) == (20, 1.0)
 
 
 def test_the_curve_rises_to_one_and_meets_recall_at_every_k() -> None:

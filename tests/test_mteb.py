@@ -13,7 +13,9 @@ from PIL import Image
 
 from araclip import AraCLIP, cli
 from araclip.errors import InputError
-from tiny import ARABIC, COLOURS
+from araclip.evaluation.metrics import measures
+from araclip.evaluation.scoring import score
+from tiny import ARABIC, COLOURS, VOCABULARY
 
 with warnings.catch_warnings(action="ignore"):  # of its own dependencies, while they are loaded
     mteb = pytest.importorskip("mteb")
@@ -93,6 +95,19 @@ def test_a_wrong_answer_costs_what_it_must(tmp_path: Path, tiny_model: Path) -> 
     (scores,) = run_tasks(tiny_model, [task(lambda: texts(1), images, "t2i")], tmp_path)
     assert scores.values["R@1"] == pytest.approx(2 / 3, abs=1e-4)
     assert scores.values["R@5"] == 1.0
+
+
+def test_mtebs_numbers_are_ours(tmp_path: Path, tiny_model: Path) -> None:
+    dice = np.random.default_rng(0)
+    drawn = [Image.fromarray(dice.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(24)]
+    words = [" ".join(dice.choice(VOCABULARY[4:], 3)) for _ in drawn]
+    asked = Dataset.from_dict({"id": [f"t{i}" for i in range(24)], "text": words})
+    pool = Dataset.from_list([{"id": f"i{i}", "image": picture} for i, picture in enumerate(drawn)])
+    (theirs,) = run_tasks(tiny_model, [task(lambda: asked, lambda: pool, "t2i")], tmp_path)
+    model = AraCLIP.load(tiny_model)
+    ours = measures(score(model.encode_text(words), model.encode_image(drawn), [[i] for i in range(24)]))
+    assert 0 < ours["R@1"] < ours["R@10"] < 1
+    assert theirs.values == pytest.approx({name: ours[name] for name in theirs.values}, abs=1e-5)
 
 
 def test_results_of_another_model_are_not_taken_for_this_one(tmp_path: Path, tiny_model: Path) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.arabic import normalize
-from araclip.evaluation.metrics import interval, recall_at
+from araclip.evaluation.metrics import resampled_means
 from araclip.evaluation.results import Direction, Floats, Ints
 
+RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them
 LENGTHS = (1, 3, 5, 7, 9, 12)  # first word count of each group: captions have 6 words on average, typed queries 1 to 4
 
 NO_MARKER, UNCLEAR, LATIN = "no dialect marker", "dialect, region unclear", "Latin letters"
@@ -107,13 +108,15 @@ def _without_and(word: str) -> str:
     return word[1:] if word.startswith("و") else word  # و, "and", is written together with the next word
 
 
-def recall_of(direction: Direction, groups: Sequence[Group], k: int) -> list[GroupRecall]:
-    """Recall@k of each group, with its interval."""
+def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[int]) -> list[tuple[GroupRecall, ...]]:
+    """Recall@k of each group, for each k of `cutoffs`, with its interval."""
     out = []
     for group in groups:
-        ranks, clusters = direction.ranks[group.rows], direction.clusters[group.rows]
-        low, high = interval((ranks <= k).astype(np.float64), clusters.tolist())
-        out.append(GroupRecall(group.name, k, len(ranks), recall_at(ranks, k), low, high))
+        found = direction.ranks[group.rows, None] <= np.asarray(cutoffs)  # (G, K)
+        means = resampled_means(found.astype(np.float64), direction.clusters[group.rows], RESAMPLES, 0)
+        ends = np.quantile(means, [0.025, 0.975], axis=0).T  # (K, 2)
+        recalls = zip(cutoffs, found.mean(axis=0).tolist(), ends.tolist(), strict=True)
+        out.append(tuple(GroupRecall(group.name, k, len(found), share, low, high) for k, share, (low, high) in recalls))
     return out
 
 

@@ -7,6 +7,7 @@ orders it from the raw string.
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -18,22 +19,14 @@ from numpy.typing import NDArray
 
 from araclip.display import shortened, shown
 from araclip.evaluation.breakdown import GroupRecall, recall_curve
-from araclip.evaluation.results import Direction, Floats
+from araclip.evaluation.results import Direction
 
 WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
 LONGEST_NAME = 34
-INK, PAPER, FAINT = "#101010", "#fefefe", "#8c8c8c"
-SERIES = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#b28600",
-    "#1f9fd5",
-)  # after Okabe and Ito 2008
+INK, FAINT = "#101010", "#8c8c8c"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")  # close to Okabe and Ito's (2008)
 _OF_PAGE = {  # colours of the drawing → what the page's style sheet says
     INK: "var(--ink)",
-    PAPER: "var(--paper)",
     FAINT: "var(--faint)",
     **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
 }
@@ -118,7 +111,7 @@ def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str
             at = rows + (i - (len(groups) - 1) / 2) * spread
             middle = np.array([group.recall for group in found])
             reach = np.array([[group.recall - group.low, group.high - group.recall] for group in found]).T.clip(0)
-            mark = MARKERS[i % len(MARKERS)]
+            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # a colour that comes again has another
             drawn = axes.errorbar(middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4)
             marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
@@ -133,26 +126,36 @@ def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str
     return _svg(draw, WIDTH, height, f"groups {title}")
 
 
-def pareto_plot(names: Sequence[str], ms: Floats, recall: Floats, megabytes: Floats, optimal: Sequence[bool]) -> str:
-    """Time against recall, memory as area; what another model beats in everything is hollow.
+@dataclass(frozen=True)
+class Priced:
+    """A model in the plot of costs: its place in the report, MB of its files, ms of a text and a picture, recall."""
 
-    Args:
-        ms: (M,) of a picture and a text together. recall: (M,) mean of R@1, R@5 and R@10. megabytes: (M,) of the files.
-    """
+    name: str
+    index: int
+    megabytes: float
+    ms: float
+    recall: float
+    optimal: bool
+
+
+def pareto_plot(models: Sequence[Priced]) -> str:
+    """Time against recall, memory as area; what another model beats in everything is hollow."""
+    ms, recall = np.array([model.ms for model in models]), np.array([model.recall for model in models])
+    largest = max(model.megabytes for model in models)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         marks: list[Artist] = []
-        area = 30 + 270 * megabytes / megabytes.max()
-        for i in range(len(names)):
-            colour = _colour(i)
-            face = colour if optimal[i] else "none"
-            axes.scatter(ms[i], recall[i], s=area[i], facecolor=face, edgecolor=colour, linewidth=1.6, alpha=0.85)
+        for model in models:
+            colour = _colour(model.index)
+            face = colour if model.optimal else "none"
+            area = 30 + 270 * model.megabytes / largest
+            axes.scatter(model.ms, model.recall, area, facecolor=face, edgecolor=colour, linewidth=1.6, alpha=0.85)
             marks.append(Line2D([], [], marker="o", linestyle="", color=colour, markerfacecolor=face, markersize=6))
         axes.set_xscale("log")
         axes.set_xlim(ms.min() / 2.2, ms.max() * 2.2)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t:g}"))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda t, _: f"{t:g}" if f"{t:.0e}"[0] in "25" else ""))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda t, _: f"{t:g}" if f"{t:.0e}"[0] in "25" else ""))  # 20, 50
         axes.set_xlabel("ms, one text and one picture")
         room = max(0.05, np.ptp(recall) * 0.35)
         axes.set_ylim(max(0.0, recall.min() - room), min(1.0, recall.max() + room))
@@ -160,10 +163,9 @@ def pareto_plot(names: Sequence[str], ms: Floats, recall: Floats, megabytes: Flo
         axes.set_ylabel("mean of R@1, R@5, R@10")
         axes.set_title("Memory × time × recall", loc="left")
         # The size first: a line that began with an Arabic name would run from the right and turn "47 MB" round.
-        sized = [f"{size:,.0f} MB · {_short(name)}" for name, size in zip(names, megabytes, strict=True)]
-        _legend(figure, marks, sized)
+        _legend(figure, marks, [f"{model.megabytes:,.0f} MB · {_short(model.name)}" for model in models])
 
-    return _svg(draw, WIDTH, 2.8 + _legend_height(len(names)), "pareto")
+    return _svg(draw, WIDTH, 2.8 + _legend_height(len(models)), "pareto")
 
 
 def _short(name: str) -> str:

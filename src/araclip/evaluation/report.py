@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 NEEDED = ("matplotlib", "jinja2")
-SHAPES_ARABIC = (
-    3,
-    11,
-)  # from this version on, matplotlib joins and orders Arabic letters; before, they come out reversed
+SHAPES_ARABIC = (3, 11)  # of matplotlib: from here on it joins and orders Arabic letters
 COLUMNS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
 CUTOFFS = (1, 5, 10)
-CHART_K = 10  # groups are small: R@10 has the fewest empty ones
+CHART_K = 10  # of CUTOFFS: groups are small, and R@10 has the fewest empty ones
+
+GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]  # title → model → one row a group → one entry a k
 
 _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]")
 
@@ -77,6 +76,7 @@ def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = No
     protocol = shared_protocol([model.evaluated for model in models])
     here = Path(__file__).parent
     groups = _groups(models, dialects)
+    tables = _group_tables(models, groups)
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
         style=Markup((here / "report.css").read_text(encoding="utf-8")),  # ours: the one text that is not escaped
@@ -90,9 +90,9 @@ def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = No
         highest={side: _highest(models, side) for side in ("t2i", "i2t")},
         curves=_curves(models, protocol),
         scores=_score_charts(models),
-        groups=_group_charts(models, groups),
+        groups=_group_charts(tables),
         group_notes=_group_notes(groups, dialects),
-        group_tables=_group_tables(models, groups),
+        group_tables=tables,
         cutoffs=CUTOFFS,
         examples=examples([model.evaluated for model in models]),
         **_costs(models),
@@ -179,29 +179,22 @@ def _groups(models: Sequence[Summary], dialects: Sequence[str | None] | None) ->
     }
 
 
-def _group_charts(models: Sequence[Summary], groups: Mapping[str, list[Group]]) -> list[dict[str, Any]]:
-    from araclip.evaluation import charts
-
-    out = []
-    for title, parts in groups.items():
-        if len(parts) > 1:
-            found = {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CHART_K) for m in models}
-            out.append(_chart(charts.group_recall(found, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
-    return out
-
-
-def _group_tables(
-    models: Sequence[Summary], groups: Mapping[str, list[Group]]
-) -> dict[str, dict[str, list[tuple[GroupRecall, ...]]]]:
-    """Title → model → one row a group → one entry a cut-off."""
+def _group_tables(models: Sequence[Summary], groups: Mapping[str, list[Group]]) -> GroupTables:
     return {
-        f"Recall {title}": {
-            m.evaluated.name: list(zip(*(breakdown.recall_of(m.evaluated.t2i, parts, k) for k in CUTOFFS), strict=True))
-            for m in models
-        }
+        title: {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CUTOFFS) for m in models}
         for title, parts in groups.items()
         if len(parts) > 1
     }
+
+
+def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
+    from araclip.evaluation import charts
+
+    out = []
+    for title, rows_of in tables.items():
+        drawn = {name: [row[CUTOFFS.index(CHART_K)] for row in rows] for name, rows in rows_of.items()}
+        out.append(_chart(charts.group_recall(drawn, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
+    return out
 
 
 def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | None] | None) -> list[str]:
@@ -222,6 +215,8 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
 
 
 def _costs(models: Sequence[Summary]) -> dict[str, Any]:
+    from araclip.evaluation import charts
+
     recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
     known: dict[int, tuple[float, float]] = {}  # model → MB, ms
     for i, model in enumerate(models):
@@ -235,18 +230,6 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
         {"name": model.evaluated.name, "cost": model.evaluated.cost, "recall": recall[i], "optimal": optimal.get(i)}
         for i, model in enumerate(models)
     ]
-    return {"costs": rows, "pareto": _pareto_chart(models, known, recall, optimal) if known else None}
-
-
-def _pareto_chart(
-    models: Sequence[Summary], known: Mapping[int, tuple[float, float]], recall: Sequence[float],
-    optimal: Mapping[int, bool],
-) -> dict[str, Any]:  # fmt: skip
-    from araclip.evaluation import charts
-
-    megabytes, ms = np.array(list(known.values())).T
-    svg = charts.pareto_plot(
-        [models[i].evaluated.name for i in known], ms, np.array([recall[i] for i in known]), megabytes,
-        [optimal[i] for i in known],
-    )  # fmt: skip
-    return _chart(svg, "Time against recall of each model, its memory as area; hollow: another is better in everything")
+    priced = [charts.Priced(models[i].evaluated.name, i, *cost, recall[i], optimal[i]) for i, cost in known.items()]
+    says = "Time against recall of each model, its memory as area; hollow: another is better in everything"
+    return {"costs": rows, "pareto": _chart(charts.pareto_plot(priced), says) if priced else None}
