@@ -266,7 +266,7 @@ def test_the_number_of_pictures_is_capped_however_many_models_there_are(photogra
     cases = [case for model in made for case in (*model.worst, *model.best)]
     assert all(model.worst and model.best for model in made)
     assert single.CASES / 2 <= len(cases) <= single.CASES
-    assert all(len(case.others) <= single.FOUND for case in cases)
+    assert all(len(case.others) <= single.OTHERS for case in cases)
 
 
 def test_models_of_one_name_are_told_apart() -> None:

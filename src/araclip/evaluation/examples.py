@@ -14,7 +14,7 @@ from araclip.evaluation.results import Evaluated
 from araclip.images import open_image
 
 CASES = 24  # queries in one report, of all models together: 24 × (1 + 4) pictures of 7 kB are 0.8 MB
-FOUND = 4  # other pictures, shown beside the right one
+OTHERS = 4  # other pictures, shown beside the right one
 SIDE = 192  # pixels of a thumbnail's longer side: sharp at 96 on a screen of double density
 QUALITY = 70
 
@@ -74,7 +74,7 @@ def _example(model: Evaluated, row: int) -> Example:
     return Example(
         model.queries[row],
         shown(own, float(direction.ranks[row]), float(direction.relevant_score[row])),
-        tuple(shown(*other) for other in others[:FOUND]),
+        tuple(shown(*other) for other in others[:OTHERS]),
     )
 
 
