@@ -99,6 +99,7 @@ def test_json_is_all_that_stands_on_stdout(run: Run, tiny_model: Path, other_mod
     models = ["--model", tiny_model, "--model", other_model]
     ran = run("evaluate", *models, "--dataset", colours, "--split", "dev", "--captions", "first", "--json")
     (line,) = ran.out.splitlines()
+    assert "آخر: pictures" in ran.err.replace(str(other_model), "آخر")  # bars, on stderr
     made = json.loads(line)
     expected = {"dataset": "ألوان", "split": "dev", "caption_field": "caption_ar", "captions": "first", "n_queries": 3}
     assert expected.items() <= made["protocol"].items()
@@ -199,6 +200,7 @@ def test_ctrl_c_says_what_is_measured_and_how_to_go_on(
         (["--dataset", "SET", "--model", "MODEL", "--captions", "some"], "'some', expected 'all' or 'first'"),
         (["--dataset", "GONE", "--model", "MODEL"], "none of its 1 pictures is there.*gone.png"),
         (["--dataset", "BROKEN", "--model", "MODEL"], r"captions.jsonl line 1: .*JSON"),
+        (["--dataset", "DIALECT", "--model", "MODEL"], "line 1: 'dialect' is 7, expected a text"),
         (["--dataset", "CUT", "--model", "MODEL"], r"cut\.png: damaged or cut short"),
         (["--dataset", "nowhere", "--model", "MODEL"], "no picture set 'nowhere'"),
         (["--dataset", "SET", "--model", "MODEL", "--report", "nowhere/r.html"], "nowhere is no folder"),
@@ -216,14 +218,8 @@ def test_what_cannot_be_done_is_one_line_and_exit_2(
     broken = picture_set(tmp_path / "broken", {"image": "red.png", "caption_ar": "قطة"})
     (broken / "captions.jsonl").write_text("{", encoding="utf-8")
     (tmp_path / "file").touch()
-    places = {
-        "SET": colours,
-        "MODEL": tiny_model,
-        "GONE": gone,
-        "BROKEN": broken,
-        "CUT": cut,
-        "FILE": tmp_path / "file",
-    }
+    made = {"GONE": gone, "BROKEN": broken, "CUT": cut, "FILE": file, "DIALECT": dialect}
+    places = {"SET": colours, "MODEL": tiny_model, **made}
     monkeypatch.chdir(tmp_path)
     ran = run("evaluate", *(places.get(argument, argument) for argument in arguments))
     assert (ran.code, ran.out) == (2, "")

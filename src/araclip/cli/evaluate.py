@@ -67,11 +67,11 @@ def evaluate(
     if report is not None:
         check_ready(report)
     pictures = registry.load(dataset, path=path, images=images, split=split, caption_field=caption_field)
+    dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:
-        of_picture = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
         owner = summaries[0].evaluated.owner.tolist()
-        write_report(report, summaries, [of_picture[row] for row in owner] if of_picture else None)
+        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None)
     if as_json:
         write_line(as_json_text(json_of(summaries)))
     else:
