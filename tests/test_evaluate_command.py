@@ -217,8 +217,9 @@ def test_what_cannot_be_done_is_one_line_and_exit_2(
     (cut / "cut.png").write_bytes((cut / "cut.png").read_bytes()[:60])
     broken = picture_set(tmp_path / "broken", {"image": "red.png", "caption_ar": "قطة"})
     (broken / "captions.jsonl").write_text("{", encoding="utf-8")
+    dialect = picture_set(tmp_path / "dialect", {"image": "red.png", "caption_ar": "قطة", "dialect": 7})
     (tmp_path / "file").touch()
-    made = {"GONE": gone, "BROKEN": broken, "CUT": cut, "FILE": file, "DIALECT": dialect}
+    made = {"GONE": gone, "BROKEN": broken, "CUT": cut, "FILE": tmp_path / "file", "DIALECT": dialect}
     places = {"SET": colours, "MODEL": tiny_model, **made}
     monkeypatch.chdir(tmp_path)
     ran = run("evaluate", *(places.get(argument, argument) for argument in arguments))
