@@ -74,13 +74,16 @@ def flickr(place: Place, split: str | None, files: tuple[str, ...]) -> Rows:
     if split is not None:
         names = _lines(place.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
         listed = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
+    found: dict[str, Path] = {}
     for where, line in _lines(place.captions(*files)):
         name, tab, caption = line.partition("\t")
         if not tab:
             raise InputError(f"{where}: no tab in {line!r:.60}. Each line is name.jpg#0, a tab, and the caption.")
         name = name.partition("#")[0]
         if listed is None or Path(name).stem in listed:
-            yield place.picture(name), [caption]
+            if name not in found:
+                found[name] = place.picture(name)  # once a picture, not once a caption
+            yield found[name], [caption]
 
 
 def xtd(place: Place, language: str) -> Rows:
