@@ -17,6 +17,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "errors",
     "atomic",
     "arabic",
+    "display",
     "images",
     "phash",
     "model_folder",

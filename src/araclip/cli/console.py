@@ -1,17 +1,22 @@
-"""The terminal: the app that commands hang on, where they print, bars, and text made safe to show."""
+"""The terminal: the app that commands hang on, where they print, and bars."""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from araclip.display import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["app", "as_json_text", "bars", "err", "out", "progress", "shown", "write_line"]
 
 app = typer.Typer(
     help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
@@ -25,25 +30,30 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 @contextmanager
 def progress(title: str) -> "Iterator[Callable[[int, int], None]]":
     """A bar that appears with the first call of what it yields, `show(done, total)`."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bar = Progress(*columns, console=err)
-    task = bar.add_task(title, total=None)
+    with bars() as show:
+        yield partial(show, title)
 
-    def show(done: int, total: int) -> None:
-        bar.start()  # not before there is something to show: a refused command prints its one line and no bar
-        bar.update(task, completed=done, total=total)
+
+@contextmanager
+def bars() -> "Iterator[Callable[[str, int, int], None]]":
+    """Bars below each other, each appearing with the first call of what this yields, `show(title, done, total)`."""
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    drawn = Progress(*columns, console=err)
+    tasks: dict[str, TaskID] = {}
+
+    def show(title: str, done: int, total: int) -> None:
+        if title not in tasks:
+            tasks[title] = drawn.add_task(shown(title), total=total)
+        drawn.start()  # not before there is something to show: a refused command prints its one line and no bar
+        drawn.update(tasks[title], completed=done, total=total)
 
     try:
         yield show
     finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-def shown(text: str) -> str:
-    """Text for a terminal: bytes of a file name that are no UTF-8, and control or bidi-override marks, made visible."""
-    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() or c in "\u200c\u200d" else f"\\u{ord(c):04x}" for c in readable)
+        if drawn.live.is_started:
+            drawn.stop()
 
 
 def as_json_text(value: object) -> str:

@@ -1,6 +1,7 @@
 """Picture sets: a folder with `captions.jsonl` (one object a line) and the pictures it names.
 
-Fields of a line: `image` (path below the folder), optional `split`, and caption fields, each a text or a list of texts.
+Fields of a line: `image` (path below the folder), optional `split` and `dialect`, and caption fields, each a text or a
+list of texts.
 `layouts` and `archives` bring other published forms into this one.
 """
 
@@ -127,6 +128,23 @@ def read_pictures(
         Picture(folder / row["image"], texts(where, row, english), texts(where, row, arabic), folder.name)
         for where, row in _rows(folder, split)
     ]
+
+
+def stated_dialects(folder: Path, pictures: Sequence[Path]) -> list[str | None] | None:
+    """(N,) the `dialect` that a folder's list states for the captions of each picture; None if it states none at all.
+
+    Rows of one picture that disagree state none for it.
+
+    Raises:
+        InputError: a dialect is no text; the line is named.
+    """
+    if not (folder / LISTING).is_file():
+        return None
+    stated: dict[Path, set[str]] = {}
+    for where, row in _rows(folder, None):
+        stated.setdefault(folder / row["image"], set()).update(texts_of(row, where, "dialect"))
+    found = [stated.get(path, set()) for path in pictures]
+    return [next(iter(names)) if len(names) == 1 else None for names in found] if any(found) else None
 
 
 def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:

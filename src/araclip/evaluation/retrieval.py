@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol as Contract
 from typing import TypeVar
@@ -50,6 +50,7 @@ def evaluate(
     image_vectors: Vectors | None = None,
     cache: Path | None = None,
     say: Callable[[str], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluated:
     """Every caption a query over all pictures, and every picture with captions a query over them.
 
@@ -62,6 +63,7 @@ def evaluate(
         image_vectors: (N, D) of `dataset.pictures`, where they are known already.
         cache: a folder for results, by protocol id; with it, nothing is measured twice.
         say: called with a line for each damaged file of the cache; by default a warning of `logging`.
+        progress: called as `progress("pictures" or "texts", read, total)` while they are encoded.
 
     Raises:
         InputError: no caption, or the model has no label and none was given.
@@ -89,7 +91,7 @@ def evaluate(
     )
     measured = results_cache.read(cache, protocol, say or logging.getLogger(__name__).warning) if cache else None
     if measured is None:
-        measured = _measured(model, dataset, queries, owner, image_vectors, megabytes)
+        measured = _measured(model, dataset, queries, owner, image_vectors, megabytes, progress)
         if cache:
             results_cache.write(cache, protocol, measured)
     return Evaluated(
@@ -123,10 +125,17 @@ def _measured(
     owner: Ints,
     image_vectors: Vectors | None,
     megabytes: float | None,
+    progress: Callable[[str, int, int], None] | None,
 ) -> Measured:
-    def timed(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item]) -> tuple[Vectors, float]:
+    def counted(kind: str, items: Sequence[Item]) -> Iterator[Item]:
+        for read, item in enumerate(items, 1):
+            yield item
+            if progress:
+                progress(f"{kind}s", read, len(items))
+
+    def timed(kind: str, encode: Callable[[Iterable[Item]], Vectors], items: Sequence[Item]) -> tuple[Vectors, float]:
         start = time.perf_counter()
-        vectors = vectors_of(kind, encode, items, model.width)
+        vectors = vectors_of(kind, lambda them: encode(counted(kind, them)), items, model.width)
         return vectors, (time.perf_counter() - start) * 1e3 / len(items)
 
     if image_vectors is None:

@@ -1,0 +1,178 @@
+"""The commands of someone who measures models: evaluate, mteb."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from araclip.cli.console import app, as_json_text, bars, err, out, shown, write_line
+from araclip.cli.search import ModelOption
+from araclip.model_folder import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from araclip.evaluation.datasets import PictureSet
+    from araclip.evaluation.results import Evaluated
+    from araclip.evaluation.summary import Scores, Summary
+
+COLUMNS = ("R@1", "R@5", "R@10", "MRR")
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="A bundled model's name or a model folder; once for each model to compare."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="A folder with captions.jsonl, or the name of a published set.")
+    ],
+    models: ModelsOption = None,
+    split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
+    caption_field: Annotated[
+        str | None, typer.Option("--caption-field", help="Where the queries stand; caption_ar in our folders.")
+    ] = None,
+    captions: Annotated[
+        str, typer.Option("--captions", help="Which captions of a picture are queries: all, or the first.")
+    ] = "all",
+    both: Annotated[bool, typer.Option("--both", help="Print picture → text too.")] = False,
+    as_json: JsonOption = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write an HTML report to this file (extra `report`).")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder that keeps results, so that nothing is measured twice.")
+    ] = None,
+    path: Annotated[
+        Path | None, typer.Option("--path", help="Where a published set lies, if --dataset names one.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of its pictures, if they do not lie with its captions.")
+    ] = None,
+) -> None:
+    """Measure how well models find pictures by text, and text by pictures; compare them with the first.
+
+    Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
+    """
+    from araclip.evaluation import registry
+    from araclip.evaluation.datasets import stated_dialects
+    from araclip.evaluation.report import check_ready, write_report
+    from araclip.evaluation.summary import json_of, summarise
+
+    if report is not None:
+        check_ready(report)
+    pictures = registry.load(dataset, path=path, images=images, split=split, caption_field=caption_field)
+    dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
+    summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
+    if report is not None:
+        owner = summaries[0].evaluated.owner.tolist()
+        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None)
+    if as_json:
+        write_line(as_json_text(json_of(summaries)))
+    else:
+        out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
+        if both:
+            out.print(_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
+    if report is not None:
+        err.print(f"The report lies in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
+
+
+@app.command()
+def mteb(
+    tasks: Annotated[list[str], typer.Argument(help="Tasks of mteb, such as XM3600T2IRetrieval WITT2IRetrieval.")],
+    model: ModelOption = DEFAULT_MODEL,
+    languages: Annotated[
+        list[str] | None, typer.Option("--language", help="Languages to run, such as ara; by default all of a task.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of mteb's own result files.")] = Path("mteb-results"),
+    as_json: JsonOption = False,
+) -> None:
+    """Run tasks of the Massive Text Embedding Benchmark, as its leaderboard does (extra `mteb`).
+
+    The data come from the Hugging Face hub; what is in --out already is not run again.
+    """
+    from araclip.encoder import AraCLIP
+    from araclip.evaluation.mteb_model import SHOWN, run_tasks, tasks_by_name
+
+    chosen = tasks_by_name(tasks, languages or [])
+    scores = run_tasks(AraCLIP.load(model), chosen, folder)
+    if as_json:
+        write_line(as_json_text({"model": model, "results": [asdict(score) for score in scores]}))
+        return
+    table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
+    for name in ("task", "split", "subset"):
+        table.add_column(name)
+    for name in SHOWN:
+        table.add_column(name, justify="right")
+    for score in scores:
+        table.add_row(score.task, score.split, score.subset, *(f"{score.values[name]:.3f}" for name in SHOWN))
+    out.print(table)
+    out.print(f"mteb's files lie in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
+
+
+def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
+    from araclip.encoder import AraCLIP
+    from araclip.evaluation.retrieval import evaluate
+
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+    for name in models:
+        AraCLIP.load(name)  # a misspelt name costs a moment, not the minutes of the models before it
+    if pictures.missing:
+        lost = "1 picture of the list is" if pictures.missing == 1 else f"{pictures.missing:,} pictures of the list are"
+        err.print(f"{lost} not there and left out.", style="yellow")
+    done: list[Evaluated] = []
+
+    def say(line: str) -> None:
+        err.print(shown(line), soft_wrap=True, markup=False)
+
+    try:
+        for name in models:
+            with bars() as show:
+                watch = partial(_of_model, show, name)
+                done.append(
+                    evaluate(AraCLIP.load(name), pictures, captions=captions, cache=cache, say=say, progress=watch)
+                )
+    except KeyboardInterrupt:
+        kept = "; the same command goes on from there" if cache else "; with --cache they would be kept" if done else ""
+        err.print(f"Stopped. {len(done)} of {len(models)} models are measured{kept}.")
+        raise typer.Exit(130) from None
+    return done
+
+
+def _of_model(show: "Callable[[str, int, int], None]", model: str, what: str, done: int, total: int) -> None:
+    show(f"{model}: {what}", done, total)
+
+
+def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:
+    """Each number above its interval and, below the first model's, its p-value."""
+    protocol = summaries[0].evaluated.protocol
+    of = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
+    pools = f"{protocol.n_queries:,} texts ({protocol.caption_field}, {protocol.captions})"
+    test = "; p: paired permutation test against the first model" if len(summaries) > 1 else ""
+    table = Table(
+        title=escape(shown(f"{title} · {of} · {pools}, {protocol.n_images:,} pictures")),
+        title_justify="left",
+        caption=f"95 % intervals by picture{test}",
+        caption_justify="left",
+    )
+    table.add_column("model", overflow="fold")
+    for name in (*COLUMNS, "median\nrank"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for summary, score in zip(summaries, scores, strict=True):
+        numbers = [_cell(score, name) for name in COLUMNS]
+        table.add_row(escape(shown(summary.evaluated.name)), *numbers, f"{score.values['median rank']:g}")
+    return table
+
+
+def _cell(scores: "Scores", name: str) -> str:
+    from araclip.evaluation.summary import p_text
+
+    ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])  # room for names in 80 columns
+    p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
+    return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"

@@ -1,0 +1,160 @@
+"""Our models as mteb (the Massive Text Embedding Benchmark, Muennighoff et al. 2023) runs them, pictures included.
+
+>>> import mteb
+>>> from araclip.evaluation.mteb_model import MTEBModel
+>>> mteb.evaluate(MTEBModel("araclip-mini"), mteb.get_tasks(["XM3600T2IRetrieval"], languages=["ara"]))
+"""
+
+import logging
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from araclip.encoder import AraCLIP, Vectors
+from araclip.errors import InputError
+from araclip.evaluation.retrieval import Encoder, label_of
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
+    from mteb.models import ModelMeta
+
+SHOWN = {"nDCG@10": "ndcg_at_10", "R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10"}
+
+
+class MTEBModel:
+    """A dual encoder behind mteb's `EncoderProtocol`: text, pictures, or both in one input.
+
+    Args:
+        model: an encoder, or what `AraCLIP.load` takes.
+        revision, device: as mteb passes them; a model folder has one revision and runs on the CPU.
+    """
+
+    def __init__(
+        self, model: "Encoder | str | Path", revision: str | None = None, *, device: str | None = None, **_: Any
+    ) -> None:
+        self.encoder: Encoder = AraCLIP.load(model) if isinstance(model, str | Path) else model
+
+    def encode(self, inputs: Iterable[Mapping[str, Any]], **_: Any) -> Vectors:
+        """Batches with `text` (strings), `image` (PIL pictures) or both → (n, D) float32 of unit length.
+
+        The vector of a text with a picture is the sum of the two, at unit length, as mteb's own CLIP models do it.
+
+        Raises:
+            InputError: a batch has neither.
+        """
+        return np.concatenate([np.empty((0, self.encoder.width), np.float32), *map(self._encode, inputs)])
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Vectors:
+        """Cosines, (n, D) and (m, D) → (n, m); vectors (D,) count as one row."""
+        cosines: Vectors = np.atleast_2d(np.asarray(embeddings1)) @ np.atleast_2d(np.asarray(embeddings2)).T
+        return cosines
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Vectors:
+        """Cosines row by row, (n, D) and (n, D) → (n,)."""
+        products = np.atleast_2d(np.asarray(embeddings1) * np.asarray(embeddings2))
+        cosines: Vectors = products.sum(axis=-1, dtype=np.float32)
+        return cosines
+
+    @property
+    def mteb_model_meta(self) -> "ModelMeta":
+        """What mteb files results under: name, and the fingerprint of the weights as the revision."""
+        from mteb.models import ModelMeta
+        from mteb.models.model_meta import ScoringFunction
+
+        name, _, fingerprint = label_of(self.encoder, None).partition("@")
+        return ModelMeta.create_empty(
+            overwrites={
+                "name": name if "/" in name else f"araclip/{name}",  # mteb wants organisation/model
+                "revision": fingerprint,
+                "languages": ["ara-Arab", "eng-Latn"],
+                "embed_dim": self.encoder.width,
+                "modalities": ["text", "image"],
+                "framework": ["ONNX"],
+                "similarity_fn_name": ScoringFunction.COSINE,
+                "use_instructions": False,
+            }
+        )
+
+    def _encode(self, batch: Mapping[str, Any]) -> Vectors:
+        parts = []
+        if "text" in batch:
+            parts.append(self.encoder.encode_text(batch["text"]))
+        if "image" in batch:
+            parts.append(self.encoder.encode_image(batch["image"]))
+        if not parts:
+            raise InputError(
+                f"mteb passed {', '.join(sorted(batch)) or 'nothing'}; this model takes text and pictures."
+            )
+        if len(parts) == 1:
+            return parts[0]
+        summed = parts[0] + parts[1]  # (b, D)
+        unit: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
+        return unit
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """Scores of one task, one split and one of its subsets (a language): nDCG@10, and R@1, R@5, R@10 by any hit."""
+
+    task: str
+    split: str
+    subset: str
+    values: dict[str, float]
+
+
+def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTask]":
+    """Tasks of mteb, reduced to some languages.
+
+    Args:
+        languages: ISO 639-3 codes such as "ara"; none means all.
+
+    Raises:
+        InputError: mteb is not installed, has no such task, or the task has nothing in these languages.
+    """
+    if find_spec("mteb") is None:
+        raise InputError("mteb is not installed. Install the extra: pip install 'araclip[mteb]'.")
+    import mteb
+
+    found = []
+    with warnings.catch_warnings(action="ignore"):  # mteb warns of a task it leaves out; we refuse instead
+        for name in names:
+            try:
+                tasks = list(mteb.get_tasks(tasks=[name], languages=list(languages) or None))
+            except KeyError:
+                raise InputError(
+                    f"mteb {mteb.__version__} has no task '{name}'. `mteb available-tasks` lists them."
+                ) from None
+            if not tasks:
+                asked = ", ".join(languages)
+                raise InputError(f"mteb's task '{name}' has nothing in {asked}. Leave out --language to run all of it.")
+            found += tasks
+    return found
+
+
+def run_tasks(model: "Encoder | str | Path", tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
+    """Run tasks of mteb and keep its own result files in `folder`; what is there already is not run again.
+
+    Raises:
+        InputError: the hub cannot be reached and a task's data are not on this machine.
+    """
+    import mteb
+
+    logging.getLogger("mteb").setLevel(logging.ERROR)
+    try:
+        results = mteb.evaluate(MTEBModel(model), tasks, cache=mteb.ResultCache(folder))
+    except ConnectionError as error:  # of `datasets`
+        raise InputError(
+            f"{error}. mteb's tasks fetch their data from the Hugging Face hub; go online, or run `araclip evaluate` "
+            "on a folder of your own."
+        ) from None
+    return [
+        TaskScores(result.task_name, split, row["hf_subset"], {name: float(row[key]) for name, key in SHOWN.items()})
+        for result in results.task_results
+        for split, rows in result.scores.items()
+        for row in rows
+    ]

@@ -1,0 +1,235 @@
+"""The report of an evaluation: one HTML file that works offline and runs no script.
+
+Captions, names of models and of files come from outside: each is made visible (`display.shown`) and escaped by the
+template engine, and the page's own policy forbids scripts and anything loaded from elsewhere.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from araclip import __version__, atomic
+from araclip.display import shown
+from araclip.errors import InputError
+from araclip.evaluation import breakdown
+from araclip.evaluation.breakdown import Group, GroupRecall
+from araclip.evaluation.examples import examples
+from araclip.evaluation.summary import Summary, p_text, shared_protocol
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+NEEDED = ("matplotlib", "jinja2")
+SHAPES_ARABIC = (3, 11)  # of matplotlib: from here on it joins and orders Arabic letters
+COLUMNS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
+CUTOFFS = (1, 5, 10)
+CHART_K = 10  # of CUTOFFS: groups are small, and R@10 has the fewest empty ones
+
+GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]  # title → model → one row a group → one entry a k
+
+_ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]")
+
+
+def check_ready(path: Path) -> None:
+    """Whether a report can be made at `path`; to be asked before an evaluation that takes minutes.
+
+    Raises:
+        InputError: the extra is not installed, or the file cannot be there.
+    """
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        raise InputError(f"the report needs {', '.join(absent)}. Install the extra: pip install 'araclip[report]'.")
+    import matplotlib as mpl
+
+    if tuple(mpl.__version_info__[:2]) < SHAPES_ARABIC:
+        raise InputError(
+            f"matplotlib {mpl.__version__} draws Arabic letters apart and in reverse; the report needs 3.11 or later. "
+            "Upgrade it: pip install 'araclip[report]'."
+        )
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Name the file that the report shall be, such as {path / 'report.html'}.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder, the report {path.name} cannot be written there. Make it first.")
+
+
+def write_report(path: Path, models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> None:
+    """Write the report of one or several models, the first of them the one that the others are compared with.
+
+    Args:
+        dialects: of each query, where the data set states it (see `breakdown.by_dialect`).
+
+    Raises:
+        InputError: see `check_ready`; or the models were measured under different protocols.
+    """
+    check_ready(path)
+    atomic.write_text(path, render(models, dialects))
+
+
+def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> str:
+    """The report as text; see `write_report`."""
+    from markupsafe import Markup
+
+    protocol = shared_protocol([model.evaluated for model in models])
+    here = Path(__file__).parent
+    groups = _groups(models, dialects)
+    tables = _group_tables(models, groups)
+    page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
+    return page.render(
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # ours: the one text that is not escaped
+        version=__version__,
+        protocol=protocol,
+        models=models,
+        several=len(models) > 1,
+        missing=max(model.evaluated.missing for model in models),
+        directions=[("Text → picture", "t2i"), ("Picture → text", "i2t")],
+        metrics=COLUMNS,
+        highest={side: _highest(models, side) for side in ("t2i", "i2t")},
+        curves=_curves(models, protocol),
+        scores=_score_charts(models),
+        groups=_group_charts(tables),
+        group_notes=_group_notes(groups, dialects),
+        group_tables=tables,
+        cutoffs=CUTOFFS,
+        examples=examples([model.evaluated for model in models]),
+        **_costs(models),
+    )
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def visible(value: Any) -> Any:
+        return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=visible, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": lambda share: f"{100 * share:.1f} %",
+        "between": _between,
+        "decimal": lambda value: f"{value:.3f}",
+        "count": lambda n: f"{n:,}",
+        "place": lambda rank: f"{rank:,.0f}" if rank == int(rank) else f"{rank:,.1f}",
+        "measured": lambda value: "–" if value is None else f"{value:,.1f}",
+        "p_value": p_text,
+    }
+    environment.tests["arabic"] = lambda text: bool(_ARABIC.search(text))
+    return environment
+
+
+def _between(ends: tuple[float, float], percent: bool = True) -> str:
+    return "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends)
+
+
+def _highest(models: Sequence[Summary], side: str) -> dict[str, float]:
+    return {name: max(getattr(model, side).values[name] for model in models) for name in COLUMNS}
+
+
+# ------------------------------------------------------------------ charts
+
+
+def _chart(svg: str, says: str) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    return {"svg": Markup(svg), "says": says}  # matplotlib's own markup: text in it is outlines
+
+
+def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from araclip.evaluation import charts
+
+    t2i = [(model.evaluated.name, model.evaluated.t2i) for model in models]
+    i2t = [(model.evaluated.name, model.evaluated.i2t) for model in models]
+    says = "Share of queries whose right answer is among the first k, over k: "
+    return [
+        _chart(charts.recall_curves(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{says}text to picture"),
+        _chart(charts.recall_curves(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{says}picture to text"),
+    ]
+
+
+def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
+    from araclip.evaluation import charts
+
+    out = []
+    for i, model in enumerate(models):
+        found = model.evaluated.t2i
+        wrong = breakdown.best_wrong(found)
+        says = f"half of the right pictures score above {np.median(found.relevant_score):.3f}"
+        if len(wrong):
+            ahead = 100 * np.mean(found.margin < 0)
+            says += f", half of the best wrong ones above {np.median(wrong):.3f}"
+            says += f"; for {ahead:.1f} % of queries a wrong one leads"
+        svg = charts.score_distribution(model.evaluated.name, found.relevant_score, wrong, i)
+        out.append(_chart(svg, f"{says}.") | {"name": model.evaluated.name})
+    return out
+
+
+# ------------------------------------------------------------------ groups of queries
+
+
+def _groups(models: Sequence[Summary], dialects: Sequence[str | None] | None) -> dict[str, list[Group]]:
+    queries = models[0].evaluated.queries
+    return {
+        "by length of the query": breakdown.by_length(queries),
+        "by dialect": breakdown.by_dialect(queries, dialects),
+    }
+
+
+def _group_tables(models: Sequence[Summary], groups: Mapping[str, list[Group]]) -> GroupTables:
+    return {
+        title: {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CUTOFFS) for m in models}
+        for title, parts in groups.items()
+        if len(parts) > 1
+    }
+
+
+def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
+    from araclip.evaluation import charts
+
+    out = []
+    for title, rows_of in tables.items():
+        drawn = {name: [row[CUTOFFS.index(CHART_K)] for row in rows] for name, rows in rows_of.items()}
+        out.append(_chart(charts.group_recall(drawn, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
+    return out
+
+
+def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | None] | None) -> list[str]:
+    notes = []
+    for title, parts in groups.items():
+        if len(parts) == 1:
+            notes.append(f"Seen {title}, all {len(parts[0].rows):,} queries are one group: {parts[0].name}.")
+    if dialects is None:
+        notes.append(
+            "Dialects are guessed from marker words of each region, such as ده or ديال. A query that has one is "
+            "mostly placed right, but most dialectal queries have none: “no dialect marker” is Modern Standard Arabic "
+            "and dialect together."
+        )
+    return notes
+
+
+# ------------------------------------------------------------------ costs
+
+
+def _costs(models: Sequence[Summary]) -> dict[str, Any]:
+    from araclip.evaluation import charts
+
+    recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
+    known: dict[int, tuple[float, float]] = {}  # model → MB, ms
+    for i, model in enumerate(models):
+        cost = model.evaluated.cost
+        if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:
+            known[i] = (cost.megabytes, cost.text_ms + cost.image_ms)
+    if len(known) < 2:  # alone, a model is beaten by none
+        known = {}
+    optimal = dict(zip(known, breakdown.pareto(list(known.values()), [recall[i] for i in known]), strict=True))
+    rows = [
+        {"name": model.evaluated.name, "cost": model.evaluated.cost, "recall": recall[i], "optimal": optimal.get(i)}
+        for i, model in enumerate(models)
+    ]
+    priced = [charts.Priced(models[i].evaluated.name, i, *cost, recall[i], optimal[i]) for i, cost in known.items()]
+    says = "Time against recall of each model, its memory as area; hollow: another is better in everything"
+    return {"costs": rows, "pareto": _chart(charts.pareto_plot(priced), says) if priced else None}

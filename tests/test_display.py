@@ -1,0 +1,43 @@
+"""Text from outside: nothing in it may act, and nothing is lost that a reader needs."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from araclip.display import shortened, shown
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("قطة على طاولة", "قطة على طاولة"),
+        ("👩\u200d🚀 می\u200cخواهم", "👩\u200d🚀 می\u200cخواهم"),
+        ("a\u202egpj.exe\u2066", "a\\u202egpj.exe\\u2066"),
+        ("a\nb\x1b[2J", "a\\u000ab\\u001b[2J"),
+        (os.fsdecode(b"\xe9.png"), "\\xe9.png"),
+        ("\ud800", "\\ud800"),  # JSON can hold half a character
+    ],
+)
+def test_marks_that_act_become_visible_and_letters_stay(text: str, seen: str) -> None:
+    assert shown(text) == seen
+
+
+@given(ANY_TEXT)
+def test_what_is_shown_is_one_line_that_can_be_written_anywhere_and_shows_itself(text: str) -> None:
+    seen = shown(text)
+    seen.encode()
+    assert len(seen.splitlines()) <= 1
+    assert shown(seen) == seen
+
+
+@given(st.text(), st.integers(3, 40))
+def test_a_shortened_text_keeps_both_ends(text: str, limit: int) -> None:
+    short = shortened(text, limit)
+    assert len(short) == min(len(text), limit)
+    head, _, tail = short.partition("…") if len(text) > limit else (text, "", "")
+    assert text.startswith(head)
+    assert text.endswith(tail)

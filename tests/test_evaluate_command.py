@@ -1,0 +1,236 @@
+"""`araclip evaluate` as its users meet it: tables, JSON, the report, and every way to ask for what cannot be."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pictures
+from araclip import AraCLIP, cli
+from tiny import ARABIC, COLOURS, write_tiny_model
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["araclip", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1, name="آخر")
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    """Three pictures in split dev, two captions each, and one picture in split train."""
+    return picture_set(
+        tmp_path / "ألوان",
+        *(
+            {"image": f"{name}.png", "split": "dev", "caption_ar": [ARABIC[name], f"صورة {ARABIC[name]}"], "en": name}
+            for name in COLOURS
+        ),
+        {"image": "red.png", "split": "train", "caption_ar": "أحمر"},
+    )
+
+
+def picture_set(folder: Path, *rows: dict[str, Any]) -> Path:
+    folder.mkdir()
+    for row in rows:
+        pictures.solid(folder / row["image"], COLOURS.get(Path(row["image"]).stem, (9, 9, 9)))
+    write_rows(folder, *rows)
+    return folder
+
+
+def write_rows(folder: Path, *rows: dict[str, Any]) -> None:
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (folder / "captions.jsonl").write_text(lines, encoding="utf-8")
+
+
+# ------------------------------------------------------------------ what it prints
+
+
+def test_one_model_is_a_row_with_intervals_and_its_protocol(run: Run, tiny_model: Path, colours: Path) -> None:
+    ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev")
+    assert ran.code == 0
+    assert "Text → picture · ألوان, dev · 6 texts (caption_ar, all), 3 pictures" in ran.out
+    assert re.search(r"│ tiny +│ +1\.000 │ +1\.000 │ +1\.000 │ +1\.000 │ +1 │", ran.out)
+    assert "1.000–1.000" in ran.out
+    assert "p = " not in ran.out
+    assert "Picture → text" not in ran.out
+
+
+def test_further_models_are_tested_against_the_first_in_both_directions(
+    run: Run, tiny_model: Path, other_model: Path, colours: Path
+) -> None:
+    ran = run("evaluate", "--model", tiny_model, "--model", other_model, "--dataset", colours, "--both")
+    assert ran.out.index("Text → picture") < ran.out.index("Picture → text")
+    assert ran.out.count("p = ") == 8
+    assert "آخر" in ran.out
+
+
+def test_json_is_all_that_stands_on_stdout(run: Run, tiny_model: Path, other_model: Path, colours: Path) -> None:
+    models = ["--model", tiny_model, "--model", other_model]
+    ran = run("evaluate", *models, "--dataset", colours, "--split", "dev", "--captions", "first", "--json")
+    (line,) = ran.out.splitlines()
+    assert "آخر: pictures" in ran.err.replace(str(other_model), "آخر")  # bars, on stderr
+    made = json.loads(line)
+    expected = {"dataset": "ألوان", "split": "dev", "caption_field": "caption_ar", "captions": "first", "n_queries": 3}
+    assert expected.items() <= made["protocol"].items()
+    assert len(made["protocol"]["id"]) == 12
+    tiny, other = made["models"]
+    assert (tiny["name"], other["name"]) == ("tiny", "آخر")
+    assert tiny["t2i"]["R@1"] == tiny["i2t"]["R@1"] == 1.0
+    assert tiny["ci95"]["R@1"] == [1.0, 1.0]
+    assert (tiny["n_queries"], tiny["n_images"]) == (3, 3)
+    assert tiny["model"] == AraCLIP.load(tiny_model).config.label
+    assert set(other["p_vs_first"]) >= {"R@1", "R@5", "R@10", "MRR"}
+
+
+def test_another_caption_field_is_another_protocol(run: Run, tiny_model: Path, colours: Path) -> None:
+    def protocol(*options: str) -> Any:
+        return json.loads(run("evaluate", "--model", tiny_model, "--dataset", colours, "--json", *options).out)[
+            "protocol"
+        ]
+
+    arabic, english = protocol("--split", "dev"), protocol("--split", "dev", "--caption-field", "en")
+    assert (english["caption_field"], english["n_queries"]) == ("en", 3)
+    assert arabic["id"] != english["id"]
+
+
+def test_the_report_is_written_and_named(run: Run, tiny_model: Path, colours: Path, tmp_path: Path) -> None:
+    rows = [{"image": f"{name}.png", "caption_ar": ARABIC[name], "dialect": "Sudanese"} for name in ("red", "blue")]
+    write_rows(colours, *rows, {"image": "green.png", "caption_ar": "أخضر"})
+    ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--report", tmp_path / "r [1].html")
+    assert ran.code == 0
+    assert "r [1].html" in ran.err  # brackets are no markup
+    page = (tmp_path / "r [1].html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "ألوان" in page
+    assert "Sudanese" in page
+    assert "not stated" in page
+
+
+def test_a_picture_that_is_not_there_is_counted_and_takes_no_part(run: Run, tiny_model: Path, colours: Path) -> None:
+    (colours / "green.png").unlink()
+    ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev", "--json")
+    assert ran.code == 0
+    assert "1 picture of the list is not there and left out." in ran.err
+    (model,) = json.loads(ran.out)["models"]
+    assert (model["n_images"], model["n_queries"], model["missing"]) == (2, 4, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_would_fool_a_terminal_are_shown_not_obeyed(run: Run, tmp_path: Path, tiny_model: Path) -> None:
+    folder = picture_set(tmp_path / "a\u202eb[red]\x1b[2J", {"image": "red.png", "caption_ar": "أحمر"})
+    ran = run("evaluate", "--model", tiny_model, "--dataset", folder)
+    assert "a\\u202eb[red]\\u001b[2J" in ran.out
+    assert not re.search("[\u202e\x1b]", ran.out)
+
+
+# ------------------------------------------------------------------ what is kept
+
+
+def test_what_was_measured_is_kept_in_the_cache_and_not_measured_again(
+    run: Run, tiny_model: Path, other_model: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["evaluate", "--dataset", colours, "--json", "--cache", tmp_path / "new" / "cache", "--model", tiny_model]
+    first = run(*asked)
+    monkeypatch.setattr(AraCLIP, "encode_pixels", lambda *_: pytest.fail("measured twice"))
+    assert json.loads(run(*asked).out)["models"] == json.loads(first.out)["models"]
+    monkeypatch.undo()
+    assert len(json.loads(run(*asked, "--model", other_model).out)["models"]) == 2
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_ctrl_c_says_what_is_measured_and_how_to_go_on(
+    run: Run, tiny_model: Path, other_model: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    cache: bool,
+) -> None:  # fmt: skip
+    encode = AraCLIP.encode_pixels
+
+    def stop_at_the_second(model: AraCLIP, pixels: Any) -> Any:
+        if model.folder == other_model:
+            raise KeyboardInterrupt
+        return encode(model, pixels)
+
+    monkeypatch.setattr(AraCLIP, "encode_pixels", stop_at_the_second)
+    options = ["--cache", tmp_path / "cache"] if cache else []
+    ran = run("evaluate", "--model", tiny_model, "--model", other_model, "--dataset", colours, *options)
+    assert (ran.code, ran.out) == (130, "")
+    assert "Stopped. 1 of 2 models are measured; " in ran.err
+    assert ("goes on from there" if cache else "with --cache") in ran.err
+
+
+# ------------------------------------------------------------------ what cannot be done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "SET", "--model", "MODEL", "--model", "no-such"], "no model 'no-such'.*araclip-mini"),
+        (["--dataset", "SET", "--model", "MODEL", "--split", "test"], "no pictures.*split"),
+        (["--dataset", "SET", "--model", "MODEL", "--caption-field", "caption_fr"], "caption in 'caption_fr'"),
+        (["--dataset", "SET", "--model", "MODEL", "--captions", "some"], "'some', expected 'all' or 'first'"),
+        (["--dataset", "GONE", "--model", "MODEL"], "none of its 1 pictures is there.*gone.png"),
+        (["--dataset", "BROKEN", "--model", "MODEL"], r"captions.jsonl line 1: .*JSON"),
+        (["--dataset", "DIALECT", "--model", "MODEL"], "line 1: 'dialect' is 7, expected a text"),
+        (["--dataset", "CUT", "--model", "MODEL"], r"cut\.png: damaged or cut short"),
+        (["--dataset", "nowhere", "--model", "MODEL"], "no picture set 'nowhere'"),
+        (["--dataset", "SET", "--model", "MODEL", "--report", "nowhere/r.html"], "nowhere is no folder"),
+        (["--dataset", "SET", "--model", "MODEL", "--cache", "FILE"], "(?i)exists"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_2(
+    run: Run, tiny_model: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    gone = picture_set(tmp_path / "gone", {"image": "gone.png", "caption_ar": "قطة"})
+    (gone / "gone.png").unlink()
+    cut = picture_set(tmp_path / "cut", {"image": "cut.png", "caption_ar": "قطة"})
+    (cut / "cut.png").write_bytes((cut / "cut.png").read_bytes()[:60])
+    broken = picture_set(tmp_path / "broken", {"image": "red.png", "caption_ar": "قطة"})
+    (broken / "captions.jsonl").write_text("{", encoding="utf-8")
+    dialect = picture_set(tmp_path / "dialect", {"image": "red.png", "caption_ar": "قطة", "dialect": 7})
+    (tmp_path / "file").touch()
+    made = {"GONE": gone, "BROKEN": broken, "CUT": cut, "FILE": tmp_path / "file", "DIALECT": dialect}
+    places = {"SET": colours, "MODEL": tiny_model, **made}
+    monkeypatch.chdir(tmp_path)
+    ran = run("evaluate", *(places.get(argument, argument) for argument in arguments))
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("araclip: ")]
+    assert re.search(message, line)
+    assert "Traceback" not in ran.err
+
+
+def test_a_misspelt_second_model_costs_no_minutes_of_the_first(
+    run: Run, tiny_model: Path, colours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AraCLIP, "encode_pixels", lambda *_: pytest.fail("measured before all models were known"))
+    assert run("evaluate", "--dataset", colours, "--model", tiny_model, "--model", "no-such").code == 2
