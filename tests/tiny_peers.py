@@ -12,14 +12,15 @@ import open_clip
 import torch
 from open_clip import factory
 from safetensors.torch import save_file
+from timm.models import register_model
+from timm.models.vision_transformer import _create_vision_transformer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
 from tiny_hf import tiny_tokenizer
 
 TEXTS = ["قطة جالسة على طاولة", "a cat", "كلب", "سيارة حمراء في بيت a dog on a table", ""]
-SIDE = 160  # of timm's test_vit
-WIDTH = 64
+SIDE, WIDTH = 32, 64
 BERT: dict[str, Any] = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 64,
     "max_position_embeddings": 40, "pad_token_id": 0,
@@ -29,8 +30,8 @@ SIGLIP = {  # as open_clip's ViT-B-16-SigLIP-512, but small
     "init_logit_bias": -10,
     "custom_text": True,
     "vision_cfg": {
-        "image_size": SIDE, "timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "map",
-        "timm_proj": "none",
+        "image_size": SIDE, "timm_model_name": "araclip_tiny_siglip", "timm_model_pretrained": False,
+        "timm_pool": "map", "timm_proj": "none",
     },
     "text_cfg": {
         "context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1, "no_causal_mask": True,
@@ -42,6 +43,13 @@ CLIP = {
     "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8},
     "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
+
+
+@register_model
+def araclip_tiny_siglip(pretrained: bool = False, **options: Any) -> nn.Module:
+    """SigLIP's vision transformer, without class token and pooled by attention, of one block."""
+    sizes = {"img_size": SIDE, "patch_size": 16, "embed_dim": WIDTH, "depth": 1, "num_heads": 2, "mlp_ratio": 2}
+    return _create_vision_transformer("test_vit", **{**sizes, "class_token": False, "global_pool": "map", **options})
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import Tensor
 from araclip.errors import ModelMismatch
 from araclip.peers.dual import Dual, ImageTower, TextTower, image_tower, text_tower
 from araclip.peers.loading import Request
-from araclip.training.libraries import Inputs, not_loaded, open_clip_text, pooled, transformers_text
+from araclip.training.libraries import FAILURES, Inputs, not_loaded, open_clip_text, pooled, transformers_text
 
 
 def load_open_clip(asked: Request) -> Dual:
@@ -65,7 +65,7 @@ def load_transformers(asked: Request, only: str | None = None) -> Dual:
         )
     try:
         processor = AutoImageProcessor.from_pretrained(asked.place)
-    except (OSError, RuntimeError, ValueError) as error:
+    except FAILURES as error:
         raise not_loaded(asked.name, error, "its preprocessor_config.json must lie beside it") from error
 
     def prepare(picture: Image.Image) -> Inputs:
@@ -104,5 +104,5 @@ def _sentence_transformer(name: str, place: str, device: str) -> Any:
 
     try:
         return SentenceTransformer(place, device=device, model_kwargs={"dtype": torch.float32})
-    except (OSError, RuntimeError, ValueError) as error:
+    except FAILURES as error:
         raise not_loaded(name, error, "check the path or hub id") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.peers.checkpoint import check_fit, folder_of, read_json, read_state
@@ -15,7 +15,7 @@ from araclip.peers.dual import Dual, text_tower
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import KINDS, Request
 from araclip.training import towers
-from araclip.training.libraries import Inputs, TextSide, not_loaded, open_clip_model, positions
+from araclip.training.libraries import FAILURES, Inputs, TextSide, not_loaded, open_clip_model, positions, tokenizer_at
 
 FIELDS = ("modelBase", "transformerDimensions", "numDims")
 
@@ -64,8 +64,8 @@ def text_side(name: str, place: str) -> TextSide:
     base = str(config["modelBase"])
     try:
         tower = AutoConfig.from_pretrained(base, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=tower)
-    except (OSError, RuntimeError, ValueError) as error:
+        tokenizer = tokenizer_at(folder, tower)
+    except FAILURES as error:
         raise not_loaded(name, error, f"its tokenizer must lie beside it, and {base} be at hand") from error
     state = read_state(folder)
     with torch.device("meta"):  # names and shapes, before memory is asked for

@@ -16,7 +16,7 @@ import open_clip
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoTokenizer, ViTImageProcessor
+from transformers import ViTImageProcessor
 
 from araclip import model_folder
 from araclip.encoder import AraCLIP, Encoder
@@ -27,7 +27,16 @@ from araclip.peers.head import read_head
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads
 from araclip.training.configuration import AraCLIPConfig
-from araclip.training.libraries import Inputs, TextSide, araclip_text, not_loaded, open_clip_model, positions
+from araclip.training.libraries import (
+    FAILURES,
+    Inputs,
+    TextSide,
+    araclip_text,
+    not_loaded,
+    open_clip_model,
+    positions,
+    tokenizer_at,
+)
 from araclip.training.model import AraCLIPModel
 from araclip.training.processing import AraCLIPProcessor
 
@@ -126,7 +135,7 @@ def _config(folder: Path, text: Any, width: int, sees: bool) -> AraCLIPConfig:
             projection_dim=width, vision_projection="identity", logit_bias_init=-10.0 if sees else None,
         )  # fmt: skip
         config.max_tokens = positions(config.text_config)  # the published code cuts nothing, and fails beyond
-    except (TypeError, ValueError) as error:
+    except (TypeError, *FAILURES) as error:
         raise ModelMismatch(f"{folder / 'config.json'} describes no BERT ({error}). Copy the folder again.") from error
     return config
 
@@ -172,8 +181,8 @@ def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPC
     beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
     place = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
     try:
-        return AutoTokenizer.from_pretrained(place, config=config.text_config, trust_remote_code=False)
-    except (OSError, RuntimeError, ValueError) as error:
+        return tokenizer_at(place, config.text_config)
+    except FAILURES as error:
         raise not_loaded(name, error, f"put the tokenizer.json of {TOKENIZER} into {folder}") from error
 
 

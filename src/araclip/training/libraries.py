@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import Tensor
 
 from araclip.errors import ModelMismatch, ModelNotFound
@@ -18,6 +21,9 @@ from araclip.errors import ModelMismatch, ModelNotFound
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
 # Of text towers after RoBERTa, whose positions count from behind the padding's id
 _OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "chinese_clip_text_model")
+
+# What the libraries raise at a missing, damaged or foreign file
+FAILURES = (OSError, RuntimeError, ValueError, ImportError, SafetensorError, StrictDataclassError, UnpicklingError)
 
 Inputs = Mapping[str, Tensor]
 
@@ -46,7 +52,7 @@ def open_clip_text(name: str, place: str) -> TextSide:
     model = open_clip_model(name, place)
     try:
         tokenizer = open_clip.get_tokenizer(_open_clip_names(place)[0])
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
+    except FAILURES as error:
         raise not_loaded(name, error, "its tokenizer must be on this machine, or the network be there") from error
     return TextSide(
         "open_clip", model, lambda texts: {"text": tokenizer(texts)}, lambda inputs: model.encode_text(inputs["text"])
@@ -69,7 +75,7 @@ def open_clip_model(name: str, place: str) -> Any:
         raise ModelNotFound(f"{name}: expected open_clip:MODEL/PRETRAINED, as in open_clip:ViT-B-32/openai.")
     try:
         return open_clip.create_model(model_name, pretrained=weights, require_pretrained=weights is not None)
-    except (OSError, RuntimeError, ValueError) as error:
+    except FAILURES as error:
         raise not_loaded(
             name, error, "open_clip.list_pretrained() has the names; a file of weights works too"
         ) from error
@@ -104,8 +110,8 @@ def transformers_text(name: str, place: str) -> TextSide:
         alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
         model = loader.from_pretrained(place, dtype=torch.float32)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
-    except (OSError, RuntimeError, ValueError) as error:
+        tokenizer = tokenizer_at(place)
+    except FAILURES as error:
         raise not_loaded(name, error, "check the path or hub id, and that its tokenizer lies beside it") from error
     if not alone and not hasattr(model, "get_text_features"):
         raise ModelMismatch(
@@ -145,7 +151,7 @@ def araclip_text(name: str, folder: Path) -> TextSide:
     try:
         model = AraCLIPModel.from_pretrained(folder, dtype=torch.float32)
         processor = AraCLIPProcessor.from_pretrained(folder)
-    except (OSError, RuntimeError, ValueError) as error:
+    except FAILURES as error:
         raise not_loaded(
             name, error, "a folder that AraCLIPModel and AraCLIPProcessor were saved to is needed"
         ) from error
@@ -155,6 +161,23 @@ def araclip_text(name: str, folder: Path) -> TextSide:
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
     return TextSide("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs))
+
+
+def tokenizer_at(place: str | Path, config: Any = None) -> Any:
+    """The tokenizer of a folder or hub id.
+
+    Args:
+        config: of the model, where the place does not say what kind of tokenizer it holds.
+
+    Raises:
+        ValueError: there are no files of a tokenizer; transformers makes one without words then, and says nothing.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(place, config=config, trust_remote_code=False)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ValueError(f"{place} holds no tokenizer")
+    return tokenizer
 
 
 def pooled(output: Any) -> Tensor:
