@@ -123,6 +123,22 @@ def test_an_older_text_encoder_beside_its_image_tower_with_a_head_from_elsewhere
     np.testing.assert_allclose(encoder.encode_image(PICTURES), wanted_pictures(siglip, PICTURES), **CLOSE)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_weights_in_several_files_with_an_index_are_read(tmp_path: Path, suffix: str) -> None:
+    published = write_araclip(tmp_path / "araclip")
+    state = load_file(tmp_path / "araclip" / "model.safetensors")
+    (tmp_path / "araclip" / "model.safetensors").unlink()
+    stem = "model" if suffix == ".safetensors" else "pytorch_model"
+    shard = {name: f"{stem}-0000{1 + i % 2}-of-00002{suffix}" for i, name in enumerate(state)}
+    for file in set(shard.values()):
+        part = {name: tensor for name, tensor in state.items() if shard[name] == file}
+        (save_file if suffix == ".safetensors" else torch.save)(part, tmp_path / "araclip" / file)
+    index = tmp_path / "araclip" / f"{stem}{suffix}.index.json"
+    index.write_text(json.dumps({"weight_map": {name: f"../araclip/{file}" for name, file in shard.items()}}))
+    found = AraCLIP.load(tmp_path / "araclip").encode_text(WORDS)
+    np.testing.assert_allclose(found, wanted_texts(published.text_model, tmp_path / "araclip"), **CLOSE)
+
+
 # ------------------------------------------------------------------ checkpoints that do not fit
 
 

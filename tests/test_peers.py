@@ -1,7 +1,9 @@
 """Systems of others behind one contract: their vectors are those of their own code, and hostile files do not run."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ from transformers import (
 )
 
 import tiny_hf
-from araclip import AraCLIP
+from araclip import AraCLIP, Gallery
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage
 from araclip.peers import loading, registry
@@ -255,6 +257,9 @@ def test_translate_then_english(pictures: list[Any], clip_weights: str, monkeypa
     monkeypatch.setitem(sys.modules, "a_translator", module)
     named = AraCLIP.load(f"translate:a_translator:to_english/open_clip:{clip_weights}")
     np.testing.assert_array_equal(named.encode_text(dictionary), translated.encode_text(dictionary))
+    inner = request("translate:a:b/m-clip:FOLDER+open_clip:MODEL/TAG")
+    assert inner is not None
+    assert (inner.place, inner.image) == ("a:b/m-clip:FOLDER+open_clip:MODEL/TAG", None)
 
 
 @pytest.mark.parametrize(
@@ -412,6 +417,17 @@ def test_a_hub_id_is_read_from_the_cache_of_the_hub(
 def test_what_is_not_there_says_so(name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         AraCLIP.load(name)
+
+
+def test_a_gallery_takes_no_peers(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="a gallery takes model folders only"):
+        Gallery.open(tmp_path / "gallery", model="m-clip-b16plus", create=True)
+
+
+def test_knowing_the_names_needs_no_torch() -> None:
+    code = "import sys, araclip.peers.loading as peers; peers.request('altclip'); sys.exit('torch' in sys.modules)"
+    source = str(Path(loading.__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": source}, check=True)
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

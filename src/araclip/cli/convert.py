@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from araclip.cli.console import app, err, out, shown
+from araclip.cli.console import app, err, shown
+from araclip.cli.console import out as screen
 from araclip.cli.train import need_training_extra, quiet_libraries
 
 
 @app.command()
 def convert(
     source: Annotated[str, typer.Argument(help="AraCLIP as published: a hub id, or a folder with its files.")],
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Where the converted model shall be.")],
+    out: Annotated[Path, typer.Argument(help="Where the converted model shall be.")],
     head: Annotated[
         Path | None,
         typer.Option("--head", help="Pickled head of an older text encoder, if not beside it; it is never executed."),
@@ -33,11 +34,11 @@ def convert(
 
     quiet_libraries()
     done = converting(
-        source, folder, head=head, image=image_tower, onnx=onnx,
+        source, out, head=head, image=image_tower, onnx=onnx,
         say=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
     )  # fmt: skip
     what = "texts and pictures" if done.sees else "texts only, its image tower is not part of it"
     place = escape(shown(str(done.folder)))
-    out.print(f"[bold]{place}[/] holds the model: {done.width}-wide vectors of {what}.", soft_wrap=True)
+    screen.print(f"[bold]{place}[/] holds the model: {done.width}-wide vectors of {what}.", soft_wrap=True)
     if done.sees and not done.onnx:
-        out.print(f"Make it searchable: [bold]araclip export {place} MODEL_FOLDER[/]", soft_wrap=True)
+        screen.print(f"Make it searchable: [bold]araclip export {place} MODEL_FOLDER[/]", soft_wrap=True)

@@ -79,10 +79,12 @@ def read_state(folder: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    state: Any
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelMismatch(
@@ -94,7 +96,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ModelMismatch(f"{path} cannot be read ({reason:.200}). Copy the file again.") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ModelMismatch(f"{path} holds no table of named tensors. Copy the file again.")
-    return state
+    return dict(state)
 
 
 def check_fit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: Path, spare: Collection[str]) -> None:

@@ -73,7 +73,7 @@ class Dual:
     @cached_property
     def width(self) -> int:
         """D, the length of a vector."""
-        return self._encode_texts(["a photo of a cat"]).shape[1]
+        return int(self._encode_texts(["a photo of a cat"]).shape[1])
 
     @cached_property
     def label(self) -> str:

@@ -56,6 +56,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "translate": Kind("translate:MODULE:FUNCTION/MODEL", "araclip.peers.translation.load"),
 }  # fmt: skip
+IMAGE_TOWERS = {"araclip": "open_clip", "m-clip": "open_clip", "sentence-transformers": "sentence-transformers"}
 _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 
 
@@ -93,15 +94,20 @@ def request(text: str) -> Request | None:
     folder = Path(text).expanduser()
     if folder.is_dir():
         kind = layout(folder)
-        return None if kind is None else _known(folder.name, kind, str(folder))
+        if kind is None:
+            return None
+        image = registry.image_of(kind, folder.name)
+        return Request(folder.name, kind, f"local-dir:{folder}" if kind == "open_clip" else str(folder), image)
     kind, _, place = text.partition(":")
     if kind not in KINDS:
         return None
-    place, _, image = place.partition("+sentence-transformers:" if kind == "sentence-transformers" else "+open_clip:")
+    image = ""
+    if kind in IMAGE_TOWERS:
+        place, _, image = place.partition(f"+{IMAGE_TOWERS[kind]}:")
     if not place:
         raise ModelNotFound(f"'{text}' names no place. Expected {KINDS[kind].way}.")
-    asked = _known(text, kind, place)
-    return replace(asked, image=image) if image else asked
+    known = next((peer for peer in registry.PEERS if peer.kind == kind and place in (peer.place, peer.hub_id)), None)
+    return Request(text, kind, place, image or registry.image_of(kind, place), known.license if known else None)
 
 
 def layout(folder: Path) -> str | None:
@@ -129,11 +135,3 @@ def layout(folder: Path) -> str | None:
 def heads(folder: Path) -> list[Path]:
     """Pickled heads that lie beside the weights of an older text encoder."""
     return sorted(path for pattern in HEADS for path in folder.glob(pattern))
-
-
-def _known(name: str, kind: str, place: str) -> Request:
-    """A request with what the registry says of the place."""
-    peer = registry.at(kind, place)
-    if kind == "open_clip" and Path(place).expanduser().is_dir():
-        place = f"local-dir:{place}"
-    return Request(name, kind, place, peer and peer.image, peer and peer.license)

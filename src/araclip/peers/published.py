@@ -148,7 +148,8 @@ def _filled(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Path) ->
     check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _SPARE)
     model = AraCLIPModel(config)
     model.load_state_dict({**model.state_dict(), **{ours: state[name].float() for ours, name in theirs.items()}})
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _their_name(ours: str) -> str:

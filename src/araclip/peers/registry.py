@@ -149,9 +149,8 @@ PEERS = (
 BY_NAME = {peer.name: peer for peer in PEERS}
 
 
-def at(kind: str, place: str) -> Peer | None:
-    """The peer of that kind whose weights lie at `place`, a hub id, or a folder named like it."""
-    folder = place.rstrip("/").rpartition("/")[2]
-    found = [peer for peer in PEERS if peer.kind == kind and place in (peer.place, peer.hub_id)]
-    alike = [peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == folder]
-    return next(iter(found or alike), None)
+def image_of(kind: str, place: str) -> str | None:
+    """The image tower of a text tower at `place`: a hub id, or a folder that is named like a repository."""
+    name = place.rstrip("/").rpartition("/")[2]
+    alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)
+    return next((peer.image for peer in alike), None)

@@ -199,7 +199,7 @@ def fingerprint(kind: str, state: Mapping[str, Tensor], tokens: Callable[[list[s
     digest = hashlib.sha256(kind.encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     for probe in PROBES:
         for name, tensor in sorted(tokens([probe]).items()):
             digest.update(f"{name} {tensor.tolist()}".encode())
