@@ -42,7 +42,16 @@ from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound,
 from araclip.peers import loading, registry
 from araclip.peers.loading import request
 from araclip.peers.translation import Translated
-from tiny_peers import BERT, SIDE, TEXTS, small_open_clip, write_araclip, write_mclip, write_older_araclip
+from tiny_peers import (
+    BERT,
+    SIDE,
+    TEXTS,
+    small_open_clip,
+    write_araclip,
+    write_mclip,
+    write_nllb_clip,
+    write_older_araclip,
+)
 
 LAYERS: dict[str, Any] = {
     "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -173,6 +182,20 @@ def test_open_clip(tmp_path: Path, pictures: list[Any], clip_weights: str) -> No
     (tmp_path / "folder" / "open_clip_config.json").write_text(json.dumps(config))
     shutil.copy(weights, tmp_path / "folder" / "open_clip_pytorch_model.bin")
     same(AraCLIP.load(tmp_path / "folder"), text, image, pictures)
+
+
+@torch.inference_mode()
+def test_nllb_clip_is_told_the_language_of_each_text(tmp_path: Path, pictures: list[Any]) -> None:
+    write_nllb_clip(tmp_path / "nllb")
+    model, transform = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'nllb'}")
+    tokenizer, texts = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'nllb'}"), ["a cat", "قطة", "a dog", "كلب dog"]
+    ids = []
+    for text, language in zip(texts, ("eng_Latn", "arb_Arab", "eng_Latn", "arb_Arab"), strict=True):
+        tokenizer.tokenizer.src_lang = language
+        ids.append(tokenizer([text]))
+        assert ids[-1][0, 0] == tokenizer.tokenizer.convert_tokens_to_ids(language)
+    image = model.eval().encode_image(torch.stack([transform(picture) for picture in rgb(pictures)]))
+    same(AraCLIP.load(tmp_path / "nllb"), model.encode_text(torch.cat(ids)), image, pictures, texts)
 
 
 @torch.inference_mode()

@@ -15,7 +15,15 @@ from safetensors.torch import save_file
 from timm.models import register_model
 from timm.models.vision_transformer import _create_vision_transformer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    M2M100Config,
+    M2M100Model,
+    NllbTokenizer,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
 
 from tiny_hf import tiny_tokenizer
 
@@ -126,6 +134,25 @@ def write_older_araclip(folder: Path) -> PublishedText:
     (folder / "heads_of_the_model_155_.pickle").write_bytes(pickle.dumps([np.asfortranarray(weight.T), bias]))
     tiny_tokenizer().save_pretrained(folder)
     return model
+
+
+def write_nllb_clip(folder: Path) -> None:
+    """NLLB-CLIP as a folder of open_clip: M2M100's encoder, read at its first token, the language, and a linear layer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ["<s>", "<pad>", "</s>", "<unk>", "▁", *"catdog قطةكلب"]
+    NllbTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[]).save_pretrained(folder)
+    sizes = {
+        f"{part}_{size}": 2 for part in ("encoder", "decoder") for size in ("layers", "attention_heads", "ffn_dim")
+    }
+    M2M100Model(M2M100Config(vocab_size=300, d_model=16, max_position_embeddings=128, **sizes)).save_pretrained(folder)
+    text = {
+        "hf_model_name": str(folder), "hf_tokenizer_name": str(folder), "hf_proj_type": "linear",
+        "hf_pooler_type": "cls_pooler",
+    }  # fmt: skip
+    config = {**CLIP, "custom_text": True, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
 
 
 def write_mclip(folder: Path) -> PublishedMCLIP:

@@ -29,7 +29,7 @@ def convert(
 
     Every tensor must have its place; the folder appears when it is whole.
     """
-    need_training_extra()
+    need_training_extra("open_clip")
     from araclip.peers.convert import convert as converting
 
     quiet_libraries()

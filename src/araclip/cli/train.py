@@ -127,15 +127,15 @@ def _print_export(report: "Report") -> None:
     out.print(f"The model lies in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 
 
-def need_training_extra() -> None:
-    """Refuse a command that needs packages which are not installed.
+def need_training_extra(*more: str) -> None:
+    """Refuse a command whose packages are not installed: those of training, and `more`.
 
     Raises:
         InputError: it names them.
     """
     from importlib.util import find_spec
 
-    absent = [name for name in _NEEDED if find_spec(name) is None]
+    absent = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
     if absent:
         raise InputError(f"training needs {', '.join(absent)}. Install the extra: pip install 'araclip[train]'.")
 

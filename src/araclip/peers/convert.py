@@ -87,6 +87,7 @@ def _save(folder: Path, published: Published, source: str) -> None:
 
 
 def _about(source: str) -> About:
+    named = Path(source).name if Path(source).expanduser().is_dir() else source  # no one's folders on a card
     return About(
         license="not stated by its authors; ask them before you use the weights for more than research",
         training_data=(
@@ -94,7 +95,7 @@ def _about(source: str) -> About:
             "image tower: WebLI (SigLIP ViT-B/16 at 512 pixels, Apache-2.0)",
         ),
         notes=(
-            f"AraCLIP as published ({registry.ARACLIP_PAPER}), converted from `{Path(source).name}` by `araclip "
+            f"AraCLIP as published ({registry.ARACLIP_PAPER}), converted from `{named}` by `araclip "
             "convert`: the weights are the authors', the English text tower is left out. Texts pass "
             "`araclip.normalize` first, as those of the published code do not; AraBERT v2 expects segmented words, "
             "which neither gives it."

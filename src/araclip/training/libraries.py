@@ -4,6 +4,8 @@ Each is loaded whole; whoever needs one tower drops the other.
 """
 
 import hashlib
+import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة
 # Of text towers after RoBERTa, whose positions count from behind the padding's id
 _OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "chinese_clip_text_model")
 
+_ARABIC_LETTER = re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]")
 # What the libraries raise at a missing, damaged or foreign file
 FAILURES = (OSError, RuntimeError, ValueError, ImportError, SafetensorError, StrictDataclassError, UnpicklingError)
 
@@ -44,6 +47,10 @@ class TextSide:
 def open_clip_text(name: str, place: str) -> TextSide:
     """A model of open_clip, see `open_clip_model`, and open_clip's tokenizer for it, which lower-cases and pads.
 
+    NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. It takes English
+    unless it is told, and is told here: Arabic for texts in Arabic letters. (open_clip's `set_language` has no effect:
+    transformers goes back to `src_lang` with every call.)
+
     Raises:
         ModelNotFound: no weights are named, or open_clip cannot load them or the tokenizer.
     """
@@ -54,9 +61,21 @@ def open_clip_text(name: str, place: str) -> TextSide:
         tokenizer = open_clip.get_tokenizer(_open_clip_names(place)[0])
     except FAILURES as error:
         raise not_loaded(name, error, "its tokenizer must be on this machine, or the network be there") from error
-    return TextSide(
-        "open_clip", model, lambda texts: {"text": tokenizer(texts)}, lambda inputs: model.encode_text(inputs["text"])
-    )
+    told = threading.Lock()  # the language is a state of the tokenizer
+
+    def tokens(texts: list[str]) -> Inputs:
+        inner = getattr(tokenizer, "tokenizer", None)
+        if not hasattr(inner, "src_lang"):
+            return {"text": tokenizer(texts)}
+        rows: dict[int, Tensor] = {}
+        arabic = [_ARABIC_LETTER.search(text) is not None for text in texts]
+        with told:
+            for wanted, language in ((False, "eng_Latn"), (True, "arb_Arab")):
+                inner.src_lang = language
+                rows |= {i: tokenizer([text])[0] for i, text in enumerate(texts) if arabic[i] == wanted}
+        return {"text": torch.stack([rows[i] for i in range(len(texts))])}
+
+    return TextSide("open_clip", model, tokens, lambda inputs: model.encode_text(inputs["text"]))
 
 
 def open_clip_model(name: str, place: str) -> Any:
@@ -191,7 +210,7 @@ def pooled(output: Any) -> Tensor:
 def positions(config: Any) -> int:
     """How many tokens a transformers text tower takes."""
     most = int(config.max_position_embeddings)
-    return most - config.pad_token_id - 1 if config.model_type in _OFFSET else most
+    return most - (config.pad_token_id or 0) - 1 if config.model_type in _OFFSET else most
 
 
 def fingerprint(kind: str, state: Mapping[str, Tensor], tokens: Callable[[list[str]], Inputs]) -> str:
