@@ -137,7 +137,7 @@ def write_older_araclip(folder: Path) -> PublishedText:
 
 
 def write_nllb_clip(folder: Path) -> None:
-    """NLLB-CLIP as a folder of open_clip: M2M100's encoder, read at its first token, the language, and a linear layer."""
+    """NLLB-CLIP as a folder of open_clip: M2M100's encoder, read at its first token, the language, and a linear."""
     folder.mkdir(parents=True, exist_ok=True)
     words = ["<s>", "<pad>", "</s>", "<unk>", "▁", *"catdog قطةكلب"]
     NllbTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[]).save_pretrained(folder)

@@ -72,7 +72,7 @@ class AraCLIP:
     def load(
         cls, name_or_path: str | Path = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu"
     ) -> Encoder:
-        """Load a model of ours, or any that docs/peers.md lists (extra `train`).
+        """Load a model of ours, or any that docs/peers.md lists (extra `peers`).
 
         Args:
             name_or_path: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as

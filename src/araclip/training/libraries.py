@@ -64,7 +64,7 @@ def open_clip_text(name: str, place: str) -> TextSide:
     told = threading.Lock()  # the language is a state of the tokenizer
 
     def tokens(texts: list[str]) -> Inputs:
-        inner = getattr(tokenizer, "tokenizer", None)
+        inner: Any = getattr(tokenizer, "tokenizer", None)
         if not hasattr(inner, "src_lang"):
             return {"text": tokenizer(texts)}
         rows: dict[int, Tensor] = {}
