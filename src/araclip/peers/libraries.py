@@ -64,7 +64,7 @@ def load_transformers(asked: Request, only: str | None = None) -> Dual:
             f"{asked.name} is a {type(model).__name__}, which has no get_image_features. Name a model with both towers."
         )
     try:
-        processor = AutoImageProcessor.from_pretrained(asked.place)
+        processor = AutoImageProcessor.from_pretrained(asked.place, trust_remote_code=False)
     except FAILURES as error:
         raise not_loaded(asked.name, error, "its preprocessor_config.json must lie beside it") from error
 

@@ -124,11 +124,11 @@ def transformers_text(name: str, place: str) -> TextSide:
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(place)
+        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
         saved_as = (config.architectures or [""])[0]
         alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
-        model = loader.from_pretrained(place, dtype=torch.float32)
+        model = loader.from_pretrained(place, dtype=torch.float32, trust_remote_code=False)
         tokenizer = tokenizer_at(place)
     except FAILURES as error:
         raise not_loaded(name, error, "check the path or hub id, and that its tokenizer lies beside it") from error
