@@ -31,6 +31,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "bulk",
     "evaluation",
     "training",
+    "peers",
     "server",
     "cli",
 )

@@ -38,7 +38,7 @@ from transformers import (
 
 from araclip import AraCLIP
 from araclip.arabic import normalize
-from araclip.errors import DataError, GalleryLocked, ModelNotFound, RecipeError, TeacherMismatch
+from araclip.errors import DataError, GalleryLocked, ModelMismatch, ModelNotFound, RecipeError, TeacherMismatch
 from araclip.training.teacher import load_teacher, teacher_vectors
 from tiny_hf import saved, tiny_model, tiny_processor
 
@@ -260,14 +260,14 @@ def test_an_unknown_kind_of_teacher_lists_the_kinds(spec: str) -> None:
 
 
 def test_an_open_clip_teacher_without_weights_is_refused() -> None:
-    with pytest.raises(RecipeError, match="expected open_clip:MODEL/PRETRAINED"):
+    with pytest.raises(ModelNotFound, match="expected open_clip:MODEL/PRETRAINED"):
         load_teacher("open_clip:ViT-B-32")
 
 
 def test_a_model_without_text_features_is_no_teacher(tmp_path: Path) -> None:
     BertModel(BertConfig(**{**LAYERS, "vocab_size": 32})).save_pretrained(tmp_path)
     tokenizer(tmp_path)
-    with pytest.raises(RecipeError, match="BertModel, which has no get_text_features"):
+    with pytest.raises(ModelMismatch, match="BertModel, which has no get_text_features"):
         load_teacher(f"transformers:{tmp_path}")
 
 

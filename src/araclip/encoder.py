@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from importlib import import_module
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,29 @@ Picture = str | PathLike[str] | Image.Image
 
 TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16
+PEERS = "araclip.peers.loading"  # by name: it needs torch, and stands below training, which stands below this room
+
+
+class Encoder(Protocol):
+    """What text and pictures are encoded with: our own models on ONNX Runtime, and those of others on PyTorch."""
+
+    @property
+    def width(self) -> int:
+        """D, the length of a vector."""
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint, as messages and results show it: araclip-mini@3f2a91bc04de."""
+
+    @property
+    def license(self) -> str | None:
+        """Of the weights; None where it is not known."""
+
+    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
+        """Texts → (n, D) float32 of unit length, in the order given."""
+
+    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
+        """Paths or PIL pictures → (n, D) float32 of unit length, in the order given."""
 
 
 class AraCLIP:
@@ -45,17 +69,37 @@ class AraCLIP:
         self.threads = threads or usable_cores()
 
     @classmethod
-    def load(cls, name_or_path: str | Path = model_folder.DEFAULT_MODEL, *, threads: int | None = None) -> "AraCLIP":
-        """Load a bundled model by name, or a model folder by path. Nothing is downloaded.
+    def load(
+        cls, name_or_path: str | Path = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu"
+    ) -> Encoder:
+        """Load a model of ours, or any that docs/peers.md lists (extra `peers`).
 
         Args:
-            threads: threads of ONNX Runtime; by default the cores this process may use.
+            name_or_path: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
+                "m-clip-b16plus"; a kind and a place, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+                "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout.
+            threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+            device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
 
         Raises:
-            ModelNotFound: no such name or folder.
-            ModelMismatch: the folder's parts contradict each other (graphs and tokenizer are checked when first used).
+            ModelNotFound: no such name or folder, or a library cannot load what lies there.
+            ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
+            InputError: a peer, and what it needs is not installed.
         """
-        return cls(model_folder.find(name_or_path), threads=threads)
+        if model_folder.is_ours(name_or_path):
+            return cls(model_folder.find(name_or_path), threads=threads)
+        peer: Encoder | None = import_module(PEERS).load(name_or_path, threads or usable_cores(), device)
+        return peer or cls(model_folder.find(name_or_path), threads=threads)
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint, as messages and results show it."""
+        return self.config.label
+
+    @property
+    def license(self) -> str:
+        """Of the weights."""
+        return self.config.license
 
     @property
     def width(self) -> int:
@@ -71,9 +115,7 @@ class AraCLIP:
         Raises:
             InputError: `texts` is one string rather than several, or holds something that is not a string.
         """
-        if isinstance(texts, str):
-            raise InputError("encode_text takes several texts, got one string. Pass [text].")
-        groups = _batches(texts, batch_size * 16)  # enough texts at once to put like lengths together
+        groups = batches(checked_texts(texts), batch_size * 16)  # enough texts at once to put like lengths together
         return self._stack(self._encode_texts(group, batch_size) for group in groups)
 
     def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
@@ -85,29 +127,25 @@ class AraCLIP:
             InputError: `pictures` is a single path or picture.
             ImageError: a picture cannot be used; the message names it.
         """
-        if isinstance(pictures, str | PathLike | Image.Image):
-            raise InputError("encode_image takes several pictures, got one. Pass [picture].")
+        several = checked_pictures(pictures)
 
         def pixels() -> Iterator[NDArray[np.uint8]]:
-            for _, decoded in decode_ahead(pictures, self.config.image.size, self.threads):
+            for _, decoded in decode_ahead(several, self.config.image.size, self.threads):
                 if isinstance(decoded, Exception):
                     raise decoded
                 yield decoded
 
-        return self._stack(self.encode_pixels(np.stack(group)) for group in _batches(pixels(), batch_size))
+        return self._stack(self.encode_pixels(np.stack(group)) for group in batches(pixels(), batch_size))
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
         """(n, S, S, 3) uint8 RGB squares, S = config.image.size → (n, D) float32 of unit length."""
         return _run(self._image_graph, {"pixels": pixels})
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
-        for text in texts:
-            if not isinstance(text, str):
-                raise InputError(f"encode_text takes strings, got {type(text).__name__}: {text!r:.80}.")
         encodings = self._tokenizer.encode_batch([normalize(text) for text in texts])
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self.width), np.float32)
-        for rows in _batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
+        for rows in batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
             longest = int(lengths[list(rows)].max())
             ids = np.full((len(rows), longest), self.config.text.pad_id, np.int64)
             mask = np.zeros((len(rows), longest), np.int64)
@@ -179,13 +217,46 @@ def _run(session: "onnxruntime.InferenceSession", inputs: dict[str, NDArray[np.g
     return vectors
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+def checked_texts(texts: Iterable[str]) -> Iterator[str]:
+    """The texts one by one.
+
+    Raises:
+        InputError: it is one string rather than several, or, once it is reached, something that is not a string.
+    """
+    if isinstance(texts, str):
+        raise InputError("encode_text takes several texts, got one string. Pass [text].")
+    return (_text(entry) for entry in texts)
+
+
+def checked_pictures(pictures: Iterable[Picture]) -> Iterable[Picture]:
+    """The pictures as they are.
+
+    Raises:
+        InputError: it is a single path or picture.
+    """
+    if isinstance(pictures, str | PathLike | Image.Image):
+        raise InputError("encode_image takes several pictures, got one. Pass [picture].")
+    return pictures
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Tuples of `size` items, the last one perhaps of fewer; what comes later is not read yet.
+
+    Raises:
+        InputError: `size` is below 1.
+    """
     # itertools.batched, which Python 3.11 does not have yet
     if size < 1:
         raise InputError(f"batch_size is {size}, expected a positive whole number.")
     remaining = iter(items)
     while batch := tuple(islice(remaining, size)):
         yield batch
+
+
+def _text(entry: object) -> str:
+    if not isinstance(entry, str):
+        raise InputError(f"encode_text takes strings, got {type(entry).__name__}: {entry!r:.80}.")
+    return entry
 
 
 def usable_cores() -> int:

@@ -84,6 +84,14 @@ def bundled() -> dict[str, Path]:
     return {entry.name: entry for entry in sorted(folder.iterdir()) if (entry / "config.json").is_file()}
 
 
+def is_ours(name_or_path: str | Path) -> bool:
+    """Whether it is a bundled model's name or a folder that is, or shall be, a model folder, whole or damaged."""
+    if str(name_or_path) in bundled():
+        return True
+    folder = Path(name_or_path).expanduser()
+    return any((folder / part).is_file() for part in ("text.onnx", "image.onnx"))
+
+
 def find(name_or_path: str | Path) -> Path:
     """The folder of a bundled model's name or of a path.
 
@@ -98,7 +106,8 @@ def find(name_or_path: str | Path) -> Path:
         return path
     raise ModelNotFound(
         f"no model '{name_or_path}': neither a folder nor one of the bundled models ({', '.join(known) or 'none'}). "
-        "Check the spelling, or pass the path of a model folder."
+        "Check the spelling, or pass the path of a model folder. (Models of others, which docs/peers.md lists, can be "
+        "measured beside ours; a gallery takes model folders only.)"
     )
 
 

@@ -40,11 +40,11 @@ def train(
     Stop it whenever you like, even with kill -9: the same command goes on from the last checkpoint, with the very
     numbers it would have had. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
-    _need_training_extra()
+    need_training_extra()
     from araclip.training.recipe import read_recipe
     from araclip.training.stages import run_all, run_stage
 
-    _quiet_libraries()
+    quiet_libraries()
     read = read_recipe(recipe, changes or [])
     place = runs or Path("runs") / read.name
     try:
@@ -92,12 +92,12 @@ def export(
 
     Nothing is written unless the graphs give the trained model's vectors, and small weights keep its dev recall.
     """
-    _need_training_extra()
+    need_training_extra()
     from araclip.training import export as exporting
     from araclip.training.export_card import read_about
     from araclip.training.recipe import DevSet
 
-    _quiet_libraries()
+    quiet_libraries()
     report = exporting.export(
         run, folder, name=name, version=version, dev=[DevSet(place, per_picture=None) for place in dev or ()] or None,
         weights=weights, about=read_about(about) if about else None,
@@ -131,16 +131,21 @@ def _print_export(report: "Report") -> None:
     out.print(f"The model lies in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 
 
-def _need_training_extra() -> None:
+def need_training_extra(*more: str) -> None:
+    """Refuse a command whose packages are not installed: those of training, and `more`.
+
+    Raises:
+        InputError: it names them.
+    """
     from importlib.util import find_spec
 
-    absent = [name for name in _NEEDED if find_spec(name) is None]
+    absent = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
     if absent:
         raise InputError(f"training needs {', '.join(absent)}. Install the extra: pip install 'araclip[train]'.")
 
 
-def _quiet_libraries() -> None:
-    """Their bars and load reports would break ours."""
+def quiet_libraries() -> None:
+    """Stop the bars and load reports of libraries, which would break ours."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()

@@ -21,6 +21,7 @@ from araclip.gallery.ann import ScanIndex
 from araclip.gallery.catalog import Catalog, File
 from araclip.gallery.scan import Walk, checked_root
 from araclip.images import FORMATS, map_ahead, open_image, square
+from araclip.model_folder import find
 
 ENCODE_BATCH = 16
 MAX_BYTES = 1_000_000_000  # a file is read whole; uncompressed, the largest picture allowed takes 900 MB in 16 bits
@@ -82,7 +83,7 @@ class Gallery:
             GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
             WidthMismatch: it was made by another model than `model`.
         """
-        encoder = model if isinstance(model, AraCLIP) else AraCLIP.load(model)
+        encoder = model if isinstance(model, AraCLIP) else AraCLIP(find(model))
         opener = Catalog.create if create else Catalog.open
         config = encoder.config
         return cls(opener(Path(path).expanduser(), config.name, config.fingerprint, config.width), encoder)

@@ -208,7 +208,7 @@ def _sealed(folder: Path, config: ModelConfig) -> AraCLIP:
     """Hash the files, write config.json and a first card, and open the folder as its users will."""
     _write_config(folder, replace(config, files={part: model_folder.sha256(folder / part) for part in HASHED}))
     (folder / "README.md").touch()
-    return AraCLIP.load(folder)
+    return AraCLIP(folder)
 
 
 def _finish(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:

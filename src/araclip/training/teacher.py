@@ -28,8 +28,9 @@ def load_teacher(spec: str, device: str = "cpu") -> Teacher:
         device: of PyTorch, such as "cuda"; ONNX graphs run on the CPU.
 
     Raises:
-        RecipeError: an unknown kind, or a model that has no text tower.
+        RecipeError: an unknown kind.
         ModelNotFound: no such model, or its files cannot be loaded.
+        ModelMismatch: a model that has no text tower.
     """
     kind, colon, place = spec.partition(":")
     if kind not in TEACHERS or not colon or not place:

@@ -1,0 +1,44 @@
+"""The command of someone who has the weights of the published AraCLIP."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from araclip.cli.console import app, err, shown
+from araclip.cli.console import out as screen
+from araclip.cli.train import need_training_extra, quiet_libraries
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="AraCLIP as published: a hub id, or a folder with its files.")],
+    out: Annotated[Path, typer.Argument(help="Where the converted model shall be.")],
+    head: Annotated[
+        Path | None,
+        typer.Option("--head", help="Pickled head of an older text encoder, if not beside it; it is never executed."),
+    ] = None,
+    image_tower: Annotated[
+        str | None,
+        typer.Option("--image-tower", help="Image tower of an older text encoder, such as ViT-B-16-SigLIP-512/webli."),
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write a model folder of float32 ONNX graphs.")] = False,
+) -> None:
+    """Turn AraCLIP as published into a model of ours, which trains, exports and searches like any other.
+
+    Every tensor must have its place; the folder appears when it is whole.
+    """
+    need_training_extra("open_clip")
+    from araclip.peers.convert import convert as converting
+
+    quiet_libraries()
+    done = converting(
+        source, out, head=head, image=image_tower, onnx=onnx,
+        say=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
+    )  # fmt: skip
+    what = "texts and pictures" if done.sees else "texts only, its image tower is not part of it"
+    place = escape(shown(str(done.folder)))
+    screen.print(f"[bold]{place}[/] holds the model: {done.width}-wide vectors of {what}.", soft_wrap=True)
+    if done.sees and not done.onnx:
+        screen.print(f"Make it searchable: [bold]araclip export {place} MODEL_FOLDER[/]", soft_wrap=True)

@@ -1,0 +1,129 @@
+"""Published weights, read without running anything that stands in them, and fitted to a model by name and shape."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.training.libraries import not_loaded
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
+
+
+def folder_of(name: str, place: str) -> Path:
+    """A local folder as it is, or the snapshot of a hub id, which is downloaded where this machine does not have it.
+
+    Args:
+        name: what the model is called, for messages.
+
+    Raises:
+        ModelNotFound: neither a folder nor a repository that can be had, or no weights in it.
+    """
+    folder = Path(place).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(place, allow_patterns=_SMALL))
+        for weights in WEIGHTS:  # both are often there, and gigabytes
+            snapshot_download(place, allow_patterns=[weights, f"{weights}.index.json", weights.replace(".", "-*.")])
+            if any(folder.glob(weights.replace(".", "*."))):
+                break
+    except (OSError, ValueError) as error:
+        raise not_loaded(name, error, "give a local folder, or a hub id while the hub can be reached") from error
+    return folder
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of a JSON file.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelMismatch: it is damaged, or holds something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ModelNotFound(f"{path} is missing or cannot be read. Copy the model's folder again, whole.") from None
+    except ValueError as error:
+        raise ModelMismatch(f"{path} is not valid JSON ({error}). Copy the model's folder again.") from None
+    if not isinstance(found, dict):
+        raise ModelMismatch(f"{path} holds a {type(found).__name__}, expected an object.")
+    return found
+
+
+def read_state(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder's weights, in one file or in several with an index.
+
+    Raises:
+        ModelNotFound: there are none.
+        ModelMismatch: a file is damaged, or is a pickle that holds more than tensors; it was not run.
+    """
+    for weights in WEIGHTS:
+        index = folder / f"{weights}.index.json"
+        if (folder / weights).is_file():
+            return _read(folder / weights)
+        if index.is_file():
+            shards = sorted({Path(str(name)).name for name in dict(read_json(index).get("weight_map", {})).values()})
+            return {name: tensor for shard in shards for name, tensor in _read(folder / shard).items()}
+    raise ModelNotFound(f"{folder} holds no weights: neither {' nor '.join(WEIGHTS)}. Copy the model's folder again.")
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    state: Any
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelMismatch(
+            f"{path} is refused: it is a damaged file, or a pickle that holds more than tensors, which could run code "
+            f"({reason:.200}). Get the weights as safetensors, or from a source you trust."
+        ) from error
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelMismatch(f"{path} cannot be read ({reason:.200}). Copy the file again.") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ModelMismatch(f"{path} holds no table of named tensors. Copy the file again.")
+    return dict(state)
+
+
+def check_fit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: Path, spare: Collection[str]) -> None:
+    """Refuse a checkpoint whose tensors are not those that a model has, by name and shape.
+
+    Args:
+        spare: beginnings and ends of names that may be there or not, and are not used.
+
+    Raises:
+        ModelMismatch: a tensor is missing, unknown or of another shape; the first of each is named.
+    """
+    ends = tuple(spare)
+    missing = sorted(set(wanted) - set(found))
+    extra = sorted(name for name in set(found) - set(wanted) if not name.startswith(ends) and not name.endswith(ends))
+    shapes = sorted(
+        f"{name} is {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in set(found) & set(wanted)
+        if found[name].shape != wanted[name].shape
+    )
+    faults = [
+        *(f"{name} is missing, expected {tuple(wanted[name].shape)}" for name in missing),
+        *(f"{name} of {tuple(found[name].shape)} is not expected" for name in extra),
+        *shapes,
+    ]
+    if faults:
+        more = f" (and {len(faults) - 1} more of {len(wanted)} tensors)" if len(faults) > 1 else ""
+        raise ModelMismatch(
+            f"{source}: {faults[0]}{more}. The weights are not those that its config.json describes: copy the whole "
+            "folder again, or name another kind of model."
+        )

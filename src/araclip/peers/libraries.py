@@ -1,0 +1,108 @@
+"""Peers that a library loads whole: open_clip, transformers (AltCLIP and others), sentence-transformers."""
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from araclip.errors import ModelMismatch
+from araclip.peers.dual import Dual, ImageTower, TextTower, image_tower, text_tower
+from araclip.peers.loading import Request
+from araclip.training.libraries import FAILURES, Inputs, not_loaded, open_clip_text, pooled, transformers_text
+
+
+def load_open_clip(asked: Request) -> Dual:
+    """A model of open_clip's list, file of weights, folder or hub id.
+
+    Raises:
+        ModelNotFound: open_clip cannot load it.
+    """
+    text = open_clip_text(asked.name, asked.place)
+    return Dual(asked, text_tower(text, asked.device), open_clip_pictures(text.model, asked.device))
+
+
+def open_clip_pictures(model: Any, device: str) -> ImageTower:
+    """The image tower of an open_clip model with the preprocessing that open_clip evaluates it with."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    visual = model.visual
+    transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
+    return image_tower(
+        visual, lambda picture: {"image": transform(picture)[None]}, lambda inputs: visual(inputs["image"]), device
+    )
+
+
+def load_altclip(asked: Request) -> Dual:
+    """AltCLIP, which transformers has a class for.
+
+    Raises:
+        ModelNotFound: transformers cannot load it.
+        ModelMismatch: it is another model.
+    """
+    return load_transformers(asked, only="altclip")
+
+
+def load_transformers(asked: Request, only: str | None = None) -> Dual:
+    """A dual encoder that transformers has a class for, with its tokenizer and its image processor.
+
+    Args:
+        only: the one type of model that is wanted, if one is.
+
+    Raises:
+        ModelNotFound: transformers cannot load one of the three.
+        ModelMismatch: the model lacks text features or image features, or is of another type.
+    """
+    from transformers import AutoImageProcessor
+
+    text = transformers_text(asked.name, asked.place)
+    model, found = text.model, text.model.config.model_type
+    if only and found != only:
+        raise ModelMismatch(f"{asked.name} is a model of type {found}, not {only}. Ask for transformers:{asked.place}.")
+    if not hasattr(model, "get_image_features"):
+        raise ModelMismatch(
+            f"{asked.name} is a {type(model).__name__}, which has no get_image_features. Name a model with both towers."
+        )
+    try:
+        processor = AutoImageProcessor.from_pretrained(asked.place, trust_remote_code=False)
+    except FAILURES as error:
+        raise not_loaded(asked.name, error, "its preprocessor_config.json must lie beside it") from error
+
+    def prepare(picture: Image.Image) -> Inputs:
+        return dict(processor(images=picture, return_tensors="pt"))
+
+    pictures = image_tower(model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), asked.device)
+    return Dual(asked, text_tower(text, asked.device), pictures)
+
+
+def load_sentence_transformers(asked: Request) -> Dual:
+    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `asked.image`.
+
+    Raises:
+        ModelNotFound: sentence-transformers cannot load it.
+    """
+    text = _sentence_transformer(asked.name, asked.place, asked.device)
+    image = _sentence_transformer(asked.name, asked.image, asked.device) if asked.image else text
+
+    def tokens(texts: list[str]) -> Inputs:
+        return {name: value for name, value in text.preprocess(texts).items() if isinstance(value, Tensor)}
+
+    return Dual(
+        asked,
+        TextTower("sentence-transformers", text, lambda texts: _encoded(text, texts), tokens),
+        ImageTower(image, lambda picture: picture, lambda pictures: _encoded(image, list(pictures))),
+    )
+
+
+def _encoded(model: Any, inputs: list[Any]) -> Tensor:
+    vectors: Tensor = model.encode(inputs, batch_size=len(inputs), convert_to_tensor=True, show_progress_bar=False)
+    return vectors
+
+
+def _sentence_transformer(name: str, place: str, device: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(place, device=device, model_kwargs={"dtype": torch.float32})
+    except FAILURES as error:
+        raise not_loaded(name, error, "check the path or hub id") from error

@@ -1,0 +1,137 @@
+"""From a name to an encoder: which peer is meant, which library loads it, and whether that is installed.
+
+Importing this module imports no torch.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from araclip.encoder import Encoder
+from araclip.errors import InputError, ModelNotFound
+from araclip.peers import registry
+
+HEADS = ("*.pickle", "*.pkl")  # how the head of an older text encoder is stored
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to load a model: what its place looks like, the function that does it, and the packages that needs."""
+
+    way: str
+    loader: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for. `image`: where the image tower lies, if not with the text tower."""
+
+    name: str
+    kind: str
+    place: str
+    image: str | None = None
+    license: str | None = None
+    threads: int = 1
+    device: str = "cpu"
+
+
+KINDS: Mapping[str, Kind] = {
+    "araclip": Kind(
+        "araclip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.published.load", ("open_clip", "timm")
+    ),
+    "m-clip": Kind("m-clip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.mclip.load", ("open_clip",)),
+    "altclip": Kind("altclip:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_altclip"),
+    "open_clip": Kind(
+        "open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER, open_clip:hf-hub:HUB_ID",
+        "araclip.peers.libraries.load_open_clip", ("open_clip",),
+    ),
+    "transformers": Kind("transformers:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_transformers"),
+    "sentence-transformers": Kind(
+        "sentence-transformers:FOLDER_OR_HUB_ID[+sentence-transformers:FOLDER_OR_HUB_ID]",
+        "araclip.peers.libraries.load_sentence_transformers", ("sentence_transformers",),
+    ),
+    "translate": Kind("translate:MODULE:FUNCTION/MODEL", "araclip.peers.translation.load"),
+}  # fmt: skip
+IMAGE_TOWERS = {"araclip": "open_clip", "m-clip": "open_clip", "sentence-transformers": "sentence-transformers"}
+_EXTRAS = {"sentence_transformers": "sentence-transformers"}
+
+
+def load(name_or_path: str | Path, threads: int, device: str) -> Encoder | None:
+    """The encoder of a peer's name, a kind and place, or a folder in a published layout; None where it is none.
+
+    Raises:
+        InputError: a package that it needs is not installed.
+        ModelNotFound: its library cannot load what lies there, or a known kind names no place.
+        ModelMismatch: its parts contradict each other.
+    """
+    asked = request(str(name_or_path))
+    if asked is None:
+        return None
+    kind = KINDS[asked.kind]
+    absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
+    if absent:
+        names = ", ".join(_EXTRAS.get(name, name) for name in absent)
+        raise InputError(f"{asked.name} needs {names}. Install the extra: pip install 'araclip[peers]'.")
+    module, _, function = kind.loader.rpartition(".")
+    encoder: Encoder = getattr(import_module(module), function)(replace(asked, threads=threads, device=device))
+    return encoder
+
+
+def request(text: str) -> Request | None:
+    """What `text` asks for: a peer's name or hub id, a kind and place, or a folder in a published layout.
+
+    Raises:
+        ModelNotFound: a known kind, and no place.
+    """
+    by_hub_id = [peer for peer in registry.PEERS if peer.hub_id == text]
+    peer = registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
+    if peer:
+        return Request(peer.name, peer.kind, peer.place, peer.image, peer.license)
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        kind = layout(folder)
+        if kind is None:
+            return None
+        image = registry.image_of(kind, folder.name)
+        return Request(folder.name, kind, f"local-dir:{folder}" if kind == "open_clip" else str(folder), image)
+    kind, _, place = text.partition(":")
+    if kind not in KINDS:
+        return None
+    image = ""
+    if kind in IMAGE_TOWERS:
+        place, _, image = place.partition(f"+{IMAGE_TOWERS[kind]}:")
+    if not place:
+        raise ModelNotFound(f"'{text}' names no place. Expected {KINDS[kind].way}.")
+    known = next((peer for peer in registry.PEERS if peer.kind == kind and place in (peer.place, peer.hub_id)), None)
+    return Request(text, kind, place, image or registry.image_of(kind, place), known.license if known else None)
+
+
+def layout(folder: Path) -> str | None:
+    """The kind of model that a folder holds, by its files; None where it is none that is known."""
+    if (folder / "open_clip_config.json").is_file():
+        return "open_clip"
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = {}
+    if not isinstance(config, dict) or "format" in config:  # of our own model folder, a damaged one
+        return None
+    model_type = config.get("model_type")
+    if "transformer_cfg" in config or model_type == "araclip" or heads(folder):
+        return "araclip"
+    if "modelBase" in config:
+        return "m-clip"
+    if model_type == "altclip":
+        return "altclip"
+    if (folder / "modules.json").is_file():
+        return "sentence-transformers"
+    return "transformers" if model_type else None
+
+
+def heads(folder: Path) -> list[Path]:
+    """Pickled heads that lie beside the weights of an older text encoder."""
+    return sorted(path for pattern in HEADS for path in folder.glob(pattern))

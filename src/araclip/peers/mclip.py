@@ -1,0 +1,82 @@
+"""M-CLIP: a multilingual text encoder, averaged over its tokens, and a linear layer into the space of a CLIP.
+
+The repositories hold the text tower alone (Carlsson et al. 2022); the pictures go through the CLIP it was trained for.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig
+
+from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.peers.checkpoint import check_fit, folder_of, read_json, read_state
+from araclip.peers.dual import Dual, text_tower
+from araclip.peers.libraries import open_clip_pictures
+from araclip.peers.loading import KINDS, Request
+from araclip.training import towers
+from araclip.training.libraries import FAILURES, Inputs, TextSide, not_loaded, open_clip_model, positions, tokenizer_at
+
+FIELDS = ("modelBase", "transformerDimensions", "numDims")
+
+
+class MultilingualCLIP(nn.Module):
+    """Ids and mask (B, T) → (B, D); the parts are named as in the published weights."""
+
+    def __init__(self, transformer: Any, width: int, projection_dim: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.LinearTransformation = nn.Linear(width, projection_dim)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
+        projected: Tensor = self.LinearTransformation(towers.pooled_text(tokens, attention_mask, "mean"))
+        return projected
+
+
+def load(asked: Request) -> Dual:
+    """A folder or hub id of M-CLIP's published layout, and the image tower at `asked.image`, in open_clip's words.
+
+    Raises:
+        ModelNotFound: no image tower is named or known, or a part cannot be had.
+        ModelMismatch: the weights are not those that config.json describes; a tensor is named.
+    """
+    if not asked.image:
+        raise ModelNotFound(
+            f"{asked.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "
+            "as in m-clip:FOLDER+open_clip:ViT-B-32-quickgelu/openai."
+        )
+    text = text_side(asked.name, asked.place)
+    image = open_clip_model(f"{asked.name}, image tower {asked.image}", asked.image)
+    return Dual(asked, text_tower(text, asked.device), open_clip_pictures(image, asked.device))
+
+
+def text_side(name: str, place: str) -> TextSide:
+    """The text tower with its head and tokenizer.
+
+    Raises:
+        ModelNotFound, ModelMismatch: as for `load`.
+    """
+    folder = folder_of(name, place)
+    config = read_json(folder / "config.json")
+    if absent := [field for field in FIELDS if field not in config]:
+        raise ModelMismatch(f"{folder / 'config.json'} has no {', '.join(absent)}, which M-CLIP's has.")
+    base = str(config["modelBase"])
+    try:
+        tower = AutoConfig.from_pretrained(base, trust_remote_code=False)
+        tokenizer = tokenizer_at(folder, tower)
+    except FAILURES as error:
+        raise not_loaded(name, error, f"its tokenizer must lie beside it, and {base} be at hand") from error
+    state = read_state(folder)
+    with torch.device("meta"):  # names and shapes, before memory is asked for
+        empty = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
+    check_fit(state, empty.state_dict(), folder, ("transformer.pooler.", ".position_ids"))
+    model = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
+    model.load_state_dict({key: state[key].float() for key in empty.state_dict()})
+    longest = positions(tower)
+
+    def tokens(texts: list[str]) -> Inputs:
+        found = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
+
+    return TextSide("m-clip", model, tokens, lambda inputs: model(**inputs))

@@ -1,0 +1,227 @@
+"""AraCLIP as published, in both of its layouts, read into our AraCLIPModel.
+
+`Arabic-Clip/araclip` holds one state dict: `text_model.transformer.` (BERT), `text_model.clip_head.` (a linear layer)
+and `clip_model.` (open_clip's ViT-B-16-SigLIP-512, of which `text.`, the English tower, is not used). The older
+repositories hold the BERT alone, the head beside it as a pickle, and leave the image tower to open_clip.
+Text: mean of the last hidden state over the mask → head. Picture: squashed to the square, mean = deviation = 0.5.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import ViTImageProcessor
+
+from araclip import model_folder
+from araclip.encoder import AraCLIP, Encoder
+from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.peers.checkpoint import check_fit, folder_of, read_json, read_state
+from araclip.peers.dual import Dual, ImageTower, image_tower, text_tower
+from araclip.peers.head import read_head
+from araclip.peers.libraries import open_clip_pictures
+from araclip.peers.loading import HEADS, KINDS, Request, heads
+from araclip.training.configuration import AraCLIPConfig
+from araclip.training.libraries import (
+    FAILURES,
+    Inputs,
+    TextSide,
+    araclip_text,
+    not_loaded,
+    open_clip_model,
+    positions,
+    tokenizer_at,
+)
+from araclip.training.model import AraCLIPModel
+from araclip.training.processing import AraCLIPProcessor
+
+IMAGE_MODEL = "ViT-B-16-SigLIP-512"
+TOKENIZER = "Arabic-Clip/bert-base-arabertv2-ViT-B-16-SigLIP-512-epoch-155-trained-2M"
+HALF = [0.5, 0.5, 0.5]  # mean and deviation of the pixels
+_TEXT, _HEAD, _IMAGE = "text_model.transformer.", "text_model.clip_head.", "clip_model."
+_NAMES = (  # ours → theirs
+    ("text_model.", _TEXT),
+    ("text_projection.", _HEAD),
+    ("vision_model.timm_model.", f"{_IMAGE}visual.trunk."),
+    ("logit_", f"{_IMAGE}logit_"),
+)
+_SPARE = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published checkpoint as our model, with its tokenizer; `size` of its pictures' square, None without tower."""
+
+    model: AraCLIPModel
+    tokenizer: Any
+    size: int | None
+
+    def processor(self) -> AraCLIPProcessor:
+        """Ours, which normalises text before the tokenizer, as the published code does not."""
+        square = self.size and ViTImageProcessor(
+            size={"height": self.size, "width": self.size}, resample=Image.Resampling.BICUBIC, image_mean=HALF,
+            image_std=HALF, do_convert_rgb=True,
+        )  # fmt: skip
+        return AraCLIPProcessor(square or None, self.tokenizer, max_tokens=self.model.config.max_tokens)
+
+
+def read(name: str, folder: Path, head: Path | None = None, image: str | None = None) -> Published:
+    """The checkpoint in a folder of either layout.
+
+    Args:
+        name: what it is called, for messages.
+        head: the pickled head of an older text encoder, if it does not lie beside it.
+        image: the image tower of an older text encoder, in open_clip's words; None reads the text tower alone.
+
+    Raises:
+        ModelNotFound: a part is not there.
+        ModelMismatch: a part is damaged or refused, or a tensor is missing, unknown or of another shape; it is named.
+    """
+    raw = read_json(folder / "config.json")
+    state = read_state(folder)
+    if "transformer_cfg" in raw:
+        if head or image:
+            raise ModelMismatch(f"{folder} holds its own head and image tower. Leave out the other ones.")
+        text, sees = raw["transformer_cfg"], True
+    else:
+        text, sees = raw, image is not None
+        state = {f"{_TEXT}{key.removeprefix('bert.')}": tensor for key, tensor in state.items()} | _head(folder, head)
+        if image is not None:
+            state |= _image_state(name, image)
+    if f"{_HEAD}weight" not in state or state[f"{_HEAD}weight"].ndim != 2:
+        raise ModelMismatch(f"{folder}: {_HEAD}weight, the head, is missing or no matrix. Copy the whole folder again.")
+    width = int(raw.get("out_features", state[f"{_HEAD}weight"].shape[0]))
+    config = _config(folder, text, width, sees)
+    model = _filled(config, state, folder)
+    return Published(model, _tokenizer(name, folder, raw, config), _size() if sees else None)
+
+
+def load(asked: Request) -> Encoder:
+    """AraCLIP as published, fed as its own code does (no normalisation of text); or a model of ours, saved or exported.
+
+    Raises:
+        ModelNotFound, ModelMismatch: as for `read`; or there is no image tower.
+    """
+    if model_folder.is_ours(asked.place):
+        return AraCLIP(model_folder.find(asked.place), threads=asked.threads)
+    folder = folder_of(asked.name, asked.place)
+    if read_json(folder / "config.json").get("model_type") == "araclip":
+        text, pictures = _saved(asked.name, folder, asked.device)
+    else:
+        published = read(asked.name, folder)
+        text, pictures = _text_side(published), _pictures(published, asked.device)
+    if asked.image and pictures is None:
+        model = open_clip_model(f"{asked.name}, image tower {asked.image}", asked.image)
+        pictures = open_clip_pictures(model, asked.device)
+    if pictures is None:
+        raise ModelNotFound(f"{asked.name} has no image tower. Name one: {KINDS['araclip'].way}.")
+    return Dual(asked, text_tower(text, asked.device), pictures)
+
+
+def _config(folder: Path, text: Any, width: int, sees: bool) -> AraCLIPConfig:
+    vision = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"] if sees else None
+    try:
+        config = AraCLIPConfig(
+            text_config={**text, "model_type": "bert"},
+            vision_config=vision and {
+                "model_type": "timm_wrapper", "architecture": vision["timm_model_name"], "do_pooling": True,
+                "model_args": {"img_size": vision["image_size"], "global_pool": vision["timm_pool"]},
+            },
+            projection_dim=width, vision_projection="identity", logit_bias_init=-10.0 if sees else None,
+        )  # fmt: skip
+        config.max_tokens = positions(config.text_config)  # the published code cuts nothing, and fails beyond
+    except (TypeError, *FAILURES) as error:
+        raise ModelMismatch(f"{folder / 'config.json'} describes no BERT ({error}). Copy the folder again.") from error
+    return config
+
+
+def _filled(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Path) -> AraCLIPModel:
+    with torch.device("meta"):  # names and shapes, before memory is asked for
+        empty = AraCLIPModel(config).state_dict()
+    sees = config.vision_config is not None
+    theirs = {ours: _their_name(ours) for ours in empty if sees or not ours.startswith("logit_")}
+    check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _SPARE)
+    model = AraCLIPModel(config)
+    model.load_state_dict({**model.state_dict(), **{ours: state[name].float() for ours, name in theirs.items()}})
+    model.eval()
+    return model
+
+
+def _their_name(ours: str) -> str:
+    start, theirs = next((start, theirs) for start, theirs in _NAMES if ours.startswith(start))
+    return theirs + ours.removeprefix(start)
+
+
+def _head(folder: Path, head: Path | None) -> dict[str, Tensor]:
+    if head is None:
+        found = heads(folder)
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise ModelNotFound(
+                f"{folder} is a text encoder; its head, one file {' or '.join(HEADS)}, is needed, found {names}. "
+                "Put it there, or name it (--head)."
+            )
+        (head,) = found
+    elif not head.is_file():
+        raise ModelNotFound(f"{head}: no such file. Name the pickled head of the text encoder.")
+    weight, bias = read_head(head)
+    return {f"{_HEAD}weight": torch.from_numpy(weight), f"{_HEAD}bias": torch.from_numpy(bias)}
+
+
+def _image_state(name: str, image: str) -> dict[str, Tensor]:
+    model = open_clip_model(f"{name}, image tower {image}", image.removeprefix("open_clip:"))
+    return {f"{_IMAGE}{key}": tensor for key, tensor in model.state_dict().items()}
+
+
+def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPConfig) -> Any:
+    beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
+    place = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
+    try:
+        return tokenizer_at(place, config.text_config)
+    except FAILURES as error:
+        raise not_loaded(name, error, f"put the tokenizer.json of {TOKENIZER} into {folder}") from error
+
+
+def _size() -> int:
+    return int(open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"]["image_size"])
+
+
+def _text_side(published: Published) -> TextSide:
+    model, tokenizer = published.model, published.tokenizer
+
+    def tokens(texts: list[str]) -> Inputs:
+        longest = model.config.max_tokens
+        found = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
+
+    return TextSide("araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs))
+
+
+def _pictures(published: Published, device: str) -> ImageTower | None:
+    model, size = published.model, published.size
+    if size is None:
+        return None
+    side = size
+
+    def prepare(picture: Image.Image) -> Inputs:
+        square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)  # (S, S, 3)
+        return {"pixel_values": torch.from_numpy((square / 255 - 0.5) / 0.5).permute(2, 0, 1)[None]}
+
+    return image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs), device)
+
+
+def _saved(name: str, folder: Path, device: str) -> tuple[TextSide, ImageTower | None]:
+    text = araclip_text(name, folder)
+    processor = AraCLIPProcessor.from_pretrained(folder)
+    if processor.image_processor is None:
+        return text, None
+
+    def prepare(picture: Image.Image) -> Inputs:
+        return dict(processor(images=picture, return_tensors="pt"))
+
+    return text, image_tower(text.model, prepare, lambda inputs: text.model.get_image_features(**inputs), device)

@@ -1,0 +1,156 @@
+"""The systems that AraCLIP is measured beside: what each is called, where it lies, and what is known of it.
+
+Widths and resolutions are those of open_clip's configurations and of the checkpoints' own; sizes are of the weights
+that are loaded, both towers in float32. Licences are those that the weights' own pages state. None is not known.
+"""
+
+from dataclasses import dataclass
+
+ARACLIP_PAPER = "Al-Barham et al. 2024, https://aclanthology.org/2024.arabicnlp-1.9"
+MCLIP_PAPER = "Carlsson et al. 2022, https://aclanthology.org/2022.lrec-1.739"
+ALTCLIP_PAPER = "Chen et al. 2022, https://arxiv.org/abs/2211.06679"
+NLLB_PAPER = "Visheratin 2023, https://arxiv.org/abs/2309.01859"
+SIGLIP_PAPER = "Zhai et al. 2023, https://arxiv.org/abs/2303.15343"
+SIGLIP2_PAPER = "Tschannen et al. 2025, https://arxiv.org/abs/2502.14786"
+METACLIP2_PAPER = "Chuang et al. 2025, https://arxiv.org/abs/2507.22062"
+SBERT_PAPER = "Reimers and Gurevych 2020, https://arxiv.org/abs/2004.09813"
+XLMR_PAGE = "LAION, https://huggingface.co/laion/{}"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One system.
+
+    name: what `AraCLIP.load` and --model take. kind, place: how it is loaded, see docs/peers.md.
+    hub_id: where its weights lie. width: of its vectors. resolution: pixels a side that pictures enter with.
+    megabytes: of the weights loaded. source: paper or page. image: place of the image tower, where the weights at
+    `place` are a text tower alone.
+    """
+
+    name: str
+    kind: str
+    place: str
+    hub_id: str
+    width: int | None
+    resolution: int | None
+    license: str | None
+    megabytes: int | None
+    source: str
+    image: str | None = None
+
+    @property
+    def spec(self) -> str:
+        """Kind and place in one, which `AraCLIP.load` takes as well."""
+        return f"{self.kind}:{self.place}"
+
+
+def _mclip(name: str, place: str, width: int, size: int, megabytes: int, image: str) -> Peer:
+    hub_id = f"M-CLIP/{place}"
+    return Peer(name, "m-clip", hub_id, hub_id, width, size, None, megabytes, MCLIP_PAPER, image)
+
+
+def _open_clip(
+    name: str, place: str, hub_id: str, width: int, size: int, license: str | None, megabytes: int, source: str
+) -> Peer:
+    return Peer(name, "open_clip", place, hub_id, width, size, license, megabytes, source)
+
+
+def _altclip(name: str, place: str, width: int, license: str | None, megabytes: int) -> Peer:
+    return Peer(name, "altclip", f"BAAI/{place}", f"BAAI/{place}", width, 224, license, megabytes, ALTCLIP_PAPER)
+
+
+_XLMR_B = "CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k"
+_XLMR_H = "CLIP-ViT-H-14-frozen-xlm-roberta-large-laion5B-s13B-b90k"
+_SBERT = "sentence-transformers/clip-ViT-B-32"
+_NLLB_LICENSE, _GOOGLE_LICENSE = "CC-BY-NC-4.0", "Apache-2.0"
+_SIGLIP512 = "ViT-B-16-SigLIP-512/webli"
+_VIT_L = "ViT-L-14-quickgelu/openai"  # open_clip's names with OpenAI's activation; without it vectors are a little off
+_VIT_B = "ViT-B-32-quickgelu/openai"
+
+PEERS = (
+    Peer(
+        "araclip-published", "araclip", "Arabic-Clip/araclip", "Arabic-Clip/araclip",
+        768, 512, None, 915, ARACLIP_PAPER,
+    ),
+    Peer(
+        "araclip-published-text", "araclip",
+        "Arabic-Clip-Archive/bert-base-arabertv2-ViT-B-16-SigLIP-512-epoch-155-trained-2M",
+        "Arabic-Clip-Archive/bert-base-arabertv2-ViT-B-16-SigLIP-512-epoch-155-trained-2M",
+        768, 512, None, 915, ARACLIP_PAPER, _SIGLIP512,
+    ),
+    _mclip("m-clip-b16plus", "XLM-Roberta-Large-Vit-B-16Plus", 640, 240, 2711, "ViT-B-16-plus-240/laion400m_e32"),
+    _mclip("m-clip-l14", "XLM-Roberta-Large-Vit-L-14", 768, 224, 3459, _VIT_L),
+    _mclip("m-clip-b32", "XLM-Roberta-Large-Vit-B-32", 512, 224, 2593, _VIT_B),
+    _mclip("m-clip-labse-l14", "LABSE-Vit-L-14", 768, 224, 3102, _VIT_L),
+    _altclip("altclip", "AltCLIP", 768, "CreativeML-OpenRAIL-M", 3460),
+    _altclip("altclip-m9", "AltCLIP-m9", 768, "CreativeML-OpenRAIL-M", 3460),
+    _altclip("altclip-m18", "AltCLIP-m18", 1024, None, 4780),
+    _open_clip(
+        "nllb-clip-base-siglip", "nllb-clip-base-siglip/v1", "visheratin/nllb-clip-base-siglip",
+        768, 384, _NLLB_LICENSE, 2030, NLLB_PAPER,
+    ),
+    _open_clip(
+        "nllb-clip-large-siglip", "nllb-clip-large-siglip/v1", "visheratin/nllb-clip-large-siglip",
+        1152, 384, _NLLB_LICENSE, 4780, NLLB_PAPER,
+    ),
+    _open_clip(
+        "nllb-siglip-mrl-base", "nllb-clip-base-siglip/mrl", "visheratin/nllb-siglip-mrl-base",
+        768, 384, _NLLB_LICENSE, 2030, NLLB_PAPER,
+    ),
+    _open_clip(
+        "nllb-siglip-mrl-large", "nllb-clip-large-siglip/mrl", "visheratin/nllb-siglip-mrl-large",
+        1152, 384, _NLLB_LICENSE, 4780, NLLB_PAPER,
+    ),
+    _open_clip(
+        "xlm-roberta-base-vit-b-32", "xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k", f"laion/{_XLMR_B}",
+        512, 224, "MIT", 1464, XLMR_PAGE.format(_XLMR_B),
+    ),
+    _open_clip(
+        "xlm-roberta-large-vit-h-14", "xlm-roberta-large-ViT-H-14/frozen_laion5b_s13b_b90k", f"laion/{_XLMR_H}",
+        1024, 224, "MIT", 4772, XLMR_PAGE.format(_XLMR_H),
+    ),
+    _open_clip(
+        "siglip-i18n-b16-256", "ViT-B-16-SigLIP-i18n-256/webli", "timm/ViT-B-16-SigLIP-i18n-256",
+        768, 256, _GOOGLE_LICENSE, 1483, SIGLIP_PAPER,
+    ),
+    _open_clip(
+        "siglip-i18n-so400m-256", "ViT-SO400M-16-SigLIP-i18n-256/webli", "timm/ViT-SO400M-16-SigLIP-i18n-256",
+        1152, 256, _GOOGLE_LICENSE, 4510, SIGLIP_PAPER,
+    ),
+    _open_clip(
+        "siglip2-b16-256", "ViT-B-16-SigLIP2-256/webli", "timm/ViT-B-16-SigLIP2-256",
+        768, 256, _GOOGLE_LICENSE, 1501, SIGLIP2_PAPER,
+    ),
+    _open_clip(
+        "siglip2-l16-384", "ViT-L-16-SigLIP2-384/webli", "timm/ViT-L-16-SigLIP2-384",
+        1024, 384, _GOOGLE_LICENSE, 3527, SIGLIP2_PAPER,
+    ),
+    _open_clip(
+        "siglip2-so400m-384", "ViT-SO400M-16-SigLIP2-384/webli", "timm/ViT-SO400M-16-SigLIP2-384",
+        1152, 384, _GOOGLE_LICENSE, 4544, SIGLIP2_PAPER,
+    ),
+    _open_clip(
+        "metaclip2-h14-224", "ViT-H-14-worldwide-quickgelu/metaclip2_worldwide",
+        "timm/vit_huge_patch14_clip_224.metaclip2_worldwide", 1024, 224, None, 7435, METACLIP2_PAPER,
+    ),
+    _open_clip(
+        "metaclip2-h14-378", "ViT-H-14-worldwide-378/metaclip2_worldwide",
+        "timm/vit_huge_patch14_clip_378.metaclip2_worldwide", 1024, 378, None, 7438, METACLIP2_PAPER,
+    ),
+    Peer(
+        "siglip-multilingual-b16-256", "transformers", "google/siglip-base-patch16-256-multilingual",
+        "google/siglip-base-patch16-256-multilingual", 768, 256, _GOOGLE_LICENSE, 1483, SIGLIP_PAPER,
+    ),
+    Peer(
+        "clip-vit-b-32-multilingual", "sentence-transformers", f"{_SBERT}-multilingual-v1", f"{_SBERT}-multilingual-v1",
+        512, 224, "Apache-2.0", 892, SBERT_PAPER, _SBERT,
+    ),
+)  # fmt: skip
+BY_NAME = {peer.name: peer for peer in PEERS}
+
+
+def image_of(kind: str, place: str) -> str | None:
+    """The image tower of a text tower at `place`: a hub id, or a folder that is named like a repository."""
+    name = place.rstrip("/").rpartition("/")[2]
+    alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)
+    return next((peer.image for peer in alike), None)

@@ -1,0 +1,356 @@
+"""`araclip convert`: the published AraCLIP becomes ours with every vector, or fails by name and leaves nothing."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import normalize as unit
+from transformers import AutoTokenizer
+
+import tiny_hf
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
+from araclip.errors import InputError, ModelMismatch, ModelNotFound
+from araclip.images import square
+from araclip.peers.convert import convert
+from araclip.peers.head import read_head
+from araclip.training import parts
+from tiny_peers import SIDE, TEXTS, WIDTH, small_open_clip, write_araclip, write_mclip, write_older_araclip
+
+CLOSE = {"atol": 1e-5, "rtol": 0}
+WORDS = TEXTS[:-1]  # the normaliser and an exported graph have nothing to do with an empty text
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
+        yield
+
+
+@torch.inference_mode()
+def wanted_texts(text_model: Any, folder: Path) -> np.ndarray:
+    tokens = AutoTokenizer.from_pretrained(folder)(WORDS, padding=True, return_tensors="pt")
+    return unit(text_model(**tokens), dim=-1).numpy()
+
+
+@torch.inference_mode()
+def wanted_pictures(clip: Any, pictures: list[Any]) -> np.ndarray:
+    pixels = np.stack([square(picture, SIDE) for picture in pictures]).astype(np.float32)  # (N, S, S, 3)
+    return unit(clip.encode_image(torch.from_numpy((pixels / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)), dim=-1).numpy()
+
+
+PICTURES = [tiny_hf.picture((20, 90, 200)), tiny_hf.picture((250, 250, 10))]
+
+
+def test_the_converted_model_gives_the_published_vectors_and_carries_its_tokenizer(tmp_path: Path) -> None:
+    published = write_araclip(tmp_path / "araclip")
+    done = convert(str(tmp_path / "araclip"), tmp_path / "ours")
+    assert (done.folder, done.width, done.sees, done.onnx) == (tmp_path / "ours", WIDTH, True, False)
+    texts = wanted_texts(published.text_model, tmp_path / "araclip")
+    pictures = wanted_pictures(published.clip_model, PICTURES)
+    shutil.rmtree(tmp_path / "araclip")  # nothing of it is needed any more
+    model = AraCLIPModel.from_pretrained(tmp_path / "ours").eval()
+    processor = AraCLIPProcessor.from_pretrained(tmp_path / "ours")
+    with torch.inference_mode():
+        out = model(**processor(text=WORDS, images=PICTURES, return_tensors="pt"))
+    np.testing.assert_allclose(out.text_embeds.numpy(), texts, **CLOSE)
+    np.testing.assert_allclose(out.image_embeds.numpy(), pictures, **CLOSE)
+    assert float(model.logit_bias.detach()) == -10
+    assert processor.max_tokens == 40  # the text tower's positions: the published code cuts at none
+    assert not any("clip_model" in name or ".text." in name for name in model.state_dict())  # no English tower
+    card = (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
+    assert "converted from `araclip`" in card
+    assert "Not filled in yet" not in card
+
+
+def test_onnx_writes_the_model_folder_that_araclip_load_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SECONDS", 0.0)  # no need to measure speed
+    published = write_araclip(tmp_path / "araclip")
+    said: list[str] = []
+    convert(str(tmp_path / "araclip"), tmp_path / "folder", onnx=True, say=said.append)
+    model = AraCLIP.load(tmp_path / "folder")
+    assert isinstance(model, AraCLIP)
+    np.testing.assert_allclose(
+        model.encode_text(WORDS), wanted_texts(published.text_model, tmp_path / "araclip"), **CLOSE
+    )
+    np.testing.assert_allclose(model.encode_image(PICTURES), wanted_pictures(published.clip_model, PICTURES), **CLOSE)
+    assert (model.config.weights, model.width, model.config.text.pooling) == ("float32", WIDTH, "mean")
+    assert "not stated by its authors" in model.license
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["araclip", "folder"]  # nothing is left beside
+    assert "the float32 graphs give the vectors of the trained model" in said
+
+
+def test_an_older_text_encoder_becomes_a_model_of_texts(tmp_path: Path) -> None:
+    published = write_older_araclip(tmp_path / "older")
+    done = convert(str(tmp_path / "older"), tmp_path / "ours")
+    assert not done.sees
+    model = AraCLIPModel.from_pretrained(tmp_path / "ours").eval()
+    processor = AraCLIPProcessor.from_pretrained(tmp_path / "ours")
+    with torch.inference_mode():
+        found = model(**processor(text=WORDS, return_tensors="pt")).text_embeds.numpy()
+    np.testing.assert_allclose(found, wanted_texts(published, tmp_path / "older"), **CLOSE)
+    with pytest.raises(InputError, match=r"has no image tower.*--image-tower ViT-B-16-SigLIP-512/webli"):
+        convert(str(tmp_path / "older"), tmp_path / "folder", onnx=True)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_an_older_text_encoder_beside_its_image_tower_with_a_head_from_elsewhere(tmp_path: Path) -> None:
+    published = write_older_araclip(tmp_path / "older")
+    siglip = open_clip.create_model("ViT-B-16-SigLIP-512", load_weights=False).eval()
+    torch.save(siglip.state_dict(), tmp_path / "siglip.pt")
+    (head,) = (tmp_path / "older").glob("*.pickle")
+    head = head.rename(tmp_path / "head of another place.pkl")
+    with pytest.raises(InputError, match=r"no AraCLIP as published \(transformers\).*--head"):
+        convert(str(tmp_path / "older"), tmp_path / "ours")
+    image = f"ViT-B-16-SigLIP-512/{tmp_path / 'siglip.pt'}"
+    assert convert(str(tmp_path / "older"), tmp_path / "ours", head=head, image=image).sees
+    encoder = AraCLIP.load(tmp_path / "ours")
+    np.testing.assert_allclose(encoder.encode_text(WORDS), wanted_texts(published, tmp_path / "older"), **CLOSE)
+    np.testing.assert_allclose(encoder.encode_image(PICTURES), wanted_pictures(siglip, PICTURES), **CLOSE)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_weights_in_several_files_with_an_index_are_read(tmp_path: Path, suffix: str) -> None:
+    published = write_araclip(tmp_path / "araclip")
+    state = load_file(tmp_path / "araclip" / "model.safetensors")
+    (tmp_path / "araclip" / "model.safetensors").unlink()
+    stem = "model" if suffix == ".safetensors" else "pytorch_model"
+    shard = {name: f"{stem}-0000{1 + i % 2}-of-00002{suffix}" for i, name in enumerate(state)}
+    for file in set(shard.values()):
+        part = {name: tensor for name, tensor in state.items() if shard[name] == file}
+        (save_file if suffix == ".safetensors" else torch.save)(part, tmp_path / "araclip" / file)
+    index = tmp_path / "araclip" / f"{stem}{suffix}.index.json"
+    index.write_text(json.dumps({"weight_map": {name: f"../araclip/{file}" for name, file in shard.items()}}))
+    found = AraCLIP.load(tmp_path / "araclip").encode_text(WORDS)
+    np.testing.assert_allclose(found, wanted_texts(published.text_model, tmp_path / "araclip"), **CLOSE)
+
+
+# ------------------------------------------------------------------ checkpoints that do not fit
+
+
+TEXT_KEY = "text_model.transformer.encoder.layer.0.output.dense.weight"
+IMAGE_KEY = "clip_model.visual.trunk.norm.weight"
+UNUSED = {"clip_model.text.cls": torch.zeros(2), "text_model.transformer.embeddings.position_ids": torch.zeros(1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({TEXT_KEY: None}, rf"{TEXT_KEY} is missing, expected \(16, 24\)"),
+        ({IMAGE_KEY: None}, rf"{IMAGE_KEY} is missing, expected \(64,\)"),
+        ({TEXT_KEY: torch.zeros(16, 23)}, rf"{TEXT_KEY} is \(16, 23\), expected \(16, 24\)"),
+        ({"text_model.clip_head.bias": torch.zeros(3)}, r"text_model\.clip_head\.bias is \(3,\), expected \(64,\)"),
+        ({"text_model.clip_head.weight": None}, r"text_model\.clip_head\.weight, the head, is missing"),
+        ({"clip_model.visual.head.w": torch.zeros(2)}, r"clip_model\.visual\.head\.w of \(2,\) is not expected"),
+        ({TEXT_KEY: None, IMAGE_KEY: None}, r"is missing.*and 1 more of \d+ tensors"),
+        (UNUSED, None),
+    ],
+)  # fmt: skip
+def test_a_missing_extra_or_misshapen_key_fails_with_its_name_and_shapes(
+    tmp_path: Path, change: dict[str, Any], message: str | None
+) -> None:
+    write_araclip(tmp_path / "araclip")
+    path = tmp_path / "araclip" / "model.safetensors"
+    state = {name: tensor for name, tensor in {**load_file(path), **change}.items() if tensor is not None}
+    save_file(state, path)
+    if message is None:  # what is not used may be there
+        assert convert(str(tmp_path / "araclip"), tmp_path / "ours").sees
+        return
+    with pytest.raises(ModelMismatch, match=message):
+        convert(str(tmp_path / "araclip"), tmp_path / "ours")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["araclip"]
+
+
+def edit(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (edit("config.json", "{"), InputError, "no known layout"),
+        (edit("config.json", "[1]"), InputError, "no known layout"),
+        (lambda folder: (folder / "config.json").unlink(), InputError, "no known layout"),
+        (edit("config.json", '{"transformer_cfg": 3}'), ModelMismatch, "describes no BERT"),
+        (edit("config.json", '{"transformer_cfg": {"hidden_size": "x"}}'), ModelMismatch, "describes no BERT"),
+        (lambda folder: (folder / "model.safetensors").unlink(), ModelNotFound, "holds no weights"),
+        (edit("model.safetensors", "cut"), ModelMismatch, r"model\.safetensors cannot be read"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), ModelNotFound, r"put the tokenizer\.json of Arabic-"),
+    ],
+)  # fmt: skip
+def test_a_damaged_folder_says_what_is_wrong(
+    tmp_path: Path, damage: Callable[[Path], object], error: type[Exception], message: str
+) -> None:
+    write_araclip(tmp_path / "araclip")
+    damage(tmp_path / "araclip")
+    with pytest.raises(error, match=message):
+        convert(str(tmp_path / "araclip"), tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+
+
+def test_other_systems_are_not_converted(tmp_path: Path) -> None:
+    write_mclip(tmp_path / "mclip")
+    with pytest.raises(InputError, match=r"no AraCLIP as published \(m-clip\)"):
+        convert(str(tmp_path / "mclip"), tmp_path / "ours")
+    with pytest.raises(ModelNotFound, match="nobody/nothing cannot be loaded"):
+        convert("nobody/nothing", tmp_path / "ours")
+
+
+def test_nothing_that_is_there_is_replaced_and_a_failure_half_way_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_araclip(tmp_path / "araclip")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "diary.txt").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        convert(str(tmp_path / "araclip"), tmp_path / "ours")
+    assert (tmp_path / "ours" / "diary.txt").read_text() == "mine"
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(AraCLIPProcessor, "save_pretrained", full_disk)  # after the weights were written
+    with pytest.raises(OSError, match="No space left"):
+        convert(str(tmp_path / "araclip"), tmp_path / "new")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["araclip", "ours"]
+
+
+# ------------------------------------------------------------------ hostile pickles
+
+
+class Hostile:
+    """Unpickled by pickle, it writes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch '{self.mark}'",)
+
+
+def test_a_hostile_head_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    write_older_araclip(tmp_path / "older")
+    (head,) = (tmp_path / "older").glob("*.pickle")
+    weight, bias = pickle.loads(head.read_bytes())
+    mark = tmp_path / "it ran"
+    for content in (Hostile(mark), [weight, bias, Hostile(mark)], [weight, Hostile(mark)], {"w": Hostile(mark)}):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            head.write_bytes(pickle.dumps(content, protocol))
+            with pytest.raises(ModelMismatch, match=r"asks for (posix|nt|os)\.system.*was not run"):
+                convert(str(tmp_path / "older"), tmp_path / "ours")
+            with pytest.raises(ModelMismatch, match="was not run"):
+                AraCLIP.load(f"araclip:{tmp_path / 'older'}")
+    assert not mark.exists()
+    assert not (tmp_path / "ours").exists()
+
+
+def test_hostile_weights_are_refused_and_do_not_run(tmp_path: Path) -> None:
+    write_older_araclip(tmp_path / "older")
+    mark = tmp_path / "it ran"
+    torch.save({"embeddings.word_embeddings.weight": Hostile(mark)}, tmp_path / "older" / "pytorch_model.bin")
+    with pytest.raises(ModelMismatch, match=r"pytorch_model\.bin is refused.*could run code"):
+        convert(str(tmp_path / "older"), tmp_path / "ours")
+    assert not mark.exists()
+
+
+WEIGHT, BIAS = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("order", [np.ascontiguousarray, np.asfortranarray])
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", "<f2"])
+def test_a_head_is_read_as_pickle_would_read_it(tmp_path: Path, protocol: int, order: Any, kind: str) -> None:
+    (tmp_path / "head.pickle").write_bytes(pickle.dumps([order(WEIGHT.astype(kind)), BIAS.astype(kind)], protocol))
+    weight, bias = read_head(tmp_path / "head.pickle")
+    np.testing.assert_array_equal(weight, WEIGHT.T)
+    np.testing.assert_array_equal(bias, BIAS)
+
+
+def test_a_head_that_numpy_1_wrote_is_read(tmp_path: Path) -> None:
+    old = pickle.dumps([WEIGHT, BIAS], 2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert b"numpy.core.multiarray" in old
+    (tmp_path / "head.pickle").write_bytes(old)
+    np.testing.assert_array_equal(read_head(tmp_path / "head.pickle")[0], WEIGHT.T)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no pickle of two arrays"),
+        (b"\x80\x04cut", "no pickle of two arrays"),
+        (pickle.dumps(3), "arrays of shapes none"),
+        (pickle.dumps([1, 2]), "holds a int"),
+        (pickle.dumps([WEIGHT]), r"shapes \(2, 3\), expected"),
+        (pickle.dumps([WEIGHT.T, BIAS]), r"shapes \(3, 2\), \(3,\), expected"),
+        (pickle.dumps([WEIGHT.astype(object), BIAS]), "an array of 'O8'"),
+        (pickle.dumps([WEIGHT.astype(int), BIAS]), "an array of 'i8'"),
+        (pickle.dumps([WEIGHT, BIAS]).replace(b"K\x02K\x03\x86", b"K\x02K\x09\x86"), "with other bytes than that"),
+        (pickle.dumps([WEIGHT, print]), r"asks for builtins\.print"),
+    ],
+)
+def test_what_is_no_head_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "head.pickle").write_bytes(content)
+    with pytest.raises(ModelMismatch, match=message):
+        read_head(tmp_path / "head.pickle")
+
+
+def test_two_heads_or_a_head_that_is_not_there_are_named(tmp_path: Path) -> None:
+    write_older_araclip(tmp_path / "older")
+    (tmp_path / "older" / "second.pkl").write_bytes(b"")
+    with pytest.raises(ModelNotFound, match=r"one file \*\.pickle or \*\.pkl, is needed, found .*, second\.pkl"):
+        convert(str(tmp_path / "older"), tmp_path / "ours")
+    with pytest.raises(ModelNotFound, match=r"none\.pickle: no such file"):
+        convert(str(tmp_path / "older"), tmp_path / "ours", head=tmp_path / "none.pickle")
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command_says_what_it_wrote_and_what_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_araclip(tmp_path / "araclip")
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["araclip", "convert", *arguments])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    assert run(str(tmp_path / "araclip"), str(tmp_path / "نموذج [1]")) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"نموذج \[1\] holds the model: 64-wide vectors of texts and pictures", out)
+    assert "araclip export" in out
+    assert json.loads((tmp_path / "نموذج [1]" / "config.json").read_text())["model_type"] == "araclip"
+    assert run(str(tmp_path / "araclip"), str(tmp_path / "نموذج [1]")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("araclip: ")
+    assert "is there already" in line
+
+
+def test_conversion_goes_through_the_one_door_that_replaces_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_araclip(tmp_path / "araclip")
+    written: list[Path] = []
+    real = atomic.write_folder
+    monkeypatch.setattr(atomic, "write_folder", lambda path, fill: (written.append(path), real(path, fill)))
+    convert(str(tmp_path / "araclip"), tmp_path / "ours")
+    assert written == [tmp_path / "ours"]

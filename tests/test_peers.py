@@ -1,0 +1,498 @@
+"""Systems of others behind one contract: their vectors are those of their own code, and hostile files do not run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import normalize as unit
+from transformers import (
+    AltCLIPConfig,
+    AltCLIPModel,
+    AutoImageProcessor,
+    AutoTokenizer,
+    BertConfig,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+    ViTConfig,
+)
+
+import tiny_hf
+from araclip import AraCLIP, Gallery
+from araclip.encoder import Encoder
+from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage
+from araclip.peers import loading, registry
+from araclip.peers.loading import request
+from araclip.peers.translation import Translated
+from tiny_peers import (
+    BERT,
+    SIDE,
+    TEXTS,
+    small_open_clip,
+    write_araclip,
+    write_mclip,
+    write_nllb_clip,
+    write_older_araclip,
+)
+
+LAYERS: dict[str, Any] = {
+    "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
+}  # fmt: skip
+TEXT: dict[str, Any] = {**LAYERS, "vocab_size": 64, "max_position_embeddings": 40, "pad_token_id": 0}
+VISION: dict[str, Any] = {**LAYERS, "image_size": 16, "patch_size": 8}
+CLOSE = {"atol": 1e-5, "rtol": 0}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def clip_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """MODEL/FILE of a tiny CLIP of open_clip."""
+    path = tmp_path_factory.mktemp("clip") / "weights.pt"
+    torch.manual_seed(1)
+    torch.save(open_clip.create_model("araclip-tiny-clip", load_weights=False).state_dict(), path)
+    return f"araclip-tiny-clip/{path}"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path | Image.Image]:
+    """Two files and a picture in memory; their names and modes are such as people have."""
+    noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "قطة [1].png")
+    tiny_hf.picture((20, 90, 200)).save(tmp_path / "b.png")
+    return [tmp_path / "قطة [1].png", tmp_path / "b.png", tiny_hf.picture(90, "L")]
+
+
+def rgb(pictures: list[Path | Image.Image]) -> list[Image.Image]:
+    return [(p if isinstance(p, Image.Image) else Image.open(p)).convert("RGB") for p in pictures]
+
+
+def tokens(folder: Path, texts: list[str] = TEXTS, **how: Any) -> dict[str, Any]:
+    return dict(AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", **{"padding": True, **how}))
+
+
+def pooled(output: Any) -> torch.Tensor:
+    return output if isinstance(output, torch.Tensor) else output.pooler_output
+
+
+def same(encoder: Encoder, text: torch.Tensor, image: torch.Tensor, pictures: Any, texts: list[str] = TEXTS) -> None:
+    np.testing.assert_allclose(encoder.encode_text(texts), unit(text, dim=-1).numpy(), **CLOSE)
+    np.testing.assert_allclose(encoder.encode_image(pictures), unit(image, dim=-1).numpy(), **CLOSE)
+    assert encoder.width == text.shape[1]
+
+
+def squares(pictures: list[Path | Image.Image], side: int) -> torch.Tensor:
+    """As AraCLIP's own transforms make them, through torchvision."""
+    from torchvision import transforms
+
+    square = transforms.Resize((side, side), transforms.InterpolationMode.BICUBIC, antialias=True)
+    compose = transforms.Compose([square, transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    return torch.stack([compose(picture) for picture in rgb(pictures)])
+
+
+# ------------------------------------------------------------------ parity with the code each was published with
+
+
+@torch.inference_mode()
+def test_araclip_as_published(tmp_path: Path, pictures: list[Any]) -> None:
+    model = write_araclip(tmp_path / "araclip")
+    text = model.text_model(**tokens(tmp_path / "araclip"))
+    image = model.clip_model.encode_image(squares(pictures, SIDE))
+    same(AraCLIP.load(tmp_path / "araclip"), text, image, pictures)
+    same(AraCLIP.load(f"araclip:{tmp_path / 'araclip'}"), text, image, pictures)
+
+
+@torch.inference_mode()
+def test_an_older_araclip_takes_its_head_from_the_pickle_and_its_image_tower_from_open_clip(
+    tmp_path: Path, pictures: list[Any]
+) -> None:
+    model = write_older_araclip(tmp_path / "older")
+    siglip = open_clip.create_model("ViT-B-16-SigLIP-512", load_weights=False).eval()
+    torch.save(siglip.state_dict(), tmp_path / "siglip.pt")
+    encoder = AraCLIP.load(f"araclip:{tmp_path / 'older'}+open_clip:ViT-B-16-SigLIP-512/{tmp_path / 'siglip.pt'}")
+    _, transform = open_clip.create_model_from_pretrained("ViT-B-16-SigLIP-512", str(tmp_path / "siglip.pt"))
+    image = siglip.encode_image(torch.stack([transform(picture) for picture in rgb(pictures)]))
+    same(encoder, model(**tokens(tmp_path / "older")), image, pictures)
+
+
+@torch.inference_mode()
+def test_m_clip_beside_its_image_tower(tmp_path: Path, pictures: list[Any], clip_weights: str) -> None:
+    model = write_mclip(tmp_path / "mclip")
+    encoder = AraCLIP.load(f"m-clip:{tmp_path / 'mclip'}+open_clip:{clip_weights}")
+    clip, transform = open_clip.create_model_from_pretrained(*clip_weights.split("/", 1))
+    image = clip.eval().encode_image(torch.stack([transform(picture) for picture in rgb(pictures)]))
+    same(encoder, model(**tokens(tmp_path / "mclip")), image, pictures)
+
+
+@torch.inference_mode()
+def test_altclip(tmp_path: Path, pictures: list[Any]) -> None:
+    text = {**TEXT, "project_dim": 12, "pad_token_id": 1}
+    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)).save_pretrained(tmp_path)
+    square = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    CLIPImageProcessor(**square).save_pretrained(tmp_path)
+    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
+    model = AltCLIPModel.from_pretrained(tmp_path).eval()
+    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    inputs = tokens(tmp_path)
+    wanted = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
+    image = pooled(model.get_image_features(**prepared))
+    for spec in (f"altclip:{tmp_path}", f"transformers:{tmp_path}", tmp_path):
+        same(AraCLIP.load(spec), wanted, image, pictures)
+    too_long = "cat " * 60  # positions start behind the padding's id: 40 of them are 38 tokens
+    assert AraCLIP.load(tmp_path).encode_text([too_long]).shape == (1, 8)
+
+
+@torch.inference_mode()
+def test_open_clip(tmp_path: Path, pictures: list[Any], clip_weights: str) -> None:
+    name, weights = clip_weights.split("/", 1)
+    model, transform = open_clip.create_model_from_pretrained(name, weights)
+    model.eval()
+    text = model.encode_text(open_clip.get_tokenizer(name)(TEXTS))
+    image = model.encode_image(torch.stack([transform(picture) for picture in rgb(pictures)]))
+    same(AraCLIP.load(f"open_clip:{clip_weights}"), text, image, pictures)
+    config = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": {}}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "open_clip_config.json").write_text(json.dumps(config))
+    shutil.copy(weights, tmp_path / "folder" / "open_clip_pytorch_model.bin")
+    same(AraCLIP.load(tmp_path / "folder"), text, image, pictures)
+
+
+@torch.inference_mode()
+def test_nllb_clip_is_told_the_language_of_each_text(tmp_path: Path, pictures: list[Any]) -> None:
+    write_nllb_clip(tmp_path / "nllb")
+    model, transform = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'nllb'}")
+    tokenizer, texts = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'nllb'}"), ["a cat", "قطة", "a dog", "كلب dog"]
+    ids = []
+    for text, language in zip(texts, ("eng_Latn", "arb_Arab", "eng_Latn", "arb_Arab"), strict=True):
+        tokenizer.tokenizer.src_lang = language
+        ids.append(tokenizer([text]))
+        assert ids[-1][0, 0] == tokenizer.tokenizer.convert_tokens_to_ids(language)
+    image = model.eval().encode_image(torch.stack([transform(picture) for picture in rgb(pictures)]))
+    same(AraCLIP.load(tmp_path / "nllb"), model.encode_text(torch.cat(ids)), image, pictures, texts)
+
+
+@torch.inference_mode()
+def test_clip_of_transformers(tmp_path: Path, pictures: list[Any]) -> None:
+    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(tmp_path)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(tmp_path)
+    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
+    model = CLIPModel.from_pretrained(tmp_path).eval()
+    inputs = tokens(tmp_path)
+    text = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
+    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    same(AraCLIP.load(tmp_path), text, pooled(model.get_image_features(**prepared)), pictures)
+
+
+@torch.inference_mode()
+def test_siglip_gets_lower_case_padded_to_the_full_length(tmp_path: Path, pictures: list[Any]) -> None:
+    config = SiglipConfig(
+        text_config={**TEXT, "projection_size": 16, "max_position_embeddings": 9}, vision_config=VISION
+    )
+    SiglipModel(config).save_pretrained(tmp_path)
+    SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path)
+    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
+    model = SiglipModel.from_pretrained(tmp_path).eval()
+    ids = tokens(tmp_path, ["a cat", "قطة"], padding="max_length", max_length=9, truncation=True)["input_ids"]
+    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    image = pooled(model.get_image_features(**prepared))
+    same(AraCLIP.load(tmp_path), pooled(model.get_text_features(ids)), image, pictures, ["A CAT", "قطة"])
+
+
+@torch.inference_mode()
+def test_a_dual_encoder_of_vit_and_bert(tmp_path: Path, pictures: list[Any]) -> None:
+    towers = ViTConfig(**VISION), BertConfig(**BERT)
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(*towers, projection_dim=8)
+    VisionTextDualEncoderModel(config).save_pretrained(tmp_path)
+    SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path)
+    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
+    model = VisionTextDualEncoderModel.from_pretrained(tmp_path).eval()
+    inputs = tokens(tmp_path)
+    text = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
+    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    same(AraCLIP.load(tmp_path), text, pooled(model.get_image_features(**prepared)), pictures)
+
+
+@torch.inference_mode()
+def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: list[Any]) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+
+    clip = tmp_path / "clip"
+    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(clip)
+    image_processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    CLIPProcessor(image_processor, tiny_hf.tiny_tokenizer()).save_pretrained(clip)
+    SentenceTransformer(modules=[Transformer(str(clip))], device="cpu").save_pretrained(str(tmp_path / "st"))
+    reference = SentenceTransformer(str(tmp_path / "st"), device="cpu")
+    text, image = (torch.tensor(reference.encode(items)) for items in (TEXTS, rgb(pictures)))
+    same(AraCLIP.load(tmp_path / "st"), text, image, pictures)
+    place = tmp_path / "st"
+    same(AraCLIP.load(f"sentence-transformers:{place}+sentence-transformers:{place}"), text, image, pictures)
+
+
+def test_a_saved_araclip_model_needs_no_export_to_be_measured(tmp_path: Path, pictures: list[Any]) -> None:
+    model, processor = tiny_hf.tiny_model(), tiny_hf.tiny_processor()
+    encoder = AraCLIP.load(tiny_hf.saved(tmp_path / "saved", model, processor))
+    with torch.inference_mode():
+        text = model.get_text_features(**processor(text=["قِطّة", *TEXTS], return_tensors="pt"))
+        image = model.get_image_features(**processor(images=rgb(pictures), return_tensors="pt"))
+    same(encoder, text, image, pictures, ["قِطّة", *TEXTS])
+
+
+def test_translate_then_english(pictures: list[Any], clip_weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dictionary = {"قطة": "a cat", "كلب": "a dog"}
+    english = AraCLIP.load(f"open_clip:{clip_weights}")
+    translated = Translated(english, dictionary.__getitem__, "dictionary")
+    np.testing.assert_array_equal(translated.encode_text(iter(dictionary)), english.encode_text(["a cat", "a dog"]))
+    np.testing.assert_array_equal(translated.encode_image(pictures), english.encode_image(pictures))
+    assert translated.label == f"dictionary+{english.label}"
+    assert (translated.width, translated.license) == (8, None)
+    with pytest.raises(InputError, match="translated 'قطة' to a NoneType"):
+        Translated(english, lambda text: None).encode_text(["قطة"])  # type: ignore[arg-type,return-value]
+    module = types.ModuleType("a_translator")
+    module.__dict__["to_english"] = dictionary.__getitem__
+    monkeypatch.setitem(sys.modules, "a_translator", module)
+    named = AraCLIP.load(f"translate:a_translator:to_english/open_clip:{clip_weights}")
+    np.testing.assert_array_equal(named.encode_text(dictionary), translated.encode_text(dictionary))
+    inner = request("translate:a:b/m-clip:FOLDER+open_clip:MODEL/TAG")
+    assert inner is not None
+    assert (inner.place, inner.image) == ("a:b/m-clip:FOLDER+open_clip:MODEL/TAG", None)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nothing", "does not name a function and a model"),
+        ("no_such_module:f/araclip-mini", "no_such_module:f cannot be imported"),
+        ("json:no_such_function/araclip-mini", "json:no_such_function cannot be imported"),
+    ],
+)
+def test_a_translator_that_is_not_there_says_so(place: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        AraCLIP.load(f"translate:{place}")
+
+
+# ------------------------------------------------------------------ the contract
+
+
+@pytest.fixture(scope="module")
+def encoder(clip_weights: str) -> Encoder:
+    return AraCLIP.load(f"open_clip:{clip_weights}", threads=2)
+
+
+def test_rows_are_unit_float32_and_depend_neither_on_the_batch_nor_on_the_order(encoder: Encoder) -> None:
+    images = [tiny_hf.picture((shade, 255 - shade, 40)) for shade in range(0, 250, 30)]
+    texts = ["cat " * count for count in (9, 1, 5, 3)]
+    for encode, items in ((encoder.encode_text, texts), (encoder.encode_image, images)):
+        together = encode(items)
+        assert (together.dtype, together.shape) == (np.float32, (len(items), encoder.width))
+        np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(np.concatenate([encode([item]) for item in items]), together, **CLOSE)
+        np.testing.assert_allclose(encode(items[::-1], batch_size=3)[::-1], together, **CLOSE)
+        assert encode([]).shape == encode(iter(())).shape == (0, encoder.width)
+
+
+def test_an_iterator_is_read_as_it_is_needed_and_stops_at_a_picture_that_cannot_be_used(encoder: Encoder) -> None:
+    items = iter([tiny_hf.picture(), "no such file.png", *[tiny_hf.picture()] * 98])
+    with pytest.raises(UnreadableImage, match=r"no such file\.png"):
+        encoder.encode_image(items, batch_size=4)
+    assert len(list(items)) > 50
+    texts: Iterator[Any] = iter(["cat", 5, *["cat"] * 98])
+    with pytest.raises(InputError, match="got int: 5"):
+        encoder.encode_text(texts, batch_size=4)
+    assert len(list(texts)) == 98
+
+
+def test_one_text_one_picture_and_what_is_neither_are_refused(encoder: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Pass \[text\]"):
+        encoder.encode_text("قطة")
+    with pytest.raises(InputError, match="takes strings, got int: 3"):
+        encoder.encode_text(["قطة", 3])  # type: ignore[list-item]
+    for picture in ("cat.png", tmp_path, tiny_hf.picture()):
+        with pytest.raises(InputError, match=r"Pass \[picture\]"):
+            encoder.encode_image(picture)  # type: ignore[arg-type]
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    with pytest.raises(ImageError, match=r"cut\.jpg"):
+        encoder.encode_image([tiny_hf.picture(), tmp_path / "cut.jpg"])
+    for encode in (encoder.encode_text, encoder.encode_image):
+        with pytest.raises(InputError, match="batch_size is 0"):
+            encode([], batch_size=0)
+
+
+def test_a_label_follows_weights_and_tokens_but_not_the_place(tmp_path: Path) -> None:
+    write_araclip(tmp_path / "one")
+    first = AraCLIP.load(tmp_path / "one").label
+    assert first.startswith("one@")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert AraCLIP.load(tmp_path / "two").label == first.replace("one@", "two@")
+    tokenizer = (tmp_path / "two" / "tokenizer.json").read_text(encoding="utf-8")
+    (tmp_path / "two" / "tokenizer.json").write_text(tokenizer.replace('"cat": 16', '"cat": 36'), encoding="utf-8")
+    assert AraCLIP.load(tmp_path / "two").label != first.replace("one@", "two@")
+    write_araclip(tmp_path / "one")
+    assert AraCLIP.load(tmp_path / "one").label != first
+
+
+def test_the_bundled_model_keeps_to_the_contract_too() -> None:
+    model = AraCLIP.load()
+    assert model.label.startswith("araclip-mini@")
+    assert "NC" in (model.license or "")
+
+
+# ------------------------------------------------------------------ names
+
+
+def test_the_registry_agrees_with_open_clip_and_has_each_name_once() -> None:
+    names = [peer.name for peer in registry.PEERS]
+    assert len(set(names)) == len(names) >= 20
+    known = set(open_clip.list_pretrained())
+    for peer in registry.PEERS:
+        place = peer.place if peer.kind == "open_clip" else peer.image or ""
+        if peer.kind == "sentence-transformers" or not place or "SigLIP-512" in place:  # the last is small here
+            continue
+        model, tag = place.split("/")
+        config = open_clip.get_model_config(model)
+        assert (model, tag) in known
+        assert (peer.width, peer.resolution) == (config["embed_dim"], config["vision_cfg"]["image_size"])
+        if peer.kind == "open_clip":
+            assert open_clip.get_pretrained_cfg(model, tag)["hf_hub"].strip("/") == peer.hub_id
+        assert config.get("quick_gelu", False) == open_clip.get_pretrained_cfg(model, tag).get("quick_gelu", False)
+
+
+def test_every_peer_stands_in_the_docs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "peers.md").read_text(encoding="utf-8")
+    for peer in registry.PEERS:
+        size = "?" if peer.megabytes is None else f"{peer.megabytes:,}"
+        row = f"| `{peer.name}` | `{peer.hub_id}` | {peer.width} | {peer.resolution} | {size} | {peer.license or '?'} |"
+        assert row in page
+
+
+@pytest.mark.parametrize("name", ["m-clip-b16plus", "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus"])
+def test_a_registry_name_or_hub_id_asks_for_the_hub_id_and_its_image_tower(name: str) -> None:
+    asked = request(name)
+    assert asked is not None
+    assert (asked.kind, asked.place) == ("m-clip", "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus")
+    assert asked.image == "ViT-B-16-plus-240/laion400m_e32"
+
+
+def test_a_copy_of_a_known_repository_knows_its_image_tower_by_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "LABSE-Vit-L-14"
+    write_mclip(folder)
+    asked = request(str(folder))
+    assert asked is not None
+    assert (asked.kind, asked.image) == ("m-clip", "ViT-L-14-quickgelu/openai")
+
+
+def test_a_hub_id_is_read_from_the_cache_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[Any]
+) -> None:
+    repository = tmp_path / "hub" / "models--someone--araclip"
+    write_araclip(repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    by_id = AraCLIP.load("araclip:someone/araclip")
+    by_folder = AraCLIP.load(repository / "snapshots" / ("0" * 40))
+    np.testing.assert_array_equal(by_id.encode_text(TEXTS), by_folder.encode_text(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("no-such-model", ModelNotFound, r"no model 'no-such-model'.*araclip-mini.*docs/peers\.md"),
+        ("open_clip:", ModelNotFound, "names no place. Expected open_clip:MODEL/TAG_OR_FILE"),
+        ("open_clip:ViT-B-32", ModelNotFound, "expected open_clip:MODEL/PRETRAINED"),
+        ("open_clip:ViT-B-32/no-such-tag", ModelNotFound, "cannot be loaded"),
+        ("transformers:nobody/nothing", ModelNotFound, "cannot be loaded"),
+        ("sentence-transformers:nobody/nothing", ModelNotFound, "cannot be loaded"),
+        ("altclip:nobody/nothing", ModelNotFound, "cannot be loaded"),
+        ("araclip:nobody/nothing", ModelNotFound, "cannot be loaded"),
+        ("araclip:\u202e../../etc", ModelNotFound, "cannot be loaded"),
+        ("m-clip:nobody/nothing", ModelNotFound, "its image tower is not known"),
+        ("m-clip:nobody/nothing+open_clip:ViT-B-32/openai", ModelNotFound, "cannot be loaded"),
+    ],
+)
+def test_what_is_not_there_says_so(name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        AraCLIP.load(name)
+
+
+def test_a_gallery_takes_no_peers(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="a gallery takes model folders only"):
+        Gallery.open(tmp_path / "gallery", model="m-clip-b16plus", create=True)
+
+
+def test_knowing_the_names_needs_no_torch() -> None:
+    code = "import sys, araclip.peers.loading as peers; peers.request('altclip'); sys.exit('torch' in sys.modules)"
+    source = str(Path(loading.__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": source}, check=True)
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "find_spec", lambda name: None if name == "sentence_transformers" else True)
+    with pytest.raises(InputError, match=r"needs sentence-transformers\. Install the extra"):
+        AraCLIP.load("clip-vit-b-32-multilingual")
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path: Path, clip_weights: str) -> None:
+    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(tmp_path / "clip")
+    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path / "clip")
+    with pytest.raises(ModelMismatch, match="is a model of type clip, not altclip"):
+        AraCLIP.load(f"altclip:{tmp_path / 'clip'}")
+    with pytest.raises(ModelNotFound, match=r"preprocessor_config\.json must lie beside it"):
+        AraCLIP.load(tmp_path / "clip")
+    for file in (tmp_path / "clip").glob("*token*.json"):
+        file.unlink()
+    with pytest.raises(ModelNotFound, match="holds no tokenizer"):  # transformers would make one that knows no word
+        AraCLIP.load(tmp_path / "clip")
+    with pytest.raises(ModelMismatch, match="has no modelBase, transformerDimensions, numDims"):
+        AraCLIP.load(f"m-clip:{tmp_path / 'clip'}+open_clip:{clip_weights}")
+
+
+def test_towers_of_two_spaces_are_refused(tmp_path: Path, clip_weights: str) -> None:
+    write_older_araclip(tmp_path)
+    encoder = AraCLIP.load(f"araclip:{tmp_path}+open_clip:{clip_weights}")
+    with pytest.raises(ModelMismatch, match="image tower makes 8-wide vectors, the text tower 64-wide ones"):
+        encoder.encode_image([tiny_hf.picture()])
+    with pytest.raises(ModelNotFound, match="has no image tower"):
+        AraCLIP.load(tmp_path)
+
+
+def test_a_missing_extra_or_misshapen_key_of_m_clip_fails_with_its_name(tmp_path: Path, clip_weights: str) -> None:
+    write_mclip(tmp_path / "mclip")
+    path = tmp_path / "mclip" / "pytorch_model.bin"
+    state = torch.load(path)
+    name = "transformer.encoder.layer.1.output.dense.weight"
+    for change, message in (
+        ({name: None}, rf"{name} is missing, expected \(16, 24\)"),
+        ({name: torch.zeros(3, 24)}, rf"{name} is \(3, 24\), expected \(16, 24\)"),
+        ({"transformer.extra": torch.zeros(2)}, r"transformer\.extra of \(2,\) is not expected"),
+    ):
+        torch.save({key: value for key, value in {**state, **change}.items() if value is not None}, path)
+        with pytest.raises(ModelMismatch, match=message):
+            AraCLIP.load(f"m-clip:{tmp_path / 'mclip'}+open_clip:{clip_weights}")
