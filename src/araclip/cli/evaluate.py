@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = ("R@1", "R@5", "R@10", "MRR")
 ModelsOption = Annotated[
     list[str] | None,
-    typer.Option("--model", help="A bundled model's name or a model folder; once for each model to compare."),
+    typer.Option("--model", help="Bundled model, model folder or peer (docs/peers.md), once for each."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -116,13 +116,16 @@ def mteb(
 
 
 def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
+    from araclip import model_folder
     from araclip.encoder import AraCLIP
     from araclip.evaluation.retrieval import evaluate
+    from araclip.peers import loading
 
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
-    for name in models:
-        AraCLIP.load(name)  # a misspelt name costs a moment, not the minutes of the models before it
+    for name in models:  # a misspelt name costs a moment, not the minutes of the models before it
+        if model_folder.is_ours(name) or loading.request(name) is None:
+            AraCLIP.load(name)
     if pictures.missing:
         lost = "1 picture of the list is" if pictures.missing == 1 else f"{pictures.missing:,} pictures of the list are"
         err.print(f"{lost} not there and left out.", style="yellow")

@@ -71,10 +71,9 @@ def evaluate(
         ImageError: a picture cannot be opened; it is named.
     """
     label = label_of(model, label)
-    if isinstance(model, AraCLIP):
-        license = license or model.config.license
-        megabytes = megabytes or sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file()) / 1e6
     license = license or getattr(model, "license", None)
+    if isinstance(model, AraCLIP):
+        megabytes = megabytes or sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file()) / 1e6
     queries, owner = dataset.queries(captions)
     if not queries:
         raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")
@@ -156,7 +155,7 @@ def label_of(model: Encoder, label: str | None) -> str:
     Raises:
         InputError: there is neither.
     """
-    label = label or (model.config.label if isinstance(model, AraCLIP) else getattr(model, "label", None))
+    label = label or getattr(model, "label", None)
     if not label:
         raise InputError(f"a {type(model).__name__} does not say which model it is. Pass label='name@fingerprint'.")
     return label
