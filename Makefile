@@ -12,7 +12,7 @@ demo: .venv/.demo
 
 test: .venv/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # a process a core, a thread each
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
 test-oldest: .venv/.test
@@ -47,5 +47,5 @@ clean:
 
 .venv/.test: pyproject.toml .venv/bin/python
 	@echo "Installing (once, a few minutes) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train,mini]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train,mini,peers]'
 	@touch $@ .venv/.demo
