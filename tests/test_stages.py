@@ -547,7 +547,7 @@ def picture_set(world: Path, folder: Path, damage: str) -> Path:
         *((train, "missing", r"1 of 48 pictures that .*captions.jsonl names are missing, .*red-circle-0.png for one")
           for train in ("locked", "full")),
         *((train, "unreadable", r"red-circle-0.png: damaged or cut short") for train in ("locked", "partial", "full")),
-        ("full", "malformed", r"captions.jsonl line 61: KeyError"),
+        ("full", "malformed", r"captions.jsonl line 61: .image. is None"),
         ("full", "no list", r"captions.jsonl is missing"),
         ("full", "no captions", r"none of 1 pictures \(split train\) has a text in arabic"),
     ],
