@@ -15,7 +15,8 @@ from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
-    from araclip.gallery.gallery import Gallery, Hit, Update
+    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.results import Hit, Update
 
 GalleryOption = Annotated[
     Path | None,

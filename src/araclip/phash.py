@@ -1,0 +1,63 @@
+"""Perceptual hashes: 64 bits that stay nearly the same when a picture is scaled, recompressed or slightly edited.
+
+The hash (pHash, Zauner 2010) says whether each of the 64 lowest frequencies of the grey picture is above their median.
+Crops, turns and mirror images get another one.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import ImageError
+from araclip.images import decode_ahead
+
+SIZE = 32  # pixels of the grey square
+BLOCK = 1024  # hashes compared with all others at once
+
+Hashes = NDArray[np.uint64]
+
+_FREQUENCY, _PIXEL = np.arange(9)[:, None], np.arange(SIZE)[None, :]
+_COSINES = np.cos(np.pi * _FREQUENCY * (2 * _PIXEL + 1) / (2 * SIZE))  # rows of the discrete cosine transform (DCT-II)
+_BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
+
+
+def phash(squares: NDArray[np.uint8]) -> Hashes:
+    """(n, SIZE, SIZE, 3) RGB squares → (n,) hashes. A flat picture has no frequencies to compare: its hash is 0."""
+    grey = squares @ np.array([0.299, 0.587, 0.114])  # (n, S, S)
+    waves = (_COSINES @ grey @ _COSINES.T).reshape(len(squares), -1)  # (n, 81), vertical by horizontal frequency
+    low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
+    low[:, 0] = waves[:, -1]  # the mean brightness says nothing of the picture; one more frequency takes its place
+    bits = low > np.median(low, axis=1, keepdims=True)
+    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # below a quarter of a grey level: flat
+    words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
+    return words
+
+
+def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, int | ImageError]]:
+    """Each picture with its hash, or with the error that says why it has none, in the order given."""
+    for path, square in decode_ahead(pictures, SIZE, threads):
+        yield path, square if isinstance(square, ImageError) else int(phash(square[None])[0])
+
+
+def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each of (Q,) hashes the row of the nearest of (N,), and how many bits apart they are.
+
+    Raises:
+        ValueError: there is none to compare with.
+    """
+    if not len(among):
+        raise ValueError("no hashes to compare with.")
+    signs = _signs(among)  # (N, 64)
+    rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)
+    for start in range(0, len(queries), BLOCK):
+        here = slice(start, start + BLOCK)
+        alike = _signs(queries[here]) @ signs.T  # (B, N): equal bits less different ones
+        rows[here] = alike.argmax(axis=1)
+        apart[here] = (64 - alike.max(axis=1)) / 2
+    return rows, apart
+
+
+def _signs(values: Hashes) -> NDArray[np.float32]:
+    return np.where(values[:, None] & _BITS, np.float32(1), np.float32(-1))
