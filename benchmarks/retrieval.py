@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 
 from araclip import AraCLIP
-from araclip.evaluation.datasets import read_pictures
-from araclip.evaluation.retrieval import retrieval
+from araclip.evaluation.datasets import read_set
+from araclip.evaluation.metrics import measures
+from araclip.evaluation.retrieval import evaluate
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", type=Path, required=True)
@@ -23,10 +24,17 @@ parser.add_argument("--english", default="caption_en")
 args = parser.parse_args()
 
 model = AraCLIP.load(args.model)
-pictures = read_pictures(args.data, (args.english,), (args.arabic,), args.split)
+image_vectors = None
 print(f"{model.config.label} on {args.data.name} {args.split}")
 for language, caption_field in (("arabic", args.arabic), ("english", args.english)):
-    result = retrieval(model, pictures, language)
-    print(f"{language} ({caption_field}): {result['n_queries']} queries, {result['n_images']} pictures")
-    for direction in ("t2i", "i2t"):
-        print(f"  {direction} ", json.dumps({k: round(v, 4) for k, v in result[direction].items()}))
+    pictures = read_set(args.data, caption_field, args.split)
+    if image_vectors is None:
+        image_vectors = model.encode_image(pictures.pictures)
+    found = evaluate(model, pictures, image_vectors=image_vectors)
+    protocol = found.protocol
+    print(
+        f"{language} ({caption_field}): {protocol.n_queries} queries, {protocol.n_images} pictures, "
+        f"{found.missing} missing, protocol {protocol.id}"
+    )
+    for way, direction in (("t2i", found.t2i), ("i2t", found.i2t)):
+        print(f"  {way} ", json.dumps({name: round(value, 4) for name, value in measures(direction).items()}))

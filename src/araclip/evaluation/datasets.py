@@ -1,14 +1,24 @@
 """Picture sets: a folder with `captions.jsonl` (one object a line) and the pictures it names.
 
 Fields of a line: `image` (path below the folder), optional `split`, and caption fields, each a text or a list of texts.
+`layouts` and `archives` bring other published forms into this one.
 """
 
+import hashlib
 import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from araclip.arabic import normalize
 from araclip.errors import InputError
+from araclip.evaluation.results import Ints
+
+LISTING = "captions.jsonl"
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -21,12 +31,83 @@ class Picture:
     source: str
 
 
-def _texts(row: dict[str, object], *fields: str) -> tuple[str, ...]:
-    found: list[str] = []
-    for field in fields:
-        value = row.get(field) or ()
-        found += [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
-    return tuple(text for text in map(normalize, found) if text)
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures of one split, and what one caption field says of them: what an evaluation asks and searches.
+
+    Attributes:
+        name: of its folder or of the registry. split: or None for all pictures. caption_field: where texts come from.
+        pictures: (N,) files that are there, each once.
+        captions: (N,) their texts, normalised; some may have none.
+        missing: pictures of the list whose file is not there.
+    """
+
+    name: str
+    split: str | None
+    caption_field: str
+    pictures: tuple[Path, ...]
+    captions: tuple[tuple[str, ...], ...]
+    missing: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any picture's name or size, any caption, and their order."""
+        digest = hashlib.sha256()
+        for path, texts in zip(self.pictures, self.captions, strict=True):
+            size = path.stat().st_size if path.is_file() else None
+            digest.update(json.dumps([path.name, size, texts]).encode())
+        return digest.hexdigest()[:12]
+
+    def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
+        """The (Q,) texts, "all" of a picture's or its "first", and (Q,) the row of the picture each was written for.
+
+        Raises:
+            InputError: `captions` is neither.
+        """
+        if captions not in ("all", "first"):
+            raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")
+        most = 1 if captions == "first" else None
+        asked = [(text, row) for row, texts in enumerate(self.captions) for text in texts[:most]]
+        return [text for text, _ in asked], np.array([row for _, row in asked], np.int64)
+
+
+def read_set(folder: Path, caption_field: str, split: str | None = None) -> PictureSet:
+    """The pictures of `folder/captions.jsonl`, of one split if named, and their captions in one field.
+
+    Raises:
+        InputError: as of `read_pictures` and `gather`.
+    """
+    rows = ((folder / row["image"], texts_of(row, where, caption_field)) for where, row in _rows(folder, split))
+    return gather(folder.resolve().name, split, caption_field, rows)
+
+
+def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]) -> PictureSet:
+    """A PictureSet of (file, captions) rows.
+
+    Captions are normalised, empty ones left out. Rows of the same file are one picture with the captions of all: listed
+    twice, it would be its own rival. Files that are not there are counted and left out.
+
+    Raises:
+        InputError: no row, no file is there, or no picture has a caption.
+    """
+    captions: dict[Path, list[str]] = {}
+    for path, texts in rows:
+        captions.setdefault(path, []).extend(text for text in map(normalize, texts) if text)
+    of_split = f"{name} (split {split})" if split else name
+    if not captions:
+        raise InputError(f"{of_split} has no pictures. Check the split's name.")
+    there = [path for path in captions if path.is_file()]
+    if not there:
+        raise InputError(
+            f"{of_split}: none of its {len(captions)} pictures is there, such as {next(iter(captions))}. "
+            "Fetch them, or correct the path."
+        )
+    if not any(captions[path] for path in there):
+        raise InputError(
+            f"{of_split}: none of {len(there)} pictures has a caption in '{caption_field}'. Check the caption field."
+        )
+    found = tuple(tuple(captions[path]) for path in there)
+    return PictureSet(name, split, caption_field, tuple(there), found, len(captions) - len(there))
 
 
 def read_pictures(
@@ -37,19 +118,60 @@ def read_pictures(
     Raises:
         InputError: the list is missing or a line of it is malformed (the line is named).
     """
-    listing = folder / "captions.jsonl"
+
+    def texts(where: str, row: Row, fields: tuple[str, ...]) -> tuple[str, ...]:
+        found = (normalize(text) for field in fields for text in texts_of(row, where, field))
+        return tuple(text for text in found if text)
+
+    return [
+        Picture(folder / row["image"], texts(where, row, english), texts(where, row, arabic), folder.name)
+        for where, row in _rows(folder, split)
+    ]
+
+
+def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
+    """The texts of one field of a row: one, several or none.
+
+    Raises:
+        InputError: it holds something else; `where` is named.
+    """
+    value = row.get(field)
+    texts = () if value is None else (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{where}: '{field}' is {value!r:.60}, expected a text or a list of texts. Correct it.")
+    return tuple(texts)
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
+    """Place and object of each line of a .jsonl file that is not blank.
+
+    Raises:
+        InputError: the file is missing, or a line is no object in UTF-8; it is named.
+    """
+    try:
+        lines = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
+    with lines:
+        for number, line in enumerate(lines, 1):
+            where = f"{path} line {number}"
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+            except ValueError as error:
+                raise InputError(f"{where}: no JSON in UTF-8 ({error}). Each line is one object.") from None
+            if not isinstance(row, dict):
+                raise InputError(f"{where}: a {type(row).__name__}. Each line is one object.")
+            yield where, row
+
+
+def _rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:
+    listing = folder / LISTING
     if not listing.is_file():
         raise InputError(f"{listing} is missing. A picture set is a folder with captions.jsonl beside its images.")
-    pictures = []
-    with listing.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                path = folder / row["image"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{listing} line {number}: {error!r}. Each line is an object with an 'image'."
-                ) from None
-            if split is None or row.get("split", "train") == split:
-                pictures.append(Picture(path, _texts(row, *english), _texts(row, *arabic), folder.name))
-    return pictures
+    for where, row in json_lines(listing):
+        if not isinstance(row.get("image"), str) or not row["image"]:
+            raise InputError(f"{where}: 'image' is {row.get('image')!r:.60}. Each line is an object with an 'image'.")
+        if split is None or row.get("split", "train") == split:
+            yield where, row

@@ -21,7 +21,8 @@ class Protocol:
     """All that a number depends on; two numbers may stand in one table only if all but the model agree.
 
     Attributes:
-        dataset: its folder's or hub name. fingerprint: twelve hex digits of its pictures' names and captions.
+        dataset: its folder's or hub name. fingerprint: twelve hex digits of its pictures' names and sizes
+            and of its captions.
         split: or None for all pictures.
         caption_field: field of captions.jsonl that the queries come from.
         captions: "all" of a picture's captions are queries, or the "first".

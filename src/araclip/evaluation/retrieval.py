@@ -1,44 +1,173 @@
-"""Text→image and image→text retrieval over one picture set."""
+"""Text→image and image→text retrieval over one picture set, by any encoder."""
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol as Contract
+from typing import TypeVar
 
 import numpy as np
 
+from araclip.arabic import NORMALIZER_VERSION
 from araclip.encoder import AraCLIP, Vectors
-from araclip.errors import InputError
-from araclip.evaluation.datasets import Picture
-from araclip.evaluation.metrics import ranks, summary
+from araclip.errors import InputError, ModelMismatch
+from araclip.evaluation import cache as results_cache
+from araclip.evaluation.cache import Measured
+from araclip.evaluation.datasets import PictureSet
+from araclip.evaluation.results import Cost, Direction, Evaluated, Ints, Protocol
+from araclip.evaluation.scoring import score
+
+Item = TypeVar("Item")
+UNIT_TOLERANCE = 1e-2  # of a vector's length: encoders in half precision bend it by a thousandth
 
 
-def retrieval(
-    model: AraCLIP, pictures: Sequence[Picture], language: str = "arabic", image_vectors: Vectors | None = None
-) -> dict[str, Any]:
-    """Every caption a query over all pictures, and every picture a query over all captions (finding any of its own).
+class Encoder(Contract):
+    """Whatever puts texts and pictures into one space; `AraCLIP` is one."""
+
+    @property
+    def width(self) -> int:
+        """D, the length of a vector."""
+        ...
+
+    def encode_text(self, texts: Iterable[str], /) -> Vectors:
+        """Texts → (n, D) float32 of unit length, in the order given."""
+        ...
+
+    def encode_image(self, pictures: Iterable[Path], /) -> Vectors:
+        """Files → (n, D) float32 of unit length, in the order given."""
+        ...
+
+
+def evaluate(
+    model: Encoder,
+    dataset: PictureSet,
+    *,
+    captions: str = "all",
+    label: str | None = None,
+    license: str | None = None,
+    megabytes: float | None = None,
+    image_vectors: Vectors | None = None,
+    cache: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Evaluated:
+    """Every caption a query over all pictures, and every picture with captions a query over them.
+
+    Finding the picture a caption was written for counts, and finding any of a picture's own captions.
 
     Args:
-        language: "arabic" or "english".
-        image_vectors: (N, D) of `pictures`, where they are known already.
-
-    Returns:
-        `t2i` and `i2t` (see `metrics.summary`), `n_queries` (captions) and `n_images`.
+        captions: "all" of a picture's, or the "first".
+        label: name and fingerprint of the model, "name@fingerprint"; an AraCLIP knows its own, and its license and
+            megabytes.
+        image_vectors: (N, D) of `dataset.pictures`, where they are known already.
+        cache: a folder for results, by protocol id; with it, nothing is measured twice.
+        say: called with a line for each damaged file of the cache; by default a warning of `logging`.
 
     Raises:
-        InputError: no picture has a caption in that language.
-        ImageError: a picture cannot be opened.
+        InputError: no caption, or the model has no label and none was given.
+        ModelMismatch: its vectors are not (n, D), not finite or not of unit length.
+        ImageError: a picture cannot be opened; it is named.
     """
-    captions = [(text, row) for row, picture in enumerate(pictures) for text in getattr(picture, language)]
-    if not captions:
-        raise InputError(f"none of the {len(pictures)} pictures has a caption in {language}. Check the caption field.")
-    if image_vectors is None:
-        image_vectors = model.encode_image(picture.path for picture in pictures)  # (N, D)
-    text_vectors = model.encode_text(text for text, _ in captions)  # (Q, D)
-    owner = np.array([row for _, row in captions])
+    label = label_of(model, label)
+    if isinstance(model, AraCLIP):
+        license = license or model.config.license
+        megabytes = megabytes or sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file()) / 1e6
+    queries, owner = dataset.queries(captions)
+    if not queries:
+        raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")
+    protocol = Protocol(
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+        split=dataset.split,
+        caption_field=dataset.caption_field,
+        captions=captions,
+        n_queries=len(queries),
+        n_images=len(dataset.pictures),
+        normalizer=NORMALIZER_VERSION,
+        model=label,
+    )
+    measured = results_cache.read(cache, protocol, say or logging.getLogger(__name__).warning) if cache else None
+    if measured is None:
+        measured = _measured(model, dataset, queries, owner, image_vectors, megabytes)
+        if cache:
+            results_cache.write(cache, protocol, measured)
+    return Evaluated(
+        name=label.partition("@")[0],
+        license=license,
+        protocol=protocol,
+        t2i=measured.t2i,
+        i2t=measured.i2t,
+        queries=queries,
+        owner=owner,
+        pictures=dataset.pictures,
+        missing=dataset.missing,
+        cost=measured.cost,
+    )
+
+
+def both_ways(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tuple[Direction, Direction]:
+    """Text→image and image→text of (Q, D) and (N, D) vectors; owner: (Q,) the picture each text was written for."""
     captioned = np.unique(owner)
-    own_captions = [np.flatnonzero(owner == row).tolist() for row in captioned]
-    return {
-        "t2i": summary(ranks(text_vectors, image_vectors, [[row] for row in owner.tolist()])),
-        "i2t": summary(ranks(image_vectors[captioned], text_vectors, own_captions)),
-        "n_queries": len(captions),
-        "n_images": len(pictures),
-    }
+    own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
+    return (
+        score(text_vectors, image_vectors, owner[:, None].tolist(), clusters=owner),
+        score(image_vectors[captioned], text_vectors, [rows.tolist() for rows in own], clusters=captioned),
+    )
+
+
+def _measured(
+    model: Encoder,
+    dataset: PictureSet,
+    queries: Sequence[str],
+    owner: Ints,
+    image_vectors: Vectors | None,
+    megabytes: float | None,
+) -> Measured:
+    def timed(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item]) -> tuple[Vectors, float]:
+        start = time.perf_counter()
+        vectors = vectors_of(kind, encode, items, model.width)
+        return vectors, (time.perf_counter() - start) * 1e3 / len(items)
+
+    if image_vectors is None:
+        image_vectors, image_ms = timed("picture", model.encode_image, dataset.pictures)
+    else:
+        known, image_ms = image_vectors, None
+        image_vectors = vectors_of("picture", lambda _: known, dataset.pictures, model.width)
+    distinct = list(dict.fromkeys(queries))  # equal texts get one vector, and so tie
+    text_vectors, text_ms = timed("text", model.encode_text, distinct)
+    place = {text: row for row, text in enumerate(distinct)}
+    ways = both_ways(text_vectors[[place[text] for text in queries]], image_vectors, owner)
+    return Measured(*ways, Cost(megabytes, model.width, text_ms, image_ms))
+
+
+def label_of(model: Encoder, label: str | None) -> str:
+    """The label that was given, or the model's own.
+
+    Raises:
+        InputError: there is neither.
+    """
+    label = label or (model.config.label if isinstance(model, AraCLIP) else None)
+    if label is None:
+        raise InputError(f"a {type(model).__name__} does not say which model it is. Pass label='name@fingerprint'.")
+    return label
+
+
+def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], width: int) -> Vectors:
+    """(n, D) float32 of unit length, checked: a broken encoder must not get a number.
+
+    Raises:
+        ModelMismatch: they are of another shape, not finite or not of unit length; `kind` names what they are of.
+    """
+    vectors = np.asarray(encode(items), np.float32)
+    if vectors.shape != (len(items), width):
+        raise ModelMismatch(
+            f"the model's {kind} vectors are {vectors.shape}, expected {(len(items), width)}. Check its encoder."
+        )
+    lengths = np.linalg.norm(vectors, axis=1)
+    unit = np.abs(lengths - 1) <= UNIT_TOLERANCE  # false for NaN
+    if not unit.all():
+        row = int(np.argmin(unit))
+        raise ModelMismatch(
+            f"the model's vector of {kind} {row} has length {lengths[row]:.3g}, expected 1. Check its encoder."
+        )
+    return vectors

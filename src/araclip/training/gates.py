@@ -12,8 +12,9 @@ from torch.nn.functional import normalize as unit
 
 from araclip.encoder import AraCLIP, Vectors
 from araclip.errors import DataError, ExportRejected, InputError
-from araclip.evaluation.datasets import Picture, read_pictures
-from araclip.evaluation.retrieval import retrieval
+from araclip.evaluation.datasets import Picture, PictureSet, read_pictures
+from araclip.evaluation.metrics import summary
+from araclip.evaluation.retrieval import evaluate
 from araclip.training.model import AraCLIPModel
 from araclip.training.processing import AraCLIPProcessor
 from araclip.training.recipe import DevSet
@@ -208,10 +209,20 @@ class DevPictures:
         return cls(name, pictures, languages)
 
     def measure(self, model: AraCLIP, *, all_languages: bool) -> dict[str, Any]:
-        """`retrieval` in the first language or in all of them, by language."""
-        vectors = model.encode_image(picture.path for picture in self.pictures)  # (N, D)
-        languages = self.languages if all_languages else self.languages[:1]
-        return {language: retrieval(model, self.pictures, language, vectors) for language in languages}
+        """`summary` of both directions, `n_queries` and `n_images`, in the first language or in all, by language."""
+        paths = tuple(picture.path for picture in self.pictures)
+        vectors = model.encode_image(paths)  # (N, D)
+        measured = {}
+        for language in self.languages if all_languages else self.languages[:1]:
+            captions = tuple(getattr(picture, language) for picture in self.pictures)
+            found = evaluate(model, PictureSet(self.name, None, language, paths, captions), image_vectors=vectors)
+            measured[language] = {
+                "t2i": summary(found.t2i.ranks),
+                "i2t": summary(found.i2t.ranks),
+                "n_queries": len(found.queries),
+                "n_images": len(paths),
+            }
+        return measured
 
     def r1(self, measured: dict[str, Any]) -> float:
         """R@1, text → picture, of the gate's language."""

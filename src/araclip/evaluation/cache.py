@@ -1,0 +1,66 @@
+"""Results on disk: one file a protocol, `<id>.npz`, whole or not there, and never read for another protocol."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip import atomic
+from araclip.evaluation.results import Cost, Direction, Protocol
+
+_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}  # half the bytes of what they are in memory
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The part of an `Evaluated` that costs time."""
+
+    t2i: Direction
+    i2t: Direction
+    cost: Cost
+
+
+def read(folder: Path, protocol: Protocol, say: Callable[[str], None]) -> Measured | None:
+    """What was measured under this protocol, if the folder has it whole; a damaged file is told of and passed over."""
+    path = folder / f"{protocol.id}.npz"
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            if about["protocol"] != asdict(protocol):
+                raise ValueError(f"it holds protocol {about['protocol']}")
+            return Measured(_direction(stored, "t2i"), _direction(stored, "i2t"), Cost(**about["cost"]))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        say(f"{path} is damaged ({reason:.120}); its results are computed again.")
+        return None
+
+
+def write(folder: Path, protocol: Protocol, measured: Measured) -> None:
+    """Keep what was measured under this protocol, replacing what the folder had."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {
+        f"{way}.{name}": array.astype(_STORED.get(name, array.dtype))
+        for way in ("t2i", "i2t")
+        for name, array in vars(getattr(measured, way)).items()
+    }
+    arrays["about"] = np.array(json.dumps({"protocol": asdict(protocol), "cost": asdict(measured.cost)}))
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    atomic.write(folder / f"{protocol.id}.npz", fill)
+
+
+def _direction(stored: Any, way: str) -> Direction:
+    arrays = {field.name: stored[f"{way}.{field.name}"] for field in fields(Direction)}
+    if len({len(array) for array in arrays.values()}) != 1:
+        raise ValueError(f"{way} has parts of different lengths")
+    return Direction(**{n: a.astype(np.int64) if n in _STORED else a for n, a in arrays.items()})

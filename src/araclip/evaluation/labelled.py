@@ -1,0 +1,139 @@
+"""Labelled pictures for zero-shot classification: ImageNet's folders with Arabic names, and our own folder format."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip.arabic import normalize
+from araclip.errors import InputError
+from araclip.evaluation.datasets import LISTING, read_set
+from araclip.evaluation.results import Ints
+from araclip.images import SUFFIXES
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Pictures of known classes, and the classes' names.
+
+    Attributes:
+        name, split: as of a PictureSet. names: (C,) normalised. pictures: (N,) files that are there.
+        labels: (N,) the class of each. missing: pictures of the list whose file is not there.
+    """
+
+    name: str
+    split: str | None
+    names: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    labels: Ints
+    missing: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any class name, and with any picture's name or class."""
+        rows = [[path.name, label] for path, label in zip(self.pictures, self.labels.tolist(), strict=True)]
+        return hashlib.sha256(json.dumps([self.names, rows]).encode()).hexdigest()[:12]
+
+
+def from_folder(folder: Path, field: str, split: str | None = None) -> LabelledSet:
+    """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`.
+
+    Raises:
+        InputError: as of `datasets.read_set`; or a picture has several classes.
+    """
+    found = read_set(folder, field, split)
+    classed = [(path, texts) for path, texts in zip(found.pictures, found.captions, strict=True) if texts]
+    for path, texts in classed:
+        if len(set(texts)) > 1:
+            raise InputError(f"{folder / LISTING}: {path} has several classes in '{field}': {', '.join(texts)}.")
+    names = sorted({texts[0] for _, texts in classed})
+    place = {name: row for row, name in enumerate(names)}
+    labels = np.array([place[texts[0]] for _, texts in classed], np.int64)
+    return LabelledSet(found.name, split, tuple(names), tuple(path for path, _ in classed), labels, found.missing)
+
+
+def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar") -> LabelledSet:
+    """A split of ImageNet as torchvision unpacks it: a folder a class, named by its WordNet id, pictures inside.
+
+    Args:
+        folder: `val` or `train`.
+        names: the classes' Arabic names in the order of their ids, or a JSON file of them: a list for all classes, or
+            Babel-ImageNet's object, language → [places, names], which names some of them (Geigle et al. 2024); the
+            pictures of the others are left out.
+
+    Raises:
+        InputError: names and folders do not agree in number, the file is of another form, or there are no pictures.
+    """
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    if not classes:
+        raise InputError(f"{folder} has no folders of classes. Pass ImageNet's val, one folder a WordNet id.")
+    called = _named(names, language) if isinstance(names, Path) else list(names)
+    if isinstance(called, list):
+        if len(called) != len(classes):
+            raise InputError(f"{len(called)} names for {len(classes)} classes in {folder}. Pass one a class.")
+        called = dict(enumerate(called))
+    if any(not 0 <= place < len(classes) for place in called):
+        raise InputError(f"a name for class {max(called)}, but {folder} has {len(classes)}. Is it all of ImageNet?")
+    listed = [
+        (path, label)
+        for label, place in enumerate(called)
+        for path in sorted(classes[place].iterdir())
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not listed:
+        raise InputError(f"{folder} has no pictures in its {len(classes)} folders. Unpack ImageNet there.")
+    return LabelledSet(
+        name="imagenet" if len(called) == len(classes) else "babel-imagenet",
+        split=folder.name,
+        names=tuple(map(normalize, called.values())),
+        pictures=tuple(path for path, _ in listed),
+        labels=np.array([label for _, label in listed], np.int64),
+    )
+
+
+def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
+    """Prompt templates of a JSON file, with {} or {c} for the name: a list, or language → list as Babel-ImageNet has.
+
+    Raises:
+        InputError: it is of another form.
+    """
+    content = _json(path)
+    templates = _of_language(content, language, path) if isinstance(content, dict) else content
+    if not isinstance(templates, list) or not all(isinstance(text, str) for text in templates):
+        raise InputError(f"{path}: expected a list of texts with {{}} in them, or one a language.")
+    return tuple(text.replace("{c}", "{}") for text in templates)
+
+
+def _named(path: Path, language: str) -> list[str] | dict[int, str]:
+    """Names of all classes, or of some by their place."""
+    content = _json(path)
+    if isinstance(content, dict):
+        content = _of_language(content, language, path)
+        if isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content):
+            places, names = content
+            if len(places) == len(names) and _all(places, int) and _all(names, str):
+                return dict(zip(places, names, strict=True))
+    elif isinstance(content, list) and _all(content, str):
+        return content
+    raise InputError(f"{path}: expected a list of names, or language → [places, names] as Babel-ImageNet has it.")
+
+
+def _all(items: Iterable[Any], kind: type) -> bool:
+    return all(isinstance(item, kind) for item in items)
+
+
+def _of_language(content: dict[str, Any], language: str, path: Path) -> Any:
+    if language.upper() not in content:
+        raise InputError(f"{path} has no '{language.upper()}', it has {', '.join(sorted(content)[:10])} …")
+    return content[language.upper()]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}). Check the path.") from None

@@ -1,0 +1,158 @@
+"""Published caption files as they come: Flickr's, XTD's, Crossmodal-3600's, COCO's and Karpathy's.
+
+Each reader takes the folder (or file) people have after unpacking and yields rows of (picture file, captions). Pictures
+may lie beside the captions, in one of the folders below, or in a folder of their own.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from araclip.errors import InputError
+from araclip.evaluation.datasets import json_lines, texts_of
+
+FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a set lies.
+
+    Attributes:
+        folder: with the caption files, right there or one folder further down; or the caption file itself.
+        images: the folder of the pictures, where it is another one.
+    """
+
+    folder: Path
+    images: Path | None = None
+
+    def picture(self, name: str) -> Path:
+        """The picture's file, in the first folder that has it."""
+        below = [root / part for root in (self.images, self._root) if root is not None for part in FOLDERS]
+        return next((path for path in (folder / name for folder in below) if path.is_file()), below[0] / name)
+
+    def captions(self, *patterns: str) -> Path:
+        """The caption file: the one that was named, or `file(*patterns)`."""
+        return self.folder if self.folder.is_file() else self.file(*patterns)
+
+    def file(self, *patterns: str) -> Path:
+        """The file that matches the first of the patterns that any does.
+
+        Raises:
+            InputError: none does, or several do.
+        """
+        for pattern in patterns:
+            found = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
+            if len(found) > 1:
+                names = ", ".join(path.name for path in found)
+                raise InputError(f"{self._root} has {names}. Name a split, or pass the path of one file.")
+            if found:
+                return found[0]
+        raise InputError(f"{self._root} has no {' or '.join(patterns)}. Unpack the set there, or pass the file's path.")
+
+    @property
+    def _root(self) -> Path:
+        return self.folder.parent if self.folder.is_file() else self.folder
+
+
+Rows = Iterator[tuple[Path, Sequence[str]]]
+
+
+def flickr(place: Place, split: str | None, files: tuple[str, ...]) -> Rows:
+    """Lines of `name.jpg#0<tab>caption`; a split's names, one a line, in Flickr_8k.<split>Images.txt or <split>.txt.
+
+    Args:
+        files: names the caption file may have.
+
+    Raises:
+        InputError: a file is missing, or a line has no tab.
+    """
+    listed = None
+    if split is not None:
+        names = _lines(place.file(f"Flickr_8k.{split}Images.txt", f"{split}.txt"))
+        listed = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
+    for where, line in _lines(place.captions(*files)):
+        name, tab, caption = line.partition("\t")
+        if not tab:
+            raise InputError(f"{where}: no tab in {line!r:.60}. Each line is name.jpg#0, a tab, and the caption.")
+        name = name.partition("#")[0]
+        if listed is None or Path(name).stem in listed:
+            yield place.picture(name), [caption]
+
+
+def xtd(place: Place, language: str) -> Rows:
+    """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
+
+    Raises:
+        InputError: a file is missing, or they differ in length.
+    """
+    images = [line for _, line in _lines(place.file("test_image_names.txt"))]
+    path = place.file(f"test_1kcaptions_{language}.txt")
+    captions = [line for _, line in _lines(path)]
+    if len(images) != len(captions):
+        raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
+    for name, caption in zip(images, captions, strict=True):
+        yield place.picture(name), [caption]
+
+
+def crossmodal(place: Place, language: str) -> Rows:
+    """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; pictures are <key>.jpg.
+
+    Raises:
+        InputError: the file is missing, or a line has no key or language.
+    """
+    for where, row in json_lines(place.captions("captions.jsonl")):
+        key, texts = row.get("image/key"), row.get(language)
+        if not isinstance(key, str) or not isinstance(texts, dict):
+            raise InputError(f"{where}: no 'image/key' with texts in '{language}'. Is it Crossmodal-3600's file?")
+        yield place.picture(f"{key}.jpg"), texts_of(texts, where, "caption")
+
+
+def coco(place: Place, split: str | None) -> Rows:
+    """COCO's own form, captions_<split>.json ("images", "annotations"), or Karpathy's dataset_*.json ("sentences").
+
+    Translations keep the form and replace the texts. Splits are those of the file names (train2014, val2014) in the
+    first form, and those of the entries (train, restval, val, test) in the second.
+
+    Raises:
+        InputError: no such file, it is no JSON, or an entry lacks a field.
+    """
+    path = place.captions(f"captions_{split or ''}*.json", "dataset*.json")
+    try:
+        content = json.loads(path.read_bytes())
+        pictures = content["images"]
+        if "annotations" in content:
+            yield from _annotated(place, pictures, content["annotations"])
+            return
+        for entry in pictures:
+            if split is None or entry["split"] == split:
+                yield place.picture(entry["filename"]), [sentence["raw"] for sentence in entry["sentences"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
+
+
+def _annotated(place: Place, pictures: list[Any], annotations: list[Any]) -> Rows:
+    captions: dict[Any, list[str]] = {entry["id"]: [] for entry in pictures}
+    for annotation in annotations:
+        captions[annotation["image_id"]].append(annotation["caption"])
+    for entry in pictures:
+        yield place.picture(entry["file_name"]), captions[entry["id"]]
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Place and text of each line that is not blank.
+
+    Raises:
+        InputError: it cannot be read, or a line is no UTF-8.
+    """
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, 1):
+            where = f"{path} line {number}"
+            try:
+                line = raw.decode("utf-8-sig").strip("\r\n ")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{where}: byte {error.start + 1} is no UTF-8. Convert the file.") from None
+            if line:
+                yield where, line

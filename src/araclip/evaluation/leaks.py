@@ -1,0 +1,96 @@
+"""Leaks: does the test side of an evaluation stand in the training data, as a picture or as a caption?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from araclip.arabic import normalize
+from araclip.encoder import usable_cores
+from araclip.errors import ImageError
+from araclip.evaluation.datasets import PictureSet
+from araclip.phash import hashes, nearest
+
+NEAR = 6  # bits of 64; see docs/evaluation.md for how often copies and strangers come this close
+EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A test picture and the training picture nearest to it, `distance` bits of 64 apart."""
+
+    test: Path
+    training: Path
+    distance: int
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What of a test set stands in a training list.
+
+    Attributes:
+        pictures: test pictures with a near copy in training, nearest first, of `n_pictures` against `n_training`.
+        captions: distinct test captions that are training captions word for word, of `n_captions` distinct ones.
+        unread: pictures of either side that could not be opened. flat: test pictures of one colour, not compared.
+    """
+
+    pictures: tuple[Copy, ...]
+    captions: tuple[str, ...]
+    n_pictures: int
+    n_training: int
+    n_captions: int
+    unread: int
+    flat: int
+
+    def lines(self) -> list[str]:
+        """The report: counts, then up to ten examples of each kind."""
+        lines = [
+            f"{len(self.pictures):,} of {self.n_pictures:,} test pictures have a near copy among "
+            f"{self.n_training:,} training pictures",
+            *(f"  {copy.test} ~ {copy.training} ({copy.distance} of 64 bits)" for copy in self.pictures[:EXAMPLES]),
+            f"{len(self.captions):,} of {self.n_captions:,} test captions are training captions too",
+            *(f"  {caption}" for caption in self.captions[:EXAMPLES]),
+        ]
+        if self.unread or self.flat:
+            lines.append(f"not compared: {self.unread:,} pictures that cannot be opened, {self.flat:,} of one colour")
+        return lines
+
+
+def find_leaks(
+    test: PictureSet, pictures: Iterable[Path] = (), captions: Iterable[str] = (), *, near: int = NEAR
+) -> Leaks:
+    """Compare a test set with the pictures and captions that a model was trained on.
+
+    Pictures are compared by perceptual hash, so a copy is found though it was scaled, recompressed or renamed; one that
+    was cropped or mirrored is not. Captions are compared after `normalize`; short ones may coincide by chance.
+
+    Args:
+        near: most bits, of 64, by which the hashes of copies differ.
+    """
+    training_paths, training, unread = _hashed(pictures)
+    test_paths, tested, unread_too = _hashed(test.pictures)
+    shaped = np.flatnonzero(tested)  # a flat picture's hash is 0 and says nothing
+    copies = []
+    if len(training) and len(shaped):
+        rows, apart = nearest(tested[shaped], training)
+        found = zip(shaped.tolist(), rows.tolist(), apart.tolist(), strict=True)
+        copies = [Copy(test_paths[place], training_paths[row], bits) for place, row, bits in found if bits <= near]
+    known = {normalize(caption) for caption in captions}
+    asked = dict.fromkeys(text for texts in test.captions for text in texts)
+    return Leaks(
+        pictures=tuple(sorted(copies, key=lambda copy: copy.distance)),
+        captions=tuple(text for text in asked if text in known),
+        n_pictures=len(test.pictures),
+        n_training=len(training),
+        n_captions=len(asked),
+        unread=unread + unread_too,
+        flat=len(tested) - len(shaped),
+    )
+
+
+def _hashed(pictures: Iterable[Path]) -> tuple[list[Path], np.ndarray[tuple[int], np.dtype[np.uint64]], int]:
+    """Paths and hashes of the pictures that can be opened, and how many cannot."""
+    found = list(hashes(pictures, usable_cores()))
+    read = [(path, value) for path, value in found if not isinstance(value, ImageError)]
+    return [path for path, _ in read], np.array([value for _, value in read], np.uint64), len(found) - len(read)

@@ -1,0 +1,189 @@
+"""Every query against every candidate: exact float32 scores, computed in blocks, and what is kept of each row.
+
+Memory does not grow with queries × candidates: a block of scores is judged and overwritten by the next.
+"""
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.evaluation.results import Direction, Floats, Ints
+
+DEPTH = 10  # of nDCG@10 and MRR@10
+BLOCK = 48 << 20  # bytes of scores multiplied at once: enough rows for the matrix product to be worth its packing
+SLICE = 4 << 20  # bytes of scores judged at once: they are read six times, so let them stay in the processor's cache
+
+_GAIN = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))])  # DCG of n relevant places
+
+Matrix = NDArray[np.float32]
+
+
+def score(
+    queries: Matrix,
+    gallery: Matrix,
+    relevant: Sequence[Sequence[int]],
+    *,
+    clusters: Sequence[int] | Ints | None = None,
+    keep: int = DEPTH,
+) -> Direction:
+    """Rank the gallery for each query and judge the ranking; finding any relevant candidate counts.
+
+    Candidates with exactly the same score are in no order: ranks are expected ranks under a random one, nDCG is its
+    expectation (McSherry and Najork 2008). An encoder that maps everything to one point scores like chance, not like
+    perfection.
+
+    Args:
+        queries: (Q, D). gallery: (N, D). Scores are inner products in float32.
+        relevant: for each query, the rows of `gallery` that answer it.
+        clusters: (Q,) the picture of each query; each its own by default.
+        keep: how many of the best candidates to keep, K = min(keep, N).
+
+    Raises:
+        ValueError: a query has no relevant candidate or one that is no row of the gallery, the sizes disagree, or a
+            vector is not finite (NaN compares as smaller than nothing and would win).
+    """
+    _check(queries, gallery, relevant)
+    rows, columns, counts = _pairs(relevant, len(gallery))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    parts: list[tuple[NDArray[np.generic], ...]] = []
+    for first, scores, mask in _blocks(queries, gallery):
+        last = first + len(scores)
+        pairs = slice(starts[first], starts[last])
+        own = (rows[pairs] - first, columns[pairs])
+        parts.append(_judged(scores, mask, own, counts[first:last], keep))
+    ranks, level, ndcg, found, best, relevant_score, margin = (np.concatenate(p) for p in zip(*parts, strict=True))
+    groups = np.arange(len(queries)) if clusters is None else np.asarray(clusters, np.int64)
+    if len(groups) != len(queries):
+        raise ValueError(f"{len(queries)} queries but {len(groups)} clusters. Pass one cluster a query.")
+    return Direction(ranks, level, ndcg, groups, found, best, relevant_score, margin)
+
+
+def _check(queries: Matrix, gallery: Matrix, relevant: Sequence[Sequence[int]]) -> None:
+    if len(relevant) != len(queries):
+        raise ValueError(f"{len(queries)} queries but {len(relevant)} lists of relevant items. Pass one list a query.")
+    if not len(queries) or not len(gallery):
+        raise ValueError(f"{len(queries)} queries and {len(gallery)} candidates. There is nothing to rank.")
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(f"queries are {queries.shape[1]} wide, candidates {gallery.shape[1]}. Use one model for both.")
+    for name, vectors in (("query", queries), ("candidate", gallery)):
+        if not np.isfinite(vectors.sum(axis=1)).all():
+            row = int(np.argmin(np.isfinite(vectors).all(axis=1)))
+            raise ValueError(f"the vector of {name} {row} is not finite. The encoder is broken; nothing was measured.")
+
+
+def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
+    """(F,) query and candidate of every relevant pair, each once and in order, and (Q,) how many a query has."""
+    lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
+    if not lengths.all():
+        query = int(np.argmin(lengths))
+        raise ValueError(f"query {query} has no relevant item. Leave it out of the evaluation.")
+    rows = np.repeat(np.arange(len(relevant)), lengths)
+    columns = np.fromiter(chain.from_iterable(relevant), np.int64, int(lengths.sum()))
+    if (wrong := (columns < 0) | (columns >= candidates)).any():
+        pair = int(np.argmax(wrong))
+        raise ValueError(
+            f"query {rows[pair]} has relevant item {columns[pair]}, but the gallery has rows 0 to {candidates - 1}."
+        )
+    rows, columns = np.divmod(np.unique(rows * candidates + columns), candidates)
+    return rows, columns, np.bincount(rows)
+
+
+def _blocks(queries: Matrix, gallery: Matrix) -> Iterator[tuple[int, Matrix, NDArray[np.bool_]]]:
+    """SLICE after SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; each overwrites the last."""
+    distinct, place = _distinct(gallery)
+    width = len(gallery)
+    at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))
+    work = np.empty((min(at_once, len(queries)), len(distinct)), np.float32)
+    spread, mask = np.empty((step, width), np.float32), np.empty((step, width), np.bool_)
+    for first in range(0, len(queries), at_once):
+        block = queries[first : first + at_once]
+        product = np.matmul(block, distinct.T, out=work[: len(block)])  # (B, N')
+        for at in range(0, len(block), step):
+            scores = product[at : at + step]
+            if len(distinct) < width:
+                scores = np.take(scores, place, axis=1, out=spread[: len(scores)])
+            yield first + at, scores, mask[: len(scores)]
+
+
+def _distinct(gallery: Matrix) -> tuple[Matrix, Ints]:
+    """The different rows of the gallery, and (N,) which of them each row is.
+
+    A matrix product may sum its columns in different orders, so that equal vectors come out a rounding apart and no
+    longer tie; therefore each is multiplied once.
+    """
+    known: dict[bytes, int] = {}
+    place = np.empty(len(gallery), np.int64)
+    for row, vector in enumerate(np.ascontiguousarray(gallery)):
+        place[row] = known.setdefault(blake2b(vector, digest_size=16).digest(), len(known))
+    if len(known) == len(gallery):
+        return gallery, place
+    return gallery[np.unique(place, return_index=True)[1]], place
+
+
+def _judged(
+    scores: Matrix, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
+) -> tuple[NDArray[np.generic], ...]:
+    """Ranks, level, nDCG@10, found, their scores, relevant score and margin of (b, N) scores, which are left unchanged.
+
+    own: (f,) rows and columns of the relevant candidates, by row. counts: (b,) how many a row has.
+    """
+    rows, starts = own[0], np.cumsum(counts) - counts
+    values = scores[own]  # (f,)
+    best = np.maximum.reduceat(values, starts)  # (b,)
+    scores[own] = -np.inf
+    above = _count(np.greater(scores, best[:, None], out=mask))
+    level = _count(np.equal(scores, best[:, None], out=mask))
+    margin = best - scores.max(axis=1)  # infinite where every candidate is relevant
+    scores[own] = values
+    level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)  # relevant ones, at least one
+    ranks = 1 + above + level / (1 + level_too)  # the first of level_too among level + level_too in random order
+    found, top, last, tied = _top(scores, mask, max(keep, DEPTH))
+    ndcg = _ndcg(values, rows, counts, top, last, tied)
+    return ranks, level, ndcg, found[:, :keep], top[:, :keep], best, margin
+
+
+def _count(mask: NDArray[np.bool_]) -> Ints:
+    # Summing bytes is five times as fast as NumPy's sum of booleans along an axis.
+    counts: Ints = np.add.reduce(mask.view(np.uint8), axis=1, dtype=np.uint32).astype(np.int64)
+    return counts
+
+
+def _top(scores: Matrix, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Matrix, Matrix, Ints]:
+    """The best of each row and what stands at the tenth place.
+
+    Returns:
+        (b, K) columns, best first, ties by place; (b, K) their scores; (b,) the score at place DEPTH, or the last
+        where there are fewer; (b,) how many candidates of the whole row have it.
+    """
+    width = scores.shape[1]
+    keep = min(keep, width)
+    least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,)
+    flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))  # by row, then by column
+    rows, columns = np.divmod(flat, width)
+    values = scores.reshape(-1)[flat]
+    at_end = values == least[rows]
+    turn = np.cumsum(at_end)
+    first = np.searchsorted(rows, np.arange(len(scores)))
+    turn -= (turn[first] - at_end[first])[rows]  # 1, 2, … among those of the row that tie for the last place
+    stays = np.flatnonzero(~at_end | (turn <= keep))  # more of them cannot be needed, and there may be thousands
+    order = stays[np.lexsort((columns[stays], -values[stays], rows[stays]))]
+    places = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
+    found, top = columns[order][places], values[order][places]
+    last = top[:, min(DEPTH, width) - 1]
+    tied = np.bincount(rows, values == last[rows], minlength=len(scores))
+    return found, top, last, tied.astype(np.int64)
+
+
+def _ndcg(values: Matrix, rows: Ints, counts: Ints, top: Matrix, last: Matrix, tied: Ints) -> Floats:
+    """(b,) nDCG@10: a relevant candidate gains the mean discount of the places that its level covers."""
+    near = values >= last[rows]  # nothing below the tenth place gains
+    values, rows = values[near], rows[near]
+    ten = top[rows, :DEPTH]  # (f, 10)
+    above = (ten > values[:, None]).sum(axis=1)
+    level = np.where(values == last[rows], tied[rows], (ten == values[:, None]).sum(axis=1))
+    gain = (_GAIN[np.minimum(above + level, DEPTH)] - _GAIN[above]) / level
+    ndcg: Floats = np.bincount(rows, gain, minlength=len(counts)) / _GAIN[np.minimum(counts, DEPTH)]
+    return ndcg
