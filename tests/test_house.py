@@ -25,6 +25,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.filters",
     "gallery.catalog",
     "gallery.results",
+    "gallery.query",
     "gallery.ann",
     "gallery.scan",
     "gallery.places",

@@ -54,7 +54,9 @@ def index(
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What the picture shows, in Arabic or English.")],
+    query: Annotated[
+        str, typer.Argument(help="What the picture shows: قطة + سجادة حمراء - كلب, or ./sofa.jpg + لون أزرق.")
+    ],
     gallery: GalleryOption = None,
     k: Annotated[int, typer.Option("-k", help="How many pictures to find.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -72,7 +74,7 @@ def search(
         raise InputError("--json and --paths exclude each other. Choose one.")
     place = gallery or places.gallery_here(Path.cwd())
     with Gallery.open(place, model=model) as opened:
-        hits, total = opened.search(query, k), len(opened)
+        hits, total = opened.search(query, k, files=True), len(opened)
     if not total:
         raise GalleryNotFound(f"the gallery {place} holds no pictures yet. Fill it with `araclip index FOLDER`.")
     if as_json:

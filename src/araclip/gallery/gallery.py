@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from araclip.arabic import normalize
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog import KEPT, Catalog, File
 from araclip.gallery.filters import Filters
 from araclip.gallery.intake import Intake, Picture, absolute, load, metadata_for_each, source_of
 from araclip.gallery.opened import Opened
+from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import ranked
 from araclip.gallery.results import Addition, Hit, Update
 from araclip.gallery.scan import checked_root
@@ -161,8 +161,16 @@ class Gallery(Opened):
 
     # ------------------------------------------------------------------ what it finds
 
-    def search(self, query: str, k: int = 10, *, filters: Filters | None = None, offset: int = 0) -> list[Hit]:
-        """The k pictures nearest to a text, best first.
+    def search(
+        self,
+        query: str | Query,
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        offset: int = 0,
+        files: bool = False,
+    ) -> list[Hit]:
+        """The k pictures nearest to a query, best first: «قطة + سجادة حمراء - كلب», `picture:…` and weights too.
 
         Identical files count once, files that are gone from the disk not at all. Equal scores come in the order in
         which their pictures were indexed, so pages (`offset` 0, k, 2 k, …) fit together.
@@ -170,14 +178,21 @@ class Gallery(Opened):
         Args:
             filters: only pictures that pass; none of them is missed, however few pass.
             offset: how many of the best to leave out.
+            files: whether a term may name a picture file, as in «./sofa.jpg + لون أزرق». Not for what strangers type.
 
         Raises:
-            InputError: the query is empty, k is not positive, or offset negative.
+            InputError: the query is empty or malformed (docs/queries.md), k is not positive, or offset negative.
+            ImageError: a picture of the query cannot be used.
         """
-        if not normalize(query):
-            raise InputError("the query is empty. Type what the picture shows, for example: قطة على طاولة")
         _check_page(k, offset)
-        return self._nearest(self.model.encode_text([query])[0], k, offset, filters)
+        parsed = query if isinstance(query, Query) else parse(query, files=files)
+        return self._nearest(combine(self._vectors(parsed), parsed), k, offset, filters)
+
+    def _vectors(self, query: Query) -> NDArray[np.float32]:
+        """The vectors of the query's terms, (n, D)."""
+        texts = iter(self.model.encode_text([term.value for term in query.terms if term.kind == "text"]))
+        rows = [next(texts) if term.kind == "text" else self._picture_vector(term.value)[0] for term in query.terms]
+        return np.stack(rows)
 
     def similar(self, picture: Picture, k: int = 10, *, filters: Filters | None = None, offset: int = 0) -> list[Hit]:
         """The k pictures that look most like a picture (path, bytes, PIL, or `picture:…`), best first.
@@ -189,18 +204,19 @@ class Gallery(Opened):
             ImageError: the picture cannot be used.
         """
         _check_page(k, offset)
+        vector, content = self._picture_vector(picture)
+        return self._nearest(vector, k, offset, filters, content)
+
+    def _picture_vector(self, picture: Picture) -> tuple[NDArray[np.float32], int | None]:
+        """The vector of a picture (D,), and its id if the gallery has it."""
         if isinstance(picture, str) and picture.startswith(KEPT):
-            return self._nearest(self._of_kept(picture), k, offset, filters, self._catalog.content_of(picture))
+            content = self._catalog.content_of(picture)
+            if content is None:
+                raise InputError(f"{picture} is not in the gallery {self.folder}. Pass the path of a hit.")
+            return self._catalog.vector(content), content
         loaded = load(source_of(picture), set(), self.model.config.image.size)
         assert loaded.look is not None  # nothing is known to `load`
-        vector = self.model.encode_pixels(loaded.look.pixels[None])[0]
-        return self._nearest(vector, k, offset, filters, self._catalog.content(loaded.digest))
-
-    def _of_kept(self, path: str) -> NDArray[np.float32]:
-        content = self._catalog.content_of(path)
-        if content is None:
-            raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
-        return self._catalog.vector(content)
+        return self.model.encode_pixels(loaded.look.pixels[None])[0], self._catalog.content(loaded.digest)
 
     def _nearest(
         self, vector: NDArray[np.float32], k: int, offset: int, filters: Filters | None, but: int | None = None

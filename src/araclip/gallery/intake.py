@@ -180,8 +180,9 @@ def source_of(picture: Picture) -> Source:
     path = absolute(picture)
     try:
         about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
-    except OSError as error:
-        raise InputError(f"{path}: no such picture ({error.strerror}). Check the path; nothing is added.") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: no such picture ({reason}). Check the path.") from None
     if not stat.S_ISREG(about.st_mode):
         raise InputError(f"{path} is no file. Pass picture files, or bring a whole folder in with update([folder]).")
     return File.of(path, about)
