@@ -243,10 +243,21 @@ class Catalog:
             )
         return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
 
+    def sample(self, most: int) -> NDArray[np.float32]:
+        """Vectors (n, D) of at most about `most` pictures, spread evenly over the gallery's history."""
+        step = self.counts()[1] // most + 1
+        rows = self.rows("SELECT vector FROM contents WHERE id % ? = 0 ORDER BY id", (step,))
+        return np.array([np.frombuffer(raw, "<f2") for (raw,) in rows], np.float32)
+
     def vector(self, content: int) -> NDArray[np.float32]:
         """The vector (D,) of one picture."""
         (raw,) = self.rows("SELECT vector FROM contents WHERE id = ?", (content,))[0]
         return np.frombuffer(raw, "<f2").astype(np.float32)
+
+    def phash(self, content: int) -> int | None:
+        """The perceptual hash of one picture, 64 bits; None when an older release stored none."""
+        (signed,) = self.rows("SELECT phash FROM contents WHERE id = ?", (content,))[0]
+        return None if signed is None else signed % (1 << 64)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What a query of SQL answers."""

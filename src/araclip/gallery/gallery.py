@@ -16,7 +16,7 @@ from araclip.gallery.filters import Filters
 from araclip.gallery.intake import Intake, Picture, absolute, load, metadata_for_each, source_of
 from araclip.gallery.opened import Opened
 from araclip.gallery.query import Query, combine, parse
-from araclip.gallery.ranking import ranked
+from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.results import Addition, Hit, Update
 from araclip.gallery.scan import checked_root
 from araclip.gallery.update import Progress, Skip, below, unreadable, update
@@ -70,7 +70,7 @@ class Gallery(Opened):
             report = update(
                 self._catalog, self.model, roots, progress or (lambda done, found: None), skip or (lambda line: None)
             )
-            self._fresh_index()
+            self._fresh()
         return report
 
     def add(
@@ -113,7 +113,7 @@ class Gallery(Opened):
 
         with self._writing():
             paths = Intake(self._catalog, self.model).take(sources, refused, metadata=about)
-            self._fresh_index()
+            self._fresh()
         return Addition(tuple(paths), tuple(lines))
 
     def remove(self, paths: Iterable[str | os.PathLike[str]]) -> int:
@@ -139,7 +139,7 @@ class Gallery(Opened):
                 gone.update(found)
             with self._catalog.writing():
                 self._catalog.remove_files(sorted(gone))
-            self._fresh_index()
+            self._fresh()
         return len(gone)
 
     def picture(self, path: str) -> bytes:
@@ -167,6 +167,7 @@ class Gallery(Opened):
         k: int = 10,
         *,
         filters: Filters | None = None,
+        threshold: float = 0.0,
         offset: int = 0,
         files: bool = False,
     ) -> list[Hit]:
@@ -177,16 +178,19 @@ class Gallery(Opened):
 
         Args:
             filters: only pictures that pass; none of them is missed, however few pass.
+            threshold: leave out what has a lower relevance: at 0.5 the weak hits, all of them for a query that means
+                nothing here.
             offset: how many of the best to leave out.
             files: whether a term may name a picture file, as in «./sofa.jpg + لون أزرق». Not for what strangers type.
 
         Raises:
-            InputError: the query is empty or malformed (docs/queries.md), k is not positive, or offset negative.
+            InputError: the query is empty or malformed (docs/queries.md), or k, offset or threshold
+                makes no sense.
             ImageError: a picture of the query cannot be used.
         """
-        _check_page(k, offset)
+        page = Page(k, offset, filters or Filters(), threshold)
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        return self._nearest(combine(self._vectors(parsed), parsed), k, offset, filters)
+        return self._nearest(combine(self._vectors(parsed), parsed), page=page)
 
     def _vectors(self, query: Query) -> NDArray[np.float32]:
         """The vectors of the query's terms, (n, D)."""
@@ -194,7 +198,15 @@ class Gallery(Opened):
         rows = [next(texts) if term.kind == "text" else self._picture_vector(term.value)[0] for term in query.terms]
         return np.stack(rows)
 
-    def similar(self, picture: Picture, k: int = 10, *, filters: Filters | None = None, offset: int = 0) -> list[Hit]:
+    def similar(
+        self,
+        picture: Picture,
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        threshold: float = 0.0,
+        offset: int = 0,
+    ) -> list[Hit]:
         """The k pictures that look most like a picture (path, bytes, PIL, or `picture:…`), best first.
 
         The picture itself is left out when the gallery has it.
@@ -203,9 +215,8 @@ class Gallery(Opened):
             InputError: as for `search`.
             ImageError: the picture cannot be used.
         """
-        _check_page(k, offset)
-        vector, content = self._picture_vector(picture)
-        return self._nearest(vector, k, offset, filters, content)
+        page = Page(k, offset, filters or Filters(), threshold)
+        return self._nearest(*self._picture_vector(picture), page=page)
 
     def _picture_vector(self, picture: Picture) -> tuple[NDArray[np.float32], int | None]:
         """The vector of a picture (D,), and its id if the gallery has it."""
@@ -218,14 +229,5 @@ class Gallery(Opened):
         assert loaded.look is not None  # nothing is known to `load`
         return self.model.encode_pixels(loaded.look.pixels[None])[0], self._catalog.content(loaded.digest)
 
-    def _nearest(
-        self, vector: NDArray[np.float32], k: int, offset: int, filters: Filters | None, but: int | None = None
-    ) -> list[Hit]:
-        return ranked(self._catalog, self._fresh_index(), vector, k, offset=offset, filters=filters, but=but)
-
-
-def _check_page(k: int, offset: int) -> None:
-    if k < 1:
-        raise InputError(f"k is {k}; ask for at least 1 picture.")
-    if offset < 0:
-        raise InputError(f"offset is {offset}; it counts the pictures to leave out, 0 or more.")
+    def _nearest(self, vector: NDArray[np.float32], but: int | None = None, *, page: Page) -> list[Hit]:
+        return ranked(self._catalog, self._fresh_index(), self._fresh_scale(), vector, page, but)

@@ -1,6 +1,7 @@
 """An opened gallery: its catalogue, model, index and lock, and the upkeep that needs no query."""
 
 import os
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -9,9 +10,13 @@ from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.gallery import upkeep
 from araclip.gallery.ann import ScanIndex
+from araclip.gallery.background import background
 from araclip.gallery.catalog import Catalog
-from araclip.gallery.results import Fault, Stats
+from araclip.gallery.relevance import Scale, scale_of
+from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.update import Progress
+
+SAMPLE = 4096  # pictures; their covariance is as good as that of all, and takes milliseconds
 
 
 class Opened:
@@ -22,10 +27,24 @@ class Opened:
         self.model = model
         self._catalog = catalog
         self._index: tuple[str, ScanIndex] | None = None
+        self._scale: tuple[str, Scale | None] | None = None
 
     def stats(self) -> Stats:
         """The gallery in numbers."""
         return upkeep.stats(self._catalog)
+
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of files that belong together, the largest picture of each first; kind by kind.
+
+        Args:
+            kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
+                the same scene). Near and semantic compare every picture with every other: seconds for ten thousand,
+                minutes for a hundred thousand.
+
+        Raises:
+            InputError: an unknown kind.
+        """
+        return upkeep.duplicates(self._catalog, kinds)
 
     def verify(self, *, contents: bool = False, progress: Progress | None = None) -> list[Fault]:
         """Everything that is wrong: with the catalogue, the vectors, and the files on the disk. Changes nothing.
@@ -47,7 +66,7 @@ class Opened:
         with self._writing():
             deeds = upkeep.repair(self._catalog, self.model)
             self._index = None
-            self._fresh_index()
+            self._fresh()
         return deeds
 
     def compact(self) -> int:
@@ -86,8 +105,20 @@ class Opened:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _fresh_scale(self) -> Scale | None:
+        generation = self._catalog.generation
+        if self._scale is None or self._scale[0] != generation:
+            everyday, meaningless = background(self.folder, self.model)
+            self._scale = (generation, scale_of(self._catalog.sample(SAMPLE), everyday, meaningless))
+        return self._scale[1]
+
     def _writing(self) -> AbstractContextManager[None]:
         return atomic.single_writer(self.folder / "lock")
+
+    def _fresh(self) -> None:
+        """Derive now what the next search will need."""
+        self._fresh_index()
+        self._fresh_scale()
 
     def _fresh_index(self) -> ScanIndex:
         generation = self._catalog.generation

@@ -2,38 +2,77 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.errors import InputError
 from araclip.gallery.ann import ScanIndex
 from araclip.gallery.catalog import KEPT, Catalog
+from araclip.gallery.duplicates import is_near
 from araclip.gallery.filters import EVERYTHING, Filters
+from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which hits are wanted: `k` of them after the first `offset`, of those that pass `filters` and `threshold`.
+
+    Raises:
+        InputError: a number that makes no sense.
+    """
+
+    k: int
+    offset: int
+    filters: Filters
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise InputError(f"k is {self.k}; ask for at least 1 picture.")
+        if self.offset < 0:
+            raise InputError(f"offset is {self.offset}; it counts the pictures to leave out, 0 or more.")
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold is {self.threshold}; it is a relevance, from 0 (everything) to 1.")
 
 
 def ranked(
     catalog: Catalog,
     index: ScanIndex,
+    scale: Scale | None,
     vector: NDArray[np.float32],
-    k: int,
-    *,
-    offset: int = 0,
-    filters: Filters | None = None,
+    page: Page,
     but: int | None = None,
 ) -> list[Hit]:
-    """Hits number `offset` + 1 to `offset` + `k` for a unit vector (D,), best first, ties by age in the gallery.
+    """The hits of one page for a unit vector (D,), best first, ties by age in the gallery.
 
     Args:
         but: the id of a picture to leave out.
     """
+    best = next((score for id_, score in zip(*index.search(vector, 2), strict=True) if id_ != but), 0.0)
+    judge = scale.judge(vector, best) if scale else None
     hits: list[Hit] = []
-    for content, score, paths in _present(catalog, index, vector, offset + k, filters or Filters()):
-        if content != but:
-            hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:])))
-        if len(hits) == offset + k:
+    shown: list[tuple[int, NDArray[np.float32]]] = []  # hashes and vectors of the hits, to collapse near-duplicates
+    for content, score, paths in _present(catalog, index, vector, page.offset + page.k, page.filters):
+        relevance = judge(score) if judge else None
+        if relevance is not None and relevance < page.threshold:
+            break  # and so are all after it
+        if content != but and not (page.filters.collapse and _repeats(catalog, content, shown)):
+            hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevance))
+        if len(hits) == page.offset + page.k:
             break
-    return hits[offset:]
+    return hits[page.offset :]
+
+
+def _repeats(catalog: Catalog, content: int, shown: list[tuple[int, NDArray[np.float32]]]) -> bool:
+    """Whether a picture is nearly one of those shown; if not, it becomes one of them."""
+    look = catalog.phash(content) or 0, catalog.vector(content)
+    if any(is_near(*look, *other) for other in shown):
+        return True
+    shown.append(look)
+    return False
 
 
 def _present(

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from araclip.gallery.relevance import WEAK
+
 
 @dataclass(frozen=True)
 class Hit:
     """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
 
+    `relevance` in 0…1 says how far to trust it (see `gallery.relevance`); None in a gallery of a few pictures only.
     `path` begins with `picture:` when the gallery itself holds the picture (`Gallery.picture` gives its bytes).
     """
 
@@ -14,6 +17,12 @@ class Hit:
     score: float
     rank: int
     copies: tuple[str, ...] = ()
+    relevance: float | None = None
+
+    @property
+    def weak(self) -> bool:
+        """Whether the picture rather does not show what was asked for; of an unknown relevance, False."""
+        return self.relevance is not None and self.relevance < WEAK
 
 
 @dataclass
@@ -64,3 +73,13 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures that belong together: `kind` is exact (the same bytes), near (the same picture) or semantic (the same
+    scene). The largest picture comes first; `spare_bytes` is what the others take on the disk."""
+
+    kind: str
+    paths: tuple[str, ...]
+    spare_bytes: int

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import numpy as np
 from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
+from araclip.gallery import duplicates as alike
 from araclip.gallery.catalog import KEPT, Catalog, File
 from araclip.gallery.intake import load
-from araclip.gallery.results import Fault, Stats
+from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.schema import FILE_NAME
 from araclip.images import open_image
 
+KINDS = ("exact", "near", "semantic")
 EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
@@ -50,6 +52,39 @@ def stats(catalog: Catalog) -> Stats:
         taken=(taken_first, taken_last) if taken_first else None,
         added=(added_first, added_last) if added_first else None,
     )
+
+
+def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
+    """Groups of files that are the same, nearly the same, or of the same scene; see `Gallery.duplicates`."""
+    if unknown := set(kinds) - set(KINDS):
+        raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+    rows = catalog.rows(
+        "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
+        "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
+        (len(KEPT), KEPT.encode()),
+    )
+    files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
+    for content, path, size, pixels in rows:
+        files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+    found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
+    if {"near", "semantic"}.isdisjoint(kinds):
+        return found
+    ids, stored = catalog.vectors()
+    here = np.isin(ids, list(files))
+    ids, vectors = ids[here], stored[here].astype(np.float32)
+    hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
+    near = set(alike.near_pairs(hashes, vectors))
+    for kind in ("near", "semantic"):
+        if kind in kinds:
+            pairs = near if kind == "near" else set(alike.semantic_pairs(vectors)) - near
+            for together in alike.groups(len(ids), sorted(pairs)):
+                found.append(_group(kind, [files[int(ids[row])][0] for row in together]))
+    return found
+
+
+def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:
+    best, *others = sorted(files, key=lambda file: (-file[2], -file[1], os.fsencode(file[0])))
+    return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))
 
 
 def verify(catalog: Catalog, *, contents: bool = False, progress: Progress = lambda done, total: None) -> list[Fault]:
