@@ -109,10 +109,15 @@ def test_groups_are_the_connected_parts_each_row_at_most_once(count: int, pairs:
 @given(st.integers(0, 100), st.integers(2, 40))
 def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
-    bits = np.array([1 << int(b) for b in rng.integers(0, 14, count)], np.uint64)
     vectors = np.abs(rng.normal(size=(count, 4))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors.T
     above = [(a, b) for a in range(count) for b in range(a + 1, count) if cosines[a, b] >= 0.9]
     assert sorted(semantic_pairs(vectors, 0.9)) == above
-    assert sorted(near_pairs(bits, vectors)) == above  # two bits apart at most
+    masks = rng.integers(0, 1 << 63, 3, np.uint64)
+    hashes = np.array(
+        [rng.choice(masks) ^ np.uint64(rng.integers(0, 1 << 14)) for _ in range(count)] + [0, 0], np.uint64
+    )
+    differ = [[(int(a) ^ int(b)).bit_count() for b in hashes] for a in hashes]
+    near = [(a, b) for a in range(count) for b in range(a + 1, count) if differ[a][b] <= 10]
+    assert sorted(near_pairs(hashes)) == near

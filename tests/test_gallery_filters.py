@@ -189,3 +189,38 @@ def test_facts_survive_a_damaged_exif_block(tmp_path: Path) -> None:
         raw[i] = 0xFF
     whole.write_bytes(raw)
     assert read_facts(whole) == Facts("JPEG", 40, 30, None)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        ([], Filters()),
+        (["taken=2023"], Filters(taken_from="2023", taken_to="2023")),
+        (["taken=2023-05..2023-07-01"], Filters(taken_from="2023-05", taken_to="2023-07-01")),
+        (["taken=2023..", "added=..٢٠٢٤"], Filters(taken_from="2023", added_to="2024")),
+        (["size=100kB..1.5MB"], Filters(min_size=100_000, max_size=1_500_000)),
+        (["size=..2g"], Filters(max_size=2_000_000_000)),
+        (["format=jpg, png", "orientation=portrait"], Filters(formats=("JPEG", "PNG"), orientation="portrait")),
+        (["meta.album=رحلة = بحر", "folder=a=b"], Filters(metadata={"album": "رحلة = بحر"}, folder="a=b")),
+    ],
+)
+def test_filters_are_read_as_people_type_them(wishes: list[str], expected: Filters) -> None:
+    assert Filters.read(wishes) == expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ("2023", "KEY=VALUE"),
+        ("taken=", "KEY=VALUE"),
+        ("album=رحلة", "no filter 'album'.*meta.KEY"),
+        ("meta.=x", "no filter 'meta.'"),
+        ("size=big", "'big' is no size"),
+        ("taken=2023..yesterday", "taken_to is 'yesterday'"),
+    ],
+)
+def test_a_wish_that_is_no_filter_is_refused(wish: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Filters.read([wish])
+    with pytest.raises(InputError, match="given twice"):
+        Filters.read(["format=PNG", "format=JPEG"])

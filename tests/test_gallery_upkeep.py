@@ -11,7 +11,8 @@ import pytest
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.errors import GalleryLocked, InputError
+from araclip.errors import GalleryCorrupt, GalleryLocked, GalleryNotFound, InputError
+from araclip.gallery.salvage import salvage
 
 
 @pytest.fixture
@@ -176,3 +177,51 @@ def test_whatever_writes_waits_for_the_writer(gallery: Gallery, folder: Path, tm
 
     gallery.update([folder], progress=second)
     assert len(gallery) == 3
+
+
+@pytest.mark.parametrize("page", [2, 4, 6, 8, 10])
+def test_of_a_catalogue_with_a_destroyed_page_everything_readable_is_saved_and_the_rest_read_again(
+    tmp_path: Path, model: AraCLIP, page: int
+) -> None:
+    root = tmp_path / "many"
+    for i in range(60):
+        pictures.solid(root / f"{'a long name' * 9}{i:02}.png", (i, 2 * i, 255 - i), (8, 8))
+    with Gallery.open(tmp_path / "hurt", model=model, create=True) as gallery:
+        gallery.update([root])
+        wanted = {(hit.path, hit.score) for hit in gallery.search("صورة", 100)}
+    path = tmp_path / "hurt" / "catalog.sqlite"
+    raw = bytearray(path.read_bytes())
+    size = int.from_bytes(raw[16:18], "big")
+    raw[(page - 1) * size : page * size] = os.urandom(size)
+    path.write_bytes(raw)
+    before = bytes(raw)
+    try:
+        salvage(tmp_path / "hurt")
+    except GalleryCorrupt as error:
+        assert "Delete the gallery folder" in str(error)  # the page that names the model
+        assert path.read_bytes() == before
+        return
+    assert path.with_name("catalog.sqlite.damaged").read_bytes() == before
+    with Gallery.open(tmp_path / "hurt", model=model) as gallery:
+        gallery.repair()
+        gallery.update([root])
+        assert gallery.verify() == []
+        assert {(hit.path, hit.score) for hit in gallery.search("صورة", 100)} == wanted
+
+
+def test_a_repair_that_was_killed_after_moving_the_damaged_file_goes_on(gallery: Gallery, model: AraCLIP) -> None:
+    wanted = gallery.search("أحمر")
+    gallery.close()
+    (gallery.folder / "catalog.sqlite").rename(gallery.folder / "catalog.sqlite.damaged")
+    assert salvage(gallery.folder)[0] == "contents: 3 rows saved."
+    with Gallery.open(gallery.folder, model=model) as again:
+        assert again.search("أحمر") == wanted
+
+
+def test_there_is_nothing_to_save_where_nothing_is(tmp_path: Path) -> None:
+    with pytest.raises(GalleryNotFound, match="araclip index"):
+        salvage(tmp_path)
+    (tmp_path / "catalog.sqlite").write_bytes(b"junk" * 1000)
+    with pytest.raises(GalleryCorrupt, match="cannot be saved"):
+        salvage(tmp_path)
+    assert (tmp_path / "catalog.sqlite").read_bytes() == b"junk" * 1000

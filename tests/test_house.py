@@ -36,6 +36,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.update",
     "gallery.ranking",
     "gallery.upkeep",
+    "gallery.salvage",
     "gallery.opened",
     "gallery.gallery",
     "demo",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli import search, train  # noqa: F401  (their commands hang themselves on the app)
+from araclip.cli import index, search, train, upkeep  # noqa: F401  (their commands hang themselves on the app)
 from araclip.cli.console import app, err, out, shown
 from araclip.errors import AraclipError
 

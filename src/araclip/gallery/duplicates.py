@@ -1,9 +1,9 @@
 """Which pictures are the same, nearly the same, or of the same thing. Pure: hashes and vectors in, groups out.
 
 - exact: the same bytes under several paths.
-- near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart and
-  vectors that agree, since a hash of 64 bits alone confuses skies and walls.
-- semantic: other pictures of the same scene: vectors at least ALIKE apart, whatever the hashes say.
+- near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart. The
+  vectors have no say: scaling a picture to half moves its vector further than its hash.
+- semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, whatever the hashes say.
 
 Thresholds: benchmarks/duplicates.py, docs/LOG.md.
 """
@@ -14,27 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR = 10  # bits of 64
-NEAR_COSINE = 0.9
 ALIKE = 0.9
 COMPARED = 1 << 23  # pairs compared at once: 64 MB
 
 
-def is_near(hash_: int, vector: NDArray[np.float32], other_hash: int, other: NDArray[np.float32]) -> bool:
-    """Whether two pictures, by hash and unit vector (D,), are nearly the same; a flat one (hash 0) never is."""
-    near = hash_ and other_hash and (hash_ ^ other_hash).bit_count() <= NEAR
-    return bool(near and float(vector @ other) >= NEAR_COSINE)
+def is_near(one: int, other: int) -> bool:
+    """Whether two perceptual hashes are those of nearly the same picture; a flat picture (hash 0) is never near."""
+    return bool(one and other) and (one ^ other).bit_count() <= NEAR
 
 
-def near_pairs(hashes: NDArray[np.uint64], vectors: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, first below second, of (n,) hashes and (n, D) unit vectors that show nearly the same picture.
-
-    Flat pictures all have the hash 0; only their vectors can tell them apart, so they are never near.
-    """
+def near_pairs(hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """Pairs of rows, first below second, of (n,) hashes that are near; see `is_near`."""
     for start, end in _blocks(len(hashes)):
         apart = np.bitwise_count(hashes[start:end, None] ^ hashes[None, :])  # (B, n) uint8
         apart[hashes[start:end] == 0] = 64
+        apart[:, hashes == 0] = 64
         for row, other in zip(*np.nonzero(apart <= NEAR), strict=True):
-            if start + row < other and float(vectors[start + row] @ vectors[other]) >= NEAR_COSINE:
+            if start + row < other:
                 yield start + int(row), int(other)
 
 

@@ -6,9 +6,10 @@ date, say) does not pass a filter on that fact.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from araclip.arabic import normalize
 from araclip.errors import InputError
@@ -16,6 +17,7 @@ from araclip.images import FORMATS
 
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
 # A list matches when one of its members does; true and false match as these words.
 _METADATA = """EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
@@ -71,6 +73,41 @@ class Filters:
         if self.min_size is not None and self.max_size is not None and self.min_size > self.max_size:
             raise InputError(f"min_size {self.min_size} is above max_size {self.max_size}: nothing can match.")
 
+    @classmethod
+    def read(cls, wishes: Iterable[str], *, collapse: bool = False) -> "Filters":
+        """Filters as people type them, KEY=VALUE each.
+
+        folder=PATH, taken=2023 or taken=2023-05..2023-07 (an open end is fine: 2023..), added=…, size=100kB..2MB,
+        format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
+
+        Raises:
+            InputError: an unknown key, one given twice, or a value that makes no sense.
+        """
+        fields: dict[str, Any] = {"collapse": collapse, "metadata": {}}
+        seen: set[str] = set()
+        for wish in wishes:
+            key, found, value = (part.strip() for part in wish.partition("="))
+            if not found or not value:
+                raise InputError(f"'{wish}' is no filter; write KEY=VALUE, for example taken=2023..2024.")
+            if key in seen:
+                raise InputError(f"'{key}' is given twice; join the two, for example format=JPEG,PNG.")
+            seen.add(key)
+            if key in ("taken", "added"):
+                fields[f"{key}_from"], fields[f"{key}_to"] = _range(value)
+            elif key == "size":
+                fields["min_size"], fields["max_size"] = (end and _bytes(end) for end in _range(value))
+            elif key == "format":
+                fields["formats"] = tuple(name.strip() for name in value.split(","))
+            elif key in ("folder", "orientation"):
+                fields[key] = value
+            elif key.startswith("meta.") and key != "meta.":
+                fields["metadata"][key.removeprefix("meta.")] = value
+            else:
+                raise InputError(
+                    f"no filter '{key}'. Choose among folder, taken, added, size, format, orientation and meta.KEY."
+                )
+        return cls(**fields)
+
     def condition(self) -> Condition:
         """All filters that are set, joined by AND; EVERYTHING when none is."""
         parts: list[Condition] = []
@@ -101,6 +138,19 @@ def _date(name: str, text: str) -> str:
     if not _DATE.fullmatch(date):
         raise InputError(f"{name} is '{text}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
     return date
+
+
+def _range(text: str) -> tuple[str | None, str | None]:
+    """first..last, with either end open; one value is both ends."""
+    first, dots, last = (part.strip() for part in text.partition(".."))
+    return (first or None, last or None) if dots else (first, first)
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(normalize(text))
+    if not found:
+        raise InputError(f"'{text}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
+    return int(float(found[1]) * 1000 ** " kmg".index((found[2] or " ").lower()))
 
 
 def _format(name: str) -> str:

@@ -54,7 +54,7 @@ def ranked(
     best = next((score for id_, score in zip(*index.search(vector, 2), strict=True) if id_ != but), 0.0)
     judge = scale.judge(vector, best) if scale else None
     hits: list[Hit] = []
-    shown: list[tuple[int, NDArray[np.float32]]] = []  # hashes and vectors of the hits, to collapse near-duplicates
+    shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
     for content, score, paths in _present(catalog, index, vector, page.offset + page.k, page.filters):
         relevance = judge(score) if judge else None
         if relevance is not None and relevance < page.threshold:
@@ -66,10 +66,10 @@ def ranked(
     return hits[page.offset :]
 
 
-def _repeats(catalog: Catalog, content: int, shown: list[tuple[int, NDArray[np.float32]]]) -> bool:
+def _repeats(catalog: Catalog, content: int, shown: list[int]) -> bool:
     """Whether a picture is nearly one of those shown; if not, it becomes one of them."""
-    look = catalog.phash(content) or 0, catalog.vector(content)
-    if any(is_near(*look, *other) for other in shown):
+    look = catalog.phash(content) or 0
+    if any(is_near(look, other) for other in shown):
         return True
     shown.append(look)
     return False

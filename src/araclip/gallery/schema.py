@@ -109,8 +109,8 @@ def own_error(path: Path, error: sqlite3.Error) -> GalleryError:
     """What SQLite says of the file at `path`, as an error of ours that says what to do."""
     if any(sign in str(error) for sign in _NOT_A_DATABASE):
         return GalleryCorrupt(
-            f"{path} is damaged ({error}). Delete the gallery folder and run `araclip index` again; "
-            "your pictures are not touched."
+            f"{path} is damaged ({error}). Run `araclip repair`, which saves what can be read, or delete the gallery "
+            "folder and run `araclip index` again; your pictures are not touched."
         )
     return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
 

@@ -73,7 +73,7 @@ def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
     here = np.isin(ids, list(files))
     ids, vectors = ids[here], stored[here].astype(np.float32)
     hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
-    near = set(alike.near_pairs(hashes, vectors))
+    near = set(alike.near_pairs(hashes))
     for kind in ("near", "semantic"):
         if kind in kinds:
             pairs = near if kind == "near" else set(alike.semantic_pairs(vectors)) - near
