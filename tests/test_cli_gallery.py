@@ -11,6 +11,7 @@ import pytest
 
 import pictures
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
+from tiny import write_tiny_model
 
 
 @pytest.fixture
@@ -122,3 +123,15 @@ def test_remove_compact_and_export(run: Run, indexed: Path, folder: Path, tmp_pa
     assert "3 pictures written" in run("export-gallery", str(tmp_path / "out")).err
     assert np.load(tmp_path / "out" / "vectors.npy").shape == (3, 8)
     assert run("export-gallery", str(folder)).code == 2
+
+
+def test_index_reembed_gives_a_gallery_another_model(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
+    other = str(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other"))
+    refused = run("search", "أحمر", "--model", other, model=False)
+    assert refused.code == 2
+    assert "--reembed" in refused.err
+    ran = run("index", str(folder), "--reembed", "--model", other, model=False)
+    assert ran.code == 0, ran.err
+    assert "15 pictures encoded again" in ran.out
+    assert run("search", "أحمر", "--model", other, model=False).code == 0
+    assert run("search", "أحمر").code == 2

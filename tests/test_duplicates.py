@@ -12,7 +12,7 @@ from PIL import Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
-from araclip.gallery.duplicates import groups, near_pairs, semantic_pairs
+from araclip.gallery.duplicates import NEAR, groups, near_pairs, semantic_pairs
 from araclip.gallery.filters import Filters
 
 
@@ -119,5 +119,5 @@ def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
         [rng.choice(masks) ^ np.uint64(rng.integers(0, 1 << 14)) for _ in range(count)] + [0, 0], np.uint64
     )
     differ = [[(int(a) ^ int(b)).bit_count() for b in hashes] for a in hashes]
-    near = [(a, b) for a in range(count) for b in range(a + 1, count) if differ[a][b] <= 10]
+    near = [(a, b) for a in range(count) for b in range(a + 1, count) if differ[a][b] <= NEAR]
     assert sorted(near_pairs(hashes)) == near

@@ -37,6 +37,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.ranking",
     "gallery.upkeep",
     "gallery.salvage",
+    "gallery.reembed",
     "gallery.opened",
     "gallery.gallery",
     "demo",

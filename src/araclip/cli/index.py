@@ -24,6 +24,12 @@ def index(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
     gallery: GalleryOption = None,
     model: ModelOption = DEFAULT_MODEL,
+    reembed: Annotated[
+        bool, typer.Option("--reembed", help="Give a gallery of another model the vectors of this one, then update it.")
+    ] = False,
+    forget_missing: Annotated[
+        bool, typer.Option("--forget-missing", help="With --reembed: forget pictures that cannot be read now.")
+    ] = False,
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
 
@@ -35,6 +41,8 @@ def index(
 
     root = checked_root(folder)
     place = gallery or places.gallery_of(root)
+    if reembed:
+        _reembed(place, model, forget_missing)
     with Gallery.open(place, model=model, create=True) as opened:
         _index(opened, root)
     places.remember(place)
@@ -75,6 +83,23 @@ def demo() -> None:
     out.print(table)
     out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
+
+
+def _reembed(place: Path, model: str, forget_missing: bool) -> None:
+    from araclip.encoder import AraCLIP
+    from araclip.gallery.reembed import reembed
+
+    try:
+        with progress("Encoding again") as show:
+            count = reembed(place, AraCLIP.load(model), forget_missing=forget_missing, progress=show, skip=_say)
+    except KeyboardInterrupt:
+        err.print("Stopped. The old vectors are still in use; run the same command again to go on.")
+        raise typer.Exit(130) from None
+    out.print(f"{count:,} pictures encoded again")
+
+
+def _say(line: str) -> None:
+    err.print(shown(line), soft_wrap=True, markup=False)
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:

@@ -68,8 +68,8 @@ class Catalog:
         return catalog
 
     @classmethod
-    def open(cls, folder: Path, model: str, fingerprint: str, width: int) -> "Catalog":
-        """Open an existing catalogue.
+    def open(cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0) -> "Catalog":
+        """Open an existing catalogue; with `model` None, whichever model's it is.
 
         Raises:
             GalleryNotFound: there is none.
@@ -81,16 +81,16 @@ class Catalog:
         catalog._check(model, fingerprint, width)
         return catalog
 
-    def _check(self, model: str, fingerprint: str, width: int) -> None:
+    def _check(self, model: str | None, fingerprint: str, width: int) -> None:
         path = self.folder / FILE_NAME
         with self._closed_on_error(), self._own_errors():
             schema.migrate(self._db, path)
             name, print_, wide = self.meta("model"), self.meta("fingerprint"), self.meta("width")
-            if (print_, wide) != (fingerprint, str(width)):
+            if model is not None and (print_, wide) != (fingerprint, str(width)):
                 raise WidthMismatch(
                     f"gallery {self.folder} holds {wide}-wide vectors of {name}@{print_}, but {model}@{fingerprint} "
-                    f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or delete "
-                    f"this one's folder and index again."
+                    f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or run "
+                    "`araclip index --reembed` to make this one's vectors anew."
                 )
 
     @contextmanager
@@ -109,8 +109,8 @@ class Catalog:
             raise schema.own_error(self.folder / FILE_NAME, error) from error
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One transaction: all of it lands, or nothing; then readers see a new generation.
+    def writing(self, *, visible: bool = True) -> Iterator[None]:
+        """One transaction: all of it lands, or nothing; then readers see a new generation, if it is `visible` to them.
 
         Raises:
             OSError: the disk is full or read-only; what was committed before is kept.
@@ -120,7 +120,8 @@ class Catalog:
                 with self._db:
                     self._db.execute("BEGIN IMMEDIATE")
                     yield
-                    self._db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
+                    if visible:
+                        self._db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
             except sqlite3.OperationalError as error:
                 raise OSError(
                     f"{self.folder / FILE_NAME} cannot be written ({error}). Free some disk space or check its "

@@ -238,4 +238,5 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
     length = float(np.linalg.norm(total))
     if length < 1e-3:
         raise InputError("the terms of the query cancel each other out. Leave one out, or give them weights.")
-    return (total / length).astype(np.float32)
+    unit: NDArray[np.float32] = (total / length).astype(np.float32)
+    return unit
