@@ -40,6 +40,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.reembed",
     "gallery.opened",
     "gallery.gallery",
+    "gallery.watch",
     "demo",
     "bulk",
     "evaluation",

@@ -1,4 +1,4 @@
-"""The commands that fill a gallery: index, demo."""
+"""The commands that fill a gallery: index, watch, demo."""
 
 import shlex
 import time
@@ -52,6 +52,34 @@ def index(
     ]
     command = shlex.join(["araclip", "search", *options, "قطة على طاولة"])
     out.print(f"Search it: [bold]{escape(shown(command))}[/]")
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
+    gallery: GalleryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Index a folder and keep its index in step with every change, until you stop it with Ctrl-C."""
+    from araclip.gallery import places
+    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.scan import checked_root
+    from araclip.gallery.watch import watch as follow
+
+    root = checked_root(folder)
+    place = gallery or places.gallery_of(root)
+    with Gallery.open(place, model=model, create=True) as opened:
+        places.remember(place)
+        err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
+        try:
+            follow(opened, [root], updated=_say_update, skip=_say)
+        except KeyboardInterrupt:
+            err.print(f"Stopped. {len(opened):,} pictures are indexed; run the same command again to go on.")
+            raise typer.Exit(130) from None
+
+
+def _say_update(report: "Update") -> None:
+    out.print(f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.removed:,} gone")
 
 
 @app.command()
