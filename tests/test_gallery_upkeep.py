@@ -92,8 +92,13 @@ def test_verify_names_files_that_are_gone_changed_or_silently_damaged(gallery: G
 
 @pytest.mark.parametrize("vector", [b"", b"\0" * 16, b"\xff" * 16, b"\0" * 14])
 def test_a_damaged_vector_is_found_and_encoded_again(gallery: Gallery, vector: bytes) -> None:
+    for i in range(12):  # enough for a scale of relevance
+        pictures.solid(gallery.folder.parent / "صور" / f"{i}.bmp", (20 * i, 9, 240 - 20 * i))
+    gallery.update([gallery.folder.parent / "صور"])
     wanted = gallery.search("أخضر")
     damage(gallery, "UPDATE contents SET vector = ? WHERE format = 'PNG'", vector)
+    with Gallery.open(gallery.folder, model=gallery.model) as reader:
+        assert len(reader.search("أخضر")) == 10  # by the index, which was made before
     (fault,) = gallery.verify()
     assert (Path(fault.where).name, fault.what, fault.repairable) == ("copy.png", "its vector is damaged", True)
     (deed,) = gallery.repair()

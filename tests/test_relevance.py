@@ -141,3 +141,10 @@ def test_the_background_s_file_is_made_once_and_made_anew_when_damaged(
         with Gallery.open(gallery.folder, model=gallery.model) as again:
             assert [hit.relevance for hit in again.search("أحمر")] == pytest.approx(wanted)
     assert sorted(lengths) == [1, 1, 1, 1, 171, 171, 171]
+
+
+def test_a_query_with_a_picture_has_no_relevance_and_a_threshold_cuts_nothing(gallery: Gallery, tmp_path: Path) -> None:
+    picture = str(tmp_path / "p" / "00.png")
+    for hits in (gallery.search(f"{picture} + أحمر", threshold=0.9, files=True), gallery.similar(picture)):
+        assert [hit.relevance for hit in hits] == [None] * 10
+        assert not any(hit.weak for hit in hits)

@@ -64,7 +64,6 @@ def similar(
     gallery: GalleryOption = None,
     k: CountOption = 10,
     where: WhereOption = None,
-    threshold: ThresholdOption = 0.0,
     offset: OffsetOption = 0,
     collapse: CollapseOption = False,
     as_json: JsonOption = False,
@@ -77,7 +76,7 @@ def similar(
     _check_form(as_json, paths)
     filters = Filters.read(where or (), collapse=collapse)
     with opened(gallery, model) as found:
-        hits = found.similar(picture, k, filters=filters, threshold=threshold, offset=offset)
+        hits = found.similar(picture, k, filters=filters, offset=offset)
         _show(picture, hits, found, as_json, paths)
 
 

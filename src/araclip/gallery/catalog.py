@@ -240,7 +240,7 @@ class Catalog:
         if len(raw) != len(rows) * width * 2:
             raise GalleryCorrupt(
                 f"{self.folder / FILE_NAME}: vectors take {len(raw)} bytes, {len(rows)} of width {width} need "
-                f"{len(rows) * width * 2}. Delete the gallery folder and run `araclip index` again."
+                f"{len(rows) * width * 2}. Run `araclip repair`, which encodes damaged ones again."
             )
         return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
 
@@ -248,7 +248,10 @@ class Catalog:
         """Vectors (n, D) of at most about `most` pictures, spread evenly over the gallery's history."""
         step = self.counts()[1] // most + 1
         rows = self.rows("SELECT vector FROM contents WHERE id % ? = 0 ORDER BY id", (step,))
-        return np.array([np.frombuffer(raw, "<f2") for (raw,) in rows], np.float32)
+        width = int(self.meta("width"))
+        whole = [np.frombuffer(raw, "<f2") for (raw,) in rows if len(raw) == 2 * width]
+        vectors = np.array(whole, np.float32).reshape(-1, width)
+        return vectors[np.isfinite(vectors).all(axis=1)]  # damaged ones are for `verify` to find
 
     def vector(self, content: int) -> NDArray[np.float32]:
         """The vector (D,) of one picture."""

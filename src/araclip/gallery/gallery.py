@@ -179,7 +179,8 @@ class Gallery(Opened):
         Args:
             filters: only pictures that pass; none of them is missed, however few pass.
             threshold: leave out what has a lower relevance: at 0.5 the weak hits, all of them for a query that means
-                nothing here.
+                nothing here. Where relevance is not known (a picture in the query, a gallery of a few pictures),
+                nothing is left out.
             offset: how many of the best to leave out.
             files: whether a term may name a picture file, as in «./sofa.jpg + لون أزرق». Not for what strangers type.
 
@@ -190,7 +191,8 @@ class Gallery(Opened):
         """
         page = Page(k, offset, filters or Filters(), threshold)
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        return self._nearest(combine(self._vectors(parsed), parsed), page=page)
+        scale = self._fresh_scale() if all(term.kind == "text" for term in parsed.terms) else None
+        return ranked(self._catalog, self._fresh_index(), scale, combine(self._vectors(parsed), parsed), page)
 
     def _vectors(self, query: Query) -> NDArray[np.float32]:
         """The vectors of the query's terms, (n, D)."""
@@ -198,25 +200,19 @@ class Gallery(Opened):
         rows = [next(texts) if term.kind == "text" else self._picture_vector(term.value)[0] for term in query.terms]
         return np.stack(rows)
 
-    def similar(
-        self,
-        picture: Picture,
-        k: int = 10,
-        *,
-        filters: Filters | None = None,
-        threshold: float = 0.0,
-        offset: int = 0,
-    ) -> list[Hit]:
+    def similar(self, picture: Picture, k: int = 10, *, filters: Filters | None = None, offset: int = 0) -> list[Hit]:
         """The k pictures that look most like a picture (path, bytes, PIL, or `picture:…`), best first.
 
-        The picture itself is left out when the gallery has it.
+        The picture itself is left out when the gallery has it. What likeness is worth was not measured: the hits'
+        relevance is None.
 
         Raises:
             InputError: as for `search`.
             ImageError: the picture cannot be used.
         """
-        page = Page(k, offset, filters or Filters(), threshold)
-        return self._nearest(*self._picture_vector(picture), page=page)
+        page = Page(k, offset, filters or Filters())
+        vector, content = self._picture_vector(picture)
+        return ranked(self._catalog, self._fresh_index(), None, vector, page, content)
 
     def _picture_vector(self, picture: Picture) -> tuple[NDArray[np.float32], int | None]:
         """The vector of a picture (D,), and its id if the gallery has it."""
@@ -228,6 +224,3 @@ class Gallery(Opened):
         loaded = load(source_of(picture), set(), self.model.config.image.size)
         assert loaded.look is not None  # nothing is known to `load`
         return self.model.encode_pixels(loaded.look.pixels[None])[0], self._catalog.content(loaded.digest)
-
-    def _nearest(self, vector: NDArray[np.float32], but: int | None = None, *, page: Page) -> list[Hit]:
-        return ranked(self._catalog, self._fresh_index(), self._fresh_scale(), vector, page, but)

@@ -51,8 +51,7 @@ def ranked(
     Args:
         but: the id of a picture to leave out.
     """
-    best = next((score for id_, score in zip(*index.search(vector, 2), strict=True) if id_ != but), 0.0)
-    judge = scale.judge(vector, best) if scale else None
+    judge = scale.judge(vector, max(index.search(vector, 1)[1], default=0.0)) if scale else None
     hits: list[Hit] = []
     shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
     for content, score, paths in _present(catalog, index, vector, page.offset + page.k, page.filters):

@@ -9,7 +9,8 @@ from araclip.gallery.relevance import WEAK
 class Hit:
     """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
 
-    `relevance` in 0…1 says how far to trust it (see `gallery.relevance`); None in a gallery of a few pictures only.
+    `relevance` in 0…1 says how far to trust it (see `gallery.relevance`); None when the query holds a picture, or the
+    gallery a few only.
     `path` begins with `picture:` when the gallery itself holds the picture (`Gallery.picture` gives its bytes).
     """
 
