@@ -78,6 +78,15 @@ def test_a_picture_that_the_gallery_keeps_is_no_spare_file(gallery: Gallery, fol
     assert len(gallery.duplicates(["exact"])) == 1
 
 
+def test_a_copy_that_is_gone_from_the_disk_makes_no_duplicate_of_the_one_that_is_left(
+    gallery: Gallery, folder: Path
+) -> None:
+    (folder / "sub" / "نسخة.png").unlink()
+    (folder / "1.jpg").unlink()
+    assert named(gallery, "exact") == []
+    assert named(gallery, "near") == [("near", {"0.png", "0 small.jpg", "0 half.webp"})]
+
+
 def test_an_unknown_kind_is_refused(gallery: Gallery) -> None:
     with pytest.raises(InputError, match=r"'blurred'.*exact, near, semantic"):
         gallery.duplicates(["near", "blurred"])

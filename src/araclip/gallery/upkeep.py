@@ -65,7 +65,8 @@ def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
     )
     files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
     for content, path, size, pixels in rows:
-        files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+        if os.path.lexists(path):  # or the last copy would be called a spare one
+            files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
     found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
         return found
