@@ -210,8 +210,8 @@ def test_every_command_and_option_has_help_and_stands_in_the_docs() -> None:
     assert set(commands()) >= {"index", "search", "demo"}
     for name, command in commands().items():
         assert command.help, f"araclip {name} has no help"
-        assert f"## araclip {name}" in page, f"araclip {name} is missing in docs/commands.md"
-        section = page.split(f"## araclip {name}", 1)[1].split("\n## ", 1)[0]
+        assert f"## araclip {name}\n" in page, f"araclip {name} is missing in docs/commands.md"
+        section = page.split(f"## araclip {name}\n", 1)[1].split("\n## ", 1)[0]
         for parameter in command.params:
             spelled = [o for o in parameter.opts if o.startswith("-")] or [parameter.opts[0].upper()]
             assert getattr(parameter, "help", None), f"araclip {name} {spelled[0]} has no help"

@@ -375,7 +375,7 @@ def test_two_writers_at_once_are_refused(gallery: Gallery, folder: Path) -> None
 WRITER = """
 import sys
 from araclip import AraCLIP, Gallery
-from araclip.gallery import gallery as module
+from araclip.gallery import intake as module
 module.COMMIT_EVERY = 4
 print("ready", flush=True)
 Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1), create=True).update([sys.argv[3]])

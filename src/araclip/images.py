@@ -9,6 +9,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from os import PathLike, fspath
 from typing import IO, TypeVar
@@ -32,6 +34,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # EXIF orientation → what puts the picture upright
+_LYING = (5, 6, 7, 8)  # orientations of which width and height change places
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -89,6 +92,52 @@ def open_image(
         raise UnreadableImage(
             f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
         ) from error
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a picture says of itself: one of FORMATS, size in pixels as it is seen (upright), and when it was taken.
+
+    `taken` is the camera's own clock, YYYY-MM-DDTHH:MM:SS without a time zone; None when no EXIF block tells.
+    """
+
+    format: str
+    width: int
+    height: int
+    taken: str | None
+
+
+def read_facts(source: str | PathLike[str] | IO[bytes] | Image.Image) -> Facts:
+    """The facts of a picture that `open_image` accepts, from its header; no pixel is decoded.
+
+    A picture in memory that came from no file counts as PNG. A damaged EXIF block tells nothing.
+    """
+    with _PILLOW_SILENT:
+        if isinstance(source, Image.Image):
+            return _facts(source)
+        with Image.open(source, formats=FORMATS) as image:
+            return _facts(image)
+
+
+def _facts(image: Image.Image) -> Facts:
+    width, height = image.size
+    try:
+        exif = image.getexif()
+        if exif.get(ExifTags.Base.Orientation, 1) in _LYING:
+            width, height = height, width
+        times = exif.get_ifd(ExifTags.IFD.Exif)
+        taken = _time(times.get(ExifTags.Base.DateTimeOriginal) or times.get(ExifTags.Base.DateTimeDigitized))
+    except Exception:  # as in _upright: what cannot be read says nothing
+        taken = None
+    kind = image.format or "PNG"
+    return Facts("JPEG" if kind == "MPO" else kind, width, height, taken)
+
+
+def _time(text: object) -> str | None:
+    try:
+        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
+    except ValueError:  # an empty date, as cameras without a set clock write it: 0000:00:00 00:00:00
+        return None
 
 
 def _name_of(source: str | PathLike[str] | IO[bytes] | Image.Image) -> str:

@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli import convert, evaluate, search, train  # noqa: F401  (their commands hang themselves on the app)
+from araclip.cli import (  # noqa: F401  (their commands hang themselves on the app)
+    convert,
+    evaluate,
+    index,
+    search,
+    train,
+    upkeep,
+)
 from araclip.cli.console import app, err, out, shown
 from araclip.errors import AraclipError
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, write_line
-from araclip.cli.search import ModelOption
+from araclip.cli.galleries import ModelOption
 from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:

@@ -51,10 +51,33 @@ class ScanIndex:
         """Number of pictures."""
         return int(self._index.ntotal)
 
-    def search(self, query: NDArray[np.float32], k: int) -> tuple[list[int], list[float]]:
-        """Ids and cosines of the k best pictures for one unit vector (D,), best first, ties by id."""
-        if k < 1 or self._index.ntotal == 0:
+    def search(
+        self, query: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None = None
+    ) -> tuple[list[int], list[float]]:
+        """Ids and cosines of the k best pictures for one unit vector (D,), best first, ties by id.
+
+        Args:
+            allowed: only these ids may be found. Their scores are exact, and none is missed however few they are.
+        """
+        most = self._index.ntotal if allowed is None else len(allowed)
+        if k < 1 or most == 0:
             return [], []
-        scores, ids = self._index.search(query[None, :], min(k, self._index.ntotal))
-        best = sorted(zip(ids[0].tolist(), scores[0].tolist(), strict=True), key=lambda hit: (-hit[1], hit[0]))
+        only = None if allowed is None else _only(allowed)
+        found = min(k, most)
+        while True:  # FAISS cuts ties anywhere: take all that tie with the last, or pages would not fit together
+            scores, ids = self._index.search(query[None, :], found + (found < most), params=only)
+            last = found + (found < most) - 1
+            if found == most or scores[0, last] < scores[0, k - 1]:
+                break
+            found = min(2 * found, most)
+        pairs = ((int(id_), float(score)) for id_, score in zip(ids[0], scores[0], strict=True) if id_ >= 0)
+        best = sorted(pairs, key=lambda hit: (-hit[1], hit[0]))[:k]
         return [hit[0] for hit in best], [hit[1] for hit in best]
+
+
+def _only(allowed: NDArray[np.int64]) -> "faiss.SearchParameters":
+    bits = np.zeros(int(allowed.max()) + 1, bool)
+    bits[allowed] = True
+    # FAISS's type stubs know neither the array nor the keyword that its wrappers add.
+    selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg,arg-type,unused-ignore]
+    return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg,unused-ignore]

@@ -2,34 +2,32 @@
 
 A `contents` row is one picture by the hash of its bytes, with its vector; a `files` row is one path that holds it.
 A copy or a renamed file is a second `files` row and costs no decode. Paths are stored as bytes, since a file name
-need not be UTF-8.
+need not be UTF-8. A picture that came without a file has a row with the path `picture:…` and its pixels in `kept`.
 """
 
+import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
+from araclip.errors import GalleryCorrupt, GalleryNotFound, WidthMismatch
+from araclip.gallery import schema
+from araclip.gallery.filters import Condition
+from araclip.gallery.schema import FILE_NAME
+from araclip.images import Facts
 
-SCHEMA = 1
-FILE_NAME = "catalog.sqlite"
+KEPT = "picture:"  # begins the path of a picture that the catalogue itself holds; a file's path is absolute
 _LAST_NS = 2**63 - 1
-_NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
-
-_CREATE = """
-CREATE TABLE meta     (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE contents (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, vector BLOB NOT NULL) STRICT;
-CREATE TABLE files    (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-                       content INTEGER NOT NULL REFERENCES contents (id)) STRICT, WITHOUT ROWID;
-CREATE INDEX files_content ON files (content);
-"""
+_JOINED = "files JOIN contents ON contents.id = files.content"
 
 
 @dataclass(frozen=True)
@@ -62,21 +60,16 @@ class Catalog:
             WidthMismatch: it holds another model's vectors.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        catalog = cls(folder, _connect(folder / FILE_NAME))
+        catalog = cls(folder, schema.connect(folder / FILE_NAME))
         identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": secrets.token_hex(8)}
-        with catalog._closed_on_error(), catalog._own_errors(), catalog._db:
-            catalog._db.execute("BEGIN IMMEDIATE")  # of two that create at once, the second finds it made
-            if catalog._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _CREATE.split(";"):
-                    catalog._db.execute(statement)
-                catalog._db.executemany("INSERT INTO meta VALUES (?, ?)", identity.items())
-                catalog._db.execute(f"PRAGMA user_version = {SCHEMA}")
+        with catalog._closed_on_error(), catalog._own_errors():
+            schema.create(catalog._db, identity)
         catalog._check(model, fingerprint, width)
         return catalog
 
     @classmethod
-    def open(cls, folder: Path, model: str, fingerprint: str, width: int) -> "Catalog":
-        """Open an existing catalogue.
+    def open(cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0) -> "Catalog":
+        """Open an existing catalogue; with `model` None, whichever model's it is.
 
         Raises:
             GalleryNotFound: there is none.
@@ -84,27 +77,20 @@ class Catalog:
         """
         if not (folder / FILE_NAME).is_file():
             raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
-        catalog = cls(folder, _connect(folder / FILE_NAME))
+        catalog = cls(folder, schema.connect(folder / FILE_NAME))
         catalog._check(model, fingerprint, width)
         return catalog
 
-    def _check(self, model: str, fingerprint: str, width: int) -> None:
+    def _check(self, model: str | None, fingerprint: str, width: int) -> None:
         path = self.folder / FILE_NAME
         with self._closed_on_error(), self._own_errors():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA:
-                raise NewerGallery(
-                    f"{path} has schema {version}, this release knows up to {SCHEMA}. "
-                    "Upgrade araclip to use this gallery."
-                )
-            if version < SCHEMA:
-                raise GalleryCorrupt(f"{path} is empty or unfinished (schema {version}). Run `araclip index` again.")
+            schema.migrate(self._db, path)
             name, print_, wide = self.meta("model"), self.meta("fingerprint"), self.meta("width")
-            if (print_, wide) != (fingerprint, str(width)):
+            if model is not None and (print_, wide) != (fingerprint, str(width)):
                 raise WidthMismatch(
                     f"gallery {self.folder} holds {wide}-wide vectors of {name}@{print_}, but {model}@{fingerprint} "
-                    f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or delete "
-                    f"this one's folder and index again."
+                    f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or run "
+                    "`araclip index --reembed` to make this one's vectors anew."
                 )
 
     @contextmanager
@@ -120,11 +106,11 @@ class Catalog:
         try:
             yield
         except sqlite3.Error as error:
-            raise _own_error(self.folder / FILE_NAME, error) from error
+            raise schema.own_error(self.folder / FILE_NAME, error) from error
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One transaction: all of it lands, or nothing; then readers see a new generation.
+    def writing(self, *, visible: bool = True) -> Iterator[None]:
+        """One transaction: all of it lands, or nothing; then readers see a new generation, if it is `visible` to them.
 
         Raises:
             OSError: the disk is full or read-only; what was committed before is kept.
@@ -134,7 +120,8 @@ class Catalog:
                 with self._db:
                     self._db.execute("BEGIN IMMEDIATE")
                     yield
-                    self._db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
+                    if visible:
+                        self._db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
             except sqlite3.OperationalError as error:
                 raise OSError(
                     f"{self.folder / FILE_NAME} cannot be written ({error}). Free some disk space or check its "
@@ -167,10 +154,17 @@ class Catalog:
             files, pictures = self._db.execute("SELECT count(*), count(DISTINCT content) FROM files").fetchone()
         return files, pictures
 
-    def digests(self) -> set[bytes]:
-        """Hashes of all pictures."""
+    def unread(self) -> set[str]:
+        """Paths of pictures whose facts or perceptual hash an older release did not store."""
         with self._own_errors():
-            return {row[0] for row in self._db.execute("SELECT hash FROM contents")}
+            rows = self._db.execute(f"SELECT path FROM {_JOINED} WHERE format IS NULL OR phash IS NULL")
+            return {os.fsdecode(raw) for (raw,) in rows}
+
+    def digests(self) -> set[bytes]:
+        """Hashes of all pictures of which nothing is missing."""
+        with self._own_errors():
+            rows = self._db.execute("SELECT hash FROM contents WHERE format IS NOT NULL AND phash IS NOT NULL")
+            return {row[0] for row in rows}
 
     def content(self, digest: bytes) -> int | None:
         """The id of the picture with this hash, if it is known."""
@@ -180,25 +174,59 @@ class Catalog:
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
         """Store one picture's vector as float16; returns its id. An identical picture is stored once."""
-        raw = vector.astype("<f2").tobytes()
         row = self._db.execute(
-            "INSERT INTO contents (hash, vector) VALUES (?, ?) "
+            "INSERT INTO contents (hash, vector, added) VALUES (?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET vector = excluded.vector RETURNING id",
-            (digest, raw),
+            (digest, vector.astype("<f2").tobytes(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")),
         ).fetchone()
         return int(row[0])
 
-    def put_file(self, file: File, content: int) -> None:
-        """Say that `file` holds picture `content`."""
+    def put_facts(self, content: int, facts: Facts, phash: int) -> None:
+        """Say what picture `content` looks like from outside; `phash` is its perceptual hash, 64 bits."""
+        signed = phash - (1 << 64) if phash >> 63 else phash  # SQLite's integers have a sign
         self._db.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-            (os.fsencode(file.path), file.size, file.mtime_ns, content),
+            "UPDATE contents SET format = ?, width = ?, height = ?, taken = ?, phash = ? WHERE id = ?",
+            (facts.format, facts.width, facts.height, facts.taken, signed, content),
         )
 
+    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
+        """Say that `file` holds picture `content`. Metadata that the path had stays unless there is new."""
+        self._db.execute(
+            "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
+            "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",
+            (os.fsencode(file.path), file.size, file.mtime_ns, content),
+        )
+        if metadata is not None:
+            text = json.dumps(dict(metadata), ensure_ascii=False)
+            self._db.execute("UPDATE files SET metadata = ? WHERE path = ?", (text, os.fsencode(file.path)))
+
+    def keep(self, content: int, picture: bytes) -> None:
+        """Store the pixels of a picture that has no file, as an encoded picture."""
+        self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (content, picture))
+
+    def kept(self, content: int) -> bytes | None:
+        """The encoded picture that `keep` stored."""
+        with self._own_errors():
+            row = self._db.execute("SELECT picture FROM kept WHERE content = ?", (content,)).fetchone()
+        return row[0] if row else None
+
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Forget paths, and pictures that no path holds any more."""
-        self._db.executemany("DELETE FROM files WHERE path = ?", ((os.fsencode(path),) for path in paths))
+        """Forget paths, and pictures that no path holds any more. A copy that stays inherits a path's metadata."""
+        for raw in map(os.fsencode, paths):
+            row = self._db.execute("DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)).fetchone()
+            if row and row[1] != "{}":  # a renamed file is a new path and a vanished one
+                self._db.execute("UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", row[::-1])
+            if row and raw.startswith(KEPT.encode()):
+                self._db.execute("DELETE FROM kept WHERE content = ?", row[:1])
         self._db.execute("DELETE FROM contents WHERE id NOT IN (SELECT content FROM files)")
+
+    def select(self, condition: Condition) -> NDArray[np.int64]:
+        """Ids of the pictures that some path holds and `condition` lets pass, in order."""
+        with self._own_errors():
+            rows = self._db.execute(
+                f"SELECT DISTINCT content FROM {_JOINED} WHERE {condition.sql} ORDER BY content", condition.values
+            ).fetchall()
+        return np.array([row[0] for row in rows], np.int64)
 
     def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Ids (n,) and float16 vectors (n, D) of all pictures that some path holds, in order of the ids."""
@@ -212,47 +240,60 @@ class Catalog:
         if len(raw) != len(rows) * width * 2:
             raise GalleryCorrupt(
                 f"{self.folder / FILE_NAME}: vectors take {len(raw)} bytes, {len(rows)} of width {width} need "
-                f"{len(rows) * width * 2}. Delete the gallery folder and run `araclip index` again."
+                f"{len(rows) * width * 2}. Run `araclip repair`, which encodes damaged ones again."
             )
         return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
 
-    def paths_of(self, content: int) -> list[str]:
-        """Paths that hold a picture, in order of their bytes."""
+    def sample(self, most: int) -> NDArray[np.float32]:
+        """Vectors (n, D) of at most about `most` pictures, spread evenly over the gallery's history."""
+        step = self.counts()[1] // most + 1
+        rows = self.rows("SELECT vector FROM contents WHERE id % ? = 0 ORDER BY id", (step,))
+        width = int(self.meta("width"))
+        whole = [np.frombuffer(raw, "<f2") for (raw,) in rows if len(raw) == 2 * width]
+        vectors = np.array(whole, np.float32).reshape(-1, width)
+        return vectors[np.isfinite(vectors).all(axis=1)]  # damaged ones are for `verify` to find
+
+    def vector(self, content: int) -> NDArray[np.float32]:
+        """The vector (D,) of one picture."""
+        (raw,) = self.rows("SELECT vector FROM contents WHERE id = ?", (content,))[0]
+        return np.frombuffer(raw, "<f2").astype(np.float32)
+
+    def phash(self, content: int) -> int | None:
+        """The perceptual hash of one picture, 64 bits; None when an older release stored none."""
+        (signed,) = self.rows("SELECT phash FROM contents WHERE id = ?", (content,))[0]
+        return None if signed is None else signed % (1 << 64)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query of SQL answers."""
         with self._own_errors():
-            rows = self._db.execute("SELECT path FROM files WHERE content = ? ORDER BY path", (content,)).fetchall()
+            return self._db.execute(sql, values).fetchall()
+
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement of SQL inside `writing()`; returns how many rows it changed."""
+        return self._db.execute(sql, values).rowcount
+
+    def paths_of(self, content: int, condition: Condition) -> list[str]:
+        """Paths that hold a picture, those that `condition` lets pass first, each part in order of the bytes."""
+        with self._own_errors():
+            rows = self._db.execute(
+                f"SELECT path FROM {_JOINED} WHERE content = ? ORDER BY NOT ({condition.sql}), path",
+                (content, *condition.values),
+            ).fetchall()
         return [os.fsdecode(raw) for (raw,) in rows]
+
+    def content_of(self, path: str) -> int | None:
+        """The id of the picture that a path holds, if the path is known."""
+        with self._own_errors():
+            row = self._db.execute("SELECT content FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
+        return row[0] if row else None
+
+    def metadata_of(self, path: str) -> dict[str, Any]:
+        """What `put_file` stored with a path."""
+        with self._own_errors():
+            row = self._db.execute("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
+        found: dict[str, Any] = json.loads(row[0]) if row else {}
+        return found
 
     def close(self) -> None:
         """Close the file; SQLite folds its write-ahead log back in."""
         self._db.close()
-
-
-def _own_error(path: Path, error: sqlite3.Error) -> GalleryError:
-    if any(sign in str(error) for sign in _NOT_A_DATABASE):
-        return GalleryCorrupt(
-            f"{path} is damaged ({error}). Delete the gallery folder and run `araclip index` again; "
-            "your pictures are not touched."
-        )
-    return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    writable = os.access(path.parent, os.W_OK)
-    uri = path.absolute().as_uri()
-    if not writable:
-        # Reading beside a live write-ahead log needs its shared memory file; without a log, nobody writes and none is.
-        log = path.with_name(f"{path.name}-wal")
-        uri += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
-    try:
-        connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise _own_error(path, error) from error
-    try:
-        connection.execute("PRAGMA foreign_keys = ON")
-        if writable:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
-    except sqlite3.Error as error:
-        connection.close()
-        raise _own_error(path, error) from error
-    return connection

@@ -1,80 +1,36 @@
-"""A gallery: the pictures of some folders, kept in step with the disk and searched by text.
+"""A gallery: pictures, kept in step with the disk and searched by text or picture. The door to this package."""
 
-scan ─► unchanged? skip ─► read, hash ─► known? link ─► decode (threads) ─► encode (batches) ─► commit
-"""
-
-import hashlib
-import io
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from araclip import atomic
-from araclip.arabic import normalize
 from araclip.encoder import AraCLIP
-from araclip.errors import ImageError, ImageTooLarge, InputError
-from araclip.gallery.ann import ScanIndex
-from araclip.gallery.catalog import Catalog, File
-from araclip.gallery.scan import Walk, checked_root
-from araclip.images import FORMATS, map_ahead, open_image, square
+from araclip.errors import ImageError, InputError
+from araclip.gallery.catalog import KEPT, Catalog, File
+from araclip.gallery.filters import Filters
+from araclip.gallery.intake import Intake, Picture, absolute, load, metadata_for_each, source_of
+from araclip.gallery.opened import Opened
+from araclip.gallery.query import Query, combine, parse
+from araclip.gallery.ranking import Page, ranked
+from araclip.gallery.results import Addition, Hit, Update
+from araclip.gallery.scan import checked_root
+from araclip.gallery.update import Progress, Skip, below, unreadable, update
 from araclip.model_folder import find
 
-ENCODE_BATCH = 16
-MAX_BYTES = 1_000_000_000  # a file is read whole; uncompressed, the largest picture allowed takes 900 MB in 16 bits
-COMMIT_EVERY = 128  # pictures a transaction: a killed run loses at most these, about two seconds of work
 
-Progress = Callable[[int, int], None]
-Skip = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file."""
-
-    path: str
-    score: float
-    rank: int
-    copies: tuple[str, ...] = ()
-
-
-@dataclass
-class Update:
-    """What one run over the folders did, in files."""
-
-    added: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    skipped: list[str] = field(default_factory=list)
-    pictures: int = 0
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A file as read: its hash, and its square unless the gallery has that picture already."""
-
-    file: File
-    digest: bytes
-    pixels: NDArray[np.uint8] | None
-
-
-class Gallery:
+class Gallery(Opened):
     """Pictures indexed with one model. One process writes at a time, any number search."""
-
-    def __init__(self, catalog: Catalog, model: AraCLIP) -> None:
-        self.folder = catalog.folder
-        self.model = model
-        self._catalog = catalog
-        self._index: tuple[str, ScanIndex] | None = None
 
     @classmethod
     def open(
         cls, path: str | os.PathLike[str], *, model: AraCLIP | str = "araclip-mini", create: bool = False
     ) -> "Gallery":
-        """Open the gallery in folder `path`.
+        """Open the gallery in folder `path`; one that an older release made is migrated.
 
         Args:
             create: make it if it is not there.
@@ -87,6 +43,8 @@ class Gallery:
         opener = Catalog.create if create else Catalog.open
         config = encoder.config
         return cls(opener(Path(path).expanduser(), config.name, config.fingerprint, config.width), encoder)
+
+    # ------------------------------------------------------------------ what is in it
 
     def update(
         self, folders: Iterable[str | os.PathLike[str]], *, progress: Progress | None = None, skip: Skip | None = None
@@ -109,168 +67,161 @@ class Gallery:
         if isinstance(folders, str | os.PathLike):
             raise InputError("update takes several folders, got one. Pass [folder].")
         roots = [checked_root(folder) for folder in folders]
-        report, say = Update(), progress or (lambda done, found: None)
-        with atomic.single_writer(self.folder / "lock"):
-            walk, known = Walk(), self._catalog.files()
-            found: dict[str, File] = {}
-            for root in roots:
-                here = {file.path: file for file in walk.pictures(root)}
-                if not here:
-                    raise _nothing_in(root, sum(_below(path, str(root)) for path in known))
-                found |= here
-            changed = [file for file in found.values() if known.get(file.path) != file]
-            report.unchanged = len(found) - len(changed)
-            for place, reason in walk.unreadable.items():
-                self._skip(report, skip, f"{place}: cannot be read ({reason}). What was indexed there is kept.")
-            gone = [
-                path
-                for path in known
-                if path not in found
-                and any(_below(path, str(root)) for root in roots)
-                and not any(path == place or _below(path, place) for place in walk.unreadable)
-            ]
-            say(report.unchanged, len(found))
-            gone += self._encode(changed, report, skip, lambda done: say(report.unchanged + done, len(found)))
-            report.removed = len(known.keys() & set(gone))
-            if gone or changed:
-                with self._catalog.writing():
-                    self._catalog.remove_files(gone)
-            _, report.pictures = self._catalog.counts()
-            self._fresh_index()
+        with self._writing():
+            report = update(
+                self._catalog, self.model, roots, progress or (lambda done, found: None), skip or (lambda line: None)
+            )
+            self._fresh()
         return report
 
-    def _encode(self, files: list[File], report: Update, skip: Skip | None, done: Callable[[int], None]) -> list[str]:
-        """Commit `files` in groups; returns paths that no longer hold a usable picture."""
-        lost: list[str] = []
-        digests = self._catalog.digests()
+    def add(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        metadata: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
+        skip: Skip | None = None,
+    ) -> Addition:
+        """Add single pictures: paths, encoded bytes, PIL pictures.
 
-        def load(file: File) -> _Loaded | OSError | ImageError:
-            try:
-                return _load(file, digests, self.model.config.image.size)
-            except (OSError, ImageError) as error:
-                return error
+        Of a picture without a file the catalogue keeps the pixels, as a JPEG of at most 1,024 pixels a side, under the
+        path `picture:…`, which its content decides: the same bytes added twice are one picture.
 
-        def usable() -> Iterator[_Loaded]:
-            for count, (file, loaded) in enumerate(map_ahead(load, files, self.model.threads), 1):
-                if isinstance(loaded, _Loaded):
-                    yield loaded
-                elif isinstance(loaded, ImageError):
-                    lost.append(file.path)
-                    self._skip(report, skip, str(loaded))
-                elif isinstance(loaded, FileNotFoundError):  # vanished since the walk: as if it had not been met
-                    lost.append(file.path)
-                else:
-                    self._skip(
-                        report,
-                        skip,
-                        f"{file.path}: cannot be read ({loaded.strerror or loaded}). Check its permissions.",
-                    )
-                done(count)
-
-        waiting: list[_Loaded] = []
-        for loaded in usable():
-            waiting.append(loaded)
-            if len(waiting) == COMMIT_EVERY:
-                self._commit(waiting, digests)
-                report.added += len(waiting)
-                waiting = []
-        if waiting:
-            self._commit(waiting, digests)
-            report.added += len(waiting)
-        return lost
-
-    def _commit(self, group: list[_Loaded], digests: set[bytes]) -> None:
-        new = {loaded.digest: loaded.pixels for loaded in group if loaded.pixels is not None}
-        vectors: list[NDArray[np.float32]] = []
-        squares = [pixels for pixels in new.values() if pixels is not None]
-        for start in range(0, len(squares), ENCODE_BATCH):
-            vectors.extend(self.model.encode_pixels(np.stack(squares[start : start + ENCODE_BATCH])))
-        with self._catalog.writing():
-            ids = {
-                digest: self._catalog.add_content(digest, vector) for digest, vector in zip(new, vectors, strict=True)
-            }
-            for loaded in group:
-                content = ids.get(loaded.digest) or self._catalog.content(loaded.digest)
-                assert content is not None  # a digest without pixels came from the catalogue, which this process locks
-                self._catalog.put_file(loaded.file, content)
-        digests.update(new)
-
-    @staticmethod
-    def _skip(report: Update, skip: Skip | None, line: str) -> None:
-        report.skipped.append(line)
-        if skip:
-            skip(line)
-
-    def search(self, query: str, k: int = 10) -> list[Hit]:
-        """The k pictures nearest to a text, best first.
-
-        Identical files count once, files that are gone from the disk not at all.
+        Args:
+            metadata: a flat mapping for all pictures, or one for each: texts to texts, numbers, true/false or lists of
+                these. Filters find pictures by it. A path's earlier metadata is replaced.
+            skip: called with one line for each picture that cannot be used.
 
         Raises:
-            InputError: the query is empty, or k is not positive.
+            InputError: a single picture instead of several, a folder, a path that does not exist, or odd metadata;
+                nothing is added.
+            GalleryLocked, OSError: as for `update`.
         """
-        if not normalize(query):
-            raise InputError("the query is empty. Type what the picture shows, for example: قطة على طاولة")
-        if k < 1:
-            raise InputError(f"k is {k}; ask for at least 1 picture.")
-        return self._nearest(self.model.encode_text([query])[0], k)
+        if isinstance(pictures, str | os.PathLike | bytes | Image.Image):
+            raise InputError("add takes several pictures, got one. Pass [picture].")
+        sources = [source_of(picture) for picture in pictures]
+        about = metadata_for_each(metadata, len(sources))
+        lines: list[str] = []
 
-    def _nearest(self, vector: NDArray[np.float32], k: int) -> list[Hit]:
-        index, hits, seen = self._fresh_index(), list[Hit](), 0
-        while len(hits) < k and seen < len(index):
-            ids, scores = index.search(vector, max(k, 2 * seen))  # more, should the first ones be gone from the disk
-            for content, score in list(zip(ids, scores, strict=True))[seen:]:
-                paths = [path for path in self._catalog.paths_of(content) if os.path.lexists(path)]
-                if paths and len(hits) < k:
-                    hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:])))
-            seen = len(ids)
-        return hits
+        def refused(number: int, error: OSError | ImageError) -> None:
+            source = sources[number]
+            if isinstance(source, File) and isinstance(error, OSError):
+                line = unreadable(source.path, error)
+            else:
+                line = f"picture {number + 1}: {error}"
+            lines.append(line)
+            if skip:
+                skip(line)
 
-    def _fresh_index(self) -> ScanIndex:
-        generation = self._catalog.generation
-        if self._index is None or self._index[0] != generation:
-            self._index = (generation, ScanIndex.of(self._catalog))
-        return self._index[1]
+        with self._writing():
+            paths = Intake(self._catalog, self.model).take(sources, refused, metadata=about)
+            self._fresh()
+        return Addition(tuple(paths), tuple(lines))
 
-    def __len__(self) -> int:
-        """Number of different pictures."""
-        return self._catalog.counts()[1]
+    def remove(self, paths: Iterable[str | os.PathLike[str]]) -> int:
+        """Forget pictures by path (`picture:…` too), and all below a folder; returns how many paths were forgotten.
 
-    def close(self) -> None:
-        """Release the catalogue file."""
-        self._catalog.close()
+        No file on the disk is touched, and the next `update` of a folder takes in again what still lies there.
 
-    def __enter__(self) -> "Gallery":
-        return self
+        Raises:
+            InputError: a path is not in the gallery; nothing is removed.
+            GalleryLocked, OSError: as for `update`.
+        """
+        if isinstance(paths, str | os.PathLike):
+            raise InputError("remove takes several paths, got one. Pass [path].")
+        with self._writing():
+            known, gone = self._catalog.files(), set[str]()
+            for path in paths:
+                named = absolute(path)
+                found = [named] if named in known else [other for other in known if below(other, named)]
+                if not found:
+                    raise InputError(
+                        f"{named} is not in the gallery {self.folder}. Check the path; nothing is removed."
+                    )
+                gone.update(found)
+            with self._catalog.writing():
+                self._catalog.remove_files(sorted(gone))
+            self._fresh()
+        return len(gone)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def picture(self, path: str) -> bytes:
+        """An encoded picture: the file at `path`, or what the gallery keeps under `picture:…`.
 
+        Raises:
+            InputError: the path is not in the gallery.
+            OSError: its file cannot be read.
+        """
+        content = self._catalog.content_of(path)
+        if content is None:
+            raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
+        kept = self._catalog.kept(content) if path.startswith(KEPT) else None
+        return kept if kept is not None else Path(path).read_bytes()
 
-def _load(file: File, known: set[bytes], size: int) -> _Loaded:
-    with open(file.path, "rb") as stream:  # noqa: PTH123  (a path that is not UTF-8 stays as it is)
-        now = File.of(file.path, os.fstat(stream.fileno()))  # what is read, should it have changed since the walk
-        if now.size > MAX_BYTES:
-            raise ImageTooLarge(
-                f"{file.path}: {now.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
-            )
-        data = stream.read()
-    digest = hashlib.sha256(data).digest()
-    if digest in known:
-        return _Loaded(now, digest, None)
-    return _Loaded(now, digest, square(open_image(io.BytesIO(data), size, name=file.path), size))
+    def metadata(self, path: str) -> dict[str, Any]:
+        """What `add` was told of a path; empty when nothing."""
+        return self._catalog.metadata_of(path)
 
+    # ------------------------------------------------------------------ what it finds
 
-def _below(path: str, folder: str) -> bool:
-    return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
+    def search(
+        self,
+        query: str | Query,
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        threshold: float = 0.0,
+        offset: int = 0,
+        files: bool = False,
+    ) -> list[Hit]:
+        """The k pictures nearest to a query, best first: «قطة + سجادة حمراء - كلب», `picture:…` and weights too.
 
+        Identical files count once, files that are gone from the disk not at all. Equal scores come in the order in
+        which their pictures were indexed, so pages (`offset` 0, k, 2 k, …) fit together.
 
-def _nothing_in(root: Path, indexed: int) -> InputError:
-    if indexed:
-        return InputError(
-            f"no pictures left in {root}, where {indexed:,} were indexed. Is a drive unplugged? They are kept, and "
-            "found again when they are back."
-        )
-    return InputError(
-        f"no pictures in {root}. AraCLIP reads {', '.join(FORMATS)} files; hidden files and folders are left out."
-    )
+        Args:
+            filters: only pictures that pass; none of them is missed, however few pass.
+            threshold: leave out what has a lower relevance: at 0.5 the weak hits, all of them for a query that means
+                nothing here. Where relevance is not known (a picture in the query, a gallery of a few pictures),
+                nothing is left out.
+            offset: how many of the best to leave out.
+            files: whether a term may name a picture file, as in «./sofa.jpg + لون أزرق». Not for what strangers type.
+
+        Raises:
+            InputError: the query is empty or malformed (docs/queries.md), or k, offset or threshold
+                makes no sense.
+            ImageError: a picture of the query cannot be used.
+        """
+        page = Page(k, offset, filters or Filters(), threshold)
+        parsed = query if isinstance(query, Query) else parse(query, files=files)
+        scale = self._fresh_scale() if all(term.kind == "text" for term in parsed.terms) else None
+        return ranked(self._catalog, self._fresh_index(), scale, combine(self._vectors(parsed), parsed), page)
+
+    def _vectors(self, query: Query) -> NDArray[np.float32]:
+        """The vectors of the query's terms, (n, D)."""
+        texts = iter(self.model.encode_text([term.value for term in query.terms if term.kind == "text"]))
+        rows = [next(texts) if term.kind == "text" else self._picture_vector(term.value)[0] for term in query.terms]
+        return np.stack(rows)
+
+    def similar(self, picture: Picture, k: int = 10, *, filters: Filters | None = None, offset: int = 0) -> list[Hit]:
+        """The k pictures that look most like a picture (path, bytes, PIL, or `picture:…`), best first.
+
+        The picture itself is left out when the gallery has it. What likeness is worth was not measured: the hits'
+        relevance is None.
+
+        Raises:
+            InputError: as for `search`.
+            ImageError: the picture cannot be used.
+        """
+        page = Page(k, offset, filters or Filters())
+        vector, content = self._picture_vector(picture)
+        return ranked(self._catalog, self._fresh_index(), None, vector, page, content)
+
+    def _picture_vector(self, picture: Picture) -> tuple[NDArray[np.float32], int | None]:
+        """The vector of a picture (D,), and its id if the gallery has it."""
+        if isinstance(picture, str) and picture.startswith(KEPT):
+            content = self._catalog.content_of(picture)
+            if content is None:
+                raise InputError(f"{picture} is not in the gallery {self.folder}. Pass the path of a hit.")
+            return self._catalog.vector(content), content
+        loaded = load(source_of(picture), set(), self.model.config.image.size)
+        assert loaded.look is not None  # nothing is known to `load`
+        return self.model.encode_pixels(loaded.look.pixels[None])[0], self._catalog.content(loaded.digest)

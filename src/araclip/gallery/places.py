@@ -9,7 +9,7 @@ import platformdirs
 
 from araclip import atomic
 from araclip.errors import GalleryNotFound
-from araclip.gallery.catalog import FILE_NAME
+from araclip.gallery.schema import FILE_NAME
 
 _LATEST = "latest"
 

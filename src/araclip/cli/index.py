@@ -1,0 +1,157 @@
+"""The commands that fill a gallery: index, watch, demo."""
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from araclip.cli.console import app, err, out, progress, shown
+from araclip.cli.galleries import GalleryOption, ModelOption
+from araclip.model_folder import DEFAULT_MODEL, find
+
+if TYPE_CHECKING:
+    from araclip.demo import Sample
+    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.results import Hit, Update
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
+    gallery: GalleryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    reembed: Annotated[
+        bool, typer.Option("--reembed", help="Give a gallery of another model the vectors of this one, then update it.")
+    ] = False,
+    forget_missing: Annotated[
+        bool, typer.Option("--forget-missing", help="With --reembed: forget pictures that cannot be read now.")
+    ] = False,
+) -> None:
+    """Index the pictures of a folder, or bring its index up to date.
+
+    Only new and changed files are read. Stop it whenever you like: the next run goes on where it was.
+    """
+    from araclip.gallery import places
+    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.scan import checked_root
+
+    root = checked_root(folder)
+    place = gallery or places.gallery_of(root)
+    if reembed:
+        _reembed(place, model, forget_missing)
+    with Gallery.open(place, model=model, create=True) as opened:
+        _index(opened, root)
+    places.remember(place)
+    options = [
+        *(("--gallery", str(gallery)) if gallery else ()),
+        *(("--model", model) if model != DEFAULT_MODEL else ()),
+    ]
+    command = shlex.join(["araclip", "search", *options, "قطة على طاولة"])
+    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
+    gallery: GalleryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Index a folder and keep its index in step with every change, until you stop it with Ctrl-C."""
+    from araclip.gallery import places
+    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.scan import checked_root
+    from araclip.gallery.watch import watch as follow
+
+    root = checked_root(folder)
+    place = gallery or places.gallery_of(root)
+    with Gallery.open(place, model=model, create=True) as opened:
+        places.remember(place)
+        err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
+        try:
+            follow(opened, [root], updated=_say_update, skip=_say)
+        except KeyboardInterrupt:
+            err.print(f"Stopped. {len(opened):,} pictures are indexed; run the same command again to go on.")
+            raise typer.Exit(130) from None
+
+
+def _say_update(report: "Update") -> None:
+    out.print(f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.removed:,} gone")
+
+
+@app.command()
+def demo() -> None:
+    """Build a sample gallery and answer Arabic queries, all on this machine.
+
+    The pictures are OpenMoji drawings and the photographs that ship with scikit-image (extra `demo`).
+    """
+    from araclip import demo as sample
+    from araclip.gallery import places
+    from araclip.gallery.gallery import Gallery
+
+    home = places.data_home() / "demo"
+    with progress("Drawing the sample pictures") as show:
+        samples = {str(s.path): s for s in sample.sample_pictures(home / "pictures", show)}
+    for line in sample.CREDITS:
+        out.print(escape(line), style="dim")
+    with Gallery.open(home / "gallery", create=True) as gallery:
+        _index(gallery, home / "pictures")
+        table = Table(title=f"The best of {len(gallery):,} pictures for each query", title_justify="left")
+        table.add_column("query", justify="right", style="bold")
+        table.add_column("best pictures, with their score")
+        table.add_column("ms", justify="right", style="dim")
+        for query in sample.QUERIES:
+            start = time.perf_counter()
+            hits = gallery.search(query, 4)
+            took = (time.perf_counter() - start) * 1e3
+            table.add_row(query, "\n".join(_described(hit, samples) for hit in hits), f"{took:.0f}")
+    out.print(table)
+    out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
+    out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
+
+
+def _reembed(place: Path, model: str, forget_missing: bool) -> None:
+    from araclip.encoder import AraCLIP
+    from araclip.gallery.reembed import reembed
+
+    try:
+        with progress("Encoding again") as show:
+            count = reembed(place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say)
+    except KeyboardInterrupt:
+        err.print("Stopped. The old vectors are still in use; run the same command again to go on.")
+        raise typer.Exit(130) from None
+    out.print(f"{count:,} pictures encoded again")
+
+
+def _say(line: str) -> None:
+    err.print(shown(line), soft_wrap=True, markup=False)
+
+
+def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
+    sample = samples.get(hit.path)  # none for a picture that somebody put into the folder
+    name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
+    return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
+
+
+def _index(gallery: "Gallery", root: Path) -> "Update":
+    from araclip.gallery import places
+
+    start = time.perf_counter()
+    try:
+        with progress("Indexing") as show:
+            report = gallery.update(
+                [root], progress=show, skip=lambda line: err.print(shown(line), soft_wrap=True, markup=False)
+            )
+    except KeyboardInterrupt:
+        places.remember(gallery.folder)
+        err.print(f"Stopped. {len(gallery):,} pictures are indexed; run the same command again to go on.")
+        raise typer.Exit(130) from None
+    seconds = time.perf_counter() - start
+    out.print(
+        f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.unchanged:,} unchanged, "
+        f"{report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
+    )
+    return report

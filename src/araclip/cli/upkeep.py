@@ -1,0 +1,136 @@
+"""The commands of a gallery's upkeep: stats, verify, repair, duplicates, remove, compact, export-gallery."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from araclip.cli.console import app, as_json_text, err, out, progress, shown, write_line
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened, place_of
+from araclip.errors import GalleryCorrupt, GalleryNotFound
+from araclip.model_folder import DEFAULT_MODEL
+
+
+@app.command()
+def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
+    """Show what a gallery holds: pictures, sizes, formats, dates, model."""
+    with opened(gallery, model) as found:
+        numbers = found.stats()
+    if as_json:
+        write_line(as_json_text(asdict(numbers)))
+        return
+    table = Table(show_header=False, title=escape(shown(numbers.folder)), title_justify="left")
+    rows = {
+        "model": f"{numbers.model}, {numbers.width} wide",
+        "pictures": f"{numbers.pictures:,} in {numbers.files:,} files, {numbers.kept:,} of them kept in the gallery",
+        "bytes": f"{numbers.file_bytes:,} of pictures, {numbers.catalogue_bytes:,} of catalogue",
+        "formats": ", ".join(f"{kind} {count:,}" for kind, count in numbers.formats.items()) or "–",
+        "taken": " – ".join(numbers.taken or ()) or "–",
+        "added": " – ".join(numbers.added or ()) or "–",
+    }
+    for name, text in rows.items():
+        table.add_row(name, escape(shown(text)))
+    out.print(table)
+
+
+@app.command()
+def verify(
+    gallery: GalleryOption = None,
+    contents: Annotated[bool, typer.Option("--contents", help="Read every file and compare its hash too.")] = False,
+    as_json: JsonOption = False,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Look for what is wrong with a gallery and its files. Changes nothing; exit code 1 if there is a fault."""
+    with opened(gallery, model) as found, progress("Verifying") as show:
+        faults, total = found.verify(contents=contents, progress=show), len(found)
+    if as_json:
+        write_line(as_json_text({"pictures": total, "faults": [asdict(fault) for fault in faults]}))
+    else:
+        for fault in faults:
+            out.print(shown(str(fault)), soft_wrap=True, markup=False)
+        out.print(f"{total:,} pictures, {len(faults):,} faults")
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(gallery: GalleryOption = None, model: ModelOption = DEFAULT_MODEL) -> None:
+    """Put right what `araclip verify` calls damaged; of a catalogue that cannot be opened, save what can be read."""
+    from araclip.gallery.salvage import salvage
+
+    place = place_of(gallery)
+    deeds: list[str] = []
+    try:
+        with opened(place, model) as found:
+            deeds += found.repair()
+    except (GalleryCorrupt, GalleryNotFound):  # not found: a repair that was killed had moved the damaged file
+        deeds += salvage(place)
+        with opened(place, model) as found:
+            deeds += found.repair()
+    for deed in deeds:
+        out.print(shown(deed), soft_wrap=True, markup=False)
+    out.print(
+        "Repaired. Run `araclip index` on your folders to read again what was lost." if deeds else "Nothing to do."
+    )
+
+
+@app.command()
+def duplicates(
+    gallery: GalleryOption = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="exact, near or semantic; repeatable. By default exact and near."),
+    ] = None,
+    as_json: JsonOption = False,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Report files that hold the same picture. Nothing is deleted.
+
+    The largest picture of each group comes first.
+    """
+    with opened(gallery, model) as found:
+        groups = found.duplicates(kinds or ("exact", "near"))
+    if as_json:
+        write_line(as_json_text({"groups": [asdict(group) for group in groups]}))
+        return
+    for group in groups:
+        out.print(f"{group.kind}, {group.spare_bytes:,} bytes to spare", style="bold")
+        for path in group.paths:
+            out.print(f"  {shown(path)}", soft_wrap=True, markup=False)
+    spare = sum(group.spare_bytes for group in groups if group.kind != "semantic")
+    out.print(f"{len(groups):,} groups, {spare:,} bytes to spare")
+
+
+@app.command()
+def remove(
+    paths: Annotated[list[str], typer.Argument(help="Pictures, folders, or picture:… of hits.")],
+    gallery: GalleryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Forget pictures, or all below a folder. Files stay on the disk."""
+    with opened(gallery, model) as found:
+        count = found.remove(paths)
+    out.print(f"{count:,} paths forgotten. `araclip index` on their folder takes them in again.")
+
+
+@app.command()
+def compact(gallery: GalleryOption = None, model: ModelOption = DEFAULT_MODEL) -> None:
+    """Give the space of removed pictures back to the disk."""
+    with opened(gallery, model) as found:
+        saved = found.compact()
+    out.print(f"{max(saved, 0):,} bytes given back")
+
+
+@app.command()
+def export_gallery(
+    folder: Annotated[Path, typer.Argument(help="Where to write; a new folder, or an earlier export.")],
+    gallery: GalleryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Write a gallery for other programs: vectors.npy, pictures.jsonl, about.json."""
+    with opened(gallery, model) as found:
+        count = found.export(folder)
+    err.print(f"{count:,} pictures written to {shown(str(folder))}", soft_wrap=True, markup=False)

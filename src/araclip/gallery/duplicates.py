@@ -1,0 +1,68 @@
+"""Which pictures are the same, nearly the same, or of the same thing. Pure: hashes and vectors in, groups out.
+
+- exact: the same bytes under several paths.
+- near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart. The
+  vectors have no say: scaling a picture to half moves its vector further than its hash.
+- semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, whatever the hashes say.
+
+Thresholds: benchmarks/duplicates.py, docs/LOG.md.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEAR = 6  # bits of 64; among 25 million pairs of different photographs none was so near, at 8 three were
+ALIKE = 0.9
+COMPARED = 1 << 23  # pairs compared at once: 64 MB
+
+
+def is_near(one: int, other: int) -> bool:
+    """Whether two perceptual hashes are those of nearly the same picture; a flat picture (hash 0) is never near."""
+    return bool(one and other) and (one ^ other).bit_count() <= NEAR
+
+
+def near_pairs(hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """Pairs of rows, first below second, of (n,) hashes that are near; see `is_near`."""
+    for start, end in _blocks(len(hashes)):
+        apart = np.bitwise_count(hashes[start:end, None] ^ hashes[None, :])  # (B, n) uint8
+        apart[hashes[start:end] == 0] = 64
+        apart[:, hashes == 0] = 64
+        for row, other in zip(*np.nonzero(apart <= NEAR), strict=True):
+            if start + row < other:
+                yield start + int(row), int(other)
+
+
+def semantic_pairs(vectors: NDArray[np.float32], least: float = ALIKE) -> Iterator[tuple[int, int]]:
+    """Pairs of rows, first below second, of (n, D) unit vectors whose cosine is at least `least`."""
+    for start, end in _blocks(len(vectors)):
+        cosines = vectors[start:end] @ vectors.T  # (B, n)
+        for row, other in zip(*np.nonzero(cosines >= least), strict=True):
+            if start + row < other:
+                yield start + int(row), int(other)
+
+
+def _blocks(rows: int) -> Iterator[tuple[int, int]]:
+    size = max(1, COMPARED // max(rows, 1))
+    for start in range(0, rows, size):
+        yield start, start + size
+
+
+def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Rows 0 … count - 1 that hang together by pairs, groups of two or more, each in order, by their first row."""
+    parent = list(range(count))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for first, second in pairs:
+        low, high = sorted((root(first), root(second)))
+        parent[high] = low
+    found: dict[int, list[int]] = {}
+    for row in range(count):
+        found.setdefault(root(row), []).append(row)
+    return [rows for rows in found.values() if len(rows) > 1]

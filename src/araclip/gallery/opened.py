@@ -1,0 +1,127 @@
+"""An opened gallery: its catalogue, model, index and lock, and the upkeep that needs no query."""
+
+import os
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self
+
+from araclip import atomic
+from araclip.encoder import AraCLIP
+from araclip.gallery import upkeep
+from araclip.gallery.ann import ScanIndex
+from araclip.gallery.background import background
+from araclip.gallery.catalog import Catalog
+from araclip.gallery.relevance import Scale, scale_of
+from araclip.gallery.results import Fault, Group, Stats
+from araclip.gallery.update import Progress
+
+SAMPLE = 4096  # pictures; their covariance is as good as that of all, and takes milliseconds
+
+
+class Opened:
+    """What `Gallery` stands on. Errors of writing: GalleryLocked, and OSError when the disk is full or read-only."""
+
+    def __init__(self, catalog: Catalog, model: AraCLIP) -> None:
+        self.folder = catalog.folder
+        self.model = model
+        self._catalog = catalog
+        self._index: tuple[str, ScanIndex] | None = None
+        self._scale: tuple[str, Scale | None] | None = None
+
+    def stats(self) -> Stats:
+        """The gallery in numbers."""
+        return upkeep.stats(self._catalog)
+
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of files that belong together, the largest picture of each first; kind by kind.
+
+        Args:
+            kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
+                the same scene). Near and semantic compare every picture with every other: seconds for ten thousand,
+                minutes for a hundred thousand.
+
+        Raises:
+            InputError: an unknown kind.
+        """
+        return upkeep.duplicates(self._catalog, kinds)
+
+    def verify(self, *, contents: bool = False, progress: Progress | None = None) -> list[Fault]:
+        """Everything that is wrong: with the catalogue, the vectors, and the files on the disk. Changes nothing.
+
+        Args:
+            contents: also read every file and compare its hash: damage that left size and time as they were.
+            progress: called with (files done, files in all).
+        """
+        return upkeep.verify(self._catalog, contents=contents, progress=progress or (lambda done, total: None))
+
+    def repair(self) -> list[str]:
+        """Put right every fault that `verify` calls repairable; returns one line for each thing done.
+
+        A damaged vector is encoded again from the picture, or the picture forgotten until the next `update`.
+
+        Raises:
+            GalleryLocked, OSError: as for `update`.
+        """
+        with self._writing():
+            deeds = upkeep.repair(self._catalog, self.model)
+            self._index = None
+            self._fresh()
+        return deeds
+
+    def compact(self) -> int:
+        """Give the space of removed pictures back to the disk; returns how many bytes.
+
+        Raises:
+            GalleryLocked, OSError: as for `update`.
+        """
+        with self._writing():
+            saved = upkeep.compact(self._catalog)
+            self._index = None
+            return saved
+
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        """Write the gallery for other programs into `folder`; returns the number of pictures.
+
+        about.json names the model; vectors.npy holds (n, D) float16 of unit length; line i of pictures.jsonl is the
+        picture of row i: sha256, format, width, height, taken, added, and its files with path, size and metadata.
+
+        Raises:
+            InputError: the folder holds other files. An earlier export there is replaced.
+        """
+        return upkeep.export(self._catalog, Path(folder).expanduser())
+
+    def __len__(self) -> int:
+        """Number of different pictures."""
+        return self._catalog.counts()[1]
+
+    def close(self) -> None:
+        """Release the catalogue file."""
+        self._catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _fresh_scale(self) -> Scale | None:
+        generation = self._catalog.generation
+        if self._scale is None or self._scale[0] != generation:
+            everyday, meaningless = background(self.folder, self.model)
+            self._scale = (generation, scale_of(self._catalog.sample(SAMPLE), everyday, meaningless))
+        return self._scale[1]
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return atomic.single_writer(self.folder / "lock")
+
+    def _fresh(self) -> None:
+        """Derive now what the next search will need."""
+        self._fresh_index()
+        self._fresh_scale()
+
+    def _fresh_index(self) -> ScanIndex:
+        generation = self._catalog.generation
+        if self._index is None or self._index[0] != generation:
+            self._index = (generation, ScanIndex.of(self._catalog))
+        return self._index[1]

@@ -1,0 +1,242 @@
+"""Queries people make: «قطة + سجادة حمراء - كلب», weights, pictures beside text. Pure; docs/queries.md is the guide.
+
+query  = [sign] term { space sign term }        sign: + - −, with a space (or the beginning) before it
+term   = [weight :] (text | picture)            weight: 2 or 0.5, digits of any script
+text   = anything; "…", «…» and “…” make signs and weights inside them ordinary characters, \\ the next one
+picture = ./… ../… /… ~/… C:/… (a file), picture:… (one that the gallery keeps)
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.arabic import normalize
+from araclip.errors import InputError
+
+MAX_TERMS = 16
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
+MINUS = 0.5  # what a minus counts beside a plus; see docs/LOG.md, benchmarks/composition.py
+PICTURE_BESIDE_TEXT = 0.5  # pictures resemble pictures more than texts do; at equal weights they drown the text
+
+_SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0}
+_QUOTES = {'"': '"', "«": "»", "“": "”"}
+_LAYOUT = (
+    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # marks of direction: no one sees them
+)
+_ESCAPABLE = frozenset("\\:./~") | _SIGNS.keys() | _QUOTES.keys() | set(_QUOTES.values())
+_WEIGHT = re.compile(r"(\d+(?:[.,٫]\d+)?|[.,٫]\d+)\s*:")
+
+Kind = Literal["text", "file", "kept"]
+_BEGINNINGS: dict[Kind, re.Pattern[str]] = {
+    "file": re.compile(r"\.{1,2}[\\/]|/|~[\\/]|[A-Za-z]:[\\/]"),
+    "kept": re.compile("picture:"),
+}
+EXAMPLE = "قطة على طاولة"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a query; the weight is negative after a minus."""
+
+    kind: Kind
+    value: str
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        weight = "" if abs(self.weight) == 1 else f"{abs(self.weight)!r}:".replace(".0:", ":")
+        return weight + _written(self.value, self.kind)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Terms, of which one at least has a positive weight. `parse(str(query)) == query`."""
+
+    terms: tuple[Term, ...]
+
+    def __str__(self) -> str:
+        signed = [("-" if term.weight < 0 else "+", term) for term in self.terms]
+        text = " ".join(f"{sign} {term}" for sign, term in signed)
+        return text.removeprefix("+ ")
+
+
+def parse(text: str, *, files: bool = False) -> Query:
+    """Read a query.
+
+    Args:
+        files: whether a term may name a picture file of this machine. Off, so that whoever passes on what strangers
+            type never opens a file for them.
+
+    Raises:
+        InputError: an empty query or term, a weight that makes no sense, a quotation mark left open, only minus terms,
+            too many terms, or a file where none is allowed; docs/queries.md lists the messages.
+    """
+    parts = _split(text)
+    terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
+    if len(terms) > MAX_TERMS:
+        raise InputError(f"the query has {len(terms)} terms, the most is {MAX_TERMS}. Leave some out.")
+    if all(term.weight < 0 for term in terms):
+        raise InputError(
+            f"the query «{text.strip()}» only says what not to show. Add what the picture shows: {EXAMPLE} - كلب"
+        )
+    return Query(terms)
+
+
+@dataclass(frozen=True)
+class _Character:
+    letter: str
+    quoted: bool = False
+    escaped: bool = False
+
+
+def _split(text: str) -> list[tuple[float, list[_Character]]]:
+    """Signs and the characters of their terms, quotation marks and backslashes read."""
+    parts: list[tuple[float, list[_Character]]] = [(0.0, [])]  # sign 0: none was written
+    closing, i = "", 0
+    while i < len(text):
+        letter, characters = text[i], parts[-1][1]
+        fresh = not characters or (_is_space(characters[-1].letter) and not characters[-1].quoted)
+        if letter == "\\" and i + 1 < len(text) and text[i + 1] in _ESCAPABLE:
+            i += 1
+            characters.append(_Character(text[i], bool(closing), escaped=True))
+        elif closing:
+            closing = "" if letter == closing else closing
+            characters.append(_Character(letter, quoted=True))
+        elif letter in _QUOTES and (fresh or _is_weight(characters)):
+            closing = _QUOTES[letter]
+            characters.append(_Character(letter, quoted=True))
+        elif letter in _SIGNS and fresh:
+            parts.append((_SIGNS[letter], []))
+        else:
+            characters.append(_Character(letter))
+        i += 1
+    if closing:
+        raise InputError(
+            f"the query «{text.strip()}» opens a quotation mark and never closes it. Add {closing} where it ends, or "
+            "write \\ before the mark that opens."
+        )
+    if _plain(parts[0][1]) == "" and len(parts) > 1:
+        del parts[0]  # nothing stands before the first sign
+    return parts
+
+
+def _term(characters: list[_Character], sign: float, text: str, files: bool) -> Term:
+    while characters and _is_space(characters[0].letter) and not characters[0].quoted:
+        characters = characters[1:]
+    while characters and _is_space(characters[-1].letter) and not characters[-1].quoted:
+        characters = characters[:-1]
+    characters, weight = _weighed(characters)
+    if _enclosed(characters):
+        characters = characters[1:-1]
+    value = "".join(character.letter for character in characters)
+    kind = _kind(value, characters)
+    if not normalize(value):
+        if not normalize(text):
+            raise InputError(f"the query is empty. Type what the picture shows, for example: {EXAMPLE}")
+        raise InputError(
+            f"the query «{text.strip()}» has an empty part: a sign, a weight or quotation marks with nothing beside "
+            "them. Write what belongs there, or \\ before the sign."
+        )
+    if kind == "file" and not files:
+        raise InputError(
+            f"the query names a file ({value}), which cannot be opened from here. Give the picture itself, or write \\ "
+            "before the first character to search for this text."
+        )
+    return Term(kind, value.strip(), (sign or 1.0) * weight)
+
+
+def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:
+    found = _WEIGHT.match(_plain(characters))
+    if not found:
+        return characters, 1.0
+    weight = float(found[1].replace(",", ".").replace("٫", "."))
+    if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        raise InputError(
+            f"weight {found[1]} is out of range; it goes from {MIN_WEIGHT} to {MAX_WEIGHT:.0f}. If it is no weight, "
+            "write \\ before the colon."
+        )
+    rest = characters[found.end() :]
+    while rest and _is_space(rest[0].letter) and not rest[0].quoted:
+        rest = rest[1:]
+    return rest, weight
+
+
+def _kind(value: str, characters: list[_Character]) -> Kind:
+    for kind, beginning in _BEGINNINGS.items():
+        found = beginning.match(value)
+        if found and not any(c.escaped and c.letter != "\\" for c in characters[: found.end()]):
+            return kind
+    return "text"
+
+
+def _is_weight(characters: list[_Character]) -> bool:
+    return _WEIGHT.fullmatch(_plain(characters)) is not None
+
+
+def _plain(characters: list[_Character]) -> str:
+    """The characters that are neither quoted nor escaped, the others as a character that means nothing."""
+    letters = ("\0" if character.quoted or character.escaped else character.letter for character in characters)
+    return "".join(letters).strip(_LAYOUT + " \t\n")
+
+
+def _enclosed(characters: list[_Character]) -> bool:
+    if len(characters) < 2 or not all(character.quoted for character in characters):
+        return False
+    first, last = characters[0], characters[-1]
+    inside = [character.letter for character in characters[1:-1] if not character.escaped]
+    closing = _QUOTES.get(first.letter)
+    return not first.escaped and not last.escaped and last.letter == closing and closing not in inside
+
+
+def _is_space(letter: str) -> bool:
+    return letter.isspace() or letter in _LAYOUT
+
+
+def _written(value: str, kind: Kind) -> str:
+    """The value with a backslash wherever `parse` would read more into it."""
+    out: list[str] = []
+    for i, letter in enumerate(value):
+        if letter in _SIGNS:
+            special = i == 0 or _is_space(value[i - 1])
+        elif letter == "\\":
+            special = i + 1 == len(value) or value[i + 1] in _ESCAPABLE
+        elif letter in ":./~":
+            special = kind == "text" and (i == 0 or letter == ":")
+        else:
+            special = letter in _ESCAPABLE
+        out.append("\\" + letter if special else letter)
+    return "".join(out)
+
+
+def combine(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
+    """Unit vectors of the terms (n, D) → the query's unit vector (D,): their weighted sum.
+
+    A minus counts half, and so does a picture beside text. Moving texts and pictures to a common centre first (the
+    modality gap) was measured and did not help; see docs/LOG.md.
+
+    Raises:
+        InputError: the terms cancel each other out.
+    """
+    mixed = len({term.kind == "text" for term in query.terms}) > 1
+    weights = [
+        term.weight * (MINUS if term.weight < 0 else 1) * (PICTURE_BESIDE_TEXT if mixed and term.kind != "text" else 1)
+        for term in query.terms
+    ]
+    return unit_sum(vectors, weights)
+
+
+def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[np.float32]:
+    """The weighted sum of (n, D) vectors, scaled to length 1.
+
+    Raises:
+        InputError: it is (nearly) zero.
+    """
+    total = np.asarray(weights, np.float64) / np.abs(weights).max() @ vectors.astype(np.float64)  # (D,)
+    length = float(np.linalg.norm(total))
+    if length < 1e-3:
+        raise InputError("the terms of the query cancel each other out. Leave one out, or give them weights.")
+    unit: NDArray[np.float32] = (total / length).astype(np.float32)
+    return unit

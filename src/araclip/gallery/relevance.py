@@ -1,0 +1,69 @@
+"""What a score means: a relevance in 0…1 for each hit, measured against this gallery and a background of queries. Pure.
+
+A raw cosine has no fixed cut-off: a good hit of a single word scores as low as a bad hit of a long sentence. Two things
+were found to tell good from bad, and are multiplied:
+
+- **Does the query mean anything here?** A query that does spreads the pictures apart, one that does not scores them all
+  alike. The spread is the standard deviation, over the gallery's pictures, of the score less what an average query
+  would give the same picture; it is placed between that of meaningless letters and that of everyday queries.
+- **How far down the list?** The place of the hit's score between the average picture and the best.
+
+Choices and numbers: benchmarks/relevance.py, docs/LOG.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEWEST = 10  # pictures; below that there is no spread to speak of
+WEAK = 0.5
+CUT = 0.2  # of the way from meaningless to everyday, where a query is as likely one as the other
+SLOPE = np.log(19) / CUT  # meaningless letters get a relevance of .05
+STRONG = 90  # percentile of the everyday queries' spreads: those whose pictures a gallery surely has
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A gallery's scale: centre of the everyday queries (D,), mean (D,) and covariance (D, D) of its pictures, and the
+    spreads of meaningless and of strong queries."""
+
+    queries: Vectors
+    pictures: Vectors
+    covariance: Vectors
+    meaningless: float
+    strong: float
+
+    def spread(self, queries: Vectors) -> Vectors:
+        """(n, D) → (n,) standard deviations over the pictures of the score less an average query's."""
+        apart = queries - self.queries
+        variances = np.einsum("nd,de,ne->n", apart, self.covariance, apart)
+        spreads: Vectors = np.sqrt(np.maximum(variances, 0))
+        return spreads
+
+    def meaning(self, query: Vectors) -> float:
+        """How surely a query (D,) means something in this gallery, 0…1."""
+        way = (float(self.spread(query[None])[0]) - self.meaningless) / max(self.strong - self.meaningless, 1e-6)
+        return float(1 / (1 + np.exp(-SLOPE * np.clip(way - CUT, -5, 5))))
+
+    def judge(self, query: Vectors, best: float) -> Callable[[float], float]:
+        """What gives a score of this query (D,) its relevance, when the gallery's best picture has the score `best`."""
+        meaning, average = self.meaning(query), float(query @ self.pictures)
+        return lambda score: meaning * min(max((score - average) / max(best - average, 1e-6), 0.0), 1.0)
+
+
+def scale_of(pictures: Vectors, everyday: Vectors, meaningless: Vectors) -> Scale | None:
+    """The scale of a gallery from (a sample of) its pictures (n, D) and the background's queries; None below FEWEST.
+
+    Args:
+        everyday, meaningless: vectors of texts, (E, D) and (M, D).
+    """
+    if len(pictures) < FEWEST:
+        return None
+    covariance = np.cov(pictures, rowvar=False).astype(np.float32)
+    bare = Scale(everyday.mean(axis=0), pictures.mean(axis=0), covariance, 0.0, 1.0)
+    low, high = float(bare.spread(meaningless).mean()), float(np.percentile(bare.spread(everyday), STRONG))
+    return Scale(bare.queries, bare.pictures, covariance, low, high)

@@ -1,0 +1,86 @@
+"""What a gallery answers: hits, and reports of what was done or found."""
+
+from dataclasses import dataclass, field
+
+from araclip.gallery.relevance import WEAK
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
+
+    `relevance` in 0…1 says how far to trust it (see `gallery.relevance`); None when the query holds a picture, or the
+    gallery a few only.
+    `path` begins with `picture:` when the gallery itself holds the picture (`Gallery.picture` gives its bytes).
+    """
+
+    path: str
+    score: float
+    rank: int
+    copies: tuple[str, ...] = ()
+    relevance: float | None = None
+
+    @property
+    def weak(self) -> bool:
+        """Whether the picture rather does not show what was asked for; of an unknown relevance, False."""
+        return self.relevance is not None and self.relevance < WEAK
+
+
+@dataclass
+class Update:
+    """What one run over the folders did, in files."""
+
+    added: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    skipped: list[str] = field(default_factory=list)
+    pictures: int = 0
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What `add` did: the path of each picture in the order given, None where it was skipped, and why."""
+
+    paths: tuple[str | None, ...]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A gallery in numbers. Bytes are those of the indexed files and of the catalogue file; dates as in Filters."""
+
+    folder: str
+    model: str
+    width: int
+    generation: str
+    files: int
+    pictures: int
+    kept: int
+    file_bytes: int
+    catalogue_bytes: int
+    formats: dict[str, int]
+    taken: tuple[str, str] | None
+    added: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something `verify` found: where, what is wrong, what to do. `repairable`: `repair` puts it right by itself."""
+
+    where: str
+    what: str
+    remedy: str
+    repairable: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures that belong together: `kind` is exact (the same bytes), near (the same picture) or semantic (the same
+    scene). The largest picture comes first; `spare_bytes` is what the others take on the disk."""
+
+    kind: str
+    paths: tuple[str, ...]
+    spare_bytes: int

@@ -1,0 +1,73 @@
+"""Saving what can be read of a damaged catalogue into a new one.
+
+Rows are read from both ends of each table up to the damage; what lies between is lost, and the next update reads those
+files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`.
+"""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from araclip import atomic
+from araclip.errors import GalleryCorrupt, GalleryNotFound
+from araclip.gallery import schema
+from araclip.gallery.schema import FILE_NAME
+
+_KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  # in the order of their references
+
+
+def salvage(folder: Path) -> list[str]:
+    """Replace the catalogue in `folder` by one with every row that can still be read; returns one line for each table.
+
+    Raises:
+        GalleryNotFound: there is no catalogue, damaged or not.
+        GalleryCorrupt: not even its tables or its model can be read.
+        GalleryLocked: another process is writing this gallery.
+    """
+    path, damaged = folder / FILE_NAME, folder / f"{FILE_NAME}.damaged"
+    if not path.is_file() and not damaged.is_file():
+        raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
+    with atomic.single_writer(folder / "lock"):
+        source = path if path.is_file() else damaged  # a run that was killed had moved it already
+        tables = {table: _readable(source, table) for table in _KEYS}
+        meta = dict(tuple(row.values()) for row in tables["meta"])
+        if not {"model", "fingerprint", "width", "generation"} <= meta.keys():
+            raise GalleryCorrupt(
+                f"{source} cannot be saved: its tables are unreadable. Delete the gallery folder and run `araclip "
+                "index` again; your pictures are not touched."
+            )
+        whole = {row["id"] for row in tables["contents"] if len(row["vector"]) == 2 * int(meta["width"])}
+        tables["contents"] = [row for row in tables["contents"] if row["id"] in whole]
+        for table in ("files", "kept"):
+            tables[table] = [row for row in tables[table] if row["content"] in whole]
+        if source == path:
+            path.replace(damaged)
+        for log in ("-wal", "-shm"):  # of the damaged file; SQLite would replay it into the new one
+            path.with_name(path.name + log).unlink(missing_ok=True)
+        atomic.write(path, lambda temporary: _write(temporary, meta, tables))
+    return [f"{table}: {len(tables[table]):,} rows saved." for table in ("contents", "files", "kept")]
+
+
+def _readable(path: Path, table: str) -> list[dict[str, Any]]:
+    """Rows from the beginning and from the end of a table, as far as each can be read."""
+    found: dict[Any, dict[str, Any]] = {}
+    for order in ("ASC", "DESC"):
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
+            database.row_factory = sqlite3.Row
+            for row in database.execute(f"SELECT * FROM {table} ORDER BY {_KEYS[table]} {order}"):
+                found[row[_KEYS[table]]] = dict(row)
+            break  # all of it
+    return [found[key] for key in sorted(found)]
+
+
+def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, Any]]]) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        schema.create(database, meta)
+        with database:
+            database.execute("BEGIN")
+            for table in ("contents", "files", "kept"):
+                for row in tables[table]:
+                    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+                    with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row that repeats another's key
+                        database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))

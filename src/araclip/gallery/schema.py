@@ -1,0 +1,126 @@
+"""The catalogue's tables, numbered: making them, and bringing an older file to the present number.
+
+A new schema is one more entry of STEPS. A file is made by all of them and migrated by those it lacks, so the two can
+never differ. `PRAGMA user_version` holds the number.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
+
+FILE_NAME = "catalog.sqlite"
+_NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
+
+STEPS = (
+    # 1: one picture by the hash of its bytes, with its vector, is a row of contents; a path that holds it, one of files
+    """
+    CREATE TABLE meta     (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE contents (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, vector BLOB NOT NULL) STRICT;
+    CREATE TABLE files    (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+                           content INTEGER NOT NULL REFERENCES contents (id)) STRICT, WITHOUT ROWID;
+    CREATE INDEX files_content ON files (content);
+    """,
+    # 2: what filters ask for (NULL: not known yet, the next update reads it), pictures without a file, the vectors of
+    # the next model
+    """
+    ALTER TABLE contents ADD COLUMN format TEXT;
+    ALTER TABLE contents ADD COLUMN width INTEGER;
+    ALTER TABLE contents ADD COLUMN height INTEGER;
+    ALTER TABLE contents ADD COLUMN taken TEXT;
+    ALTER TABLE contents ADD COLUMN added TEXT;
+    ALTER TABLE contents ADD COLUMN phash INTEGER;
+    ALTER TABLE files    ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE kept (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
+                       picture BLOB NOT NULL) STRICT;
+    CREATE TABLE next_vectors (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
+                               vector BLOB NOT NULL) STRICT;
+    """,
+)
+SCHEMA = len(STEPS)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file, which need not exist: for writing if the folder allows it, else for reading.
+
+    Raises:
+        GalleryCorrupt, GalleryError: it is no SQLite file, or cannot be opened now.
+    """
+    writable = os.access(path.parent, os.W_OK)
+    uri = path.absolute().as_uri()
+    if not writable:
+        # Reading beside a live write-ahead log needs its shared memory file; without a log, nobody writes and none is.
+        log = path.with_name(f"{path.name}-wal")
+        uri += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise own_error(path, error) from error
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        if writable:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
+    except sqlite3.Error as error:
+        connection.close()
+        raise own_error(path, error) from error
+    return connection
+
+
+def create(database: sqlite3.Connection, meta: dict[str, str]) -> None:
+    """Make the tables in an empty file, in one transaction; one that has tables already stays as it is."""
+    with database:
+        database.execute("BEGIN IMMEDIATE")  # of two that create at once, the second finds it made
+        if _number(database) == 0:
+            _apply(database, STEPS)
+            database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+
+
+def migrate(database: sqlite3.Connection, path: Path) -> None:
+    """Bring an older file to the present schema, in one transaction: all of it, or nothing.
+
+    Raises:
+        NewerGallery: a later release made it.
+        GalleryCorrupt: it has no tables.
+        GalleryError: it is older, and its folder is read-only.
+    """
+    number = _number(database)
+    if number > SCHEMA:
+        raise NewerGallery(
+            f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
+        )
+    if number == 0:
+        raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
+    if number == SCHEMA:
+        return
+    try:
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            _apply(database, STEPS[_number(database) :])  # again: another process may have been first
+    except sqlite3.OperationalError as error:
+        raise GalleryError(
+            f"{path} has schema {number} and must become {SCHEMA}, but cannot be written ({error}). Open it once, for "
+            "example with `araclip stats`, from an account that may write there, or copy the gallery folder."
+        ) from error
+
+
+def own_error(path: Path, error: sqlite3.Error) -> GalleryError:
+    """What SQLite says of the file at `path`, as an error of ours that says what to do."""
+    if any(sign in str(error) for sign in _NOT_A_DATABASE):
+        return GalleryCorrupt(
+            f"{path} is damaged ({error}). Run `araclip repair`, which saves what can be read, or delete the gallery "
+            "folder and run `araclip index` again; your pictures are not touched."
+        )
+    return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
+
+
+def _number(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _apply(database: sqlite3.Connection, steps: tuple[str, ...]) -> None:
+    for step in steps:
+        for statement in step.split(";"):
+            database.execute(statement)
+    database.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -1,0 +1,255 @@
+"""A gallery's upkeep: what is in it, whether it is sound, putting it right, making it small, taking it elsewhere."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip import atomic
+from araclip.encoder import AraCLIP
+from araclip.errors import ImageError, InputError
+from araclip.gallery import duplicates as alike
+from araclip.gallery.catalog import KEPT, Catalog, File
+from araclip.gallery.intake import load
+from araclip.gallery.results import Fault, Group, Stats
+from araclip.gallery.schema import FILE_NAME
+from araclip.images import open_image
+
+KINDS = ("exact", "near", "semantic")
+EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
+_OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
+
+Progress = Callable[[int, int], None]
+
+
+def stats(catalog: Catalog) -> Stats:
+    """Counts, sizes and ranges; see `Stats`."""
+    files, pictures = catalog.counts()
+    (size, kept, taken_first, taken_last, added_first, added_last) = catalog.rows(
+        "SELECT (SELECT ifnull(sum(size), 0) FROM files), (SELECT count(*) FROM kept), "
+        "min(taken), max(taken), min(added), max(added) FROM contents"
+    )[0]
+    formats = catalog.rows(
+        "SELECT ifnull(format, 'not known'), count(*) AS n FROM contents GROUP BY 1 ORDER BY n DESC, 1"
+    )
+    return Stats(
+        folder=str(catalog.folder),
+        model=f"{catalog.meta('model')}@{catalog.meta('fingerprint')}",
+        width=int(catalog.meta("width")),
+        generation=catalog.generation,
+        files=files,
+        pictures=pictures,
+        kept=kept,
+        file_bytes=size,
+        catalogue_bytes=(catalog.folder / FILE_NAME).stat().st_size,
+        formats=dict(formats),
+        taken=(taken_first, taken_last) if taken_first else None,
+        added=(added_first, added_last) if added_first else None,
+    )
+
+
+def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
+    """Groups of files that are the same, nearly the same, or of the same scene; see `Gallery.duplicates`."""
+    if unknown := set(kinds) - set(KINDS):
+        raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+    rows = catalog.rows(
+        "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
+        "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
+        (len(KEPT), KEPT.encode()),
+    )
+    files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
+    for content, path, size, pixels in rows:
+        if os.path.lexists(path):  # or the last copy would be called a spare one
+            files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+    found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
+    if {"near", "semantic"}.isdisjoint(kinds):
+        return found
+    ids, stored = catalog.vectors()
+    here = np.isin(ids, list(files))
+    ids, vectors = ids[here], stored[here].astype(np.float32)
+    hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
+    near = set(alike.near_pairs(hashes))
+    for kind in ("near", "semantic"):
+        if kind in kinds:
+            pairs = near if kind == "near" else set(alike.semantic_pairs(vectors)) - near
+            for together in alike.groups(len(ids), sorted(pairs)):
+                found.append(_group(kind, [files[int(ids[row])][0] for row in together]))
+    return found
+
+
+def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:
+    best, *others = sorted(files, key=lambda file: (-file[2], -file[1], os.fsencode(file[0])))
+    return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))
+
+
+def verify(catalog: Catalog, *, contents: bool = False, progress: Progress = lambda done, total: None) -> list[Fault]:
+    """Everything that is wrong with a gallery: its catalogue, its vectors, its files.
+
+    Args:
+        contents: read every file too and compare its hash, which finds what changed without changing size or time.
+    """
+    return [*_catalogue_faults(catalog), *_file_faults(catalog, contents, progress)]
+
+
+def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
+    place = str(catalog.folder / FILE_NAME)
+    for (line,) in catalog.rows("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Fault(place, f"SQLite says: {line}", "Run `araclip repair`, which saves what can be read.", True)
+    for row in catalog.rows("PRAGMA foreign_key_check"):
+        yield Fault(place, f"a row of {row[0]} speaks of a picture that is not there", "Run `araclip repair`.", True)
+    for content in bad_vectors(catalog):
+        paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
+        name = os.fsdecode(paths[0][0]) if paths else f"{place}, picture {content}"
+        yield Fault(name, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
+    for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
+        yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
+
+
+def bad_vectors(catalog: Catalog) -> list[int]:
+    """Ids of the pictures whose vector has the wrong width or length."""
+    width = int(catalog.meta("width"))
+    bad = []
+    for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
+        if len(raw) == 2 * width:
+            length = float(np.linalg.norm(np.frombuffer(raw, "<f2").astype(np.float32)))
+            if abs(length - 1) <= _OUT_OF_LENGTH:  # false for NaN too
+                continue
+        bad.append(content)
+    return bad
+
+
+def _file_faults(catalog: Catalog, contents: bool, progress: Progress) -> Iterator[Fault]:
+    rows = catalog.rows(
+        "SELECT path, size, mtime_ns, hash, content FROM files JOIN contents ON id = content ORDER BY path"
+    )
+    for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
+        path = os.fsdecode(raw)
+        if path.startswith(KEPT):
+            yield from _kept_fault(catalog, path, content)
+        else:
+            yield from _file_fault(File(path, size, mtime), digest if contents else None)
+        progress(done, len(rows))
+
+
+def _kept_fault(catalog: Catalog, path: str, content: int) -> Iterator[Fault]:
+    try:
+        open_image(io.BytesIO(catalog.kept(content) or b""), 16, name=path)
+    except ImageError:
+        yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
+
+
+def _file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
+    try:
+        now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
+        if now != file:
+            yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
+        elif digest is not None and hashlib.sha256(_read(file.path)).digest() != digest:
+            yield Fault(
+                file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
+            )
+    except FileNotFoundError:
+        yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or plug the drive in.")
+    except OSError as error:
+        yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:  # noqa: PTH123  (as above)
+        return stream.read()
+
+
+def repair(catalog: Catalog, model: AraCLIP) -> list[str]:
+    """Put right what `verify` calls repairable in a catalogue that can be read; returns one line for each deed."""
+    deeds = []
+    for content in bad_vectors(catalog):
+        paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
+        pixels = _pixels(catalog, content, paths, model.config.image.size)
+        with catalog.writing():
+            if pixels is None:
+                catalog.remove_files(paths)
+                deeds.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
+            else:
+                raw = model.encode_pixels(pixels[None])[0].astype("<f2").tobytes()
+                catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (raw, content))
+                deeds.append(f"{paths[0]}: encoded again.")
+    with catalog.writing():
+        if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
+            deeds.append(f"{cleared} damaged metadata cleared.")
+        catalog.change("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
+        catalog.remove_files(())
+    drop_derived(catalog.folder)
+    return deeds
+
+
+def _pixels(catalog: Catalog, content: int, paths: list[str], size: int) -> Any:
+    (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
+    for path in paths:
+        source = catalog.kept(content) if path.startswith(KEPT) else File(path, 0, 0)
+        with suppress(OSError, ImageError):
+            loaded = load(source or b"", set(), size)
+            if path.startswith(KEPT) or loaded.digest == digest:
+                return loaded.look.pixels if loaded.look else None
+    return None
+
+
+def drop_derived(folder: Path) -> None:
+    """Remove what is derived from the catalogue or was left by a killed run; what is needed is built again."""
+    for left_over in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
+        left_over.unlink(missing_ok=True)
+
+
+def compact(catalog: Catalog) -> int:
+    """Give space that removed pictures took back to the disk; returns how many bytes."""
+    before = _size(catalog.folder)
+    drop_derived(catalog.folder)
+    catalog.rows("VACUUM")
+    catalog.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before - _size(catalog.folder)
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())
+
+
+def export(catalog: Catalog, folder: Path) -> int:
+    """Write about.json, pictures.jsonl and vectors.npy into `folder`; returns the number of pictures. See `Gallery`."""
+    if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
+        raise InputError(f"{folder} holds other files than an export. Choose a new folder.")
+    ids, vectors = catalog.vectors()
+    rows = catalog.rows(
+        "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
+        "FROM files JOIN contents ON id = content ORDER BY content, path"
+    )
+    pictures: dict[int, dict[str, Any]] = {}
+    for content, path, metadata, size, digest, *facts in rows:
+        about = dict(zip(("format", "width", "height", "taken", "added"), facts, strict=True))
+        picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
+        picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
+
+    def fill(temporary: Path) -> None:
+        np.save(temporary / "vectors.npy", vectors)
+        with (temporary / "pictures.jsonl").open("w", encoding="utf-8") as lines:
+            lines.writelines(_line(pictures[content]) for content in ids.tolist())
+        about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
+        written = json.dumps({**about, "width": vectors.shape[1], "pictures": len(ids)}, ensure_ascii=False, indent=1)
+        (temporary / "about.json").write_text(written + "\n", encoding="utf-8")
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_folder(folder, fill)
+    return len(ids)
+
+
+def _line(picture: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(picture, ensure_ascii=False)
+        text.encode()
+    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it survives json.loads
+        text = json.dumps(picture)
+    return text + "\n"

@@ -1,0 +1,137 @@
+"""The commands on galleries as their users meet them: filters, likeness, upkeep, and what programs read."""
+
+# ruff: noqa: F811  (fixtures are imported, then named as arguments)
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pictures
+from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
+from tiny import write_tiny_model
+
+
+@pytest.fixture
+def indexed(run: Run, folder: Path, tmp_path: Path) -> Path:
+    """The gallery of three colours, one of them twice, among twelve shades of grey."""
+    for i in range(12):
+        pictures.solid(folder / "grey" / f"{i:02}.png", (20 * i, 20 * i, 20 * i), (30, 40))
+    (folder / "grey" / "copy.png").write_bytes((folder / "green.png").read_bytes())
+    assert run("index", str(folder)).code == 0
+    return next((tmp_path / "data" / "galleries").glob("*-*"))
+
+
+def paths(run: Run, *arguments: str) -> list[str]:
+    ran = run("search", "أحمر", "--paths", *arguments)
+    assert ran.code == 0, ran.err
+    return [Path(line).name for line in ran.out.splitlines()]
+
+
+def test_where_offset_threshold_and_collapse_narrow_a_search(run: Run, indexed: Path, folder: Path) -> None:
+    assert len(paths(run, "-k", "50")) == 15
+    assert set(paths(run, "--where", "format=jpg,gif")) == {"أحمر.jpg", "blue [1].gif"}
+    assert len(paths(run, "-w", "orientation=portrait", "-k", "50")) == 12
+    assert paths(run, "-w", f"folder={folder}/grey", "-w", "format=gif") == []
+    assert paths(run, "-k", "2", "--offset", "1") == paths(run, "-k", "3")[1:]
+    assert paths(run, "-t", "1") in ([], ["أحمر.jpg"])
+    assert len(paths(run, "--collapse", "-k", "50")) == 15  # flat pictures are no near-duplicates
+
+
+def test_a_filter_that_is_none_is_one_line_and_exit_2(run: Run, indexed: Path) -> None:
+    ran = run("search", "أحمر", "--where", "album=x")
+    assert (ran.code, ran.out) == (2, "")
+    assert "meta.KEY" in ran.err
+    ran = run("search", "قطة + - كلب")
+    assert (ran.code, ran.out) == (2, "")
+    assert "empty part" in ran.err
+
+
+def test_a_query_may_name_a_picture_file_and_similar_finds_its_likes(
+    run: Run,
+    indexed: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    answer = json.loads(run("search", "./blue [1].gif", "--json", "-k", "1").out)
+    assert answer["results"][0]["path"] == str(folder / "blue [1].gif")
+    assert set(answer["results"][0]) == {"path", "score", "rank", "copies", "relevance", "weak"}
+    likes = json.loads(run("similar", "grey/05.png", "--json", "-k", "2").out)["results"]
+    assert str(folder / "grey" / "05.png") not in [like["path"] for like in likes]
+    assert all("grey" in like["path"] for like in likes)
+
+
+def test_nothing_found_is_said_on_stderr(run: Run, indexed: Path) -> None:
+    ran = run("search", "أحمر", "-w", "taken=1900")
+    assert (ran.code, ran.out) == (0, "")
+    assert "Nothing found" in ran.err
+
+
+def test_stats_for_people_and_programs(run: Run, indexed: Path) -> None:
+    assert "15 in 16 files" in run("stats").out
+    numbers = json.loads(run("stats", "--json").out)
+    assert (numbers["pictures"], numbers["files"], numbers["formats"]["PNG"]) == (15, 16, 13)
+
+
+def test_verify_exits_1_with_a_line_for_each_fault_and_repair_puts_right(
+    run: Run,
+    indexed: Path,
+    folder: Path,
+) -> None:
+    assert run("verify", "--contents").code == 0
+    (folder / "grey" / "03.png").unlink()
+    ran = run("verify")
+    assert ran.code == 1
+    assert "03.png: is gone" in ran.out
+    (fault,) = json.loads(run("verify", "--json").out)["faults"]
+    assert fault["repairable"] is False
+    assert "Nothing to do" in run("repair").out
+
+
+def test_a_damaged_catalogue_asks_for_repair_which_saves_it(run: Run, indexed: Path, folder: Path) -> None:
+    path = indexed / "catalog.sqlite"
+    (indexed / "catalog.sqlite.damaged").write_bytes(path.read_bytes())
+    path.write_bytes(b"junk" * 2000)
+    damaged = run("search", "أحمر")
+    assert damaged.code == 2
+    assert "araclip repair" in damaged.err
+    assert run("repair").code == 2  # nothing of this file can be read
+    path.unlink()
+    saved = run("repair", "--gallery", str(indexed))
+    assert saved.code == 0, saved.err
+    assert "contents: 15 rows saved." in saved.out
+    assert paths(run)[0] == "أحمر.jpg"
+
+
+def test_duplicates_are_reported_and_kept(run: Run, indexed: Path, folder: Path) -> None:
+    ran = run("duplicates")
+    assert "exact" in ran.out
+    assert str(folder / "grey" / "copy.png") in ran.out
+    (group,) = json.loads(run("duplicates", "--kind", "exact", "--json").out)["groups"]
+    assert {Path(path).name for path in group["paths"]} == {"green.png", "copy.png"}
+    assert group["spare_bytes"] == (folder / "green.png").stat().st_size
+    assert all(os.path.exists(path) for path in group["paths"])  # noqa: PTH110
+
+
+def test_remove_compact_and_export(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
+    assert "13 paths forgotten" in run("remove", str(folder / "grey")).out
+    assert run("remove", str(folder / "grey")).code == 2
+    assert "bytes given back" in run("compact").out
+    assert "3 pictures written" in run("export-gallery", str(tmp_path / "out")).err
+    assert np.load(tmp_path / "out" / "vectors.npy").shape == (3, 8)
+    assert run("export-gallery", str(folder)).code == 2
+
+
+def test_index_reembed_gives_a_gallery_another_model(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
+    other = str(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other"))
+    refused = run("search", "أحمر", "--model", other, model=False)
+    assert refused.code == 2
+    assert "--reembed" in refused.err
+    ran = run("index", str(folder), "--reembed", "--model", other, model=False)
+    assert ran.code == 0, ran.err
+    assert "15 pictures encoded again" in ran.out
+    assert run("search", "أحمر", "--model", other, model=False).code == 0
+    assert run("search", "أحمر").code == 2

@@ -1,0 +1,132 @@
+"""Duplicates: the same bytes, the same picture saved otherwise, the same scene; and searches that show each once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import InputError
+from araclip.gallery.duplicates import NEAR, groups, near_pairs, semantic_pairs
+from araclip.gallery.filters import Filters
+
+
+def scene(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:
+    """Smooth shapes, another picture for each seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "صور"
+    root.mkdir()
+    for seed in range(6):
+        scene(seed).save(root / f"{seed}.png")
+    (root / "sub").mkdir()
+    (root / "sub" / "نسخة.png").write_bytes((root / "0.png").read_bytes())
+    scene(0).save(root / "0 small.jpg", quality=60)
+    scene(0).resize((240, 180)).save(root / "0 half.webp", quality=80)
+    scene(1).save(root / "1.jpg", quality=30)
+    return root
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, tiny_model: Path, folder: Path) -> Iterator[Gallery]:
+    with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model, threads=1), create=True) as opened:
+        opened.update([folder])
+        yield opened
+
+
+def named(gallery: Gallery, *kinds: str) -> list[tuple[str, set[str]]]:
+    return [(group.kind, {Path(path).name for path in group.paths}) for group in gallery.duplicates(kinds)]
+
+
+def test_exact_copies_and_near_ones_are_grouped_apart_from_other_pictures(gallery: Gallery, folder: Path) -> None:
+    assert named(gallery, "exact") == [("exact", {"0.png", "نسخة.png"})]
+    near = named(gallery, "near")
+    assert [kind for kind, _ in near] == ["near", "near"]
+    assert {frozenset(names) for _, names in near} == {
+        frozenset({"0.png", "0 small.jpg", "0 half.webp"}),
+        frozenset({"1.png", "1.jpg"}),
+    }
+    assert gallery.duplicates() == gallery.duplicates(("exact", "near"))
+
+
+def test_the_largest_picture_comes_first_and_the_others_bytes_are_counted(gallery: Gallery, folder: Path) -> None:
+    (group,) = [group for group in gallery.duplicates(["near"]) if "0" in Path(group.paths[0]).name]
+    assert [Path(path).name for path in group.paths] == ["0.png", "0 small.jpg", "0 half.webp"]
+    assert group.spare_bytes == sum((folder / name).stat().st_size for name in ("0 small.jpg", "0 half.webp"))
+
+
+def test_flat_pictures_of_one_colour_are_no_near_duplicates_of_other_colours(tmp_path: Path, tiny_model: Path) -> None:
+    for i, colour in enumerate((pictures.RED, pictures.GREEN, (254, 0, 0))):
+        pictures.solid(tmp_path / "flat" / f"{i}.png", colour)
+    with Gallery.open(tmp_path / "flat-g", model=AraCLIP.load(tiny_model), create=True) as gallery:
+        gallery.update([tmp_path / "flat"])
+        assert gallery.duplicates() == []
+        assert named(gallery, "semantic") == [("semantic", {"0.png", "2.png"})]
+
+
+def test_a_picture_that_the_gallery_keeps_is_no_spare_file(gallery: Gallery, folder: Path) -> None:
+    gallery.add([(folder / "5.png").read_bytes()])
+    assert len(gallery.duplicates(["exact"])) == 1
+
+
+def test_a_copy_that_is_gone_from_the_disk_makes_no_duplicate_of_the_one_that_is_left(
+    gallery: Gallery, folder: Path
+) -> None:
+    (folder / "sub" / "نسخة.png").unlink()
+    (folder / "1.jpg").unlink()
+    assert named(gallery, "exact") == []
+    assert named(gallery, "near") == [("near", {"0.png", "0 small.jpg", "0 half.webp"})]
+
+
+def test_an_unknown_kind_is_refused(gallery: Gallery) -> None:
+    with pytest.raises(InputError, match=r"'blurred'.*exact, near, semantic"):
+        gallery.duplicates(["near", "blurred"])
+
+
+def test_collapsed_hits_show_each_picture_once_whatever_the_page(gallery: Gallery) -> None:
+    assert len(gallery.search("صورة", 50)) == 9
+    whole = gallery.search("صورة", 50, filters=Filters(collapse=True))
+    assert len({Path(hit.path).name[0] for hit in whole}) == len(whole) == 6
+    pages = [
+        hit for at in range(0, 6, 2) for hit in gallery.search("صورة", 2, filters=Filters(collapse=True), offset=at)
+    ]
+    assert pages == whole
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29))))
+def test_groups_are_the_connected_parts_each_row_at_most_once(count: int, pairs: list[tuple[int, int]]) -> None:
+    pairs = [(a % count, b % count) for a, b in pairs]
+    found = groups(count, pairs)
+    rows = [row for group in found for row in group]
+    assert len(rows) == len(set(rows))
+    assert all(len(group) > 1 and group == sorted(group) for group in found)
+    where = {row: i for i, group in enumerate(found) for row in group}
+    for a, b in pairs:
+        assert a == b or where[a] == where[b]
+    assert groups(count, pairs[::-1]) == found
+
+
+@given(st.integers(0, 100), st.integers(2, 40))
+def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = np.abs(rng.normal(size=(count, 4))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors @ vectors.T
+    above = [(a, b) for a in range(count) for b in range(a + 1, count) if cosines[a, b] >= 0.9]
+    assert sorted(semantic_pairs(vectors, 0.9)) == above
+    masks = rng.integers(0, 1 << 63, 3, np.uint64)
+    hashes = np.array(
+        [rng.choice(masks) ^ np.uint64(rng.integers(0, 1 << 14)) for _ in range(count)] + [0, 0], np.uint64
+    )
+    differ = [[(int(a) ^ int(b)).bit_count() for b in hashes] for a in hashes]
+    near = [(a, b) for a in range(count) for b in range(a + 1, count) if differ[a][b] <= NEAR]
+    assert sorted(near_pairs(hashes)) == near

@@ -1,0 +1,226 @@
+"""Filters, pages and ties: only what passes is found, none of it is missed, and the order never wavers."""
+
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import InputError
+from araclip.gallery.filters import Filters
+from araclip.images import Facts, read_facts
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=2)
+
+
+def dated(path: Path, taken: str, size: tuple[int, int] = (40, 30), tag: int = ExifTags.Base.DateTimeOriginal) -> Path:
+    picture, exif = Image.new("RGB", size, (len(taken), *size)), Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[tag] = taken
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, exif=exif)
+    return path
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP) -> Iterator[Gallery]:
+    root = tmp_path_factory.mktemp("filters") / "صور"
+    dated(root / "2023" / "may.jpg", "2023:05:17 18:30:00")
+    dated(root / "2023" / "new year.jpg", "2023:12:31 23:59:59", (30, 40))
+    dated(root / "2024" / "scan.webp", "2024:01:01 00:00:00", (30, 30), ExifTags.Base.DateTimeDigitized)
+    dated(root / "2024" / "no clock.jpg", "0000:00:00 00:00:00", (41, 30))
+    pictures.oriented(root / "2024" / "turned.jpg", 6)  # 32 × 64 as stored, 64 × 32 as seen
+    pictures.solid(root / "2024b" / "plain.png", (1, 2, 3), (200, 200))
+    with Gallery.open(root.parent / "gallery", model=model, create=True) as opened:
+        opened.update([root])
+        yield opened
+
+
+def found(gallery: Gallery, **filters: object) -> set[str]:
+    return {Path(hit.path).name for hit in gallery.search("صورة", 50, filters=Filters(**filters))}  # type: ignore[arg-type]
+
+
+ALL = {"may.jpg", "new year.jpg", "scan.webp", "no clock.jpg", "turned.jpg", "plain.png"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, ALL),
+        ({"taken_from": "2023-06"}, {"new year.jpg", "scan.webp"}),
+        ({"taken_to": "2023"}, {"may.jpg", "new year.jpg"}),
+        ({"taken_from": "2023-05-17", "taken_to": "2023-05-17"}, {"may.jpg"}),
+        ({"taken_from": "٢٠٢٣-١٢-٣١"}, {"new year.jpg", "scan.webp"}),
+        ({"taken_from": "2023-05-17 18:30", "taken_to": "2023"}, {"may.jpg", "new year.jpg"}),
+        ({"taken_from": "2023-05-17T18:30:01", "taken_to": "2023-12"}, {"new year.jpg"}),
+        ({"added_from": "2020"}, ALL),
+        ({"added_to": "2020"}, set()),
+        ({"formats": ("png", "WEBP")}, {"scan.webp", "plain.png"}),
+        ({"formats": ("jpg",), "orientation": "landscape"}, {"may.jpg", "no clock.jpg", "turned.jpg"}),
+        ({"orientation": "portrait"}, {"new year.jpg"}),
+        ({"orientation": "square"}, {"scan.webp", "plain.png"}),
+        ({"max_size": 0}, set()),
+        ({"min_size": 1}, ALL),
+    ],
+)
+def test_a_filter_lets_exactly_its_pictures_pass(
+    gallery: Gallery, filters: dict[str, object], expected: set[str]
+) -> None:
+    assert found(gallery, **filters) == expected
+
+
+def test_a_folder_is_that_folder_and_below_not_its_namesakes(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = gallery.folder.parent / "صور"
+    below = {"scan.webp", "no clock.jpg", "turned.jpg"}
+    assert found(gallery, folder=root / "2024") == below
+    assert found(gallery, folder=f"{root}/2024/") == below
+    assert found(gallery, folder=root) == found(gallery, folder="/") == ALL
+    assert found(gallery, folder=tmp_path) == set()
+    (tmp_path / "link").symlink_to(root / "2024")
+    assert found(gallery, folder=tmp_path / "link") == below
+    monkeypatch.chdir(root)
+    assert found(gallery, folder="2024") == found(gallery, folder="2023/../2024") == below
+
+
+def test_a_copy_elsewhere_is_no_reason_to_show_the_wrong_path(model: AraCLIP, tmp_path: Path) -> None:
+    first = pictures.solid(tmp_path / "p" / "a" / "x.png")
+    copy = tmp_path / "p" / "b" / "x.png"
+    copy.parent.mkdir()
+    copy.write_bytes(first.read_bytes())
+    with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+        gallery.update([tmp_path / "p"])
+        (hit,) = gallery.search("أحمر", filters=Filters(folder=copy.parent))
+    assert (hit.path, hit.copies) == (str(copy), (str(first),))
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"taken_from": "yesterday"}, "taken_from is 'yesterday'.*2023-05-17"),
+        ({"added_to": "2023-13"}, "added_to"),
+        ({"taken_from": "2024", "taken_to": "2023"}, "Swap"),
+        ({"formats": ("heic",)}, "no picture format 'heic'.*JPEG"),
+        ({"orientation": "wide"}, "landscape, portrait, square"),
+        ({"min_size": 2, "max_size": 1}, "nothing can match"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(filters: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Filters(**filters)  # type: ignore[arg-type]
+
+
+@given(st.text(), st.text())
+def test_no_value_of_a_filter_is_ever_read_as_sql(gallery: Gallery, key: str, value: str) -> None:
+    if "\0" in key + value:  # no path holds it
+        return
+    try:
+        value.encode()
+        key.encode()
+    except UnicodeEncodeError:
+        return
+    assert gallery.search("صورة", filters=Filters(metadata={key: value})) == []
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP) -> Iterator[Gallery]:
+    """Sixty pictures, of which each three look the same to the model; every sixth is a PNG."""
+    root = tmp_path_factory.mktemp("many")
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (20, 3))
+    for i in range(60):
+        suffix = "png" if i % 6 == 0 else "bmp"
+        size = (32 * (1 + i % 3), 32)  # another file, the same mean colours
+        pictures.solid(root / "pictures" / f"{i:02}.{suffix}", tuple(colours[i // 3].tolist()), size)
+    with Gallery.open(root / "gallery", model=model, create=True) as opened:
+        opened.update([root / "pictures"])
+        yield opened
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 59, 60, 100])
+@pytest.mark.parametrize("filters", [None, Filters(formats=("PNG",))])
+def test_pages_fit_together_without_gap_or_repetition_though_scores_tie(
+    many: Gallery, k: int, filters: Filters | None
+) -> None:
+    whole = many.search("قطة", 1000, filters=filters)
+    assert len(whole) == (10 if filters else 60)
+    pages = [hit for start in range(0, 60, k) for hit in many.search("قطة", k, offset=start, filters=filters)]
+    assert pages == whole
+    assert [hit.rank for hit in whole] == list(range(1, len(whole) + 1))
+
+
+def test_ties_stand_in_the_order_of_indexing(many: Gallery) -> None:
+    hits = many.search("قطة", 60)
+    for first, second in pairwise(hits):
+        if first.score == second.score:
+            assert first.path < second.path
+
+
+def test_a_selective_filter_finds_what_an_exact_scan_of_its_pictures_finds(many: Gallery, model: AraCLIP) -> None:
+    pngs = [hit.path for hit in many.search("سيارة", 60) if hit.path.endswith(".png")]
+    scores = model.encode_image(pngs) @ model.encode_text(["سيارة"])[0]
+    hits = many.search("سيارة", 3, filters=Filters(formats=("PNG",)))
+    assert [hit.score for hit in hits] == pytest.approx(np.sort(scores)[::-1][:3].tolist(), abs=2e-3)
+
+
+def test_a_page_that_makes_no_sense_is_refused(many: Gallery) -> None:
+    with pytest.raises(InputError, match="offset is -1"):
+        many.search("قطة", offset=-1)
+    with pytest.raises(InputError, match="at least 1"):
+        many.similar(os.fspath(many.folder), 0)
+
+
+def test_facts_survive_a_damaged_exif_block(tmp_path: Path) -> None:
+    whole = dated(tmp_path / "a.jpg", "2023:05:17 18:30:00")
+    assert read_facts(whole) == Facts("JPEG", 40, 30, "2023-05-17T18:30:00")
+    raw = bytearray(whole.read_bytes())
+    start = raw.index(b"Exif") + 14
+    for i in range(start, start + 40):
+        raw[i] = 0xFF
+    whole.write_bytes(raw)
+    assert read_facts(whole) == Facts("JPEG", 40, 30, None)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        ([], Filters()),
+        (["taken=2023"], Filters(taken_from="2023", taken_to="2023")),
+        (["taken=2023-05..2023-07-01"], Filters(taken_from="2023-05", taken_to="2023-07-01")),
+        (["taken=2023..", "added=..٢٠٢٤"], Filters(taken_from="2023", added_to="2024")),
+        (["size=100kB..1.5MB"], Filters(min_size=100_000, max_size=1_500_000)),
+        (["size=..2g"], Filters(max_size=2_000_000_000)),
+        (["format=jpg, png", "orientation=portrait"], Filters(formats=("JPEG", "PNG"), orientation="portrait")),
+        (["meta.album=رحلة = بحر", "folder=a=b"], Filters(metadata={"album": "رحلة = بحر"}, folder="a=b")),
+    ],
+)
+def test_filters_are_read_as_people_type_them(wishes: list[str], expected: Filters) -> None:
+    assert Filters.read(wishes) == expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ("2023", "KEY=VALUE"),
+        ("taken=", "KEY=VALUE"),
+        ("album=رحلة", "no filter 'album'.*meta.KEY"),
+        ("meta.=x", "no filter 'meta.'"),
+        ("size=big", "'big' is no size"),
+        ("taken=2023..yesterday", "taken_to is 'yesterday'"),
+    ],
+)
+def test_a_wish_that_is_no_filter_is_refused(wish: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Filters.read([wish])
+    with pytest.raises(InputError, match="given twice"):
+        Filters.read(["format=PNG", "format=JPEG"])

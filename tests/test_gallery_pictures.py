@@ -1,0 +1,180 @@
+"""Single pictures through the gallery's door: added with metadata, found alike, kept without a file, removed."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import InputError, UnsupportedFormat
+from araclip.gallery.filters import Filters
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=2)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, model: AraCLIP) -> Iterator[Gallery]:
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as opened:
+        yield opened
+
+
+def encoded(colour: pictures.Colour, kind: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", size, colour).save(written, kind)
+    return written.getvalue()
+
+
+def test_paths_bytes_and_pil_pictures_are_found_by_text(gallery: Gallery, tmp_path: Path) -> None:
+    red = pictures.solid(tmp_path / "صور" / "أحمر.png")
+    added = gallery.add([red, encoded(pictures.GREEN), Image.new("RGB", (9, 9), pictures.BLUE)])
+    assert added.skipped == ()
+    assert added.paths[0] == str(red)
+    assert all(path and path.startswith("picture:") for path in added.paths[1:])
+    for word, path in zip(("أحمر", "أخضر", "أزرق"), added.paths, strict=True):
+        assert gallery.search(word, 1)[0].path == path
+
+
+def test_a_picture_without_a_file_keeps_its_pixels_bounded_and_upright(gallery: Gallery, tmp_path: Path) -> None:
+    large = pictures.photograph(tmp_path / "large.jpg", (3000, 1500)).read_bytes()
+    turned = pictures.oriented(tmp_path / "turned.jpg", 6).read_bytes()
+    kept = [Image.open(io.BytesIO(gallery.picture(path))) for path in gallery.add([large, turned]).paths if path]
+    assert [(image.format, image.size) for image in kept] == [("JPEG", (1024, 512)), ("JPEG", (64, 32))]
+
+
+def test_the_same_bytes_added_twice_are_one_picture(gallery: Gallery) -> None:
+    first, second = gallery.add([encoded(pictures.RED)] * 2).paths
+    assert first == second == gallery.add([encoded(pictures.RED)]).paths[0]
+    assert len(gallery) == 1
+
+
+def test_pixels_stay_when_the_file_that_held_them_too_vanishes(gallery: Gallery, tmp_path: Path) -> None:
+    red = pictures.solid(tmp_path / "red.png")
+    gallery.add([red])
+    (kept,) = gallery.add([red.read_bytes()]).paths
+    red.unlink()
+    assert [hit.path for hit in gallery.search("أحمر")] == [kept]
+
+
+def test_a_bad_picture_costs_one_line_and_the_others_are_added(gallery: Gallery, tmp_path: Path) -> None:
+    lines: list[str] = []
+    added = gallery.add([b"no picture", pictures.solid(tmp_path / "red.png"), b""], skip=lines.append)
+    assert [path is None for path in added.paths] == [True, False, True]
+    assert list(added.skipped) == lines
+    assert lines[0].startswith("picture 1: ")
+    assert len(gallery) == 1
+
+
+@pytest.mark.parametrize("wrong", ["nowhere.png", ".", ""])
+def test_a_path_that_is_no_file_is_refused_before_anything_is_added(
+    gallery: Gallery, tmp_path: Path, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no such picture|no file"):
+        gallery.add([encoded(pictures.RED), wrong])
+    assert len(gallery) == 0
+
+
+def test_one_picture_instead_of_several_is_refused(gallery: Gallery) -> None:
+    for picture in ("a.png", Path("a.png"), b"", Image.new("RGB", (2, 2))):
+        with pytest.raises(InputError, match=r"Pass \[picture\]"):
+            gallery.add(picture)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ([{"a": "b"}], "2 pictures but 1 metadata"),
+        ({"a": {"b": "c"}}, "'a' is"),
+        ({1: "b"}, "1 is"),
+        (["a", "b"], "metadata is a str"),
+        ({"a": [["b"]]}, "'a' is"),
+    ],
+)
+def test_odd_metadata_is_refused_before_anything_is_added(gallery: Gallery, metadata: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        gallery.add([encoded(pictures.RED), encoded(pictures.BLUE)], metadata=metadata)  # type: ignore[arg-type]
+    assert len(gallery) == 0
+
+
+def test_metadata_belongs_to_a_path_and_follows_a_renamed_file(gallery: Gallery, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    red, blue = pictures.solid(folder / "red.png"), pictures.solid(folder / "blue.png", pictures.BLUE)
+    gallery.add([red, blue], metadata=[{"album": "رحلة", "stars": 5, "tags": ["بحر", "صيف"], "mine": True}, {}])
+    for asked in (
+        {"album": "رحلة"},
+        {"stars": "5"},
+        {"tags": "صيف"},
+        {"mine": "true"},
+        {"album": "رحلة", "stars": "5"},
+    ):
+        assert [hit.path for hit in gallery.search("صورة", filters=Filters(metadata=asked))] == [str(red)]
+    for asked in ({"album": "x"}, {"tags": "بحر", "stars": "4"}, {"no'key\"": "1"}):
+        assert gallery.search("صورة", filters=Filters(metadata=asked)) == []
+    renamed = red.rename(folder / "renamed.png")
+    gallery.update([folder])
+    assert gallery.metadata(str(renamed))["album"] == "رحلة"
+    pictures.solid(renamed, (250, 0, 0))
+    gallery.update([folder])
+    assert gallery.metadata(str(renamed))["stars"] == 5  # edited: still the same file to its owner
+
+
+def test_similar_finds_the_likest_first_and_leaves_the_picture_itself_out(gallery: Gallery, tmp_path: Path) -> None:
+    red = pictures.solid(tmp_path / "red.png", (250, 5, 5))
+    pinkish = pictures.solid(tmp_path / "pinkish.png", (250, 60, 60))
+    blue = pictures.solid(tmp_path / "blue.png", pictures.BLUE)
+    gallery.add([red, pinkish, blue])
+    (kept,) = gallery.add([encoded((240, 20, 20))]).paths
+    expected = [kept, str(pinkish), str(blue)]
+    assert kept is not None
+    assert [hit.path for hit in gallery.similar(red)] == expected
+    assert [hit.path for hit in gallery.similar(red.read_bytes())] == expected
+    assert [hit.rank for hit in gallery.similar(red)] == [1, 2, 3]
+    assert gallery.similar(kept, 1)[0].path == str(red)
+    assert len(gallery.similar(Image.open(red))) == 4  # as pixels it is no file that the gallery has
+
+
+def test_similar_to_what_is_no_picture_or_unknown_says_so(gallery: Gallery) -> None:
+    with pytest.raises(UnsupportedFormat):
+        gallery.similar(b"text")
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.similar("picture:0123")
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.picture("picture:0123")
+
+
+def test_removed_pictures_are_not_found_and_their_files_stay(gallery: Gallery, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    paths = [
+        pictures.solid(folder / name, colour)
+        for name, colour in (("a.png", pictures.RED), ("sub/b.png", pictures.GREEN), ("sub/c.png", pictures.BLUE))
+    ]
+    (kept,) = gallery.add([encoded((200, 200, 0))]).paths
+    gallery.update([folder])
+    with pytest.raises(InputError, match=r"nowhere.*nothing is removed"):
+        gallery.remove([paths[0], tmp_path / "nowhere"])
+    assert len(gallery) == 4
+    assert gallery.remove([folder / "sub", str(kept)]) == 3
+    assert [hit.path for hit in gallery.search("صورة")] == [str(paths[0])]
+    assert all(path.exists() for path in paths)
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.picture(str(kept))
+
+
+def test_a_relative_path_and_one_through_a_link_name_the_same_picture(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pictures"
+    pictures.solid(folder / "a.png")
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    gallery.add(["link/a.png"])
+    gallery.update([folder])
+    assert len(gallery.search("أحمر")[0].copies) == 0
+    assert gallery.remove([os.path.join("pictures", "a.png")]) == 1  # noqa: PTH118

@@ -1,0 +1,110 @@
+"""Galleries of other releases: older ones are migrated whole or not at all, newer ones refused."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from araclip import AraCLIP, Gallery
+from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
+from araclip.gallery import schema
+from araclip.gallery.filters import Filters
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("gallery-*"))
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+def moved(golden: Path, place: Path, model: AraCLIP) -> Path:
+    """A copy of a golden gallery whose paths lead to its copied pictures, made by the model at hand."""
+    shutil.copytree(golden, place)
+    with sqlite3.connect(place / "catalog.sqlite", isolation_level=None) as database:
+        for (path,) in database.execute("SELECT path FROM files").fetchall():
+            here = path.replace(b"/golden", bytes(place / "pictures"))
+            database.execute("UPDATE files SET path = ? WHERE path = ?", (here, path))
+        database.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (model.config.fingerprint,))
+    database.close()
+    return place
+
+
+def number(place: Path) -> int:
+    with sqlite3.connect(place / "catalog.sqlite") as database:
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+    database.close()
+    return int(found)
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
+def test_a_gallery_of_every_earlier_schema_opens_is_searched_and_brought_up_to_date(
+    golden: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = moved(golden, tmp_path / "old", model)
+    with Gallery.open(place, model=model) as gallery:
+        assert number(place) == schema.SCHEMA
+        assert Path(gallery.search("أحمر", 1)[0].path).name == "أحمر.png"
+        best = gallery.search("أخضر", 1)[0]
+        assert [Path(path).name for path in (best.path, *best.copies)] == ["copy.png", "green.png"]
+
+        def no_encoding(*_: object) -> None:
+            raise AssertionError("encoded again")
+
+        monkeypatch.setattr(model, "encode_pixels", no_encoding)
+        report = gallery.update([place / "pictures"])  # reads each file once more, for what filters ask
+        assert (report.pictures, report.skipped) == (3, [])
+        assert [Path(hit.path).name for hit in gallery.search("أحمر", filters=Filters(formats=("webp",)))] == [
+            "بحر.webp"
+        ]
+        assert gallery.update([place / "pictures"]).unchanged == 4
+        assert gallery.verify(contents=True) == []
+
+
+def test_every_schema_but_the_present_one_has_its_golden_gallery() -> None:
+    assert [path.name for path in GOLDEN] == [f"gallery-{n}" for n in range(1, schema.SCHEMA)]
+
+
+def test_a_migration_that_fails_half_way_leaves_the_gallery_as_it_was(
+    tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = moved(GOLDEN[0], tmp_path / "old", model)
+    with monkeypatch.context() as broken:
+        broken.setattr(schema, "STEPS", (*schema.STEPS, "CREATE TABLE half (a); INSERT INTO nowhere VALUES (1)"))
+        broken.setattr(schema, "SCHEMA", len(schema.STEPS))
+        with pytest.raises(GalleryError, match="schema 1 and must become 3"):
+            Gallery.open(place, model=model)
+    assert number(place) == 1
+    with Gallery.open(place, model=model) as gallery:
+        assert len(gallery) == 3
+
+
+def test_an_older_gallery_in_a_read_only_folder_says_how_to_migrate_it(
+    tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = moved(GOLDEN[0], tmp_path / "old", model)
+    monkeypatch.setattr(schema.os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(GalleryError, match=r"schema 1 and must become \d.*readonly.*copy the gallery folder"):
+        Gallery.open(place, model=model)
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, model: AraCLIP) -> None:
+    place = moved(GOLDEN[0], tmp_path / "old", model)
+    with sqlite3.connect(place / "catalog.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    before = (place / "catalog.sqlite").read_bytes()
+    for create in (False, True):
+        with pytest.raises(NewerGallery, match=r"schema 99.*Upgrade"):
+            Gallery.open(place, model=model, create=create)
+    assert len(before) == (place / "catalog.sqlite").stat().st_size
+    assert number(place) == 99
+
+
+def test_an_empty_file_is_no_gallery_until_it_is_created(tmp_path: Path, model: AraCLIP) -> None:
+    (tmp_path / "catalog.sqlite").write_bytes(b"")
+    with pytest.raises(GalleryCorrupt, match="empty or unfinished"):
+        Gallery.open(tmp_path, model=model)
+    with Gallery.open(tmp_path, model=model, create=True) as gallery:
+        assert len(gallery) == 0

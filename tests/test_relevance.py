@@ -1,0 +1,150 @@
+"""Relevance: monotone in the score, near nothing for what means nothing; a threshold that answers "nothing found"."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pictures
+from araclip import AraCLIP, Gallery, demo
+from araclip.errors import InputError
+from araclip.gallery.background import EVERYDAY, meaningless
+from araclip.gallery.relevance import FEWEST, Scale, scale_of
+
+D = 8
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def made_up(seed: int = 0, pictures: int = 200) -> Scale:
+    """Pictures that differ along two axes only; everyday queries along those, meaningless ones along the others."""
+    rng = np.random.default_rng(seed)
+    spread = np.array([1, 1, *[0.05] * (D - 2)])
+    everyday = np.array([1, 1, *[0.3] * (D - 2)])
+    scale = scale_of(
+        unit(rng.normal(size=(pictures, D)) * spread),
+        unit(rng.normal(size=(60, D)) * everyday),
+        unit(rng.normal(size=(60, D)) * everyday[::-1]),
+    )
+    assert scale is not None
+    return scale
+
+
+def test_a_query_along_which_pictures_differ_means_something_and_another_does_not() -> None:
+    scale = made_up()
+    axes = np.eye(D, dtype=np.float32)
+    assert scale.meaning(axes[0]) > 0.9
+    assert scale.meaning(axes[4]) < 0.1
+
+
+@given(st.integers(0, 50), st.lists(st.floats(-1, 1), min_size=2, max_size=20))
+def test_relevance_lies_between_0_and_1_and_never_rises_as_the_score_falls(seed: int, scores: list[float]) -> None:
+    scale, query = made_up(seed), unit(np.random.default_rng(seed).normal(size=D))
+    judge = scale.judge(query, max(scores))
+    found = [judge(score) for score in sorted(scores, reverse=True)]
+    assert all(0 <= value <= 1 for value in found)
+    assert found == sorted(found, reverse=True)
+
+
+def test_the_best_hit_has_the_query_s_whole_meaning_and_an_average_picture_none() -> None:
+    scale, query = made_up(), np.eye(D, dtype=np.float32)[0]
+    judge = scale.judge(query, 0.9)
+    assert judge(0.9) == pytest.approx(scale.meaning(query))
+    assert judge(float(query @ scale.pictures)) == 0
+
+
+def test_a_few_pictures_have_no_scale() -> None:
+    queries = unit(np.random.default_rng(0).normal(size=(20, D)))
+    assert scale_of(queries[: FEWEST - 1], queries, queries) is None
+    same = np.repeat(queries[:1], 50, axis=0)  # a gallery of one picture many times over: no spread, no crash
+    scale = scale_of(same, queries, queries)
+    assert scale is not None
+    assert 0 <= scale.meaning(queries[0]) <= 1
+
+
+def test_the_background_is_fixed_and_its_two_lists_share_nothing() -> None:
+    assert meaningless() == meaningless()
+    assert len(set(meaningless())) == 64
+    assert len(set(EVERYDAY)) == len(EVERYDAY) > 100
+    assert not set(EVERYDAY) & set(meaningless())
+    assert all(text == text.strip() and text for text in EVERYDAY)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, tiny_model: Path) -> Iterator[Gallery]:
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        pictures.solid(tmp_path / "p" / f"{i:02}.png", tuple(rng.integers(0, 256, 3).tolist()))
+    with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model, threads=1), create=True) as opened:
+        opened.update([tmp_path / "p"])
+        yield opened
+
+
+def test_hits_carry_a_relevance_that_a_threshold_cuts(gallery: Gallery) -> None:
+    hits = gallery.search("أحمر", 40)
+    relevances = [hit.relevance for hit in hits if hit.relevance is not None]
+    assert len(relevances) == 40
+    assert relevances == sorted(relevances, reverse=True)
+    assert [hit.weak for hit in hits] == [value < 0.5 for value in relevances]
+    kept = gallery.search("أحمر", 40, threshold=0.5)
+    assert kept == [hit for hit in hits if not hit.weak]
+    assert 0 < len(kept) < 40
+    assert gallery.search("أحمر", 2, threshold=0.5, offset=1) == kept[1:3]
+
+
+def test_at_threshold_one_half_letters_in_a_row_find_nothing_and_a_real_query_its_picture(tmp_path: Path) -> None:
+    demo.sample_pictures(tmp_path / "p", lambda done, total: None, limit=12)  # photographs
+    with Gallery.open(tmp_path / "real", model=AraCLIP.load(threads=1), create=True) as gallery:  # the bundled model
+        gallery.update([tmp_path / "p"])
+        assert len(gallery.search("ضصثقفغ عهخح")) == 10  # unless asked, everything is shown
+        assert gallery.search("ضصثقفغ عهخح", threshold=0.5) == []
+        assert [Path(hit.path).name for hit in gallery.search("فنجان قهوة", threshold=0.5)] == ["coffee.png"]
+
+
+def test_a_threshold_that_is_no_relevance_is_refused(gallery: Gallery) -> None:
+    for threshold in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match="threshold"):
+            gallery.search("أحمر", threshold=threshold)
+
+
+def test_in_a_gallery_of_a_few_pictures_relevance_is_not_known_and_nothing_is_cut(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    pictures.solid(tmp_path / "p" / "a.png")
+    with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model), create=True) as gallery:
+        gallery.update([tmp_path / "p"])
+        (hit,) = gallery.search("أحمر", threshold=0.9)
+        assert (hit.relevance, hit.weak) == (None, False)
+
+
+def test_the_background_s_file_is_made_once_and_made_anew_when_damaged(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = gallery.folder.glob("background-*.npy")
+    wanted = [hit.relevance for hit in gallery.search("أحمر")]
+    lengths: list[int] = []
+    encode = AraCLIP.encode_text
+
+    def counted(self: AraCLIP, texts: list[str], **options: int) -> object:
+        lengths.append(len(texts))
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(AraCLIP, "encode_text", counted)
+    for damage in (None, b"", b"junk", path.read_bytes()[:-9]):
+        if damage is not None:
+            path.write_bytes(damage)
+        with Gallery.open(gallery.folder, model=gallery.model) as again:
+            assert [hit.relevance for hit in again.search("أحمر")] == pytest.approx(wanted)
+    assert sorted(lengths) == [1, 1, 1, 1, 171, 171, 171]
+
+
+def test_a_query_with_a_picture_has_no_relevance_and_a_threshold_cuts_nothing(gallery: Gallery, tmp_path: Path) -> None:
+    picture = str(tmp_path / "p" / "00.png")
+    for hits in (gallery.search(f"{picture} + أحمر", threshold=0.9, files=True), gallery.similar(picture)):
+        assert [hit.relevance for hit in hits] == [None] * 10
+        assert not any(hit.weak for hit in hits)

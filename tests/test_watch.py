@@ -1,0 +1,114 @@
+"""Following a folder: what changes is searchable soon, and nothing that happens meanwhile ends the watch."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+import pictures
+from araclip import AraCLIP, Gallery, atomic
+from araclip.errors import InputError
+from araclip.gallery.results import Update
+from araclip.gallery.watch import watch
+
+PATIENCE = 20  # seconds: far more than it takes, on a machine that does much else
+
+
+class Watched:
+    """A watch in a thread of its own, with the gallery that it fills."""
+
+    def __init__(self, place: Path, model: AraCLIP, folder: Path) -> None:
+        self.updates: list[Update] = []
+        self.lines: list[str] = []
+        self.stop = Event()
+        self.gallery = Gallery.open(place, model=model, create=True)
+        self.thread = Thread(
+            target=watch,
+            args=(self.gallery, [folder]),
+            kwargs={"updated": self.updates.append, "skip": self.lines.append, "stop": self.stop},
+        )
+        self.thread.start()
+
+    def until(self, true: Callable[[], bool]) -> float:
+        """Wait until something is true; returns the seconds it took."""
+        start = time.monotonic()
+        while not true():
+            assert time.monotonic() - start < PATIENCE, (self.updates, self.lines)
+            assert self.thread.is_alive()
+            time.sleep(0.02)
+        return time.monotonic() - start
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return pictures.solid(tmp_path / "صور" / "a.png").parent
+
+
+@pytest.fixture
+def watched(tmp_path: Path, tiny_model: Path, folder: Path) -> Iterator[Watched]:
+    opened = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder)
+    opened.until(lambda: len(opened.updates) == 1)
+    yield opened
+    opened.stop.set()
+    opened.thread.join(PATIENCE)
+    assert not opened.thread.is_alive()
+    opened.gallery.close()
+
+
+def test_new_changed_and_vanished_pictures_are_followed(watched: Watched, folder: Path) -> None:
+    assert watched.updates[0].pictures == 1
+    pictures.solid(folder / "رحلة" / "b.png", pictures.BLUE)
+    watched.until(lambda: len(watched.gallery.search("أزرق")) == 2)
+    assert Path(watched.gallery.search("أزرق", 1)[0].path).name == "b.png"
+    (folder / "a.png").unlink()
+    watched.until(lambda: watched.updates[-1].removed == 1)
+    assert [Path(hit.path).name for hit in watched.gallery.search("أزرق")] == ["b.png"]
+
+
+def test_a_folder_that_is_emptied_for_a_while_costs_a_line_and_no_picture(
+    watched: Watched, folder: Path, tmp_path: Path
+) -> None:
+    shutil.move(folder / "a.png", tmp_path / "a.png")
+    watched.until(lambda: any("Is a drive unplugged?" in line for line in watched.lines))
+    assert len(watched.gallery) == 1
+    shutil.move(tmp_path / "a.png", folder / "a.png")
+    pictures.solid(folder / "b.png", pictures.BLUE)
+    watched.until(lambda: len(watched.gallery) == 2)
+
+
+def test_another_writer_is_waited_for(watched: Watched, folder: Path) -> None:
+    with atomic.single_writer(watched.gallery.folder / "lock"):
+        pictures.solid(folder / "b.png", pictures.BLUE)
+        time.sleep(1.5)
+        assert len(watched.gallery) == 1
+    watched.until(lambda: len(watched.gallery) == 2)
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    with (
+        Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model), create=True) as gallery,
+        pytest.raises(InputError, match="no such folder"),
+    ):
+        watch(gallery, [tmp_path / "nowhere"], updated=lambda report: None, skip=lambda line: None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_go_on(
+    folder: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    command = [sys.executable, "-m", "araclip.cli", "watch", str(folder), "-g", str(tmp_path / "g")]
+    child = subprocess.Popen(
+        [*command, "--model", str(tiny_model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert "1 pictures indexed" in child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 130
+    assert "run the same command again" in said
