@@ -9,6 +9,7 @@ from hypothesis import settings
 from tiny import write_tiny_model
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a console that finds it when made never asks again
 
 settings.register_profile("araclip", derandomize=True, deadline=None)  # a slow machine is no failure
 settings.load_profile("araclip")
