@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from araclip.errors import DataError, RecipeError
+import pictures as drawn
+from araclip import AraCLIP, Gallery
+from araclip.errors import DataError, GalleryNotFound, RecipeError
 from araclip.evaluation.datasets import Picture
-from araclip.training.picture_data import Batch, PictureMixture, hard_negatives
+from araclip.training.hard_negatives import gallery_vectors, mined
+from araclip.training.picture_data import Batch, PictureMixture
 from araclip.training.recipe import PictureSource
 from toy_training import write_lines
 
@@ -86,7 +89,7 @@ def test_no_picture_comes_twice_and_same_marks_every_picture_that_has_the_text(
     mixed = PictureMixture(sources, 5, languages={"arabic": 0.7, "english": 0.3}, captions=captions)
     if hard and len(mixed.pictures) > 1:
         vectors = np.random.default_rng(0).normal(size=(len(mixed.pictures), 4)).astype(np.float32)
-        mixed.use_hard_negatives(hard_negatives(vectors, mixed.pictures, 4), hard)
+        mixed.use_hard_negatives(mined(vectors, mixed.pictures, 4), hard)
     distinct = len({picture.path for picture in mixed.pictures})
     size = data.draw(st.integers(1, distinct))
     batch = mixed.batch(step, size)
@@ -153,10 +156,10 @@ def test_the_most_alike_pictures_come_first_but_those_that_share_a_text_or_file_
     pictures = [picture("0", "أ"), picture("1", "أ"), picture("2", "ب"), picture("0", "ت"), picture("4", "ث")]
     angles = np.array([0.0, 0.1, 0.2, 0.3, 3.0])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    assert hard_negatives(vectors, pictures, 2)[0].tolist() == [2, 4]
-    assert hard_negatives(vectors, pictures, 9)[0].tolist() == [2, 4, 1, 3]
-    assert hard_negatives(vectors, pictures, 2)[2].tolist() == [1, 3]
-    assert hard_negatives(vectors[:1], pictures[:1], 3).shape == (1, 0)
+    assert mined(vectors, pictures, 2)[0].tolist() == [2, 4]
+    assert mined(vectors, pictures, 9)[0].tolist() == [2, 4, 1, 3]
+    assert mined(vectors, pictures, 2)[2].tolist() == [1, 3]
+    assert mined(vectors[:1], pictures[:1], 3).shape == (1, 0)
 
 
 def test_the_fingerprint_follows_texts_and_names(folder: Path) -> None:
@@ -175,3 +178,27 @@ def test_a_picture_without_text_in_the_languages_is_left_out(folder: Path) -> No
 def test_languages_that_cannot_be_are_refused(folder: Path, languages: dict[str, float]) -> None:
     with pytest.raises(RecipeError, match=r"languages are|arabic has share"):
         mixture(folder, numbered(2), languages=languages)
+
+
+def test_a_gallery_of_any_model_tells_which_pictures_are_near(tmp_path: Path, tiny_model: Path) -> None:
+    shown = {"red": (255, 0, 0), "dark red": (120, 0, 0), "blue": (0, 0, 255), "dark blue": (0, 0, 120)}
+    (tmp_path / "صور").mkdir()
+    paths = [drawn.solid(tmp_path / "صور" / f"{name}.png", colour) for name, colour in shown.items()]
+    with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model), create=True) as gallery:
+        gallery.update([tmp_path / "صور"])
+    vectors = gallery_vectors(tmp_path / "gallery", paths)
+    np.testing.assert_allclose(vectors, AraCLIP(tiny_model).encode_image(paths), atol=1e-3)
+    own = [Picture(path, (path.stem,), (), "صور") for path in paths]
+    assert mined(vectors, own, 1)[:, 0].tolist() == [1, 0, 3, 2]
+
+
+def test_a_training_picture_that_the_gallery_does_not_hold_is_named(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "held").mkdir()
+    held = drawn.solid(tmp_path / "held" / "red.png")
+    with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model), create=True) as gallery:
+        gallery.update([tmp_path / "held"])
+    other = drawn.solid(tmp_path / "other.png", (0, 0, 255))
+    with pytest.raises(DataError, match=r"1 of 2 training pictures are not in the gallery .*other.png for one"):
+        gallery_vectors(tmp_path / "gallery", [held, other])
+    with pytest.raises(GalleryNotFound):
+        gallery_vectors(tmp_path / "nothing", [held])

@@ -16,6 +16,7 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
+from araclip import AraCLIP, Gallery
 from araclip.errors import (
     DataError,
     LossDiverged,
@@ -434,6 +435,20 @@ def test_every_way_of_contrastive_learning_learns(world: Path, taught: Path, run
     assert curve[-1] < 0.7 * curve[0], curve
     assert found["R@1"] > 4 * CHANCE, found
     assert found["R@1"] == pytest.approx(dev_recall(world, runs / "finetune" / "model"), abs=1e-6)
+
+
+def test_hard_negatives_may_come_from_a_gallery_and_another_gallery_is_another_run(
+    world: Path, runs: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model), create=True) as gallery:
+        gallery.update([world / "shapes"])
+    changes = section("finetune", steps=2, hard_negatives=2, negatives_from=f"'{tmp_path / 'gallery'}'")
+    read = recipe(world, f"finetune.model={student(world)}", *changes)
+    run_stage(read, "finetune", runs, Notes())
+    told = json.loads((runs / "finetune" / "config.json").read_text(encoding="utf-8"))["data"]["negatives"]
+    assert len(told) == 12
+    with pytest.raises(RecipeError, match="hard_negatives is 0"):
+        recipe(world, *section("finetune", negatives_from="'gallery'"))
 
 
 def test_a_locked_text_tower_reads_each_text_once_and_for_all_starts(world: Path, runs: Path) -> None:

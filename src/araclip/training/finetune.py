@@ -1,5 +1,6 @@
 """Stage 2: contrastive learning of texts with pictures; with English captions, the making of a teacher."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from araclip.training.fit import (
     step_seed,
 )
 from araclip.training.gradcache import cached_backward, gather
+from araclip.training.hard_negatives import gallery_vectors, mined
 from araclip.training.image_side import CrownImages, Images, image_side
 from araclip.training.losses import (
     bank_loss,
@@ -43,7 +45,7 @@ from araclip.training.losses import (
 )
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Part
-from araclip.training.picture_data import Batch, PictureMixture, hard_negatives
+from araclip.training.picture_data import Batch, PictureMixture
 from araclip.training.recipe import Finetune, Recipe
 from araclip.training.run import Run
 from araclip.training.teacher import TeacherCache
@@ -91,7 +93,10 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         pictures = [picture.path for picture in mixture.pictures]
         images = image_side(model, size, norm, pictures, stage.image, stage.seed, runs / "cache", watch.say)
         if stage.hard_negatives:
-            mixture.use_hard_negatives(_neighbours(images, mixture), stage.hard_negatives)
+            vectors = _vectors(stage, images, pictures)
+            mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
+            if stage.negatives_from:
+                data["negatives"] = hashlib.sha256(vectors.tobytes()).hexdigest()[:12]
         if stage.distillation:
             teacher = cached_teacher(
                 recipe, stage, _english(mixture), model.config.projection_dim, runs, watch, accelerator.device
@@ -270,10 +275,13 @@ class _Losses:
         return (cross_entropy(logits, wanted) + cross_entropy(back, torch.arange(len(wanted), device=names.device))) / 2
 
 
-def _neighbours(images: Images, mixture: PictureMixture) -> NDArray[np.int64]:
+def _vectors(stage: Finetune, images: Images, pictures: list[Path]) -> NDArray[np.float32]:
+    """(N, D) what is alike is told by: a gallery's vectors where the stage names one, or the model's own of now."""
+    if stage.negatives_from:
+        return gallery_vectors(stage.negatives_from, pictures)
     with torch.inference_mode():
-        vectors = images.vectors([picture.path for picture in mixture.pictures]).float().cpu().numpy()
-    return hard_negatives(vectors, mixture.pictures, NEIGHBOURS)
+        vectors: NDArray[np.float32] = images.vectors(pictures).float().cpu().numpy()
+    return vectors
 
 
 def _captions(mixture: PictureMixture, row: int) -> list[str]:

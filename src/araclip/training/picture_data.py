@@ -18,7 +18,6 @@ from araclip.training.sampling import Turns
 
 LANGUAGES = ("arabic", "english")
 SPARE = 10**9  # slots from here on replace rows that came twice in a batch
-BLOCK = 1024  # pictures compared with all others at once
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class PictureMixture:
         return digest.hexdigest()[:12]
 
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
-        """From now on each drawn picture brings `hard` of its (N, K) `neighbours` along; see `hard_negatives`."""
+        """From now on each drawn picture brings `hard` of its (N, K) `neighbours` along; see `hard_negatives.mined`."""
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:
@@ -201,23 +200,3 @@ def _same_file(pictures: Sequence[Picture]) -> list[int]:
     """For each picture the first row that shows the same file: two sets may list one with different captions."""
     first: dict[Path, int] = {}
     return [first.setdefault(picture.path, row) for row, picture in enumerate(pictures)]
-
-
-def hard_negatives(vectors: NDArray[np.float32], pictures: Sequence[Picture], count: int) -> NDArray[np.int64]:
-    """(N, K) rows of the K = min(count, N − 1) pictures most alike to each, by inner product, itself left out.
-
-    Pictures that share a text or the file come last, they are no negatives; of the 2·K nearest, others come first.
-
-    Args:
-        vectors: (N, D) of `pictures`, rows of unit length.
-    """
-    texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
-    count = min(count, len(vectors) - 1)
-    out = np.empty((len(vectors), count), np.int64)
-    for start in range(0, len(vectors), BLOCK):
-        scores = vectors[start : start + BLOCK] @ vectors.T  # (B, N)
-        scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, : min(2 * count, len(vectors) - 1)]
-        for i, row in enumerate(best.tolist(), start):
-            out[i] = sorted(row, key=lambda other: not texts[i].isdisjoint(texts[other]))[:count]
-    return out

@@ -163,6 +163,7 @@ class Finetune(Stage):
     all_captions: bool = False  # with a locked text tower: every caption of the data is a negative in every step
     noise: float = 0.0
     hard_negatives: int = 0  # of each picture's nearest neighbours, how many share its batch
+    negatives_from: Path | None = None  # a gallery tells what is near; None: the model of the start does
     teacher: str = ""
     distillation: float = 0.0  # weight of the distance to the teacher's vector of an English caption
     concepts: Path | None = None  # class names with their place in the image tower's feature space
@@ -176,6 +177,8 @@ class Finetune(Stage):
         check_positive(self, "captions", "anchor_pictures")
         if not 0 <= self.noise <= 1:
             raise RecipeError(f"noise is {self.noise}, expected a chance from 0 to 1.")
+        if self.negatives_from and not self.hard_negatives:
+            raise RecipeError("negatives_from names a gallery, but hard_negatives is 0. Set it, or leave both out.")
         if self.train_text == "locked" and self.noise:
             raise RecipeError("noise needs a text tower that learns: a locked one reads each caption once, as it is.")
         if self.all_captions and self.train_text != "locked":
