@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import types
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_the_folder_says_what_was_started_on_what_and_with_what(tmp_path: Path) 
         config = json.loads((tmp_path / "deep" / "run" / "config.json").read_text(encoding="utf-8"))
     assert config["recipe"] == {"batch_size": 8, "optimizer": {"lr": 1e-3, "betas": [0.9, 0.98]}, "pairs": "pairs.tsv"}
     assert config["data"] == DATA
-    assert config["versions"]["torch"] == torch.__version__
+    assert config["versions"]["torch"] == version("torch")
     assert set(config["versions"]) == {"araclip", "python", "torch", "transformers"}
     assert config["threads"] == torch.get_num_threads()
     assert config["date"].endswith("+00:00")

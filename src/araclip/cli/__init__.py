@@ -1,6 +1,7 @@
 """The command line: a command parses, calls one function, prints."""
 
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -40,10 +41,13 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a pipe in an old code page shows Arabic escaped rather than failing
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # now, and not when the interpreter ends, where nobody could catch what follows
+    except BrokenPipeError:  # `araclip search … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes nowhere
+        raise SystemExit(0) from None
     except (AraclipError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # `araclip search … | head`
-            sys.stderr.close()
-            raise SystemExit(0) from None
         err.print(f"araclip: {shown(str(error))}", soft_wrap=True, markup=False, style="red")
         raise SystemExit(2) from None
