@@ -4,7 +4,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,15 @@ def read(folder: Path, protocol: Protocol, say: Callable[[str], None]) -> Measur
 
 
 def write(folder: Path, protocol: Protocol, measured: Measured) -> None:
-    """Keep what was measured under this protocol, replacing what the folder had."""
+    """Keep what was measured under this protocol, but for times, which are of one run on one machine."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         f"{way}.{name}": array.astype(_STORED.get(name, array.dtype))
         for way in ("t2i", "i2t")
         for name, array in vars(getattr(measured, way)).items()
     }
-    arrays["about"] = np.array(json.dumps({"protocol": asdict(protocol), "cost": asdict(measured.cost)}))
+    cost = replace(measured.cost, text_ms=None, image_ms=None)
+    arrays["about"] = np.array(json.dumps({"protocol": asdict(protocol), "cost": asdict(cost)}))
 
     def fill(temporary: Path) -> None:
         with temporary.open("wb") as file:
