@@ -9,33 +9,17 @@ other half is reported; each half is a gallery of its own.
 """
 
 import argparse
-import re
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+from depicted import COMMON, depicted
 
 from araclip import AraCLIP
 from araclip.evaluation.datasets import read_pictures
 
-CONCEPTS = {
-    "كلب": "dog|dogs|puppy",
-    "رجل": "man|men",
-    "امرأة": "woman|women|lady",
-    "طفل": "child|children|kid|boy|girl|baby|toddler",
-    "شاطئ": "beach|ocean|sea|shore",
-    "ثلج": "snow|snowy",
-    "عشب": "grass|grassy|field",
-    "ماء": "water|pool|lake|river",
-    "كرة": "ball|soccer|football|basketball|tennis",
-    "دراجة": "bike|bicycle|bicyclist|motorcycle|biker",
-    "جبل": "mountain|mountains|cliff|rock|climbing|climber",
-    "أحمر": "red",
-    "شارع": "street|road|sidewalk",
-    "سباحة": "swim|swimming|pool",
-    "قفز": "jump|jumps|jumping|leaps|air",
-}
+CONCEPTS = {**COMMON, "أحمر": "red", "قفز": "jump|jumps|jumping|leaps|air"}
 LEAST = 15
 
 Sum = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -93,8 +77,7 @@ def main() -> None:
     vectors = model.encode_image([row.path for row in rows])
     words = model.encode_text(list(CONCEPTS))
     texts = model.encode_text([row.arabic[0] for row in rows]).mean(0)  # the centre of the cone of texts
-    patterns = [re.compile(rf"\b({words})\b") for words in CONCEPTS.values()]
-    has = np.array([[any(p.search(text.lower()) for text in row.english) for p in patterns] for row in rows])
+    has = depicted([row.english for row in rows], list(CONCEPTS.values()))
     halves = [Half(vectors[start::2], has[start::2], words) for start in (0, 1)]
     centre = halves[0].vectors.mean(0)  # of the cone of pictures
     print(f"{model.config.label}; distance of the cones' centres {np.linalg.norm(texts - centre):.2f}")

@@ -13,11 +13,11 @@ English caption.
 
 import argparse
 import random
-import re
 import string
 from pathlib import Path
 
 import numpy as np
+from depicted import COMMON, depicted
 
 from araclip import AraCLIP
 from araclip.evaluation.datasets import read_pictures
@@ -25,19 +25,7 @@ from araclip.gallery import relevance
 from araclip.gallery.background import EVERYDAY, meaningless
 
 WORDS = {
-    "كلب": "dog|dogs|puppy",
-    "رجل": "man|men",
-    "امرأة": "woman|women|lady",
-    "طفل": "child|children|kid|boy|girl|baby|toddler",
-    "شاطئ": "beach|ocean|sea|shore",
-    "ثلج": "snow|snowy",
-    "عشب": "grass|grassy|field",
-    "ماء": "water|pool|lake|river",
-    "كرة": "ball|soccer|football|basketball|tennis",
-    "دراجة": "bike|bicycle|bicyclist|motorcycle|biker",
-    "جبل": "mountain|mountains|cliff|rock|climbing|climber",
-    "شارع": "street|road|sidewalk",
-    "سباحة": "swim|swimming|pool",
+    **COMMON,
     "شجرة": "tree|trees",
     "سيارة": "car|cars|truck",
     "ملعب": "field|court|stadium",
@@ -136,8 +124,7 @@ def removed(gallery: np.ndarray, queries: np.ndarray, own: np.ndarray, scale: re
 
 
 def tail(english: list[tuple[str, ...]], gallery: np.ndarray, words: np.ndarray) -> None:
-    patterns = [re.compile(rf"\b({pattern})\b") for pattern in WORDS.values()]
-    right = np.array([[any(p.search(text.lower()) for text in texts) for texts in english] for p in patterns])  # (W, n)
+    right = depicted(english, list(WORDS.values())).T  # (W, n)
     scores = words @ gallery.T
     average = scores.mean(1, keepdims=True)
     place = (scores - average) / (scores.max(1, keepdims=True) - average)
