@@ -24,6 +24,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "encoder",
     "gallery.schema",
     "gallery.filters",
+    "gallery.transaction",
     "gallery.catalog",
     "gallery.duplicates",
     "gallery.relevance",

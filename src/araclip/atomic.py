@@ -2,6 +2,9 @@
 
 A reader sees the old file or the new one, whole, whatever happens in between: the bytes go to a temporary file beside
 the target, are flushed to the disk, and take the target's name in one step; then the folder itself is flushed.
+
+Before each step that a crash may fall on stands a call of `step`. It does nothing; tests/crash puts a function in its
+place that kills the process there.
 """
 
 import contextlib
@@ -19,17 +22,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def step(name: str) -> None:
+    """A point that a crash may fall on; `name` says what comes next, or, in the past tense, what is on the disk now."""
+
+
 def write(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace `path` by what `fill(temporary_path)` writes: write → fsync → rename → fsync of the folder.
 
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    step("open")
     temporary.touch(exist_ok=False)  # with the permissions of any new file; mkstemp's would hide it from other users
     try:
+        step("fill")
         fill(temporary)
-        with temporary.open("rb+") as written:  # Windows flushes only what is open for writing
-            os.fsync(written.fileno())
+        _flush(temporary)
+        step("rename")
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -66,17 +75,20 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     path = path.resolve()  # a link is followed, not replaced
     mark = f".{path.name}.{secrets.token_hex(4)}"
     temporary, old = path.with_name(f"{mark}.tmp"), path.with_name(f"{mark}.old")
+    step("mkdir")
     temporary.mkdir()
     try:
+        step("fill")
         fill(temporary)
         for file in temporary.rglob("*"):
             if file.is_file():
-                with file.open("rb+") as written:
-                    os.fsync(written.fileno())
+                _flush(file)
         _flush_folder(temporary)
         if path.exists():
+            step("set aside")
             path.rename(old)
         try:
+            step("rename")
             temporary.rename(path)
         except OSError:
             if old.exists():
@@ -86,10 +98,24 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _flush_folder(path.parent)
+    step("remove the old")
     shutil.rmtree(old, ignore_errors=True)
 
 
+def unlink(path: Path) -> None:
+    """Remove a file, if it is there."""
+    step("unlink")
+    path.unlink(missing_ok=True)
+
+
+def _flush(file: Path) -> None:
+    step("fsync")
+    with file.open("rb+") as written:  # Windows flushes only what is open for writing
+        os.fsync(written.fileno())
+
+
 def _flush_folder(folder: Path) -> None:
+    step("fsync folder")
     if os.name == "posix":  # Windows cannot open a folder for flushing; NTFS journals the rename
         opened = os.open(folder, os.O_RDONLY)
         try:

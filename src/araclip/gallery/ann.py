@@ -36,7 +36,7 @@ class ScanIndex:
             atomic.write(path, fill)
             for stale in catalog.folder.glob("scan-*.faiss"):
                 if stale != path:
-                    stale.unlink(missing_ok=True)
+                    atomic.unlink(stale)
         return index
 
     @classmethod

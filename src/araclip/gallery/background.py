@@ -69,5 +69,5 @@ def background(folder: Path, model: AraCLIP) -> tuple[NDArray[np.float32], NDArr
         atomic.write(path, fill)
         for stale in folder.glob("background-*.npy"):
             if stale != path:
-                stale.unlink(missing_ok=True)
+                atomic.unlink(stale)
     return vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :]

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import GalleryCorrupt, GalleryNotFound, WidthMismatch
+from araclip.errors import GalleryCorrupt, WidthMismatch
 from araclip.gallery import schema
 from araclip.gallery.filters import Condition
 from araclip.gallery.schema import FILE_NAME
+from araclip.gallery.transaction import transaction
 from araclip.images import Facts
 
 KEPT = "picture:"  # begins the path of a picture that the catalogue itself holds; a file's path is absolute
@@ -60,7 +61,7 @@ class Catalog:
             WidthMismatch: it holds another model's vectors.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        catalog = cls(folder, schema.connect(folder / FILE_NAME))
+        catalog = cls(folder, schema.connect(folder / FILE_NAME, create=True))
         identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": secrets.token_hex(8)}
         with catalog._closed_on_error(), catalog._own_errors():
             schema.create(catalog._db, identity)
@@ -75,8 +76,6 @@ class Catalog:
             GalleryNotFound: there is none.
             GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`.
         """
-        if not (folder / FILE_NAME).is_file():
-            raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
         catalog = cls(folder, schema.connect(folder / FILE_NAME))
         catalog._check(model, fingerprint, width)
         return catalog
@@ -115,18 +114,8 @@ class Catalog:
         Raises:
             OSError: the disk is full or read-only; what was committed before is kept.
         """
-        with self._own_errors():
-            try:
-                with self._db:
-                    self._db.execute("BEGIN IMMEDIATE")
-                    yield
-                    if visible:
-                        self._db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
-            except sqlite3.OperationalError as error:
-                raise OSError(
-                    f"{self.folder / FILE_NAME} cannot be written ({error}). Free some disk space or check its "
-                    "permissions, then run the command again: it goes on where it stopped."
-                ) from error
+        with self._own_errors(), transaction(self._db, self.folder / FILE_NAME, visible=visible):
+            yield
 
     def meta(self, key: str) -> str:
         """A value of the `meta` table; empty when absent."""

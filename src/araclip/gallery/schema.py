@@ -8,9 +8,10 @@ import os
 import sqlite3
 from pathlib import Path
 
-from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 
 FILE_NAME = "catalog.sqlite"
+DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` sets a damaged one aside
 _NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
 
 STEPS = (
@@ -41,12 +42,23 @@ STEPS = (
 SCHEMA = len(STEPS)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which need not exist: for writing if the folder allows it, else for reading.
+def is_gallery(folder: Path) -> bool:
+    """Whether a gallery lives in the folder, sound or damaged."""
+    return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Open the file: for writing if the folder allows it, else for reading.
 
     Raises:
+        GalleryNotFound: there is none, and none shall be made.
         GalleryCorrupt, GalleryError: it is no SQLite file, or cannot be opened now.
     """
+    if not path.is_file():
+        if path.with_name(DAMAGED_NAME).is_file():
+            raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
+        if not create:
+            raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
     writable = os.access(path.parent, os.W_OK)
     uri = path.absolute().as_uri()
     if not writable:

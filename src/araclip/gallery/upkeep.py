@@ -202,7 +202,7 @@ def _pixels(catalog: Catalog, content: int, paths: list[str], size: int) -> Any:
 def drop_derived(folder: Path) -> None:
     """Remove what is derived from the catalogue or was left by a killed run; what is needed is built again."""
     for left_over in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
-        left_over.unlink(missing_ok=True)
+        atomic.unlink(left_over)
 
 
 def compact(catalog: Catalog) -> int:
