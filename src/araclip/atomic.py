@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import socket
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -100,6 +101,46 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     _flush_folder(path.parent)
     step("remove the old")
     shutil.rmtree(old, ignore_errors=True)
+
+
+def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
+    """Put `content`, always of the same few bytes, over what a file holds; for what a checksum of its own protects.
+
+    Args:
+        durable: flush it to the disk. A power cut may undo what was not.
+    """
+    step("overwrite")
+    made = not path.exists()
+    with path.open("xb" if made else "rb+", buffering=0) as file:
+        file.write(content)
+        if durable:
+            step("fsync")
+            os.fsync(file.fileno())
+    if made and durable:
+        _flush_folder(path.parent)
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Replace `path` by bytes that `read_checked` tells from damaged ones."""
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(content + _trailer(content))
+
+    write(path, fill)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """The bytes that `write_checked` wrote; None when the file is missing, cut short or damaged."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    content = raw[: -len(_trailer(b""))]
+    return content if raw == content + _trailer(content) else None
+
+
+def _trailer(content: bytes) -> bytes:
+    return b"%016x%08x" % (len(content), zlib.crc32(content))
 
 
 def unlink(path: Path) -> None:

@@ -1,7 +1,7 @@
 """A gallery's life, drawn from a seed: what its owner does, and what the gallery then holds.
 
-An act can be done again when it was interrupted: it first brings the disk to where the act begins, then calls one method
-of the gallery's public door.
+An act can be done again when it was interrupted: it first brings the disk to where the act begins, then calls one
+method of the gallery's public door.
 """
 
 import contextlib

@@ -189,6 +189,8 @@ class Life:
 
     def __init__(self, seed: int, room: Path, models: tuple[Path, Path]) -> None:
         self.acts, self.models, self.room = story(seed), models, room
+        self.nothing = Stage(room / "nothing", models).state()
+        self.empty = played(Stage(room / "empty", models), [Act("create", {})], 0).commits[-1]
         self.told = played(stage := Stage(room / "undisturbed", models), self.acts, 0)
         assert self.told.ended, self.told.error
         self.ending = ending(stage)
@@ -233,7 +235,9 @@ class Life:
         last = told.commits[-1] if told.commits else before
         if kill:  # groups of a resumed run begin elsewhere: its next state is not one of the undisturbed story
             return {last, *self.told.commits} if told.commits else {last, *self.told.commits, before}
-        known = [Stage(Path("/nowhere"), self.models).state(), *self.told.commits]
+        known = [self.nothing, self.empty, *self.told.commits]
+        if last == self.nothing:  # a gallery is made without a word
+            return set(known[:3])
         return {last, *(after for state, after in pairwise(known) if state == last)}
 
 

@@ -4,7 +4,6 @@ The file carries the catalogue's generation in its name, so a stale one is never
 """
 
 import contextlib
-from pathlib import Path
 
 import faiss
 import numpy as np
@@ -24,16 +23,14 @@ class ScanIndex:
     def of(cls, catalog: Catalog) -> "ScanIndex":
         """The index of the catalogue's present generation, from its file or built anew."""
         path = catalog.folder / f"scan-{catalog.generation}.faiss"
-        if path.is_file():
-            with contextlib.suppress(RuntimeError):  # FAISS's word for a damaged file; the catalogue has everything
-                return cls(faiss.deserialize_index(np.frombuffer(path.read_bytes(), np.uint8)))
+        if stored := atomic.read_checked(path):
+            with contextlib.suppress(RuntimeError):  # written by another release of FAISS; the catalogue has everything
+                return cls(faiss.deserialize_index(np.frombuffer(stored, np.uint8)))
         index = cls._build(*catalog.vectors())
 
-        def fill(temporary: Path) -> None:  # not faiss.write_index, which takes no path that is not UTF-8
-            temporary.write_bytes(faiss.serialize_index(index._index).tobytes())
-
         with contextlib.suppress(OSError):  # read-only or full: the next start builds it again, a fraction of a second
-            atomic.write(path, fill)
+            # Not by faiss.write_index, which takes no path that is not UTF-8.
+            atomic.write_checked(path, faiss.serialize_index(index._index).tobytes())
             for stale in catalog.folder.glob("scan-*.faiss"):
                 if stale != path:
                     atomic.unlink(stale)

@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, WidthMismatch
-from araclip.gallery import schema
+from araclip.gallery import schema, seal, transaction
 from araclip.gallery.filters import Condition
 from araclip.gallery.schema import FILE_NAME
-from araclip.gallery.transaction import transaction
 from araclip.images import Facts
 
 KEPT = "picture:"  # begins the path of a picture that the catalogue itself holds; a file's path is absolute
@@ -84,6 +83,7 @@ class Catalog:
         path = self.folder / FILE_NAME
         with self._closed_on_error(), self._own_errors():
             schema.migrate(self._db, path)
+            seal.check_generation(path, lambda: self.generation)
             name, print_, wide = self.meta("model"), self.meta("fingerprint"), self.meta("width")
             if model is not None and (print_, wide) != (fingerprint, str(width)):
                 raise WidthMismatch(
@@ -114,7 +114,7 @@ class Catalog:
         Raises:
             OSError: the disk is full or read-only; what was committed before is kept.
         """
-        with self._own_errors(), transaction(self._db, self.folder / FILE_NAME, visible=visible):
+        with self._own_errors(), transaction.transaction(self._db, self.folder / FILE_NAME, visible=visible):
             yield
 
     def meta(self, key: str) -> str:
@@ -282,6 +282,11 @@ class Catalog:
             row = self._db.execute("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
         found: dict[str, Any] = json.loads(row[0]) if row else {}
         return found
+
+    def rest(self) -> None:
+        """At a writer's end: the log is folded in, and the file sealed with its checksum."""
+        with self._own_errors():
+            transaction.rest(self._db, self.folder / FILE_NAME)
 
     def close(self) -> None:
         """Close the file; SQLite folds its write-ahead log back in."""

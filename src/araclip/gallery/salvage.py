@@ -1,8 +1,8 @@
 """Saving what can be read of a damaged catalogue into a new one.
 
 Rows are read from both ends of each table up to the damage; what lies between is lost, and the next update reads those
-files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`. Until the new one is whole there is
-no catalogue, and whoever opens the gallery is asked to repair it: a run that was killed never ends in an empty one.
+files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`. Until the new one is whole there
+is no catalogue, and whoever opens the gallery is asked to repair it: a run that was killed never ends in an empty one.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from typing import Any
 
 from araclip import atomic
 from araclip.errors import GalleryCorrupt, GalleryNotFound
-from araclip.gallery import schema
+from araclip.gallery import schema, seal
 from araclip.gallery.schema import DAMAGED_NAME, FILE_NAME, is_gallery
 
 _KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  # in the order of their references
@@ -45,6 +45,7 @@ def salvage(folder: Path) -> list[str]:
         tables["contents"] = [row for row in tables["contents"] if row["id"] in whole]
         for table in ("files", "kept"):
             tables[table] = [row for row in tables[table] if row["content"] in whole]
+        seal.remove(folder)
         if source == path:
             atomic.unlink(_beside(damaged, "-wal"))  # of an earlier one
             atomic.step("set aside")

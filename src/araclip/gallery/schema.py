@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
+from araclip.gallery import seal, transaction
 
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` sets a damaged one aside
@@ -59,6 +60,9 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
+        seal.remove(path.parent)  # of one that was deleted
+    else:
+        seal.check_file(path)
     writable = os.access(path.parent, os.W_OK)
     uri = path.absolute().as_uri()
     if not writable:
@@ -109,6 +113,7 @@ def migrate(database: sqlite3.Connection, path: Path) -> None:
     try:
         with database:
             database.execute("BEGIN IMMEDIATE")
+            seal.breaking(path.parent, transaction.generation_of(database))
             _apply(database, STEPS[_number(database) :])  # again: another process may have been first
     except sqlite3.OperationalError as error:
         raise GalleryError(

@@ -1,5 +1,6 @@
 """One change of a catalogue: all of it lands, or nothing."""
 
+import contextlib
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from araclip import atomic
+from araclip.gallery import seal
 
 
 @contextmanager
@@ -20,8 +22,11 @@ def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> I
         with database:
             database.execute("BEGIN IMMEDIATE")
             yield
+            generation = generation_of(database)
+            coming = secrets.token_hex(8) if visible else generation
             if visible:
-                database.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
+                database.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (coming,))
+            seal.breaking(path.parent, generation, coming)
             atomic.step("commit")
     except sqlite3.OperationalError as error:
         raise OSError(
@@ -29,3 +34,24 @@ def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> I
             "again: it goes on where it stopped."
         ) from error
     atomic.step("committed")
+    with contextlib.suppress(OSError):  # the seal allows for both
+        seal.write(path.parent, seal.Seal(coming), durable=False)
+
+
+def generation_of(database: sqlite3.Connection) -> str:
+    """The generation as this connection sees it; empty when there is none."""
+    row = database.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+    return row[0] if row else ""
+
+
+def rest(database: sqlite3.Connection, path: Path) -> None:
+    """Fold the log into the catalogue and seal it, unless somebody reads just now."""
+    if seal.is_at_rest(path.parent):
+        return
+    database.execute("PRAGMA busy_timeout = 0")
+    try:
+        (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        database.execute("PRAGMA busy_timeout = 10000")
+    if not busy:
+        seal.at_rest(path, generation_of(database))
