@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from araclip.cli.completion import bundled_models
+
 if TYPE_CHECKING:
     from araclip.gallery.gallery import Gallery
 
@@ -14,7 +16,14 @@ GalleryOption = Annotated[
     Path | None,
     typer.Option("--gallery", "-g", help="Folder of the gallery; by default one in your user data directory."),
 ]
-ModelOption = Annotated[str, typer.Option("--model", help="A bundled model's name, or the path of a model folder.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A bundled model's name, or the path of a model folder.",
+        autocompletion=bundled_models,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -131,10 +131,12 @@ class Catalog:
         with self._own_errors():
             return self.meta("generation")
 
-    def files(self) -> dict[str, File]:
-        """All files by path."""
-        with self._own_errors():
-            rows = self._db.execute("SELECT path, size, mtime_ns FROM files").fetchall()
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """All files by path, or the one `at` a path and those below it."""
+        sql, raw = "SELECT path, size, mtime_ns FROM files", os.fsencode(at or "")
+        rows = self.rows(sql) if at is None else self.rows(
+            f"{sql} WHERE path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
+        )  # fmt: skip
         return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
 
     def counts(self) -> tuple[int, int]:

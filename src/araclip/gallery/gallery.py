@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip.encoder import AraCLIP
-from araclip.errors import ImageError, InputError
+from araclip.errors import GalleryCorrupt, ImageError, InputError
 from araclip.gallery.catalog import KEPT, Catalog, File
 from araclip.gallery.filters import Filters
 from araclip.gallery.intake import Intake, Picture, absolute, load, metadata_for_each, source_of
@@ -18,8 +18,9 @@ from araclip.gallery.opened import Opened
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.results import Addition, Hit, Update
+from araclip.gallery.salvage import salvage
 from araclip.gallery.scan import checked_root
-from araclip.gallery.update import Progress, Skip, below, unreadable, update
+from araclip.gallery.update import Progress, Skip, below, unreadable, update, update_at
 from araclip.model_folder import find
 
 
@@ -43,6 +44,34 @@ class Gallery(Opened):
         opener = Catalog.create if create else Catalog.open
         config = encoder.config
         return cls(opener(Path(path).expanduser(), config.name, config.fingerprint, config.width), encoder)
+
+    @classmethod
+    def rescue(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        model: AraCLIP | str = "araclip-mini",
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Repair the gallery in folder `path`, also one that cannot be opened; returns one line for each thing done.
+
+        Of a damaged catalogue every row that can be read is saved into a new one, and every picture that can be read is
+        encoded again, since nobody knows what else is wrong. `update` then reads what was lost.
+
+        Args:
+            progress: called with (pictures done, pictures in all).
+
+        Raises:
+            GalleryNotFound, NewerGallery, WidthMismatch, GalleryLocked, OSError: as for `open` and `update`.
+            GalleryCorrupt: nothing can be saved; the message says how to begin anew.
+        """
+        try:
+            with cls.open(path, model=model) as opened:
+                return opened.repair(progress=progress)
+        except GalleryCorrupt:
+            deeds = salvage(Path(path).expanduser())
+        with cls.open(path, model=model) as opened:
+            return deeds + opened.repair(doubt=True, progress=progress)
 
     # ------------------------------------------------------------------ what is in it
 
@@ -73,6 +102,28 @@ class Gallery(Opened):
             )
             self._fresh()
         return report
+
+    def update_at(
+        self,
+        paths: Iterable[str],
+        folders: Iterable[str | os.PathLike[str]],
+        *,
+        skip: Skip | None = None,
+    ) -> Update:
+        """As `update` of `folders`, when all that changed lies at `paths` (absolute) or below: looks only there.
+
+        Where that cannot be told from a few paths (links, drives that come and go), it updates all of `folders`.
+
+        Raises:
+            InputError, GalleryLocked, OSError: as for `update`.
+        """
+        roots = [checked_root(folder) for folder in folders]
+        with self._writing():
+            report = update_at(self._catalog, self.model, roots, paths, skip or (lambda line: None))
+            if report is not None:
+                self._fresh()
+                return report
+        return self.update(roots, skip=skip)
 
     def add(
         self,

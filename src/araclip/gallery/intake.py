@@ -53,13 +53,16 @@ class Loaded:
 
 
 class Intake:
-    """What one run brings in. `taken` counts what was committed."""
+    """What one run brings in. `taken` counts what was committed.
 
-    def __init__(self, catalog: Catalog, model: AraCLIP) -> None:
+    With `few` pictures to come, their hashes are looked up one by one, when they are committed.
+    """
+
+    def __init__(self, catalog: Catalog, model: AraCLIP, *, few: bool = False) -> None:
         self.taken = 0
         self._catalog = catalog
         self._model = model
-        self._known = catalog.digests()
+        self._known = set() if few else catalog.digests()
 
     def take(
         self,

@@ -54,8 +54,18 @@ def write(folder: Path, seal: Seal, *, durable: bool) -> None:
 
 
 def breaking(folder: Path, generation: str, coming: str | None = None) -> None:
-    """Say that the catalogue will change, and into which generation, before it does."""
-    write(folder, Seal(generation, coming), durable=True)
+    """Say that the catalogue will change, and into which generation, before it does.
+
+    Raises:
+        OSError: the disk is full or read-only.
+    """
+    try:
+        write(folder, Seal(generation, coming), durable=True)
+    except OSError as error:
+        raise OSError(
+            f"{folder / FILE_NAME} cannot be written ({error.strerror}). Free some disk space or check its permissions, "
+            "then run the command again: it goes on where it stopped."
+        ) from error
 
 
 def at_rest(path: Path, generation: str) -> None:
