@@ -63,8 +63,8 @@ def breaking(folder: Path, generation: str, coming: str | None = None) -> None:
         write(folder, Seal(generation, coming), durable=True)
     except OSError as error:
         raise OSError(
-            f"{folder / FILE_NAME} cannot be written ({error.strerror}). Free some disk space or check its permissions, "
-            "then run the command again: it goes on where it stopped."
+            f"{folder / FILE_NAME} cannot be written ({error.strerror}). Free some disk space or check its permissions "
+            "and run the command again: it goes on where it stopped."
         ) from error
 
 
