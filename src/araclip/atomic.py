@@ -115,7 +115,7 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
         file.write(content)
         if durable:
             step("fsync")
-            os.fsync(file.fileno())
+            getattr(os, "fdatasync", os.fsync)(file.fileno())  # its length stays: the folder's journal can wait
     if made and durable:
         _flush_folder(path.parent)
 
