@@ -183,7 +183,7 @@ class _Step:
             return torch.cat([self.texts.encode(chunk) for chunk in group])
 
     def _encode_images(self, group: list[Tensor]) -> Tensor:
-        with autocast(self.stage, self.accelerator):
+        with autocast(self.stage, self.accelerator, image=True):
             return torch.cat([self.losses.encode(chunk) for chunk in group])
 
 

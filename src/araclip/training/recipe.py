@@ -65,6 +65,7 @@ class PictureSource:
     split: str | None = None
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)
+    group: str = ""  # sets of one group fill whole batches, so that each picture is told from its like
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Stage:
     clip: float = 1.0
     ema: float = 0.0  # decay of the averaged weights that are evaluated and kept; 0 is none
     precision: Literal["float32", "bfloat16"] = "float32"
+    image_precision: Literal["float32", "bfloat16"] | None = None  # of the image tower alone, where it is another one
     gradient_checkpointing: bool = False
     log_every: int = 10
     checkpoint_every: int = 100
