@@ -114,7 +114,7 @@ def cached_teacher(
         raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")
     if spec in recipe.stages:
         spec = f"araclip:{students.saved_model(recipe, spec, runs, 'the teacher is')}"
-    teacher = load_teacher(spec, str(device))
+    teacher = load_teacher(spec, str(device), bfloat16=stage.precision == "bfloat16")
     if teacher.width != width:
         raise RecipeError(
             f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim {width}. "
