@@ -53,7 +53,7 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
     loss = weighted_sum(stage.losses)
     if stage.matryoshka:
         loss = matryoshka(loss, matryoshka_widths(model))
-    texts = LearningTexts(model, processor, stage.frozen_layers)
+    texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     with accelerator.main_process_first():  # the others find on disk what it computes
         english = mixture.teacher_texts(stage.steps * stage.batch)
         teacher = cached_teacher(recipe, stage, english, model.config.projection_dim, runs, watch, accelerator.device)
