@@ -12,15 +12,19 @@ import os
 import secrets
 import shutil
 import socket
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 from araclip.errors import GalleryLocked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+LEFT_OVER_S = 3600  # without a byte written, a temporary file is nobody's any more
 
 
 def step(name: str) -> None:
@@ -143,6 +147,14 @@ def _trailer(content: bytes) -> bytes:
     return b"%016x%08x" % (len(content), zlib.crc32(content))
 
 
+def sweep(folder: Path) -> None:
+    """Remove temporary files that killed processes left; one that is being written is younger."""
+    for left_over in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > LEFT_OVER_S:
+                unlink(left_over)
+
+
 def unlink(path: Path) -> None:
     """Remove a file, if it is there."""
     step("unlink")
@@ -175,15 +187,15 @@ def single_writer(lock: Path) -> Iterator[None]:
     Raises:
         GalleryLocked: another process holds it; the message names it.
     """
-    with lock.open("a+b") as file:
+    with lock.open("a+b", buffering=0) as file:
         if not _try_lock(file):
             file.seek(0)
             owner = file.read(200).decode("utf-8", "replace").strip() or "another process"
             raise GalleryLocked(f"{lock.parent} is being written by {owner}. Wait for it to end, then try again.")
         try:
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-            file.flush()
+            with contextlib.suppress(OSError):  # a full disk; what is written next says so
+                file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield
         finally:
             file.truncate(0)
@@ -195,7 +207,7 @@ if os.name == "nt":  # pragma: no cover
 
     _LOCK_AT = 1 << 30  # a byte past the text, so that others can still read who holds it
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def _try_lock(file: IO[bytes]) -> bool:
         file.seek(_LOCK_AT)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
@@ -203,18 +215,18 @@ if os.name == "nt":  # pragma: no cover
             return False
         return True
 
-    def _unlock(file: BinaryIO) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         file.seek(_LOCK_AT)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
 else:
     import fcntl
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def _try_lock(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
 
-    def _unlock(file: BinaryIO) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)

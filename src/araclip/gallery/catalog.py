@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -284,6 +284,10 @@ class Catalog:
             row = self._db.execute("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
         found: dict[str, Any] = json.loads(row[0]) if row else {}
         return found
+
+    def reading(self) -> AbstractContextManager[None]:
+        """All that is read inside is of one moment."""
+        return transaction.snapshot(self._db)
 
     def rest(self) -> None:
         """At a writer's end: the log is folded in, and the file sealed with its checksum."""

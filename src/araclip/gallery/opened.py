@@ -119,6 +119,7 @@ class Opened:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with atomic.single_writer(self.folder / "lock"):
+            atomic.sweep(self.folder)
             yield
             self._catalog.rest()
 

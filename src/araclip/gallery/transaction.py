@@ -38,6 +38,16 @@ def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> I
         seal.write(path.parent, seal.Seal(coming), durable=False)
 
 
+@contextmanager
+def snapshot(database: sqlite3.Connection) -> Iterator[None]:
+    """All that is read in the `with` block is of one moment, whoever writes meanwhile."""
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        database.execute("ROLLBACK")
+
+
 def generation_of(database: sqlite3.Connection) -> str:
     """The generation as this connection sees it; empty when there is none."""
     row = database.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()

@@ -240,11 +240,12 @@ def export(catalog: Catalog, folder: Path) -> int:
     """Write about.json, pictures.jsonl and vectors.npy into `folder`; returns the number of pictures. See `Gallery`."""
     if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
         raise InputError(f"{folder} holds other files than an export. Choose a new folder.")
-    ids, vectors = catalog.vectors()
-    rows = catalog.rows(
-        "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
-        "FROM files JOIN contents ON id = content ORDER BY content, path"
-    )
+    with catalog.reading():
+        ids, vectors = catalog.vectors()
+        rows = catalog.rows(
+            "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
+            "FROM files JOIN contents ON id = content ORDER BY content, path"
+        )
     pictures: dict[int, dict[str, Any]] = {}
     for content, path, metadata, size, digest, *facts in rows:
         about = dict(zip(("format", "width", "height", "taken", "added"), facts, strict=True))
