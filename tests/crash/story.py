@@ -13,6 +13,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from araclip import AraCLIP, Gallery
 from araclip.gallery import intake, reembed
 from araclip.gallery.salvage import salvage
 from araclip.gallery.schema import FILE_NAME
+from araclip.model_folder import read_config
 
 COMMIT_EVERY = 4  # pictures: a story has many commits, and a kill many places to fall between
 QUERIES = ("أحمر", "blue", "صورة", "green - أزرق")
@@ -85,9 +87,9 @@ class Stage:
 
     def model(self) -> AraCLIP:
         """That of the gallery, or the first while there is none."""
-        loaded = [AraCLIP.load(folder, threads=1) for folder in self._models]
         found = self._rows("SELECT value FROM meta WHERE key = 'fingerprint'")
-        return next((model for model in loaded if [(model.config.fingerprint,)] == found), loaded[0])
+        ours = (folder for folder in self._models if [(read_config(folder).fingerprint,)] == found)
+        return AraCLIP.load(next(ours, self._models[0]), threads=1)
 
     def gallery(self, *, create: bool = False) -> Gallery:
         return Gallery.open(self.place, model=self.model(), create=create)
@@ -210,6 +212,7 @@ class Stage:
             return database.execute(sql).fetchall() if made else []
 
 
+@cache
 def pictures_bytes(number: int) -> bytes:
     """The bytes of picture `number`: no two pictures look the same."""
     drawn = random.Random(number)

@@ -45,11 +45,11 @@ from PIL import Image
 from araclip import atomic
 from araclip.gallery import schema
 from araclip.gallery.schema import FILE_NAME
-from crash.story import Act, Stage, story
+from crash.story import Act, Stage, pictures_bytes, story
 from tiny import write_tiny_model
 
 TRIALS_A_STORY = 20
-PATIENCE = 20
+PATIENCE = 600  # seconds: whoever hangs so long says where; a busy machine may stop us for minutes
 WRITES = ("BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "CREATE", "ALTER", "VACUUM", "PRAGMA")
 
 
@@ -189,6 +189,8 @@ class Life:
 
     def __init__(self, seed: int, room: Path, models: tuple[Path, Path]) -> None:
         self.acts, self.models, self.room = story(seed), models, room
+        for number in {number for act in self.acts for number in act.disk.values()}:
+            pictures_bytes(number)  # drawn once, for all the processes to come
         self.nothing = Stage(room / "nothing", models).state()
         self.empty = played(Stage(room / "empty", models), [Act("create", {})], 0).commits[-1]
         self.told = played(stage := Stage(room / "undisturbed", models), self.acts, 0)
@@ -262,6 +264,7 @@ def main() -> int:
                 seed = drawn.randrange(1 << 30)
                 life = Life(seed, room / "life", models)
                 points += len(life.told.points)
+                print(f"after {number} trials: {wrong} wrong, {time.monotonic() - start:.0f} s", flush=True)
             if fault := life.trial(drawn, tally):
                 wrong += 1
                 print(f"trial {number}, story {seed}: {fault}", flush=True)
