@@ -149,7 +149,7 @@ def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_go_on(
     pictures.solid(folder / "b.png", pictures.BLUE)
     start = time.monotonic()
     assert "2 pictures indexed: 1 new or changed" in child.stdout.readline()
-    assert time.monotonic() - start < PATIENCE  # two seconds on a machine that does nothing else: docs/LOG.md
+    assert time.monotonic() - start < PATIENCE  # two seconds where nothing else runs
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=PATIENCE)
     assert child.returncode == 130

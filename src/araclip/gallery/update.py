@@ -27,13 +27,14 @@ def update(catalog: Catalog, model: AraCLIP, roots: list[Path], progress: Progre
             raise _nothing_in(root, sum(below(path, str(root)) for path in known))
         found |= here
     drives = _drives(catalog)
-    ours = {drive for drive in drives if any(below(drive, str(root)) for root in roots)}
+    inside = tuple(os.path.join(root, "") for root in roots)  # noqa: PTH118  (ends with the separator)
+    ours = {drive for drive in drives if drive.startswith(inside)}
     walk.miss(ours)
     there = (drives - ours) | walk.drives | (ours & walk.unreadable.keys())
     if there != drives:
         with catalog.writing(visible=False):
             catalog.change("INSERT OR REPLACE INTO meta VALUES ('drives', ?)", (json.dumps(sorted(there)),))
-    mine = {path: file for path, file in known.items() if any(below(path, str(root)) for root in roots)}
+    mine = {path: file for path, file in known.items() if path.startswith(inside)}
     return _settle(catalog, model, found, mine, walk, catalog.unread(), progress, skip)
 
 
