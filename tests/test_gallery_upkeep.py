@@ -170,15 +170,15 @@ def test_an_export_is_of_one_moment_though_another_process_writes(
 
     def disturbed(self: Catalog) -> object:
         found = vectors(self)
+        monkeypatch.undo()
         with Gallery.open(gallery.folder, model=model) as other:
             other.remove([folder / "green.png", folder / "blue.webp"])
             pictures.solid(folder / "new.png", (9, 9, 9))
             other.add([folder / "new.png"])
         return found
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Catalog, "vectors", disturbed)
-        assert gallery.export(tmp_path / "out") == 3
+    monkeypatch.setattr(Catalog, "vectors", disturbed)
+    assert gallery.export(tmp_path / "out") == 3
     assert len((tmp_path / "out" / "pictures.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 
 
