@@ -18,6 +18,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "atomic",
     "arabic",
     "display",
+    "decode_limits",
     "images",
     "phash",
     "model_folder",
