@@ -14,7 +14,8 @@ AraclipError
 │   ├── WidthMismatch       the gallery was made by another model
 │   ├── GalleryLocked       another process is writing it
 │   ├── GalleryCorrupt      the catalogue file is damaged
-│   └── NewerGallery        made by a later release; this one would harm it
+│   ├── NewerGallery        made by a later release; this one would harm it
+│   └── GalleryUnreachable  the server of a remote gallery does not answer
 └── TrainingError           a training run cannot start or go on; what it has written stays good
     ├── RecipeError         the recipe names something unknown or asks for the impossible
     ├── DataError           a row, file or split of the training data cannot be used; the line is named
@@ -86,6 +87,10 @@ class GalleryCorrupt(GalleryError):
 
 class NewerGallery(GalleryError):
     """The gallery was written by a later release."""
+
+
+class GalleryUnreachable(GalleryError):
+    """The server of a remote gallery does not answer."""
 
 
 class TrainingError(AraclipError):
