@@ -1,8 +1,8 @@
 """Qdrant's REST interface, as far as a gallery uses it, over Qdrant's own engine in this process.
 
-`qdrant-edge-py` is the engine of the server (segments, payload indexes, filters, scores) without its network, its consensus
-and its optimiser in the background. What stands here, and is ours, is the translation of JSON. So requests, their encoding,
-time-outs, faults and the engine's answers are real; clusters, replicas and shards are not tried.
+`qdrant-edge-py` is the engine of the server (segments, payload indexes, filters, scores) without its network, its
+consensus and its optimiser in the background. What stands here, and is ours, is the translation of JSON. So requests,
+their encoding, time-outs, faults and the engine's answers are real; clusters, replicas and shards are not tried.
 
     python tests/qdrant_engine.py FOLDER    # serves on a free port, which it prints
 """
@@ -141,7 +141,7 @@ def _query(shard: edge.EdgeShard, body: dict[str, Any], wanted: Any) -> list[dic
     found = shard.query(
         edge.QueryRequest(
             limit=body["limit"],
-            query=edge.Query.Nearest(body["query"]),
+            query=edge.Query.Nearest(body["query"]["nearest"] if isinstance(body["query"], dict) else body["query"]),
             filter=wanted,
             with_payload=body.get("with_payload"),
             params=edge.SearchParams(hnsw_ef=params.get("hnsw_ef"), exact=bool(params.get("exact"))),
@@ -220,7 +220,7 @@ def serving(engine: Engine) -> Iterator[int]:
             self.end_headers()
             self.wfile.write(written)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
+        do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _serve  # noqa: N815
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

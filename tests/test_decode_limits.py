@@ -1,4 +1,4 @@
-"""Pictures made to cost much: each is refused in no time, with both numbers and a remedy, before its pixels are decoded."""
+"""Pictures made to cost much: each is refused in no time, with both numbers and a remedy."""
 
 import io
 import struct

@@ -65,8 +65,8 @@ def check_header(image: Image.Image, name: str) -> int:
     passes = count(stream, b"\xff\xda")
     if passes * pixels > MAX_SCANNED:
         raise ImageTooLarge(
-            f"{name}: {pixels / 1e6:.0f} megapixels in {passes:,} passes, the limit is {MAX_SCANNED // pixels:,} passes. "
-            "Save it anew and index that."
+            f"{name}: {pixels / 1e6:.0f} megapixels in {passes:,} passes, the limit is {MAX_SCANNED // pixels:,} "
+            "passes. Save it anew and index that."
         )
     return stored * COEFFICIENTS if passes > 1 else 0
 

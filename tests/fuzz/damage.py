@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -251,7 +252,7 @@ def _parts(content: bytes, kind: str) -> list[bytes]:
     """The file cut where its chunks, segments or blocks begin; together they are the file."""
     cuts = {0, *_starts(content, kind), len(content)}
     places = sorted(cut for cut in cuts if cut <= len(content))
-    return [content[start:end] for start, end in zip(places, places[1:], strict=False)] or [content]
+    return [content[start:end] for start, end in pairwise(places)] or [content]
 
 
 def _starts(content: bytes, kind: str) -> Iterator[int]:

@@ -2,10 +2,10 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from araclip.gallery.intake import Intake, Picture, absolute, load, metadata_for
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.relevance import Scale
-from araclip.gallery.results import Addition, Hit, Update
+from araclip.gallery.results import Addition, Fault, Group, Hit, Stats, Update
 from araclip.gallery.scan import checked_root
 from araclip.gallery.store import Store
 from araclip.gallery.update import Progress, Skip, below, unreadable, update
@@ -49,6 +49,46 @@ class AnyGallery(ABC):
         self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None
     ) -> list[Hit]:
         """One page of the pictures nearest to a unit vector (D,), without picture `but`."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of different pictures."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the store."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ upkeep, told in full in `Opened`
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """The gallery in numbers."""
+
+    @abstractmethod
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of files that belong together."""
+
+    @abstractmethod
+    def verify(self, *, contents: bool = False, progress: Progress | None = None) -> list[Fault]:
+        """Everything that is wrong."""
+
+    @abstractmethod
+    def repair(self) -> list[str]:
+        """Put right what can be; one line for each thing done."""
+
+    @abstractmethod
+    def compact(self) -> int:
+        """Give space back; returns how many bytes."""
+
+    @abstractmethod
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        """Write the gallery for other programs; returns the number of pictures."""
 
     # ------------------------------------------------------------------ what is in it
 

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP
-from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.opened import Opened
 from araclip.gallery.ranking import Page, ranked
@@ -16,7 +15,7 @@ from araclip.gallery.results import Hit
 from araclip.model_folder import find
 
 
-class Gallery(Opened, AnyGallery):
+class Gallery(Opened):
     """Pictures indexed with one model. One process writes at a time, any number search."""
 
     @classmethod

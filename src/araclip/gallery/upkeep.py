@@ -92,7 +92,7 @@ Looks = tuple[NDArray[np.int64], NDArray[np.float16] | NDArray[np.float32], NDAr
 def grouped(
     files: Mapping[int, list[tuple[str, int, int]]], looks: Callable[[], Looks], kinds: Collection[str]
 ) -> list[Group]:
-    """Groups among the files (path, bytes, pixels) of pictures; ids, vectors and hashes are asked for if they matter."""
+    """Groups among the files (path, bytes, pixels) of pictures; `looks` is asked only if vectors or hashes matter."""
     found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
         return found
@@ -142,9 +142,8 @@ def bad_vectors(catalog: Catalog) -> list[int]:
     width = int(catalog.meta("width"))
     bad = []
     for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
-        if len(raw) == 2 * width:
-            if is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
-                continue
+        if len(raw) == 2 * width and is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
+            continue
         bad.append(content)
     return bad
 

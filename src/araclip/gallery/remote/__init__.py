@@ -1,1 +1,1 @@
-"""The gallery's contract over a Qdrant collection (extra `qdrant`), for more machines or pictures than one folder serves."""
+"""The gallery's contract over a collection of a Qdrant server (extra `qdrant`)."""

@@ -41,7 +41,7 @@ class Address:
             raise InputError(f"'{text}' is no address of a gallery. {example}")
         if not _NAME.fullmatch(collection):
             raise InputError(
-                f"'{text}' names no collection, or one with other signs than letters, digits, '_', '-' and '.'. {example}"
+                f"'{text}' names no collection, or one with other signs than letters, digits, _, - and dots. {example}"
             )
         shown_host = f"[{host}]" if ":" in host else host
         return cls("/".join([f"{_SCHEMES[parts.scheme]}://{shown_host}:{port}", *prefix]), collection, text.rstrip("/"))

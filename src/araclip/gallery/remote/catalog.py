@@ -1,8 +1,8 @@
 """The remote counterpart of the catalogue: reads one generation, writes the next one out of sight, then switches.
 
 A commit writes the new versions of pictures (`since` the next generation), marks the old ones (`until`), and advances
-the number in the state's point. Only that last step, on one point, makes all of it visible. Whatever a run that died left
-before it is cleared away by the next writer.
+the number in the state's point. Only that last step, on one point, makes all of it visible. Whatever a run that died
+left before it is cleared away by the next writer.
 """
 
 import base64
@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,8 @@ from araclip.gallery.remote.state import State, advance, physical, read_state
 from araclip.images import Facts
 
 _IDS = 1000  # points named in one request
+
+Id = int | str | UUID  # as qdrant-client names points; ours are texts
 
 
 class RemoteCatalog:
@@ -231,9 +235,8 @@ class RemoteCatalog:
         state = self.state()
         number = state.number + 1
         fresh = [(old, row) for old, row in changed if row is not None]
-        vectors = self._vectors | self._stored_vectors(
-            [old for old, row in fresh if old and row.id not in self._vectors]
-        )
+        kept_as_is = [old for old, row in fresh if old and row.id not in self._vectors]
+        vectors = self._vectors | self._stored_vectors(kept_as_is)
         points = []
         for _, row in fresh:
             named = replace(row, point=point_id(row.digest, number))
@@ -247,7 +250,7 @@ class RemoteCatalog:
         self._lease.check()
         self.connection.upsert(points)
         self._lease.check()
-        for ids in _groups([old.point for old, _ in changed if old]):
+        for ids in groups([old.point for old, _ in changed if old]):
             self.connection.set_payload({"until": number}, models.Filter(must=[models.HasIdCondition(has_id=ids)]))
         self._lease.check()
         if not advance(self.connection, state, self._lease.token):
@@ -255,14 +258,14 @@ class RemoteCatalog:
                 f"{self.folder}: another process took over the right to write. What was committed before is kept; run "
                 "the command again."
             )
-        for ids in _groups([kept_id(digest) for digest, picture in self._pixels.items() if picture is None]):
+        for ids in groups([kept_id(digest) for digest, picture in self._pixels.items() if picture is None]):
             self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
     def _stored_vectors(self, rows: list[Row]) -> dict[int, NDArray[np.float32]]:
         """Vectors of the versions at hand, which their new versions take over."""
         contents = {row.point: row.id for row in rows}
         found: dict[int, NDArray[np.float32]] = {}
-        for ids in _groups(list(contents)):
+        for ids in groups(contents):
             for point in self.connection.call("retrieve", ids=ids, with_vectors=True, with_payload=False):
                 found[contents[str(point.id)]] = np.asarray(point.vector, np.float32)
         return found
@@ -272,6 +275,8 @@ def _point(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> mo
     return models.PointStruct(id=id_, vector=vector.tolist(), payload=payload)
 
 
-def _groups(ids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), _IDS):
-        yield ids[start : start + _IDS]
+def groups(ids: Iterable[str]) -> Iterator[list[Id]]:
+    """Ids in as many groups as requests may take."""
+    waiting = iter(ids)
+    while group := list(islice(waiting, _IDS)):
+        yield [*group]

@@ -26,7 +26,7 @@ INDEXES = {
 
 
 def visible(generation: int) -> models.Filter:
-    """Versions that a reader of a generation sees. Points that are no picture have no `since`, and are not among them."""
+    """Versions that a reader of a generation sees. Points that are no picture have no `since`, and are not seen."""
     gone = between("until", None, generation)
     return models.Filter(must=[between("since", None, generation)], must_not=[gone])
 
@@ -79,12 +79,10 @@ def condition_of(filters: Filters) -> models.Filter | None:
 def passes(filters: Filters, row: Row, held: Held) -> bool:
     """Whether one path of a picture passes: what `condition_of` asks of the server."""
     facts = row.facts
-    for name, date in (("taken", facts and facts.taken), ("added", row.added)):
-        first, last = getattr(filters, f"{name}_from"), getattr(filters, f"{name}_to")
-        if (first or last) and not date:
-            return False
-        if (first and instant(date) < instant(first)) or (last and instant(date) > instant(last, "9")):
-            return False
+    if not _within(facts.taken if facts else None, filters.taken_from, filters.taken_to):
+        return False
+    if not _within(row.added, filters.added_from, filters.added_to):
+        return False
     if filters.formats and (not facts or facts.format not in filters.formats):
         return False
     if filters.orientation and (not facts or orientation(facts) != filters.orientation):
@@ -96,3 +94,10 @@ def passes(filters: Filters, row: Row, held: Held) -> bool:
         return False
     marks = set(marks_of(held.metadata))
     return all(mark(key, str(value)) in marks for key, value in filters.metadata.items())
+
+
+def _within(date: str | None, first: str | None, last: str | None) -> bool:
+    if date is None:
+        return first is None and last is None
+    here = instant(date)
+    return (first is None or here >= instant(first)) and (last is None or here <= instant(last, "9"))

@@ -94,7 +94,8 @@ class Connection:
     def _refusal(self, error: UnexpectedResponse) -> GalleryError:
         if error.status_code in _REFUSED:
             return GalleryError(
-                f"{self.name}: the server refuses the API key ({error.status_code}). Put one that may do this into ${KEY}."
+                f"{self.name}: the server refuses the API key ({error.status_code}). Put one that may do this "
+                f"into ${KEY}."
             )
         if error.status_code == 404:
             return self.not_found()

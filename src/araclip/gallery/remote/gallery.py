@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,12 +114,6 @@ class RemoteGallery(AnyGallery):
     def close(self) -> None:
         """Close the connection."""
         self._catalog.named.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # ------------------------------------------------------------------ what `AnyGallery` stands on
 

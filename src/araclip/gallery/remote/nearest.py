@@ -73,8 +73,8 @@ class Search:
 
 
 def paths_of(row: Row, filters: Filters) -> list[str]:
-    """The paths of a picture, those that pass first, each part in order of the bytes. Whether its files are there is not
-    asked: they may lie on another machine."""
+    """The paths of a picture, those that pass first, each part in order of the bytes. Whether the files are there is
+    not asked: they may lie on another machine."""
 
     held = sorted(row.files, key=lambda held: (not passes(filters, row, held), os.fsencode(held.file.path)))
     return [each.file.path for each in held]

@@ -14,7 +14,7 @@ from araclip.encoder import AraCLIP
 from araclip.errors import GalleryError
 from araclip.gallery.intake import ENCODE_BATCH, Look
 from araclip.gallery.remote.address import Address
-from araclip.gallery.remote.catalog import RemoteCatalog
+from araclip.gallery.remote.catalog import RemoteCatalog, groups
 from araclip.gallery.remote.conditions import between
 from araclip.gallery.remote.connection import Connection, connect
 from araclip.gallery.remote.lease import Lease
@@ -72,9 +72,10 @@ def reembed(
 
 def _drop(target: Connection, rows: list[Row]) -> None:
     """Forget what an earlier run made of pictures that are not there any more."""
-    wanted = [point_id(row.digest, 0) for row in rows]
-    named = models.HasIdCondition(has_id=wanted)
-    target.delete(models.Filter(must=[between("since", 0, None)], must_not=[named] if wanted else []))
+    wanted = {point_id(row.digest, 0) for row in rows}
+    made = target.scroll(models.Filter(must=[between("since", 0, None)]), payload=False)
+    for ids in groups([str(point.id) for point in made if str(point.id) not in wanted]):
+        target.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
 
 def _refreshed(target: Connection, rows: list[Row]) -> set[str]:
@@ -86,7 +87,8 @@ def _refreshed(target: Connection, rows: list[Row]) -> set[str]:
         id_ = str(point.id)
         there.add(id_)
         if row_of(id_, point.payload or {}) != replace(now[id_], point=id_):
-            changed.append(models.PointStruct(id=id_, vector=point.vector, payload=payload_of(now[id_], 0)))
+            vector = np.asarray(point.vector, np.float32).tolist()
+            changed.append(models.PointStruct(id=id_, vector=vector, payload=payload_of(now[id_], 0)))
     target.upsert(changed)
     return there
 

@@ -1,8 +1,8 @@
 """What a point of the collection says of one picture, and the way there and back. Pure.
 
-A picture is one point for each version of what is known of it: `since` is the generation that it came with, `until` the
-one that it went with. A reader who knows the present generation sees one version of every picture. The point's id follows
-from hash and generation, so writing it twice is writing it once.
+A picture is one point for each version of what is known of it: `since` is the generation that it came with, `until`
+the one that it went with. A reader who knows the present generation sees one version of every picture. The point's id
+follows from hash and generation, so writing it twice is writing it once.
 """
 
 import base64
@@ -74,9 +74,8 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
 
 def row_of(point: str, payload: Mapping[str, Any]) -> Row:
     """The picture that a point's payload (at least ABOUT) tells of."""
-    facts = (
-        Facts(*(payload.get(key) for key in ("format", "width", "height", "taken"))) if payload.get("format") else None
-    )  # type: ignore[arg-type]
+    kind = payload.get("format")
+    facts = Facts(kind, payload["width"], payload["height"], payload["taken"]) if kind else None
     files = tuple(
         Held(File(read_path(each["path"]), each["size"], each["mtime_ns"]), json.loads(each["metadata"]))
         for each in payload["files"]

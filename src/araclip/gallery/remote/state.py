@@ -42,8 +42,8 @@ class State:
         if (self.fingerprint, self.width) != (config.fingerprint, config.width):
             raise WidthMismatch(
                 f"gallery {name} holds {self.width}-wide vectors of {self.model}@{self.fingerprint}, but "
-                f"{config.name}@{config.fingerprint} makes {config.width}-wide ones. Use that model, index into another "
-                "collection, or run `araclip index --reembed` to make this one's vectors anew."
+                f"{config.name}@{config.fingerprint} makes {config.width}-wide ones. Use that model, index into "
+                "another collection, or run `araclip index --reembed` to make this one's vectors anew."
             )
 
 
@@ -108,7 +108,6 @@ def fill_new(connection: Connection, model: AraCLIP, number: int = 0) -> Connect
 
 def point_alias(connection: Connection, collection: str) -> None:
     """Let the gallery's name mean `collection` from now on, in one step."""
-    create_alias = models.CreateAlias(collection_name=collection, alias_name=connection.collection)
-    connection.ask(
-        "update_collection_aliases", change_aliases_operations=[models.CreateAliasOperation(create_alias=create_alias)]
-    )
+    alias = models.CreateAlias(collection_name=collection, alias_name=connection.collection)
+    operation = models.CreateAliasOperation(create_alias=alias)
+    connection.ask("update_collection_aliases", change_aliases_operations=[operation])
