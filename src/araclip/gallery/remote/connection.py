@@ -68,7 +68,7 @@ class Connection:
                 if error.status_code not in _PASSING:
                     raise self._refusal(error) from None
             except ResponseHandlingException as error:
-                reason = str(error.source) or type(error.source).__name__
+                reason = " ".join(str(error.source).split()) or type(error.source).__name__
                 if not isinstance(error.source, httpx.TransportError):
                     raise GalleryError(
                         f"{self.name}: the server answers what qdrant-client does not understand ({reason[:200]}). Use "

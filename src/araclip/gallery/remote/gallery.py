@@ -36,9 +36,7 @@ class RemoteGallery(AnyGallery):
     WidthMismatch when the gallery was given another model meanwhile.
     """
 
-    def __init__(
-        self, connection: Connection, model: AraCLIP, *, exact: bool = True, lease_seconds: float = SECONDS
-    ) -> None:
+    def __init__(self, connection: Connection, model: AraCLIP, *, exact: bool, lease_seconds: float) -> None:
         self.model = model
         self.folder = connection.name
         self._catalog: RemoteCatalog = RemoteCatalog(connection, model, lease_seconds)
@@ -53,6 +51,7 @@ class RemoteGallery(AnyGallery):
         model: AraCLIP | str = "araclip-mini",
         create: bool = False,
         exact: bool = True,
+        lease_seconds: float = SECONDS,
         client: QdrantClient | None = None,
     ) -> "RemoteGallery":
         """Open the gallery at `address`, qdrant://HOST:PORT/COLLECTION or https://…; the API key is in
@@ -61,6 +60,7 @@ class RemoteGallery(AnyGallery):
         Args:
             create: make it if it is not there.
             exact: False lets the server's graph answer searches without filters, see docs/remote.md.
+            lease_seconds: how long a writer that died keeps others from writing.
             client: a client of your own instead of one made for the address.
 
         Raises:
@@ -75,7 +75,7 @@ class RemoteGallery(AnyGallery):
             if not create:
                 raise connection.not_found()
             create_gallery(connection, encoder)
-        opened = cls(connection, encoder, exact=exact)
+        opened = cls(connection, encoder, exact=exact, lease_seconds=lease_seconds)
         opened._catalog.state()
         return opened
 
