@@ -19,7 +19,11 @@ from typing import Any
 
 import qdrant_edge as edge
 
-KINDS = {"keyword": edge.PayloadSchemaType.Keyword, "integer": edge.PayloadSchemaType.Integer}
+KINDS = {
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "integer": edge.PayloadSchemaType.Integer,
+    "float": edge.PayloadSchemaType.Float,
+}
 
 
 class Refused(Exception):

@@ -1,5 +1,6 @@
 """Galleries on a server: what the network does to them, who may write, what a dead writer leaves, another model."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -293,6 +294,30 @@ def test_wherever_a_writer_dies_readers_see_whole_commits_and_the_next_one_goes_
         gallery.compact()
         own = gallery._catalog.connection
         assert own.count(models.Filter()) == len(old) + 1  # and the state: nothing is left over
+
+
+def test_a_writer_that_dies_over_a_picture_without_a_file_leaves_nothing_over(
+    engine: Engine, address: str, model: AraCLIP, folder: Path
+) -> None:
+    data = (folder / "0.png").read_bytes()
+    with open_(address, model, lease_seconds=0.2) as gallery:
+        own = gallery._catalog.connection
+        for at in range(100):
+            died = dying(engine, at)
+            with contextlib.suppress(AraclipError):
+                gallery.add([data])
+                gallery.remove(gallery.add([data]).paths)
+            engine.before = None
+            time.sleep(0.25)
+            there = len(gallery)
+            (path,) = gallery.add([data]).paths
+            assert (there <= 1, len(gallery), gallery.picture(str(path))[:2]) == (True, 1, b"\xff\xd8")
+            gallery.remove([path])
+            gallery.compact()
+            assert own.count(models.Filter()) == 1  # the state
+            if not died():
+                break
+        assert at >= 15
 
 
 WRITER = """

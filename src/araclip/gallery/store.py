@@ -19,7 +19,7 @@ class Store(Protocol):
     def folder(self) -> Path | str:
         """Where it is, for messages."""
 
-    def writing(self, *, visible: bool = True) -> AbstractContextManager[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """All that is changed inside lands, or nothing."""
 
     def files(self) -> dict[str, File]:

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +20,12 @@ from araclip.encoder import AraCLIP
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog import KEPT, File
 from araclip.gallery.remote.conditions import between, both, equals, visible
-from araclip.gallery.remote.connection import Connection
+from araclip.gallery.remote.connection import PIXELS, Connection, groups
 from araclip.gallery.remote.lease import SECONDS, Lease
 from araclip.gallery.remote.mirror import Mirror
 from araclip.gallery.remote.rows import ABOUT, Held, Row, kept_id, payload_of, point_id, row_of, stored_path
 from araclip.gallery.remote.state import State, advance, physical, read_state
 from araclip.images import Facts
-
-_IDS = 1000  # points named in one request
-
-Id = int | str | UUID  # as qdrant-client names points; ours are texts
 
 
 class RemoteCatalog:
@@ -46,7 +40,7 @@ class RemoteCatalog:
         self._lease: Lease | None = None
         self._mirror: Mirror | None = None
         self._vectors: dict[int, NDArray[np.float32]] = {}  # of pictures that the open transaction adds
-        self._pixels: dict[bytes, bytes | None] = {}  # kept pixels it adds, None where it drops them
+        self._pixels: dict[bytes, dict[str, Any] | None] = {}  # payloads of kept pixels, None where it drops them
 
     @property
     def folder(self) -> str:
@@ -167,12 +161,13 @@ class RemoteCatalog:
         nobody_saw = models.Filter(must=[models.FieldCondition(key="since", range=models.Range(gt=generation))])
         not_ended = models.Filter(must=[models.FieldCondition(key="until", range=models.Range(gt=generation))])
         self.connection.delete(nobody_saw)
+        self.connection.delete(models.Filter(must=[between("kept_since", generation + 1, None)]))
         selector = models.FilterSelector(filter=not_ended)
         self.connection.call("delete_payload", keys=["until"], points=selector, wait=True)
         self.connection.delete(models.Filter(must=[between("until", None, generation)]))
 
     @contextmanager
-    def writing(self, *, visible: bool = True) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """All that is changed inside lands, or nothing; then readers see a new generation."""
         assert self._mirror is not None  # inside `session()`
         self._mirror.begin()
@@ -208,7 +203,10 @@ class RemoteCatalog:
 
     def keep(self, content: int, picture: bytes) -> None:
         """Store pixels of a picture without a file."""
-        self._pixels[self.by_id(content).digest] = picture
+        row = self.by_id(content)
+        known = any(held.file.path.startswith(KEPT) for held in row.files)  # of these a dead writer leaves nothing over
+        pixels = base64.b64encode(picture).decode()
+        self._pixels[row.digest] = {"keeps": row.digest.hex(), "pixels": pixels, "kept_since": 0 if known else None}
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Forget paths, and pictures that no path holds any more. A copy that stays inherits a path's metadata."""
@@ -225,6 +223,18 @@ class RemoteCatalog:
             if path.startswith(KEPT):
                 self._pixels[row.digest] = None
         self._mirror.drop_empty()
+
+    def drop_orphans(self) -> None:
+        """Delete kept pixels of pictures that are gone; inside `session()`."""
+        assert self._mirror is not None
+        wanted = {
+            kept_id(self._mirror.rows[id_].digest)
+            for path, id_ in self._mirror.by_path.items()
+            if path.startswith(KEPT)
+        }
+        there = self.connection.scroll(models.Filter(must=[between("kept_since", 0, None)]), payload=False)
+        for ids in groups([str(point.id) for point in there if str(point.id) not in wanted]):
+            self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
     def _commit(self) -> None:
         assert self._mirror is not None
@@ -243,10 +253,13 @@ class RemoteCatalog:
             points.append(_point(named.point, vectors[row.id], payload_of(named, number)))
             self._mirror.name(named)
         blank = np.zeros(state.width, np.float32)
-        for digest, picture in self._pixels.items():
-            if picture is not None:
-                pixels = base64.b64encode(picture).decode()
-                points.append(_point(kept_id(digest), blank, {"keeps": digest.hex(), "pixels": pixels}))
+        pixels = [
+            _point(kept_id(digest), blank, {**kept, "kept_since": number if kept["kept_since"] is None else 0})
+            for digest, kept in self._pixels.items()
+            if kept is not None
+        ]
+        self._lease.check()
+        self.connection.upsert(pixels, PIXELS)
         self._lease.check()
         self.connection.upsert(points)
         self._lease.check()
@@ -258,7 +271,7 @@ class RemoteCatalog:
                 f"{self.folder}: another process took over the right to write. What was committed before is kept; run "
                 "the command again."
             )
-        for ids in groups([kept_id(digest) for digest, picture in self._pixels.items() if picture is None]):
+        for ids in groups([kept_id(digest) for digest, kept in self._pixels.items() if kept is None]):
             self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
     def _stored_vectors(self, rows: list[Row]) -> dict[int, NDArray[np.float32]]:
@@ -273,10 +286,3 @@ class RemoteCatalog:
 
 def _point(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
     return models.PointStruct(id=id_, vector=vector.tolist(), payload=payload)
-
-
-def groups(ids: Iterable[str]) -> Iterator[list[Id]]:
-    """Ids in as many groups as requests may take."""
-    waiting = iter(ids)
-    while group := list(islice(waiting, _IDS)):
-        yield [*group]

@@ -22,6 +22,10 @@ INDEXES = {
     "files[].above": "keyword",
     "files[].marks": "keyword",
     "files[].size": "integer",
+    "kept_since": "integer",
+    "writer": "keyword",
+    "expires": "float",
+    "generation": "integer",
 }  # what conditions ask for → kind of payload index
 
 

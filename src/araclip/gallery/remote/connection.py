@@ -2,8 +2,10 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
+from uuid import UUID
 
 import httpx
 from qdrant_client import QdrantClient, models
@@ -17,7 +19,10 @@ TIMEOUT = 60  # seconds a request may take; an exact search over millions takes 
 TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds between: a restart of the server is survived
 PAUSE = 0.2
 PAGE = 1000  # points a scroll
-CHUNK = 256  # points a write: about 2 MB of JSON at 384 numbers each
+CHUNK = 256  # points a write: about 2 MB of JSON at 384 numbers each; Qdrant takes 32 MB
+PIXELS = 16  # the same for kept pixels, a quarter of a megabyte each
+IDS = 1000  # points named in one request
+Id = int | str | UUID  # as qdrant-client names points; ours are texts
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _REFUSED = {401, 403}
 
@@ -31,6 +36,13 @@ def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
             "ignore", message="Api key is used with an insecure connection"
         )  # docs/remote.md says so
         return QdrantClient(url=address.server, api_key=api_key(), timeout=timeout, check_compatibility=False)
+
+
+def groups(ids: Iterable[str]) -> Iterator[list[Id]]:
+    """Ids in groups of at most IDS."""
+    waiting = iter(ids)
+    while group := list(islice(waiting, IDS)):
+        yield [*group]
 
 
 class Connection:
@@ -121,10 +133,10 @@ class Connection:
             if offset is None:
                 return
 
-    def upsert(self, points: list[models.PointStruct]) -> None:
+    def upsert(self, points: list[models.PointStruct], at_once: int = CHUNK) -> None:
         """Write points; back only when they are stored."""
-        for start in range(0, len(points), CHUNK):
-            self.call("upsert", points=points[start : start + CHUNK], wait=True)
+        for start in range(0, len(points), at_once):
+            self.call("upsert", points=points[start : start + at_once], wait=True)
 
     def set_payload(self, payload: dict[str, Any], condition: models.Filter) -> None:
         """Set keys of the payload of all points that pass; the server looks and sets in one step."""

@@ -99,9 +99,10 @@ class RemoteGallery(AnyGallery):
             return upkeep.repair(self._catalog, self.model)
 
     def compact(self) -> int:
-        """Delete versions that nobody sees any more; the server frees the space when it likes, so the answer is 0."""
+        """Delete what nobody sees any more; the server frees the space when it likes, so the answer is 0."""
         with self._writing():
-            return 0
+            self._catalog.drop_orphans()
+        return 0
 
     def export(self, folder: str | os.PathLike[str]) -> int:
         """Write the gallery for other programs, in the form of `Gallery.export`; returns the number of pictures."""

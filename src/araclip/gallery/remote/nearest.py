@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,23 +29,27 @@ class Search:
 
     def ranked(self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None) -> list[Hit]:
         """One page of hits; see `gallery.ranking.ranked`."""
-        judge = scale.judge(vector, self.best(vector)) if scale else None
+        condition = condition_of(page.filters)
+        nearest = self._nearest(vector, page.offset + page.k, condition)
+        judge = None
+        if scale:  # against the best picture of all, whatever the filters
+            first = list(islice(nearest if condition is None else self._nearest(vector, 1, None), 1))
+            judge = scale.judge(vector, first[0][1] if first else 0.0)
+            nearest = chain(first, nearest) if condition is None else nearest
         rows: dict[int, Row] = {}
 
         def found() -> Iterator[tuple[int, float, list[str]]]:
-            for row, score in self._nearest(vector, page.offset + page.k, page.filters):
+            for row, score in nearest:
                 rows[row.id] = row
                 yield row.id, score, paths_of(row, page.filters)
 
         return hits_of(found(), lambda content: rows[content].phash, judge, page, but)
 
-    def best(self, vector: NDArray[np.float32]) -> float:
-        """The score of the best picture of all, whatever the filters."""
-        return max((point.score for point in self._query(vector, 1, None)), default=0.0)
-
-    def _nearest(self, vector: NDArray[np.float32], first: int, filters: Filters) -> Iterator[tuple[Row, float]]:
+    def _nearest(
+        self, vector: NDArray[np.float32], first: int, condition: models.Filter | None
+    ) -> Iterator[tuple[Row, float]]:
         """Every picture that passes, best first; more are asked for as they are taken."""
-        condition, seen, wanted = condition_of(filters), 0, first + 1
+        seen, wanted = 0, first + 1
         while True:
             points = self._query(vector, wanted, condition)
             whole = len(points) < wanted

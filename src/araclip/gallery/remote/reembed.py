@@ -14,9 +14,9 @@ from araclip.encoder import AraCLIP
 from araclip.errors import GalleryError
 from araclip.gallery.intake import ENCODE_BATCH, Look
 from araclip.gallery.remote.address import Address
-from araclip.gallery.remote.catalog import RemoteCatalog, groups
+from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import between
-from araclip.gallery.remote.connection import Connection, connect
+from araclip.gallery.remote.connection import Connection, connect, groups
 from araclip.gallery.remote.lease import Lease
 from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
 from araclip.gallery.remote.state import fill_new, physical, point_alias
@@ -133,7 +133,9 @@ def _encode(
 
 def _copy_pixels(source: Connection, target: Connection) -> None:
     """Pixels of pictures without a file."""
-    kept = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key="keeps"))])
+    kept = models.Filter(must=[between("kept_since", 0, None)])
     blank = [0.0] * int(target.call("get_collection").config.params.vectors.size)
     for point in source.scroll(kept, page=16):
-        target.upsert([models.PointStruct(id=point.id, vector=blank, payload=point.payload)])
+        target.upsert(
+            [models.PointStruct(id=point.id, vector=blank, payload={**(point.payload or {}), "kept_since": 0})]
+        )

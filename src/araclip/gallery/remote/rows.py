@@ -130,7 +130,7 @@ def _written(value: object) -> str:
         return "true" if value else "false"
     if not isinstance(value, float):
         return str(value)
-    mantissa, exponent, power = f"{value:.15g}".partition("e")
+    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0: of -0.0 it makes 0.0
     return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
 
 
