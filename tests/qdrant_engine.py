@@ -92,7 +92,10 @@ class Engine:
             self._number += 1
             place = self._folder / str(self._number)
             place.mkdir(parents=True)
-            self._shards[name] = (edge.EdgeShard.create(str(place), edge.EdgeConfig(vectors=kind)), about)
+            self._shards[name] = (
+                edge.EdgeShard.create(str(place), edge.EdgeConfig(vectors=kind, wal_enabled=False)),
+                about,
+            )
             return True
         if method == "DELETE":
             self._shards.pop(name)[0].close()

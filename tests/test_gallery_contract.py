@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryLocked, GalleryNotFound, InputError, WidthMismatch
+from araclip.gallery import intake
 from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.filters import Filters
 from tiny import write_tiny_model
@@ -115,6 +116,24 @@ def test_update_takes_in_what_is_new_and_forgets_what_vanished(gallery: AnyGalle
     assert names(gallery, "أحمر", 1) == ["renamed.jpg"]
     assert "turned.jpg" not in names(gallery)
     assert gallery.update([folder]).added == 0
+
+
+def test_files_that_change_places_are_found_under_their_new_names(
+    gallery: AnyGallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "COMMIT_EVERY", 1)
+    gallery.update([folder])
+    for first, second in (("may.jpg", "turned.jpg"), ("أحمر.jpg", "ties/00.bmp")):
+        (folder / first).rename(folder / "third")
+        (folder / second).rename(folder / first)
+        (folder / "third").rename(folder / second)
+    gallery.update([folder])
+    assert len(gallery) == len(gallery.search("صورة", 100)) == 22
+    assert names(gallery, "أحمر", 1) == ["00.bmp"]
+    (folder / "may.jpg").write_bytes((folder / "turned.jpg").read_bytes())
+    gallery.add([folder / "may.jpg"])  # the picture that it held has no path now
+    assert len(gallery) == len(gallery.search("صورة", 100)) == 21
+    assert gallery.update([folder]).pictures == 21
 
 
 def test_a_file_that_cannot_be_used_is_one_line_and_the_rest_goes_on(gallery: AnyGallery, folder: Path) -> None:

@@ -25,7 +25,7 @@ MAX_SCANNED = (
 )
 MAX_EXIF = 64  # segments; Pillow joins them one by one, in time that grows with the square of their number
 SPARE = 0.5  # of the free memory one picture may take; the rest is for the model and for everybody else
-BYTES_PER_PIXEL = 16  # at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
+BYTES_PER_PIXEL = 17  # at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
 COEFFICIENTS = 6  # bytes a pixel: of a JPEG in passes libjpeg holds every coefficient, even to decode at a fraction
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG with more pictures behind it
 _CHUNK = 1 << 20

@@ -128,7 +128,7 @@ class RemoteCatalog:
     def counts(self) -> tuple[int, int]:
         """Number of files, and of pictures."""
         rows = list(self._mirror.rows.values() if self._mirror else self.rows())
-        return sum(len(row.files) for row in rows), len(rows)
+        return sum(len(row.files) for row in rows), sum(bool(row.files) for row in rows)
 
     def digests(self) -> set[bytes]:
         """Hashes of all pictures."""
@@ -244,7 +244,8 @@ class RemoteCatalog:
             return
         state = self.state()
         number = state.number + 1
-        fresh = [(old, row) for old, row in changed if row is not None]
+        # A picture whose last path went to another one is gone for readers; here it stays, should a path come back.
+        fresh = [(old, row) for old, row in changed if row and row.files]
         kept_as_is = [old for old, row in fresh if old and row.id not in self._vectors]
         vectors = self._vectors | self._stored_vectors(kept_as_is)
         points = []
@@ -263,7 +264,7 @@ class RemoteCatalog:
         self._lease.check()
         self.connection.upsert(points)
         self._lease.check()
-        for ids in groups([old.point for old, _ in changed if old]):
+        for ids in groups([old.point for old, _ in changed if old and old.files]):
             self.connection.set_payload({"until": number}, models.Filter(must=[models.HasIdCondition(has_id=ids)]))
         self._lease.check()
         if not advance(self.connection, state, self._lease.token):
