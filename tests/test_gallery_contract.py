@@ -316,3 +316,28 @@ def test_relevance_and_threshold_come_from_the_same_scale(gallery: AnyGallery, f
     assert all(hit.relevance is not None for hit in hits)
     cut = gallery.search("أحمر", 100, threshold=0.5)
     assert cut == [hit for hit in hits if hit.relevance is not None and hit.relevance >= 0.5]
+
+
+QUERIES = ("أحمر", "قطة + أخضر - أزرق", "2:سيارة + 0.5:أحمر", "{picture} + أزرق", "{picture} - أحمر")
+
+
+def test_a_folder_and_a_server_answer_alike(
+    tmp_path: Path, model: AraCLIP, port: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    with (
+        Gallery.open(tmp_path / "gallery", model=model, create=True) as local,
+        RemoteGallery.open(f"qdrant://127.0.0.1:{port}/alike", model=model, create=True) as remote,
+    ):
+        for gallery in (local, remote):
+            gallery.update([folder])
+            kept = gallery.add([Image.new("RGB", (30, 30), (250, 200, 10))]).paths[0]
+        for text in QUERIES:
+            one, other = (gallery.search(text.format(picture=kept), 100) for gallery in (local, remote))
+            scores, relevance = ({hit.path: getattr(hit, name) for hit in other} for name in ("score", "relevance"))
+            assert scores == pytest.approx({hit.path: hit.score for hit in one}, abs=1e-3)
+            assert relevance == pytest.approx({hit.path: hit.relevance for hit in one}, abs=1e-2)
+            for before, after in pairwise(one):  # equal scores too stand in the same order
+                if before.score == after.score or before.score - after.score > 2e-3:
+                    assert list(scores).index(before.path) < list(scores).index(after.path)
+            assert [hit.copies for hit in one if hit.copies] == [hit.copies for hit in other if hit.copies]
