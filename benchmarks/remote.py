@@ -2,8 +2,8 @@
 
     python benchmarks/remote.py --data FLICKR8K_FOLDER [--model araclip-mini] [--split dev] [--pictures 1000]
 
-The same pictures are indexed into both, and every picture's first Arabic caption is asked of both: the whole list of
-hits with scores and relevance, and again behind a filter. The server is tests/qdrant_engine.py, Qdrant's own engine
+The same pictures are indexed into both, and every picture's first Arabic caption is asked of both: ten
+hits with scores and relevance, behind a filter too; of the first 30 the whole gallery as one list. The server is tests/qdrant_engine.py, Qdrant's own engine
 (qdrant-edge-py) behind HTTP on this machine, in a process of its own; not a Qdrant server, and no network between.
 """
 
@@ -80,8 +80,13 @@ def main() -> None:
             remote, remote_rate = indexed(f"qdrant://127.0.0.1:{port}/flickr", model, [row.path for row in rows])
             print(f"{len(remote)} pictures; indexed locally {local_rate:.0f}/s, on the server {remote_rate:.0f}/s")
             largest = sorted(row.path.stat().st_size for row in rows)[-max(10, len(rows) // 10)]
-            for k, filters in ((10, Filters()), (len(rows), Filters()), (10, Filters(min_size=largest))):
-                print(json.dumps(compared(local, remote, queries, k, filters)))
+            cases = (
+                (10, Filters(), queries),
+                (10, Filters(min_size=largest), queries),
+                (len(rows), Filters(), queries[:30]),
+            )
+            for k, filters, some in cases:
+                print(json.dumps(compared(local, remote, some, k, filters)), flush=True)
             local.close()
             remote.close()
             assert server.stdin is not None

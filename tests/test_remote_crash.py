@@ -74,7 +74,7 @@ def test_wherever_a_writer_dies_readers_see_whole_commits_and_the_next_one_goes_
             # pictures come two by two; a renamed one may be there under both names, and is lost under neither
             assert set(there) - {"9.png"} <= {*old, "3.png", "4.png", "5.png"}
             assert {"0.png", "1.png"} <= set(there)
-            assert {"2.png", "9.png"} & set(there) or len(there) == len(set(there))
+            assert {"2.png", "9.png"} & set(there)
             run_out(gallery)
             gallery.update([folder])
             assert found(gallery) == ["0.png", "1.png", "3.png", "4.png", "5.png", "9.png"]
