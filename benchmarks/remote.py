@@ -2,9 +2,10 @@
 
     python benchmarks/remote.py --data FLICKR8K_FOLDER [--model araclip-mini] [--split dev] [--pictures 1000]
 
-The same pictures are indexed into both, and every picture's first Arabic caption is asked of both: ten
-hits with scores and relevance, behind a filter too; of the first 30 the whole gallery as one list. The server is tests/qdrant_engine.py, Qdrant's own engine
-(qdrant-edge-py) behind HTTP on this machine, in a process of its own; not a Qdrant server, and no network between.
+The same pictures are indexed into both, and first Arabic captions are asked of both: the ten best, the ten best behind
+a filter, and for thirty captions the whole gallery as one list; paths, scores and relevance are compared. The server is
+tests/qdrant_engine.py, Qdrant's own engine (qdrant-edge-py) behind HTTP on this machine, in a process of its own; not a
+Qdrant server, and no network between.
 """
 
 import argparse
