@@ -175,7 +175,7 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, Vectors]], texts: 
 
 def _measured(vectors: Vectors, scan: _Scan, texts: Floats) -> dict[str, Any]:
     """The depth that finds what every other text is to find, and the recall of the others at that depth."""
-    wanted = best_rows(vectors, texts, WANTED)  # (n, WANTED)
+    wanted = best_rows(vectors, texts, min(WANTED, len(vectors)))
     reached = np.stack([_depths(scan, text, rows) for text, rows in zip(texts, wanted, strict=True)])
     enough = np.percentile(reached[::2], SURE) * MARGIN
     depth = int(min(max(enough, LEAST), MOST))
