@@ -104,7 +104,7 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     texts = (
         LockedTexts(model, processor, _all_texts(mixture, concepts), runs / "cache")
         if stage.train_text == "locked"
-        else LearningTexts(model, processor, stage.frozen_layers)
+        else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     )
     if stage.gradient_checkpointing:
         save_memory(model)

@@ -102,6 +102,7 @@ class Stage:
     chunk: int = 32  # rows that pass a tower at once
     grad_cache: bool = False  # hold the activations of one chunk at a time; a second pass for any batch in memory
     train_text: Literal["full", "locked"] = "full"
+    dropout: float | None = None  # chance, everywhere in a text tower that learns; None is as its makers trained it
     frozen_layers: int = 0  # lowest text layers that keep what pre-training gave them; the embeddings go with them
     lr_text: float = 5e-5
     lr_image: float = 1e-4
@@ -125,6 +126,8 @@ class Stage:
         check_positive(self, "steps", "batch", "chunk", "log_every", "checkpoint_every")
         if self.patience and not (self.eval_every and self.dev):
             raise RecipeError("patience needs a dev set that is asked while training. Give `dev` and `eval_every`.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise RecipeError(f"dropout is {self.dropout}, expected a chance from 0 to below 1.")
 
 
 @dataclass(frozen=True)
