@@ -1,8 +1,8 @@
 """Many picture vectors out of a few thousand real ones, and whether the two look alike to a text query.
 
 A made vector is a real one (less the mean of all) mixed with one of its nearest neighbours and a little noise that
-varies as the real ones do, brought back to the real one's distance from the mean. The mean stays, and with it the gap between
-texts and pictures.
+varies as the real ones do, brought back to the real one's distance from the mean. The mean stays, and with it the gap
+between texts and pictures.
 """
 
 import json
