@@ -3,15 +3,16 @@
     python benchmarks/million.py --data FOLDER --work FOLDER [--pictures 1000000] [--peers 100000] [--real 7000]
                                  [--systems araclip,numpy,faiss-flat,faiss-hnsw,usearch,lancedb,qdrant-edge]
 
-Needs the extra `benchmark`. The vectors are made from real pictures' (made_vectors.py); how they compare with the real
-ones is printed first. Queries are Arabic captions of the dev split; what a system lets one tune at search time is tuned on
-captions of the train split, to the smallest setting that reaches recall@10 of .99. Recall is against exact float16 scores.
+Needs the extra `benchmark`. The vectors are made from real pictures' (made_vectors.py); how they compare with the
+real ones is printed first. Queries are Arabic captions of the dev split; what a system lets one tune at search time is
+tuned on captions of the train split, to the smallest setting that reaches recall@10 of .99. Recall is against exact
+scores of the float16 vectors.
 
 Each system builds in one process and is opened in another, where memory is measured: `own` is anonymous memory beyond
 that of the process before opening, `mapped` pages of files, which the system may take back. One query at a time.
 araclip, numpy and faiss-flat hold --pictures vectors; those that build graphs or clusters --peers, as the table says.
-qdrant-edge is Qdrant's own engine inside the process: its server is in no Python, npm or Debian package, and the local mode
-of qdrant-client is a NumPy scan, which stands here already.
+qdrant-edge is Qdrant's own engine inside the process: its server is in no Python, npm or Debian package that could be
+found, and the local mode of qdrant-client is a NumPy scan, which stands here already.
 """
 
 import argparse
@@ -61,6 +62,7 @@ def build(system: str, vectors: np.ndarray, place: Path) -> None:
         made.save(str(place / "index"))
     elif system == "lancedb":
         import lancedb
+        import lancedb.index
         import pyarrow as pa
 
         flat = pa.array(vectors.astype(np.float32).reshape(-1))
@@ -69,7 +71,7 @@ def build(system: str, vectors: np.ndarray, place: Path) -> None:
             "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
         }
         table = lancedb.connect(place).create_table("pictures", pa.table(columns))
-        table.create_index(metric="dot", vector_column_name="vector", index_type="IVF_PQ")
+        table.create_index("vector", config=lancedb.index.IvfPq(distance_type="dot"))
     elif system == "qdrant-edge":
         import qdrant_edge as qdrant
 
@@ -195,7 +197,7 @@ def measured(system: str, place: Path, work: Path) -> dict[str, Any]:
     effort = None
     search = searches(0)
     if system not in SCANS:
-        for effort in EFFORTS:  # noqa: B007
+        for effort in EFFORTS:
             search = searches(effort)
             if recall(search, tuning, right["tuning"]) >= GOAL:
                 break
