@@ -30,6 +30,7 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
         "formats": ", ".join(f"{kind} {count:,}" for kind, count in numbers.formats.items()) or "–",
         "taken": " – ".join(numbers.taken or ()) or "–",
         "added": " – ".join(numbers.added or ()) or "–",
+        "recall": "not measured yet" if numbers.recall is None else f"{numbers.recall:.3f} at 10, of the index",
     }
     for name, text in rows.items():
         table.add_row(name, escape(shown(text)))

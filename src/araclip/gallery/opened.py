@@ -5,13 +5,17 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from araclip import atomic
 from araclip.encoder import AraCLIP
-from araclip.gallery import upkeep
-from araclip.gallery.ann import ScanIndex
+from araclip.gallery import history, upkeep
+from araclip.gallery.ann import MANY, ScanIndex
 from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.background import background
 from araclip.gallery.catalog import Catalog
+from araclip.gallery.coded import FEW
 from araclip.gallery.relevance import Scale, scale_of
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.update import Progress
@@ -29,7 +33,7 @@ class Opened(AnyGallery):
         self.folder = catalog.folder
         self.model = model
         self._catalog = catalog
-        self._index: tuple[str, ScanIndex] | None = None
+        self._index: ScanIndex | None = None
         self._scale: tuple[str, Scale | None] | None = None
 
     def stats(self) -> Stats:
@@ -106,19 +110,23 @@ class Opened(AnyGallery):
         generation = self._catalog.generation
         if self._scale is None or self._scale[0] != generation:
             everyday, meaningless = background(self.folder, self.model)
-            self._scale = (generation, scale_of(self._catalog.sample(SAMPLE), everyday, meaningless))
+            self._scale = (generation, scale_of(self._fresh_index().sample(SAMPLE), everyday, meaningless))
         return self._scale[1]
 
     def _writing(self) -> AbstractContextManager[None]:
         return atomic.single_writer(self.folder / "lock")
 
     def _fresh(self) -> None:
-        """Derive now what the next search will need."""
-        self._fresh_index()
+        """Derive now what the next search will need; only for the one that writes."""
+        index = self._fresh_index(MANY)
+        index.keep(self._catalog)
+        history.forget_before(self._catalog, index.anchor)
         self._fresh_scale()
 
-    def _fresh_index(self) -> ScanIndex:
-        generation = self._catalog.generation
-        if self._index is None or self._index[0] != generation:
-            self._index = (generation, ScanIndex.of(self._catalog))
-        return self._index[1]
+    def _fresh_index(self, many: int = FEW) -> ScanIndex:
+        if self._index is None or self._index.generation != self._catalog.generation:
+            self._index = ScanIndex.of(self._catalog, self._texts, self._index, many)
+        return self._index
+
+    def _texts(self) -> NDArray[np.float32]:
+        return background(self.folder, self.model)[0]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
+from araclip.gallery import ann
 from araclip.gallery import duplicates as alike
 from araclip.gallery.catalog import KEPT, Catalog, File
 from araclip.gallery.intake import load
@@ -52,6 +53,7 @@ def stats(catalog: Catalog) -> Stats:
         formats=dict(formats),
         taken=(taken_first, taken_last) if taken_first else None,
         added=(added_first, added_last) if added_first else None,
+        recall=ann.recall(catalog),
     )
 
 
@@ -133,6 +135,8 @@ def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
         paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
         name = os.fsdecode(paths[0][0]) if paths else f"{place}, picture {content}"
         yield Fault(name, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
+    for path in ann.damaged(catalog):
+        yield Fault(str(path), "the index is damaged", "Run `araclip repair`, which makes it anew.", True)
     for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
         yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
 
@@ -213,6 +217,9 @@ def repair(catalog: Catalog, model: AraCLIP) -> list[str]:
         if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
             deeds.append(f"{cleared} damaged metadata cleared.")
         catalog.change("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
+        catalog.change(
+            "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
+        )
         catalog.remove_files(())
     drop_derived(catalog.folder)
     return deeds

@@ -83,7 +83,7 @@ class RemoteGallery(AnyGallery):
 
     def stats(self) -> Stats:
         """The gallery in numbers; `catalogue_bytes` is 0, since the server does not tell."""
-        return upkeep.stats(self._catalog)
+        return upkeep.stats(self._catalog, self._exact)
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
         """Groups of files that belong together, whether they are there or not; near and semantic fetch all vectors."""

@@ -20,7 +20,7 @@ from araclip.gallery.upkeep import Looks, check_kinds, file_fault, grouped, is_u
 Progress = Callable[[int, int], None]
 
 
-def stats(catalog: RemoteCatalog) -> Stats:
+def stats(catalog: RemoteCatalog, exact: bool) -> Stats:
     """Counts, sizes and ranges. The server tells no size of its files: `catalogue_bytes` is 0."""
     state = catalog.state()
     formats: dict[str, int] = {}
@@ -48,6 +48,7 @@ def stats(catalog: RemoteCatalog) -> Stats:
         formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
         taken=(min(taken), max(taken)) if taken else None,
         added=(min(added), max(added)) if added else None,
+        recall=1.0 if exact else None,
     )
 
 
