@@ -202,7 +202,7 @@ def test_one_folder_instead_of_several_is_refused(gallery: Gallery, folder: Path
 def test_a_catalogue_made_anew_never_meets_the_old_scan_file(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
     gallery.update([folder])
     gallery.close()
-    (gallery.folder / "catalog.sqlite").write_bytes(b"")
+    (gallery.folder / "catalog.sqlite").unlink()
     red, blue = (folder / "أحمر.jpg").read_bytes(), (folder / "رحلة 🏖️" / "بحر.webp").read_bytes()
     (folder / "أحمر.jpg").write_bytes(blue)
     (folder / "رحلة 🏖️" / "بحر.webp").write_bytes(red)

@@ -12,6 +12,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryLocked, GalleryNotFound, InputError
+from araclip.gallery.catalog import Catalog
 from araclip.gallery.salvage import salvage
 
 
@@ -160,6 +161,36 @@ def test_an_export_holds_vectors_and_pictures_row_by_row(gallery: Gallery, folde
     (green,) = [row for row in rows if row["format"] == "PNG"]
     assert [file["metadata"] for file in green["files"]] == [{"album": "رحلة"}, {}]
     assert (green["width"], green["height"], green["taken"]) == (64, 48, None)
+
+
+def test_an_export_is_of_one_moment_though_another_process_writes(
+    gallery: Gallery, folder: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = Catalog.vectors
+
+    def disturbed(self: Catalog) -> object:
+        found = vectors(self)
+        monkeypatch.undo()
+        with Gallery.open(gallery.folder, model=model) as other:
+            other.remove([folder / "green.png", folder / "blue.webp"])
+            pictures.solid(folder / "new.png", (9, 9, 9))
+            other.add([folder / "new.png"])
+        return found
+
+    monkeypatch.setattr(Catalog, "vectors", disturbed)
+    assert gallery.export(tmp_path / "out") == 3
+    assert len((tmp_path / "out" / "pictures.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_what_a_killed_process_left_is_swept_up_and_what_is_being_written_is_not(
+    gallery: Gallery, folder: Path
+) -> None:
+    old, young = gallery.folder / ".scan.0a.tmp", gallery.folder / ".scan.0b.tmp"
+    for left_over in (old, young):
+        left_over.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    gallery.update([folder])
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_an_export_never_replaces_a_folder_with_other_files(gallery: Gallery, folder: Path) -> None:

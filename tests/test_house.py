@@ -23,6 +23,8 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "phash",
     "model_folder",
     "encoder",
+    "gallery.seal",
+    "gallery.transaction",
     "gallery.schema",
     "gallery.filters",
     "gallery.catalog",

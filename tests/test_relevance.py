@@ -125,7 +125,7 @@ def test_in_a_gallery_of_a_few_pictures_relevance_is_not_known_and_nothing_is_cu
 def test_the_background_s_file_is_made_once_and_made_anew_when_damaged(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (path,) = gallery.folder.glob("background-*.npy")
+    (path,) = gallery.folder.glob("background-*")
     wanted = [hit.relevance for hit in gallery.search("أحمر")]
     lengths: list[int] = []
     encode = AraCLIP.encode_text

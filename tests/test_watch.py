@@ -14,7 +14,9 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import InputError
+from araclip.gallery.catalog import File
 from araclip.gallery.results import Update
+from araclip.gallery.scan import Walk
 from araclip.gallery.watch import watch
 
 PATIENCE = 20  # seconds: far more than it takes, on a machine that does much else
@@ -23,7 +25,7 @@ PATIENCE = 20  # seconds: far more than it takes, on a machine that does much el
 class Watched:
     """A watch in a thread of its own, with the gallery that it fills."""
 
-    def __init__(self, place: Path, model: AraCLIP, folder: Path) -> None:
+    def __init__(self, place: Path, model: AraCLIP, folder: Path, honest_s: float = 600.0) -> None:
         self.updates: list[Update] = []
         self.lines: list[str] = []
         self.stop = Event()
@@ -31,7 +33,7 @@ class Watched:
         self.thread = Thread(
             target=watch,
             args=(self.gallery, [folder]),
-            kwargs={"updated": self.updates.append, "skip": self.lines.append, "stop": self.stop},
+            kwargs={"updated": self.updates.append, "skip": self.lines.append, "stop": self.stop, "honest_s": honest_s},
         )
         self.thread.start()
 
@@ -82,6 +84,42 @@ def test_a_folder_that_is_emptied_for_a_while_costs_a_line_and_no_picture(
     watched.until(lambda: len(watched.gallery) == 2)
 
 
+def test_only_what_changed_is_looked_at(watched: Watched, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walked: list[str] = []
+    pictures_of = Walk.pictures
+
+    def noted(self: Walk, root: Path | str) -> Iterator[File]:
+        walked.append(str(root))
+        return pictures_of(self, root)
+
+    monkeypatch.setattr(Walk, "pictures", noted)
+    pictures.solid(folder / "b.png", pictures.BLUE)
+    watched.until(lambda: len(watched.gallery) == 2)
+    pictures.solid(folder / "رحلة" / "يوم" / "c.png", pictures.GREEN)
+    pictures.solid(folder / ".cache" / "d.png", pictures.WHITE)
+    watched.until(lambda: len(watched.gallery) == 3)
+    (folder / "رحلة").rename(folder / "رحلتي")
+    watched.until(lambda: any("رحلتي" in hit.path for hit in watched.gallery.search("أخضر")))
+    assert len(watched.gallery) == 3
+    assert str(folder) not in walked
+    assert watched.lines == []
+
+
+def test_what_the_system_did_not_tell_is_found_by_the_next_walk_of_everything(
+    tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gallery, "update_at", lambda self, paths, folders, skip: Update())  # as if the queue ran over
+    watched = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, honest_s=1.0)
+    try:
+        watched.until(lambda: len(watched.updates) == 1)
+        pictures.solid(folder / "b.png", pictures.BLUE)
+        watched.until(lambda: len(watched.gallery) == 2)
+    finally:
+        watched.stop.set()
+        watched.thread.join(PATIENCE)
+        watched.gallery.close()
+
+
 def test_another_writer_is_waited_for(watched: Watched, folder: Path) -> None:
     with atomic.single_writer(watched.gallery.folder / "lock"):
         pictures.solid(folder / "b.png", pictures.BLUE)
@@ -108,7 +146,11 @@ def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_go_on(
     )
     assert child.stdout is not None
     assert "1 pictures indexed" in child.stdout.readline()
+    pictures.solid(folder / "b.png", pictures.BLUE)
+    start = time.monotonic()
+    assert "2 pictures indexed: 1 new or changed" in child.stdout.readline()
+    assert time.monotonic() - start < PATIENCE  # two seconds where nothing else runs
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=PATIENCE)
     assert child.returncode == 130
-    assert "run the same command again" in said
+    assert "2 pictures are indexed; run the same command again" in said

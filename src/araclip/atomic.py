@@ -2,6 +2,9 @@
 
 A reader sees the old file or the new one, whole, whatever happens in between: the bytes go to a temporary file beside
 the target, are flushed to the disk, and take the target's name in one step; then the folder itself is flushed.
+
+Before each step that a crash may fall on stands a call of `step`. It does nothing; tests/crash puts a function in its
+place that kills the process there.
 """
 
 import contextlib
@@ -9,14 +12,23 @@ import os
 import secrets
 import shutil
 import socket
+import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 from araclip.errors import GalleryLocked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+LEFT_OVER_S = 3600  # without a byte written, a temporary file is nobody's any more
+
+
+def step(name: str) -> None:
+    """A point that a crash may fall on; `name` says what comes next, or, in the past tense, what is on the disk now."""
 
 
 def write(path: Path, fill: Callable[[Path], None]) -> None:
@@ -25,11 +37,13 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    step("open")
     temporary.touch(exist_ok=False)  # with the permissions of any new file; mkstemp's would hide it from other users
     try:
+        step("fill")
         fill(temporary)
-        with temporary.open("rb+") as written:  # Windows flushes only what is open for writing
-            os.fsync(written.fileno())
+        _flush(temporary)
+        step("rename")
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -66,17 +80,20 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     path = path.resolve()  # a link is followed, not replaced
     mark = f".{path.name}.{secrets.token_hex(4)}"
     temporary, old = path.with_name(f"{mark}.tmp"), path.with_name(f"{mark}.old")
+    step("mkdir")
     temporary.mkdir()
     try:
+        step("fill")
         fill(temporary)
         for file in temporary.rglob("*"):
             if file.is_file():
-                with file.open("rb+") as written:
-                    os.fsync(written.fileno())
+                _flush(file)
         _flush_folder(temporary)
         if path.exists():
+            step("set aside")
             path.rename(old)
         try:
+            step("rename")
             temporary.rename(path)
         except OSError:
             if old.exists():
@@ -86,10 +103,72 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _flush_folder(path.parent)
+    step("remove the old")
     shutil.rmtree(old, ignore_errors=True)
 
 
+def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
+    """Put `content`, always of the same few bytes, over what a file holds; for what a checksum of its own protects.
+
+    Args:
+        durable: flush it to the disk. A power cut may undo what was not.
+    """
+    step("overwrite")
+    made = not path.exists()
+    with path.open("xb" if made else "rb+", buffering=0) as file:
+        file.write(content)
+        if durable:
+            step("fsync")
+            getattr(os, "fdatasync", os.fsync)(file.fileno())  # its length stays: the folder's journal can wait
+    if made and durable:
+        _flush_folder(path.parent)
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Replace `path` by bytes that `read_checked` tells from damaged ones."""
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(content + _trailer(content))
+
+    write(path, fill)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """The bytes that `write_checked` wrote; None when the file is missing, cut short or damaged."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    content = raw[: -len(_trailer(b""))]
+    return content if raw == content + _trailer(content) else None
+
+
+def _trailer(content: bytes) -> bytes:
+    return b"%016x%08x" % (len(content), zlib.crc32(content))
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files that killed processes left; one that is being written is younger."""
+    for left_over in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > LEFT_OVER_S:
+                unlink(left_over)
+
+
+def unlink(path: Path) -> None:
+    """Remove a file, if it is there."""
+    step("unlink")
+    path.unlink(missing_ok=True)
+
+
+def _flush(file: Path) -> None:
+    step("fsync")
+    with file.open("rb+") as written:  # Windows flushes only what is open for writing
+        os.fsync(written.fileno())
+
+
 def _flush_folder(folder: Path) -> None:
+    step("fsync folder")
     if os.name == "posix":  # Windows cannot open a folder for flushing; NTFS journals the rename
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -108,15 +187,15 @@ def single_writer(lock: Path) -> Iterator[None]:
     Raises:
         GalleryLocked: another process holds it; the message names it.
     """
-    with lock.open("a+b") as file:
+    with lock.open("a+b", buffering=0) as file:
         if not _try_lock(file):
             file.seek(0)
             owner = file.read(200).decode("utf-8", "replace").strip() or "another process"
             raise GalleryLocked(f"{lock.parent} is being written by {owner}. Wait for it to end, then try again.")
         try:
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-            file.flush()
+            with contextlib.suppress(OSError):  # a full disk; what is written next says so
+                file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield
         finally:
             file.truncate(0)
@@ -128,7 +207,7 @@ if os.name == "nt":  # pragma: no cover
 
     _LOCK_AT = 1 << 30  # a byte past the text, so that others can still read who holds it
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def _try_lock(file: IO[bytes]) -> bool:
         file.seek(_LOCK_AT)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
@@ -136,18 +215,18 @@ if os.name == "nt":  # pragma: no cover
             return False
         return True
 
-    def _unlock(file: BinaryIO) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         file.seek(_LOCK_AT)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
 else:
     import fcntl
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def _try_lock(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
 
-    def _unlock(file: BinaryIO) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)

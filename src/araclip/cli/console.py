@@ -16,7 +16,7 @@ from araclip.display import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["app", "as_json_text", "bars", "err", "out", "progress", "shown", "write_line"]
+__all__ = ["app", "as_json_text", "bars", "err", "out", "progress", "shown", "stoppable", "write_line"]
 
 app = typer.Typer(
     help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
@@ -25,6 +25,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def stoppable(how_to_go_on: "str | Callable[[], str]") -> "Iterator[None]":
+    """Ctrl-C inside ends the command with a line that says what is done and how to go on, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        line = how_to_go_on if isinstance(how_to_go_on, str) else how_to_go_on()
+        err.print(f"Stopped. {shown(line)}", soft_wrap=True, markup=False)
+        raise typer.Exit(130) from None
 
 
 @contextmanager

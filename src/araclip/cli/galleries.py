@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from araclip.cli.completion import bundled_models
+
 if TYPE_CHECKING:
     from araclip.gallery.anygallery import AnyGallery
 
@@ -18,7 +20,14 @@ GalleryOption = Annotated[
         help="A folder, or qdrant://HOST:6333/COLLECTION; by default a folder in your user data directory.",
     ),
 ]
-ModelOption = Annotated[str, typer.Option("--model", help="A bundled model's name, or the path of a model folder.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A bundled model's name, or the path of a model folder.",
+        autocompletion=bundled_models,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -1,7 +1,11 @@
 """The commands that fill a gallery: index, watch, demo."""
 
 import shlex
+import sys
 import time
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +13,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, err, out, progress, shown
-from araclip.cli.galleries import GalleryOption, ModelOption, place_named
+from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, place_named
 from araclip.model_folder import DEFAULT_MODEL, find
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ def index(
     forget_missing: Annotated[
         bool, typer.Option("--forget-missing", help="With --reembed: forget pictures that cannot be read now.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
 
@@ -41,11 +46,14 @@ def index(
 
     root = checked_root(folder)
     place = place_named(gallery) if gallery else places.gallery_of(root)
-    if reembed:
-        _reembed(place, model, forget_missing)
-    with open_gallery(place, model=model, create=True) as opened:
-        _index(opened, root)
+    with stoppable(partial(_go_on, place)):
+        if reembed:
+            _reembed(place, model, forget_missing, quiet=as_json)
+        with open_gallery(place, model=model, create=True) as opened:
+            _index(opened, root, as_json)
     places.remember(place)
+    if as_json:
+        return
     options = [
         *(("--gallery", gallery) if gallery else ()),
         *(("--model", model) if model != DEFAULT_MODEL else ()),
@@ -58,6 +66,7 @@ def index(
 def watch(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
     gallery: GalleryOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Index a folder and keep its index in step with every change, until you stop it with Ctrl-C."""
@@ -68,18 +77,35 @@ def watch(
 
     root = checked_root(folder)
     place = place_named(gallery) if gallery else places.gallery_of(root)
-    with open_gallery(place, model=model, create=True) as opened:
+    with stoppable(partial(_go_on, place)), open_gallery(place, model=model, create=True) as opened:
         places.remember(place)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
-        try:
-            follow(opened, [root], updated=_say_update, skip=_say)
-        except KeyboardInterrupt:
-            err.print(f"Stopped. {len(opened):,} pictures are indexed; run the same command again to go on.")
-            raise typer.Exit(130) from None
+        follow(opened, [root], updated=_say_update_as_json if as_json else _say_update, skip=_say)
+
+
+def _go_on(place: Path | str) -> str:
+    """What is safe, when a command that fills the gallery is stopped."""
+    if isinstance(place, str):  # on a server: a count would be one more request to wait for
+        return "What was committed is indexed; run the same command again to go on."
+    from araclip.errors import AraclipError
+    from araclip.gallery import places
+    from araclip.gallery.catalog import Catalog
+
+    try:
+        with closing(Catalog.open(place, None)) as catalog:
+            places.remember(place)
+            return f"{catalog.counts()[1]:,} pictures are indexed; run the same command again to go on."
+    except AraclipError:  # it was stopped before there was a gallery
+        return "Nothing is indexed yet; run the same command again."
 
 
 def _say_update(report: "Update") -> None:
     out.print(f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.removed:,} gone")
+
+
+def _say_update_as_json(report: "Update") -> None:
+    write_line(as_json_text(asdict(report)))
+    sys.stdout.flush()
 
 
 @app.command()
@@ -93,11 +119,14 @@ def demo() -> None:
     from araclip.gallery.gallery import Gallery
 
     home = places.data_home() / "demo"
-    with progress("Drawing the sample pictures") as show:
+    with (
+        stoppable("Run the same command again to go on."),
+        progress("Drawing the sample pictures") as show,
+    ):
         samples = {str(s.path): s for s in sample.sample_pictures(home / "pictures", show)}
     for line in sample.CREDITS:
         out.print(escape(line), style="dim")
-    with Gallery.open(home / "gallery", create=True) as gallery:
+    with stoppable(partial(_go_on, home / "gallery")), Gallery.open(home / "gallery", create=True) as gallery:
         _index(gallery, home / "pictures")
         table = Table(title=f"The best of {len(gallery):,} pictures for each query", title_justify="left")
         table.add_column("query", justify="right", style="bold")
@@ -113,19 +142,14 @@ def demo() -> None:
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
 
 
-def _reembed(place: Path | str, model: str, forget_missing: bool) -> None:
+def _reembed(place: Path | str, model: str, forget_missing: bool, *, quiet: bool) -> None:
     from araclip.encoder import AraCLIP
     from araclip.gallery.anywhere import reembed_gallery
 
-    try:
-        with progress("Encoding again") as show:
-            count = reembed_gallery(
-                place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say
-            )
-    except KeyboardInterrupt:
-        err.print("Stopped. The old vectors are still in use; run the same command again to go on.")
-        raise typer.Exit(130) from None
-    out.print(f"{count:,} pictures encoded again")
+    with progress("Encoding again") as show:
+        count = reembed_gallery(place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say)
+    if not quiet:
+        out.print(f"{count:,} pictures encoded again")
 
 
 def _say(line: str) -> None:
@@ -138,22 +162,15 @@ def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
 
 
-def _index(gallery: "AnyGallery", root: Path) -> "Update":
-    from araclip.gallery import places
-
+def _index(gallery: "AnyGallery", root: Path, as_json: bool = False) -> None:
     start = time.perf_counter()
-    try:
-        with progress("Indexing") as show:
-            report = gallery.update(
-                [root], progress=show, skip=lambda line: err.print(shown(line), soft_wrap=True, markup=False)
-            )
-    except KeyboardInterrupt:
-        places.remember(gallery.folder)
-        err.print(f"Stopped. {len(gallery):,} pictures are indexed; run the same command again to go on.")
-        raise typer.Exit(130) from None
+    with progress("Indexing") as show:
+        report = gallery.update([root], progress=show, skip=_say)
     seconds = time.perf_counter() - start
+    if as_json:
+        write_line(as_json_text({"gallery": str(gallery.folder), **asdict(report), "seconds": round(seconds, 3)}))
+        return
     out.print(
         f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.unchanged:,} unchanged, "
         f"{report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
     )
-    return report

@@ -6,6 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from araclip.cli.completion import FILTERS, offers
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
 from araclip.errors import GalleryNotFound, InputError
@@ -19,7 +20,10 @@ CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.
 WhereOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--where", "-w", help="Only pictures with KEY=VALUE: folder, taken, added, size, format, … Repeatable."
+        "--where",
+        "-w",
+        help="Only pictures with KEY=VALUE: folder, taken, added, size, format, … Repeatable.",
+        autocompletion=offers(FILTERS),
     ),
 ]
 ThresholdOption = Annotated[

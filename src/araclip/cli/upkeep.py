@@ -8,9 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, as_json_text, err, out, progress, shown, write_line
+from araclip.cli.completion import KINDS, offers
+from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened, place_of
-from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.model_folder import DEFAULT_MODEL
 
 
@@ -58,21 +58,20 @@ def verify(
 
 
 @app.command()
-def repair(gallery: GalleryOption = None, model: ModelOption = DEFAULT_MODEL) -> None:
+def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
     """Put right what `araclip verify` calls damaged; of a catalogue that cannot be opened, save what can be read."""
-    from araclip.gallery.salvage import salvage
+    from araclip.gallery.gallery import Gallery
 
     place = place_of(gallery)
-    deeds: list[str] = []
-    try:
-        with opened(str(place), model) as found:
-            deeds += found.repair()
-    except (GalleryCorrupt, GalleryNotFound):  # not found: a repair that was killed had moved the damaged file
+    with stoppable("Run `araclip repair` again to go on."), progress("Encoding again") as show:
         if isinstance(place, str):  # on a server there is no file to save rows from
-            raise
-        deeds += salvage(place)
-        with opened(str(place), model) as found:
-            deeds += found.repair()
+            with opened(place, model) as found:
+                deeds = found.repair()
+        else:
+            deeds = Gallery.rescue(place, model=model, progress=show)
+    if as_json:
+        write_line(as_json_text({"deeds": deeds}))
+        return
     for deed in deeds:
         out.print(shown(deed), soft_wrap=True, markup=False)
     out.print(
@@ -85,7 +84,11 @@ def duplicates(
     gallery: GalleryOption = None,
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", help="exact, near or semantic; repeatable. By default exact and near."),
+        typer.Option(
+            "--kind",
+            help="exact, near or semantic; repeatable. By default exact and near.",
+            autocompletion=offers(KINDS),
+        ),
     ] = None,
     as_json: JsonOption = False,
     model: ModelOption = DEFAULT_MODEL,
@@ -111,19 +114,26 @@ def duplicates(
 def remove(
     paths: Annotated[list[str], typer.Argument(help="Pictures, folders, or picture:… of hits.")],
     gallery: GalleryOption = None,
+    as_json: JsonOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Forget pictures, or all below a folder. Files stay on the disk."""
-    with opened(gallery, model) as found:
+    with stoppable("Nothing or all of it is forgotten; the same command again tells."), opened(gallery, model) as found:
         count = found.remove(paths)
+    if as_json:
+        write_line(as_json_text({"forgotten": count}))
+        return
     out.print(f"{count:,} paths forgotten. `araclip index` on their folder takes them in again.")
 
 
 @app.command()
-def compact(gallery: GalleryOption = None, model: ModelOption = DEFAULT_MODEL) -> None:
+def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
     """Give the space of removed pictures back to the disk."""
-    with opened(gallery, model) as found:
+    with stoppable("Nothing is lost; run the same command again."), opened(gallery, model) as found:
         saved = found.compact()
+    if as_json:
+        write_line(as_json_text({"bytes": max(saved, 0)}))
+        return
     out.print(f"{max(saved, 0):,} bytes given back")
 
 
@@ -131,9 +141,13 @@ def compact(gallery: GalleryOption = None, model: ModelOption = DEFAULT_MODEL) -
 def export_gallery(
     folder: Annotated[Path, typer.Argument(help="Where to write; a new folder, or an earlier export.")],
     gallery: GalleryOption = None,
+    as_json: JsonOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Write a gallery for other programs: vectors.npy, pictures.jsonl, about.json."""
-    with opened(gallery, model) as found:
+    with stoppable("What was there is still there; run the same command again."), opened(gallery, model) as found:
         count = found.export(folder)
+    if as_json:
+        write_line(as_json_text({"folder": str(folder), "pictures": count}))
+        return
     err.print(f"{count:,} pictures written to {shown(str(folder))}", soft_wrap=True, markup=False)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip import atomic
 from araclip.gallery import coded, history, index_file
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.coded import FEW, Coded
@@ -219,7 +220,7 @@ def _remove_older(catalog: Catalog) -> None:
     kept = known[: known.index(_path(catalog)) + 1] if _path(catalog) in known else [_path(catalog)]
     for path in catalog.folder.glob("scan-*.faiss"):
         if path not in kept:
-            path.unlink(missing_ok=True)
+            atomic.unlink(path)
 
 
 def _together(blocks: Iterator[tuple[Ids, NDArray[np.float16]]], width: int) -> tuple[Ids, NDArray[np.float16]]:

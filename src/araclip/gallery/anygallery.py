@@ -22,7 +22,7 @@ from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Addition, Fault, Group, Hit, Stats, Update
 from araclip.gallery.scan import checked_root
 from araclip.gallery.store import Store
-from araclip.gallery.update import Progress, Skip, below, unreadable, update
+from araclip.gallery.update import Progress, Skip, below, unreadable, update, update_at
 
 
 class AnyGallery(ABC):
@@ -119,6 +119,28 @@ class AnyGallery(ABC):
             )
             self._fresh()
         return report
+
+    def update_at(
+        self,
+        paths: Iterable[str],
+        folders: Iterable[str | os.PathLike[str]],
+        *,
+        skip: Skip | None = None,
+    ) -> Update:
+        """As `update` of `folders`, when all that changed lies at `paths` (absolute) or below: looks only there.
+
+        Where that cannot be told from a few paths (links, drives that come and go), it updates all of `folders`.
+
+        Raises:
+            InputError, GalleryLocked, OSError: as for `update`.
+        """
+        roots = [checked_root(folder) for folder in folders]
+        with self._writing():
+            report = update_at(self._catalog, self.model, roots, paths, skip or (lambda line: None))
+            if report is not None:
+                self._fresh()
+                return report
+        return self.update(roots, skip=skip)
 
     def add(
         self,

@@ -53,21 +53,16 @@ def _letters(number: int) -> str:
 
 def background(folder: Path, model: AraCLIP) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Vectors of the everyday queries (E, D) and of the meaningless ones (M, D), from their file or encoded anew."""
-    path = folder / f"background-{model.config.fingerprint}-{VERSION}.npy"
-    shape = (len(EVERYDAY) + MEANINGLESS, model.width)
-    with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
-        vectors = np.load(path, allow_pickle=False)
-        if vectors.shape == shape and vectors.dtype == np.float32:
-            return vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :]
+    path = folder / f"background-{model.config.fingerprint}-{VERSION}.f32"
+    size = (len(EVERYDAY) + MEANINGLESS) * model.width * 4
+    stored = atomic.read_checked(path)
+    if stored is not None and len(stored) == size:
+        vectors = np.frombuffer(stored, "<f4").reshape(-1, model.width)
+        return vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :]
     vectors = model.encode_text([*EVERYDAY, *meaningless()])
-
-    def fill(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.save(file, vectors)
-
     with contextlib.suppress(OSError):  # read-only or full: the next start encodes them again, about a second
-        atomic.write(path, fill)
-        for stale in folder.glob("background-*.npy"):
+        atomic.write_checked(path, vectors.astype("<f4").tobytes())
+        for stale in folder.glob("background-*"):
             if stale != path:
-                stale.unlink(missing_ok=True)
+                atomic.unlink(stale)
     return vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :]

@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import GalleryCorrupt, GalleryNotFound, WidthMismatch
-from araclip.gallery import schema
+from araclip.errors import GalleryCorrupt, WidthMismatch
+from araclip.gallery import schema, seal, transaction
 from araclip.gallery.schema import FILE_NAME
 from araclip.images import Facts
 
@@ -59,7 +59,7 @@ class Catalog:
             WidthMismatch: it holds another model's vectors.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        catalog = cls(folder, schema.connect(folder / FILE_NAME))
+        catalog = cls(folder, schema.connect(folder / FILE_NAME, create=True))
         identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": secrets.token_hex(8)}
         with catalog._closed_on_error(), catalog._own_errors():
             schema.create(catalog._db, identity)
@@ -74,8 +74,6 @@ class Catalog:
             GalleryNotFound: there is none.
             GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`.
         """
-        if not (folder / FILE_NAME).is_file():
-            raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
         catalog = cls(folder, schema.connect(folder / FILE_NAME))
         catalog._check(model, fingerprint, width)
         return catalog
@@ -88,6 +86,7 @@ class Catalog:
         path = self.folder / FILE_NAME
         with self._closed_on_error(), self._own_errors():
             schema.migrate(self._db, path)
+            seal.check_generation(path, lambda: self.generation)
             name, print_, wide = self.meta("model"), self.meta("fingerprint"), self.meta("width")
             if model is not None and (print_, wide) != (fingerprint, str(width)):
                 raise WidthMismatch(
@@ -118,18 +117,8 @@ class Catalog:
         Raises:
             OSError: the disk is full or read-only; what was committed before is kept.
         """
-        with self._own_errors():
-            try:
-                with self._db:
-                    self._db.execute("BEGIN IMMEDIATE")
-                    yield
-                    if visible:
-                        self._db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),))
-            except sqlite3.OperationalError as error:
-                raise OSError(
-                    f"{self.folder / FILE_NAME} cannot be written ({error}). Free some disk space or check its "
-                    "permissions, then run the command again: it goes on where it stopped."
-                ) from error
+        with self._own_errors(), transaction.transaction(self._db, self.folder / FILE_NAME, visible=visible):
+            yield
 
     def meta(self, key: str) -> str:
         """A value of the `meta` table; empty when absent."""
@@ -145,11 +134,22 @@ class Catalog:
         with self._own_errors():
             return self.meta("generation")
 
-    def files(self) -> dict[str, File]:
-        """All files by path."""
-        with self._own_errors():
-            rows = self._db.execute("SELECT path, size, mtime_ns FROM files").fetchall()
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """All files by path, or the one `at` a path and those below it."""
+        sql, raw = "SELECT path, size, mtime_ns FROM files", os.fsencode(at or "")
+        rows = self.rows(sql) if at is None else self.rows(
+            f"{sql} WHERE path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
+        )  # fmt: skip
         return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
+
+    def drives(self) -> set[str]:
+        """Mount points that were met below indexed folders."""
+        return set(json.loads(self.meta("drives") or "[]"))
+
+    def remember_drives(self, drives: set[str]) -> None:
+        """Store them, in a transaction of their own."""
+        with self.writing(visible=False):
+            self.change("INSERT OR REPLACE INTO meta VALUES ('drives', ?)", (json.dumps(sorted(drives)),))
 
     def counts(self) -> tuple[int, int]:
         """Number of files, and of different pictures among them."""
@@ -276,6 +276,15 @@ class Catalog:
             row = self._db.execute("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
         found: dict[str, Any] = json.loads(row[0]) if row else {}
         return found
+
+    def reading(self) -> AbstractContextManager[None]:
+        """All that is read inside is of one moment."""
+        return transaction.snapshot(self._db)
+
+    def rest(self) -> None:
+        """At a writer's end: the log is folded in, and the file sealed with its checksum."""
+        with self._own_errors():
+            transaction.rest(self._db, self.folder / FILE_NAME)
 
     def close(self) -> None:
         """Close the file; SQLite folds its write-ahead log back in."""

@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP
+from araclip.errors import GalleryCorrupt
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.opened import Opened
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit
+from araclip.gallery.salvage import salvage
+from araclip.gallery.update import Progress
 from araclip.model_folder import find
 
 
@@ -35,6 +38,34 @@ class Gallery(Opened):
         opener = Catalog.create if create else Catalog.open
         config = encoder.config
         return cls(opener(Path(path).expanduser(), config.name, config.fingerprint, config.width), encoder)
+
+    @classmethod
+    def rescue(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        model: AraCLIP | str = "araclip-mini",
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Repair the gallery in folder `path`, also one that cannot be opened; returns one line for each thing done.
+
+        Of a damaged catalogue every row that can be read is saved into a new one, and every picture that can be read is
+        encoded again, since nobody knows what else is wrong. `update` then reads what was lost.
+
+        Args:
+            progress: called with (pictures done, pictures in all).
+
+        Raises:
+            GalleryNotFound, NewerGallery, WidthMismatch, GalleryLocked, OSError: as for `open` and `update`.
+            GalleryCorrupt: nothing can be saved; the message says how to begin anew.
+        """
+        try:
+            with cls.open(path, model=model) as opened:
+                return opened.repair(progress=progress)
+        except GalleryCorrupt:
+            deeds = salvage(Path(path).expanduser())
+        with cls.open(path, model=model) as opened:
+            return deeds + opened.repair(doubt=True, progress=progress)
 
     def _ranked(
         self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None

@@ -26,6 +26,7 @@ from araclip.images import Facts, map_ahead, open_image, read_facts, square
 ENCODE_BATCH = 16
 MAX_BYTES = 1_000_000_000  # a file is read whole; uncompressed, the largest picture allowed takes 900 MB in 16 bits
 COMMIT_EVERY = 128  # pictures a transaction: a killed run loses at most these, about two seconds of work
+LINK_EVERY = 8  # times as many files, when they hold pictures that are known: a commit costs two flushes of the disk
 KEPT_SIDE = 1024  # pixels: enough for a preview and for every model's square, about 200 kB as JPEG
 KEPT_QUALITY = 90
 
@@ -54,13 +55,16 @@ class Loaded:
 
 
 class Intake:
-    """What one run brings in. `taken` counts what was committed."""
+    """What one run brings in. `taken` counts what was committed.
 
-    def __init__(self, catalog: Store, model: AraCLIP) -> None:
+    With `few` pictures to come, their hashes are looked up one by one, when they are committed.
+    """
+
+    def __init__(self, catalog: Store, model: AraCLIP, *, few: bool = False) -> None:
         self.taken = 0
         self._catalog = catalog
         self._model = model
-        self._known = catalog.digests()
+        self._known = set() if few else catalog.digests()
 
     def take(
         self,
@@ -75,13 +79,15 @@ class Intake:
         """
         paths: list[str | None] = []
         waiting: list[tuple[Loaded, Mapping[str, Any] | None]] = []
+        looks = 0  # of those that wait
         for number, (_, loaded) in enumerate(map_ahead(self._loaded, sources, self._model.threads)):
             if isinstance(loaded, Loaded):
                 paths.append(loaded.file.path)
                 waiting.append((loaded, metadata[number] if metadata else None))
-                if len(waiting) == COMMIT_EVERY:
+                looks += loaded.look is not None
+                if looks == COMMIT_EVERY or len(waiting) == LINK_EVERY * COMMIT_EVERY:
                     self._commit(waiting)
-                    waiting = []
+                    waiting, looks = [], 0
             else:
                 paths.append(None)
                 refused(number, loaded)

@@ -1,8 +1,8 @@
 """An opened gallery: its catalogue, model, index and lock, and the upkeep that needs no query."""
 
 import os
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -62,16 +62,20 @@ class Opened(AnyGallery):
         """
         return upkeep.verify(self._catalog, contents=contents, progress=progress or (lambda done, total: None))
 
-    def repair(self) -> list[str]:
+    def repair(self, *, doubt: bool = False, progress: Progress | None = None) -> list[str]:
         """Put right every fault that `verify` calls repairable; returns one line for each thing done.
 
         A damaged vector is encoded again from the picture, or the picture forgotten until the next `update`.
+
+        Args:
+            doubt: the catalogue was damaged, nobody knows where: encode every picture again that can be read.
+            progress: called with (pictures done, pictures in all).
 
         Raises:
             GalleryLocked, OSError: as for `update`.
         """
         with self._writing():
-            deeds = upkeep.repair(self._catalog, self.model)
+            deeds = upkeep.repair(self._catalog, self.model, doubt, progress or (lambda done, total: None))
             self._index = None
             self._fresh()
         return deeds
@@ -113,8 +117,12 @@ class Opened(AnyGallery):
             self._scale = (generation, scale_of(self._fresh_index().sample(SAMPLE), everyday, meaningless))
         return self._scale[1]
 
-    def _writing(self) -> AbstractContextManager[None]:
-        return atomic.single_writer(self.folder / "lock")
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with atomic.single_writer(self.folder / "lock"):
+            atomic.sweep(self.folder)
+            yield
+            self._catalog.rest()
 
     def _fresh(self) -> None:
         """Derive now what the next search will need; only for the one that writes."""

@@ -9,7 +9,7 @@ import platformdirs
 
 from araclip import atomic
 from araclip.errors import GalleryNotFound
-from araclip.gallery.schema import FILE_NAME
+from araclip.gallery.schema import is_gallery
 
 _LATEST = "latest"
 
@@ -42,12 +42,12 @@ def gallery_here(folder: Path) -> Path:
         GalleryNotFound: nothing was indexed yet.
     """
     for above in (folder.resolve(), *folder.resolve().parents):
-        if (gallery_of(above) / FILE_NAME).is_file():
+        if is_gallery(gallery_of(above)):
             return gallery_of(above)
     home = data_home() / "galleries"
     latest = home / _LATEST
     if latest.is_file():
-        gallery = home / latest.read_text(encoding="utf-8")
-        if (gallery / FILE_NAME).is_file():
+        gallery = home / latest.read_text(encoding="utf-8", errors="replace")
+        if is_gallery(gallery):
             return gallery
     raise GalleryNotFound("no pictures are indexed yet. Index a folder first: `araclip index FOLDER`.")

@@ -57,6 +57,7 @@ def reembed(
                 )
             _switch(catalog, model)
             drop_derived(folder)
+            catalog.rest()
             return made
     finally:
         catalog.close()

@@ -50,7 +50,8 @@ class Stats:
     """A gallery in numbers. Bytes are those of the indexed files and of the catalogue file; dates as in Filters.
 
     `recall` is the share of the ten best pictures of a text that the index finds: 1 for an exact scan, as small
-    galleries have; measured on everyday queries when codes are made; None while there is no index, or where a server's graph answers.
+    galleries have; measured on everyday queries when codes are made; None while there is no index, or where a server's
+    graph answers.
     """
 
     folder: str

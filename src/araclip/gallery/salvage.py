@@ -1,7 +1,8 @@
 """Saving what can be read of a damaged catalogue into a new one.
 
 Rows are read from both ends of each table up to the damage; what lies between is lost, and the next update reads those
-files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`.
+files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`. Until the new one is whole there
+is no catalogue, and whoever opens the gallery is asked to repair it: a run that was killed never ends in an empty one.
 """
 
 import contextlib
@@ -11,8 +12,8 @@ from typing import Any
 
 from araclip import atomic
 from araclip.errors import GalleryCorrupt, GalleryNotFound
-from araclip.gallery import schema
-from araclip.gallery.schema import FILE_NAME
+from araclip.gallery import schema, seal
+from araclip.gallery.schema import DAMAGED_NAME, FILE_NAME, is_gallery
 
 _KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  # in the order of their references
 
@@ -25,11 +26,14 @@ def salvage(folder: Path) -> list[str]:
         GalleryCorrupt: not even its tables or its model can be read.
         GalleryLocked: another process is writing this gallery.
     """
-    path, damaged = folder / FILE_NAME, folder / f"{FILE_NAME}.damaged"
-    if not path.is_file() and not damaged.is_file():
+    path, damaged = folder / FILE_NAME, folder / DAMAGED_NAME
+    if not is_gallery(folder):
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
     with atomic.single_writer(folder / "lock"):
-        source = path if path.is_file() else damaged  # a run that was killed had moved it already
+        source = path
+        if not path.is_file():  # a run that was killed had moved it already, perhaps without its log
+            _move_logs(path, damaged)
+            source = damaged
         tables = {table: _readable(source, table) for table in _KEYS}
         meta = dict(tuple(row.values()) for row in tables["meta"])
         if not {"model", "fingerprint", "width", "generation"} <= meta.keys():
@@ -41,12 +45,28 @@ def salvage(folder: Path) -> list[str]:
         tables["contents"] = [row for row in tables["contents"] if row["id"] in whole]
         for table in ("files", "kept"):
             tables[table] = [row for row in tables[table] if row["content"] in whole]
+        seal.remove(folder)
         if source == path:
+            atomic.unlink(_beside(damaged, "-wal"))  # of an earlier one
+            atomic.step("set aside")
             path.replace(damaged)
-        for log in ("-wal", "-shm"):  # of the damaged file; SQLite would replay it into the new one
-            path.with_name(path.name + log).unlink(missing_ok=True)
+            _move_logs(path, damaged)
         atomic.write(path, lambda temporary: _write(temporary, meta, tables))
     return [f"{table}: {len(tables[table]):,} rows saved." for table in ("contents", "files", "kept")]
+
+
+def _move_logs(path: Path, damaged: Path) -> None:
+    """Take the damaged file's write-ahead log to it; SQLite would replay it into the new one."""
+    log = _beside(path, "-wal")
+    if log.is_file():
+        atomic.step("set the log aside")
+        log.replace(_beside(damaged, "-wal"))
+    for file in (path, damaged):
+        atomic.unlink(_beside(file, "-shm"))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _readable(path: Path, table: str) -> list[dict[str, Any]]:

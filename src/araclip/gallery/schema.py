@@ -9,9 +9,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
+from araclip.gallery import seal, transaction
 
 FILE_NAME = "catalog.sqlite"
+DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` sets a damaged one aside
 _NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
 
 STEPS = (
@@ -70,12 +72,26 @@ STEPS = (
 SCHEMA = len(STEPS)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which need not exist: for writing if the folder allows it, else for reading.
+def is_gallery(folder: Path) -> bool:
+    """Whether a gallery lives in the folder, sound or damaged."""
+    return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Open the file: for writing if the folder allows it, else for reading.
 
     Raises:
+        GalleryNotFound: there is none, and none shall be made.
         GalleryCorrupt, GalleryError: it is no SQLite file, or cannot be opened now.
     """
+    if not path.is_file():
+        if path.with_name(DAMAGED_NAME).is_file():
+            raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
+        if not create:
+            raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
+        seal.remove(path.parent)  # of one that was deleted
+    else:
+        seal.check_file(path)
     writable = os.access(path.parent, os.W_OK)
     uri = path.absolute().as_uri()
     if not writable:
@@ -126,6 +142,7 @@ def migrate(database: sqlite3.Connection, path: Path) -> None:
     try:
         with database:
             database.execute("BEGIN IMMEDIATE")
+            seal.breaking(path.parent, transaction.generation_of(database))
             _apply(database, STEPS[_number(database) :])  # again: another process may have been first
     except sqlite3.OperationalError as error:
         raise GalleryError(

@@ -22,8 +22,14 @@ class Store(Protocol):
     def writing(self) -> AbstractContextManager[None]:
         """All that is changed inside lands, or nothing."""
 
-    def files(self) -> dict[str, File]:
-        """All files by path."""
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """All files by path, or those at a path and below."""
+
+    def drives(self) -> set[str]:
+        """Mount points that were met below indexed folders."""
+
+    def remember_drives(self, drives: set[str]) -> None:
+        """Store them."""
 
     def unread(self) -> set[str]:
         """Paths of pictures of which something is missing."""

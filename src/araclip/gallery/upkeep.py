@@ -18,13 +18,14 @@ from araclip.errors import ImageError, InputError
 from araclip.gallery import ann
 from araclip.gallery import duplicates as alike
 from araclip.gallery.catalog import KEPT, Catalog, File
-from araclip.gallery.intake import load
+from araclip.gallery.intake import Look, load
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.schema import FILE_NAME
 from araclip.images import open_image
 
 KINDS = ("exact", "near", "semantic")
 EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
+_KEPT_ALIKE = 0.98  # cosine of a picture and the JPEG that was kept of it
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
 Progress = Callable[[int, int], None]
@@ -199,20 +200,22 @@ def _read(path: str) -> bytes:
         return stream.read()
 
 
-def repair(catalog: Catalog, model: AraCLIP) -> list[str]:
+def repair(catalog: Catalog, model: AraCLIP, doubt: bool, progress: Progress) -> list[str]:
     """Put right what `verify` calls repairable in a catalogue that can be read; returns one line for each deed."""
-    deeds = []
-    for content in bad_vectors(catalog):
+    deeds, bad = [], set(bad_vectors(catalog))
+    every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
+    for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-        pixels = _pixels(catalog, content, paths, model.config.image.size)
+        look = _look(catalog, content, paths, model.config.image.size)
         with catalog.writing():
-            if pixels is None:
+            if look is None and content in bad:
                 catalog.remove_files(paths)
                 deeds.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
-            else:
-                raw = model.encode_pixels(pixels[None])[0].astype("<f2").tobytes()
-                catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (raw, content))
+            elif look is None:  # the next update reads the file, whatever its size and time
+                catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
+            elif _encode_again(catalog, content, look, model, content in bad):
                 deeds.append(f"{paths[0]}: encoded again.")
+        progress(done, len(every))
     with catalog.writing():
         if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
             deeds.append(f"{cleared} damaged metadata cleared.")
@@ -225,29 +228,44 @@ def repair(catalog: Catalog, model: AraCLIP) -> list[str]:
     return deeds
 
 
-def _pixels(catalog: Catalog, content: int, paths: list[str], size: int) -> Any:
+def _encode_again(catalog: Catalog, content: int, look: Look, model: AraCLIP, bad: bool) -> bool:
+    """Store what a picture looks like, if that is not what is stored; a copy that was kept is not quite the picture."""
+    vector = model.encode_pixels(look.pixels[None])[0].astype("<f2")
+    stored = np.zeros(len(vector)) if bad else catalog.vector(content)
+    alike = float(stored @ vector.astype(np.float32)) >= _KEPT_ALIKE if catalog.kept(content) else False
+    if alike or (stored.astype("<f2") == vector).all():
+        return False
+    catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (vector.tobytes(), content))
+    catalog.put_facts(content, look.facts, look.phash)
+    return True
+
+
+def _look(catalog: Catalog, content: int, paths: list[str], size: int) -> Look | None:
+    """A picture decoded anew, from a file that still holds it or from what the catalogue keeps."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     for path in paths:
         source = catalog.kept(content) if path.startswith(KEPT) else File(path, 0, 0)
         with suppress(OSError, ImageError):
             loaded = load(source or b"", set(), size)
             if path.startswith(KEPT) or loaded.digest == digest:
-                return loaded.look.pixels if loaded.look else None
+                return loaded.look
     return None
 
 
 def drop_derived(folder: Path) -> None:
     """Remove what is derived from the catalogue or was left by a killed run; what is needed is built again."""
     for left_over in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
-        left_over.unlink(missing_ok=True)
+        atomic.unlink(left_over)
 
 
 def compact(catalog: Catalog) -> int:
     """Give space that removed pictures took back to the disk; returns how many bytes."""
     before = _size(catalog.folder)
     drop_derived(catalog.folder)
+    with catalog.writing(visible=False):
+        pass  # breaks the seal, which VACUUM does not know
     catalog.rows("VACUUM")
-    catalog.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    catalog.rest()
     return before - _size(catalog.folder)
 
 
@@ -257,11 +275,12 @@ def _size(folder: Path) -> int:
 
 def export(catalog: Catalog, folder: Path) -> int:
     """Write about.json, pictures.jsonl and vectors.npy into `folder`; returns the number of pictures. See `Gallery`."""
-    ids, vectors = catalog.vectors()
-    rows = catalog.rows(
-        "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
-        "FROM files JOIN contents ON id = content ORDER BY content, path"
-    )
+    with catalog.reading():
+        ids, vectors = catalog.vectors()
+        rows = catalog.rows(
+            "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
+            "FROM files JOIN contents ON id = content ORDER BY content, path"
+        )
     pictures: dict[int, dict[str, Any]] = {}
     for content, path, metadata, size, digest, *facts in rows:
         about = dict(zip(("format", "width", "height", "taken", "added"), facts, strict=True))

@@ -19,11 +19,11 @@ from qdrant_client import models
 from araclip.encoder import AraCLIP
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog import KEPT, File
-from araclip.gallery.remote.conditions import between, both, equals, visible
+from araclip.gallery.remote.conditions import between, both, equals, state_where, visible
 from araclip.gallery.remote.connection import PIXELS, Connection, groups
 from araclip.gallery.remote.lease import SECONDS, Lease
 from araclip.gallery.remote.mirror import Mirror
-from araclip.gallery.remote.rows import ABOUT, Held, Row, kept_id, payload_of, point_id, row_of, stored_path
+from araclip.gallery.remote.rows import ABOUT, STATE, Held, Row, kept_id, payload_of, point_id, row_of, stored_path
 from araclip.gallery.remote.state import State, advance, physical, read_state
 from araclip.images import Facts
 
@@ -120,10 +120,20 @@ class RemoteCatalog:
         found = self.connection.call("retrieve", ids=[kept_id(self.by_id(content).digest)], with_payload=True)
         return base64.b64decode(found[0].payload["pixels"]) if found else None
 
-    def files(self) -> dict[str, File]:
-        """All files by path."""
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """All files by path, or those at a path and below."""
         rows = self._mirror.rows.values() if self._mirror else self.rows()
-        return {held.file.path: held.file for row in rows for held in row.files}
+        files = {held.file.path: held.file for row in rows for held in row.files}
+        return {path: file for path, file in files.items() if at is None or path == at or path.startswith(f"{at}/")}
+
+    def drives(self) -> set[str]:
+        """Mount points that were met below indexed folders."""
+        (state,) = self.connection.call("retrieve", ids=[STATE], with_payload=["drives"])
+        return set((state.payload or {}).get("drives", ()))
+
+    def remember_drives(self, drives: set[str]) -> None:
+        """Store them beside the state."""
+        self.connection.set_payload({"drives": sorted(drives)}, state_where())
 
     def counts(self) -> tuple[int, int]:
         """Number of files, and of pictures."""

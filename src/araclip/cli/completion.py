@@ -1,0 +1,34 @@
+"""What the shell may offer when Tab is pressed: keys of filters, bundled models, kinds of duplicates."""
+
+from collections.abc import Callable, Iterable
+
+from araclip.model_folder import bundled
+
+FILTERS = {
+    "folder=": "this folder and all below it",
+    "taken=": "2023, 2023-05..2023-07, 2023..",
+    "added=": "when it was indexed, like taken",
+    "size=": "100kB..2MB",
+    "format=": "JPEG,PNG",
+    "orientation=": "landscape, portrait or square",
+    "meta.": "KEY=VALUE",
+}
+KINDS = {
+    "exact": "the same bytes",
+    "near": "scaled, recompressed, another format",
+    "semantic": "another picture of the same scene",
+}
+
+
+def offers(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
+    """A completion that offers those of `words` that begin as what was typed, each with its explanation."""
+
+    def offered(incomplete: str) -> Iterable[tuple[str, str]]:
+        return [(word, about) for word, about in words.items() if word.startswith(incomplete)]
+
+    return offered
+
+
+def bundled_models(incomplete: str) -> Iterable[str]:
+    """Names of the bundled models; the shell itself completes the paths of others."""
+    return sorted(name for name in bundled() if name.startswith(incomplete))

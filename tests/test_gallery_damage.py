@@ -1,0 +1,285 @@
+"""Whatever happens to a file of a gallery, it answers as before or with an error of ours; and it can be put right."""
+
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pictures
+from araclip import AraCLIP, Gallery, atomic
+from araclip.errors import AraclipError, GalleryCorrupt, GalleryLocked
+from araclip.gallery.filters import Filters
+from crash.story import pictures_bytes
+
+BLOWS = int(os.environ.get("ARACLIP_TEST_BLOWS", "2"))  # for each file; docs/LOG.md has a run with more
+
+Answers = list[list[tuple[str, float, float | None]]]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(14):
+        pictures.written(folder / f"صورة {i}.png", pictures_bytes(i))
+    return folder
+
+
+def filled(place: Path, model: AraCLIP, root: Path) -> Gallery:
+    gallery = Gallery.open(place, model=model, create=True)
+    gallery.add([root / "صورة 3.png", pictures_bytes(99)], metadata={"album": "رحلة"})
+    gallery.update([root])
+    return gallery
+
+
+@pytest.fixture(scope="module")
+def resting(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP, root: Path) -> Path:
+    """A gallery that nobody has open."""
+    place = tmp_path_factory.mktemp("resting") / "g"
+    filled(place, model, root).close()
+    return place
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP, root: Path) -> Path:
+    """A gallery whose writer was killed: its last commits stand in the log alone."""
+    place = tmp_path_factory.mktemp("killed")
+    Gallery.open(place / "live", model=model, create=True).close()
+    reader = sqlite3.connect(place / "live" / "catalog.sqlite")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM meta").fetchall()  # while somebody reads, the log stays
+    with filled(place / "live", model, root):
+        shutil.copytree(place / "live", place / "g")
+    reader.close()
+    assert (place / "g" / "catalog.sqlite-wal").stat().st_size
+    return place / "g"
+
+
+def answers(place: Path, model: AraCLIP, *, whole: bool = True) -> Answers:
+    """What searches find; `whole`: with metadata and pictures that have no file, which only the catalogue knows."""
+    filters = [Filters(), Filters(formats=("PNG",), min_size=10)] + [Filters(metadata={"album": "رحلة"})] * whole
+    with Gallery.open(place, model=model) as gallery:
+        return [
+            [
+                (hit.path, hit.score, hit.relevance if whole else None)
+                for hit in gallery.search(query, 100, filters=only)
+                if whole or not hit.path.startswith("picture:")
+            ]
+            for query in ("أحمر", "blue - أخضر")
+            for only in filters
+        ]
+
+
+def flipped(raw: bytes, drawn: random.Random) -> bytes:
+    place = drawn.randrange(len(raw))
+    return raw[:place] + bytes([raw[place] ^ 1 << drawn.randrange(8)]) + raw[place + 1 :]
+
+
+def cut(raw: bytes, drawn: random.Random) -> bytes:
+    return raw[: drawn.randrange(len(raw))]
+
+
+@pytest.mark.parametrize("state", ["resting", "killed"])
+@pytest.mark.parametrize("blow", [flipped, cut], ids=lambda blow: blow.__name__)
+def test_a_damaged_file_never_changes_an_answer_and_repair_and_index_bring_it_back(
+    state: str,
+    blow: Callable[[bytes, random.Random], bytes],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    model: AraCLIP,
+    root: Path,
+) -> None:
+    sound: Path = request.getfixturevalue(state)
+    place, drawn = tmp_path / "g", random.Random(5)
+    shutil.copytree(sound, place)
+    wanted, files_alone = answers(place, model), answers(place, model, whole=False)
+    noticed = set()
+    for name in sorted(path.name for path in sound.iterdir() if path.stat().st_size):
+        if state == "killed" and name == "catalog.sqlite":
+            continue  # while a log lies beside it, it has no checksum
+        for _ in range(BLOWS):
+            shutil.rmtree(place)
+            shutil.copytree(sound, place)
+            hurt = place / name
+            hurt.write_bytes(blow(hurt.read_bytes(), drawn))
+            try:
+                assert answers(place, model) == wanted, name
+            except AraclipError as error:
+                noticed.add(name)
+                assert str(place / "catalog.sqlite") in str(error)
+                assert "araclip repair" in str(error)
+            try:
+                Gallery.rescue(place, model=model)
+            except GalleryCorrupt as error:
+                assert "Delete the gallery folder" in str(error)
+                shutil.rmtree(place)
+            with Gallery.open(place, model=model, create=True) as gallery:
+                gallery.update([root])
+            assert answers(place, model, whole=False) == files_alone, name
+    assert noticed == {"catalog.sqlite"} if state == "resting" else {"catalog.sqlite-wal"} <= noticed
+
+
+def test_a_log_that_vanished_is_noticed(killed: Path, tmp_path: Path, model: AraCLIP) -> None:
+    shutil.copytree(killed, tmp_path / "g")
+    (tmp_path / "g" / "catalog.sqlite-wal").unlink()
+    with pytest.raises(AraclipError, match="araclip repair"):
+        Gallery.open(tmp_path / "g", model=model)
+
+
+def test_a_file_beside_the_catalogue_that_vanished_costs_nothing(resting: Path, tmp_path: Path, model: AraCLIP) -> None:
+    wanted = answers(resting, model)
+    for name in {path.name for path in resting.iterdir()} - {"catalog.sqlite"}:
+        shutil.rmtree(tmp_path / "g", ignore_errors=True)
+        shutil.copytree(resting, tmp_path / "g")
+        (tmp_path / "g" / name).unlink()
+        assert answers(tmp_path / "g", model) == wanted
+
+
+def test_a_catalogue_restored_from_a_backup_with_its_folder_is_taken(
+    resting: Path, tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    place = tmp_path / "g"
+    shutil.copytree(resting, place)
+    with Gallery.open(place, model=model) as gallery:
+        gallery.remove([root])
+    shutil.rmtree(place)
+    shutil.copytree(resting, place)
+    assert answers(place, model) == answers(resting, model)
+
+
+# ------------------------------------------------------------------ a disk that is full or cannot be written
+
+
+FULL = """
+import resource, signal, sys
+from araclip import AraCLIP, Gallery
+from araclip.errors import AraclipError
+with Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1)) as gallery:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    try:
+        gallery.update([sys.argv[3]])
+        print("done")
+    except (OSError, AraclipError) as error:
+        print("error", error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of a file there")
+@pytest.mark.parametrize("kilobytes", [0, 8, 40, 90])
+def test_a_file_that_cannot_grow_is_an_error_of_ours_and_nothing_is_lost(
+    kilobytes: int, resting: Path, tmp_path: Path, tiny_model: Path, model: AraCLIP, root: Path
+) -> None:
+    place, more = tmp_path / "g", tmp_path / "more"
+    shutil.copytree(resting, place)
+    for i in range(140):
+        pictures.written(more / f"{i}.png", pictures_bytes(1000 + i))
+    wanted = answers(place, model)
+    command = [sys.executable, "-c", FULL, str(place), str(tiny_model), str(more), str(kilobytes << 10)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout == "done\n" or str(place) in said.stdout
+    if kilobytes < 90:
+        assert said.stdout.startswith("error")
+        assert "space" in said.stdout or "disk" in said.stdout
+    with Gallery.open(place, model=model) as gallery:
+        assert gallery.verify() == []
+        if kilobytes <= 8:
+            assert answers(place, model) == wanted
+        gallery.update([more])
+        assert len(gallery) == 15 + 140
+
+
+READ_ONLY = """
+import os, sys
+from araclip import AraCLIP, Gallery
+from araclip.errors import AraclipError
+model = AraCLIP.load(sys.argv[2], threads=1)
+os.setgid(65534), os.setuid(65534)
+with Gallery.open(sys.argv[1], model=model) as gallery:
+    print(len(gallery.search("صورة", 100)))
+    try:
+        gallery.update([sys.argv[3]])
+    except (OSError, AraclipError) as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
+def test_a_gallery_that_may_only_be_read_is_searched_and_refuses_to_be_written(
+    resting: Path, tmp_path: Path, tiny_model: Path, root: Path
+) -> None:
+    place = tmp_path / "g"
+    shutil.copytree(resting, place)
+    opened = [root, place, tiny_model, *tiny_model.iterdir(), *root.iterdir(), *place.iterdir()]
+    for path in [*opened, *root.parents, *place.parents, *tiny_model.parents]:
+        if path.stat().st_uid == 0 and path != Path("/"):
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+    command = [sys.executable, "-c", READ_ONLY, str(place), str(tiny_model), str(root)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "Permission denied" in said.stderr and "site-packages" in said.stderr:
+        pytest.skip("this Python cannot be read by another user")
+    assert said.returncode == 0, said.stderr
+    found, refusal = said.stdout.splitlines()
+    assert found == "15"
+    assert str(place) in refusal
+    assert "permission" in refusal.lower()
+
+
+# ------------------------------------------------------------------ two writers
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from araclip import atomic
+with atomic.single_writer(Path(sys.argv[1]) / "lock"):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(resting: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    shutil.copytree(resting, tmp_path / "g")
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "g")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_may_search_but_not_write_until_the_first_is_dead(
+    writer: subprocess.Popen[str], tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    with Gallery.open(tmp_path / "g", model=model) as gallery:
+        assert len(gallery.search("صورة", 100)) == 15
+        with pytest.raises(GalleryLocked, match=f"process {writer.pid} on "):
+            gallery.update([root])
+        writer.kill()
+        writer.wait()
+        assert gallery.update([root]).unchanged == 14
+
+
+@pytest.mark.parametrize("owner", [f"process {os.getpid()} on here", "process 1 on another-host", "", "\0\xff" * 90])
+def test_what_a_dead_writer_left_in_the_lock_is_nobodys_claim(
+    owner: str, resting: Path, tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    """A process id that lives again, another host's: the operating system's lock decides, not the words."""
+    shutil.copytree(resting, tmp_path / "g")
+    (tmp_path / "g" / "lock").write_text(owner, encoding="utf-8")
+    with Gallery.open(tmp_path / "g", model=model) as gallery:
+        assert gallery.update([root]).unchanged == 14
+    with atomic.single_writer(tmp_path / "g" / "lock"):
+        assert f"process {os.getpid()} on " in (tmp_path / "g" / "lock").read_text()

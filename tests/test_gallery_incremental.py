@@ -1,0 +1,281 @@
+"""A gallery follows what happens on the disk, honestly: with real files, through `update` and `update_at`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import InputError
+from araclip.gallery import intake
+from crash.story import pictures_bytes
+
+MANY = 3_000  # benchmarks/many_files.py has 100,000
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png", "sub/c.png"):
+        pictures.written(tmp_path / "صور" / name, pictures_bytes(len(name) * 7 + ord(name[0])))
+    return tmp_path / "صور"
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, model: AraCLIP, root: Path) -> Iterator[Gallery]:
+    with Gallery.open(tmp_path / "g", model=model, create=True) as opened:
+        opened.update([root])
+        yield opened
+
+
+def paths(gallery: Gallery) -> set[str]:
+    """All that a search finds, copies too."""
+    return {path for hit in gallery.search("صورة", 10_000) for path in (hit.path, *hit.copies)}
+
+
+def names(gallery: Gallery) -> set[str]:
+    return {Path(path).name for path in paths(gallery)}
+
+
+def same_as_anew(gallery: Gallery, root: Path, tmp_path: Path) -> bool:
+    """Whether the gallery answers as one that is made now."""
+    with Gallery.open(tmp_path / "anew", model=gallery.model, create=True) as anew:
+        anew.update([root])
+        return all(
+            {(hit.path, hit.score, hit.copies) for hit in gallery.search(query, 100)}
+            == {(hit.path, hit.score, hit.copies) for hit in anew.search(query, 100)}
+            for query in ("أحمر", "blue")
+        )
+
+
+def change_everything(root: Path) -> list[Path]:
+    """Rename, move, touch, edit, delete, duplicate, add; returns the paths that changed."""
+    for name in ("d", "e", "f", "h"):
+        pictures.written(root / f"{name}.png", pictures_bytes(ord(name)))
+    changed = [root / f"{name}.png" for name in "abdefh"]
+    (root / "a.png").rename(root / "renamed.png")
+    (root / "b.png").rename(root / "sub" / "moved.png")
+    os.utime(root / "d.png", (1, 1))
+    (root / "e.png").write_bytes(pictures_bytes(999))
+    (root / "f.png").unlink()
+    shutil.copy(root / "d.png", root / "sub" / "duplicate.png")
+    return [*changed, root / "renamed.png", root / "sub" / "moved.png", root / "sub" / "duplicate.png"]
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["walked", "told which paths"])
+def test_after_every_kind_of_change_it_answers_as_if_made_anew(
+    told: bool, gallery: Gallery, root: Path, tmp_path: Path
+) -> None:
+    changed = change_everything(root)
+    report = gallery.update_at([str(path) for path in changed], [root]) if told else gallery.update([root])
+    assert report.skipped == []
+    assert names(gallery) == {"renamed.png", "moved.png", "d.png", "e.png", "h.png", "duplicate.png", "c.png"}
+    assert same_as_anew(gallery, root, tmp_path)
+
+
+def test_a_folder_that_moved_is_followed_when_only_its_two_names_are_told(gallery: Gallery, root: Path) -> None:
+    (root / "sub").rename(root / "elsewhere")
+    report = gallery.update_at([str(root / "sub"), str(root / "elsewhere")], [root])
+    assert (report.added, report.removed) == (1, 1)
+    assert str(root / "elsewhere" / "c.png") in paths(gallery)
+
+
+def test_a_path_behind_a_link_is_not_taken_at_its_word(gallery: Gallery, root: Path, tmp_path: Path) -> None:
+    (root / "link").symlink_to(root / "sub", target_is_directory=True)
+    gallery.update_at([str(root / "link" / "c.png"), str(root / "link")], [root])
+    assert names(gallery) == {"a.png", "b.png", "c.png"}
+    assert len(paths(gallery)) == 3
+
+
+def test_a_picture_that_is_told_of_and_unreadable_or_hidden_is_not_taken(gallery: Gallery, root: Path) -> None:
+    pictures.text_as_picture(root / "a.png")
+    pictures.solid(root / ".hidden" / "x.png")
+    report = gallery.update_at([str(root / "a.png"), str(root / ".hidden" / "x.png")], [root])
+    assert (report.added, report.removed, len(report.skipped)) == (0, 1, 1)
+
+
+def test_a_loop_of_links_ends(gallery: Gallery, root: Path) -> None:
+    (root / "sub" / "up").symlink_to(root, target_is_directory=True)
+    (root / "self.png").symlink_to(root / "self.png")
+    report = gallery.update([root])
+    assert (report.added, report.removed) == (0, 0)
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_again(
+    gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, grown = pictures_bytes(501), root / "growing.png"
+    grown.write_bytes(whole[:-40])
+    load = intake.load
+
+    def slow(source: intake.Source, known: set[bytes], size: int) -> intake.Loaded:
+        try:
+            return load(source, known, size)
+        finally:
+            if getattr(source, "path", "") == str(grown):
+                grown.write_bytes(whole)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "load", slow)
+        gallery.update([root])
+    assert gallery.update([root]).skipped == []
+    assert "growing.png" in names(gallery)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(
+    gallery: Gallery, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced = root / "a.png"
+    replaced.write_bytes(pictures_bytes(601))
+    load = intake.load
+
+    def swapped(source: intake.Source, known: set[bytes], size: int) -> intake.Loaded:
+        loaded = load(source, known, size)
+        if getattr(source, "path", "") == str(replaced):
+            (tmp_path / "new.png").write_bytes(pictures_bytes(602))
+            (tmp_path / "new.png").rename(replaced)
+        return loaded
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "load", swapped)
+        gallery.update([root])
+    assert gallery.update([root]).added == 1
+    assert same_as_anew(gallery, root, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="one form of a name only")
+def test_arabic_and_emoji_names_in_both_forms_of_unicode_are_files_of_their_own(
+    gallery: Gallery, root: Path, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("آلة", "café", "한글", "👩‍👩‍👧 عائلة")):
+        for form in ("NFC", "NFD"):
+            pictures.written(root / f"{unicodedata.normalize(form, name)}.png", pictures_bytes(700 + number))
+    gallery.update([root])
+    assert len(names(gallery)) == len(paths(gallery)) == 3 + 2 * 4
+    assert gallery.update([root]).added == 0
+    assert same_as_anew(gallery, root, tmp_path)
+
+
+UNREADABLE = """
+import os, sys
+from araclip import AraCLIP, Gallery
+model = AraCLIP.load(sys.argv[2], threads=1)
+with Gallery.open(sys.argv[1], model=model) as gallery:
+    os.setgid(65534), os.setuid(65534)
+    report = gallery.update([sys.argv[3]])
+    print(report.removed, report.pictures, *report.skipped)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
+def test_a_folder_and_a_file_that_another_user_may_not_read_keep_their_pictures(
+    gallery: Gallery, root: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    for above in [*root.parents, *gallery.folder.parents]:
+        if above != Path("/"):
+            above.chmod(above.stat().st_mode | 0o555)
+    for path in (gallery.folder, *gallery.folder.iterdir()):
+        os.chown(path, 65534, 65534)
+    (root / "sub").chmod(0o700)
+    (root / "a.png").chmod(0o600)
+    os.utime(root / "a.png", (5, 5))
+    command = [sys.executable, "-c", UNREADABLE, str(gallery.folder), str(tiny_model), str(root)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("0 3 ")
+    assert f"{root / 'sub'}: cannot be read" in said.stdout
+    assert f"{root / 'a.png'}: cannot be read" in said.stdout
+
+
+@pytest.mark.parametrize("errno", [5, 107], ids=["EIO", "ENOTCONN"])
+@pytest.mark.parametrize("told", [False, True], ids=["walked", "told which paths"])
+def test_a_drive_that_fails_in_the_middle_of_the_walk_keeps_all_its_pictures(
+    errno: int, told: bool, gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a.png").unlink()
+    real = os.scandir
+
+    class Half:
+        """A listing that breaks off after its first entry."""
+
+        def __init__(self, path: str) -> None:
+            self._real = real(path)
+
+        def __enter__(self) -> "Half":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._real.close()
+
+        def __iter__(self) -> Iterator[os.DirEntry[str]]:
+            yield next(self._real)
+            raise OSError(errno, os.strerror(errno))
+
+    monkeypatch.setattr(os, "scandir", lambda path: Half(path) if str(path) == str(root / "sub") else real(path))
+    pictures.written(root / "new.png", pictures_bytes(77))
+    told_paths = [str(root / "sub"), str(root / "new.png")]
+    report = gallery.update_at(told_paths, [root]) if told else gallery.update([root])
+    assert report.removed == (0 if told else 1)
+    assert "c.png" in names(gallery)
+    monkeypatch.setattr(os, "scandir", lambda path: Half(path) if str(path) == str(root) else real(path))
+    with pytest.raises(InputError, match="no pictures left"):
+        gallery.update([root])
+    assert "c.png" in names(gallery)
+
+
+def test_a_root_that_is_gone_or_emptied_keeps_its_pictures_whatever_is_told(
+    gallery: Gallery, root: Path, tmp_path: Path
+) -> None:
+    told = [str(path) for path in root.rglob("*.png")]
+    root.rename(tmp_path / "unplugged")
+    with pytest.raises(InputError, match="plug the drive in"):
+        gallery.update_at(told, [root])
+    root.mkdir()
+    with pytest.raises(InputError, match="drive unplugged"):
+        gallery.update_at(told, [root])
+    assert len(gallery) == 3
+    root.rmdir()
+    (tmp_path / "unplugged").rename(root)
+    assert gallery.update([root]).unchanged == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("mount"), reason="mounts a file system")
+def test_a_drive_mounted_below_the_root_keeps_its_pictures_while_it_is_away(gallery: Gallery, root: Path) -> None:
+    drive = root / "usb"
+    drive.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(drive)], capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system here")
+    try:
+        pictures.written(drive / "u.png", pictures_bytes(88))
+        assert gallery.update([root]).pictures == 4
+    finally:
+        subprocess.run(["umount", str(drive)], check=True)
+    (root / "a.png").unlink()
+    report = gallery.update([root])  # an empty folder now
+    assert (report.removed, report.pictures) == (1, 3)
+    assert "is a drive unplugged?" in report.skipped[0]
+    drive.rmdir()  # as desktops do it
+    report = gallery.update_at([str(drive), str(drive / "u.png")], [root])
+    assert (report.removed, report.pictures) == (0, 3)
+    assert gallery.update([root]).pictures == 3
+
+
+def test_three_thousand_files_in_one_folder(gallery: Gallery, root: Path) -> None:
+    for i in range(MANY):
+        (root / f"{i:05}.png").hardlink_to(root / "a.png")
+    assert gallery.update([root]).added == MANY
+    assert gallery.update([root]).unchanged == MANY + 3
+    for i in range(0, MANY, 2):
+        (root / f"{i:05}.png").unlink()
+    assert gallery.update([root]).removed == MANY // 2
+    assert len(gallery) == 3
