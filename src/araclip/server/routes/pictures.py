@@ -106,18 +106,19 @@ def _details(service: Service, identity: str) -> Details | None:
         return None
     raw, size, metadata, taken, added = rows[0]
     path = os.fsdecode(raw)
+    kept, about = path.startswith(KEPT), json.loads(metadata)
     return Details(
         id=picture.id,
-        name=shown(Path(path).name),
+        name=shown(str(about.get("name") if kept and "name" in about else Path(path).name)),
         path=shown(path) if service.settings.paths_shown else None,
-        folder="" if path.startswith(KEPT) else shown(Path(path).parent.name),
+        folder="" if kept else shown(Path(path).parent.name),
         width=picture.width,
         height=picture.height,
         format=picture.format,
         bytes=size,
         taken=taken,
         added=added,
-        metadata=json.loads(metadata),
+        metadata=about,
         copies=[shown(Path(os.fsdecode(row[0])).name) for row in rows[1:]],
     )
 
