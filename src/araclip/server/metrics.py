@@ -9,7 +9,6 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +20,6 @@ class Metrics:
     """The counters of one server."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each, which nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = Counter(
