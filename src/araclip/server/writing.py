@@ -60,9 +60,7 @@ def add(catalog: Catalog, model: AraCLIP, loaded: Loaded, metadata: dict[str, st
 
     with pen.held():
         if catalog.meta("fingerprint") != model.config.fingerprint:
-            raise WidthMismatch(
-                f"gallery {catalog.folder} was given the vectors of another model. Start again with it."
-            )
+            raise WidthMismatch(f"gallery {catalog.folder} has another model's vectors now. Serve it with that model.")
         Intake(catalog, model).take([loaded], refused, metadata=[metadata])
 
 
