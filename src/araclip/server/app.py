@@ -19,6 +19,7 @@ from araclip.server.problems import Problem, answered
 from araclip.server.routes import embeddings, pictures, search, status
 from araclip.server.service import Service
 from araclip.server.settings import Settings
+from araclip.server.translations import validation_in_arabic
 
 log = logging.getLogger("araclip.server")
 
@@ -84,7 +85,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
-    return answered(request, Problem("invalid", where=shown(where)[:200], reason=shown(fault["msg"])[:300]))
+    arabic = validation_in_arabic(fault["type"], fault.get("ctx", {}))
+    reason = shown(fault["msg"])[:300]
+    return answered(request, Problem("invalid", where=shown(where)[:200], reason=reason, reason_ar=arabic))
 
 
 async def _own_error(request: Request, error: Exception) -> Response:

@@ -109,7 +109,8 @@ class Problem(HTTPException):
         kind = KINDS[self.kind]
         fields = self.fields
         if language == "ar":
-            fields = {**fields, "reason": in_arabic(str(fields.get("reason", "")))}
+            reason = fields.get("reason_ar") or in_arabic(str(fields.get("reason", "")))
+            fields = {**fields, "reason": reason}
             title, detail = kind.title_ar, kind.detail_ar
         else:
             title, detail = kind.title, kind.detail
