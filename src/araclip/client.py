@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import threading
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -64,7 +63,7 @@ class Added:
 
 
 class Client:
-    """Talks to one server. Threads may share it: each has a connection of its own.
+    """Talks to one server over connections that stay open. Threads may share it.
 
     Args:
         address: such as "http://127.0.0.1:8000", or an https address behind a proxy.
@@ -82,8 +81,8 @@ class Client:
         self._parts, self._timeout = parts, timeout
         token = token if token is not None else os.environ.get("ARACLIP_TOKEN")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._local = threading.local()
-        self._opened: weakref.WeakSet[http.client.HTTPConnection] = weakref.WeakSet()  # a thread's ends with it
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
 
     # ------------------------------------------------------------------ pictures by what they show
 
@@ -121,11 +120,11 @@ class Client:
 
     def picture(self, identity: str) -> bytes:
         """A picture's own bytes."""
-        return self._ask("GET", f"/images/{quote(identity, safe='')}")[0]
+        return self._ask("GET", f"/images/{quote(identity, safe='')}")
 
     def thumbnail(self, identity: str, size: int = 256) -> bytes:
         """The picture upright and small, as WebP."""
-        return self._ask("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")[0]
+        return self._ask("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
 
     def details(self, identity: str) -> dict[str, Any]:
         """What is known of a picture."""
@@ -142,7 +141,7 @@ class Client:
         )
         body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return _read(Added, json.loads(self._ask("POST", "/images", body, kind)[0]))
+        return _read(Added, json.loads(self._ask("POST", "/images", body, kind)))
 
     def forget(self, identity: str) -> None:
         """Make the gallery forget a picture; its file stays."""
@@ -193,33 +192,33 @@ class Client:
 
     def _json(self, method: str, path: str, asked: dict[str, Any] | None = None) -> dict[str, Any]:
         body = None if asked is None else json.dumps(asked).encode()
-        answer: dict[str, Any] = json.loads(self._ask(method, path, body, {"Content-Type": "application/json"})[0])
+        answer: dict[str, Any] = json.loads(self._ask(method, path, body, {"Content-Type": "application/json"}))
         return answer
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[bytes, Mapping[str, str]]:
+    ) -> bytes:
         url = self._parts.path.rstrip("/") + path
-        again = getattr(self._local, "connection", None) is not None  # the server may have closed an idle connection
         while True:
-            connection = getattr(self._local, "connection", None) or self._connect()
-            self._local.connection = connection
+            with self._lock:
+                used = self._idle.pop() if self._idle else None
+            connection = used or self._connect()
             try:
                 connection.request(method, url, body, {**self._headers, **(headers or {})})
                 response = connection.getresponse()
-                data = response.read()
-            except (OSError, http.client.HTTPException) as error:
+                data: bytes = response.read()
+            except BaseException as error:
                 connection.close()
-                self._local.connection = None
-                if again and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
-                    again = False
+                if used and isinstance(error, ConnectionError):  # the server closed it while nobody used it
                     continue
-                raise ServerError(
-                    f"{self.address}: cannot be reached ({error}). Is `araclip serve` running?"
-                ) from error
+                if isinstance(error, OSError | http.client.HTTPException):
+                    raise self._unreachable(error) from error
+                raise
+            with self._lock:
+                self._idle.append(connection)
             if response.status >= 400:
                 raise _error(response.status, data, response.headers.get("Retry-After"))
-            return data, response.headers
+            return data
 
     def _unreachable(self, error: Exception) -> ServerError:
         return ServerError(f"{self.address}: cannot be reached ({error}). Is `araclip serve` running?")
@@ -227,14 +226,13 @@ class Client:
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         assert self._parts.hostname is not None
-        connection = kind(self._parts.hostname, self._parts.port, timeout=self._timeout)
-        self._opened.add(connection)
-        return connection
+        return kind(self._parts.hostname, self._parts.port, timeout=self._timeout)
 
     def close(self) -> None:
-        """Close all connections."""
-        for connection in list(self._opened):
-            connection.close()
+        """Close the connections that are open."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self

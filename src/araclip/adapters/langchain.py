@@ -22,7 +22,7 @@ class Encodes(Protocol):
         """(n, D), one row a picture."""
 
 
-class AraclipEmbeddings(Embeddings):
+class AraclipEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
     """Unit vectors of texts and pictures in one space."""
 
     def __init__(self, encoder: Encodes) -> None:

@@ -11,7 +11,7 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
 
 
-class AraclipEmbedding(MultiModalEmbedding):
+class AraclipEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
     """Unit vectors of texts and pictures in one space; `encoder` is a model of ours or a client of a server."""
 
     _encoder: Any = PrivateAttr()

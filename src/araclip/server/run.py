@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from araclip.errors import InputError
+from araclip.client import Client, Results
+from araclip.errors import InputError, ServerError
 from araclip.server.app import create_app
 from araclip.server.settings import Settings
 
@@ -103,6 +105,33 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with contextlib.closing(_listening(settings)) as listening, contextlib.suppress(KeyboardInterrupt):
         Serving(settings, ready=ready).run(sockets=[listening])
+
+
+def check(settings: Settings, query: str) -> Results:
+    """Start a server, ask it one query over the network, stop it.
+
+    Raises:
+        AraclipError: as for `serve`, or the server does not answer.
+    """
+    answers: list[Results | ServerError] = []
+
+    def ask(address: str) -> None:
+        try:
+            with Client(address, token=next(iter(settings.tokens.values()), None)) as client:
+                answers.append(client.search(query))
+        except ServerError as error:
+            answers.append(error)
+        finally:
+            server.should_exit = True
+
+    with contextlib.closing(_listening(settings)) as listening:
+        server = Serving(settings, ready=lambda address: threading.Thread(target=ask, args=(address,)).start())
+        server.run(sockets=[listening])
+    if not answers:
+        raise ServerError("the server stopped before it answered. Its log says why.")
+    if isinstance(answers[0], ServerError):
+        raise answers[0]
+    return answers[0]
 
 
 def _listening(settings: Settings) -> socket.socket:

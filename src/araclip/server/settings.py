@@ -83,12 +83,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if not self.is_local and not self.tokens:
+        tokens = self.tokens  # read and checked now, whatever the address
+        if not self.is_local and not tokens:
             raise ValueError(
                 f"{self.host} can be reached from outside, and there is no token. Set ARACLIP_TOKEN_READ (and "
                 "ARACLIP_TOKEN_WRITE for uploads), or stay on 127.0.0.1"
             )
-        if self.uploads and self.tokens and "write" not in self.tokens:
+        if self.uploads and tokens and "write" not in tokens:
             raise ValueError("uploads need a token that may write. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
         if self.watch and not self.index:
             raise ValueError("there is no folder to follow. Name one with --index")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -138,7 +138,7 @@ async def upload(
         raise Problem("too-large", limit=service.settings.max_upload)
     loaded = await service.sandbox.look(data, service.model.config.image.size, service.settings.max_pixels)
     assert loaded.look is not None
-    name = shown(Path(file.filename or "").name)[:200]
+    name = shown(_sent_name(file.filename or ""))[:200]
     try:
         await service.in_writer(
             lambda: add(service.library.catalog, service.model, loaded, {"name": name} if name else {}, service.pen)
@@ -150,6 +150,13 @@ async def upload(
     response.headers["Location"] = f"/images/{identity}"
     facts = loaded.look.facts
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
+
+
+def _sent_name(name: str) -> str:
+    """The base name; browsers write three characters of it as escapes (WHATWG, multipart/form-data)."""
+    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        name = name.replace(escape, letter)
+    return PureWindowsPath(name).name  # a slash of either kind ends a folder
 
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))
