@@ -247,7 +247,7 @@ def test_a_stream_ends_by_itself_after_its_time() -> None:
 def search(library: Library, text: str) -> list[str]:
     query = parse(text)
     vector = combine(library.model.encode_text([text]), query)
-    return [hit.path for _, hit in library.search(library.snapshot, vector, Page(3, 0, Filters()), judged=True)]
+    return [hit.path for _, hit in library.search(library.snapshot, vector, Page(20, 0, Filters()), judged=True)]
 
 
 def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tmp_path: Path, tiny_model: Path) -> None:
