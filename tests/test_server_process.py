@@ -20,7 +20,8 @@ from PIL import Image
 import araclip
 import pictures
 from araclip.client import Client
-from araclip.errors import ServerError
+from araclip.errors import GalleryNotFound, InputError, ServerError
+from araclip.server.run import check, serve
 from serving import encoded, listening, make_gallery, photo_album, settings_for
 
 SOURCE = Path(araclip.__file__).parent.parent
@@ -109,7 +110,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(tmp_path: Path, ti
     [
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 600_000 + b"\r\n\r\n",
         b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET /\x00 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         b"\x16\x03\x01\x00\xa5",
@@ -217,20 +218,24 @@ def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
 # ------------------------------------------------------------------ the command
 
 
-def refused(*options: object, **environment: str) -> str:
-    command = [sys.executable, "-m", "araclip.cli", "serve", *map(str, options)]
-    variables = {**os.environ, "PYTHONPATH": str(SOURCE), **environment}
+def test_what_cannot_be_served_is_refused_with_what_to_do(gallery: Path, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(GalleryNotFound, match="araclip index"):
+        serve(settings_for(tmp_path / "nothing", tiny_model, port=0))
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="--port"):
+        serve(settings_for(gallery, tiny_model, port=taken.getsockname()[1]))
+
+
+def test_a_server_is_checked_by_one_query_and_stops(gallery: Path, tiny_model: Path) -> None:
+    answer = check(settings_for(gallery, tiny_model, port=0), "أحمر")
+    assert answer.results[0].name
+    with pytest.raises(ServerError, match="empty"):
+        check(settings_for(gallery, tiny_model, port=0), "")
+
+
+def test_the_command_line_refuses_in_one_line(gallery: Path) -> None:
+    command = [sys.executable, "-m", "araclip.cli", "serve", "--gallery", str(gallery), "--host", "0.0.0.0"]
+    variables = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 2, done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ARACLIP_TOKEN_READ" in done.stderr
     assert "Traceback" not in done.stderr
-    return done.stderr
-
-
-def test_what_cannot_be_served_is_one_line_that_says_what_to_do(
-    gallery: Path, tiny_model: Path, tmp_path: Path
-) -> None:
-    assert "ARACLIP_TOKEN_READ" in refused("--gallery", gallery, "--host", "0.0.0.0")
-    assert "araclip index" in refused("--gallery", tmp_path / "nothing", "--model", tiny_model)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        message = refused("--gallery", gallery, "--model", tiny_model, "--port", taken.getsockname()[1])
-    assert "--port" in message
