@@ -145,7 +145,7 @@ def test_hostile_pictures_cost_an_error_each_and_the_process_goes_on(tmp_path: P
 
 
 def test_a_picture_that_needs_more_memory_than_allowed_kills_nobody_else(tmp_path: Path) -> None:
-    large = encoded(Image.new("RGBA", (9_000, 9_000)), compress_level=1)  # 324 MB once decoded, and as much again
+    large = encoded(Image.new("RGBA", (7_500, 7_500)), compress_level=1)  # 225 MB once decoded, and as much again
 
     async def story(box: Sandbox) -> None:
         with pytest.raises(ImageTooLarge):

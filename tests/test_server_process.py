@@ -97,6 +97,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(tmp_path: Path, ti
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             line.sendall(f"GET /images/{found[0]['id']} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             time.sleep(2)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)  # what is on its way, quickly
             received = 0
             with suppress(ConnectionError):
                 while chunk := line.recv(1 << 20):
@@ -118,9 +119,11 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(tmp_path: Path, ti
 )
 def test_a_request_that_is_no_http_is_refused(request_: bytes, no_http: str) -> None:
     with connected(no_http) as line:
-        line.sendall(request_)
-        line.shutdown(socket.SHUT_WR)
-        answer = line.recv(65536)
+        answer = b""
+        with suppress(ConnectionError):  # closed while the rest was on its way
+            line.sendall(request_)
+            line.shutdown(socket.SHUT_WR)
+            answer = line.recv(65536)
     assert not answer or answer.split()[1] in (b"400", b"421", b"422", b"431")
 
 
@@ -203,7 +206,6 @@ def test_a_folder_that_is_followed_is_indexed_again_after_a_change(tmp_path: Pat
     settings = settings_for(tmp_path / "gallery", tiny_model, index=(album,), watch=True)
     with listening(settings) as address, Client(address) as client:
         wait_until(lambda: client.stats()["pictures"] == 13)
-        time.sleep(1)  # until the folder is followed
         pictures.solid(album / "later.png", (90, 10, 90))
         wait_until(lambda: client.stats()["pictures"] == 14)
 

@@ -67,6 +67,9 @@ class _Hasty(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what a client does not take goes, even if nobody waits for it here
+            line = transport.get_extra_info("socket")
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.send_seconds * 1000))
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:

@@ -80,7 +80,7 @@ async def image(
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
-    """A client must take one piece before it gets the next: the whole would wait in memory for one that takes nothing."""
+    """A client must take one piece to get the next; the whole would wait in memory for one that takes nothing."""
     for start in range(0, len(data), PIECE):
         yield data[start : start + PIECE]
 
