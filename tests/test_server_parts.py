@@ -170,6 +170,18 @@ def test_a_picture_that_takes_too_long_is_given_up_and_the_next_one_decoded() ->
     assert in_sandbox(story) == 1
 
 
+def test_a_decoding_process_that_is_killed_while_idle_is_replaced() -> None:
+    async def story(box: Sandbox) -> None:
+        small = encoded(Image.new("RGB", (9, 9)))
+        await box.thumbnail(small, 64)
+        (decoder,) = box._all
+        decoder._process.kill()
+        await decoder._process.wait()
+        assert (await box.thumbnail(small, 64))[2:] == (9, 9)
+
+    in_sandbox(story)
+
+
 def test_a_decoding_process_sees_no_token_and_can_write_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
