@@ -122,7 +122,7 @@ def main() -> None:
         command = [sys.executable, "-m", "araclip.cli", "serve", "--gallery", str(gallery), "--port", "0", *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
             assert server.stdout is not None
-            line = server.stdout.readline() + server.stdout.readline()
+            line = server.stdout.readline()
             address = "http://" + line.split("http://")[1].split("/")[0]
             context = get_context("spawn")
             numbers = []
