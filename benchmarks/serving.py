@@ -82,10 +82,11 @@ def client(address: str, number: int, ends: float, out: "list[tuple[float, int, 
             line.request("GET", f"/search?q={quote(query)}&k=24")
             response = line.getresponse()
             response.read()
-            status = response.status
-        except (OSError, http.client.HTTPException):
+            status, why = response.status, ""
+        except (OSError, http.client.HTTPException) as error:
             line.close()
-    XX
+            status, why = 0, type(error).__name__
+        out.append((time.monotonic() - began, status, why))
 
 
 def load(address: str, clients: int, seconds: float, pipe: object) -> None:
