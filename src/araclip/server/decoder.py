@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from araclip import images
+from araclip import decode_limits
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.intake import load
 from araclip.images import open_image
@@ -124,7 +124,7 @@ def main() -> None:
     send(sink, {"ready": True}, [])
     while (message := receive(source)) is not None:
         about, (data,) = message
-        images.MAX_PIXELS = about["max_pixels"]  # the cap of this job, in this process
+        decode_limits.MAX_PIXELS = about["max_pixels"]  # the cap of this job, in this process
         _allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["size"])

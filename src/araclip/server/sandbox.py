@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from araclip import errors
+from araclip.decode_limits import MAX_PIXELS
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog import File
 from araclip.gallery.intake import Loaded, Look
-from araclip.images import MAX_PIXELS, Facts
+from araclip.images import Facts
 from araclip.server.limits import Gate
 
 START_SECONDS = 30
