@@ -10,6 +10,7 @@ damaged is made again.
 
 import contextlib
 import heapq
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class ScanIndex:
             self._shown = np.ones(len(base.codes.ids), bool)
             self._shown[hidden] = False
         self._selected: dict[Condition, Ids] = {}
+        self._remembering = threading.Lock()  # a server searches one index from many threads
 
     @classmethod
     def of(cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, many: int = FEW) -> "ScanIndex":
@@ -155,11 +157,14 @@ class ScanIndex:
 
     def selected(self, condition: Condition, select: Callable[[], Ids]) -> Ids:
         """Ids of the pictures that pass a filter, as `select` found them the first time."""
-        if condition not in self._selected:
-            if len(self._selected) == REMEMBERED:
-                self._selected.pop(next(iter(self._selected)))
-            self._selected[condition] = select()
-        return self._selected[condition]
+        found = self._selected.get(condition)
+        if found is None:
+            found = select()
+            with self._remembering:
+                while len(self._selected) >= REMEMBERED:
+                    self._selected.pop(next(iter(self._selected)))
+                self._selected[condition] = found
+        return found
 
     def sample(self, most: int) -> Floats:
         """Vectors (n, D) of at most about `most` pictures, spread evenly over the gallery's history."""

@@ -16,6 +16,7 @@ from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.background import background
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.coded import FEW
+from araclip.gallery.export import export
 from araclip.gallery.relevance import Scale, scale_of
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.update import Progress
@@ -100,7 +101,7 @@ class Opened(AnyGallery):
         Raises:
             InputError: the folder holds other files. An earlier export there is replaced.
         """
-        return upkeep.export(self._catalog, Path(folder).expanduser())
+        return export(self._catalog, Path(folder).expanduser())
 
     def __len__(self) -> int:
         """Number of different pictures."""

@@ -10,12 +10,13 @@ import numpy as np
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError
 from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.export import write_export
 from araclip.gallery.intake import Look, load
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.gallery.upkeep import Looks, check_kinds, file_fault, grouped, is_unit, kept_fault, write_export
+from araclip.gallery.upkeep import Looks, check_kinds, file_fault, grouped, is_unit, kept_fault
 
 Progress = Callable[[int, int], None]
 
