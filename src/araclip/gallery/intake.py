@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +60,22 @@ class Intake:
         self.taken = 0
         self._catalog = catalog
         self._model = model
-        self._known = catalog.digests()
+
+    @cached_property
+    def _known(self) -> set[bytes]:
+        return self._catalog.digests()
 
     def take(
         self,
-        sources: Sequence[Source],
+        sources: Sequence["Source | Loaded"],
         refused: Refused,
         done: Callable[[int], None] = lambda count: None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str | None]:
         """Commit pictures in groups; returns the path of each, None where `refused` was told its number and why.
 
-        A picture that is known by its hash is linked, not encoded. `done` is told how many have been looked at.
+        A picture that is known by its hash is linked, not encoded; one that another process has read may come as
+        `Loaded`. `done` is told how many have been looked at.
         """
         paths: list[str | None] = []
         waiting: list[tuple[Loaded, Mapping[str, Any] | None]] = []
@@ -89,7 +94,9 @@ class Intake:
             self._commit(waiting)
         return paths
 
-    def _loaded(self, source: Source) -> Loaded | OSError | ImageError:
+    def _loaded(self, source: "Source | Loaded") -> Loaded | OSError | ImageError:
+        if isinstance(source, Loaded):
+            return source
         try:
             return load(source, self._known, self._model.config.image.size)
         except (OSError, ImageError) as error:
@@ -114,7 +121,8 @@ class Intake:
                 if loaded.kept:
                     self._catalog.keep(content, loaded.kept)
                 self._catalog.put_file(loaded.file, content, metadata)
-        self._known.update(looks)
+        if "_known" in vars(self):
+            self._known.update(looks)
         self.taken += len(group)
 
 
