@@ -4,7 +4,7 @@ import base64
 import io
 
 import pytest
-from conftest import Visit, search, shown
+from doing import Visit, search, shown
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -105,7 +105,9 @@ def test_weaker_matches_stand_below_a_divider(visit: Visit) -> None:
     divider = page.get_by_role("heading", name="أضعف صلة")
     expect(divider).to_be_visible()
     line = divider.bounding_box()["y"]
-    tops = page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => [tile.getBoundingClientRect().top, tile.querySelector('a').ariaLabel])")
+    tops = page.locator(".tile").evaluate_all(
+        "tiles => tiles.map((tile) => [tile.getBoundingClientRect().top, tile.querySelector('a').ariaLabel])"
+    )
     above = [label for top, label in tops if top < line]
     assert 20 < len(above) < len(tops)
     assert all("٪" in label for _, label in tops)
@@ -239,7 +241,11 @@ def test_recent_searches_are_kept_on_the_device_and_can_be_forgotten(visit: Visi
 def test_scrolling_brings_more_without_moving_what_is_there(visit: Visit) -> None:
     page = visit("?q=أحمر&where=format%3DJPEG,PNG,WEBP", height=600)
     # As if everything matched: relevance unknown, so that scrolling goes on by itself.
-    page.goto(page.url.split("?")[0] + "?like=" + page.locator(".tile a").first.evaluate("a => new URL(a.href).searchParams.get('view')"))
+    page.goto(
+        page.url.split("?")[0]
+        + "?like="
+        + page.locator(".tile a").first.evaluate("a => new URL(a.href).searchParams.get('view')")
+    )
     before = page.locator(".tile")
     shown(page)
     places = "tiles => tiles.map((tile) => [tile.offsetLeft, tile.offsetTop, tile.offsetWidth, tile.offsetHeight])"

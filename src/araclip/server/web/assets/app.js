@@ -134,21 +134,23 @@ function leave() {
 
 async function run() {
   const mine = Results.of(state);
+  results = null; // what still stands there is the last search's
   const late = setTimeout(() => busy(true), PATIENCE_MS);
+  const overtaken = () => searchOf(state) !== searchOf(mine.state); // meanwhile something else was asked
   try {
     if (!mine.answered) await mine.next();
-    if (searchOf(state) !== searchOf(mine.state)) return; // meanwhile something else was asked
+    if (overtaken()) return;
     results = mine;
     clearNotice();
     if (state.q) remember(state.q);
     show();
   } catch (problem) {
-    if (searchOf(state) !== searchOf(mine.state)) return;
+    if (overtaken()) return;
     leave();
     failed(problem, again);
   } finally {
     clearTimeout(late);
-    busy(false);
+    if (!overtaken()) busy(false);
   }
 }
 

@@ -1,4 +1,4 @@
-"""A small real gallery for the page's tests: pictures in red, green and blue of all shapes, dates, formats and names."""
+"""A small real gallery for the page's tests: red, green and blue pictures of all shapes, dates, formats and names."""
 
 from pathlib import Path
 
