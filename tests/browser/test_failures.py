@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doing import FAILED, Visit, serving, shown
+from doing import FAILED, Visit, serving, shown, until
 from playwright.sync_api import Route, expect
 
 from araclip import AraCLIP, Gallery
@@ -84,7 +84,7 @@ def test_a_failure_while_paging_leaves_the_results_and_the_button(visit: Visit) 
     assert len(shown(page)) == had
     page.unroute("**/search?*")
     page.get_by_role("button", name="اعرض المزيد").click()
-    page.wait_for_function(f"document.querySelectorAll('.tile').length > {had}")
+    until(page, f"document.querySelectorAll('.tile').length > {had}")
 
 
 def test_nothing_found_says_what_to_try(visit: Visit) -> None:
@@ -112,7 +112,7 @@ def test_a_protected_gallery_asks_for_its_token_and_forgets_it(visit: Visit, gal
         page.get_by_label("رمز الدخول").fill(TOKEN)
         page.keyboard.press("Enter")
         assert shown(page)
-        page.wait_for_function("document.querySelector('.tile[data-loaded]')")
+        until(page, "document.querySelector('.tile[data-loaded]')")
         assert page.evaluate("JSON.stringify(localStorage)").find(TOKEN) < 0
         assert TOKEN not in page.url
         page.reload()
@@ -168,5 +168,5 @@ def test_a_gallery_that_grows_is_told_and_its_results_can_be_had_anew(
         with Gallery.open(copy, model=AraCLIP(tiny_model)) as other:
             other.remove([gallery.parent / "pictures" / "رحلة"])
         page.get_by_role("button", name="حدّث النتائج").click()
-        page.wait_for_function("document.querySelector('#count').textContent.includes('٤٨')")
+        until(page, "document.querySelector('#count').textContent.includes('٤٨')")
         expect(page.get_by_role("button", name="حدّث النتائج")).to_have_count(0)

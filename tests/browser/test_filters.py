@@ -1,7 +1,7 @@
 """Filters: what they leave over, how they show, how they are taken away."""
 
 import pytest
-from doing import Visit, shown
+from doing import Visit, shown, until
 from playwright.sync_api import Page, expect
 
 
@@ -16,8 +16,8 @@ def ratios(page: Page) -> list[float]:
 
 
 def after_filtering(page: Page, had: str) -> None:
-    page.wait_for_function("had => location.search !== had", arg=had)
-    page.wait_for_function("document.querySelector('main').ariaBusy !== 'true'")
+    until(page, "had => location.search !== had", arg=had)
+    until(page, "document.querySelector('main').ariaBusy !== 'true'")
     page.wait_for_timeout(300)
 
 
@@ -35,7 +35,7 @@ def test_a_filter_narrows_the_results_and_shows_as_a_chip(visit: Visit, label: s
     shown(page)
     opened(page)
     page.get_by_label(label).check()
-    page.wait_for_function("where => new URLSearchParams(location.search).get('where') === where", arg=where)
+    until(page, "where => new URLSearchParams(location.search).get('where') === where", arg=where)
     said = page.locator(".chip.filter > span")
     expect(said).to_have_text(chip)
     expect(page.locator(".badge")).to_have_text("1")
@@ -61,7 +61,7 @@ def test_a_folder_and_a_format_are_joined(visit: Visit) -> None:
     expect(page.locator(".chip.filter > span")).to_have_text("المجلد: \u2068holiday\u2069")
     page.get_by_label("JPEG").check()
     expect(page.locator(".chip.filter")).to_have_count(2)
-    page.wait_for_function("document.querySelectorAll('.tile').length < 20")
+    until(page, "document.querySelectorAll('.tile').length < 20")
     assert all(name.endswith(".jpg") and int(name[:3]) % 2 for name in shown(page))
 
 
@@ -74,7 +74,7 @@ def test_dates_are_asked_for_and_shown_as_people_write_them(visit: Visit) -> Non
     expect(page.locator(".chip.filter > span")).to_have_text(
         "التُقطت: \u2068١ يناير ٢٠٢١\u2069 إلى \u2068٣١ ديسمبر ٢٠٢١\u2069"
     )
-    page.wait_for_function("document.querySelectorAll('.tile').length === 24")
+    until(page, "document.querySelectorAll('.tile').length === 24")
     page.locator(".tile a").first.click()
     expect(page.locator("#viewer dl")).to_contain_text("٢٠٢١")
 
@@ -84,7 +84,7 @@ def test_back_takes_a_filter_away_and_the_controls_follow(visit: Visit) -> None:
     shown(page)
     opened(page)
     page.get_by_label("عمودية").check()
-    page.wait_for_function("location.search.includes('portrait')")
+    until(page, "location.search.includes('portrait')")
     page.go_back()
     expect(page.get_by_label("عمودية")).not_to_be_checked()
     page.go_forward()
@@ -96,12 +96,12 @@ def test_weaker_matches_can_be_hidden_and_all_filters_removed(visit: Visit) -> N
     shown(page)
     opened(page)
     page.get_by_label("أخفِ الأضعف صلة").check()
-    page.wait_for_function("location.search.includes('strong')")
+    until(page, "location.search.includes('strong')")
     expect(page.get_by_role("heading", name="أضعف صلة")).to_be_hidden()
     page.get_by_label("واحدة من كل متشابهتين").check()
-    page.wait_for_function("location.search.includes('collapse')")
+    until(page, "location.search.includes('collapse')")
     page.get_by_role("button", name="أزل التصفية").click()
-    page.wait_for_function("!location.search.includes('strong') && !location.search.includes('collapse')")
+    until(page, "!location.search.includes('strong') && !location.search.includes('collapse')")
     expect(page.get_by_role("heading", name="أضعف صلة")).to_be_visible()
     expect(page.get_by_role("button", name="أزل التصفية")).to_be_hidden()
 

@@ -2,9 +2,10 @@
 
 import base64
 import io
+import re
 
 import pytest
-from doing import Visit, search, shown
+from doing import Visit, search, shown, until
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -58,12 +59,12 @@ def test_back_and_forward_go_through_searches_and_keep_the_place(visit: Visit) -
     search(page, "أحمر")
     first = shown(page)
     page.mouse.wheel(0, 700)
-    page.wait_for_function("scrollY > 600")
+    until(page, "scrollY > 600")
     search(page, "أخضر")
     assert shown(page) != first
     assert page.evaluate("scrollY") == 0
     page.go_back()
-    page.wait_for_function("scrollY > 600")
+    until(page, "scrollY > 600")
     assert shown(page)[: len(first)] == first
     assert page.input_value("#query") == "أحمر"
     page.go_forward()
@@ -134,9 +135,9 @@ def test_a_picture_can_be_picked_and_joined_by_words(visit: Visit) -> None:
     page.press("#query", "Enter")
     expect(page.locator(".chip.plus")).to_have_count(2)
     assert 0 in colours(page)[:10]
-    page.get_by_role("button", name="أزل صورة").click()
+    page.get_by_role("button", name=re.compile("أزل.*صورة")).click()
     expect(page.locator(".chip img")).to_have_count(0)
-    page.wait_for_function("!location.search.includes('picture')")
+    until(page, "!location.search.includes('picture')")
 
 
 def test_a_picture_sent_is_small_and_carries_no_metadata(visit: Visit) -> None:
@@ -174,8 +175,8 @@ def test_more_like_this_and_less_like_this(visit: Visit) -> None:
     name = shown(page)[0]
     first.hover()
     first.get_by_role("button", name="صور تشبهها").click()
-    page.wait_for_function("location.search.startsWith('?like=')")
-    page.wait_for_function("document.querySelector('#query').value === ''")
+    until(page, "location.search.startsWith('?like=')")
+    until(page, "document.querySelector('#query').value === ''")
     assert set(colours(page)[:8]) == {1}
     assert name not in shown(page)
     page.go_back()
@@ -202,9 +203,9 @@ def test_something_is_excluded_by_a_chip_and_taken_back(visit: Visit) -> None:
     page.keyboard.type("أزرق")
     page.keyboard.press("Enter")
     expect(page.locator("#query")).to_have_value("أحمر - أزرق")
-    page.get_by_role("button", name="أدرج «أزرق» بدل استبعاده").click()
+    page.get_by_role("button", name=re.compile("أدرج.*أزرق.*بدل استبعاده")).click()
     expect(page.locator("#query")).to_have_value("أحمر + أزرق")
-    page.get_by_role("button", name="أزل «أحمر»").click()
+    page.get_by_role("button", name=re.compile("أزل.*أحمر")).click()
     expect(page.locator("#query")).to_have_value("أزرق")
     assert set(colours(page)[:10]) == {2}
     page.go_back()
@@ -228,7 +229,7 @@ def test_recent_searches_are_kept_on_the_device_and_can_be_forgotten(visit: Visi
     page.locator(".brand").click()
     expect(page.locator(".earlier a")).to_have_text(["أزرق", "أخضر", "أحمر"])
     page.reload()
-    page.get_by_role("button", name="احذف أخضر من القائمة").click()
+    page.get_by_role("button", name=re.compile("احذف.*أخضر")).click()
     expect(page.locator(".earlier a")).to_have_text(["أزرق", "أحمر"])
     page.get_by_role("button", name="امسح القائمة").click()
     expect(page.locator(".earlier")).to_have_count(0)
@@ -251,7 +252,7 @@ def test_scrolling_brings_more_without_moving_what_is_there(visit: Visit) -> Non
     places = "tiles => tiles.map((tile) => [tile.offsetLeft, tile.offsetTop, tile.offsetWidth, tile.offsetHeight])"
     had = before.evaluate_all(places)
     page.mouse.wheel(0, 4000)
-    page.wait_for_function(f"document.querySelectorAll('.tile').length > {len(had)}")
+    until(page, f"document.querySelectorAll('.tile').length > {len(had)}")
     assert before.evaluate_all(places)[: len(had)] == had
     for _ in range(4):
         page.mouse.wheel(0, 4000)
@@ -268,4 +269,4 @@ def test_weak_results_wait_for_the_button_and_focus_goes_on(visit: Visit) -> Non
     page.wait_for_timeout(300)
     assert len(shown(page)) == had
     page.get_by_role("button", name="اعرض المزيد").press("Enter")
-    page.wait_for_function(f"document.querySelectorAll('.tile').length > {had}")
+    until(page, f"document.querySelectorAll('.tile').length > {had}")

@@ -135,12 +135,14 @@ function leave() {
 async function run() {
   const mine = Results.of(state);
   results = null; // what still stands there is the last search's
-  const late = setTimeout(() => busy(true), PATIENCE_MS);
+  const late = setTimeout(() => { $('main').dataset.late = ''; $('count').textContent = t('loading'); }, PATIENCE_MS);
+  $('main').setAttribute('aria-busy', true);
   const overtaken = () => searchOf(state) !== searchOf(mine.state); // meanwhile something else was asked
   try {
     if (!mine.answered) await mine.next();
     if (overtaken()) return;
     results = mine;
+    $('bar').querySelector('.changed')?.remove();
     clearNotice();
     if (state.q) remember(state.q);
     show();
@@ -150,7 +152,10 @@ async function run() {
     failed(problem, again);
   } finally {
     clearTimeout(late);
-    if (!overtaken()) busy(false);
+    if (!overtaken()) {
+      delete $('main').dataset.late;
+      $('main').setAttribute('aria-busy', false);
+    }
   }
 }
 
@@ -160,11 +165,6 @@ function again() {
   shownSearch = null;
   clearNotice();
   return arrive();
-}
-
-function busy(on) {
-  $('main').setAttribute('aria-busy', on);
-  if (on) $('count').textContent = t('loading');
 }
 
 function show() {
@@ -192,7 +192,8 @@ function showPicture() {
 
 async function fetchMore(asked = false) {
   const mine = results;
-  if (!mine?.more || mine.pending) return mine?.pending;
+  if (!mine?.more) return undefined;
+  if (mine.pending) return mine.pending.catch(() => {}); // whoever asked first tells what went wrong
   const weakReached = mine.strong < mine.items.length;
   if (!asked && (weakReached || mine.items.length >= SELF)) return undefined;
   moreButton.disabled = true;

@@ -61,9 +61,16 @@ export class Chips {
           const text = field.value.trim();
           if (text) this.change({ q: join([...split(state.q), { sign, text }]) });
         },
-        onkeydown: (event) => { if (event.key === 'Escape') { form.replaceWith(opener); opener.focus(); } },
-        onfocusout: () => { if (!field.value.trim()) form.replaceWith(opener); },
+        onkeydown: (event) => { if (event.key === 'Escape') close(); },
+        onfocusout: () => { if (!field.value.trim()) close(false); },
       }, icon(name), field);
+      const close = (focus = true) => {
+        if (!open) return; // taking the form away takes the focus from it, which would close it once more
+        open = false;
+        form.replaceWith(opener);
+        if (focus) opener.focus();
+      };
+      let open = true;
       opener.replaceWith(form);
       field.focus();
     }, t(label));

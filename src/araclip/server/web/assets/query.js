@@ -9,7 +9,8 @@ const CLOSING = new Set(Object.values(QUOTES));
 const ESCAPABLE = new Set(['\\', ':', '.', '/', '~', ...Object.keys(SIGNS), ...Object.keys(QUOTES), ...CLOSING]);
 const SPACE = '(?!\ufeff)[\\s\\u001c-\\u001f\\u0085\\u200e\\u200f\\u061c\\u202a-\\u202e\\u2066-\\u2069]';
 const IS_SPACE = new RegExp(SPACE);
-const WEIGHT = new RegExp(`^${SPACE}*(\\p{Nd}+([.,٫]\\p{Nd}+)?|[.,٫]\\p{Nd}+)\\s*:${SPACE}*$`, 'u');
+const AROUND = new RegExp(`^(${SPACE})+|(${SPACE})+$`, 'g');
+const WEIGHT = new RegExp(`^(${SPACE})*(\\p{Nd}+([.,٫]\\p{Nd}+)?|[.,٫]\\p{Nd}+)\\s*:(${SPACE})*$`, 'u');
 
 /** Terms of a query, [{ sign: 1 or -1, text }]; `text` is as it was typed, quotation marks and all. */
 export function split(query) {
@@ -19,7 +20,7 @@ export function split(query) {
   for (let i = 0; i < letters.length; i += 1) {
     const part = parts.at(-1);
     const letter = letters[i];
-    const fresh = part.text === '' || (IS_SPACE.test(part.plain.at(-1)));
+    const fresh = part.text === '' || IS_SPACE.test(part.plain.at(-1));
     if (letter === '\\' && ESCAPABLE.has(letters[i + 1])) {
       i += 1;
       part.text += letter + letters[i];
@@ -40,7 +41,7 @@ export function split(query) {
     }
   }
   return parts
-    .map(({ sign, text }) => ({ sign: sign || 1, text: text.trim() }))
+    .map(({ sign, text }) => ({ sign: sign || 1, text: text.replace(AROUND, '') }))
     .filter(({ text }, i) => text || i > 0);
 }
 

@@ -45,7 +45,8 @@ export class Results {
 
   async #fetch() {
     const page = await search(this.state, this.asked);
-    const known = new Set(this.items.map(({ id }) => id)); // a gallery that grows meanwhile shifts its pages
+    // Left out: what is there already (a gallery that grows meanwhile shifts its pages), and the pictures asked with.
+    const known = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !known.has(id)));
     this.asked += page.results.length;
     this.more = page.more && page.results.length > 0;
