@@ -17,6 +17,8 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "errors",
     "atomic",
     "arabic",
+    "client",
+    "adapters",
     "display",
     "images",
     "phash",

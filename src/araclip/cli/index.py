@@ -111,6 +111,20 @@ def demo() -> None:
     out.print(table)
     out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
+    _serve_demo(home / "gallery", sample.QUERIES[0])
+
+
+def _serve_demo(gallery: Path, query: str) -> None:
+    """The page of the sample gallery until Ctrl-C; without a terminal, only whether it answers."""
+    from araclip.server.run import check, serve
+    from araclip.server.settings import Settings
+
+    settings = Settings.read(gallery=gallery, model=DEFAULT_MODEL, host="127.0.0.1", port=0)
+    if out.is_terminal:
+        serve(settings, ready=lambda address: out.print(f"Search them at [bold]{address}[/]. Stop with Ctrl-C."))
+    else:
+        results = check(settings, query).results
+        out.print(f"The page and its API answer: {len(results)} pictures for «{query}».")
 
 
 def _reembed(place: Path, model: str, forget_missing: bool) -> None:

@@ -8,15 +8,14 @@ import typer
 from rich.markup import escape
 
 from araclip.cli.console import app, err, out, shown
-from araclip.cli.galleries import GalleryOption, ModelOption, place_of
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.cli.galleries import GalleryOption
 
 
 @app.command()
 def serve(
     gallery: GalleryOption = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on; 127.0.0.1 by default.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 8000 by default.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 8000 by default, 0: any.")] = None,
     index: Annotated[
         list[Path] | None, typer.Option("--index", help="A folder to index while serving. Repeatable.")
     ] = None,
@@ -28,10 +27,12 @@ def serve(
         list[str] | None, typer.Option("--allow-host", help="Another name the server is reached by. Repeatable.")
     ] = None,
     behind_proxy: Annotated[
-        bool | None, typer.Option("--behind-proxy", help="A proxy on this machine says who asks, and by https or not.")
+        bool | None, typer.Option("--behind-proxy", help="Believe the X-Forwarded headers of a proxy on this machine.")
     ] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Where thumbnails are kept.")] = None,
-    model: ModelOption = DEFAULT_MODEL,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder for thumbnails; the gallery's own by default.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A bundled model's name, or a model folder.")] = None,
 ) -> None:
     """Serve the page and the HTTP API of a gallery, on this machine only unless there are tokens.
 
@@ -41,9 +42,8 @@ def serve(
     from araclip.server.settings import Settings
 
     settings = Settings.read(
-        gallery=_place(gallery, index), host=host, port=port, index=index and tuple(index), watch=watch,
-        uploads=uploads, allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, cache=cache,
-        model=model,
+        gallery=gallery, host=host, port=port, index=index and tuple(index), watch=watch, uploads=uploads,
+        allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, cache=cache, model=model,
     )  # fmt: skip
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
@@ -52,11 +52,3 @@ def serve(
         err.print("Stop with Ctrl-C.")
 
     run(settings, ready=ready)
-
-
-def _place(gallery: Path | None, index: list[Path] | None) -> Path:
-    from araclip.gallery import places
-
-    if gallery is None and index:
-        return places.gallery_of(index[0])
-    return place_of(gallery)

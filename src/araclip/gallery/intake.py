@@ -115,7 +115,7 @@ class Intake:
                 ids[digest] = self._catalog.add_content(digest, vector)
             for loaded, metadata in group:
                 content = ids[loaded.digest]
-                assert content is not None  # without a look it came from the catalogue, which this process locks
+                assert content is not None  # without a look it came from the catalogue, from which nobody removes now
                 if loaded.look:
                     self._catalog.put_facts(content, loaded.look.facts, loaded.look.phash)
                 if loaded.kept:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from araclip import __version__
 from araclip.display import shown
-from araclip.errors import AraclipError, GalleryError, ImageError, InputError
+from araclip.errors import AraclipError, ImageError, InputError
 from araclip.server import page
 from araclip.server.limits import Bounded, KnownHost, SafeHeaders
 from araclip.server.metrics import Measured
@@ -19,6 +19,7 @@ from araclip.server.problems import Problem, answered
 from araclip.server.routes import embeddings, pictures, search, status
 from araclip.server.service import Service
 from araclip.server.settings import Settings
+from araclip.server.translations import validation_in_arabic
 
 log = logging.getLogger("araclip.server")
 
@@ -55,12 +56,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraclipError, _own_error)
+    app.add_exception_handler(OSError, _own_error)  # a disk that is full, a file that cannot be read
     app.add_exception_handler(Exception, _mistake)
     # The last one added is the first to see a request.
     app.add_middleware(
         Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
     )
-    app.add_middleware(KnownHost, hosts=settings.hosts)
+    app.add_middleware(KnownHost, hosts=settings.hosts, addresses=not settings.is_local)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Measured, metrics=service.metrics)
     return app
@@ -83,7 +85,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
-    return answered(request, Problem("invalid", where=shown(where)[:200], reason=shown(fault["msg"])[:300]))
+    arabic = validation_in_arabic(fault["type"], fault.get("ctx", {}))
+    reason = shown(fault["msg"])[:300]
+    return answered(request, Problem("invalid", where=shown(where)[:200], reason=reason, reason_ar=arabic))
 
 
 async def _own_error(request: Request, error: Exception) -> Response:
@@ -91,10 +95,8 @@ async def _own_error(request: Request, error: Exception) -> Response:
         return answered(request, Problem("bad-picture", reason=shown(str(error))))
     if isinstance(error, InputError):
         return answered(request, Problem("bad-query", reason=shown(str(error))))
-    log.error("%s", shown(str(error)))
-    reason = "It is being changed or damaged; the server's log says more."
-    assert isinstance(error, GalleryError | AraclipError)
-    return answered(request, Problem("gallery", reason=reason, headers={"Retry-After": "5"}))
+    log.error("%s", shown(str(error)))  # it may name paths, which are not for strangers
+    return answered(request, Problem("gallery", headers={"Retry-After": "5"}))
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

@@ -48,12 +48,14 @@ class Events:
 
     async def stream(self, seconds: float) -> AsyncIterator[bytes]:
         """The bytes of one client's stream, `seconds` long at most; browsers come again by themselves."""
+        if self._closed:
+            return
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
         self._queues.add(queue)
         ends = asyncio.get_running_loop().time() + seconds
         try:
             yield b"retry: 2000\n\n" + b"".join(self._latest.values())
-            while not self._closed and (left := ends - asyncio.get_running_loop().time()) > 0:
+            while (left := ends - asyncio.get_running_loop().time()) > 0:
                 try:
                     async with asyncio.timeout(min(HEARTBEAT_SECONDS, left)):
                         message = await queue.get()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
@@ -81,7 +82,9 @@ class Indexing:
 
     async def _one_run(self) -> None:
         self._say("running", 0, 0)
-        process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, limit=LONGEST_LINE)
+        process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=PIPE, stdout=PIPE, limit=LONGEST_LINE, env=_without_tokens()
+        )
         assert process.stdout is not None
         last: dict[str, Any] = {}
         try:
@@ -108,6 +111,10 @@ class Indexing:
 
     def _say(self, state: str, done: int = 0, found: int = 0, message: str = "") -> None:
         self._events.publish("indexing", {"state": state, "done": done, "found": found, "message": message})
+
+
+def _without_tokens() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("ARACLIP_TOKEN")}
 
 
 async def _ended(process: Process) -> None:

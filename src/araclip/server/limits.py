@@ -5,7 +5,8 @@ ASGI middleware of our own: Starlette bounds the parts of a form, not the whole 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+import ipaddress
+from collections.abc import Collection, Iterator
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,8 +39,8 @@ class Gate:
         self._most = most
         self._retry_after = retry_after
 
-    @contextlib.asynccontextmanager
-    async def entered(self) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
         """Be inside for the length of a `with` block.
 
         Raises:
@@ -82,9 +83,11 @@ class KnownHost:
     forms, which need no permission to be sent.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str], addresses: bool) -> None:
+        """`addresses`: whether any IP address will do; a name is what rebinding needs."""
         self._app = app
         self._hosts = hosts
+        self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -96,7 +99,7 @@ class KnownHost:
     def _fault(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
         named = headers.getlist("host")
-        if len(named) != 1 or _without_port(named[0]) not in self._hosts:
+        if len(named) != 1 or not self._is_known(_without_port(named[0])):
             return Problem("wrong-host")
         if scope["method"] not in SAFE_METHODS:
             origin = headers.get("origin")
@@ -106,10 +109,25 @@ class KnownHost:
                 return Problem("foreign-origin")
         return None
 
+    def _is_known(self, host: str) -> bool:
+        return host in self._hosts or (self._addresses and _is_address(host))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
 
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).lower().rstrip(".")
+
+
+class _Stuck(Exception):
+    """A client takes nothing of its answer."""
 
 
 class Bounded:
@@ -153,8 +171,11 @@ class Bounded:
             return message
 
         async def bounded_send(message: Message) -> None:
-            async with asyncio.timeout(self._send_seconds):
-                await send(message)
+            try:
+                async with asyncio.timeout(self._send_seconds):
+                    await send(message)
+            except TimeoutError:
+                raise _Stuck from None
 
-        with contextlib.suppress(TimeoutError):  # of `send`: a client that takes nothing gets nothing more
+        with contextlib.suppress(_Stuck):  # the answer stays unfinished, and uvicorn closes the connection
             await self._app(scope, bounded_receive, bounded_send)

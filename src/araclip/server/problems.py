@@ -86,7 +86,8 @@ KINDS = {
         500, "The server made a mistake", "It is in the server's log.", "خطأ في الخادم", "سُجّل الخطأ في سجل الخادم."
     ),
     "gallery": Kind(
-        503, "The gallery cannot be used now", "{reason}", "لا يمكن استعمال المعرض الآن", "{reason}"
+        503, "The gallery cannot be used now", "Try again soon; the server's log says why.",
+        "لا يمكن استعمال المعرض الآن", "حاول بعد قليل؛ السبب في سجل الخادم.",
     ),
     "starting": Kind(
         503, "Not ready", "The server is starting or stopping. Try again soon.",
@@ -108,7 +109,8 @@ class Problem(HTTPException):
         kind = KINDS[self.kind]
         fields = self.fields
         if language == "ar":
-            fields = {**fields, "reason": in_arabic(str(fields.get("reason", "")))}
+            reason = fields.get("reason_ar") or in_arabic(str(fields.get("reason", "")))
+            fields = {**fields, "reason": reason}
             title, detail = kind.title_ar, kind.detail_ar
         else:
             title, detail = kind.title, kind.detail

@@ -1,14 +1,18 @@
 """Running a server: uvicorn with time limits of our own, an address, an orderly end."""
 
 import asyncio
+import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from araclip.client import Client, Results
+from araclip.errors import InputError, ServerError
 from araclip.server.app import create_app
 from araclip.server.settings import Settings
 
@@ -44,10 +48,9 @@ class Serving(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does; then tell the address."""
         await super().startup(sockets=sockets)
-        if self.started:
-            port = self.servers[0].sockets[0].getsockname()[1]
+        if self.started and sockets:
             host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-            self._ready(f"http://{host}:{port}/")
+            self._ready(f"http://{host}:{sockets[0].getsockname()[1]}/")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell the application first: an event stream would be waited for until the time is up."""
@@ -97,8 +100,46 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
         ready: called with the address once requests are taken.
 
     Raises:
-        AraclipError: the gallery or the model cannot be used.
-        OSError: the address is taken or not this machine's.
+        AraclipError: the address, the gallery or the model cannot be used.
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    Serving(settings, ready=ready).run()
+    with contextlib.closing(_listening(settings)) as listening, contextlib.suppress(KeyboardInterrupt):
+        Serving(settings, ready=ready).run(sockets=[listening])
+
+
+def check(settings: Settings, query: str) -> Results:
+    """Start a server, ask it one query over the network, stop it.
+
+    Raises:
+        AraclipError: as for `serve`, or the server does not answer.
+    """
+    answers: list[Results | ServerError] = []
+
+    def ask(address: str) -> None:
+        try:
+            with Client(address, token=next(iter(settings.tokens.values()), None)) as client:
+                answers.append(client.search(query))
+        except ServerError as error:
+            answers.append(error)
+        finally:
+            server.should_exit = True
+
+    with contextlib.closing(_listening(settings)) as listening:
+        server = Serving(settings, ready=lambda address: threading.Thread(target=ask, args=(address,)).start())
+        server.run(sockets=[listening])
+    if not answers:
+        raise ServerError("the server stopped before it answered. Its log says why.")
+    if isinstance(answers[0], ServerError):
+        raise answers[0]
+    return answers[0]
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as error:
+        raise InputError(
+            f"{settings.host}, port {settings.port}: cannot be listened on ({error.strerror}). Choose another with "
+            "--port, or 0 for any that is free."
+        ) from None

@@ -86,21 +86,24 @@ class Sandbox:
 
     @contextlib.asynccontextmanager
     async def _decoder(self) -> "AsyncIterator[_Decoder]":
-        async with self.gate.entered(), self._turn:
-            decoder = self._idle.pop() if self._idle else None
-            if decoder is None or not decoder.alive:
-                if decoder is not None:
-                    await self._drop(decoder)
-                decoder = await _Decoder.start(self._memory)
-                self._all.add(decoder)
-            try:
-                yield decoder
-            finally:
-                if decoder.alive and decoder.jobs < MOST_JOBS:
-                    self._idle.append(decoder)
-                else:
-                    self.restarts += 1
-                    await self._drop(decoder)
+        with self.gate.entered():
+            async with self._turn:
+                decoder = await self._ready()
+                try:
+                    yield decoder
+                finally:
+                    if decoder.alive and decoder.jobs < MOST_JOBS:
+                        self._idle.append(decoder)
+                    else:
+                        self.restarts += 1
+                        await self._drop(decoder)
+
+    async def _ready(self) -> "_Decoder":
+        if self._idle:
+            return self._idle.pop()
+        decoder = await _Decoder.start(self._memory)
+        self._all.add(decoder)
+        return decoder
 
     async def _drop(self, decoder: "_Decoder") -> None:
         self._all.discard(decoder)

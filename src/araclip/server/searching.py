@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,9 @@ from araclip.gallery.results import Hit
 
 ID_DIGITS = 32
 SUGGESTED = 8  # queries
+SHORT = 18  # characters
+LOOK_SECONDS = 1.0  # how often to look for what another process changed; one tiny query
+LONGEST_REST = 30.0
 FOLDERS = 200
 
 
@@ -38,16 +40,7 @@ class Snapshot:
     generation: str
     index: ScanIndex
     scale: Scale | None
-    everyday: NDArray[np.float32]
-
-    @cached_property
-    def suggestions(self) -> tuple[str, ...]:
-        """Everyday queries that find most in this gallery, best first; computed once."""
-        if self.scale is None:
-            return tuple(EVERYDAY[:SUGGESTED]) if len(self.index) else ()
-        order = np.argsort(-self.scale.spread(self.everyday))
-        short = [int(row) for row in order if len(EVERYDAY[row]) <= 18]  # what fits on a button
-        return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
+    suggestions: tuple[str, ...]  # queries that find something here
 
 
 @dataclass(frozen=True)
@@ -59,6 +52,7 @@ class Picture:
     format: str | None
     width: int | None
     height: int | None
+    name: str | None = None  # that it was sent with, if it was
 
 
 @dataclass(frozen=True)
@@ -140,9 +134,8 @@ class Library:
                 f"{config.name}. Start the server again with that model."
             )
         everyday, meaningless = background(self.folder, self.model)
-        index = ScanIndex.of(catalog)
-        scale = scale_of(catalog.sample(SAMPLE), everyday, meaningless)
-        return Snapshot(generation, index, scale, everyday)
+        index, some = ScanIndex.of(catalog), catalog.sample(SAMPLE)
+        return Snapshot(generation, index, scale_of(some, everyday, meaningless), suggestions(everyday, some))
 
     def search(
         self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, but: int | None = None
@@ -156,7 +149,8 @@ class Library:
         """The pictures that paths hold."""
         marks = ", ".join("?" * len(paths))
         rows = self.catalog.rows(
-            "SELECT path, hash, content, format, width, height FROM files JOIN contents ON contents.id = files.content "
+            "SELECT path, hash, content, format, width, height, metadata ->> 'name' "
+            "FROM files JOIN contents ON contents.id = files.content "
             f"WHERE path IN ({marks})",
             [os.fsencode(path) for path in paths],
         )
@@ -199,11 +193,26 @@ class Library:
             self._opened.clear()
 
 
+def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:
+    """Everyday queries, short enough for a button, that some picture fits better than it fits other queries.
+
+    Args:
+        everyday: vectors of EVERYDAY, (E, D).
+        pictures: vectors of (a sample of) the gallery, (n, D).
+    """
+    if not len(pictures):
+        return ()
+    scores = everyday @ pictures.T  # (E, n)
+    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); some pictures are near to every query
+    short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
+    return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
+
+
 class Refresher:
     """Keeps a library's snapshot new, from a thread of its own.
 
-    After a build it rests nine times as long as the build took: while a run commits every second or two, searches keep
-    nine tenths of a core's time from it.
+    After a build it rests nine times as long as the build took: while an indexing run commits every few seconds, the
+    builds take a tenth of a core's time and no more.
     """
 
     def __init__(
@@ -213,7 +222,7 @@ class Refresher:
         self._changed = changed
         self._failed = failed
         self._wake = threading.Event()
-        self._stop = False
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresh", daemon=True)
         self._thread.start()
 
@@ -223,14 +232,13 @@ class Refresher:
 
     def stop(self) -> None:
         """End the thread, and wait for it."""
-        self._stop = True
+        self._stop.set()
         self._wake.set()
         self._thread.join()
 
     def _run(self) -> None:
-        rest = 0.0
-        while not self._stop:
-            self._wake.wait(1.0)
+        while not self._stop.is_set():
+            self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
             began = time.monotonic()
             try:
@@ -238,6 +246,4 @@ class Refresher:
                     self._changed(self._library.snapshot)
             except Exception as error:  # a disk that fails now may work again; the old snapshot still does
                 self._failed(error)
-            rest = 9 * (time.monotonic() - began)
-            if rest > 0.05 and not self._stop:
-                time.sleep(min(rest, 30.0))
+            self._stop.wait(min(9 * (time.monotonic() - began), LONGEST_REST))

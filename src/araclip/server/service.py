@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import AraCLIP, usable_cores
 from araclip.errors import InputError
 from araclip.gallery.catalog import Catalog
 from araclip.model_folder import find
@@ -41,7 +42,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.model = AraCLIP(find(settings.model))
+        self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # the rest is for Python
         _made_if_it_shall_be_indexed(settings, self.model)
         self.library = Library(settings.gallery, self.model)
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
@@ -51,7 +52,7 @@ class Service:
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
         self.searches = Gate(settings.max_searches)
         self.ready = False
-        self._threads = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="search")
+        self._threads = ThreadPoolExecutor(settings.search_threads, "search", _one_thread_each)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._text_batcher: Batcher[str] = Batcher(self.model.encode_text, most=TEXT_BATCH, name="text")
         self.texts = Remembered(self._text_batcher)
@@ -81,7 +82,7 @@ class Service:
         self.ready = True
 
     def drain(self) -> None:
-        """Take no more: endless answers end, and load balancers hear of it."""
+        """Be no longer ready, and end what would never end by itself."""
         self.ready = False
         self.events.close()
 
@@ -124,6 +125,10 @@ class Service:
         )
         for name, about, value in numbers:
             self.metrics.gauge(name, about, value)
+
+
+def _one_thread_each() -> None:
+    faiss.omp_set_num_threads(1)  # of this thread: a scan for one query gains nothing from a team, which would spin
 
 
 def picture_of(data_uri: str, most: int) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
-from araclip.errors import ImageError
+from araclip.errors import ImageError, WidthMismatch
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.intake import Intake, Loaded
 from araclip.server.searching import Library
@@ -51,6 +51,7 @@ def add(catalog: Catalog, model: AraCLIP, loaded: Loaded, metadata: dict[str, st
 
     Raises:
         GalleryLocked: another process is writing.
+        WidthMismatch: the gallery belongs to another model by now.
         OSError: the disk is full or read-only.
     """
 
@@ -58,6 +59,8 @@ def add(catalog: Catalog, model: AraCLIP, loaded: Loaded, metadata: dict[str, st
         raise error
 
     with pen.held():
+        if catalog.meta("fingerprint") != model.config.fingerprint:
+            raise WidthMismatch(f"gallery {catalog.folder} has another model's vectors now. Serve it with that model.")
         Intake(catalog, model).take([loaded], refused, metadata=[metadata])
 
 

@@ -6,12 +6,14 @@ import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
 
+from araclip.encoder import batches
 from araclip.errors import InputError
 from araclip.server.routes.shared import READ, ServiceOf, problems
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Usage
 from araclip.server.service import Service, picture_of
 
 router = APIRouter(tags=["embeddings"], dependencies=READ)
+CHUNK = 16  # texts a request has in the queue: searches get in between
 
 
 @router.post("/v1/embeddings", responses=problems(400, 401, 403, 413, 422, 429))
@@ -24,8 +26,8 @@ async def embeddings(service: ServiceOf, asked: EmbeddingsRequest) -> Embeddings
     for text in texts:
         if len(text) > service.settings.max_text:
             raise InputError(f"a text has {len(text)} characters, the most is {service.settings.max_text}.")
-    async with service.searches.entered():
-        of_texts = iter(await service.texts.rows(texts))
+    with service.searches.entered():
+        of_texts = iter([row for group in batches(texts, CHUNK) for row in await service.texts.rows(group)])
         rows = [await _picture(service, entry) if entry.startswith("data:") else next(of_texts) for entry in inputs]
         tokens = await service.in_thread(lambda: sum(service.model.count_tokens(texts)))
     data = [Embedding(index=i, embedding=_written(row, asked.encoding_format)) for i, row in enumerate(rows)]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -106,18 +106,19 @@ def _details(service: Service, identity: str) -> Details | None:
         return None
     raw, size, metadata, taken, added = rows[0]
     path = os.fsdecode(raw)
+    kept, about = path.startswith(KEPT), json.loads(metadata)
     return Details(
         id=picture.id,
-        name=shown(Path(path).name),
+        name=shown(str(about.get("name") if kept and "name" in about else Path(path).name)),
         path=shown(path) if service.settings.paths_shown else None,
-        folder="" if path.startswith(KEPT) else shown(Path(path).parent.name),
+        folder="" if kept else shown(Path(path).parent.name),
         width=picture.width,
         height=picture.height,
         format=picture.format,
         bytes=size,
         taken=taken,
         added=added,
-        metadata=json.loads(metadata),
+        metadata=about,
         copies=[shown(Path(os.fsdecode(row[0])).name) for row in rows[1:]],
     )
 
@@ -137,7 +138,7 @@ async def upload(
         raise Problem("too-large", limit=service.settings.max_upload)
     loaded = await service.sandbox.look(data, service.model.config.image.size, service.settings.max_pixels)
     assert loaded.look is not None
-    name = shown(Path(file.filename or "").name)[:200]
+    name = shown(_sent_name(file.filename or ""))[:200]
     try:
         await service.in_writer(
             lambda: add(service.library.catalog, service.model, loaded, {"name": name} if name else {}, service.pen)
@@ -149,6 +150,13 @@ async def upload(
     response.headers["Location"] = f"/images/{identity}"
     facts = loaded.look.facts
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
+
+
+def _sent_name(name: str) -> str:
+    """The base name; browsers write three characters of it as escapes (WHATWG, multipart/form-data)."""
+    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        name = name.replace(escape, letter)
+    return PureWindowsPath(name).name  # a slash of either kind ends a folder
 
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))

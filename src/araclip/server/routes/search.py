@@ -19,7 +19,7 @@ from araclip.gallery.results import Hit
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, ServiceOf, problems
 from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
-from araclip.server.searching import Picture, ServedFilters
+from araclip.server.searching import Picture, ServedFilters, Snapshot
 from araclip.server.service import Service, picture_of
 
 router = APIRouter(tags=["search"], dependencies=READ)
@@ -84,17 +84,16 @@ async def found(
     query = _parsed(asked, weights)
     filters = ServedFilters.of(asked.where, collapse=asked.collapse is not None)
     page = Page(asked.k + 1, asked.offset, filters, asked.threshold)  # one more tells whether there is a next page
-    async with service.searches.entered():
+    with service.searches.entered():
         vector = combine(await _vectors(service, query, sent), query)
         judged = all(term.kind == "text" for term in query.terms)
         snapshot = service.library.snapshot
-        pairs = await service.in_thread(lambda: service.library.search(snapshot, vector, page, judged=judged, but=None))
-        results = await service.in_thread(lambda: _results(service, pairs[: asked.k]))
+        results, more = await service.in_thread(lambda: _results(service, snapshot, vector, page, judged=judged))
     return SearchAnswer(
         query=asked.q,
         results=results,
         offset=asked.offset,
-        more=len(pairs) > asked.k,
+        more=more,
         nothing_found=asked.offset == 0 and (not results or results[0].weak),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
@@ -147,20 +146,26 @@ def _known_vector(service: Service, identity: str) -> NDArray[np.float32]:
     return service.library.catalog.vector(known[0].content)
 
 
-def _results(service: Service, pairs: list[tuple[Picture, Hit]]) -> list[Result]:
+def _results(
+    service: Service, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool
+) -> tuple[list[Result], bool]:
+    """The page's results but the last, and whether there is a last."""
+    pairs = service.library.search(snapshot, vector, page, judged=judged)
+    more = len(pairs) == page.k
+    pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
-    return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
+    return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs], more
 
 
 def _result(picture: Picture, hit: Hit, placeholder: bytes | None) -> Result:
-    path = Path(hit.path)
+    path, kept = Path(hit.path), hit.path.startswith(KEPT)
     return Result(
         id=picture.id,
         score=round(hit.score, 4),
         relevance=None if hit.relevance is None else round(hit.relevance, 4),
         weak=hit.weak,
-        name=shown(path.name),
-        folder="" if hit.path.startswith(KEPT) else shown(path.parent.name),
+        name=shown((picture.name if kept else None) or path.name),
+        folder="" if kept else shown(path.parent.name),
         width=picture.width,
         height=picture.height,
         placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,

@@ -50,11 +50,11 @@ def _stats(service: Service, writable: bool) -> Stats:
 async def events(service: ServiceOf) -> StreamingResponse:
     """News as server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     gate = service.events.gate
-    async with gate.entered():  # turned away before an answer begins
+    with gate.entered():  # turned away before an answer begins
         pass
 
     async def stream() -> AsyncIterator[bytes]:
-        async with gate.entered():
+        with gate.entered():
             async for message in service.events.stream(service.settings.events_seconds):
                 yield message
 
