@@ -2,6 +2,7 @@
 
 import os
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,13 +26,15 @@ def serving(gallery: Path, model: Path, **settings: Any) -> Iterator[str]:
     """A server in a thread; gives its address."""
     addresses: queue.Queue[str] = queue.Queue()
     server = Serving(Settings.read(gallery=gallery, model=str(model), port=0, **settings), ready=addresses.put)
-    thread = threading.Thread(target=server.run, name="server")
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],), name="server")
     thread.start()
     try:
         yield addresses.get(timeout=60)
     finally:
         server.should_exit = True
         thread.join()
+        listening.close()
 
 
 def until(page: Page, expression: str, arg: object = None) -> None:
