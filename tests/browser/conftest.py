@@ -3,21 +3,14 @@
 The browser is the system's Chromium (CHROMIUM names another one), driven by Playwright; nothing is downloaded.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from colours import write_gallery
-from doing import PATIENCE_MS, Visit, serving
+from doing import CHROMIUM, FLAGS, PATIENCE_MS, Visit, serving
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="session")

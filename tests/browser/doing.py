@@ -15,6 +15,11 @@ from playwright.sync_api import Page
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 PATIENCE_MS = int(os.environ.get("PATIENCE_MS", "30000"))  # a busy machine is no failure
 FAILED = "Failed to load resource"  # what the console says of every answer that is an error
 
@@ -22,7 +27,7 @@ Visit = Callable[..., Page]
 
 
 @contextmanager
-def serving(gallery: Path, model: Path, **settings: Any) -> Iterator[str]:
+def serving(gallery: Path, model: Path | str, **settings: Any) -> Iterator[str]:
     """A server in a thread; gives its address."""
     addresses: queue.Queue[str] = queue.Queue()
     server = Serving(Settings.read(gallery=gallery, model=str(model), port=0, **settings), ready=addresses.put)
@@ -62,5 +67,6 @@ def shown(page: Page) -> list[str]:
 
 
 def focused(page: Page) -> str:
-    """The accessible name of what has the focus, or its id."""
-    return page.evaluate("(({ id, ariaLabel, innerText }) => ariaLabel || innerText || id)(document.activeElement)")
+    """The accessible name of what has the focus, without marks of direction, or its id."""
+    name = page.evaluate("(({ id, ariaLabel, innerText }) => ariaLabel || innerText || id)(document.activeElement)")
+    return name.translate(dict.fromkeys(range(0x2066, 0x206A)))

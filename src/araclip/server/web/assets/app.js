@@ -9,7 +9,7 @@ import { Grid } from './grid.js';
 import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { listenForPictures } from './intake.js';
-import { clearNotice, notice, problemNotice } from './notice.js';
+import { clearNotice, emptyNotice, nothingNotice, problemNotice } from './notice.js';
 import { keep } from './pictures.js';
 import { Progress } from './progress.js';
 import { recent, remember } from './recent.js';
@@ -129,7 +129,7 @@ function leave() {
   clearNotice();
   $('count').textContent = '';
   moreButton.hidden = true;
-  if (stats?.pictures === 0) emptyGallery();
+  if (stats?.pictures === 0) emptyNotice();
 }
 
 async function run() {
@@ -178,8 +178,8 @@ function show() {
   near.observe(moreButton);
   if (!shown.length) {
     $('count').textContent = '';
-    if (stats?.pictures === 0) emptyGallery();
-    else notice({ name: 'nothing', title: t('nothing'), detail: t('nothingDetail') });
+    if (stats?.pictures === 0) emptyNotice();
+    else nothingNotice(filterCount(state) ? () => go({ where: {}, strong: false, collapse: false }) : null);
   }
 }
 
@@ -220,11 +220,6 @@ async function failed(problem, retry) {
   } else {
     problemNotice(problem, retry);
   }
-}
-
-function emptyGallery() {
-  const [before, after] = t('emptyGalleryDetail', { command: '\0' }).split('\u2068\0\u2069');
-  notice({ name: 'empty', title: t('emptyGallery'), detail: el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip index'), after) });
 }
 
 function galleryChanged({ generation, pictures }) {

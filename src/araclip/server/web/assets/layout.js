@@ -21,16 +21,16 @@ export function justify(ratios, { width, target, gap }) {
   let whole = 0;
   while (first < ratios.length) {
     const { count, height, full } = nextRow(ratios, first, { width, target, gap });
-    let start = 0;
+    let edge = 0; // exact; rounding each edge, not each width, keeps the row's end in place
     for (let i = first; i < first + count; i += 1) {
-      const last = full && i === first + count - 1;
-      const side = last ? width - start : Math.round(ratios[i] * height); // the last one takes what rounding left
-      boxes.push({ start, top, width: side, height, row });
-      start += side + gap;
+      const start = Math.round(edge);
+      const end = edge + ratios[i] * height;
+      boxes.push({ start, top, width: Math.round(end) - start, height: Math.round(height), row });
+      edge = end + gap;
     }
     first += count;
     if (full) whole = first;
-    top += height + gap;
+    top += Math.round(height) + gap;
     row += 1;
   }
   return { boxes, height: Math.max(0, top - gap), whole };
@@ -45,9 +45,9 @@ function nextRow(ratios, first, { width, target, gap }) {
     const height = (width - (count - 1) * gap) / sum;
     if (height <= target) {
       const fewer = count > 1 && before / target < target / height; // one less comes nearer
-      return { count: count - Number(fewer), height: Math.round(fewer ? before : height), full: true };
+      return { count: count - Number(fewer), height: fewer ? before : height, full: true };
     }
     before = height;
   }
-  return { count: ratios.length - first, height: Math.round(Math.min(target, before)), full: false };
+  return { count: ratios.length - first, height: Math.min(target, before), full: false };
 }

@@ -5,12 +5,24 @@ import { t } from './i18n.js';
 
 let timer;
 
-/** Show a notice. `action` is { label, run } or null; errors are read out at once. */
-export function notice({ name, title, detail, action = null, alert = false }) {
+/** Show a notice. `action` is { label, run, icon } or null; errors are read out at once. */
+function notice({ name, title, detail, action = null, alert = false }) {
   clearNotice();
   const text = detail?.nodeType ? detail : el('p', {}, detail);
   $('notice').replaceChildren(el(`div.notice.${name}`, { role: alert ? 'alert' : 'status' },
-    icon(name), el('h2', {}, title), text, action && button('solid', 'retry', null, action.run, action.label)));
+    icon(name), el('h2', {}, title), text, action && button('solid', action.icon ?? 'retry', null, action.run, action.label)));
+}
+
+/** Nothing found; `reset` takes the filters away, null when there are none. */
+export function nothingNotice(reset) {
+  const action = reset && { label: t('reset'), icon: 'close', run: reset };
+  notice({ name: 'nothing', title: t('nothing'), detail: t('nothingDetail'), action });
+}
+
+/** A gallery without pictures, and the command that fills it. */
+export function emptyNotice() {
+  const [before, after] = t('emptyGalleryDetail', { command: '\0' }).split('\u2068\0\u2069');
+  notice({ name: 'empty', title: t('emptyGallery'), detail: el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip index'), after) });
 }
 
 /** A Problem as a notice, with a way out that suits it. */
