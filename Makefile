@@ -16,7 +16,7 @@ test: .venv/.test
 
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
 test-browser: .venv/.browser chromium
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
 test-oldest: .venv/.test
