@@ -202,3 +202,28 @@ def test_a_training_picture_that_the_gallery_does_not_hold_is_named(tmp_path: Pa
         gallery_vectors(tmp_path / "gallery", [held, other])
     with pytest.raises(GalleryNotFound):
         gallery_vectors(tmp_path / "nothing", [held])
+
+
+def test_sets_of_a_group_fill_whole_batches_in_their_share_of_the_steps_and_each_epoch_is_whole(folder: Path) -> None:
+    photographs = source(folder, "photographs", numbered(6), share=3)
+    drawings = [
+        source(
+            folder, "drawings", [{"image": i, "caption_ar": [f"رسم {i}"]} for i in (6, 7)], share=0.5, group="drawn"
+        ),
+        source(
+            folder, "sketches", [{"image": i, "caption_ar": [f"رسم {i}"]} for i in (8, 9)], share=0.5, group="drawn"
+        ),
+    ]
+    mixed = PictureMixture([photographs, *drawings], 0, languages={"arabic": 1})
+    batches = [mixed.batch(step, 3).rows for step in range(40)]
+    drawn_only = [rows for rows in batches if min(rows) >= 6]
+    assert len(drawn_only) == 10  # a quarter, as the shares say
+    assert all(max(rows) < 6 for rows in batches if rows not in drawn_only)
+    assert sorted(row for rows in batches[:2] for row in rows) == list(range(6))  # photographs lose no turn to drawings
+    assert {row for rows in drawn_only for row in rows} == {6, 7, 8, 9}
+
+
+def test_a_batch_larger_than_the_smallest_group_is_refused(folder: Path) -> None:
+    sets = [source(folder, "many", numbered(8)), source(folder, "few", numbered(2), group="few")]
+    with pytest.raises(DataError, match="only 2"):
+        PictureMixture(sets, 0, languages={"arabic": 1}).batch(0, 3)

@@ -135,6 +135,7 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("distill.batch=-1", r"\[distill\]: batch is -1, expected 1 or more"),
         ("distill.checkpoint_every=0", r"checkpoint_every is 0, expected 1 or more"),
         ("distill.patience=3", r"\[distill\]: patience needs a dev set that is asked while training"),
+        ("distill.dropout=1", r"\[distill\]: dropout is 1.0, expected a chance"),
         ("distill.train_text=locked", r'\[distill\]: distillation trains the text tower.*kind = "linear"'),
         ("distill.kind=magic", r"\[distill\] has kind 'magic'. Known are linear, distill, finetune"),
         ("distill.kind=[1]", r"\[distill\] has kind '\[1\]'"),

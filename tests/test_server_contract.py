@@ -1,18 +1,20 @@
 """Whatever OpenAPI allows, and much that it does not, the server makes no mistake and answers as it says it does."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from serving import listening, make_gallery, photo_album, settings_for
 
-EXAMPLES = 8  # of good and as many of bad requests for each address
+EXAMPLES = 6  # of good and as many of bad requests for each address
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 
@@ -39,7 +41,8 @@ def attempts(cases: SearchStrategy[schemathesis.Case], statuses: set[int]) -> No
     def attempt(case: schemathesis.Case) -> None:
         statuses.add(case.call_and_validate(checks=CHECKS).status_code)
 
-    attempt()
+    with suppress(Unsatisfiable):  # an address without parameters has none that could be wrong
+        attempt()
 
 
 def test_every_address_keeps_its_word_for_good_and_bad_requests(address: str) -> None:
@@ -51,5 +54,6 @@ def test_every_address_keeps_its_word_for_good_and_bad_requests(address: str) ->
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
             attempts(operation.as_strategy(generation_mode=mode), statuses)
     assert len(seen) >= 15
+    assert all(statuses for statuses in seen.values())
     assert 200 in seen["GET /search"]
     assert 422 in seen["POST /search"]

@@ -145,7 +145,7 @@ def test_hostile_pictures_cost_an_error_each_and_the_process_goes_on(tmp_path: P
 
 
 def test_a_picture_that_needs_more_memory_than_allowed_kills_nobody_else(tmp_path: Path) -> None:
-    large = encoded(Image.new("RGBA", (9_000, 9_000)), compress_level=1)  # 324 MB once decoded, and as much again
+    large = encoded(Image.new("RGBA", (7_500, 7_500)), compress_level=1)  # 225 MB once decoded, and as much again
 
     async def story(box: Sandbox) -> None:
         with pytest.raises(ImageTooLarge):
@@ -168,6 +168,18 @@ def test_a_picture_that_takes_too_long_is_given_up_and_the_next_one_decoded() ->
         return box.restarts
 
     assert in_sandbox(story) == 1
+
+
+def test_a_decoding_process_that_is_killed_while_idle_is_replaced() -> None:
+    async def story(box: Sandbox) -> None:
+        small = encoded(Image.new("RGB", (9, 9)))
+        await box.thumbnail(small, 64)
+        (decoder,) = box._all
+        decoder._process.kill()
+        await decoder._process.wait()
+        assert (await box.thumbnail(small, 64))[2:] == (9, 9)
+
+    in_sandbox(story)
 
 
 def test_a_decoding_process_sees_no_token_and_can_write_no_file(
@@ -247,7 +259,7 @@ def test_a_stream_ends_by_itself_after_its_time() -> None:
 def search(library: Library, text: str) -> list[str]:
     query = parse(text)
     vector = combine(library.model.encode_text([text]), query)
-    return [hit.path for _, hit in library.search(library.snapshot, vector, Page(3, 0, Filters()), judged=True)]
+    return [hit.path for _, hit in library.search(library.snapshot, vector, Page(20, 0, Filters()), judged=True)]
 
 
 def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tmp_path: Path, tiny_model: Path) -> None:

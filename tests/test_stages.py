@@ -222,6 +222,22 @@ def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:
     assert seen == [False, True]
 
 
+def test_a_stage_may_do_without_the_dropout_its_tower_was_made_with(world: Path, runs: Path) -> None:
+    changes = section("distill", steps=2, sources='[{path = "pairs.tsv"}]', chunk=16)
+    found = []
+    for seed, dropout in ((1, []), (2, []), (1, ["distill.dropout=0"]), (2, ["distill.dropout=0"])):
+        read = recipe(world, f"distill.model={student(world)}", *changes, *dropout)
+        model, processor = students.start_of(read, "distill", runs)
+        stage = read.stage("distill")
+        texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
+        model.train()
+        torch.manual_seed(seed)
+        chunks, _ = texts.inputs(["دائرة حمراء"], stage.chunk)
+        found.append(texts.features(chunks[0]))
+    assert not torch.equal(found[0], found[1])
+    assert torch.equal(found[2], found[3])
+
+
 def test_a_torn_checkpoint_is_skipped_with_a_line_and_costs_nothing_but_time(world: Path, runs: Path) -> None:
     read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=8))
     killed(read, "distill", runs, 7)

@@ -253,6 +253,16 @@ def test_the_fingerprint_follows_text_weights_and_tokens_but_not_the_place_or_th
     assert load_teacher(f"transformers:{tmp_path / 'one'}").fingerprint != first
 
 
+def test_a_teacher_in_bfloat16_is_nearly_the_same_and_never_taken_for_the_other(tmp_path: Path) -> None:
+    model, processor = tiny_model(), tiny_processor()
+    spec = f"araclip:{saved(tmp_path, model, processor)}"
+    exact, short = load_teacher(spec), load_teacher(spec, bfloat16=True)
+    cosines = (exact.encode(TEXTS) * short.encode(TEXTS)).sum(axis=1)
+    assert cosines.min() > 0.99 and not np.array_equal(exact.encode(TEXTS), short.encode(TEXTS))
+    np.testing.assert_allclose(np.linalg.norm(short.encode(TEXTS), axis=1), 1, atol=1e-5)
+    assert exact.fingerprint != short.fingerprint
+
+
 @pytest.mark.parametrize("spec", ["", "clip", "clip:x", "open_clip", "open_clip:", ":x"])
 def test_an_unknown_kind_of_teacher_lists_the_kinds(spec: str) -> None:
     with pytest.raises(RecipeError, match=r"of no known kind.*open_clip:.*transformers:.*araclip:"):

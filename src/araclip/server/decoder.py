@@ -92,9 +92,9 @@ JOBS: dict[str, Callable[[bytes, int], Reply]] = {"thumbnail": thumbnail, "look"
 
 def restrict(memory: int) -> None:
     """Give up what decoding does not need, as far as the system can enforce it."""
-    os.nice(5)  # a search goes before a thumbnail
     if sys.platform == "win32":  # pragma: no cover
         return
+    os.nice(5)  # a search goes before a thumbnail
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -66,7 +66,8 @@ def say(**news: Any) -> None:
 
 
 def _step_back() -> None:
-    os.nice(19)
+    if hasattr(os, "nice"):
+        os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
         with contextlib.suppress(OSError):  # not everywhere allowed
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -7,12 +7,13 @@ import logging
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
+from araclip.gallery.watch import GATHER_MS, QUIET_MS, WAKE_MS
 from araclip.server.events import Events
 from araclip.server.writing import Pen
 
@@ -55,17 +56,27 @@ class Indexing:
 
     async def _run(self) -> None:
         try:
-            await self._update()
-            if self._follow:
-                import watchfiles
-
-                async for _ in watchfiles.awatch(
-                    *self._folders, watch_filter=None, debounce=2000, step=300, stop_event=self._stop
-                ):
-                    await self._update()
+            async for _ in self._occasions():
+                await self._update()
         except Exception:  # the server goes on without
             log.exception("indexing ended")
             self._say("failed", message="indexing ended; see the server's log")
+
+    async def _occasions(self) -> AsyncIterator[None]:
+        """Now, and after every change if the folders are followed."""
+        if not self._follow:
+            yield
+            return
+        import watchfiles
+
+        due = True
+        async for changed in watchfiles.awatch(
+            *self._folders, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS,
+            yield_on_timeout=True, stop_event=self._stop,
+        ):  # fmt: skip
+            if due or changed:  # the first time without a change: what happens from now on is seen
+                yield
+            due = False
 
     async def _update(self) -> None:
         while True:

@@ -26,13 +26,13 @@ class Serving(uvicorn.Server):
         self.app = create_app(settings)
         self._settings = settings
         self._ready = ready
-        protocol = type("Protocol", (_Hasty,), {"header_seconds": settings.header_seconds})
+        limits = {"header_seconds": settings.header_seconds, "send_seconds": settings.send_seconds}
         super().__init__(
             uvicorn.Config(
                 self.app,
                 host=settings.host,
                 port=settings.port,
-                http=protocol,
+                http=type("Protocol", (_Hasty,), limits),
                 ws="none",
                 access_log=False,  # it would hold what people search for
                 log_config=None,
@@ -62,10 +62,14 @@ class _Hasty(H11Protocol):
     """Closes a connection whose request headers do not arrive in time: uvicorn itself would wait for ever."""
 
     header_seconds: float
+    send_seconds: float
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what a client does not take goes, even if nobody waits for it here
+            line = transport.get_extra_info("socket")
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.send_seconds * 1000))
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -85,7 +89,13 @@ class _Hasty(H11Protocol):
 
     def _expect_headers(self) -> None:
         self._stop_waiting()
-        self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
+        self._deadline = self.loop.call_later(self.header_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
+            self.transport.close()
+        else:  # the end of the last answer is still to be taken; closing would wait for that without end
+            self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:

@@ -99,8 +99,11 @@ class Sandbox:
                         await self._drop(decoder)
 
     async def _ready(self) -> "_Decoder":
-        if self._idle:
-            return self._idle.pop()
+        while self._idle:
+            decoder = self._idle.pop()
+            if decoder.alive:
+                return decoder
+            await self._drop(decoder)  # somebody killed it while it had nothing to do
         decoder = await _Decoder.start(self._memory)
         self._all.add(decoder)
         return decoder
@@ -121,8 +124,12 @@ class _Decoder:
 
     def __init__(self, process: Process) -> None:
         self.jobs = 0
-        self.alive = True
+        self._killed = False
         self._process = process
+
+    @property
+    def alive(self) -> bool:
+        return not self._killed and self._process.returncode is None
 
     @classmethod
     async def start(cls, memory: int) -> "_Decoder":
@@ -160,12 +167,12 @@ class _Decoder:
         return about, [await source.readexactly(int(size)) for size in about["blobs"]]
 
     def kill(self) -> None:
-        self.alive = False
+        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def end(self) -> None:
-        self.alive = False
+        self._killed = True
         if self._process.stdin is not None:
             self._process.stdin.close()  # its input ends, and so does it
         await self._process.wait()

@@ -107,7 +107,7 @@ class Stats(BaseModel):
     width: int
     formats: dict[str, int]
     folders: list[str]
-    taken: tuple[str, str] | None
+    taken: list[str] | None = Field(description="First and last date, as cameras noted them.")
     generation: str
     uploads: bool
     writable: bool

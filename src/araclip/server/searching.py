@@ -30,7 +30,7 @@ SUGGESTED = 8  # queries
 SHORT = 18  # characters
 LOOK_SECONDS = 1.0  # how often to look for what another process changed; one tiny query
 LONGEST_REST = 30.0
-FOLDERS = 200
+FOLDERS = 50  # as many as a menu takes
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
     loss = weighted_sum(stage.losses)
     if stage.matryoshka:
         loss = matryoshka(loss, matryoshka_widths(model))
-    texts = LearningTexts(model, processor, stage.frozen_layers)
+    texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     with accelerator.main_process_first():  # the others find on disk what it computes
         english = mixture.teacher_texts(stage.steps * stage.batch)
         teacher = cached_teacher(recipe, stage, english, model.config.projection_dim, runs, watch, accelerator.device)
@@ -114,7 +114,7 @@ def cached_teacher(
         raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")
     if spec in recipe.stages:
         spec = f"araclip:{students.saved_model(recipe, spec, runs, 'the teacher is')}"
-    teacher = load_teacher(spec, str(device))
+    teacher = load_teacher(spec, str(device), bfloat16=stage.precision == "bfloat16")
     if teacher.width != width:
         raise RecipeError(
             f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim {width}. "

@@ -104,7 +104,7 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     texts = (
         LockedTexts(model, processor, _all_texts(mixture, concepts), runs / "cache")
         if stage.train_text == "locked"
-        else LearningTexts(model, processor, stage.frozen_layers)
+        else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     )
     if stage.gradient_checkpointing:
         save_memory(model)
@@ -183,7 +183,7 @@ class _Step:
             return torch.cat([self.texts.encode(chunk) for chunk in group])
 
     def _encode_images(self, group: list[Tensor]) -> Tensor:
-        with autocast(self.stage, self.accelerator):
+        with autocast(self.stage, self.accelerator, image=True):
             return torch.cat([self.losses.encode(chunk) for chunk in group])
 
 

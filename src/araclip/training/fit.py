@@ -76,9 +76,10 @@ def check_even(count: int, what: str, accelerator: Accelerator) -> None:
         )
 
 
-def autocast(stage: Stage, accelerator: Accelerator) -> AbstractContextManager[Any]:
-    """For the towers of a step: bfloat16 where the stage asks for it."""
-    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16")
+def autocast(stage: Stage, accelerator: Accelerator, *, image: bool = False) -> AbstractContextManager[Any]:
+    """For a tower of a step: bfloat16 where the stage asks for it."""
+    precision = (stage.image_precision if image else None) or stage.precision
+    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def save_memory(model: AraCLIPModel) -> None:

@@ -78,9 +78,19 @@ class PictureMixture:
             self._first.append(len(self.pictures))
             self.pictures += _usable(source, tuple(languages))
         sizes = np.diff([*self._first, len(self.pictures)]).tolist()
-        self._turns = Turns(sizes, [source.share for source in sources], seed)
+        groups: dict[str, list[int]] = {}
+        for which, source in enumerate(sources):
+            groups.setdefault(source.group, []).append(which)
+        self._members = list(groups.values())  # of each group, its sources
+        shares = [[sources[which].share for which in members] for members in self._members]
+        self._groups = Turns([1] * len(groups), [sum(of_group) for of_group in shares], seed)
+        self._turns = [
+            Turns([sizes[which] for which in members], of_group, seed)
+            for members, of_group in zip(self._members, shares, strict=True)
+        ]
         self._shown = _same_file(self.pictures)
-        self._distinct = len(set(self._shown))
+        of_sources = [self._shown[first : first + size] for first, size in zip(self._first, sizes, strict=True)]
+        self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
         texts: dict[int, set[str]] = {}
         for row, picture in zip(self._shown, self.pictures, strict=True):
             texts.setdefault(row, set()).update(picture.english + picture.arabic)
@@ -108,7 +118,8 @@ class PictureMixture:
         """
         if size > self._distinct:
             raise DataError(
-                f"a batch of {size} pictures, but there are only {self._distinct}. Ask for fewer, or add some."
+                f"a batch of {size} pictures, but there are only {self._distinct} (in the smallest group, if there are "
+                "groups). Ask for fewer, or add some."
             )
         rows = self._rows(step, size)
         texts, english, owner = [], [], []
@@ -124,11 +135,12 @@ class PictureMixture:
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
-        own = range(step * seeds, (step + 1) * seeds)
+        group, _, turn = self._groups.draw(step)  # the group whose batch this is, and how many it had before
+        own = range(turn * seeds, (turn + 1) * seeds)
         rows: dict[int, int] = {}  # by what they show: the first row of a picture's file → the row that was drawn
-        for slot in chain(own, count(SPARE + step * size)):
-            which, row, _ = self._turns.draw(slot)
-            row += self._first[which]
+        for slot in chain(own, count(SPARE + turn * size)):
+            which, row, _ = self._turns[group].draw(slot)
+            row += self._first[self._members[group][which]]
             rows.setdefault(self._shown[row], row)
             if self._neighbours is not None:
                 dice = np.random.default_rng([self.seed, step, row])

@@ -65,6 +65,7 @@ class PictureSource:
     split: str | None = None
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)
+    group: str = ""  # sets of one group fill whole batches, so that each picture is told from its like
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Stage:
     chunk: int = 32  # rows that pass a tower at once
     grad_cache: bool = False  # hold the activations of one chunk at a time; a second pass for any batch in memory
     train_text: Literal["full", "locked"] = "full"
+    dropout: float | None = None  # chance, everywhere in a text tower that learns; None is as its makers trained it
     frozen_layers: int = 0  # lowest text layers that keep what pre-training gave them; the embeddings go with them
     lr_text: float = 5e-5
     lr_image: float = 1e-4
@@ -111,6 +113,7 @@ class Stage:
     clip: float = 1.0
     ema: float = 0.0  # decay of the averaged weights that are evaluated and kept; 0 is none
     precision: Literal["float32", "bfloat16"] = "float32"
+    image_precision: Literal["float32", "bfloat16"] | None = None  # of the image tower alone, where it is another one
     gradient_checkpointing: bool = False
     log_every: int = 10
     checkpoint_every: int = 100
@@ -123,6 +126,8 @@ class Stage:
         check_positive(self, "steps", "batch", "chunk", "log_every", "checkpoint_every")
         if self.patience and not (self.eval_every and self.dev):
             raise RecipeError("patience needs a dev set that is asked while training. Give `dev` and `eval_every`.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise RecipeError(f"dropout is {self.dropout}, expected a chance from 0 to below 1.")
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from araclip.training.teacher_towers import Teacher, araclip_teacher, open_clip_
 
 __all__ = ["TEACHERS", "Teacher", "TeacherCache", "load_teacher", "teacher_vectors"]
 
-TEACHERS: Mapping[str, tuple[str, Callable[[str, str, str], Teacher]]] = {
+TEACHERS: Mapping[str, tuple[str, Callable[[str, str, str, bool], Teacher]]] = {
     "open_clip": ("open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER", open_clip_teacher),
     "transformers": ("transformers:FOLDER_OR_HUB_ID", transformers_teacher),
     "araclip": ("araclip:FOLDER_OR_BUNDLED_NAME", araclip_teacher),
 }
 
 
-def load_teacher(spec: str, device: str = "cpu") -> Teacher:
+def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> Teacher:
     """The teacher that `spec` names, ready to encode.
 
     - `open_clip:ViT-B-16-SigLIP-512/webli`, or a file of weights in the place of the tag;
@@ -26,6 +26,7 @@ def load_teacher(spec: str, device: str = "cpu") -> Teacher:
 
     Args:
         device: of PyTorch, such as "cuda"; ONNX graphs run on the CPU.
+        bfloat16: whether a PyTorch tower computes under autocast, several times as fast where the processor knows it.
 
     Raises:
         RecipeError: an unknown kind.
@@ -37,4 +38,4 @@ def load_teacher(spec: str, device: str = "cpu") -> Teacher:
         ways = "; ".join(way for way, _ in TEACHERS.values())
         raise RecipeError(f"teacher '{spec}' is of no known kind. Known are {ways}.")
     _, load = TEACHERS[kind]
-    return load(spec, place, device)
+    return load(spec, place, device, bfloat16)

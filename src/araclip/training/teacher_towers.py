@@ -40,8 +40,8 @@ class Teacher(Protocol):
 class TorchTeacher:
     """A PyTorch text tower."""
 
-    def __init__(self, name: str, side: TextSide, device: str) -> None:
-        self.name, self.device, self._side = name, device, side
+    def __init__(self, name: str, side: TextSide, device: str, bfloat16: bool = False) -> None:
+        self.name, self.device, self.bfloat16, self._side = name, device, bfloat16, side
         side.model.eval().requires_grad_(False).to(device)
 
     @cached_property
@@ -54,7 +54,8 @@ class TorchTeacher:
         """Hash of kind, text weights and the token ids of a few texts that show how text is prepared."""
         state = self._side.model.state_dict()
         text = {name: tensor for name, tensor in state.items() if not name.startswith(NOT_TEXT)}
-        return fingerprint(self._side.kind, text, self._side.tokens)[:16]
+        kind = f"{self._side.kind} bfloat16" if self.bfloat16 else self._side.kind
+        return fingerprint(kind, text, self._side.tokens)[:16]
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
@@ -62,7 +63,9 @@ class TorchTeacher:
         if not texts:
             return np.empty((0, self.width), np.float32)
         inputs = {name: tensor.to(self.device) for name, tensor in self._side.tokens(texts).items()}  # (n, T) each
-        vectors: NDArray[np.float32] = unit(self._side.features(inputs).float(), dim=-1).cpu().numpy()  # (n, D)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
+            features = self._side.features(inputs)
+        vectors: NDArray[np.float32] = unit(features.float(), dim=-1).cpu().numpy()  # (n, D)
         return vectors
 
 
@@ -88,26 +91,26 @@ class FolderTeacher:
         return self._model.encode_text(texts)
 
 
-def open_clip_teacher(name: str, place: str, device: str) -> Teacher:
+def open_clip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
     """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `libraries.open_clip_text`."""
     side = open_clip_text(f"teacher {name}", place)
     side.model.visual = None  # half of the memory, and no text goes through it
-    return TorchTeacher(name, side, device)
+    return TorchTeacher(name, side, device, bfloat16)
 
 
-def transformers_teacher(name: str, place: str, device: str) -> Teacher:
+def transformers_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
     """A folder or hub id of a CLIP-like model or of its text tower alone, see `libraries.transformers_text`."""
     side = transformers_text(f"teacher {name}", place)
     if hasattr(side.model, "vision_model"):
         side.model.vision_model = None
-    return TorchTeacher(name, side, device)
+    return TorchTeacher(name, side, device, bfloat16)
 
 
-def araclip_teacher(name: str, place: str, device: str) -> Teacher:
+def araclip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
     """A saved AraCLIPModel with its processor, or a model folder (or bundled model) with ONNX graphs."""
     folder = Path(place).expanduser()
     if (folder / "text.onnx").is_file() or not folder.is_dir():
         return FolderTeacher(name, AraCLIP(find(place)))
     side = araclip_text(f"teacher {name}", folder)
     side.model.vision_model = side.model.visual_projection = None
-    return TorchTeacher(name, side, device)
+    return TorchTeacher(name, side, device, bfloat16)

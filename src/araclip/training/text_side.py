@@ -52,10 +52,20 @@ def text_features(model: AraCLIPModel, processor: AraCLIPProcessor, texts: Seque
 
 
 class LearningTexts:
-    """A text tower that learns, but for its lowest layers and embeddings where the recipe freezes them."""
+    """A text tower that learns, but for its lowest layers and embeddings where the recipe freezes them.
 
-    def __init__(self, model: AraCLIPModel, processor: AraCLIPProcessor, frozen_layers: int) -> None:
+    Args:
+        dropout: chance that replaces the tower's own.
+    """
+
+    def __init__(
+        self, model: AraCLIPModel, processor: AraCLIPProcessor, frozen_layers: int, dropout: float | None = None
+    ) -> None:
         self.model, self.processor = model, processor
+        if dropout is not None:
+            for module in model.text_model.modules():
+                if isinstance(module, nn.Dropout):  # attention reads its chance there, too
+                    module.p = dropout
         freeze(model.text_model, frozen_layers)
         self.modules: list[nn.Module] = [model.text_model]
 

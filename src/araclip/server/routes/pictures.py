@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
@@ -24,6 +26,7 @@ router = APIRouter(tags=["pictures"])
 FOR_EVER = "private, max-age=31536000, immutable"  # an id is a hash of the content: what it names never changes
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # opened by itself, a picture runs nothing
 WRITING_SECONDS = "5"
+PIECE = 1 << 18
 
 
 @router.get(
@@ -72,7 +75,14 @@ async def image(
     kind = "attachment" if download else "inline"
     name = quote(shown(Path(original.path).name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
-    return Response(original.data, headers=headers, media_type=original.media_type)
+    headers["Content-Length"] = str(len(original.data))
+    return StreamingResponse(_pieces(original.data), headers=headers, media_type=original.media_type)
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    """A client must take one piece to get the next; the whole would wait in memory for one that takes nothing."""
+    for start in range(0, len(data), PIECE):
+        yield data[start : start + PIECE]
 
 
 async def _original(service: Service, identity: str) -> Original:

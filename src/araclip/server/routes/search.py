@@ -88,7 +88,8 @@ async def found(
         vector = combine(await _vectors(service, query, sent), query)
         judged = all(term.kind == "text" for term in query.terms)
         snapshot = service.library.snapshot
-        results, more = await service.in_thread(lambda: _results(service, snapshot, vector, page, judged=judged))
+        alone = query.terms[0].value.removeprefix(KEPT) if len(query.terms) == 1 and not judged else None
+        results, more = await service.in_thread(lambda: _results(service, snapshot, vector, page, judged, alone))
     return SearchAnswer(
         query=asked.q,
         results=results,
@@ -147,10 +148,16 @@ def _known_vector(service: Service, identity: str) -> NDArray[np.float32]:
 
 
 def _results(
-    service: Service, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool
+    service: Service, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, judged: bool, alone: str | None
 ) -> tuple[list[Result], bool]:
-    """The page's results but the last, and whether there is a last."""
-    pairs = service.library.search(snapshot, vector, page, judged=judged)
+    """The page's results but the last, and whether there is a last.
+
+    Args:
+        alone: the id of the picture that is the whole query: it is left out of what looks like it.
+    """
+    known = service.library.find(alone) if alone and not alone.startswith(SENT) else None
+    but = known[0].content if known else None
+    pairs = service.library.search(snapshot, vector, page, judged=judged, but=but)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])

@@ -33,7 +33,7 @@ def _stats(service: Service, writable: bool) -> Stats:
         width=numbers.width,
         formats=numbers.formats,
         folders=[shown(name) for name in library.folders()],
-        taken=numbers.taken,
+        taken=list(numbers.taken) if numbers.taken else None,
         generation=snapshot.generation,
         uploads=service.settings.uploads,
         writable=writable,
