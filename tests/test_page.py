@@ -14,6 +14,7 @@ WEB = Path(araclip.__file__).parent / "server" / "web"
 ASSETS = WEB / "assets"
 MODULES = sorted(ASSETS.glob("*.js"))
 MAX_LINES = 300
+THEMES = {"dark", "light"}  # messages by which the theme's switch is called
 PHYSICAL = re.compile(
     r"(?<![-\w])(margin|padding|border)-(left|right)|(?<![-\w.])(left|right):|text-align: (left|right)"
 )
@@ -55,9 +56,7 @@ def test_every_message_is_used_and_every_message_used_exists() -> None:
     text = "\n".join(others)
     asked = set(re.findall(r"(?<![\w.])t\('(\w+)'", text)) | set(re.findall(r'data-t(?:-\w+)?="(\w+)"', text))
     assert asked <= known
-    assert [
-        key for key in sorted(known - asked) if not re.search(rf"'{key}'", text) and key not in ("dark", "light")
-    ] == []
+    assert [key for key in sorted(known - asked) if not re.search(rf"'{key}'", text) and key not in THEMES] == []
 
 
 def test_every_icon_is_drawn() -> None:

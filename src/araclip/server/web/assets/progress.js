@@ -8,12 +8,13 @@ const DONE_MS = 4000;
 export class Progress {
   /** `changed` is called with { generation, pictures } when the gallery has changed. */
   constructor(changed) {
-    Object.assign(this, { changed, box: $('progress'), source: null });
+    Object.assign(this, { changed, box: $('progress'), source: null, wanted: false });
     // A hidden page listens to nothing: browsers allow six connections to a server, for all its tabs together.
-    document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.start()));
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.wanted && this.start()));
   }
 
   start() {
+    this.wanted = true; // not before: a protected gallery would refuse
     if (this.source || document.hidden) return;
     this.source = new EventSource('events');
     this.source.addEventListener('indexing', (event) => this.#show(JSON.parse(event.data)));
