@@ -14,7 +14,8 @@ AraclipError
 │   ├── WidthMismatch       the gallery was made by another model
 │   ├── GalleryLocked       another process is writing it
 │   ├── GalleryCorrupt      the catalogue file is damaged
-│   └── NewerGallery        made by a later release; this one would harm it
+│   ├── NewerGallery        made by a later release; this one would harm it
+│   └── GalleryUnreachable  the server of a remote gallery does not answer
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
 └── TrainingError           a training run cannot start or go on; what it has written stays good
     ├── RecipeError         the recipe names something unknown or asks for the impossible
@@ -96,6 +97,10 @@ class ServerError(AraclipError):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+
+
+class GalleryUnreachable(GalleryError):
+    """The server of a remote gallery does not answer."""
 
 
 class TrainingError(AraclipError):

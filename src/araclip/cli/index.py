@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, err, out, progress, shown
-from araclip.cli.galleries import GalleryOption, ModelOption
+from araclip.cli.galleries import GalleryOption, ModelOption, place_named
 from araclip.model_folder import DEFAULT_MODEL, find
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anygallery import AnyGallery
     from araclip.gallery.results import Hit, Update
 
 
@@ -36,18 +36,18 @@ def index(
     Only new and changed files are read. Stop it whenever you like: the next run goes on where it was.
     """
     from araclip.gallery import places
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anywhere import open_gallery
     from araclip.gallery.scan import checked_root
 
     root = checked_root(folder)
-    place = gallery or places.gallery_of(root)
+    place = place_named(gallery) if gallery else places.gallery_of(root)
     if reembed:
         _reembed(place, model, forget_missing)
-    with Gallery.open(place, model=model, create=True) as opened:
+    with open_gallery(place, model=model, create=True) as opened:
         _index(opened, root)
     places.remember(place)
     options = [
-        *(("--gallery", str(gallery)) if gallery else ()),
+        *(("--gallery", gallery) if gallery else ()),
         *(("--model", model) if model != DEFAULT_MODEL else ()),
     ]
     command = shlex.join(["araclip", "search", *options, "قطة على طاولة"])
@@ -62,13 +62,13 @@ def watch(
 ) -> None:
     """Index a folder and keep its index in step with every change, until you stop it with Ctrl-C."""
     from araclip.gallery import places
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anywhere import open_gallery
     from araclip.gallery.scan import checked_root
     from araclip.gallery.watch import watch as follow
 
     root = checked_root(folder)
-    place = gallery or places.gallery_of(root)
-    with Gallery.open(place, model=model, create=True) as opened:
+    place = place_named(gallery) if gallery else places.gallery_of(root)
+    with open_gallery(place, model=model, create=True) as opened:
         places.remember(place)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         try:
@@ -127,13 +127,15 @@ def _serve_demo(gallery: Path, query: str) -> None:
         out.print(f"The page and its API answer: {len(results)} pictures for «{query}».")
 
 
-def _reembed(place: Path, model: str, forget_missing: bool) -> None:
+def _reembed(place: Path | str, model: str, forget_missing: bool) -> None:
     from araclip.encoder import AraCLIP
-    from araclip.gallery.reembed import reembed
+    from araclip.gallery.anywhere import reembed_gallery
 
     try:
         with progress("Encoding again") as show:
-            count = reembed(place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say)
+            count = reembed_gallery(
+                place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say
+            )
     except KeyboardInterrupt:
         err.print("Stopped. The old vectors are still in use; run the same command again to go on.")
         raise typer.Exit(130) from None
@@ -150,7 +152,7 @@ def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
 
 
-def _index(gallery: "Gallery", root: Path) -> "Update":
+def _index(gallery: "AnyGallery", root: Path) -> "Update":
     from araclip.gallery import places
 
     start = time.perf_counter()

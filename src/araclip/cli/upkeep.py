@@ -64,11 +64,13 @@ def repair(gallery: GalleryOption = None, model: ModelOption = DEFAULT_MODEL) ->
     place = place_of(gallery)
     deeds: list[str] = []
     try:
-        with opened(place, model) as found:
+        with opened(str(place), model) as found:
             deeds += found.repair()
     except (GalleryCorrupt, GalleryNotFound):  # not found: a repair that was killed had moved the damaged file
+        if isinstance(place, str):  # on a server there is no file to save rows from
+            raise
         deeds += salvage(place)
-        with opened(place, model) as found:
+        with opened(str(place), model) as found:
             deeds += found.repair()
     for deed in deeds:
         out.print(shown(deed), soft_wrap=True, markup=False)

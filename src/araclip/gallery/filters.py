@@ -160,11 +160,15 @@ def _format(name: str) -> str:
     return known
 
 
-def _below(folder: str | os.PathLike[str]) -> Condition:
-    """Paths below a folder, as it is named or as its links resolve: a path is stored as the walk met it."""
+def roots_of(folder: str | os.PathLike[str]) -> list[str]:
+    """A folder as it is named and as its links resolve: a path is stored as the walk met it."""
     named = Path(folder).expanduser().absolute()
+    return [str(root) for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve()))]
+
+
+def _below(folder: str | os.PathLike[str]) -> Condition:
     ranges: list[bytes] = []
-    for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve())):
+    for root in roots_of(folder):
         prefix = os.fsencode(root).rstrip(os.sep.encode()) + os.sep.encode()
         ranges += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
     return Condition("(" + " OR ".join(["(path >= ? AND path < ?)"] * (len(ranges) // 2)) + ")", tuple(ranges))

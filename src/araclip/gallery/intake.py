@@ -20,7 +20,8 @@ from PIL import Image
 from araclip import phash
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, ImageTooLarge, InputError
-from araclip.gallery.catalog import KEPT, Catalog, File
+from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.store import Store
 from araclip.images import Facts, map_ahead, open_image, read_facts, square
 
 ENCODE_BATCH = 16
@@ -56,7 +57,7 @@ class Loaded:
 class Intake:
     """What one run brings in. `taken` counts what was committed."""
 
-    def __init__(self, catalog: Catalog, model: AraCLIP) -> None:
+    def __init__(self, catalog: Store, model: AraCLIP) -> None:
         self.taken = 0
         self._catalog = catalog
         self._model = model

@@ -4,12 +4,12 @@ import os
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.gallery import upkeep
 from araclip.gallery.ann import ScanIndex
+from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.background import background
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.relevance import Scale, scale_of
@@ -19,8 +19,11 @@ from araclip.gallery.update import Progress
 SAMPLE = 4096  # pictures; their covariance is as good as that of all, and takes milliseconds
 
 
-class Opened:
+class Opened(AnyGallery):
     """What `Gallery` stands on. Errors of writing: GalleryLocked, and OSError when the disk is full or read-only."""
+
+    folder: Path
+    _catalog: Catalog
 
     def __init__(self, catalog: Catalog, model: AraCLIP) -> None:
         self.folder = catalog.folder
@@ -98,12 +101,6 @@ class Opened:
     def close(self) -> None:
         """Release the catalogue file."""
         self._catalog.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _fresh_scale(self) -> Scale | None:
         generation = self._catalog.generation

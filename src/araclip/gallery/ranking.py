@@ -1,7 +1,7 @@
 """From a vector to hits: the nearest pictures that pass the filters and are there, in a fixed order, page by page."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,22 +52,33 @@ def ranked(
         but: the id of a picture to leave out.
     """
     judge = scale.judge(vector, max(index.search(vector, 1)[1], default=0.0)) if scale else None
+    present = _present(catalog, index, vector, page.offset + page.k, page.filters)
+    return hits_of(present, lambda content: catalog.phash(content) or 0, judge, page, but)
+
+
+def hits_of(
+    found: Iterable[tuple[int, float, list[str]]],
+    look: Callable[[int], int],
+    judge: Callable[[float], float] | None,
+    page: Page,
+    but: int | None,
+) -> list[Hit]:
+    """The hits of one page among pictures found (id, cosine, paths), best first; `look` gives a perceptual hash."""
     hits: list[Hit] = []
     shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
-    for content, score, paths in _present(catalog, index, vector, page.offset + page.k, page.filters):
+    for content, score, paths in found:
         relevance = judge(score) if judge else None
         if relevance is not None and relevance < page.threshold:
             break  # and so are all after it
-        if content != but and not (page.filters.collapse and _repeats(catalog, content, shown)):
+        if content != but and not (page.filters.collapse and _repeats(look(content), shown)):
             hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevance))
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]
 
 
-def _repeats(catalog: Catalog, content: int, shown: list[int]) -> bool:
+def _repeats(look: int, shown: list[int]) -> bool:
     """Whether a picture is nearly one of those shown; if not, it becomes one of them."""
-    look = catalog.phash(content) or 0
     if any(is_near(look, other) for other in shown):
         return True
     shown.append(look)

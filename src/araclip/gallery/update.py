@@ -6,17 +6,18 @@ from pathlib import Path
 
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
-from araclip.gallery.catalog import Catalog, File
+from araclip.gallery.catalog import File
 from araclip.gallery.intake import Intake
 from araclip.gallery.results import Update
 from araclip.gallery.scan import Walk
+from araclip.gallery.store import Store
 from araclip.images import FORMATS
 
 Progress = Callable[[int, int], None]
 Skip = Callable[[str], None]
 
 
-def update(catalog: Catalog, model: AraCLIP, roots: list[Path], progress: Progress, skip: Skip) -> Update:
+def update(catalog: Store, model: AraCLIP, roots: list[Path], progress: Progress, skip: Skip) -> Update:
     """Bring `catalog` in step with the folders `roots`; see `Gallery.update`."""
     report = Update()
 

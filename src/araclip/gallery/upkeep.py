@@ -4,12 +4,13 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
@@ -54,10 +55,19 @@ def stats(catalog: Catalog) -> Stats:
     )
 
 
-def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
-    """Groups of files that are the same, nearly the same, or of the same scene; see `Gallery.duplicates`."""
+def check_kinds(kinds: Collection[str]) -> None:
+    """Refuse kinds of duplicates that there are not.
+
+    Raises:
+        InputError: one is unknown.
+    """
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+
+
+def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
+    """Groups of files that are the same, nearly the same, or of the same scene; see `Gallery.duplicates`."""
+    check_kinds(kinds)
     rows = catalog.rows(
         "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
         "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
@@ -67,13 +77,28 @@ def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
     for content, path, size, pixels in rows:
         if os.path.lexists(path):  # or the last copy would be called a spare one
             files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+
+    def looks() -> Looks:
+        ids, vectors = catalog.vectors()
+        hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
+        return ids, vectors, hashes
+
+    return grouped(files, looks, kinds)
+
+
+Looks = tuple[NDArray[np.int64], NDArray[np.float16] | NDArray[np.float32], NDArray[np.uint64]]
+
+
+def grouped(
+    files: Mapping[int, list[tuple[str, int, int]]], looks: Callable[[], Looks], kinds: Collection[str]
+) -> list[Group]:
+    """Groups among the files (path, bytes, pixels) of pictures; `looks` is asked only if vectors or hashes matter."""
     found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
         return found
-    ids, stored = catalog.vectors()
+    ids, stored, hashes = looks()
     here = np.isin(ids, list(files))
-    ids, vectors = ids[here], stored[here].astype(np.float32)
-    hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
+    ids, vectors, hashes = ids[here], stored[here].astype(np.float32), hashes[here]
     near = set(alike.near_pairs(hashes))
     for kind in ("near", "semantic"):
         if kind in kinds:
@@ -117,12 +142,15 @@ def bad_vectors(catalog: Catalog) -> list[int]:
     width = int(catalog.meta("width"))
     bad = []
     for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
-        if len(raw) == 2 * width:
-            length = float(np.linalg.norm(np.frombuffer(raw, "<f2").astype(np.float32)))
-            if abs(length - 1) <= _OUT_OF_LENGTH:  # false for NaN too
-                continue
+        if len(raw) == 2 * width and is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
+            continue
         bad.append(content)
     return bad
+
+
+def is_unit(vector: NDArray[np.float32]) -> bool:
+    """Whether a stored vector has length 1 but for rounding; NaN has not."""
+    return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
 
 
 def _file_faults(catalog: Catalog, contents: bool, progress: Progress) -> Iterator[Fault]:
@@ -132,20 +160,22 @@ def _file_faults(catalog: Catalog, contents: bool, progress: Progress) -> Iterat
     for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
         path = os.fsdecode(raw)
         if path.startswith(KEPT):
-            yield from _kept_fault(catalog, path, content)
+            yield from kept_fault(path, catalog.kept(content))
         else:
-            yield from _file_fault(File(path, size, mtime), digest if contents else None)
+            yield from file_fault(File(path, size, mtime), digest if contents else None)
         progress(done, len(rows))
 
 
-def _kept_fault(catalog: Catalog, path: str, content: int) -> Iterator[Fault]:
+def kept_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
+    """What is wrong with the kept pixels of a picture without a file."""
     try:
-        open_image(io.BytesIO(catalog.kept(content) or b""), 16, name=path)
+        open_image(io.BytesIO(pixels or b""), 16, name=path)
     except ImageError:
         yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
 
 
-def _file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
+def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
+    """What is wrong with a file on the disk; its content is compared too if `digest` is given."""
     try:
         now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
@@ -220,8 +250,6 @@ def _size(folder: Path) -> int:
 
 def export(catalog: Catalog, folder: Path) -> int:
     """Write about.json, pictures.jsonl and vectors.npy into `folder`; returns the number of pictures. See `Gallery`."""
-    if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
-        raise InputError(f"{folder} holds other files than an export. Choose a new folder.")
     ids, vectors = catalog.vectors()
     rows = catalog.rows(
         "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
@@ -232,18 +260,32 @@ def export(catalog: Catalog, folder: Path) -> int:
         about = dict(zip(("format", "width", "height", "taken", "added"), facts, strict=True))
         picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
         picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
+    about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
+    return write_export(folder, about, [pictures[content] for content in ids.tolist()], vectors)
+
+
+def write_export(
+    folder: Path, about: Mapping[str, str], pictures: Iterable[dict[str, Any]], vectors: NDArray[np.float16]
+) -> int:
+    """Write an export of pictures and their vectors (n, D); returns their number.
+
+    Raises:
+        InputError: the folder holds other files.
+    """
+    if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
+        raise InputError(f"{folder} holds other files than an export. Choose a new folder.")
 
     def fill(temporary: Path) -> None:
         np.save(temporary / "vectors.npy", vectors)
         with (temporary / "pictures.jsonl").open("w", encoding="utf-8") as lines:
-            lines.writelines(_line(pictures[content]) for content in ids.tolist())
-        about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
-        written = json.dumps({**about, "width": vectors.shape[1], "pictures": len(ids)}, ensure_ascii=False, indent=1)
+            lines.writelines(map(_line, pictures))
+        size = {"width": vectors.shape[1], "pictures": len(vectors)}
+        written = json.dumps({**about, **size}, ensure_ascii=False, indent=1)
         (temporary / "about.json").write_text(written + "\n", encoding="utf-8")
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_folder(folder, fill)
-    return len(ids)
+    return len(vectors)
 
 
 def _line(picture: dict[str, Any]) -> str:
