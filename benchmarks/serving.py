@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -69,8 +70,8 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-def client(address: str, number: int, ends: float, out: "list[tuple[float, float, int]]") -> None:
-    """Ask until the time is up; notes (when, seconds, status) of each answer, status 0 for none."""
+def client(address: str, number: int, ends: float, out: "list[tuple[float, int, str]]") -> None:
+    """Ask until the time is up; notes (seconds, status, why there is none) of each answer."""
     rng = random.Random(number)
     parts = urlsplit(address)
     line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
@@ -81,17 +82,17 @@ def client(address: str, number: int, ends: float, out: "list[tuple[float, float
             line.request("GET", f"/search?q={quote(query)}&k=24")
             response = line.getresponse()
             response.read()
-            status = response.status
-        except (OSError, http.client.HTTPException):
+            status, why = response.status, ""
+        except (OSError, http.client.HTTPException) as error:
             line.close()
-            status = 0
-        out.append((began, time.monotonic() - began, status))
+            status, why = 0, type(error).__name__
+        out.append((time.monotonic() - began, status, why))
 
 
 def load(address: str, clients: int, seconds: float, pipe: object) -> None:
     """All clients, for so long; sends what they noted."""
     ends = time.monotonic() + seconds
-    out: list[tuple[float, float, int]] = []
+    out: list[tuple[float, int, str]] = []
     threads = [threading.Thread(target=client, args=(address, i, ends, out)) for i in range(clients)]
     for thread in threads:
         thread.start()
@@ -135,7 +136,7 @@ def main() -> None:
                 loader.join()
                 after = cost(server.pid)
             server.terminate()
-    took = sorted(seconds for _, seconds, status in numbers if status == 200)
+    took = sorted(seconds for seconds, status, _ in numbers if status == 200)
     print(
         json.dumps(
             {
@@ -143,7 +144,7 @@ def main() -> None:
                 "clients": given.clients,
                 "reindex": given.reindex,
                 "requests": len(numbers),
-                "errors": sum(status != 200 for *_, status in numbers),
+                "answers": Counter(str(status or why) for *_, status, why in numbers),
                 "requests_per_second": round(len(took) / given.seconds, 1),
                 "p50_ms": round(statistics.median(took) * 1e3, 1),
                 "p99_ms": round(took[int(0.99 * len(took))] * 1e3, 1),

@@ -253,6 +253,17 @@ def test_the_same_upload_twice_is_one_picture(client: TestClient) -> None:
     assert first["id"] == second["id"]
 
 
+def test_nothing_is_forgotten_while_the_server_indexes(client: TestClient) -> None:
+    identity = id_of(client, "blue1")
+    with client.app.state.service.pen.held():
+        answer = client.delete(f"/images/{identity}")
+        problem(answer, "busy-writing")
+        assert int(answer.headers["retry-after"]) > 0
+        sent = encoded(Image.new("RGB", (11, 12), (3, 200, 3)))
+        assert client.post("/images", files={"file": ("a.png", sent)}).status_code == 201  # adding harms nobody
+    assert client.delete(f"/images/{identity}").status_code == 204
+
+
 def test_forgetting_leaves_the_file_on_the_disk(client: TestClient, album: Path) -> None:
     identity = id_of(client, "blue2")
     assert client.delete(f"/images/{identity}").status_code == 204

@@ -122,7 +122,7 @@ class Intake:
                 if loaded.kept:
                     self._catalog.keep(content, loaded.kept)
                 self._catalog.put_file(loaded.file, content, metadata)
-        if "_known" in vars(self):
+        if "_known" in vars(self):  # not if all came as Loaded, and nobody asked what is known
             self._known.update(looks)
         self.taken += len(group)
 

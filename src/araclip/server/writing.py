@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
-from araclip.errors import ImageError, WidthMismatch
+from araclip.errors import GalleryLocked, ImageError, WidthMismatch
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.intake import Intake, Loaded
 from araclip.server.searching import Library
@@ -45,6 +45,19 @@ class Pen:
                 if self._count == 0:
                     self._held.close()
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold it while nobody else of this server does, nor begins to: indexing relies on what it has seen staying.
+
+        Raises:
+            GalleryLocked: somebody holds it.
+        """
+        with self._guard:
+            if self._count:
+                raise GalleryLocked(f"{self._path.parent} is being indexed by this server. Try again when it is done.")
+            with atomic.single_writer(self._path):
+                yield
+
 
 def add(catalog: Catalog, model: AraCLIP, loaded: Loaded, metadata: dict[str, str], pen: Pen) -> None:
     """Take in a picture that was sent. When this returns, it is on the disk.
@@ -68,7 +81,8 @@ def forget(catalog: Catalog, paths: list[str], pen: Pen) -> None:
     """Forget a picture by all of its paths. No file on the disk is touched.
 
     Raises:
-        GalleryLocked, OSError: as for `add`.
+        GalleryLocked: another process is writing, or this server's own indexes.
+        OSError: as for `add`.
     """
-    with pen.held(), catalog.writing():
+    with pen.alone(), catalog.writing():
         catalog.remove_files(paths)

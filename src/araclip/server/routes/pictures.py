@@ -174,8 +174,6 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
     """Forget a picture. A file stays on the disk, and indexing its folder takes it in again."""
     if not service.settings.uploads:
         raise Problem("uploads-off")
-    if service.indexing.running:  # it would link to what is forgotten meanwhile
-        raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS})
 
     def forgotten() -> bool:
         found = service.library.find(identity)
