@@ -1,5 +1,6 @@
 """The page: its files as they were when the server started, from memory. No request can name a path of the disk."""
 
+import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json",
 @dataclass(frozen=True)
 class _File:
     data: bytes
+    packed: bytes  # gzip
     media_type: str
     etag: str
 
@@ -31,7 +33,9 @@ def _files(folder: Traversable, prefix: str = "") -> dict[str, _File]:
             data = entry.read_bytes()
             suffix = entry.name[entry.name.rfind(".") :]
             kind = _TYPES.get(suffix) or mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
-            found[prefix + entry.name] = _File(data, kind, f'"{hashlib.sha256(data).hexdigest()[:32]}"')
+            found[prefix + entry.name] = _File(
+                data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:32]}"'
+            )
     return found
 
 
@@ -44,9 +48,11 @@ def router() -> APIRouter:
         file = held.get(name)
         if file is None:
             raise Problem("not-found")
-        headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
+        headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == file.etag:
             return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
         return Response(file.data, headers=headers, media_type=file.media_type)
 
     @routes.api_route("/", methods=["GET", "HEAD"])
@@ -55,7 +61,7 @@ def router() -> APIRouter:
 
     @routes.api_route("/favicon.ico", methods=["GET", "HEAD"])
     async def icon(request: Request) -> Response:
-        return answer(request, "assets/favicon.ico")
+        return answer(request, "assets/mark.svg")
 
     @routes.api_route("/assets/{name:path}", methods=["GET", "HEAD"])
     async def asset(request: Request, name: str) -> Response:
