@@ -103,10 +103,6 @@ class ServerError(AraclipError):
         self.retry_after = retry_after
 
 
-class GalleryUnreachable(GalleryError):
-    """The server of a remote gallery does not answer."""
-
-
 class TrainingError(AraclipError):
     """A training run cannot start or go on."""
 
