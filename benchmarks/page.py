@@ -23,7 +23,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
-from doing import CHROMIUM, FLAGS, serving  # noqa: E402  (it lies beside the page's tests)
+from doing import CHROMIUM, FLAGS, serving
 
 from araclip import AraCLIP, Gallery
 from araclip.encoder import usable_cores
