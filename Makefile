@@ -6,13 +6,17 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test test-oldest lint wheel mini clean
+.PHONY: demo test test-browser test-oldest lint wheel mini chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
 test: .venv/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # a process a core, a thread each
+
+# The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
+test-browser: .venv/.browser chromium
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
 test-oldest: .venv/.test
@@ -30,6 +34,16 @@ mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs
 	$(BIN)/araclip export $(WORK)/runs/finetune $(WORK)/araclip-mini --about recipes/mini-about.toml
+
+CHROMIUM ?= /usr/bin/chromium
+export CHROMIUM
+chromium:
+	@test -x $(CHROMIUM) || { \
+	  as_root=$$([ $$(id -u) = 0 ] || echo sudo -n); \
+	  echo "Installing chromium (once) …"; \
+	  $$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends chromium fonts-vazirmatn-variable >/dev/null \
+	  || { echo "Chromium is needed, and could not be installed. On Debian: sudo apt install chromium fonts-vazirmatn-variable; elsewhere: make test-browser CHROMIUM=/path/to/chromium"; exit 1; }; \
+	}
 
 clean:
 	rm -rf .venv dist
@@ -49,3 +63,7 @@ clean:
 	@echo "Installing (once, a few minutes) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train,mini,peers]'
 	@touch $@ .venv/.demo
+
+.venv/.browser: pyproject.toml .venv/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	@touch $@

@@ -22,7 +22,7 @@ SLOW = """
 import sys, time
 from araclip import cli
 from araclip.encoder import AraCLIP
-from araclip.gallery import intake, reembed, upkeep, schema
+from araclip.gallery import intake, opened, reembed, upkeep
 intake.COMMIT_EVERY = reembed.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def slow(self, pixels, **options):
@@ -33,7 +33,7 @@ AraCLIP.encode_pixels = slow
 def waiting(*_, **__):
     sys.stderr.write("encoding\\n" * 9); sys.stderr.flush()
     time.sleep(30)
-upkeep.compact = upkeep.export = waiting
+upkeep.compact = opened.export = waiting
 sys.argv = ["araclip", *sys.argv[1:]]
 cli.main()
 """

@@ -272,7 +272,11 @@ def test_a_second_process_may_search_but_not_write_until_the_first_is_dead(
         assert gallery.update([root]).unchanged == 14
 
 
-@pytest.mark.parametrize("owner", [f"process {os.getpid()} on here", "process 1 on another-host", "", "\0\xff" * 90])
+@pytest.mark.parametrize(
+    "owner",
+    [f"process {os.getpid()} on here", "process 1 on another-host", "", "\0\xff" * 90],
+    ids=["of a process id in use again", "of another host", "empty", "no text"],
+)
 def test_what_a_dead_writer_left_in_the_lock_is_nobodys_claim(
     owner: str, resting: Path, tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:

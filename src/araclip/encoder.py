@@ -141,6 +141,10 @@ class AraCLIP:
         """(n, S, S, 3) uint8 RGB squares, S = config.image.size → (n, D) float32 of unit length."""
         return _run(self._image_graph, {"pixels": pixels})
 
+    def count_tokens(self, texts: Iterable[str]) -> list[int]:
+        """How many tokens of each text the model reads, marks of beginning and end counted."""
+        return [len(e.ids) for e in self._tokenizer.encode_batch([normalize(text) for text in checked_texts(texts)])]
+
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         encodings = self._tokenizer.encode_batch([normalize(text) for text in texts])
         lengths = np.array([len(e.ids) for e in encodings])

@@ -14,7 +14,9 @@ AraclipError
 │   ├── WidthMismatch       the gallery was made by another model
 │   ├── GalleryLocked       another process is writing it
 │   ├── GalleryCorrupt      the catalogue file is damaged
-│   └── NewerGallery        made by a later release; this one would harm it
+│   ├── NewerGallery        made by a later release; this one would harm it
+│   └── GalleryUnreachable  the server of a remote gallery does not answer
+├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
 └── TrainingError           a training run cannot start or go on; what it has written stays good
     ├── RecipeError         the recipe names something unknown or asks for the impossible
     ├── DataError           a row, file or split of the training data cannot be used; the line is named
@@ -86,6 +88,19 @@ class GalleryCorrupt(GalleryError):
 
 class NewerGallery(GalleryError):
     """The gallery was written by a later release."""
+
+
+class GalleryUnreachable(GalleryError):
+    """The server of a remote gallery does not answer."""
+
+
+class ServerError(AraclipError):
+    """A server refused, or cannot be reached (then `status` is None); `retry_after`: seconds it asks to wait."""
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class TrainingError(AraclipError):

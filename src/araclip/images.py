@@ -9,6 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -19,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from araclip.decode_limits import JPEGS, MAX_PIXELS, check_header, check_stream, decoding, silence_libtiff
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 AHEAD = 32  # decoded squares that wait for the network: 5 MB at 224 pixels
-MAX_PIXELS = 150_000_000  # 450 MB once decoded to RGB: the largest consumer cameras (100–150 MP) still fit
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -48,8 +49,8 @@ def open_image(
 
     Args:
         source: a path, a binary file object, or a PIL picture (which is converted, not reopened).
-        size: the square the picture is headed for. Lets JPEG decode at a fraction of its size (never below
-            2 × `size`, so that the later resize still averages over real pixels).
+        size: the square the picture is headed for. JPEG is decoded, and anything else averaged right after, at a
+            fraction of its size (never below 2 × `size`, so that the later resize still averages over real pixels).
         name: what messages call it, when `source` is no path.
 
     Raises:
@@ -59,16 +60,17 @@ def open_image(
     try:
         with _PILLOW_SILENT:
             if isinstance(source, Image.Image):
-                return _upright_rgb(source, name)
-            with Image.open(source, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ImageTooLarge(
-                        f"{name}: {image.width} × {image.height} is {image.width * image.height / 1e6:.0f} megapixels, "
-                        f"the limit is {MAX_PIXELS / 1e6:.0f}. Save a smaller copy and index that."
-                    )
-                if size is not None and image.format in ("JPEG", "MPO"):  # MPO: a JPEG with more pictures behind it
-                    image.draft("RGB", (2 * size, 2 * size))
-                return _upright_rgb(image, name)
+                return _upright_rgb(source, None, name)
+            with _stream(source) as stream:
+                check_stream(stream, name)
+                with Image.open(stream, formats=FORMATS) as image:
+                    if image.format == "TIFF":
+                        silence_libtiff()
+                    held = check_header(image, name)
+                    if size is not None and image.format in JPEGS:
+                        image.draft("RGB", (2 * size, 2 * size))
+                    with decoding(image, held, name):
+                        return _upright_rgb(image, size, name)
     except UnidentifiedImageError:
         raise UnsupportedFormat(
             f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture. "
@@ -140,6 +142,12 @@ def _time(text: object) -> str | None:
         return None
 
 
+def _stream(source: str | PathLike[str] | IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    if isinstance(source, str | PathLike):
+        return open(source, "rb")  # noqa: PTH123  (a path that is not UTF-8 stays as it is)
+    return nullcontext(source)
+
+
 def _name_of(source: str | PathLike[str] | IO[bytes] | Image.Image) -> str:
     if isinstance(source, Image.Image):
         return "picture in memory"
@@ -175,47 +183,71 @@ class _PillowSilent:
 _PILLOW_SILENT = _PillowSilent()
 
 
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+def _upright_rgb(image: Image.Image, size: int | None, name: str) -> Image.Image:
     if min(image.size) < 1:
         raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
     image.load()  # not inside a try: Pillow's second load() of a damaged picture succeeds without a word
-    image = _upright(image)
-    if image.mode.startswith(("I", "F")):  # 16-bit and float greys: convert() would clip instead of scaling
-        image = _eight_bit(image)
-    if image.mode == "RGB":
-        return image
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    turn, sixteen_bit = _turn_of(image), image.mode.startswith("I;16")
+    image = _averageable(image)
+    if size is not None:
+        image = _smaller(image, size)
+    if turn is not None:
+        image = _turned(image, turn)
+    if image.mode in ("I", "F"):  # 16-bit and float greys: convert() would clip instead of scaling
+        image = _eight_bit(image, sixteen_bit)
+    if image.mode in ("RGBA", "LA", "La", "RGBa"):
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
     # ImageOps.exif_transpose also writes the block anew, and one odd tag of a camera keeps it from turning the picture.
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # an unreadable EXIF block must not cost the picture
-        return image
-    if turn is None:
-        return image
+        return None
+
+
+def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     image = image.transpose(turn)
     for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
         image.info.pop(block, None)  # nobody shall turn it again
     return image
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    grey = np.asarray(image, dtype=np.float32)  # (H, W)
-    finite = grey[np.isfinite(grey)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if image.mode.startswith("I;16") or (low >= 0 and high > 255):
+def _averageable(image: Image.Image) -> Image.Image:
+    """In a mode whose numbers are light, and not the names of colours."""
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode.startswith("I;16"):
+        return image.convert("I")
+    return image.convert("L") if image.mode == "1" else image
+
+
+def _smaller(image: Image.Image, size: int) -> Image.Image:
+    """Averaged to no side below 2 × `size`, as `square` would do first: what follows costs little then."""
+    factor = min(image.size) // (2 * size)
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
+    grey = np.array(image, dtype=np.float32)  # (H, W)
+    finite = np.isfinite(grey)
+    low, high = (float(grey.min(where=finite, initial=np.inf)), float(grey.max(where=finite, initial=-np.inf)))
+    if not finite.any():
+        low, high = 0.0, 1.0
+    if sixteen_bit or (low >= 0 and high > 255):
         low, high = 0.0, max(65535.0, high)
     elif low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     with np.errstate(all="ignore"):  # infinities end at 0 or 255, NaN at 0
-        scaled = np.nan_to_num((grey - low) * (255.0 / max(high - low, 1e-12)))
-    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
+        grey -= low
+        grey *= 255.0 / max(high - low, 1e-12)
+        np.nan_to_num(grey, copy=False)
+    return Image.fromarray(grey.clip(0, 255, out=grey).astype(np.uint8))
 
 
 def square(image: Image.Image, size: int) -> NDArray[np.uint8]:

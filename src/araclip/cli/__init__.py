@@ -13,6 +13,7 @@ from araclip.cli import (  # noqa: F401  (their commands hang themselves on the 
     evaluate,
     index,
     search,
+    serve,
     train,
     upkeep,
 )

@@ -10,11 +10,15 @@ import typer
 from araclip.cli.completion import bundled_models
 
 if TYPE_CHECKING:
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anygallery import AnyGallery
 
 GalleryOption = Annotated[
-    Path | None,
-    typer.Option("--gallery", "-g", help="Folder of the gallery; by default one in your user data directory."),
+    str | None,
+    typer.Option(
+        "--gallery",
+        "-g",
+        help="A folder, or qdrant://HOST:6333/COLLECTION; by default a folder in your user data directory.",
+    ),
 ]
 ModelOption = Annotated[
     str,
@@ -27,17 +31,24 @@ ModelOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def place_of(gallery: Path | None) -> Path:
+def place_named(gallery: str) -> Path | str:
+    """The folder or the address that was typed."""
+    from araclip.gallery.remote.address import is_remote
+
+    return gallery if is_remote(gallery) else Path(gallery)
+
+
+def place_of(gallery: str | None) -> Path | str:
     """The gallery that was named, or that of the working folder, or the one indexed last."""
     from araclip.gallery import places
 
-    return gallery or places.gallery_here(Path.cwd())
+    return place_named(gallery) if gallery else places.gallery_here(Path.cwd())
 
 
 @contextmanager
-def opened(gallery: Path | None, model: str) -> "Iterator[Gallery]":
+def opened(gallery: str | None, model: str) -> "Iterator[AnyGallery]":
     """The gallery of a command, open."""
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anywhere import open_gallery
 
-    with Gallery.open(place_of(gallery), model=model) as found:
+    with open_gallery(place_of(gallery), model=model) as found:
         yield found

@@ -14,12 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, place_named
 from araclip.model_folder import DEFAULT_MODEL, find
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anygallery import AnyGallery
     from araclip.gallery.results import Hit, Update
 
 
@@ -41,21 +41,21 @@ def index(
     Only new and changed files are read. Stop it whenever you like: the next run goes on where it was.
     """
     from araclip.gallery import places
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anywhere import open_gallery
     from araclip.gallery.scan import checked_root
 
     root = checked_root(folder)
-    place = gallery or places.gallery_of(root)
+    place = place_named(gallery) if gallery else places.gallery_of(root)
     with stoppable(partial(_go_on, place)):
         if reembed:
             _reembed(place, model, forget_missing, quiet=as_json)
-        with Gallery.open(place, model=model, create=True) as opened:
+        with open_gallery(place, model=model, create=True) as opened:
             _index(opened, root, as_json)
     places.remember(place)
     if as_json:
         return
     options = [
-        *(("--gallery", str(gallery)) if gallery else ()),
+        *(("--gallery", gallery) if gallery else ()),
         *(("--model", model) if model != DEFAULT_MODEL else ()),
     ]
     command = shlex.join(["araclip", "search", *options, "قطة على طاولة"])
@@ -71,20 +71,22 @@ def watch(
 ) -> None:
     """Index a folder and keep its index in step with every change, until you stop it with Ctrl-C."""
     from araclip.gallery import places
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anywhere import open_gallery
     from araclip.gallery.scan import checked_root
     from araclip.gallery.watch import watch as follow
 
     root = checked_root(folder)
-    place = gallery or places.gallery_of(root)
-    with stoppable(partial(_go_on, place)), Gallery.open(place, model=model, create=True) as opened:
+    place = place_named(gallery) if gallery else places.gallery_of(root)
+    with stoppable(partial(_go_on, place)), open_gallery(place, model=model, create=True) as opened:
         places.remember(place)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         follow(opened, [root], updated=_say_update_as_json if as_json else _say_update, skip=_say)
 
 
-def _go_on(place: Path) -> str:
+def _go_on(place: Path | str) -> str:
     """What is safe, when a command that fills the gallery is stopped."""
+    if isinstance(place, str):  # on a server: a count would be one more request to wait for
+        return "What was committed is indexed; run the same command again to go on."
     from araclip.errors import AraclipError
     from araclip.gallery import places
     from araclip.gallery.catalog import Catalog
@@ -138,14 +140,28 @@ def demo() -> None:
     out.print(table)
     out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
+    _serve_demo(home / "gallery", sample.QUERIES[0])
 
 
-def _reembed(place: Path, model: str, forget_missing: bool, *, quiet: bool) -> None:
+def _serve_demo(gallery: Path, query: str) -> None:
+    """The page of the sample gallery until Ctrl-C; without a terminal, only whether it answers."""
+    from araclip.server.run import check, serve
+    from araclip.server.settings import Settings
+
+    settings = Settings.read(gallery=gallery, model=DEFAULT_MODEL, host="127.0.0.1", port=0)
+    if out.is_terminal:
+        serve(settings, ready=lambda address: out.print(f"Search them at [bold]{address}[/]. Stop with Ctrl-C."))
+    else:
+        results = check(settings, query).results
+        out.print(f"The page and its API answer: {len(results)} pictures for «{query}».")
+
+
+def _reembed(place: Path | str, model: str, forget_missing: bool, *, quiet: bool) -> None:
     from araclip.encoder import AraCLIP
-    from araclip.gallery.reembed import reembed
+    from araclip.gallery.anywhere import reembed_gallery
 
     with progress("Encoding again") as show:
-        count = reembed(place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say)
+        count = reembed_gallery(place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say)
     if not quiet:
         out.print(f"{count:,} pictures encoded again")
 
@@ -160,7 +176,7 @@ def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
 
 
-def _index(gallery: "Gallery", root: Path, as_json: bool = False) -> None:
+def _index(gallery: "AnyGallery", root: Path, as_json: bool = False) -> None:
     start = time.perf_counter()
     with progress("Indexing") as show:
         report = gallery.update([root], progress=show, skip=_say)

@@ -13,7 +13,7 @@ from araclip.errors import GalleryNotFound, InputError
 from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from araclip.gallery.gallery import Gallery
+    from araclip.gallery.anygallery import AnyGallery
     from araclip.gallery.results import Hit
 
 CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.")]
@@ -89,7 +89,7 @@ def _check_form(as_json: bool, paths: bool) -> None:
         raise InputError("--json and --paths exclude each other. Choose one.")
 
 
-def _show(query: str, hits: "list[Hit]", gallery: "Gallery", as_json: bool, paths: bool) -> None:
+def _show(query: str, hits: "list[Hit]", gallery: "AnyGallery", as_json: bool, paths: bool) -> None:
     total = len(gallery)
     if not total:
         raise GalleryNotFound(

@@ -30,6 +30,7 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
         "formats": ", ".join(f"{kind} {count:,}" for kind, count in numbers.formats.items()) or "–",
         "taken": " – ".join(numbers.taken or ()) or "–",
         "added": " – ".join(numbers.added or ()) or "–",
+        "recall": "not measured yet" if numbers.recall is None else f"{numbers.recall:.3f} at 10, of the index",
     }
     for name, text in rows.items():
         table.add_row(name, escape(shown(text)))
@@ -61,8 +62,13 @@ def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mo
     """Put right what `araclip verify` calls damaged; of a catalogue that cannot be opened, save what can be read."""
     from araclip.gallery.gallery import Gallery
 
+    place = place_of(gallery)
     with stoppable("Run `araclip repair` again to go on."), progress("Encoding again") as show:
-        deeds = Gallery.rescue(place_of(gallery), model=model, progress=show)
+        if isinstance(place, str):  # on a server there is no file to save rows from
+            with opened(place, model) as found:
+                deeds = found.repair()
+        else:
+            deeds = Gallery.rescue(place, model=model, progress=show)
     if as_json:
         write_line(as_json_text({"deeds": deeds}))
         return

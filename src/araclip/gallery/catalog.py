@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, WidthMismatch
 from araclip.gallery import schema, seal, transaction
-from araclip.gallery.filters import Condition
 from araclip.gallery.schema import FILE_NAME
 from araclip.images import Facts
 
@@ -78,6 +77,10 @@ class Catalog:
         catalog = cls(folder, schema.connect(folder / FILE_NAME))
         catalog._check(model, fingerprint, width)
         return catalog
+
+    def again(self) -> "Catalog":
+        """The same catalogue through a connection of its own."""
+        return Catalog(self.folder, schema.connect(self.folder / FILE_NAME))
 
     def _check(self, model: str | None, fingerprint: str, width: int) -> None:
         path = self.folder / FILE_NAME
@@ -138,6 +141,15 @@ class Catalog:
             f"{sql} WHERE path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
         )  # fmt: skip
         return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
+
+    def drives(self) -> set[str]:
+        """Mount points that were met below indexed folders."""
+        return set(json.loads(self.meta("drives") or "[]"))
+
+    def remember_drives(self, drives: set[str]) -> None:
+        """Store them, in a transaction of their own."""
+        with self.writing(visible=False):
+            self.change("INSERT OR REPLACE INTO meta VALUES ('drives', ?)", (json.dumps(sorted(drives)),))
 
     def counts(self) -> tuple[int, int]:
         """Number of files, and of different pictures among them."""
@@ -209,23 +221,21 @@ class Catalog:
                 self._db.execute("UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", row[::-1])
             if row and raw.startswith(KEPT.encode()):
                 self._db.execute("DELETE FROM kept WHERE content = ?", row[:1])
-        self._db.execute("DELETE FROM contents WHERE id NOT IN (SELECT content FROM files)")
-
-    def select(self, condition: Condition) -> NDArray[np.int64]:
-        """Ids of the pictures that some path holds and `condition` lets pass, in order."""
-        with self._own_errors():
-            rows = self._db.execute(
-                f"SELECT DISTINCT content FROM {_JOINED} WHERE {condition.sql} ORDER BY content", condition.values
-            ).fetchall()
-        return np.array([row[0] for row in rows], np.int64)
+        self._db.execute(
+            "DELETE FROM contents WHERE id IN (SELECT content FROM loose) "
+            "AND NOT EXISTS (SELECT 1 FROM files WHERE content = contents.id)"
+        )
+        self._db.execute("DELETE FROM loose")
 
     def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Ids (n,) and float16 vectors (n, D) of all pictures that some path holds, in order of the ids."""
+        return self.as_vectors(
+            self.rows("SELECT id, vector FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id")
+        )
+
+    def as_vectors(self, rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+        """Rows of id and vector as arrays, (n,) and (n, D)."""
         width = int(self.meta("width"))
-        with self._own_errors():
-            rows = self._db.execute(
-                "SELECT id, vector FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
-            ).fetchall()
         ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
         raw = b"".join(row[1] for row in rows)
         if len(raw) != len(rows) * width * 2:
@@ -234,15 +244,6 @@ class Catalog:
                 f"{len(rows) * width * 2}. Run `araclip repair`, which encodes damaged ones again."
             )
         return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
-
-    def sample(self, most: int) -> NDArray[np.float32]:
-        """Vectors (n, D) of at most about `most` pictures, spread evenly over the gallery's history."""
-        step = self.counts()[1] // most + 1
-        rows = self.rows("SELECT vector FROM contents WHERE id % ? = 0 ORDER BY id", (step,))
-        width = int(self.meta("width"))
-        whole = [np.frombuffer(raw, "<f2") for (raw,) in rows if len(raw) == 2 * width]
-        vectors = np.array(whole, np.float32).reshape(-1, width)
-        return vectors[np.isfinite(vectors).all(axis=1)]  # damaged ones are for `verify` to find
 
     def vector(self, content: int) -> NDArray[np.float32]:
         """The vector (D,) of one picture."""
@@ -262,15 +263,6 @@ class Catalog:
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run one statement of SQL inside `writing()`; returns how many rows it changed."""
         return self._db.execute(sql, values).rowcount
-
-    def paths_of(self, content: int, condition: Condition) -> list[str]:
-        """Paths that hold a picture, those that `condition` lets pass first, each part in order of the bytes."""
-        with self._own_errors():
-            rows = self._db.execute(
-                f"SELECT path FROM {_JOINED} WHERE content = ? ORDER BY NOT ({condition.sql}), path",
-                (content, *condition.values),
-            ).fetchall()
-        return [os.fsdecode(raw) for (raw,) in rows]
 
     def content_of(self, path: str) -> int | None:
         """The id of the picture that a path holds, if the path is known."""

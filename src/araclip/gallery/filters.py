@@ -19,18 +19,27 @@ ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "sq
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
 # A list matches when one of its members does; true and false match as these words.
-_METADATA = """EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
+_METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
         CASE pair.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE pair.value END) || ']' END) AS member
     WHERE pair.key = ? AND CAST(member.value AS TEXT) = ?)"""
 
 
+Values = tuple[str | int | bytes, ...]
+
+
 @dataclass(frozen=True)
 class Condition:
-    """A condition of SQL on `files` joined with `contents`, with the values of its question marks."""
+    """Two conditions of SQL, of which both must be true: on a row of `files`, and on its row of `contents`.
 
-    sql: str = "TRUE"
-    values: tuple[str | int | bytes, ...] = ()
+    They stand apart so that each can be answered from an index of its own table. A condition on what is not known is
+    NULL, and nothing passes it.
+    """
+
+    of_file: str = "TRUE"
+    file_values: Values = ()
+    of_content: str = "TRUE"
+    content_values: Values = ()
 
 
 EVERYTHING = Condition()
@@ -110,27 +119,30 @@ class Filters:
 
     def condition(self) -> Condition:
         """All filters that are set, joined by AND; EVERYTHING when none is."""
-        parts: list[Condition] = []
+        of_file: list[tuple[str, Values]] = []
+        of_content: list[tuple[str, Values]] = []
         if self.folder is not None:
-            parts.append(_below(self.folder))
+            of_file.append(_below(self.folder))
         for name in ("taken", "added"):
             if first := getattr(self, f"{name}_from"):
-                parts.append(Condition(f"{name} >= ?", (first,)))
-            if last := getattr(self, f"{name}_to"):
-                parts.append(Condition(f"substr({name}, 1, ?) <= ?", (len(last), last)))
+                of_content.append((f"{name} >= ?", (first,)))
+            if last := getattr(self, f"{name}_to"):  # whatever follows in a date, a digit or T, comes before DEL
+                of_content.append((f"{name} < ?", (last + "\x7f",)))
         if self.min_size is not None:
-            parts.append(Condition("size >= ?", (self.min_size,)))
+            of_file.append(("size >= ?", (self.min_size,)))
         if self.max_size is not None:
-            parts.append(Condition("size <= ?", (self.max_size,)))
+            of_file.append(("size <= ?", (self.max_size,)))
         if self.formats:
-            parts.append(Condition(f"format IN ({', '.join('?' * len(self.formats))})", self.formats))
+            of_content.append((f"format IN ({', '.join('?' * len(self.formats))})", self.formats))
         if self.orientation:
-            parts.append(Condition(ORIENTATIONS[self.orientation]))
-        parts += [Condition(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
-        if not parts:
-            return EVERYTHING
-        known = [f"ifnull({part.sql}, FALSE)" for part in parts]  # of what is not known, nothing is true
-        return Condition(" AND ".join(known), tuple(value for part in parts for value in part.values))
+            of_content.append((ORIENTATIONS[self.orientation], ()))
+        of_file += [(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
+        return Condition(*_all(of_file), *_all(of_content))
+
+
+def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
+    sql = " AND ".join(f"({part})" for part, _ in parts) or "TRUE"
+    return sql, tuple(value for _, values in parts for value in values)
 
 
 def _date(name: str, text: str) -> str:
@@ -160,11 +172,16 @@ def _format(name: str) -> str:
     return known
 
 
-def _below(folder: str | os.PathLike[str]) -> Condition:
-    """Paths below a folder, as it is named or as its links resolve: a path is stored as the walk met it."""
+def roots_of(folder: str | os.PathLike[str]) -> list[str]:
+    """A folder as it is named and as its links resolve: a path is stored as the walk met it."""
     named = Path(folder).expanduser().absolute()
+    return [str(root) for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve()))]
+
+
+def _below(folder: str | os.PathLike[str]) -> tuple[str, Values]:
+    """SQL and values: paths below a folder."""
     ranges: list[bytes] = []
-    for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve())):
+    for root in roots_of(folder):
         prefix = os.fsencode(root).rstrip(os.sep.encode()) + os.sep.encode()
         ranges += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
-    return Condition("(" + " OR ".join(["(path >= ? AND path < ?)"] * (len(ranges) // 2)) + ")", tuple(ranges))
+    return " OR ".join(["path >= ? AND path < ?"] * (len(ranges) // 2)), tuple(ranges)

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from PIL import Image
 from araclip import phash
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, ImageTooLarge, InputError
-from araclip.gallery.catalog import KEPT, Catalog, File
+from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.store import Store
 from araclip.images import Facts, map_ahead, open_image, read_facts, square
 
 ENCODE_BATCH = 16
@@ -59,22 +61,27 @@ class Intake:
     With `few` pictures to come, their hashes are looked up one by one, when they are committed.
     """
 
-    def __init__(self, catalog: Catalog, model: AraCLIP, *, few: bool = False) -> None:
+    def __init__(self, catalog: Store, model: AraCLIP, *, few: bool = False) -> None:
         self.taken = 0
         self._catalog = catalog
         self._model = model
-        self._known = set() if few else catalog.digests()
+        self._few = few
+
+    @cached_property
+    def _known(self) -> set[bytes]:
+        return set() if self._few else self._catalog.digests()
 
     def take(
         self,
-        sources: Sequence[Source],
+        sources: Sequence["Source | Loaded"],
         refused: Refused,
         done: Callable[[int], None] = lambda count: None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str | None]:
         """Commit pictures in groups; returns the path of each, None where `refused` was told its number and why.
 
-        A picture that is known by its hash is linked, not encoded. `done` is told how many have been looked at.
+        A picture that is known by its hash is linked, not encoded; one that another process has read may come as
+        `Loaded`. `done` is told how many have been looked at.
         """
         paths: list[str | None] = []
         waiting: list[tuple[Loaded, Mapping[str, Any] | None]] = []
@@ -95,7 +102,9 @@ class Intake:
             self._commit(waiting)
         return paths
 
-    def _loaded(self, source: Source) -> Loaded | OSError | ImageError:
+    def _loaded(self, source: "Source | Loaded") -> Loaded | OSError | ImageError:
+        if isinstance(source, Loaded):
+            return source
         try:
             return load(source, self._known, self._model.config.image.size)
         except (OSError, ImageError) as error:
@@ -114,13 +123,14 @@ class Intake:
                 ids[digest] = self._catalog.add_content(digest, vector)
             for loaded, metadata in group:
                 content = ids[loaded.digest]
-                assert content is not None  # without a look it came from the catalogue, which this process locks
+                assert content is not None  # without a look it came from the catalogue, from which nobody removes now
                 if loaded.look:
                     self._catalog.put_facts(content, loaded.look.facts, loaded.look.phash)
                 if loaded.kept:
                     self._catalog.keep(content, loaded.kept)
                 self._catalog.put_file(loaded.file, content, metadata)
-        self._known.update(looks)
+        if "_known" in vars(self):  # not if all came as Loaded, and nobody asked what is known
+            self._known.update(looks)
         self.taken += len(group)
 
 

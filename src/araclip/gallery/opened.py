@@ -4,14 +4,19 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
-from araclip.gallery import upkeep
-from araclip.gallery.ann import ScanIndex
+from araclip.gallery import history, upkeep
+from araclip.gallery.ann import MANY, ScanIndex
+from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.background import background
 from araclip.gallery.catalog import Catalog
+from araclip.gallery.coded import FEW
+from araclip.gallery.export import export
 from araclip.gallery.relevance import Scale, scale_of
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.update import Progress
@@ -19,14 +24,17 @@ from araclip.gallery.update import Progress
 SAMPLE = 4096  # pictures; their covariance is as good as that of all, and takes milliseconds
 
 
-class Opened:
+class Opened(AnyGallery):
     """What `Gallery` stands on. Errors of writing: GalleryLocked, and OSError when the disk is full or read-only."""
+
+    folder: Path
+    _catalog: Catalog
 
     def __init__(self, catalog: Catalog, model: AraCLIP) -> None:
         self.folder = catalog.folder
         self.model = model
         self._catalog = catalog
-        self._index: tuple[str, ScanIndex] | None = None
+        self._index: ScanIndex | None = None
         self._scale: tuple[str, Scale | None] | None = None
 
     def stats(self) -> Stats:
@@ -93,7 +101,7 @@ class Opened:
         Raises:
             InputError: the folder holds other files. An earlier export there is replaced.
         """
-        return upkeep.export(self._catalog, Path(folder).expanduser())
+        return export(self._catalog, Path(folder).expanduser())
 
     def __len__(self) -> int:
         """Number of different pictures."""
@@ -103,17 +111,11 @@ class Opened:
         """Release the catalogue file."""
         self._catalog.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _fresh_scale(self) -> Scale | None:
         generation = self._catalog.generation
         if self._scale is None or self._scale[0] != generation:
             everyday, meaningless = background(self.folder, self.model)
-            self._scale = (generation, scale_of(self._catalog.sample(SAMPLE), everyday, meaningless))
+            self._scale = (generation, scale_of(self._fresh_index().sample(SAMPLE), everyday, meaningless))
         return self._scale[1]
 
     @contextmanager
@@ -124,12 +126,16 @@ class Opened:
             self._catalog.rest()
 
     def _fresh(self) -> None:
-        """Derive now what the next search will need."""
-        self._fresh_index()
+        """Derive now what the next search will need; only for the one that writes."""
+        index = self._fresh_index(MANY)
+        index.keep(self._catalog)
+        history.forget_before(self._catalog, index.anchor)
         self._fresh_scale()
 
-    def _fresh_index(self) -> ScanIndex:
-        generation = self._catalog.generation
-        if self._index is None or self._index[0] != generation:
-            self._index = (generation, ScanIndex.of(self._catalog))
-        return self._index[1]
+    def _fresh_index(self, many: int = FEW) -> ScanIndex:
+        if self._index is None or self._index.generation != self._catalog.generation:
+            self._index = ScanIndex.of(self._catalog, self._texts, self._index, many)
+        return self._index
+
+    def _texts(self) -> NDArray[np.float32]:
+        return background(self.folder, self.model)[0]

@@ -28,10 +28,10 @@ def gallery_of(folder: Path) -> Path:
     return data_home() / "galleries" / f"{name}-{key}"
 
 
-def remember(gallery: Path) -> None:
-    """Make `gallery` the one that `latest` finds."""
+def remember(gallery: Path | str) -> None:
+    """Make `gallery` the one that `latest` finds, unless somebody chose its place: that is to be named again."""
     home = data_home() / "galleries"
-    if gallery.parent == home:
+    if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST, gallery.name)
 
 

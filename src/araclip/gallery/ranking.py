@@ -1,7 +1,7 @@
 """From a vector to hits: the nearest pictures that pass the filters and are there, in a fixed order, page by page."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from araclip.gallery.duplicates import is_near
 from araclip.gallery.filters import EVERYTHING, Filters
 from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit
+from araclip.gallery.selection import paths_of, select
 
 
 @dataclass(frozen=True)
@@ -51,47 +52,66 @@ def ranked(
     Args:
         but: the id of a picture to leave out.
     """
-    judge = scale.judge(vector, max(index.search(vector, 1)[1], default=0.0)) if scale else None
+    wanted = _Wanted(catalog, index, vector, page)
+    judge = scale.judge(vector, wanted.best()) if scale else None
+    return hits_of(wanted.present(), lambda content: catalog.phash(content) or 0, judge, page, but)
+
+
+def hits_of(
+    found: Iterable[tuple[int, float, list[str]]],
+    look: Callable[[int], int],
+    judge: Callable[[float], float] | None,
+    page: Page,
+    but: int | None,
+) -> list[Hit]:
+    """The hits of one page among pictures found (id, cosine, paths), best first; `look` gives a perceptual hash."""
     hits: list[Hit] = []
     shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
-    for content, score, paths in _present(catalog, index, vector, page.offset + page.k, page.filters):
+    for content, score, paths in found:
         relevance = judge(score) if judge else None
         if relevance is not None and relevance < page.threshold:
             break  # and so are all after it
-        if content != but and not (page.filters.collapse and _repeats(catalog, content, shown)):
+        if content != but and not (page.filters.collapse and _repeats(look(content), shown)):
             hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevance))
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]
 
 
-def _repeats(catalog: Catalog, content: int, shown: list[int]) -> bool:
+def _repeats(look: int, shown: list[int]) -> bool:
     """Whether a picture is nearly one of those shown; if not, it becomes one of them."""
-    look = catalog.phash(content) or 0
     if any(is_near(look, other) for other in shown):
         return True
     shown.append(look)
     return False
 
 
-def _present(
-    catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], first: int, filters: Filters
-) -> Iterator[tuple[int, float, list[str]]]:
-    """Id, cosine and paths of every picture that passes and has a path that is there, best first."""
-    condition = filters.condition()
-    allowed = None if condition == EVERYTHING else catalog.select(condition)
-    total = len(index) if allowed is None else len(allowed)
-    seen = 0
-    while seen < total:
-        ids, scores = index.search(
-            vector, max(first, 2 * seen), allowed
-        )  # more, should the first be gone from the disk
-        for content, score in list(zip(ids, scores, strict=True))[seen:]:
-            if paths := [path for path in catalog.paths_of(content, condition) if present(path)]:
-                yield content, score, paths
-        if len(ids) == seen:  # a filter let pictures pass that the index, a moment older, does not have
-            return
-        seen = len(ids)
+class _Wanted:
+    """The pictures that pass a page's filters, in the order of their scores."""
+
+    def __init__(self, catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], page: Page) -> None:
+        self._catalog, self._index, self._vector = catalog, index, vector
+        self._condition = condition = page.filters.condition()
+        self._allowed = (
+            None if condition == EVERYTHING else index.selected(condition, lambda: select(catalog, condition))
+        )
+        self._first = index.search(vector, page.offset + page.k, self._allowed)
+
+    def best(self) -> float:
+        """The score of the best picture of all, whatever the filters."""
+        scores = self._first[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
+        return max(scores, default=0.0)
+
+    def present(self) -> Iterator[tuple[int, float, list[str]]]:
+        """Id, cosine and paths of every picture that has a path that is there, best first."""
+        (ids, scores), seen = self._first, 0
+        while len(ids) > seen:
+            for content, score in list(zip(ids, scores, strict=True))[seen:]:
+                paths = paths_of(self._catalog, content, self._condition)
+                if there := [path for path in paths if present(path)]:
+                    yield content, score, there
+            seen = len(ids)  # more, should the first be gone from the disk
+            ids, scores = self._index.search(self._vector, 2 * seen, self._allowed)
 
 
 def present(path: str) -> bool:

@@ -6,6 +6,7 @@ never differ. `PRAGMA user_version` holds the number.
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
@@ -38,6 +39,34 @@ STEPS = (
                        picture BLOB NOT NULL) STRICT;
     CREATE TABLE next_vectors (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
                                vector BLOB NOT NULL) STRICT;
+    """,
+    # 3: what a gallery of a million asks for. `changes` is the log of vectors that came, changed or went, `commits`
+    # says up to where it ran at each generation: an index of an earlier one is brought up to date by what changed.
+    # `loose` are pictures that may have lost their last path. The indexes answer filters without reading any vector.
+    """
+    CREATE TABLE changes (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
+    CREATE TABLE commits (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE loose   (content INTEGER PRIMARY KEY) STRICT;
+    INSERT INTO commits SELECT value, 0 FROM meta WHERE key = 'generation';
+    INSERT INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files);
+    CREATE TRIGGER vector_came AFTER INSERT ON contents
+        BEGIN INSERT INTO changes (content) VALUES (new.id); END;
+    CREATE TRIGGER vector_changed AFTER UPDATE OF vector ON contents
+        BEGIN INSERT INTO changes (content) VALUES (new.id); END;
+    CREATE TRIGGER vector_went AFTER DELETE ON contents
+        BEGIN INSERT INTO changes (content) VALUES (old.id); END;
+    CREATE TRIGGER committed AFTER UPDATE OF value ON meta WHEN new.key = 'generation'
+        BEGIN INSERT INTO commits VALUES (
+            new.value, ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)); END;
+    CREATE TRIGGER path_went AFTER DELETE ON files
+        BEGIN INSERT OR IGNORE INTO loose VALUES (old.content); END;
+    CREATE TRIGGER path_changed AFTER UPDATE OF content ON files WHEN new.content <> old.content
+        BEGIN INSERT OR IGNORE INTO loose VALUES (old.content); END;
+    CREATE INDEX contents_taken  ON contents (taken);
+    CREATE INDEX contents_added  ON contents (added);
+    CREATE INDEX contents_facts  ON contents (format, width, height);
+    CREATE INDEX contents_unread ON contents (id) WHERE format IS NULL OR phash IS NULL;
+    CREATE INDEX files_size      ON files (size, content);
     """,
 )
 SCHEMA = len(STEPS)
@@ -138,6 +167,16 @@ def _number(database: sqlite3.Connection) -> int:
 
 def _apply(database: sqlite3.Connection, steps: tuple[str, ...]) -> None:
     for step in steps:
-        for statement in step.split(";"):
+        for statement in _statements(step):
             database.execute(statement)
     database.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _statements(step: str) -> Iterator[str]:
+    """The statements of a step one by one; a trigger holds a semicolon of its own."""
+    statement = ""
+    for part in step.split(";"):
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

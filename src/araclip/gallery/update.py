@@ -1,23 +1,23 @@
 """Bringing a gallery in step with folders: what is new or changed is taken in, what vanished is forgotten."""
 
-import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
-from araclip.gallery.catalog import Catalog, File
+from araclip.gallery.catalog import File
 from araclip.gallery.intake import Intake
 from araclip.gallery.results import Update
 from araclip.gallery.scan import Walk
+from araclip.gallery.store import Store
 from araclip.images import FORMATS
 
 Progress = Callable[[int, int], None]
 Skip = Callable[[str], None]
 
 
-def update(catalog: Catalog, model: AraCLIP, roots: list[Path], progress: Progress, skip: Skip) -> Update:
+def update(catalog: Store, model: AraCLIP, roots: list[Path], progress: Progress, skip: Skip) -> Update:
     """Bring `catalog` in step with the folders `roots`; see `Gallery.update`."""
     walk, known = Walk(), catalog.files()
     found: dict[str, File] = {}
@@ -26,19 +26,18 @@ def update(catalog: Catalog, model: AraCLIP, roots: list[Path], progress: Progre
         if not here:
             raise _nothing_in(root, sum(below(path, str(root)) for path in known))
         found |= here
-    drives = _drives(catalog)
+    drives = catalog.drives()
     inside = tuple(os.path.join(root, "") for root in roots)  # noqa: PTH118  (ends with the separator)
     ours = {drive for drive in drives if drive.startswith(inside)}
     walk.miss(ours)
     there = (drives - ours) | walk.drives | (ours & walk.unreadable.keys())
     if there != drives:
-        with catalog.writing(visible=False):
-            catalog.change("INSERT OR REPLACE INTO meta VALUES ('drives', ?)", (json.dumps(sorted(there)),))
+        catalog.remember_drives(there)
     mine = {path: file for path, file in known.items() if path.startswith(inside)}
     return _settle(catalog, model, found, mine, walk, catalog.unread(), progress, skip)
 
 
-def update_at(catalog: Catalog, model: AraCLIP, roots: list[Path], paths: Iterable[str], skip: Skip) -> Update | None:
+def update_at(catalog: Store, model: AraCLIP, roots: list[Path], paths: Iterable[str], skip: Skip) -> Update | None:
     """Bring `catalog` in step with what lies at `paths` alone; None when only a walk of all of `roots` can tell."""
     walk = Walk()
     found, known = dict[str, File](), dict[str, File]()
@@ -50,7 +49,7 @@ def update_at(catalog: Catalog, model: AraCLIP, roots: list[Path], paths: Iterab
             continue
         found |= {file.path: file for file in walk.at(path)}
         known |= catalog.files(path)
-    walk.miss(_drives(catalog))
+    walk.miss(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
         return None  # nothing would be left: is a drive unplugged?
     if any(not os.path.lexists(root) for root in roots) or walk.drives:
@@ -58,12 +57,8 @@ def update_at(catalog: Catalog, model: AraCLIP, roots: list[Path], paths: Iterab
     return _settle(catalog, model, found, known, walk, set(), lambda done, total: None, skip, few=True)
 
 
-def _drives(catalog: Catalog) -> set[str]:
-    return set(json.loads(catalog.meta("drives") or "[]"))
-
-
 def _settle(
-    catalog: Catalog,
+    catalog: Store,
     model: AraCLIP,
     found: dict[str, File],
     known: dict[str, File],

@@ -1,19 +1,19 @@
-"""A gallery's upkeep: what is in it, whether it is sound, putting it right, making it small, taking it elsewhere."""
+"""A gallery's upkeep: what is in it, whether it is sound, putting it right, making it small."""
 
 import hashlib
 import io
-import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
+from araclip.gallery import ann
 from araclip.gallery import duplicates as alike
 from araclip.gallery.catalog import KEPT, Catalog, File
 from araclip.gallery.intake import Look, load
@@ -22,7 +22,6 @@ from araclip.gallery.schema import FILE_NAME
 from araclip.images import open_image
 
 KINDS = ("exact", "near", "semantic")
-EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 _KEPT_ALIKE = 0.98  # cosine of a picture and the JPEG that was kept of it
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
@@ -52,13 +51,23 @@ def stats(catalog: Catalog) -> Stats:
         formats=dict(formats),
         taken=(taken_first, taken_last) if taken_first else None,
         added=(added_first, added_last) if added_first else None,
+        recall=ann.recall(catalog),
     )
+
+
+def check_kinds(kinds: Collection[str]) -> None:
+    """Refuse kinds of duplicates that there are not.
+
+    Raises:
+        InputError: one is unknown.
+    """
+    if unknown := set(kinds) - set(KINDS):
+        raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
 
 
 def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
     """Groups of files that are the same, nearly the same, or of the same scene; see `Gallery.duplicates`."""
-    if unknown := set(kinds) - set(KINDS):
-        raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+    check_kinds(kinds)
     rows = catalog.rows(
         "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
         "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
@@ -68,13 +77,28 @@ def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
     for content, path, size, pixels in rows:
         if os.path.lexists(path):  # or the last copy would be called a spare one
             files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+
+    def looks() -> Looks:
+        ids, vectors = catalog.vectors()
+        hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
+        return ids, vectors, hashes
+
+    return grouped(files, looks, kinds)
+
+
+Looks = tuple[NDArray[np.int64], NDArray[np.float16] | NDArray[np.float32], NDArray[np.uint64]]
+
+
+def grouped(
+    files: Mapping[int, list[tuple[str, int, int]]], looks: Callable[[], Looks], kinds: Collection[str]
+) -> list[Group]:
+    """Groups among the files (path, bytes, pixels) of pictures; `looks` is asked only if vectors or hashes matter."""
     found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
         return found
-    ids, stored = catalog.vectors()
+    ids, stored, hashes = looks()
     here = np.isin(ids, list(files))
-    ids, vectors = ids[here], stored[here].astype(np.float32)
-    hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
+    ids, vectors, hashes = ids[here], stored[here].astype(np.float32), hashes[here]
     near = set(alike.near_pairs(hashes))
     for kind in ("near", "semantic"):
         if kind in kinds:
@@ -109,6 +133,8 @@ def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
         paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
         name = os.fsdecode(paths[0][0]) if paths else f"{place}, picture {content}"
         yield Fault(name, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
+    for path in ann.damaged(catalog):
+        yield Fault(str(path), "the index is damaged", "Run `araclip repair`, which makes it anew.", True)
     for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
         yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
 
@@ -118,12 +144,15 @@ def bad_vectors(catalog: Catalog) -> list[int]:
     width = int(catalog.meta("width"))
     bad = []
     for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
-        if len(raw) == 2 * width:
-            length = float(np.linalg.norm(np.frombuffer(raw, "<f2").astype(np.float32)))
-            if abs(length - 1) <= _OUT_OF_LENGTH:  # false for NaN too
-                continue
+        if len(raw) == 2 * width and is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
+            continue
         bad.append(content)
     return bad
+
+
+def is_unit(vector: NDArray[np.float32]) -> bool:
+    """Whether a stored vector has length 1 but for rounding; NaN has not."""
+    return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
 
 
 def _file_faults(catalog: Catalog, contents: bool, progress: Progress) -> Iterator[Fault]:
@@ -133,20 +162,22 @@ def _file_faults(catalog: Catalog, contents: bool, progress: Progress) -> Iterat
     for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
         path = os.fsdecode(raw)
         if path.startswith(KEPT):
-            yield from _kept_fault(catalog, path, content)
+            yield from kept_fault(path, catalog.kept(content))
         else:
-            yield from _file_fault(File(path, size, mtime), digest if contents else None)
+            yield from file_fault(File(path, size, mtime), digest if contents else None)
         progress(done, len(rows))
 
 
-def _kept_fault(catalog: Catalog, path: str, content: int) -> Iterator[Fault]:
+def kept_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
+    """What is wrong with the kept pixels of a picture without a file."""
     try:
-        open_image(io.BytesIO(catalog.kept(content) or b""), 16, name=path)
+        open_image(io.BytesIO(pixels or b""), 16, name=path)
     except ImageError:
         yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
 
 
-def _file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
+def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
+    """What is wrong with a file on the disk; its content is compared too if `digest` is given."""
     try:
         now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
@@ -186,6 +217,9 @@ def repair(catalog: Catalog, model: AraCLIP, doubt: bool, progress: Progress) ->
         if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
             deeds.append(f"{cleared} damaged metadata cleared.")
         catalog.change("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
+        catalog.change(
+            "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
+        )
         catalog.remove_files(())
     drop_derived(catalog.folder)
     return deeds
@@ -234,41 +268,3 @@ def compact(catalog: Catalog) -> int:
 
 def _size(folder: Path) -> int:
     return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())
-
-
-def export(catalog: Catalog, folder: Path) -> int:
-    """Write about.json, pictures.jsonl and vectors.npy into `folder`; returns the number of pictures. See `Gallery`."""
-    if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
-        raise InputError(f"{folder} holds other files than an export. Choose a new folder.")
-    with catalog.reading():
-        ids, vectors = catalog.vectors()
-        rows = catalog.rows(
-            "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
-            "FROM files JOIN contents ON id = content ORDER BY content, path"
-        )
-    pictures: dict[int, dict[str, Any]] = {}
-    for content, path, metadata, size, digest, *facts in rows:
-        about = dict(zip(("format", "width", "height", "taken", "added"), facts, strict=True))
-        picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
-        picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
-
-    def fill(temporary: Path) -> None:
-        np.save(temporary / "vectors.npy", vectors)
-        with (temporary / "pictures.jsonl").open("w", encoding="utf-8") as lines:
-            lines.writelines(_line(pictures[content]) for content in ids.tolist())
-        about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
-        written = json.dumps({**about, "width": vectors.shape[1], "pictures": len(ids)}, ensure_ascii=False, indent=1)
-        (temporary / "about.json").write_text(written + "\n", encoding="utf-8")
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_folder(folder, fill)
-    return len(ids)
-
-
-def _line(picture: dict[str, Any]) -> str:
-    try:
-        text = json.dumps(picture, ensure_ascii=False)
-        text.encode()
-    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it survives json.loads
-        text = json.dumps(picture)
-    return text + "\n"

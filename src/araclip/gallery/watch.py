@@ -11,7 +11,7 @@ from os import PathLike
 from threading import Event
 
 from araclip.errors import GalleryLocked, InputError
-from araclip.gallery.gallery import Gallery
+from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.results import Update
 from araclip.gallery.scan import checked_root
 from araclip.gallery.update import Skip
@@ -24,7 +24,7 @@ WAKE_MS = 500  # how often to look at `stop`, and to try again when another proc
 
 
 def watch(
-    gallery: Gallery,
+    gallery: AnyGallery,
     folders: Iterable[str | PathLike[str]],
     *,
     updated: Callable[[Update], None],

@@ -1,0 +1,275 @@
+"""A million pictures: the gallery's scan index against other ways to search vectors, in one run.
+
+    python benchmarks/million.py --data FOLDER --work FOLDER [--pictures 1000000] [--peers 100000] [--real 7000]
+                                 [--systems araclip,numpy,faiss-flat,faiss-hnsw,usearch,lancedb,qdrant-edge]
+
+Needs the extra `benchmark`. The vectors are made from real pictures' (made_vectors.py); how they compare with the
+real ones is printed first. Queries are Arabic captions of the dev split; what a system lets one tune at search time is
+tuned on captions of the train split, to the smallest setting that reaches recall@10 of .99. Recall is against exact
+scores of the float16 vectors.
+
+Each system builds in one process and is opened in another, where memory is measured: `own` is anonymous memory beyond
+that of the process before opening, `mapped` pages of files, which the system may take back. One query at a time.
+araclip, numpy and faiss-flat hold --pictures vectors; those that build graphs or clusters --peers, as the table says.
+qdrant-edge is Qdrant's own engine inside the process: its server is in no Python, npm or Debian package that could be
+found, and the local mode of qdrant-client is a NumPy scan, which stands here already.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from made_vectors import described, made_vectors, real_vectors
+
+from araclip import AraCLIP
+from araclip.gallery.ann import ScanIndex
+from araclip.gallery.catalog import Catalog
+from araclip.gallery.coded import best_rows
+
+Search = Callable[[np.ndarray], Any]
+EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
+GOAL = 0.99
+QUERIES, TUNING, WANTED = 500, 100, 10
+ALL = ("araclip", "numpy", "faiss-flat", "faiss-hnsw", "usearch", "lancedb", "qdrant-edge")
+SCANS = ("araclip", "numpy", "faiss-flat")
+
+
+def build(system: str, vectors: np.ndarray, place: Path) -> None:
+    """Make a system's files; vectors (n, D) float16."""
+    if system == "numpy":
+        np.save(place / "vectors.npy", vectors.astype(np.float32))
+    elif system in ("faiss-flat", "faiss-hnsw"):
+        import faiss
+
+        width, metric = vectors.shape[1], faiss.METRIC_INNER_PRODUCT
+        index = faiss.IndexFlat(width, metric) if system == "faiss-flat" else faiss.IndexHNSWFlat(width, 32, metric)
+        if system == "faiss-hnsw":
+            index.hnsw.efConstruction = 200
+        index.add(vectors.astype(np.float32))
+        faiss.write_index(index, str(place / "index"))
+    elif system == "usearch":
+        from usearch.index import Index
+
+        made = Index(ndim=vectors.shape[1], metric="ip", dtype="f16")
+        made.add(np.arange(len(vectors)), vectors)
+        made.save(str(place / "index"))
+    elif system == "lancedb":
+        import lancedb
+        import lancedb.index
+        import pyarrow as pa
+
+        flat = pa.array(vectors.astype(np.float32).reshape(-1))
+        columns = {
+            "id": pa.array(np.arange(len(vectors))),
+            "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        }
+        table = lancedb.connect(place).create_table("pictures", pa.table(columns))
+        table.create_index("vector", config=lancedb.index.IvfPq(distance_type="dot"))
+    elif system == "qdrant-edge":
+        import qdrant_edge as qdrant
+
+        config = qdrant.EdgeConfig(qdrant.EdgeVectorParams(vectors.shape[1], qdrant.Distance.Dot))
+        shard = qdrant.EdgeShard.create(str(place), config)
+        for start in range(0, len(vectors), 1000):
+            points = [
+                qdrant.Point(start + i, vector.astype(np.float32).tolist(), {})
+                for i, vector in enumerate(vectors[start : start + 1000])
+            ]
+            shard.update(qdrant.UpdateOperation.upsert_points(points))
+        shard.optimize()
+        shard.flush()
+        shard.close()
+
+
+def opened(system: str, place: Path) -> Callable[[int], Search]:
+    """What makes a search of an effort; the effort is passed over where there is nothing to tune."""
+    if system == "araclip":
+        index = ScanIndex.of(Catalog.open(place, None), lambda: np.empty((0, 0), np.float32))
+        return lambda effort: lambda query: np.array(index.search(query, WANTED)[0]) - 1  # ids begin with 1
+    if system == "numpy":
+        held = np.load(place / "vectors.npy")
+        return lambda effort: lambda query: np.argpartition(-(held @ query), WANTED)[:WANTED]
+    if system in ("faiss-flat", "faiss-hnsw"):
+        import faiss
+
+        read = faiss.read_index(str(place / "index"))
+
+        def at(effort: int) -> Search:
+            how = faiss.SearchParametersHNSW(efSearch=effort) if system == "faiss-hnsw" else None
+            return lambda query: read.search(query[None], WANTED, params=how)[1][0]
+
+        return at
+    if system == "usearch":
+        from usearch.index import Index
+
+        graph = Index.restore(str(place / "index"))
+
+        def expanded(effort: int) -> Search:
+            graph.expansion_search = effort
+            return lambda query: graph.search(query.astype(np.float16), WANTED).keys
+
+        return expanded
+    if system == "lancedb":
+        import lancedb
+
+        table = lancedb.connect(place).open_table("pictures")
+
+        def probed(effort: int) -> Search:
+            def search(query: np.ndarray) -> Any:
+                asked = table.search(query).distance_type("dot").nprobes(effort).refine_factor(20)
+                return asked.select(["id"]).limit(WANTED).to_arrow()["id"].to_numpy()
+
+            return search
+
+        return probed
+    import qdrant_edge as qdrant
+
+    shard = qdrant.EdgeShard.load(str(place))
+
+    def beam(effort: int) -> Search:
+        how = qdrant.SearchParams(hnsw_ef=effort)
+
+        def search(query: np.ndarray) -> Any:
+            asked = qdrant.SearchRequest(query=qdrant.Query.Nearest(query.tolist()), limit=WANTED, params=how)
+            return [point.id for point in shard.search(asked)]
+
+        return search
+
+    return beam
+
+
+def build_catalogue(vectors: np.ndarray, texts: np.ndarray, place: Path) -> tuple[float, float]:
+    """A catalogue of pictures that it keeps itself; returns seconds to make the index, and to bring in 1,000 more."""
+    catalog = Catalog.create(place, "made", "0" * 12, vectors.shape[1])
+
+    def insert(first: int, some: np.ndarray) -> None:
+        with catalog.writing():
+            for n, vector in enumerate(some, first):
+                catalog.change(
+                    "INSERT INTO contents (id, hash, vector) VALUES (?, ?, ?)",
+                    (n, n.to_bytes(32, "big"), vector.astype("<f2").tobytes()),
+                )
+                catalog.change(
+                    "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, 1, 1, ?)", (b"picture:%032x" % n, n)
+                )
+
+    for start in range(0, len(vectors), 50_000):
+        insert(start + 1, vectors[start : start + 50_000])
+    begun = time.perf_counter()
+    index = ScanIndex.of(catalog, lambda: texts)
+    made = time.perf_counter() - begun
+    extra = np.random.default_rng(5).permutation(len(vectors))[:1000]
+    insert(len(vectors) + 1, -vectors[extra])  # as far from every query as can be: the answers stay the same
+    begun = time.perf_counter()
+    ScanIndex.of(catalog, lambda: texts, index)
+    more = time.perf_counter() - begun
+    catalog.close()
+    return made, more
+
+
+def memory() -> tuple[float, float]:
+    """Anonymous and file-mapped MB of this process."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return tuple(int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024 for name in ("RssAnon", "RssFile"))
+
+
+def measured(system: str, place: Path, work: Path) -> dict[str, Any]:
+    """One system, opened and asked, in this process."""
+    with np.load(work / "queries.npz") as kept:
+        tuning, reported = kept["tuning"], kept["reported"]
+        suffix = "" if system in SCANS else "-peers"
+        right = {"tuning": kept["tuning_right" + suffix], "reported": kept["reported_right" + suffix]}
+    own, mapped = memory()
+    begun = time.perf_counter()
+    searches = opened(system, place)
+    took = time.perf_counter() - begun
+
+    def recall(search: Search, queries: np.ndarray, rows: np.ndarray) -> float:
+        return float(np.mean([np.isin(row, search(query)).mean() for query, row in zip(queries, rows, strict=True)]))
+
+    effort = None
+    search = searches(0)
+    if system not in SCANS:
+        for effort in EFFORTS:
+            search = searches(effort)
+            if recall(search, tuning, right["tuning"]) >= GOAL:
+                break
+    times, found = [], []
+    for query in reported:
+        begun = time.perf_counter()
+        found.append(search(query))
+        times.append(time.perf_counter() - begun)
+    hits = [np.isin(row, rows).mean() for row, rows in zip(right["reported"], found, strict=True)]
+    p50, p99 = np.percentile(times, [50, 99]) * 1e3
+    now = memory()
+    return {
+        "open s": took, "own MB": now[0] - own, "mapped MB": now[1] - mapped, "p50 ms": p50, "p99 ms": p99,
+        "recall@10": float(np.mean(hits)), "effort": effort,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--pictures", type=int, default=1_000_000)
+    parser.add_argument("--peers", type=int, default=100_000)
+    parser.add_argument("--real", type=int, default=7000)
+    parser.add_argument("--systems", default=",".join(ALL))
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    work: Path = arguments.work
+    if arguments.measure:
+        print(json.dumps(measured(arguments.measure, work / arguments.measure, work)))
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    real, reported, tuning = real_vectors(arguments.data, work, AraCLIP.load(), arguments.real)
+    vectors = np.empty((arguments.pictures, real.shape[1]), np.float16)
+    at = 0
+    for some in made_vectors(real, arguments.pictures):
+        vectors[at : at + len(some)] = some
+        at += len(some)
+    reported, tuning, texts = reported[:QUERIES], tuning[:TUNING], tuning[TUNING : 3 * TUNING]
+    alike = described(real, reported), described(vectors[: len(real)].astype(np.float32), reported)
+    print(f"| {len(real):,} of each | real | made |\n|---|---|---|")
+    for name, value in alike[0].items():
+        print(f"| {name} | {value:.3f} | {alike[1][name]:.3f} |")
+    few = vectors[: arguments.peers]
+    np.savez(
+        work / "queries.npz", tuning=tuning, reported=reported,
+        tuning_right=best_rows(vectors, tuning, WANTED), reported_right=best_rows(vectors, reported, WANTED),
+        **{"tuning_right-peers": best_rows(few, tuning, WANTED),
+           "reported_right-peers": best_rows(few, reported, WANTED)},
+    )  # fmt: skip
+    print("\n| system | pictures | build s | open s | own MB | mapped MB | p50 ms | p99 ms | recall@10 | effort |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for system in arguments.systems.split(","):
+        place = work / system
+        subprocess.run(["rm", "-rf", str(place)], check=True)
+        place.mkdir()
+        mine = vectors if system in SCANS else few
+        more = 0.0
+        begun = time.perf_counter()
+        if system == "araclip":
+            took, more = build_catalogue(mine, texts, place)
+        else:
+            build(system, mine, place)
+            took = time.perf_counter() - begun
+        command = [sys.executable, *sys.argv, "--measure", system]
+        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        cells = [f"{row[name]:.2f}" for name in ("open s", "own MB", "mapped MB", "p50 ms", "p99 ms")]
+        line = f"| {system} | {len(mine):,} | {took:.1f} | {' | '.join(cells)} | {row['recall@10']:.4f} |"
+        print(f"{line} {row['effort'] or '–'} |", flush=True)
+        if more:
+            print(f"(araclip: 1,000 more pictures can be searched after {more:.2f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""A server under load: requests a second, how long they take, what it costs in processor time and memory.
+
+    python benchmarks/serving.py [--pictures 10000] [--clients 16] [--seconds 20] [--reindex]
+
+The gallery is that of araclip-mini, with vectors drawn at random around those of everyday queries, and an empty file
+for each picture (a search looks whether it is there). One `araclip serve` process; clients in another process on the
+same machine, each asking its next query when the last is answered; no query comes twice, so no vector is remembered.
+`--reindex`: meanwhile the server indexes a folder of 300 pictures. Time is wall time and therefore means something on
+an idle machine only; processor time a request means something on any.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import random
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from multiprocessing import get_context
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from araclip import AraCLIP
+from araclip.encoder import usable_cores
+from araclip.gallery.background import EVERYDAY
+from araclip.gallery.catalog import Catalog, File
+from araclip.images import Facts
+
+WORDS = sorted({word for text in EVERYDAY for word in text.split()})
+
+
+def make_gallery(folder: Path, pictures: int) -> Path:
+    """A catalogue of so many pictures whose files are there."""
+    model, rng = AraCLIP.load(), np.random.default_rng(0)
+    assert isinstance(model, AraCLIP)
+    centres = model.encode_text(EVERYDAY)
+    config = model.config
+    catalog = Catalog.create(folder / "gallery", config.name, config.fingerprint, config.width)
+    files = folder / "files"
+    files.mkdir()
+    with catalog.writing():
+        for i in range(pictures):
+            vector = centres[i % len(centres)] + rng.normal(0, 0.04, config.width).astype(np.float32)
+            content = catalog.add_content(secrets.token_bytes(32), vector / np.linalg.norm(vector))
+            catalog.put_facts(content, Facts("JPEG", 640, 480, None), i)
+            path = files / f"{i:06}.jpg"
+            path.touch()
+            catalog.put_file(File(str(path), 0, 0), content)
+    catalog.close()
+    return folder / "gallery"
+
+
+def photographs(folder: Path) -> Path:
+    """Pictures to index meanwhile."""
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for i in range(300):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+        coarse.resize((800, 600), Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=90)
+    return folder
+
+
+def client(address: str, number: int, ends: float, out: "list[tuple[float, int, str]]") -> None:
+    """Ask until the time is up; notes (seconds, status, why there is none) of each answer."""
+    rng = random.Random(number)
+    parts = urlsplit(address)
+    line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    while time.monotonic() < ends:
+        query = " ".join(rng.sample(WORDS, rng.randint(1, 5))) + f" {rng.randint(0, 10**6)}"
+        began = time.monotonic()
+        try:
+            line.request("GET", f"/search?q={quote(query)}&k=24")
+            response = line.getresponse()
+            response.read()
+            status, why = response.status, ""
+        except (OSError, http.client.HTTPException) as error:
+            line.close()
+            status, why = 0, type(error).__name__
+        out.append((time.monotonic() - began, status, why))
+
+
+def load(address: str, clients: int, seconds: float, pipe: object) -> None:
+    """All clients, for so long; sends what they noted."""
+    ends = time.monotonic() + seconds
+    out: list[tuple[float, int, str]] = []
+    threads = [threading.Thread(target=client, args=(address, i, ends, out)) for i in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pipe.send(out)  # type: ignore[attr-defined]
+
+
+def cost(pid: int) -> tuple[float, float]:
+    """Processor seconds so far, and resident megabytes."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return (int(fields[11]) + int(fields[12])) / ticks, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--reindex", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        gallery = make_gallery(folder, given.pictures)
+        options = ["--index", str(photographs(folder / "new"))] if given.reindex else []
+        command = [sys.executable, "-m", "araclip.cli", "serve", "--gallery", str(gallery), "--port", "0", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            address = "http://" + line.split("http://")[1].split("/")[0]
+            context = get_context("spawn")
+            numbers = []
+            for seconds in (2.0, given.seconds):  # the first to warm up
+                ours, theirs = context.Pipe()
+                before = cost(server.pid)
+                loader = context.Process(target=load, args=(address, given.clients, seconds, theirs))
+                loader.start()
+                numbers = ours.recv()
+                loader.join()
+                after = cost(server.pid)
+            server.terminate()
+    took = sorted(seconds for seconds, status, _ in numbers if status == 200)
+    print(
+        json.dumps(
+            {
+                "pictures": given.pictures,
+                "clients": given.clients,
+                "reindex": given.reindex,
+                "requests": len(numbers),
+                "answers": Counter(str(status or why) for *_, status, why in numbers),
+                "requests_per_second": round(len(took) / given.seconds, 1),
+                "p50_ms": round(statistics.median(took) * 1e3, 1),
+                "p99_ms": round(took[int(0.99 * len(took))] * 1e3, 1),
+                "max_ms": round(took[-1] * 1e3, 1),
+                "server_cpu_ms_per_request": round((after[0] - before[0]) / len(numbers) * 1e3, 2),
+                "rss_mb": [round(before[1]), round(after[1])],
+                "cores": usable_cores(),
+                "machine": platform.processor() or platform.machine(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""AraCLIP as LangChain embeddings: any vector store of theirs, filled with pictures and asked in Arabic.
+
+>>> from araclip import AraCLIP
+>>> from araclip.adapters.langchain import AraclipEmbeddings
+>>> embeddings = AraclipEmbeddings(AraCLIP.load())          # or araclip.client.Client("http://…"): a server's
+>>> store = InMemoryVectorStore(embeddings)
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from langchain_core.embeddings import Embeddings
+
+
+class Encodes(Protocol):
+    """A model of ours, or a client of a server: rows of numbers for texts and pictures."""
+
+    def encode_text(self, texts: Iterable[str]) -> Iterable[Iterable[float]]:
+        """(n, D), one row a text."""
+
+    def encode_image(self, pictures: Iterable[Any]) -> Iterable[Iterable[float]]:
+        """(n, D), one row a picture."""
+
+
+class AraclipEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
+    """Unit vectors of texts and pictures in one space."""
+
+    def __init__(self, encoder: Encodes) -> None:
+        self.encoder = encoder
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector a text."""
+        return _lists(self.encoder.encode_text(texts))
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a query."""
+        return self.embed_documents([text])[0]
+
+    def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
+        """One vector a picture: paths, or what else the encoder takes. Stores such as Chroma look for this name."""
+        return _lists(self.encoder.encode_image(pictures))
+
+    embed_image = embed_images
+
+
+def _lists(rows: Iterable[Iterable[float]]) -> list[list[float]]:
+    return [[float(value) for value in row] for row in rows]

@@ -1,0 +1,54 @@
+"""The command that serves a gallery over HTTP."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from araclip.cli.console import app, err, out, shown
+from araclip.cli.galleries import GalleryOption
+
+
+@app.command()
+def serve(
+    gallery: GalleryOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; 127.0.0.1 by default.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 8000 by default, 0: any.")] = None,
+    index: Annotated[
+        list[Path] | None, typer.Option("--index", help="A folder to index while serving. Repeatable.")
+    ] = None,
+    watch: Annotated[bool | None, typer.Option("--watch", help="Follow those folders (extra `watch`).")] = None,
+    uploads: Annotated[
+        bool | None, typer.Option("--uploads", help="Let pictures be added and forgotten over HTTP.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="Another name the server is reached by. Repeatable.")
+    ] = None,
+    behind_proxy: Annotated[
+        bool | None, typer.Option("--behind-proxy", help="Believe the X-Forwarded headers of a proxy on this machine.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder for thumbnails; the gallery's own by default.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A bundled model's name, or a model folder.")] = None,
+) -> None:
+    """Serve the page and the HTTP API of a gallery, on this machine only unless there are tokens.
+
+    Tokens and limits come from the environment (ARACLIP_TOKEN_READ, …): docs/server.md.
+    """
+    from araclip.server.run import serve as run
+    from araclip.server.settings import Settings
+
+    settings = Settings.read(
+        gallery=gallery, host=host, port=port, index=index and tuple(index), watch=watch, uploads=uploads,
+        allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, cache=cache, model=model,
+    )  # fmt: skip
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+    def ready(address: str) -> None:
+        out.print(f"Serving {escape(shown(str(settings.gallery)))} at [bold]{address}[/]", soft_wrap=True)
+        err.print("Stop with Ctrl-C.")
+
+    run(settings, ready=ready)

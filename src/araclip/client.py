@@ -1,0 +1,266 @@
+"""A client for `araclip serve`: typed, thread-safe, nothing but the standard library.
+
+>>> from araclip.client import Client
+>>> with Client("http://127.0.0.1:8000") as client:
+...     for hit in client.search("قطة على طاولة", k=5).results:
+...         print(hit.name, hit.relevance)
+"""
+
+import base64
+import http.client
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from araclip.errors import InputError, ServerError
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One picture found; see docs/server.md for each field."""
+
+    id: str
+    score: float
+    relevance: float | None
+    weak: bool
+    name: str
+    folder: str
+    width: int | None
+    height: int | None
+    placeholder: str | None
+    copies: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """A page of results, best first; `nothing_found`: nothing here fits, and `results` are the nearest."""
+
+    query: str
+    results: tuple[Result, ...]
+    offset: int
+    more: bool
+    nothing_found: bool
+    took_ms: float
+    generation: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """A picture that was taken in."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+
+
+class Client:
+    """Talks to one server over connections that stay open. Threads may share it.
+
+    Args:
+        address: such as "http://127.0.0.1:8000", or an https address behind a proxy.
+        token: of the server, if it wants one; `$ARACLIP_TOKEN` when not given.
+        timeout: seconds for one answer.
+    """
+
+    def __init__(
+        self, address: str = "http://127.0.0.1:8000", *, token: str | None = None, timeout: float = 30
+    ) -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"{address} is no address of a server. Pass one such as http://127.0.0.1:8000.")
+        self.address = address.rstrip("/")
+        self._parts, self._timeout = parts, timeout
+        token = token if token is not None else os.environ.get("ARACLIP_TOKEN")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ pictures by what they show
+
+    def search(
+        self,
+        query: str = "",
+        k: int = 24,
+        *,
+        offset: int = 0,
+        where: Sequence[str] = (),
+        threshold: float = 0.0,
+        collapse: bool = False,
+        like: Mapping[str, float] | Sequence[str] = (),
+        pictures: Sequence[bytes | str | os.PathLike[str]] = (),
+    ) -> Results:
+        """The k pictures nearest to a query of text, pictures of the gallery (`like`: ids, or ids with weights), and
+        pictures that are sent (`pictures`: paths or bytes).
+
+        Raises:
+            ServerError: the server refuses, or cannot be reached.
+        """
+        weights = like if isinstance(like, Mapping) else dict.fromkeys(like, 1.0)
+        asked = {
+            "q": query,
+            "k": k,
+            "offset": offset,
+            "where": list(where),
+            "threshold": threshold,
+            "collapse": "near" if collapse else None,
+            "like": [{"id": identity, "weight": weight} for identity, weight in weights.items()],
+            "pictures": [{"data": _data_uri(picture)} for picture in pictures],
+        }
+        answer = self._json("POST", "/search", asked)
+        return _read(Results, {**answer, "results": tuple(_read(Result, result) for result in answer["results"])})
+
+    def picture(self, identity: str) -> bytes:
+        """A picture's own bytes."""
+        return self._ask("GET", f"/images/{quote(identity, safe='')}")
+
+    def thumbnail(self, identity: str, size: int = 256) -> bytes:
+        """The picture upright and small, as WebP."""
+        return self._ask("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
+
+    def details(self, identity: str) -> dict[str, Any]:
+        """What is known of a picture."""
+        return self._json("GET", f"/images/{quote(identity, safe='')}/details")
+
+    def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
+        """Add a picture: a path, or bytes. When this returns it is on the server's disk."""
+        data, path = (picture, None) if isinstance(picture, bytes) else (Path(picture).read_bytes(), Path(picture))
+        shown = name or (path.name if path else "picture")
+        boundary = secrets.token_hex(16)
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(shown)}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return _read(Added, json.loads(self._ask("POST", "/images", body, kind)))
+
+    def forget(self, identity: str) -> None:
+        """Make the gallery forget a picture; its file stays."""
+        self._ask("DELETE", f"/images/{quote(identity, safe='')}")
+
+    def stats(self) -> dict[str, Any]:
+        """The gallery in numbers."""
+        return self._json("GET", "/stats")
+
+    # ------------------------------------------------------------------ vectors
+
+    def encode_text(self, texts: Iterable[str]) -> list[list[float]]:
+        """Unit vectors of texts, in the order given."""
+        return self._vectors(list(texts))
+
+    def encode_image(self, pictures: Iterable[bytes | str | os.PathLike[str]]) -> list[list[float]]:
+        """Unit vectors of pictures (paths or bytes), in the order given."""
+        return self._vectors([_data_uri(picture) for picture in pictures], at_once=8)
+
+    def _vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
+        vectors: list[list[float]] = []
+        for start in range(0, len(inputs), at_once):
+            answer = self._json("POST", "/v1/embeddings", {"input": inputs[start : start + at_once]})
+            vectors += [entry["embedding"] for entry in answer["data"]]
+        return vectors
+
+    # ------------------------------------------------------------------ the line
+
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Live news, ("indexing" or "generation", data), until the server ends the stream."""
+        connection = self._connect()  # of its own: it is busy as long as somebody listens
+        try:
+            connection.request("GET", self._parts.path.rstrip("/") + "/events", headers=self._headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise _error(response.status, response.read(), response.headers.get("Retry-After"))
+            kind = ""
+            for line in response:
+                name, _, value = line.decode("utf-8").rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    yield kind, json.loads(value)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    def _json(self, method: str, path: str, asked: dict[str, Any] | None = None) -> dict[str, Any]:
+        body = None if asked is None else json.dumps(asked).encode()
+        answer: dict[str, Any] = json.loads(self._ask(method, path, body, {"Content-Type": "application/json"}))
+        return answer
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        url = self._parts.path.rstrip("/") + path
+        while True:
+            with self._lock:
+                used = self._idle.pop() if self._idle else None
+            connection = used or self._connect()
+            try:
+                connection.request(method, url, body, {**self._headers, **(headers or {})})
+                response = connection.getresponse()
+                data: bytes = response.read()
+            except BaseException as error:
+                connection.close()
+                if used and isinstance(error, ConnectionError):  # the server closed it while nobody used it
+                    continue
+                if isinstance(error, OSError | http.client.HTTPException):
+                    raise self._unreachable(error) from error
+                raise
+            with self._lock:
+                self._idle.append(connection)
+            if response.status >= 400:
+                raise _error(response.status, data, response.headers.get("Retry-After"))
+            return data
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        return ServerError(f"{self.address}: cannot be reached ({error}). Is `araclip serve` running?")
+
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        assert self._parts.hostname is not None
+        return kind(self._parts.hostname, self._parts.port, timeout=self._timeout)
+
+    def close(self) -> None:
+        """Close the connections that are open."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
+    try:
+        problem = json.loads(body)
+        message = f"{problem['title']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError):  # a proxy's own page
+        message = body[:200].decode("utf-8", "replace")
+    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+    return ServerError(message, status=status, retry_after=seconds)
+
+
+def _read(kind: type[Answer], found: Mapping[str, Any]) -> Answer:
+    """An answer's fields; those that a later server adds are left out."""
+    return kind(**{field.name: found[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
+    data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    return f"data:image/any;base64,{base64.b64encode(data).decode()}"
+
+
+def _quoted(name: str) -> str:
+    """A file name inside a header, as browsers write it (WHATWG, multipart/form-data)."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,127 @@
+"""The file of a scan index: vectors, their ids and, of many pictures, their short codes. Derived, so never repaired.
+
+    header, padded to 4096 bytes | vectors, n × D float16 | ids, n × int64 | codes
+
+The header is JSON with its own checksum: sizes, checksums of the parts, and what was measured. The vectors stay on the
+disk and are mapped into memory; a page of them is read when a query needs it.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip import atomic
+
+Ids = NDArray[np.int64]
+Vectors = NDArray[np.float16]
+Encode = Callable[[Vectors], tuple[bytes, dict[str, Any]]]
+
+HEADER = 4096  # bytes: a page, so that the vectors begin on one
+MAGIC = b"araclip scan 2\n"
+CHECKED_AT_ONCE = 1 << 24  # bytes of the vectors
+
+
+@dataclass(frozen=True)
+class IndexFile:
+    """An open index file: ids (n,), vectors (n, D) mapped from the disk, codes, and what was measured of them."""
+
+    ids: Ids
+    vectors: Vectors
+    codes: NDArray[np.uint8]
+    about: dict[str, Any]
+
+
+def write(path: Path, width: int, blocks: Iterable[tuple[Ids, Vectors]], encode: Encode | None = None) -> None:
+    """Write an index file of blocks of ids and vectors (n, D), which need not fit into memory together.
+
+    Args:
+        encode: makes codes, and what was measured, of all vectors; they come mapped from the file.
+
+    Raises:
+        OSError: the disk is full or read-only; an earlier file stays as it was.
+    """
+
+    def fill(temporary: Path) -> None:
+        ids, check = [np.empty(0, np.int64)], 0
+        with temporary.open("wb") as file:
+            file.seek(HEADER)
+            for some, vectors in blocks:
+                raw = np.ascontiguousarray(vectors, "<f2").tobytes()
+                ids.append(some)
+                check = zlib.crc32(raw, check)
+                file.write(raw)
+            numbers = np.concatenate(ids)
+            file.flush()
+            codes, about = encode(_mapped(temporary, len(numbers), width)) if encode else (b"", {})
+            raw = numbers.astype("<i8").tobytes()
+            file.write(raw)
+            file.write(codes)
+            checks = [check, zlib.crc32(raw), zlib.crc32(codes)]
+            _write_header(file, {"rows": len(numbers), "width": width, "codes": len(codes), "crc32": checks, **about})
+
+    atomic.write(path, fill)
+
+
+def read(path: Path) -> IndexFile | None:
+    """Open an index file; None if it is missing, cut short, or damaged in anything but a mapped vector."""
+    try:
+        with path.open("rb") as file:
+            about = _header(file.read(HEADER))
+            if about is None or path.stat().st_size != sum(_sizes(about)):
+                return None
+            file.seek(HEADER + _sizes(about)[1])
+            ids, codes = file.read(8 * about["rows"]), file.read(about["codes"])
+        if [zlib.crc32(ids), zlib.crc32(codes)] != about["crc32"][1:]:
+            return None
+        vectors = _mapped(path, about["rows"], about["width"])
+    except OSError:
+        return None
+    return IndexFile(np.frombuffer(ids, "<i8"), vectors, np.frombuffer(codes, np.uint8), about)
+
+
+def header_of(path: Path) -> dict[str, Any] | None:
+    """What the header says; None if the file is missing or its header damaged."""
+    try:
+        with path.open("rb") as file:
+            return _header(file.read(HEADER))
+    except OSError:
+        return None
+
+
+def is_sound(file: IndexFile) -> bool:
+    """Whether the vectors are those that were written: reads all of them."""
+    check, raw = 0, file.vectors.reshape(-1).view(np.uint8)
+    for start in range(0, len(raw), CHECKED_AT_ONCE):
+        check = zlib.crc32(raw[start : start + CHECKED_AT_ONCE].tobytes(), check)
+    return bool(check == file.about["crc32"][0])
+
+
+def _mapped(path: Path, rows: int, width: int) -> Vectors:
+    if not rows:  # nothing can be mapped
+        return np.empty((0, width), np.float16)
+    return np.memmap(path, "<f2", "r", HEADER, (rows, width))
+
+
+def _sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Bytes of header, vectors, ids and codes."""
+    return HEADER, 2 * about["rows"] * about["width"], 8 * about["rows"], about["codes"]
+
+
+def _write_header(file: BinaryIO, about: dict[str, Any]) -> None:
+    text = json.dumps(about).encode()
+    file.seek(0)
+    file.write((MAGIC + b"%08x " % zlib.crc32(text) + text).ljust(HEADER))
+
+
+def _header(raw: bytes) -> dict[str, Any] | None:
+    check, text = raw[len(MAGIC) : len(MAGIC) + 8], raw[len(MAGIC) + 9 :].rstrip(b" ")
+    if len(raw) != HEADER or not raw.startswith(MAGIC) or check != b"%08x" % zlib.crc32(text):
+        return None
+    found: dict[str, Any] = json.loads(text)
+    return found

@@ -1,0 +1,1 @@
+"""The gallery's contract over a collection of a Qdrant server (extra `qdrant`)."""

@@ -1,0 +1,299 @@
+"""The remote counterpart of the catalogue: reads one generation, writes the next one out of sight, then switches.
+
+A commit writes the new versions of pictures (`since` the next generation), marks the old ones (`until`), and advances
+the number in the state's point. Only that last step, on one point, makes all of it visible. Whatever a run that died
+left before it is cleared away by the next writer.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import models
+
+from araclip.encoder import AraCLIP
+from araclip.errors import GalleryLocked
+from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.remote.conditions import between, both, equals, state_where, visible
+from araclip.gallery.remote.connection import PIXELS, Connection, groups
+from araclip.gallery.remote.lease import SECONDS, Lease
+from araclip.gallery.remote.mirror import Mirror
+from araclip.gallery.remote.rows import ABOUT, STATE, Held, Row, kept_id, payload_of, point_id, row_of, stored_path
+from araclip.gallery.remote.state import State, advance, physical, read_state
+from araclip.images import Facts
+
+
+class RemoteCatalog:
+    """One gallery's collection. What changes it, changes it inside `session()` and `writing()`."""
+
+    def __init__(self, named: Connection, model: AraCLIP | None, lease_seconds: float = SECONDS) -> None:
+        """The gallery that is called `named`, of this model or of any."""
+        self.named = named
+        self._model = model
+        self._lease_seconds = lease_seconds
+        self._own: Connection | None = None
+        self._lease: Lease | None = None
+        self._mirror: Mirror | None = None
+        self._vectors: dict[int, NDArray[np.float32]] = {}  # of pictures that the open transaction adds
+        self._pixels: dict[bytes, dict[str, Any] | None] = {}  # payloads of kept pixels, None where it drops them
+
+    @property
+    def folder(self) -> str:
+        """The address."""
+        return self.named.name
+
+    def state(self) -> State:
+        """The present state, of our model.
+
+        Raises:
+            WidthMismatch: the gallery was given another model meanwhile.
+        """
+        state = read_state(self.named)
+        if self._model:
+            state.check(self._model, self.folder)
+        if self._own is None:  # the name is an alias; what it stood for a moment ago is asked, or nobody
+            own = self.named.of(physical(self.named.collection, state.fingerprint))
+            self._own = own if own.exists() else self.named
+        return state
+
+    @property
+    def connection(self) -> Connection:
+        """The collection with our model's vectors, whatever the name comes to mean."""
+        if self._own is None:
+            self.state()
+        assert self._own is not None
+        return self._own
+
+    # ------------------------------------------------------------------ reading
+
+    def rows(self, condition: models.Filter | None = None) -> Iterator[Row]:
+        """Every picture of the present generation that passes."""
+        wanted = both(visible(self.state().number), condition)
+        for point in self.connection.scroll(wanted, payload=list(ABOUT)):
+            yield row_of(str(point.id), point.payload or {})
+
+    def row(self, condition: models.Filter) -> Row | None:
+        """The one picture that passes."""
+        return next(self.rows(condition), None)
+
+    def by_id(self, content: int) -> Row:
+        """A picture by its number."""
+        row = self._mirror.rows[content] if self._mirror else self.row(models.Filter(must=[equals("order", content)]))
+        assert row is not None  # its number came from this gallery a moment ago
+        return row
+
+    def content(self, digest: bytes) -> int | None:
+        """As in `Catalog`; so are the others below."""
+        if self._mirror:
+            return self._mirror.by_digest.get(digest)
+        row = self.row(models.Filter(must=[equals("sha256", digest.hex())]))
+        return row.id if row else None
+
+    def content_of(self, path: str) -> int | None:
+        """The number of the picture that a path holds."""
+        row = self._with_path(path)
+        return row.id if row else None
+
+    def metadata_of(self, path: str) -> dict[str, Any]:
+        """What `add` was told of a path."""
+        row = self._with_path(path)
+        return next((dict(held.metadata) for held in row.files if held.file.path == path), {}) if row else {}
+
+    def _with_path(self, path: str) -> Row | None:
+        if self._mirror:
+            content = self._mirror.by_path.get(path)
+            return None if content is None else self._mirror.rows[content]
+        return self.row(models.Filter(must=[equals("files[].path", stored_path(path))]))
+
+    def vector(self, content: int) -> NDArray[np.float32]:
+        """The vector (D,) of a picture."""
+        (point,) = self.connection.call("retrieve", ids=[self.by_id(content).point], with_vectors=True)
+        return np.asarray(point.vector, np.float32)
+
+    def kept(self, content: int) -> bytes | None:
+        """The pixels of a picture without a file."""
+        found = self.connection.call("retrieve", ids=[kept_id(self.by_id(content).digest)], with_payload=True)
+        return base64.b64decode(found[0].payload["pixels"]) if found else None
+
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """All files by path, or those at a path and below."""
+        rows = self._mirror.rows.values() if self._mirror else self.rows()
+        files = {held.file.path: held.file for row in rows for held in row.files}
+        return {path: file for path, file in files.items() if at is None or path == at or path.startswith(f"{at}/")}
+
+    def drives(self) -> set[str]:
+        """Mount points that were met below indexed folders."""
+        (state,) = self.connection.call("retrieve", ids=[STATE], with_payload=["drives"])
+        return set((state.payload or {}).get("drives", ()))
+
+    def remember_drives(self, drives: set[str]) -> None:
+        """Store them beside the state."""
+        self.connection.set_payload({"drives": sorted(drives)}, state_where())
+
+    def counts(self) -> tuple[int, int]:
+        """Number of files, and of pictures."""
+        rows = list(self._mirror.rows.values() if self._mirror else self.rows())
+        return sum(len(row.files) for row in rows), sum(bool(row.files) for row in rows)
+
+    def digests(self) -> set[bytes]:
+        """Hashes of all pictures."""
+        return {row.digest for row in (self._mirror.rows.values() if self._mirror else self.rows())}
+
+    def unread(self) -> set[str]:
+        """None: no release ever stored a picture here without its facts."""
+        return set()
+
+    # ------------------------------------------------------------------ writing
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """The right to write, and what is there in memory.
+
+        Raises:
+            GalleryLocked: another process has it.
+        """
+        with Lease(self.connection, self._lease_seconds).held() as lease:
+            self._lease = lease
+            try:
+                self._clear_away(self.state().number)
+                self._mirror = Mirror(self.rows())
+                yield
+            finally:
+                self._lease = self._mirror = None
+
+    def _clear_away(self, generation: int) -> None:
+        """What a dead writer left unfinished, and versions that ended before this session."""
+        nobody_saw = models.Filter(must=[models.FieldCondition(key="since", range=models.Range(gt=generation))])
+        not_ended = models.Filter(must=[models.FieldCondition(key="until", range=models.Range(gt=generation))])
+        self.connection.delete(nobody_saw)
+        self.connection.delete(models.Filter(must=[between("kept_since", generation + 1, None)]))
+        selector = models.FilterSelector(filter=not_ended)
+        self.connection.call("delete_payload", keys=["until"], points=selector, wait=True)
+        self.connection.delete(models.Filter(must=[between("until", None, generation)]))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """All that is changed inside lands, or nothing; then readers see a new generation."""
+        assert self._mirror is not None  # inside `session()`
+        self._mirror.begin()
+        self._vectors, self._pixels = {}, {}
+        try:
+            yield
+            self._commit()
+        except BaseException:
+            self._mirror.undo()
+            raise
+
+    def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
+        """Store a picture; returns its number."""
+        assert self._mirror is not None
+        content = self._mirror.by_digest.get(digest, self._mirror.next_id)
+        known = self._mirror.rows.get(content)
+        self._mirror.put(known or Row(content, digest, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")))
+        self._vectors[content] = vector.astype("<f2").astype(np.float32)
+        return content
+
+    def put_facts(self, content: int, facts: Facts, phash: int) -> None:
+        """What a picture looks like from outside."""
+        assert self._mirror is not None
+        self._mirror.put(replace(self._mirror.rows[content], facts=facts, phash=phash))
+
+    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
+        """A path holds a picture. Metadata that the path had stays unless there is new."""
+        assert self._mirror is not None
+        before = self._mirror.take_path(file.path)
+        held = Held(file, dict(metadata) if metadata is not None else before.metadata if before else {})
+        row = self._mirror.rows[content]
+        self._mirror.put(replace(row, files=(*row.files, held)))
+
+    def keep(self, content: int, picture: bytes) -> None:
+        """Store pixels of a picture without a file."""
+        row = self.by_id(content)
+        known = any(held.file.path.startswith(KEPT) for held in row.files)  # of these a dead writer leaves nothing over
+        pixels = base64.b64encode(picture).decode()
+        self._pixels[row.digest] = {"keeps": row.digest.hex(), "pixels": pixels, "kept_since": 0 if known else None}
+
+    def remove_files(self, paths: Iterable[str]) -> None:
+        """Forget paths, and pictures that no path holds any more. A copy that stays inherits a path's metadata."""
+        assert self._mirror is not None
+        for path in paths:
+            content = self._mirror.by_path.get(path)
+            gone = self._mirror.take_path(path)
+            if content is None or gone is None:
+                continue
+            row = self._mirror.rows[content]
+            if gone.metadata:
+                files = tuple(held if held.metadata else Held(held.file, gone.metadata) for held in row.files)
+                self._mirror.put(replace(row, files=files))
+            if path.startswith(KEPT):
+                self._pixels[row.digest] = None
+        self._mirror.drop_empty()
+
+    def drop_orphans(self) -> None:
+        """Delete kept pixels of pictures that are gone; inside `session()`."""
+        assert self._mirror is not None
+        wanted = {
+            kept_id(self._mirror.rows[id_].digest)
+            for path, id_ in self._mirror.by_path.items()
+            if path.startswith(KEPT)
+        }
+        there = self.connection.scroll(models.Filter(must=[between("kept_since", 0, None)]), payload=False)
+        for ids in groups([str(point.id) for point in there if str(point.id) not in wanted]):
+            self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
+
+    def _commit(self) -> None:
+        assert self._mirror is not None
+        assert self._lease is not None
+        changed = self._mirror.changes(self._vectors.keys())
+        if not changed and not self._pixels:
+            return
+        state = self.state()
+        number = state.number + 1
+        # A picture whose last path went to another one is gone for readers; here it stays, should a path come back.
+        fresh = [(old, row) for old, row in changed if row and row.files]
+        kept_as_is = [old for old, row in fresh if old and row.id not in self._vectors]
+        vectors = self._vectors | self._stored_vectors(kept_as_is)
+        points = []
+        for _, row in fresh:
+            named = replace(row, point=point_id(row.digest, number))
+            points.append(_point(named.point, vectors[row.id], payload_of(named, number)))
+            self._mirror.name(named)
+        blank = np.zeros(state.width, np.float32)
+        pixels = [
+            _point(kept_id(digest), blank, {**kept, "kept_since": number if kept["kept_since"] is None else 0})
+            for digest, kept in self._pixels.items()
+            if kept is not None
+        ]
+        self._lease.check()
+        self.connection.upsert(pixels, PIXELS)
+        self._lease.check()
+        self.connection.upsert(points)
+        self._lease.check()
+        for ids in groups([old.point for old, _ in changed if old and old.files]):
+            self.connection.set_payload({"until": number}, models.Filter(must=[models.HasIdCondition(has_id=ids)]))
+        self._lease.check()
+        if not advance(self.connection, state, self._lease.token):
+            raise GalleryLocked(
+                f"{self.folder}: another process took over the right to write. What was committed before is kept; run "
+                "the command again."
+            )
+        for ids in groups([kept_id(digest) for digest, kept in self._pixels.items() if kept is None]):
+            self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
+
+    def _stored_vectors(self, rows: list[Row]) -> dict[int, NDArray[np.float32]]:
+        """Vectors of the versions at hand, which their new versions take over."""
+        contents = {row.point: row.id for row in rows}
+        found: dict[int, NDArray[np.float32]] = {}
+        for ids in groups(contents):
+            for point in self.connection.call("retrieve", ids=ids, with_vectors=True, with_payload=False):
+                found[contents[str(point.id)]] = np.asarray(point.vector, np.float32)
+        return found
+
+
+def _point(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
+    return models.PointStruct(id=id_, vector=vector.tolist(), payload=payload)

@@ -1,0 +1,107 @@
+"""Filters as conditions of Qdrant, and as a test of one path in hand. Pure.
+
+What belongs to a path (folder, size, metadata) must hold for one and the same path: a nested condition.
+"""
+
+from qdrant_client import models
+
+from araclip.gallery.filters import Filters, roots_of
+from araclip.gallery.remote.rows import STATE, Held, Row, instant, mark, marks_of, orientation, stored_path
+from araclip.gallery.update import below
+
+INDEXES = {
+    "since": "integer",
+    "until": "integer",
+    "order": "integer",
+    "sha256": "keyword",
+    "format": "keyword",
+    "orientation": "keyword",
+    "taken_at": "integer",
+    "added_at": "integer",
+    "files[].path": "keyword",
+    "files[].above": "keyword",
+    "files[].marks": "keyword",
+    "files[].size": "integer",
+    "kept_since": "integer",
+    "writer": "keyword",
+    "expires": "float",
+    "generation": "integer",
+}  # what conditions ask for → kind of payload index
+
+
+def visible(generation: int) -> models.Filter:
+    """Versions that a reader of a generation sees. Points that are no picture have no `since`, and are not seen."""
+    gone = between("until", None, generation)
+    return models.Filter(must=[between("since", None, generation)], must_not=[gone])
+
+
+def both(first: models.Filter, second: models.Filter | None) -> models.Filter:
+    """What passes two filters."""
+    return first if second is None else models.Filter(must=[first, second])
+
+
+def state_where(*conditions: models.Condition) -> models.Filter:
+    """The state's point, if it passes."""
+    return models.Filter(must=[models.HasIdCondition(has_id=[STATE]), *conditions])
+
+
+def equals(key: str, value: str | int) -> models.FieldCondition:
+    """A field has this value."""
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
+def between(key: str, least: float | None, most: float | None) -> models.FieldCondition:
+    """A number from `least` to `most`, both included."""
+    return models.FieldCondition(key=key, range=models.Range(gte=least, lte=most))
+
+
+def condition_of(filters: Filters) -> models.Filter | None:
+    """All filters that are set; None when none is."""
+    of_picture: list[models.Condition] = []
+    of_path: list[models.Condition] = []
+    for name in ("taken", "added"):
+        first, last = getattr(filters, f"{name}_from"), getattr(filters, f"{name}_to")
+        if first or last:
+            ends = (instant(first) if first else None, instant(last, "9") if last else None)
+            of_picture.append(between(f"{name}_at", *ends))
+    if filters.formats:
+        of_picture.append(models.FieldCondition(key="format", match=models.MatchAny(any=list(filters.formats))))
+    if filters.orientation:
+        of_picture.append(equals("orientation", filters.orientation))
+    if filters.folder is not None:
+        roots = [stored_path(root) for root in roots_of(filters.folder)]
+        of_path.append(models.FieldCondition(key="above", match=models.MatchAny(any=roots)))
+    if filters.min_size is not None or filters.max_size is not None:
+        of_path.append(between("size", filters.min_size, filters.max_size))
+    of_path += [equals("marks", mark(key, str(value))) for key, value in filters.metadata.items()]
+    if of_path:
+        nested = models.Nested(key="files", filter=models.Filter(must=of_path))
+        of_picture.append(models.NestedCondition(nested=nested))
+    return models.Filter(must=of_picture) if of_picture else None
+
+
+def passes(filters: Filters, row: Row, held: Held) -> bool:
+    """Whether one path of a picture passes: what `condition_of` asks of the server."""
+    facts = row.facts
+    if not _within(facts.taken if facts else None, filters.taken_from, filters.taken_to):
+        return False
+    if not _within(row.added, filters.added_from, filters.added_to):
+        return False
+    if filters.formats and (not facts or facts.format not in filters.formats):
+        return False
+    if filters.orientation and (not facts or orientation(facts) != filters.orientation):
+        return False
+    if filters.folder is not None and not any(below(held.file.path, root) for root in roots_of(filters.folder)):
+        return False
+    size = held.file.size
+    if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
+        return False
+    marks = set(marks_of(held.metadata))
+    return all(mark(key, str(value)) in marks for key, value in filters.metadata.items())
+
+
+def _within(date: str | None, first: str | None, last: str | None) -> bool:
+    if date is None:
+        return first is None and last is None
+    here = instant(date)
+    return (first is None or here >= instant(first)) and (last is None or here <= instant(last, "9"))

@@ -1,0 +1,155 @@
+"""Requests to a Qdrant server: tried again while a fault may pass, then told as an error of ours."""
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import httpx
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from araclip.errors import GalleryError, GalleryNotFound, GalleryUnreachable
+from araclip.gallery.remote.address import KEY, Address, api_key
+
+TIMEOUT = 60  # seconds a request may take; an exact search over millions takes some of them
+TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds between: a restart of the server is survived
+PAUSE = 0.2
+PAGE = 1000  # points a scroll
+CHUNK = 256  # points a write: about 2 MB of JSON at 384 numbers each; Qdrant takes 32 MB
+PIXELS = 16  # the same for kept pixels, a quarter of a megabyte each
+IDS = 1000  # points named in one request
+Id = int | str | UUID  # as qdrant-client names points; ours are texts
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_REFUSED = {401, 403}
+
+
+def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
+    """A client of the server; nothing is sent yet."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Api key is used with an insecure connection"
+        )  # docs/remote.md says so
+        return QdrantClient(url=address.server, api_key=api_key(), timeout=timeout, check_compatibility=False)
+
+
+def groups(ids: Iterable[str]) -> Iterator[list[Id]]:
+    """Ids in groups of at most IDS."""
+    waiting = iter(ids)
+    while group := list(islice(waiting, IDS)):
+        yield [*group]
+
+
+class Connection:
+    """One collection of one server. Every request may be sent twice: all that we send can be, to the same end."""
+
+    def __init__(self, client: QdrantClient, collection: str, name: str) -> None:
+        self.collection = collection
+        self.name = name
+        self._client = client
+
+    def of(self, collection: str) -> "Connection":
+        """Another collection of the same server."""
+        return Connection(self._client, collection, self.name)
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        """What a method of `QdrantClient` answers for this collection.
+
+        Raises:
+            GalleryUnreachable: no answer after several tries.
+            GalleryNotFound: there is no such collection.
+            GalleryError: the server refuses the request; the message has its words.
+        """
+        return self.ask(method, collection_name=self.collection, **arguments)
+
+    def ask(self, method: str, **arguments: Any) -> Any:
+        """As `call`, for methods that are not about one collection."""
+        for attempt in range(TRIES):
+            wait = PAUSE * 2**attempt * random.uniform(0.75, 1.25)
+            try:
+                return getattr(self._client, method)(**arguments)
+            except ResourceExhaustedResponse as error:
+                reason, wait = "429 Too Many Requests", max(wait, min(error.retry_after_s, 10))
+            except UnexpectedResponse as error:
+                reason = f"{error.status_code} {error.reason_phrase}"
+                if error.status_code not in _PASSING:
+                    raise self._refusal(error) from None
+            except ResponseHandlingException as error:
+                reason = " ".join(str(error.source).split()) or type(error.source).__name__
+                if not isinstance(error.source, httpx.TransportError):
+                    raise GalleryError(
+                        f"{self.name}: the server answers what qdrant-client does not understand ({reason[:200]}). Use "
+                        "releases of both that belong together, and check that the address is a Qdrant server's."
+                    ) from None
+            except ValueError as error:  # the local mode of qdrant-client, which tests use
+                if "not found" in str(error):
+                    raise self.not_found() from None
+                raise
+            if attempt + 1 < TRIES:
+                time.sleep(wait)
+        raise GalleryUnreachable(
+            f"{self.name}: the Qdrant server does not answer ({reason}), asked {TRIES} times. Check that it runs, the "
+            "address and the network, then run the command again: it goes on where it stopped."
+        )
+
+    def not_found(self) -> GalleryNotFound:
+        """The error for a collection that is not there."""
+        return GalleryNotFound(
+            f"no gallery at {self.name}. Make one with `araclip index FOLDER --gallery {self.name}`."
+        )
+
+    def _refusal(self, error: UnexpectedResponse) -> GalleryError:
+        if error.status_code in _REFUSED:
+            return GalleryError(
+                f"{self.name}: the server refuses the API key ({error.status_code}). Put one that may do this "
+                f"into ${KEY}."
+            )
+        if error.status_code == 404:
+            return self.not_found()
+        words = error.content.decode("utf-8", "replace")[:300]
+        return GalleryError(f"{self.name}: the server refuses the request ({error.status_code}): {words}")
+
+    # ------------------------------------------------------------------ what is asked more than once
+
+    def exists(self) -> bool:
+        """Whether there is a collection, or an alias, of this name."""
+        return bool(self.call("collection_exists"))
+
+    def scroll(
+        self, condition: models.Filter, *, payload: Any = True, vectors: bool = False, page: int = PAGE
+    ) -> Iterator[models.Record]:
+        """All points that pass, in order of their ids."""
+        offset = None
+        while True:
+            points, offset = self.call(
+                "scroll", scroll_filter=condition, limit=page, offset=offset, with_payload=payload, with_vectors=vectors
+            )
+            yield from points
+            if offset is None:
+                return
+
+    def upsert(self, points: list[models.PointStruct], at_once: int = CHUNK) -> None:
+        """Write points; back only when they are stored."""
+        for start in range(0, len(points), at_once):
+            self.call("upsert", points=points[start : start + at_once], wait=True)
+
+    def set_payload(self, payload: dict[str, Any], condition: models.Filter) -> None:
+        """Set keys of the payload of all points that pass; the server looks and sets in one step."""
+        self.call("set_payload", payload=payload, points=models.FilterSelector(filter=condition), wait=True)
+
+    def delete(self, condition: models.Filter) -> None:
+        """Delete all points that pass."""
+        self.call("delete", points_selector=models.FilterSelector(filter=condition), wait=True)
+
+    def count(self, condition: models.Filter) -> int:
+        """How many points pass."""
+        return int(self.call("count", count_filter=condition, exact=True).count)
+
+    def close(self) -> None:
+        """End it; a client that was handed in is closed too."""
+        self._client.close()

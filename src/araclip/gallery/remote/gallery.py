@@ -1,0 +1,149 @@
+"""A gallery on a Qdrant server: the contract of `Gallery`, from any number of machines."""
+
+import os
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient
+
+from araclip.encoder import AraCLIP
+from araclip.gallery import places
+from araclip.gallery.anygallery import AnyGallery
+from araclip.gallery.background import background
+from araclip.gallery.opened import SAMPLE
+from araclip.gallery.ranking import Page
+from araclip.gallery.relevance import Scale, scale_of
+from araclip.gallery.remote import upkeep
+from araclip.gallery.remote.address import Address
+from araclip.gallery.remote.catalog import RemoteCatalog
+from araclip.gallery.remote.conditions import visible
+from araclip.gallery.remote.connection import Connection, connect
+from araclip.gallery.remote.lease import SECONDS
+from araclip.gallery.remote.nearest import Search
+from araclip.gallery.remote.state import create as create_gallery
+from araclip.gallery.results import Fault, Group, Hit, Stats
+from araclip.gallery.update import Progress
+from araclip.model_folder import find
+
+
+class RemoteGallery(AnyGallery):
+    """Pictures indexed with one model in a collection of a Qdrant server.
+
+    Errors of every method: GalleryUnreachable when the server does not answer, GalleryError when it refuses,
+    WidthMismatch when the gallery was given another model meanwhile.
+    """
+
+    def __init__(self, connection: Connection, model: AraCLIP, *, exact: bool, lease_seconds: float) -> None:
+        self.model = model
+        self.folder = connection.name
+        self._catalog: RemoteCatalog = RemoteCatalog(connection, model, lease_seconds)
+        self._exact = exact
+        self._scale: tuple[str, Scale | None] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        address: str,
+        *,
+        model: AraCLIP | str = "araclip-mini",
+        create: bool = False,
+        exact: bool = True,
+        lease_seconds: float = SECONDS,
+        client: QdrantClient | None = None,
+    ) -> "RemoteGallery":
+        """Open the gallery at `address`, qdrant://HOST:PORT/COLLECTION or https://…; the API key is in
+        $ARACLIP_QDRANT_API_KEY.
+
+        Args:
+            create: make it if it is not there.
+            exact: False lets the server's graph answer searches without filters, see docs/remote.md.
+            lease_seconds: how long a writer that died keeps others from writing.
+            client: a client of your own instead of one made for the address.
+
+        Raises:
+            GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
+            WidthMismatch: it was made by another model than `model`.
+            GalleryUnreachable, InputError: no answer; no address.
+        """
+        place = Address.read(address)
+        encoder = model if isinstance(model, AraCLIP) else AraCLIP(find(model))
+        connection = Connection(client or connect(place), place.collection, str(place))
+        if not connection.exists():
+            if not create:
+                raise connection.not_found()
+            create_gallery(connection, encoder)
+        opened = cls(connection, encoder, exact=exact, lease_seconds=lease_seconds)
+        opened._catalog.state()
+        return opened
+
+    # ------------------------------------------------------------------ upkeep; the docstrings of `Opened` hold
+
+    def stats(self) -> Stats:
+        """The gallery in numbers; `catalogue_bytes` is 0, since the server does not tell."""
+        return upkeep.stats(self._catalog, self._exact)
+
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of files that belong together, whether they are there or not; near and semantic fetch all vectors."""
+        return upkeep.duplicates(self._catalog, kinds)
+
+    def verify(self, *, contents: bool = False, progress: Progress | None = None) -> list[Fault]:
+        """Everything that is wrong with vectors and files, seen from this machine. Changes nothing."""
+        return upkeep.verify(self._catalog, contents, progress or (lambda done, total: None))
+
+    def repair(self) -> list[str]:
+        """Encode pictures with damaged vectors again, clear away what a dead writer left; one line for each deed."""
+        with self._writing():
+            return upkeep.repair(self._catalog, self.model)
+
+    def compact(self) -> int:
+        """Delete what nobody sees any more; the server frees the space when it likes, so the answer is 0."""
+        with self._writing():
+            self._catalog.drop_orphans()
+        return 0
+
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        """Write the gallery for other programs, in the form of `Gallery.export`; returns the number of pictures."""
+        return upkeep.export(self._catalog, Path(folder).expanduser())
+
+    def __len__(self) -> int:
+        """Number of different pictures."""
+        return self._catalog.connection.count(visible(self._catalog.state().number))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._catalog.named.close()
+
+    # ------------------------------------------------------------------ what `AnyGallery` stands on
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return self._catalog.session()
+
+    def _fresh(self) -> None:
+        pass  # the server keeps its indexes itself
+
+    def _fresh_scale(self) -> Scale | None:
+        state = self._catalog.state()
+        if self._scale is None or self._scale[0] != state.generation:
+            home = places.data_home() / "background"
+            home.mkdir(parents=True, exist_ok=True)
+            everyday, meaningless = background(home, self.model)
+            self._scale = (state.generation, scale_of(self._sample(state.number), everyday, meaningless))
+        return self._scale[1]
+
+    def _sample(self, generation: int) -> NDArray[np.float32]:
+        """Vectors (n, D) of the pictures with the lowest ids; ids are hashes, so that is a fair draw."""
+        points, _ = self._catalog.connection.call(
+            "scroll", scroll_filter=visible(generation), limit=SAMPLE, with_payload=False, with_vectors=True
+        )
+        vectors = np.array([point.vector for point in points], np.float32).reshape(-1, self.model.width)
+        return vectors[np.isfinite(vectors).all(axis=1)]
+
+    def _ranked(
+        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None
+    ) -> list[Hit]:
+        number = self._catalog.state().number
+        search = Search(self._catalog.connection, number, self._exact)
+        return search.ranked(vector, page, scale, but)

@@ -1,0 +1,141 @@
+"""Another model for a remote gallery: a collection of its own, filled beside the old one; then the name is switched.
+
+Until then every search with the old model goes on; a run that is stopped or killed goes on where it was.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from araclip.encoder import AraCLIP
+from araclip.errors import GalleryError
+from araclip.gallery.intake import ENCODE_BATCH, Look
+from araclip.gallery.remote.address import Address
+from araclip.gallery.remote.catalog import RemoteCatalog
+from araclip.gallery.remote.conditions import between
+from araclip.gallery.remote.connection import Connection, connect, groups
+from araclip.gallery.remote.lease import Lease
+from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
+from araclip.gallery.remote.state import fill_new, physical, point_alias
+from araclip.gallery.remote.upkeep import look_of
+from araclip.gallery.update import Progress, Skip
+from araclip.images import map_ahead
+
+
+def reembed(
+    address: str,
+    model: AraCLIP,
+    *,
+    forget_missing: bool = False,
+    progress: Progress | None = None,
+    skip: Skip | None = None,
+    client: QdrantClient | None = None,
+) -> int:
+    """Give the gallery at `address` the vectors of `model`; returns how many pictures were encoded in this run.
+
+    Args, errors: as `gallery.reembed.reembed`, and GalleryUnreachable.
+    """
+    place = Address.read(address)
+    named = Connection(client or connect(place), place.collection, str(place))
+    catalog = RemoteCatalog(named, None)
+    if catalog.state().fingerprint == model.config.fingerprint:
+        return 0
+    before = catalog.connection
+    with Lease(before).held() as lease:
+        target = fill_new(named.of(physical(place.collection, model.config.fingerprint)), model)
+        rows = sorted(catalog.rows(), key=lambda row: row.id)
+        _drop(target, rows)
+        there = _refreshed(target, rows)
+        waiting = [row for row in rows if point_id(row.digest, 0) not in there]
+        made, missing = _encode(
+            catalog, target, model, waiting, lease, len(rows), progress or (lambda *_: None), skip or (lambda _: None)
+        )
+        if missing and not forget_missing:
+            state = catalog.state()
+            raise GalleryError(
+                f"{missing:,} pictures of {place} cannot be encoded now, so it keeps the vectors of "
+                f"{state.model}@{state.fingerprint}. Make their files reachable or run `araclip index` with that model "
+                "first, then try again (what was made is kept), or forget them with --forget-missing."
+            )
+        _copy_pixels(before, target)
+        lease.check()
+        if before.collection == named.collection:  # no alias yet: the name must be free for one
+            before.call("delete_collection")
+        point_alias(named, target.collection)
+        if before.collection != named.collection:
+            before.call("delete_collection")
+    return made
+
+
+def _drop(target: Connection, rows: list[Row]) -> None:
+    """Forget what an earlier run made of pictures that are not there any more."""
+    wanted = {point_id(row.digest, 0) for row in rows}
+    made = target.scroll(models.Filter(must=[between("since", 0, None)]), payload=False)
+    for ids in groups([str(point.id) for point in made if str(point.id) not in wanted]):
+        target.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
+
+
+def _refreshed(target: Connection, rows: list[Row]) -> set[str]:
+    """Ids of the pictures that an earlier run made; what their files are called now is written again."""
+    now = {point_id(row.digest, 0): row for row in rows}
+    there: set[str] = set()
+    changed = []
+    for point in target.scroll(models.Filter(must=[between("since", 0, None)]), vectors=True):
+        id_ = str(point.id)
+        there.add(id_)
+        if row_of(id_, point.payload or {}) != replace(now[id_], point=id_):
+            vector = np.asarray(point.vector, np.float32).tolist()
+            changed.append(models.PointStruct(id=id_, vector=vector, payload=payload_of(now[id_], 0)))
+    target.upsert(changed)
+    return there
+
+
+def _encode(
+    catalog: RemoteCatalog,
+    target: Connection,
+    model: AraCLIP,
+    waiting: list[Row],
+    lease: Lease,
+    total: int,
+    progress: Progress,
+    skip: Skip,
+) -> tuple[int, int]:
+    """Fill the new collection; returns how many pictures were encoded, and how many cannot be."""
+    done, missing = total - len(waiting), 0
+
+    def looks() -> Iterator[tuple[Row, Look]]:
+        nonlocal done, missing
+        for row, look in map_ahead(lambda row: look_of(catalog, row, model.config.image.size), waiting, model.threads):
+            if isinstance(look, str):
+                missing += 1
+                skip(look)
+            else:
+                yield row, look
+            done += 1
+            progress(done, total)
+
+    progress(done, total)
+    remaining, made = looks(), 0
+    while group := list(islice(remaining, ENCODE_BATCH)):
+        vectors = model.encode_pixels(np.stack([look.pixels for _, look in group])).astype("<f2").astype(np.float32)
+        points = [
+            models.PointStruct(id=point_id(row.digest, 0), vector=vector.tolist(), payload=payload_of(row, 0))
+            for (row, _), vector in zip(group, vectors, strict=True)
+        ]
+        lease.check()
+        target.upsert(points)
+        made += len(group)
+    return made, missing
+
+
+def _copy_pixels(source: Connection, target: Connection) -> None:
+    """Pixels of pictures without a file."""
+    kept = models.Filter(must=[between("kept_since", 0, None)])
+    blank = [0.0] * int(target.call("get_collection").config.params.vectors.size)
+    for point in source.scroll(kept, page=16):
+        target.upsert(
+            [models.PointStruct(id=point.id, vector=blank, payload={**(point.payload or {}), "kept_since": 0})]
+        )

@@ -1,0 +1,113 @@
+"""A collection's own account of itself: model, generation, and the making of new ones."""
+
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass
+
+from qdrant_client import models
+
+from araclip.encoder import AraCLIP
+from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery, WidthMismatch
+from araclip.gallery.remote.conditions import INDEXES, equals, state_where
+from araclip.gallery.remote.connection import Connection
+from araclip.gallery.remote.rows import STATE
+
+LAYOUT = 1  # of payloads; a later release that changes them raises it
+
+
+@dataclass(frozen=True)
+class State:
+    """What a reader needs to know before each search."""
+
+    model: str
+    fingerprint: str
+    width: int
+    birth: str
+    number: int
+    writer: str
+
+    @property
+    def generation(self) -> str:
+        """A token: equal tokens, equal content."""
+        return f"{self.birth}-{self.number}"
+
+    def check(self, model: AraCLIP, name: str) -> None:
+        """Refuse another model.
+
+        Raises:
+            WidthMismatch: the vectors are another model's.
+        """
+        config = model.config
+        if (self.fingerprint, self.width) != (config.fingerprint, config.width):
+            raise WidthMismatch(
+                f"gallery {name} holds {self.width}-wide vectors of {self.model}@{self.fingerprint}, but "
+                f"{config.name}@{config.fingerprint} makes {config.width}-wide ones. Use that model, index into "
+                "another collection, or run `araclip index --reembed` to make this one's vectors anew."
+            )
+
+
+def read_state(connection: Connection) -> State:
+    """The present state.
+
+    Raises:
+        GalleryNotFound: no such collection.
+        GalleryCorrupt: a collection that no AraCLIP made.
+        NewerGallery: one that a later release made.
+    """
+    found = connection.call("retrieve", ids=[STATE], with_payload=True)
+    payload = found[0].payload if found else {}
+    if "araclip" not in payload:
+        raise GalleryCorrupt(
+            f"{connection.name} is a collection without the mark of AraCLIP. Choose another name; it is not touched."
+        )
+    if payload["araclip"] > LAYOUT:
+        raise NewerGallery(
+            f"{connection.name} has layout {payload['araclip']}, this release knows up to {LAYOUT}. Upgrade araclip to "
+            "use this gallery."
+        )
+    return State(*(payload[key] for key in ("model", "fingerprint", "width", "birth", "generation", "writer")))
+
+
+def advance(connection: Connection, state: State, token: str) -> bool:
+    """Make the next generation the present one, if `token` still holds the lease; returns whether it did."""
+    condition = state_where(equals("writer", token), equals("generation", state.number))
+    connection.set_payload({"generation": state.number + 1}, condition)
+    now = read_state(connection)
+    return (now.number, now.writer) == (state.number + 1, token)
+
+
+def physical(collection: str, fingerprint: str) -> str:
+    """The collection that holds a model's vectors; people name the alias that points to one of them."""
+    return f"{collection}--{fingerprint}"
+
+
+def create(connection: Connection, model: AraCLIP) -> None:
+    """Make a gallery under a name that is free; of two that do at once, the second finds it made."""
+    made = fill_new(connection.of(physical(connection.collection, model.config.fingerprint)), model)
+    if not connection.exists():
+        point_alias(connection, made.collection)
+
+
+def fill_new(connection: Connection, model: AraCLIP, number: int = 0) -> Connection:
+    """Make a collection with its indexes and its state, or whatever is missing of them."""
+    config = model.config
+    if not connection.exists():
+        params = models.VectorParams(size=config.width, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16)
+        with contextlib.suppress(GalleryError):  # another process was first; if nobody was, the next request says so
+            connection.call("create_collection", vectors_config=params)
+    for field, kind in INDEXES.items():
+        connection.call("create_payload_index", field_name=field, field_schema=kind, wait=True)
+    if not connection.call("retrieve", ids=[STATE]):
+        birth = secrets.token_hex(8)
+        about = {"araclip": LAYOUT, "model": config.name, "fingerprint": config.fingerprint, "width": config.width}
+        about |= {"birth": birth, "generation": number, "writer": "", "owner": "", "expires": 0.0, "made": time.time()}
+        connection.upsert([models.PointStruct(id=STATE, vector=[0.0] * config.width, payload=about)])
+    return connection
+
+
+def point_alias(connection: Connection, collection: str) -> None:
+    """Let the gallery's name mean `collection` from now on, in one step."""
+    alias = models.CreateAlias(collection_name=collection, alias_name=connection.collection)
+    operation = models.CreateAliasOperation(create_alias=alias)
+    connection.ask("update_collection_aliases", change_aliases_operations=[operation])

@@ -1,0 +1,160 @@
+"""Upkeep of a remote gallery: numbers, duplicates, verification, repair, export."""
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip.encoder import AraCLIP
+from araclip.errors import ImageError
+from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.export import write_export
+from araclip.gallery.intake import Look, load
+from araclip.gallery.remote.catalog import RemoteCatalog
+from araclip.gallery.remote.conditions import visible
+from araclip.gallery.remote.rows import Row, row_of
+from araclip.gallery.results import Fault, Group, Stats
+from araclip.gallery.upkeep import Looks, check_kinds, file_fault, grouped, is_unit, kept_fault
+
+Progress = Callable[[int, int], None]
+
+
+def stats(catalog: RemoteCatalog, exact: bool) -> Stats:
+    """Counts, sizes and ranges. The server tells no size of its files: `catalogue_bytes` is 0."""
+    state = catalog.state()
+    formats: dict[str, int] = {}
+    files = size = pictures = kept = 0
+    taken: list[str] = []
+    added: list[str] = []
+    for row in catalog.rows():
+        pictures, files = pictures + 1, files + len(row.files)
+        size += sum(held.file.size for held in row.files)
+        kept += any(held.file.path.startswith(KEPT) for held in row.files)
+        name = row.facts.format if row.facts else "not known"
+        formats[name] = formats.get(name, 0) + 1
+        taken += [row.facts.taken] if row.facts and row.facts.taken else []
+        added.append(row.added)
+    return Stats(
+        folder=catalog.folder,
+        model=f"{state.model}@{state.fingerprint}",
+        width=state.width,
+        generation=state.generation,
+        files=files,
+        pictures=pictures,
+        kept=kept,
+        file_bytes=size,
+        catalogue_bytes=0,
+        formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
+        taken=(min(taken), max(taken)) if taken else None,
+        added=(min(added), max(added)) if added else None,
+        recall=1.0 if exact else None,
+    )
+
+
+def duplicates(catalog: RemoteCatalog, kinds: Collection[str]) -> list[Group]:
+    """Groups of files; see `Gallery.duplicates`. Near and semantic fetch every vector."""
+    check_kinds(kinds)
+    rows = sorted(catalog.rows(), key=lambda row: row.id)
+    files: dict[int, list[tuple[str, int, int]]] = {}
+    for row in rows:
+        pixels = row.facts.width * row.facts.height if row.facts else 0
+        named = sorted(row.files, key=lambda held: os.fsencode(held.file.path))
+        several = [(h.file.path, h.file.size, pixels) for h in named if not h.file.path.startswith(KEPT)]
+        if several:
+            files[row.id] = several
+
+    def looks() -> Looks:
+        known, vectors = _with_vectors(catalog)
+        return (
+            np.array([row.id for row in known], np.int64),
+            vectors,
+            np.array([row.phash for row in known], np.uint64),
+        )
+
+    return grouped(files, looks, kinds)
+
+
+def verify(catalog: RemoteCatalog, contents: bool, progress: Progress) -> list[Fault]:
+    """Everything that is wrong with the vectors and with the files, as this machine sees them."""
+    faults: list[Fault] = []
+    rows, vectors = _with_vectors(catalog)
+    total, done = sum(len(row.files) for row in rows), 0
+    for row, vector in zip(rows, vectors, strict=True):
+        if not is_unit(vector):
+            remedy = "Run `araclip repair`, which encodes it again."
+            faults.append(Fault(row.files[0].file.path, "its vector is damaged", remedy, True))
+        for held in row.files:
+            path = held.file.path
+            if path.startswith(KEPT):
+                faults += kept_fault(path, catalog.kept(row.id))
+            else:
+                faults += file_fault(held.file, row.digest if contents else None)
+            done += 1
+            progress(done, total)
+    return faults
+
+
+def repair(catalog: RemoteCatalog, model: AraCLIP) -> list[str]:
+    """Encode pictures with damaged vectors again, or forget them; inside `session()`. One line for each deed."""
+    deeds = []
+    rows, vectors = _with_vectors(catalog)
+    for row, vector in zip(rows, vectors, strict=True):
+        if is_unit(vector):
+            continue
+        look = look_of(catalog, row, model.config.image.size)
+        names = ", ".join(held.file.path for held in row.files)
+        with catalog.writing():
+            if isinstance(look, str):
+                catalog.remove_files([held.file.path for held in row.files])
+                deeds.append(f"{names}: forgotten, since it cannot be encoded again now.")
+            else:
+                catalog.add_content(row.digest, model.encode_pixels(look.pixels[None])[0])
+                deeds.append(f"{names}: encoded again.")
+    return deeds
+
+
+def look_of(catalog: RemoteCatalog, row: Row, size: int) -> Look | str:
+    """A picture decoded anew, from a file that still holds it or from its kept pixels; or why not."""
+    reason = "its file changed since it was indexed"
+    for held in sorted(row.files, key=lambda held: held.file.path.startswith(KEPT)):  # the file before a JPEG of it
+        path = held.file.path
+        try:
+            kept = (catalog.kept(row.id) or b"") if path.startswith(KEPT) else None
+            loaded = load(File(path, 0, 0) if kept is None else kept, set(), size)
+            if loaded.look and (kept is not None or loaded.digest == row.digest):
+                return loaded.look
+        except (OSError, ImageError) as error:
+            reason = str(error)
+    return f"{row.files[0].file.path}: cannot be encoded again ({reason})."
+
+
+def export(catalog: RemoteCatalog, folder: Path) -> int:
+    """As `Gallery.export`."""
+    state = catalog.state()
+    rows, vectors = _with_vectors(catalog)
+    about = {"model": state.model, "fingerprint": state.fingerprint, "generation": state.generation}
+    return write_export(folder, about, map(_line, rows), vectors.astype("<f2"))
+
+
+def _line(row: Row) -> dict[str, Any]:
+    facts = row.facts
+    seen = {"format": facts.format, "width": facts.width, "height": facts.height, "taken": facts.taken} if facts else {}
+    files = [
+        {"path": held.file.path, "size": held.file.size, "metadata": dict(held.metadata)}
+        for held in sorted(row.files, key=lambda held: os.fsencode(held.file.path))
+    ]
+    return {"sha256": row.digest.hex(), **seen, "added": row.added, "files": files}
+
+
+def _with_vectors(catalog: RemoteCatalog) -> tuple[list[Row], "np.ndarray[Any, np.dtype[np.float32]]"]:
+    """Pictures of one generation in the order of indexing, and their vectors (n, D)."""
+    state = catalog.state()
+    found = [
+        (row_of(str(point.id), point.payload or {}), np.asarray(point.vector, np.float32))
+        for point in catalog.connection.scroll(visible(state.number), vectors=True)
+    ]
+    found.sort(key=lambda pair: pair[0].id)
+    vectors = np.stack([vector for _, vector in found]) if found else np.zeros((0, state.width), np.float32)
+    return [row for row, _ in found], vectors

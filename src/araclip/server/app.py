@@ -1,0 +1,103 @@
+"""The application: settings in, an ASGI app out."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from araclip import __version__
+from araclip.display import shown
+from araclip.errors import AraclipError, ImageError, InputError
+from araclip.server import page
+from araclip.server.limits import Bounded, KnownHost, SafeHeaders
+from araclip.server.metrics import Measured
+from araclip.server.problems import Problem, answered
+from araclip.server.routes import embeddings, pictures, search, status
+from araclip.server.service import Service
+from araclip.server.settings import Settings
+from araclip.server.translations import validation_in_arabic
+
+log = logging.getLogger("araclip.server")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """A server for one gallery, for uvicorn or a test client.
+
+    Raises:
+        AraclipError: the gallery or the model cannot be used.
+    """
+    service = Service(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(
+        title="AraCLIP",
+        version=__version__,
+        description="Type Arabic, find pictures.",
+        lifespan=lifespan,
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    app.state.keys = service.keys
+    for routes in (search.router, pictures.router, embeddings.router, status.router, page.router()):
+        app.include_router(routes)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(AraclipError, _own_error)
+    app.add_exception_handler(OSError, _own_error)  # a disk that is full, a file that cannot be read
+    app.add_exception_handler(Exception, _mistake)
+    # The last one added is the first to see a request.
+    app.add_middleware(
+        Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
+    )
+    app.add_middleware(KnownHost, hosts=settings.hosts, addresses=not settings.is_local)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(Measured, metrics=service.metrics)
+    return app
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, Problem):
+        return answered(request, error)
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        problem = Problem("not-found")
+    elif error.status_code == 405:
+        problem = Problem("method", method=shown(request.method), headers=error.headers)
+    else:
+        problem = Problem("bad-request", reason=shown(str(error.detail)))
+    return answered(request, problem)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
+    arabic = validation_in_arabic(fault["type"], fault.get("ctx", {}))
+    reason = shown(fault["msg"])[:300]
+    return answered(request, Problem("invalid", where=shown(where)[:200], reason=reason, reason_ar=arabic))
+
+
+async def _own_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, ImageError):
+        return answered(request, Problem("bad-picture", reason=shown(str(error))))
+    if isinstance(error, InputError):
+        return answered(request, Problem("bad-query", reason=shown(str(error))))
+    log.error("%s", shown(str(error)))  # it may name paths, which are not for strangers
+    return answered(request, Problem("gallery", headers={"Retry-After": "5"}))
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    return answered(request, Problem("internal"))  # Starlette logs the error itself

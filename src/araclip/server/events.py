@@ -1,0 +1,69 @@
+"""Live news as server-sent events: how indexing goes on, and that the gallery has changed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from araclip.server.limits import Gate
+
+HEARTBEAT_SECONDS = 15  # below the minute after which proxies close what is silent
+BEHIND = 32  # events that a slow client may be behind; then the oldest go, since only the latest state counts
+
+
+class Events:
+    """Sends each event to all who listen; who comes later hears the latest of each kind first."""
+
+    def __init__(self, *, most_listeners: int = 128) -> None:
+        self.gate = Gate(most_listeners, retry_after=10)
+        self._latest: dict[str, bytes] = {}
+        self._queues: set[asyncio.Queue[bytes | None]] = set()
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Belong to the running loop."""
+        self._loop = asyncio.get_running_loop()
+
+    def publish(self, kind: str, data: dict[str, Any]) -> None:
+        """Send an event, from any thread."""
+        message = f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._send, kind, message)
+
+    def _send(self, kind: str, message: bytes) -> None:
+        self._latest[kind] = message
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(message)
+
+    def close(self) -> None:
+        """End all streams, so that a server that is told to stop can."""
+        self._closed = True
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+    async def stream(self, seconds: float) -> AsyncIterator[bytes]:
+        """The bytes of one client's stream, `seconds` long at most; browsers come again by themselves."""
+        if self._closed:
+            return
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
+        self._queues.add(queue)
+        ends = asyncio.get_running_loop().time() + seconds
+        try:
+            yield b"retry: 2000\n\n" + b"".join(self._latest.values())
+            while (left := ends - asyncio.get_running_loop().time()) > 0:
+                try:
+                    async with asyncio.timeout(min(HEARTBEAT_SECONDS, left)):
+                        message = await queue.get()
+                except TimeoutError:
+                    yield b": here\n\n"
+                    continue
+                if message is None:
+                    return
+                yield message
+        finally:
+            self._queues.discard(queue)

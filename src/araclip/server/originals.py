@@ -1,0 +1,72 @@
+"""The bytes of a picture as it was indexed, and never anything else.
+
+A path of the catalogue may by now lead elsewhere: somebody put a link to another file in its place. What is read is
+hashed, and given out only if the hash is the picture's own, so that no path and no link can make the server tell what
+it was not given to index.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+
+from araclip.errors import UnreadableImage
+from araclip.gallery.catalog import KEPT
+from araclip.server.searching import Library, Picture
+
+MAX_BYTES = 300_000_000  # read into memory whole; larger files are not sent
+TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+}
+
+
+@dataclass(frozen=True)
+class Original:
+    """A picture's bytes, their media type and the path they come from."""
+
+    data: bytes
+    media_type: str
+    path: str
+
+
+def read_original(library: Library, identity: str) -> Original | None:
+    """The picture with this id; None when the gallery has none, or no file holds it any more.
+
+    Pixels that the gallery keeps of a picture without a file are its JPEG of them.
+    """
+    found = library.find(identity)
+    if found is None:
+        return None
+    picture, digest = found
+    return _from_files(library, picture, digest) or _kept(library, picture)
+
+
+def _from_files(library: Library, picture: Picture, digest: bytes) -> Original | None:
+    for path in library.paths_of(picture):
+        if not path.startswith(KEPT):
+            with contextlib.suppress(OSError, UnreadableImage):
+                data = _read(path)
+                if hashlib.sha256(data).digest() == digest:
+                    return Original(data, TYPES.get(picture.format or "", "application/octet-stream"), path)
+    return None
+
+
+def _kept(library: Library, picture: Picture) -> Original | None:
+    kept = library.catalog.kept(picture.content)
+    return None if kept is None else Original(kept, "image/jpeg", f"{KEPT}{picture.id}")
+
+
+def _read(path: str) -> bytes:
+    # Not blocking: a pipe that somebody put in the place of a picture must not hold a thread for ever.
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(opened, "rb") as stream:  # noqa: PTH123  (closes what was opened)
+        about = os.fstat(stream.fileno())
+        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+            raise UnreadableImage(f"{path}: no file that can be sent.")
+        return stream.read(MAX_BYTES)

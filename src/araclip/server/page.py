@@ -1,0 +1,70 @@
+"""The page: its files as they were when the server started, from memory. No request can name a path of the disk."""
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from fastapi import APIRouter, Request, Response
+
+from araclip.server.problems import Problem
+
+_TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2"}
+
+
+@dataclass(frozen=True)
+class _File:
+    data: bytes
+    packed: bytes  # gzip
+    media_type: str
+    etag: str
+
+
+def _files(folder: Traversable, prefix: str = "") -> dict[str, _File]:
+    found: dict[str, _File] = {}
+    if not folder.is_dir():
+        return found
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found |= _files(entry, f"{prefix}{entry.name}/")
+        else:
+            data = entry.read_bytes()
+            suffix = entry.name[entry.name.rfind(".") :]
+            kind = _TYPES.get(suffix) or mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
+            found[prefix + entry.name] = _File(
+                data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:32]}"'
+            )
+    return found
+
+
+def router() -> APIRouter:
+    """`/` and `/assets/…`."""
+    held = _files(files("araclip.server") / "web")
+    routes = APIRouter(include_in_schema=False)
+
+    def answer(request: Request, name: str) -> Response:
+        file = held.get(name)
+        if file is None:
+            raise Problem("not-found")
+        headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if request.headers.get("if-none-match") == file.etag:
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
+        return Response(file.data, headers=headers, media_type=file.media_type)
+
+    @routes.api_route("/", methods=["GET", "HEAD"])
+    async def index(request: Request) -> Response:
+        return answer(request, "index.html")
+
+    @routes.api_route("/favicon.ico", methods=["GET", "HEAD"])
+    async def icon(request: Request) -> Response:
+        return answer(request, "assets/mark.svg")
+
+    @routes.api_route("/assets/{name:path}", methods=["GET", "HEAD"])
+    async def asset(request: Request, name: str) -> Response:
+        return answer(request, f"assets/{name}")
+
+    return routes

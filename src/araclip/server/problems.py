@@ -1,0 +1,153 @@
+"""Errors over HTTP: problem details (RFC 9457) in Arabic or English, whichever the client likes better."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from araclip.server.translations import in_arabic
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:araclip:problem:"
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its status, and its title and detail in both languages; details take named fields."""
+
+    status: int
+    title: str
+    detail: str
+    title_ar: str
+    detail_ar: str
+
+
+KINDS = {
+    "bad-request": Kind(
+        400, "The request makes no sense", "{reason}", "الطلب غير مفهوم", "{reason}"
+    ),
+    "bad-query": Kind(
+        400, "The query cannot be carried out", "{reason}", "تعذّر تنفيذ البحث", "{reason}"
+    ),
+    "bad-picture": Kind(
+        422, "The picture cannot be used", "{reason}", "تعذّر استعمال الصورة", "{reason}"
+    ),
+    "invalid": Kind(
+        422, "Something in the request is not valid", "{where}: {reason}.",
+        "في الطلب قيمة غير صالحة", "{where}: {reason}.",
+    ),
+    "unauthorized": Kind(
+        401, "A token is needed", "Send Authorization: Bearer TOKEN with a token of this server.",
+        "يلزم رمز دخول", "أرسل الترويسة Authorization: Bearer TOKEN برمز من رموز هذا الخادم.",
+    ),
+    "forbidden": Kind(
+        403, "Not allowed", "This token may not do that: the scope '{scope}' is needed.",
+        "غير مسموح", "هذا الرمز لا يسمح بذلك: تلزم الصلاحية '{scope}'.",
+    ),
+    "foreign-origin": Kind(
+        403, "A request from another site", "Requests that change something must come from this server's own page.",
+        "طلب من موقع آخر", "الطلبات التي تغيّر شيئًا لا تُقبل إلا من صفحة هذا الخادم.",
+    ),
+    "uploads-off": Kind(
+        403, "Uploads are off", "This server takes no pictures. Start it with --uploads to let it.",
+        "الرفع متوقف", "لا يقبل هذا الخادم صورًا. شغّله بالخيار --uploads ليقبلها.",
+    ),
+    "not-found": Kind(
+        404, "Not found", "There is nothing at this address.", "غير موجود", "لا شيء في هذا العنوان."
+    ),
+    "no-picture": Kind(
+        404, "No such picture", "The gallery has no picture {id}, or its file is gone or changed.",
+        "لا توجد هذه الصورة", "لا يحوي المعرض الصورة {id}، أو أن ملفها حُذف أو تغيّر.",
+    ),
+    "method": Kind(
+        405, "Method not allowed", "This address does not take {method}.",
+        "طريقة غير مسموحة", "هذا العنوان لا يقبل {method}.",
+    ),
+    "slow": Kind(
+        408, "The request took too long", "The body must arrive within {seconds} seconds.",
+        "استغرق الطلب وقتًا طويلًا", "يجب أن يصل محتوى الطلب خلال {seconds} ثانية.",
+    ),
+    "busy-writing": Kind(
+        409, "The gallery is being written", "Another process is writing the gallery. Try again later.",
+        "المعرض قيد التحديث", "عملية أخرى تكتب في المعرض الآن. حاول لاحقًا.",
+    ),
+    "too-large": Kind(
+        413, "Too large", "The request has more than {limit} bytes.", "حجم كبير جدًا", "يزيد الطلب على {limit} بايت."
+    ),
+    "wrong-host": Kind(
+        421, "Not this server's name", "The server does not answer to this name. Start it with --allow-host NAME.",
+        "ليس اسم هذا الخادم", "لا يجيب هذا الخادم بهذا الاسم. شغّله بالخيار --allow-host NAME.",
+    ),
+    "busy": Kind(
+        429, "Too many requests at once", "Try again in {seconds} s.", "طلبات كثيرة في آن واحد", "حاول بعد {seconds} ث."
+    ),
+    "internal": Kind(
+        500, "The server made a mistake", "It is in the server's log.", "خطأ في الخادم", "سُجّل الخطأ في سجل الخادم."
+    ),
+    "gallery": Kind(
+        503, "The gallery cannot be used now", "Try again soon; the server's log says why.",
+        "لا يمكن استعمال المعرض الآن", "حاول بعد قليل؛ السبب في سجل الخادم.",
+    ),
+    "starting": Kind(
+        503, "Not ready", "The server is starting or stopping. Try again soon.",
+        "غير جاهز", "الخادم يبدأ العمل أو يتوقف. حاول بعد قليل.",
+    ),
+}  # fmt: skip
+
+
+class Problem(HTTPException):
+    """A request that is not answered as asked: a kind of KINDS, and the fields of its detail."""
+
+    def __init__(self, kind: str, *, headers: Mapping[str, str] | None = None, **fields: object) -> None:
+        super().__init__(KINDS[kind].status, kind, headers)
+        self.kind = kind
+        self.fields = fields
+
+    def body(self, language: str) -> dict[str, Any]:
+        """The problem details in "ar" or "en"."""
+        kind = KINDS[self.kind]
+        fields = self.fields
+        if language == "ar":
+            reason = fields.get("reason_ar") or in_arabic(str(fields.get("reason", "")))
+            fields = {**fields, "reason": reason}
+            title, detail = kind.title_ar, kind.detail_ar
+        else:
+            title, detail = kind.title, kind.detail
+        return {
+            "type": TYPE + self.kind,
+            "title": title,
+            "status": kind.status,
+            "detail": detail.format(**fields),
+        }
+
+
+def language_of(accepted: str) -> str:
+    """ "ar" or "en" by an Accept-Language header; English when it asks for neither."""
+    best, language = 0.0, "en"
+    for part in accepted.split(","):
+        name, _, parameters = part.strip().partition(";")
+        weight = 1.0
+        if parameters.strip().startswith("q="):
+            try:
+                weight = float(parameters.strip()[2:])
+            except ValueError:
+                weight = 0.0
+        primary = name.strip().lower().partition("-")[0]
+        if primary in ("ar", "en") and weight > best:
+            best, language = weight, primary
+    return language
+
+
+def answer(problem: Problem, accepted: str) -> Response:
+    """The response for a problem, to a client with this Accept-Language header."""
+    language = language_of(accepted)
+    headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store"}
+    return JSONResponse(
+        problem.body(language), problem.status_code, {**headers, **(problem.headers or {})}, media_type=MEDIA_TYPE
+    )
+
+
+def answered(request: Request, problem: Problem) -> Response:
+    """`answer` to the client of a request."""
+    return answer(problem, request.headers.get("accept-language", ""))

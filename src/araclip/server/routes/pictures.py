@@ -1,0 +1,192 @@
+"""Pictures by their id: small, as they are, what is known of them; taking one in, forgetting one."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, File, Query, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
+
+from araclip.display import shown
+from araclip.errors import GalleryLocked
+from araclip.gallery.catalog import KEPT
+from araclip.server.originals import Original, read_original
+from araclip.server.problems import Problem
+from araclip.server.routes.shared import READ, WRITE, ServiceOf, problems
+from araclip.server.schemas import Added, Details, Identity
+from araclip.server.searching import ID_DIGITS
+from araclip.server.service import Service
+from araclip.server.thumbnails import VERSION
+from araclip.server.writing import add, forget
+
+router = APIRouter(tags=["pictures"])
+FOR_EVER = "private, max-age=31536000, immutable"  # an id is a hash of the content: what it names never changes
+ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # opened by itself, a picture runs nothing
+WRITING_SECONDS = "5"
+PIECE = 1 << 18
+
+
+@router.get(
+    "/thumbnails/{identity}",
+    dependencies=READ,
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}, **problems(401, 403, 404, 422, 429)},
+)
+async def thumbnail(
+    service: ServiceOf, request: Request, identity: Identity, size: Annotated[Literal["256", "512"], Query()] = "256"
+) -> Response:
+    """The picture upright, of at most `size` pixels a side, as WebP without any metadata."""
+    etag = f'"{identity}-{size}-{VERSION}"'
+    headers = {"ETag": etag, "Cache-Control": FOR_EVER, **ISOLATED}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    side = int(size)
+    small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
+    if small is None:
+        small = await _made(service, identity, side)
+    return Response(small, headers=headers, media_type="image/webp")
+
+
+async def _made(service: Service, identity: str, side: int) -> bytes:
+    original = await _original(service, identity)
+    small, placeholder, *_ = await service.sandbox.thumbnail(original.data, side)
+    await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
+    return small
+
+
+@router.get(
+    "/images/{identity}",
+    dependencies=READ,
+    response_class=Response,
+    responses={200: {"content": {"image/*": {}}}, **problems(401, 403, 404, 422, 429)},
+)
+async def image(
+    service: ServiceOf, request: Request, identity: Identity, download: Annotated[bool, Query()] = False
+) -> Response:
+    """The picture's own bytes."""
+    etag = f'"{identity}"'
+    headers = {"ETag": etag, "Cache-Control": FOR_EVER, **ISOLATED}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    original = await _original(service, identity)
+    kind = "attachment" if download else "inline"
+    name = quote(shown(Path(original.path).name), safe="")  # RFC 8187; percent signs let no header be injected
+    headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
+    headers["Content-Length"] = str(len(original.data))
+    return StreamingResponse(_pieces(original.data), headers=headers, media_type=original.media_type)
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    """A client must take one piece to get the next; the whole would wait in memory for one that takes nothing."""
+    for start in range(0, len(data), PIECE):
+        yield data[start : start + PIECE]
+
+
+async def _original(service: Service, identity: str) -> Original:
+    found = await service.in_thread(lambda: read_original(service.library, identity))
+    if found is None:
+        raise Problem("no-picture", id=identity)
+    return found
+
+
+@router.get("/images/{identity}/details", dependencies=READ, responses=problems(401, 403, 404, 422))
+async def details(service: ServiceOf, identity: Identity) -> Details:
+    """What is known of a picture."""
+    found = await service.in_thread(lambda: _details(service, identity))
+    if found is None:
+        raise Problem("no-picture", id=identity)
+    return found
+
+
+def _details(service: Service, identity: str) -> Details | None:
+    library = service.library
+    found = library.find(identity)
+    if found is None:
+        return None
+    picture, _ = found
+    rows = library.catalog.rows(
+        "SELECT path, size, metadata, taken, added FROM files JOIN contents ON contents.id = files.content "
+        "WHERE content = ? ORDER BY path",
+        (picture.content,),
+    )
+    if not rows:
+        return None
+    raw, size, metadata, taken, added = rows[0]
+    path = os.fsdecode(raw)
+    kept, about = path.startswith(KEPT), json.loads(metadata)
+    return Details(
+        id=picture.id,
+        name=shown(str(about.get("name") if kept and "name" in about else Path(path).name)),
+        path=shown(path) if service.settings.paths_shown else None,
+        folder="" if kept else shown(Path(path).parent.name),
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        bytes=size,
+        taken=taken,
+        added=added,
+        metadata=about,
+        copies=[shown(Path(os.fsdecode(row[0])).name) for row in rows[1:]],
+    )
+
+
+@router.post("/images", status_code=201, dependencies=WRITE, responses=problems(401, 403, 409, 413, 422, 429, 503))
+async def upload(
+    service: ServiceOf, response: Response, file: Annotated[UploadFile, File(description="The picture.")]
+) -> Added:
+    """Take a picture in. When this is answered it is on the disk; it is found from the next second on.
+
+    The gallery keeps its pixels as a JPEG of at most 1,024 pixels a side.
+    """
+    if not service.settings.uploads:
+        raise Problem("uploads-off")
+    data = await file.read()
+    if len(data) > service.settings.max_upload:
+        raise Problem("too-large", limit=service.settings.max_upload)
+    loaded = await service.sandbox.look(data, service.model.config.image.size, service.settings.max_pixels)
+    assert loaded.look is not None
+    name = shown(_sent_name(file.filename or ""))[:200]
+    try:
+        await service.in_writer(
+            lambda: add(service.library.catalog, service.model, loaded, {"name": name} if name else {}, service.pen)
+        )
+    except GalleryLocked:
+        raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
+    service.refresher.wake()
+    identity = loaded.digest.hex()[:ID_DIGITS]
+    response.headers["Location"] = f"/images/{identity}"
+    facts = loaded.look.facts
+    return Added(id=identity, name=name, width=facts.width, height=facts.height)
+
+
+def _sent_name(name: str) -> str:
+    """The base name; browsers write three characters of it as escapes (WHATWG, multipart/form-data)."""
+    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        name = name.replace(escape, letter)
+    return PureWindowsPath(name).name  # a slash of either kind ends a folder
+
+
+@router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))
+async def delete(service: ServiceOf, identity: Identity) -> None:
+    """Forget a picture. A file stays on the disk, and indexing its folder takes it in again."""
+    if not service.settings.uploads:
+        raise Problem("uploads-off")
+
+    def forgotten() -> bool:
+        found = service.library.find(identity)
+        if found is None:
+            return False
+        forget(service.library.catalog, service.library.paths_of(found[0]), service.pen)
+        service.thumbnails.forget(identity)
+        return True
+
+    try:
+        done = await service.in_writer(forgotten)
+    except GalleryLocked:
+        raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
+    if not done:
+        raise Problem("no-picture", id=identity)
+    service.refresher.wake()

@@ -1,0 +1,103 @@
+"""How the server and its gallery are: numbers, live news, health, metrics; and a browser's session."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from araclip.display import shown
+from araclip.gallery import upkeep
+from araclip.server.auth import COOKIE
+from araclip.server.problems import Problem
+from araclip.server.routes.shared import READ, ServiceOf, problems
+from araclip.server.schemas import Health, Session, SessionRequest, Stats
+from araclip.server.service import Service
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/stats", dependencies=READ, responses=problems(401, 403))
+async def stats(service: ServiceOf, request: Request) -> Stats:
+    """The gallery in numbers, and what this caller may do."""
+    writable = service.settings.uploads and "write" in service.keys.scopes_of(request)
+    return await service.in_thread(lambda: _stats(service, writable))
+
+
+def _stats(service: Service, writable: bool) -> Stats:
+    library, snapshot = service.library, service.library.snapshot
+    numbers = upkeep.stats(library.catalog)
+    return Stats(
+        pictures=len(snapshot.index),
+        files=numbers.files,
+        model=numbers.model,
+        width=numbers.width,
+        formats=numbers.formats,
+        folders=[shown(name) for name in library.folders()],
+        taken=list(numbers.taken) if numbers.taken else None,
+        generation=snapshot.generation,
+        uploads=service.settings.uploads,
+        writable=writable,
+        examples=list(snapshot.suggestions),
+    )
+
+
+@router.get(
+    "/events",
+    dependencies=READ,
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, **problems(401, 403, 429)},
+)
+async def events(service: ServiceOf) -> StreamingResponse:
+    """News as server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
+    gate = service.events.gate
+    with gate.entered():  # turned away before an answer begins
+        pass
+
+    async def stream() -> AsyncIterator[bytes]:
+        with gate.entered():
+            async for message in service.events.stream(service.settings.events_seconds):
+                yield message
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream(), headers=headers, media_type="text/event-stream")
+
+
+@router.post("/session", responses=problems(401, 422))
+async def session(service: ServiceOf, request: Request, response: Response, asked: SessionRequest) -> Session:
+    """Exchange a token for a cookie that lets this browser read, for what it fetches by itself: pictures, events."""
+    keys = service.keys
+    scopes = keys.scopes_of_token(asked.token) if keys.needed else keys.scopes_of(request)
+    if not scopes:
+        raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
+    if keys.needed:
+        response.set_cookie(
+            COOKIE, keys.cookie(), max_age=keys.session_seconds, httponly=True, samesite="strict",
+            secure=request.url.scheme == "https",
+        )  # fmt: skip
+    response.headers["Cache-Control"] = "no-store"
+    return Session(scopes=sorted(scopes), expires_in=keys.session_seconds)
+
+
+@router.get("/healthz")
+async def health() -> Health:
+    """Whether the server lives."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", responses=problems(503))
+async def readiness(service: ServiceOf) -> Health:
+    """Whether the server takes requests: not before it has started, and no more once it was told to stop."""
+    if not service.ready:
+        raise Problem("starting", headers={"Retry-After": "2"})
+    return Health(status="ready")
+
+
+@router.get(
+    "/metrics",
+    dependencies=READ,
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)},
+)
+async def metrics(service: ServiceOf) -> Response:
+    """Numbers for Prometheus."""
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

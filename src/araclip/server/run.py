@@ -1,0 +1,155 @@
+"""Running a server: uvicorn with time limits of our own, an address, an orderly end."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from araclip.client import Client, Results
+from araclip.errors import InputError, ServerError
+from araclip.server.app import create_app
+from araclip.server.settings import Settings
+
+MAX_HEADERS = 16_384  # bytes; a request whose headers are longer is refused by h11
+
+
+class Serving(uvicorn.Server):
+    """A uvicorn server that says when it is ready, and lets endless answers end before it waits for the others."""
+
+    def __init__(self, settings: Settings, *, ready: Callable[[str], None] = lambda address: None) -> None:
+        self.app = create_app(settings)
+        self._settings = settings
+        self._ready = ready
+        limits = {"header_seconds": settings.header_seconds, "send_seconds": settings.send_seconds}
+        super().__init__(
+            uvicorn.Config(
+                self.app,
+                host=settings.host,
+                port=settings.port,
+                http=type("Protocol", (_Hasty,), limits),
+                ws="none",
+                access_log=False,  # it would hold what people search for
+                log_config=None,
+                server_header=False,
+                proxy_headers=settings.behind_proxy,
+                limit_concurrency=settings.max_connections,
+                timeout_keep_alive=int(settings.idle_seconds),
+                timeout_graceful_shutdown=int(settings.drain_seconds),
+                h11_max_incomplete_event_size=MAX_HEADERS,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does; then tell the address."""
+        await super().startup(sockets=sockets)
+        if self.started and sockets:
+            host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+            self._ready(f"http://{host}:{sockets[0].getsockname()[1]}/")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell the application first: an event stream would be waited for until the time is up."""
+        self.app.state.service.drain()
+        await super().shutdown(sockets=sockets)
+
+
+class _Hasty(H11Protocol):
+    """Closes a connection whose request headers do not arrive in time: uvicorn itself would wait for ever."""
+
+    header_seconds: float
+    send_seconds: float
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what a client does not take goes, even if nobody waits for it here
+            line = transport.get_extra_info("socket")
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.send_seconds * 1000))
+        self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before:
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _expect_headers(self) -> None:
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(self.header_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
+            self.transport.close()
+        else:  # the end of the last answer is still to be taken; closing would wait for that without end
+            self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests that are being answered are answered.
+
+    Args:
+        ready: called with the address once requests are taken.
+
+    Raises:
+        AraclipError: the address, the gallery or the model cannot be used.
+    """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with contextlib.closing(_listening(settings)) as listening, contextlib.suppress(KeyboardInterrupt):
+        Serving(settings, ready=ready).run(sockets=[listening])
+
+
+def check(settings: Settings, query: str) -> Results:
+    """Start a server, ask it one query over the network, stop it.
+
+    Raises:
+        AraclipError: as for `serve`, or the server does not answer.
+    """
+    answers: list[Results | ServerError] = []
+
+    def ask(address: str) -> None:
+        try:
+            with Client(address, token=next(iter(settings.tokens.values()), None)) as client:
+                answers.append(client.search(query))
+        except ServerError as error:
+            answers.append(error)
+        finally:
+            server.should_exit = True
+
+    with contextlib.closing(_listening(settings)) as listening:
+        server = Serving(settings, ready=lambda address: threading.Thread(target=ask, args=(address,)).start())
+        server.run(sockets=[listening])
+    if not answers:
+        raise ServerError("the server stopped before it answered. Its log says why.")
+    if isinstance(answers[0], ServerError):
+        raise answers[0]
+    return answers[0]
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as error:
+        raise InputError(
+            f"{settings.host}, port {settings.port}: cannot be listened on ({error.strerror}). Choose another with "
+            "--port, or 0 for any that is free."
+        ) from None

@@ -1,0 +1,176 @@
+"""What goes in and out over HTTP, as OpenAPI describes it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
+
+Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False)]
+Where = Annotated[str, StringConstraints(max_length=300)]
+MAX_OFFSET = 10_000
+MAX_WHERE = 20
+MAX_INPUTS = 256
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Like(_In):
+    """A picture of the gallery as a part of a query."""
+
+    id: Identity
+    weight: Weight = 1.0
+
+
+class SentPicture(_In):
+    """A picture that is sent as a part of a query: a data URI in base64."""
+
+    data: Annotated[str, StringConstraints(pattern=r"^data:image/[a-z+.-]+;base64,")]
+    weight: Weight = 1.0
+
+
+class SearchRequest(_In):
+    """What to find. `q` may be empty when `like` or `pictures` says it."""
+
+    q: str = ""
+    k: int = Field(default=24, ge=1)
+    offset: int = Field(default=0, ge=0, le=MAX_OFFSET)
+    where: list[Where] = Field(default_factory=list, max_length=MAX_WHERE)
+    threshold: float = Field(default=0.0, ge=0, le=1)
+    collapse: Literal["near"] | None = None
+    like: list[Like] = Field(default_factory=list, max_length=MAX_TERMS)
+    pictures: list[SentPicture] = Field(default_factory=list, max_length=4)
+
+
+class Result(BaseModel):
+    """One picture found."""
+
+    id: str
+    score: float = Field(description="Cosine of query and picture, -1 to 1.")
+    relevance: float | None = Field(description="How far to trust it, 0 to 1; null where that is not known.")
+    weak: bool
+    name: str
+    folder: str
+    width: int | None
+    height: int | None
+    placeholder: str | None
+    copies: int = Field(description="Further files that hold the very same picture.")
+
+
+class SearchAnswer(BaseModel):
+    """A page of results, best first."""
+
+    query: str
+    results: list[Result]
+    offset: int
+    more: bool
+    nothing_found: bool = Field(description="Nothing here fits: no results, or weak ones only.")
+    took_ms: float
+    generation: str
+
+
+class Details(BaseModel):
+    """What is known of a picture; `path` is null where the server keeps it to itself."""
+
+    id: str
+    name: str
+    path: str | None
+    folder: str
+    width: int | None
+    height: int | None
+    format: str | None
+    bytes: int
+    taken: str | None
+    added: str | None
+    metadata: dict[str, Any]
+    copies: list[str]
+
+
+class Added(BaseModel):
+    """A picture that was taken in."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+
+
+class Stats(BaseModel):
+    """The gallery in numbers, and what this caller may do."""
+
+    pictures: int
+    files: int
+    model: str
+    width: int
+    formats: dict[str, int]
+    folders: list[str]
+    taken: list[str] | None = Field(description="First and last date, as cameras noted them.")
+    generation: str
+    uploads: bool
+    writable: bool
+    examples: list[str]
+
+
+class SessionRequest(_In):
+    """A token, to be exchanged for a cookie."""
+
+    token: Annotated[str, StringConstraints(max_length=1000)]
+
+
+class Session(BaseModel):
+    """What the bearer of the token may do; the cookie lets a browser read for `expires_in` seconds."""
+
+    scopes: list[str]
+    expires_in: int
+
+
+class EmbeddingsRequest(_In):
+    """Texts, and pictures as data URIs, in the form of OpenAI's embeddings API."""
+
+    input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
+    model: str = ""
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    user: str | None = None
+
+
+class Embedding(BaseModel):
+    """One vector: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """Tokens that were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(BaseModel):
+    """The vectors, in the order of the inputs."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class Health(BaseModel):
+    """Whether the server lives, or is ready."""
+
+    status: str
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str

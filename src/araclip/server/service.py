@@ -1,0 +1,163 @@
+"""What one server has running: gallery, encoders, decoding processes, threads."""
+
+import asyncio
+import base64
+import binascii
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.encoder import AraCLIP, usable_cores
+from araclip.errors import InputError
+from araclip.gallery.catalog import Catalog
+from araclip.model_folder import find
+from araclip.server.auth import Keys
+from araclip.server.batching import Batcher, Remembered
+from araclip.server.events import Events
+from araclip.server.indexing import Indexing
+from araclip.server.limits import Gate
+from araclip.server.metrics import Metrics
+from araclip.server.problems import Problem
+from araclip.server.sandbox import Sandbox
+from araclip.server.searching import Library, Refresher, Snapshot
+from araclip.server.settings import Settings
+from araclip.server.thumbnails import Thumbnails
+from araclip.server.writing import Pen
+
+log = logging.getLogger("araclip.server")
+T = TypeVar("T")
+TEXT_BATCH = 64
+IMAGE_BATCH = 8
+
+
+class Service:
+    """Everything behind the routes. Opened by `create_app`, started and closed by its lifespan."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # the rest is for Python
+        _made_if_it_shall_be_indexed(settings, self.model)
+        self.library = Library(settings.gallery, self.model)
+        self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
+        self.metrics = Metrics()
+        self.events = Events()
+        self.pen = Pen(self.library)
+        self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
+        self.searches = Gate(settings.max_searches)
+        self.ready = False
+        self._threads = ThreadPoolExecutor(settings.search_threads, "search", _one_thread_each)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._text_batcher: Batcher[str] = Batcher(self.model.encode_text, most=TEXT_BATCH, name="text")
+        self.texts = Remembered(self._text_batcher)
+        self.pixels: Batcher[NDArray[np.uint8]] = Batcher(
+            lambda squares: self.model.encode_pixels(np.stack(squares)), most=IMAGE_BATCH, name="image"
+        )
+        self._measure()
+
+    async def start(self) -> None:
+        """Start what needs a loop, and warm up: the first query shall not pay for opening the graphs."""
+        settings = self.settings
+        self.events.start()
+        self.sandbox = Sandbox(
+            processes=settings.decoders,
+            memory=settings.decode_memory,
+            seconds=settings.decode_seconds,
+            max_waiting=settings.max_pictures,
+        )
+        self.refresher = Refresher(self.library, changed=self._announce, failed=lambda e: log.error("%s", e))
+        self.indexing = Indexing(
+            settings.gallery, settings.model, settings.index, self.pen, self.events, follow=settings.watch,
+            committed=self.refresher.wake,
+        )  # fmt: skip
+        await self.texts.rows(["قطة"])
+        self._announce(self.library.snapshot)
+        self.indexing.start()
+        self.ready = True
+
+    def drain(self) -> None:
+        """Be no longer ready, and end what would never end by itself."""
+        self.ready = False
+        self.events.close()
+
+    async def close(self) -> None:
+        """End everything that was started."""
+        self.drain()
+        await self.indexing.close()
+        await asyncio.to_thread(self.refresher.stop)
+        await self.sandbox.close()
+        for pool in (self._writer, self._threads):
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._text_batcher.close()
+        self.pixels.close()
+        self.thumbnails.close()
+        self.library.close()
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run what blocks beside the event loop, with one of a few threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def in_writer(self, work: Callable[[], T]) -> T:
+        """Run what changes the gallery; one at a time, and to its end even if the client goes away."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
+
+    def _announce(self, snapshot: Snapshot) -> None:
+        self.events.publish("generation", {"generation": snapshot.generation, "pictures": len(snapshot.index)})
+
+    def _measure(self) -> None:
+        numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (
+            ("pictures", "Pictures that can be found.", lambda: len(self.library.snapshot.index)),
+            ("searches_inside", "Searches that run or wait.", lambda: self.searches.inside),
+            ("text_batches", "Batches of texts encoded.", lambda: self._text_batcher.batches),
+            ("texts", "Texts encoded.", lambda: self._text_batcher.items),
+            ("texts_remembered", "Texts whose vector was known.", lambda: self.texts.hits),
+            ("pictures_encoded", "Pictures of queries encoded.", lambda: self.pixels.items),
+            ("thumbnail_bytes", "Bytes of thumbnails kept.", lambda: self.thumbnails.size),
+            ("decoder_restarts", "Decoding processes that were replaced.", lambda: self.sandbox.restarts),
+            ("decodes_inside", "Pictures that are decoded or wait.", lambda: self.sandbox.gate.inside),
+            ("indexing", "1 while folders are indexed.", lambda: self.indexing.running),
+        )
+        for name, about, value in numbers:
+            self.metrics.gauge(name, about, value)
+
+
+def _one_thread_each() -> None:
+    faiss.omp_set_num_threads(1)  # of this thread: a scan for one query gains nothing from a team, which would spin
+
+
+def picture_of(data_uri: str, most: int) -> bytes:
+    """The bytes of a data URI in base64.
+
+    Raises:
+        InputError: it is none.
+        Problem: it is too large.
+    """
+    head, comma, body = data_uri.partition(",")
+    if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
+        raise InputError("a picture is given as data:image/…;base64,…; nothing is fetched from addresses.")
+    if len(body) * 3 // 4 > most:
+        raise Problem("too-large", limit=most)
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError("the picture's data URI is no valid base64.") from None
+
+
+def _made_if_it_shall_be_indexed(settings: Settings, model: AraCLIP) -> None:
+    if settings.index:
+        config = model.config
+        Catalog.create(settings.gallery, config.name, config.fingerprint, config.width).close()
+
+
+def _cache_folder(settings: Settings) -> Path:
+    folder = settings.cache or settings.gallery
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} cannot be written, so thumbnails cannot be kept there. Pass --cache DIR.")
+    return folder

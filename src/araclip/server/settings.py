@@ -1,0 +1,162 @@
+"""What a server is told: by options of `araclip serve`, else by the environment (ARACLIP_PORT, ARACLIP_TOKEN_READ)."""
+
+import ipaddress
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from araclip.errors import InputError
+from araclip.gallery import places
+from araclip.model_folder import DEFAULT_MODEL
+
+SHORTEST_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+MB = 1_000_000
+
+
+class Settings(BaseSettings):
+    """Everything a server can be told. Sizes are bytes, times seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
+
+    gallery: Path
+    model: str = DEFAULT_MODEL
+    index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
+    watch: bool = False  # follow those folders
+    cache: Path | None = None  # where thumbnails are kept; in the gallery's folder when None
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # further names it is reached by; a,b in the environment
+    behind_proxy: bool = False  # believe X-Forwarded-Proto and -For of a proxy on this machine
+
+    token_read: SecretStr | None = None
+    token_write: SecretStr | None = None
+    token_read_file: Path | None = None
+    token_write_file: Path | None = None
+    session_seconds: int = Field(default=12 * 3600, ge=1)
+
+    uploads: bool = False  # let pictures be added and forgotten
+    show_paths: bool | None = None  # tell where files lie; None: on loopback only
+
+    max_k: int = Field(default=200, ge=1)
+    max_text: int = Field(default=1000, ge=1)  # characters of a query, or of one text to embed
+    max_body: int = Field(default=40 * MB, ge=1)
+    max_upload: int = Field(default=25 * MB, ge=1)
+    max_pixels: int = Field(default=50 * MB, ge=1)  # of a picture that is sent
+    max_connections: int = Field(default=512, ge=1)
+    header_seconds: float = Field(default=10, gt=0)
+    body_seconds: float = Field(default=60, gt=0)
+    idle_seconds: float = Field(default=15, ge=1)  # how long a connection may wait for its next request
+    send_seconds: float = Field(default=60, gt=0)  # how long a client may refuse to take what it asked for
+    drain_seconds: float = Field(default=20, ge=1)
+    events_seconds: float = Field(default=3600, gt=0)  # length of one /events stream
+    decode_seconds: float = Field(default=10, gt=0)  # of one picture
+    decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)
+    decoders: int = Field(default=2, ge=1)
+    search_threads: int = Field(default=4, ge=1)
+    max_searches: int = Field(default=128, ge=1)  # at once, those that wait counted
+    max_pictures: int = Field(default=64, ge=1)  # sent or made small at once, those that wait counted
+    thumbnails_bytes: int = Field(default=512 * MB, ge=MB)
+
+    @field_validator("index", mode="before")
+    @classmethod
+    def _folders(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_gallery(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("gallery"):
+            return given
+        folders = cls._folders(given.get("index", ()))
+        return {**given, "gallery": places.gallery_of(Path(folders[0])) if folders else places.gallery_here(Path.cwd())}
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        tokens = self.tokens  # read and checked now, whatever the address
+        if not self.is_local and not tokens:
+            raise ValueError(
+                f"{self.host} can be reached from outside, and there is no token. Set ARACLIP_TOKEN_READ (and "
+                "ARACLIP_TOKEN_WRITE for uploads), or stay on 127.0.0.1"
+            )
+        if self.uploads and tokens and "write" not in tokens:
+            raise ValueError("uploads need a token that may write. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
+        if self.watch and not self.index:
+            raise ValueError("there is no folder to follow. Name one with --index")
+        if self.watch and not find_spec("watchfiles"):
+            raise ValueError("following folders needs the package watchfiles. Run: pip install 'araclip[watch]'")
+        return self
+
+    @classmethod
+    def read(cls, **given: object) -> Self:
+        """Settings from options (None: not given), then from the environment, then by default.
+
+        Raises:
+            InputError: something makes no sense, or is not safe.
+            GalleryNotFound: no gallery is named, and none is the usual one here.
+        """
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            fault = error.errors()[0]
+            name = str(fault["loc"][0]) if fault["loc"] else ""
+            where = f"{name} (ARACLIP_{name.upper()}): " if name else ""
+            raise InputError(f"{where}{fault['msg'].removeprefix('Value error, ')}.") from None
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The token of each scope that has one."""
+        found = {
+            "read": _token("read", self.token_read, self.token_read_file),
+            "write": _token("write", self.token_write, self.token_write_file),
+        }
+        return {scope: token for scope, token in found.items() if token is not None}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the address."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Values of the Host header, without a port, that are answered."""
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return frozenset(name.lower() for name in (*LOOPBACK_NAMES, own, *self.allowed_hosts))
+
+    @property
+    def paths_shown(self) -> bool:
+        """Whether answers may say where files lie."""
+        return self.is_local and not self.behind_proxy if self.show_paths is None else self.show_paths
+
+
+def _token(scope: str, given: SecretStr | None, file: Path | None) -> str | None:
+    if given is not None:
+        token = given.get_secret_value()
+    elif file is not None:
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"the token file {file} cannot be read ({error.strerror})") from None
+    else:
+        return None
+    if len(token) < SHORTEST_TOKEN:
+        raise ValueError(
+            f"the token to {scope} has {len(token)} characters, it needs {SHORTEST_TOKEN} or more. Make one: "
+            "openssl rand -hex 32"
+        )
+    return token

@@ -1,0 +1,97 @@
+"""What the library and the validator say in English, said in Arabic. Pure.
+
+The library speaks English; its messages have a fixed form, so each form stands here with its translation. A test makes
+the library say every one of them, and so notices when one changes.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_FORMS: tuple[tuple[str, str], ...] = (
+    # queries
+    (r"the query is empty\..*example: (.+)", "البحث فارغ. اكتب ما يظهر في الصورة، مثل: {0}"),
+    (r"the query has (\d+) terms, the most is (\d+)\..*", "في البحث {0} جزءًا، وأقصى عدد {1}. احذف بعضها."),
+    (r"the query has (\d+) characters, the most is (\d+)\..*", "في البحث {0} حرفًا، وأقصى عدد {1}. اختصره."),
+    (r"the query «(.*)» only says what not to show\. .*shows: (.+)",
+     "البحث «{0}» يذكر ما لا يُراد فقط. أضف ما يظهر في الصورة: {1}"),
+    (r"the query «(.*)» opens a quotation mark.*Add (.) where.*",
+     "في البحث «{0}» علامة اقتباس لم تُغلق. أضف {1} في موضع إغلاقها، أو اكتب \\ قبل علامة الفتح."),
+    (r"the query «(.*)» has an empty part.*",
+     "في البحث «{0}» جزء فارغ: إشارة أو وزن أو علامتا اقتباس بلا كلام. اكتب ما ينقص، أو \\ قبل الإشارة."),
+    (r"the query names a file \((.*)\), which.*",
+     "يذكر البحث ملفًا ({0}) لا يمكن فتحه من هنا. أرسل الصورة نفسها، أو اكتب \\ قبل الحرف الأول لتبحث عن النص."),
+    (r"weight (.+) is out of range; it goes from (.+) to (.+?)\. .*",
+     "الوزن {0} خارج المدى؛ المدى من {1} إلى {2}. إن لم يكن وزنًا فاكتب \\ قبل النقطتين."),
+    (r"the terms of the query cancel.*", "أجزاء البحث يلغي بعضها بعضًا. احذف واحدًا منها، أو أعطها أوزانًا."),
+    (r"k is (\d+), the most is (\d+)\..*", "العدد k هو {0}، وأقصاه {1}. اطلب صفحات متتالية بـ offset."),
+    # filters
+    (r"(\w+) is '(.*)'; write a date as.*", "قيمة {0} هي '{1}'؛ اكتب التاريخ مثل 2023 أو 2023-05 أو 2023-05-17."),
+    (r"'(.*)' is no filter; write.*", "'{0}' ليس مرشحًا؛ اكتب KEY=VALUE، مثل taken=2023..2024."),
+    (r"'(.*)' is given twice; join.*", "ورد '{0}' مرتين؛ اجمعهما، مثل format=JPEG,PNG."),
+    (r"no filter '(.*)'\. Choose among (.+)\.", "لا يوجد مرشح '{0}'. اختر من: {1}."),
+    (r"'(.*)' is no size; write.*", "'{0}' ليس حجمًا؛ اكتب البايتات أو وحدة: 200000 أو 200kB أو 1.5MB."),
+    (r"no picture format '(.*)'\. Choose among (.+)\.", "لا توجد صيغة صور '{0}'. اختر من: {1}."),
+    (r"no orientation '(.*)'\. Choose one of (.+)\.", "لا يوجد اتجاه '{0}'. اختر من: {1}."),
+    (r"\w+ (\S+) is (?:after|above) \w+ (\S+): nothing can match.*", "{0} أكبر من {1}، فلا شيء يطابق."),
+    # pictures
+    (r".*?: (\d+) × (\d+) is (\d+) megapixels, the limit is (\d+)\..*",
+     "أبعاد الصورة {0} × {1}، أي {2} ميغابكسل، والحد {3}. احفظ نسخة أصغر."),
+    (r".*?; our limit is (\d+) megapixels\..*", "الصورة كبيرة جدًا؛ الحد {0} ميغابكسل. احفظ نسخة أصغر."),
+    (r".*?: not a (.+) picture\. .*", "ليست صورة من الصيغ: {0}. حوّلها إلى JPEG أو PNG."),
+    (r".*?: (\S+) megapixels in (\S+) passes, the limit is (\S+) passes.*",
+     "في الصورة {0} ميغابكسل تُفك على {1} مرورًا، والحد {2}. احفظها من جديد."),
+    (r".*?: (\d+) × (\d+) takes (\S+) GB to decode.*", "فك صورة {0} × {1} يحتاج {2} غيغابايت، ولا يتسع لها ما بقي."),
+    (r".*?: damaged \((\S+) EXIF blocks.*", "الصورة تالفة: فيها {0} كتلة EXIF."),
+    (r".*?not enough memory to decode it.*", "لا تكفي الذاكرة لفك الصورة. احفظ نسخة أصغر."),
+    (r".*?: damaged or cut short \((.*)\)\..*", "الصورة تالفة أو ناقصة ({0})."),
+    (r".*?: the picture is empty.*", "الصورة فارغة."),
+    (r"the picture took more than (\S+) s to decode.*", "استغرق فك الصورة أكثر من {0} ث. احفظ نسخة أصغر أو أبسط."),
+    (r"the picture could not be decoded within.*",
+     "لم يمكن فك الصورة بما يُسمح لها من ذاكرة ووقت. احفظ نسخة أصغر."),
+    (r"a picture is given as data:.*",
+     "تُعطى الصورة بالشكل data:image/…;base64,…؛ ولا يُجلب شيء من العناوين."),
+    (r"the picture's data URI is no valid base64.*", "ترميز base64 للصورة غير صحيح."),
+    # embeddings
+    (r"dimensions is (-?\d+); this model makes (\d+)-wide.*", "قيمة dimensions هي {0}؛ وعرض متجهات النموذج {1} فقط."),
+    (r"a text has (\d+) characters, the most is (\d+).*", "في أحد النصوص {0} حرفًا، وأقصى عدد {1}."),
+)  # fmt: skip
+_PATTERNS = tuple((re.compile(form, re.DOTALL), arabic) for form, arabic in _FORMS)
+
+_VALIDATION = {  # pydantic's kinds of error, with its context
+    "missing": "قيمة لازمة لم تُذكر",
+    "extra_forbidden": "قيمة غير معروفة",
+    "greater_than_equal": "يجب ألا تقل القيمة عن {ge}",
+    "less_than_equal": "يجب ألا تزيد القيمة على {le}",
+    "int_parsing": "يلزم عدد صحيح",
+    "int_type": "يلزم عدد صحيح",
+    "int_from_float": "يلزم عدد صحيح",
+    "float_parsing": "يلزم عدد",
+    "float_type": "يلزم عدد",
+    "finite_number": "يلزم عدد محدود",
+    "bool_parsing": "يلزم true أو false",
+    "string_type": "يلزم نص",
+    "string_too_long": "النص أطول من {max_length}",
+    "string_pattern_mismatch": "النص ليس على الشكل المطلوب",
+    "too_long": "العناصر أكثر من {max_length}",
+    "too_short": "العناصر أقل من {min_length}",
+    "list_type": "تلزم قائمة",
+    "literal_error": "القيمة ليست من القيم الممكنة: {expected}",
+    "json_invalid": "المحتوى ليس JSON صحيحًا",
+    "model_attributes_type": "يلزم كائن JSON",
+    "dict_type": "يلزم كائن JSON",
+    "value_error": "القيمة غير صالحة",
+}
+
+
+def in_arabic(message: str) -> str:
+    """A message of the library in Arabic; one that has no translation stays as it is."""
+    for pattern, arabic in _PATTERNS:
+        if found := pattern.fullmatch(message):
+            return arabic.format(*found.groups())
+    return message
+
+
+def validation_in_arabic(kind: str, context: Mapping[str, Any]) -> str:
+    """What is wrong with a value, by pydantic's name for it."""
+    return _VALIDATION.get(kind, "القيمة غير صالحة").format_map(context)

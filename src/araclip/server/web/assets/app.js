@@ -1,0 +1,300 @@
+/** The page: what the address says is shown, what people do changes the address. */
+
+import * as api from './api.js';
+import { filterCount, isSearch, read, searchOf, write } from './address.js';
+import { Chips } from './chips.js';
+import { $, button, el } from './dom.js';
+import { Filters, filterChips } from './filters.js';
+import { Grid } from './grid.js';
+import { showHome } from './home.js';
+import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
+import { listenForPictures } from './intake.js';
+import { clearNotice, emptyNotice, nothingNotice, problemNotice } from './notice.js';
+import { keep } from './pictures.js';
+import { Progress } from './progress.js';
+import { recent, remember } from './recent.js';
+import { Results } from './results.js';
+import { showTheme, startTheme } from './theme.js';
+import { say } from './toast.js';
+import { askForToken } from './token.js';
+import { Viewer } from './viewer.js';
+
+const PATIENCE_MS = 200; // quicker answers come without a "searching" between
+const SELF = 200; // results that scrolling alone fetches; further ones want a click
+
+let state = read(location.search);
+let shownSearch = null; // the search that stands on the page
+let results = null;
+let stats = null;
+
+const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: moreLike });
+const viewer = new Viewer({ turn, close: closeViewer, similar: moreLike, unlike: lessLike });
+const chips = new Chips(go);
+const filters = new Filters(go);
+const progress = new Progress(galleryChanged);
+const moreButton = button('quiet.more', 'more', null, () => fetchMore(true), t('more'));
+const near = new IntersectionObserver(([button]) => { if (button.isIntersecting) fetchMore(); }, { rootMargin: '600px' });
+$('results').after(moreButton);
+
+// ------------------------------------------------------------------ from deeds to the address
+
+/** Change a part of the state, and the address with it. */
+function go(change, { replace = false } = {}) {
+  const next = { ...state, view: '', ...change };
+  if (write(next) === write(state)) return;
+  history.replaceState({ ...history.state, scroll: scrollY }, '');
+  history[replace ? 'replaceState' : 'pushState']({ inside: true }, '', write(next) || './');
+  arrive();
+}
+
+function moreLike(item) {
+  go({ q: '', pictures: [], like: [{ id: item.id, weight: 1 }] });
+}
+
+function lessLike(item) {
+  go({ like: [...state.like.filter(({ id }) => id !== item.id), { id: item.id, weight: -1 }] });
+}
+
+function closeViewer() {
+  if (history.state?.inside) history.back();
+  else go({ view: '' }, { replace: true });
+}
+
+/** The picture before or after the one that is viewed; fetches more when they run out. */
+async function turn(step) {
+  const at = grid.shown.findIndex(({ id }) => id === state.view);
+  if (at < 0) return;
+  if (at + step >= grid.shown.length && results.more) await fetchMore(true);
+  const item = grid.shown[at + step];
+  if (!item) return;
+  history.replaceState(history.state, '', write({ ...state, view: item.id }));
+  arrive();
+}
+
+async function searchByPicture(file) {
+  let id;
+  try {
+    id = await keep(file);
+  } catch { // no picture, or a format that browsers do not read
+    say(`${t('badPicture')}. ${t('badPictureDetail')}`);
+    return;
+  }
+  go({ q: $('query').value.trim(), pictures: [{ id, weight: 1 }], like: [] });
+}
+
+// ------------------------------------------------------------------ from the address to the page
+
+/** Show what the address says now. */
+async function arrive({ scroll } = {}) {
+  const before = state;
+  state = read(location.search);
+  const search = searchOf(state);
+  if (search !== shownSearch) {
+    shownSearch = search;
+    viewer.hide();
+    $('query').value = state.q;
+    showFrame();
+    if (isSearch(state)) await run();
+    else leave();
+    scrollTo(0, scroll ?? 0);
+  }
+  if (state.view) showPicture();
+  else if (before.view) {
+    viewer.hide();
+    grid.focus(before.view);
+  }
+}
+
+/** Everything around the results. */
+function showFrame() {
+  const searching = isSearch(state);
+  document.body.dataset.page = searching ? 'results' : 'home';
+  document.title = state.q ? `${state.q} – AraCLIP` : t('title');
+  $('clear').hidden = !$('query').value;
+  $('home').hidden = searching;
+  $('bar').hidden = !searching && !filterCount(state);
+  chips.show(state, filterChips(state));
+  filters.sync(state);
+  const badge = $('filter-switch').querySelector('.badge');
+  badge.textContent = filterCount(state) || '';
+  badge.hidden = !filterCount(state);
+  $('earlier').replaceChildren(...recent().map((text) => el('option', { value: text })));
+  if (!searching) showHome(state, stats, (q) => go({ q }));
+}
+
+/** No search: the page is bare. */
+function leave() {
+  results = null;
+  grid.clear();
+  clearNotice();
+  $('count').textContent = '';
+  moreButton.hidden = true;
+  if (stats?.pictures === 0) emptyNotice();
+}
+
+async function run() {
+  const mine = Results.of(state);
+  results = null; // what still stands there is the last search's
+  const late = setTimeout(() => { $('main').dataset.late = ''; $('count').textContent = t('loading'); }, PATIENCE_MS);
+  $('main').setAttribute('aria-busy', true);
+  const overtaken = () => searchOf(state) !== searchOf(mine.state); // meanwhile something else was asked
+  try {
+    if (!mine.answered) await mine.next();
+    if (overtaken()) return;
+    results = mine;
+    $('bar').querySelector('.changed')?.remove();
+    clearNotice();
+    if (state.q) remember(state.q);
+    show();
+  } catch (problem) {
+    if (overtaken()) return;
+    leave();
+    failed(problem, again);
+  } finally {
+    clearTimeout(late);
+    if (!overtaken()) {
+      delete $('main').dataset.late;
+      $('main').setAttribute('aria-busy', false);
+    }
+  }
+}
+
+/** Ask for the present search anew. */
+function again() {
+  Results.forget();
+  shownSearch = null;
+  clearNotice();
+  return arrive();
+}
+
+function show() {
+  const shown = grid.show(results);
+  const weak = shown.length > 0 && shown[0].weak;
+  const all = Math.max(stats?.pictures ?? 0, shown.length);
+  $('count').textContent = weak ? t('allWeak') : t('shown', { n: shown.length, all });
+  $('bar').dataset.weak = weak;
+  moreButton.hidden = !results.more;
+  near.unobserve(moreButton); // observed anew, it tells where it stands now
+  near.observe(moreButton);
+  if (!shown.length) {
+    $('count').textContent = '';
+    if (stats?.pictures === 0) emptyNotice();
+    else nothingNotice(filterCount(state) ? () => go({ where: {}, strong: false, collapse: false }) : null);
+  }
+}
+
+/** Show a picture large: out of the results, or alone when they do not have it. */
+function showPicture() {
+  const at = grid.shown.findIndex(({ id }) => id === state.view);
+  const place = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
+  viewer.show(grid.shown[at] ?? { id: state.view }, place);
+}
+
+async function fetchMore(asked = false) {
+  const mine = results;
+  if (!mine?.more) return undefined;
+  if (mine.pending) return mine.pending.catch(() => {}); // whoever asked first tells what went wrong
+  const weakReached = mine.strong < mine.items.length;
+  if (!asked && (weakReached || mine.items.length >= SELF)) return undefined;
+  moreButton.disabled = true;
+  try {
+    const had = grid.shown.length;
+    await mine.next();
+    if (results !== mine) return undefined;
+    show();
+    if (document.activeElement === document.body && asked && !state.view) grid.focus(grid.shown[had]?.id);
+  } catch (problem) {
+    if (problem.status === 401) await askForToken();
+    else say(`${problem.title}. ${problem.detail}`); // the button stays, for another try
+  } finally {
+    moreButton.disabled = false;
+  }
+  return undefined;
+}
+
+/** Show a problem, or ask for the token that is missing; `retry` comes after. */
+async function failed(problem, retry) {
+  if (problem.status === 401) {
+    await askForToken();
+    retry();
+  } else {
+    problemNotice(problem, retry);
+  }
+}
+
+function galleryChanged({ generation, pictures }) {
+  if (!stats || stats.generation === generation) return;
+  Object.assign(stats, { generation, pictures });
+  Results.forget();
+  loadStats();
+  if (!results) return;
+  const word = el('span.changed', {}, t('changed'), ' ', el('button.link', { type: 'button', onclick: again }, t('refresh')));
+  $('bar').querySelector('.changed')?.remove();
+  $('bar').append(word);
+}
+
+// ------------------------------------------------------------------ beginning
+
+async function loadStats() {
+  stats = await api.stats();
+  filters.build(stats, state);
+  showFrame();
+  if (results) show();
+  else if (!isSearch(state)) leave();
+}
+
+/** What the gallery holds, and word of its changes. */
+async function begin() {
+  try {
+    await loadStats();
+    progress.start();
+  } catch (problem) {
+    if (!isSearch(state) || problem.status === 401) failed(problem, begin); // a search that failed tells it itself
+  }
+}
+
+function listen() {
+  $('search').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (matchMedia('(hover: none)').matches) $('query').blur(); // puts the keyboard of a phone away
+    const q = $('query').value.trim();
+    if (q && q === state.q) again();
+    else go({ q });
+  });
+  $('query').addEventListener('input', () => { $('clear').hidden = !$('query').value; });
+  $('clear').addEventListener('click', () => {
+    $('query').value = '';
+    $('clear').hidden = true;
+    $('query').focus();
+  });
+  $('filter-switch').addEventListener('click', () => {
+    $('filters').hidden = !$('filters').hidden;
+    $('filter-switch').setAttribute('aria-expanded', !$('filters').hidden);
+    if (!$('filters').hidden) filters.focus();
+  });
+  $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
+  document.querySelector('.brand').addEventListener('click', (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(read(''));
+  });
+  addEventListener('popstate', (event) => arrive({ scroll: event.state?.scroll }));
+  addEventListener('online', () => { if ($('notice').querySelector('.offline')) again(); });
+}
+
+onLanguage(() => {
+  showTheme();
+  moreButton.lastChild.textContent = t('more');
+  if (stats) filters.build(stats, state);
+  showFrame();
+  if (results) { grid.clear(); show(); }
+});
+
+history.scrollRestoration = 'manual';
+translate(document);
+startTheme();
+listen();
+listenForPictures(searchByPicture);
+begin();
+arrive({ scroll: history.state?.scroll });
+if (!isSearch(state) && matchMedia('(hover: hover)').matches) $('query').focus();

@@ -1,0 +1,88 @@
+/** The parts of the query and the filters that are set, each as a chip that can be turned round or taken away. */
+
+import { isSearch } from './address.js';
+import { thumbnail } from './api.js';
+import { $, button, el, icon } from './dom.js';
+import { t } from './i18n.js';
+import { dataOf } from './pictures.js';
+import { join, split } from './query.js';
+
+const quoted = (text) => `«${text}»`;
+
+export class Chips {
+  /** `change` is called with a part of the state: { q }, { like }, { pictures }, … */
+  constructor(change) {
+    Object.assign(this, { root: $('chips'), change });
+  }
+
+  /** Show the chips of a state. `filters` are [{ label, rest }], what is changed when one is taken away. */
+  show(state, filters) {
+    const place = this.root.contains(document.activeElement) ? [...this.root.querySelectorAll('button')].indexOf(document.activeElement) : -1;
+    const terms = split(state.q);
+    const several = terms.length + state.like.length + state.pictures.length > 1;
+    this.root.replaceChildren(
+      ...(several || terms[0]?.sign < 0 ? terms.map((term, i) => this.#term(term, terms, i, several)) : []), // one alone stands in the field
+      ...state.like.map((term) => this.#picture(term, 'like', state, thumbnail(term.id, 256), t('picture'), several)),
+      ...state.pictures.map((term) => this.#picture(term, 'pictures', state, dataOf(term.id), t(dataOf(term.id) ? 'picture' : 'lostPicture'), several)),
+      ...(isSearch(state) ? [el('span.adders', {}, this.#adder(state, 1, 'plus', 'add', 'addLabel'), this.#adder(state, -1, 'minus', 'exclude', 'excludeLabel'))] : []),
+      ...(filters.length && isSearch(state) ? [el('span.gap')] : []),
+      ...filters.map(({ label, rest }) => el('span.chip.filter', {}, el('span', {}, label),
+        button('bare', 'close', t('remove', { text: label }), () => this.change(rest)))),
+    );
+    if (place >= 0) [...this.root.querySelectorAll('button')].at(Math.min(place, -1 + this.root.querySelectorAll('button').length))?.focus();
+  }
+
+  #term(term, terms, i, several) {
+    const others = terms.filter((_, j) => j !== i);
+    const turned = terms.map((other, j) => (j === i ? { ...other, sign: -other.sign } : other));
+    return chip(term.sign, quoted(term.text), el('bdi', {}, term.text), several && {
+      turn: turned.some(({ sign }) => sign > 0) && (() => this.change({ q: join(turned) })),
+      remove: () => this.change({ q: join(others) }),
+    });
+  }
+
+  #picture(term, kind, state, source, name, several) {
+    const list = state[kind];
+    const turned = list.map((other) => (other === term ? { ...other, weight: -other.weight } : other));
+    const image = source ? el('img', { src: source, alt: '', width: 32, height: 32 }) : icon('broken');
+    return chip(term.weight, name, [image, el('span', {}, name)], {
+      turn: several && (() => this.change({ [kind]: turned })),
+      remove: () => this.change({ [kind]: list.filter((other) => other !== term) }),
+    });
+  }
+
+  /** A button that becomes a small field, for one more thing to show or to leave out. */
+  #adder(state, sign, name, label, hint) {
+    const opener = button('adder', name, null, () => {
+      const field = el('input', { dir: 'auto', 'aria-label': t(label), placeholder: t(hint), maxlength: 200, enterkeyhint: 'done', spellcheck: 'false' });
+      const form = el(`form.chip.${name}`, {
+        onsubmit: (event) => {
+          event.preventDefault();
+          const text = field.value.trim();
+          if (text) this.change({ q: join([...split(state.q), { sign, text }]) });
+        },
+        onkeydown: (event) => { if (event.key === 'Escape') close(); },
+        onfocusout: () => { if (!field.value.trim()) close(false); },
+      }, icon(name), field);
+      const close = (focus = true) => {
+        if (!open) return; // taking the form away takes the focus from it, which would close it once more
+        open = false;
+        form.replaceWith(opener);
+        if (focus) opener.focus();
+      };
+      let open = true;
+      opener.replaceWith(form);
+      field.focus();
+    }, t(label));
+    return opener;
+  }
+}
+
+function chip(sign, said, content, actions) {
+  const name = sign > 0 ? 'plus' : 'minus';
+  const marks = actions?.turn
+    ? button('bare', name, t(sign > 0 ? 'without' : 'include', { text: said }), actions.turn)
+    : (sign < 0 || actions) && icon(name);
+  return el(`span.chip.${name}`, {}, marks, el('span.what', {}, content),
+    actions?.remove && button('bare', 'close', t('remove', { text: said }), actions.remove));
+}

@@ -1,0 +1,109 @@
+/** The filter panel: native controls, built from what the gallery holds. */
+
+import { filterCount } from './address.js';
+import { $, button, el } from './dom.js';
+import { bytes, date, isolated, t } from './i18n.js';
+
+const ORIENTATIONS = ['landscape', 'portrait', 'square'];
+const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // as `--where size=` takes them
+
+export class Filters {
+  /** `change` is called with { where, strong, collapse }. */
+  constructor(change) {
+    Object.assign(this, { form: $('filters'), change, stats: null });
+    this.form.addEventListener('submit', (event) => event.preventDefault());
+    this.form.addEventListener('change', () => this.#changed());
+  }
+
+  /** Build the controls anew: the gallery or the language has changed. */
+  build(stats, state) {
+    this.stats = stats;
+    const formats = Object.keys(stats.formats ?? {});
+    const folders = stats.folders ?? [];
+    const [first, last] = (stats.taken ?? []).map((day) => day.slice(0, 10));
+    const day = (name) => el('label', {}, el('span', {}, t(name)), el('input', { type: 'date', name, min: first, max: last }));
+    this.form.replaceChildren(...[
+      folders.length > 1 && group('folder', el('select', { name: 'folder', 'aria-label': t('folder') },
+        el('option', { value: '' }, t('any')), folders.map((folder) => el('option', { value: folder }, folder)))),
+      first && group('taken', day('from'), day('to')),
+      formats.length > 1 && group('format', ...formats.map((format) => pill('checkbox', 'format', format, el('bdi', {}, format)))),
+      group('orientation', pill('radio', 'orientation', '', t('any')), ...ORIENTATIONS.map((name) => pill('radio', 'orientation', name, t(name)))),
+      group('size', pill('radio', 'size', '', t('any')), ...SIZES.map((range) => pill('radio', 'size', range, sizeLabel(range)))),
+      group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse'))),
+      button('quiet.reset', 'close', null, () => this.change({ where: {}, strong: false, collapse: false }), t('reset')),
+    ].filter(Boolean));
+    this.sync(state);
+  }
+
+  /** Let the controls say what the state says. */
+  sync(state) {
+    if (!this.stats) return;
+    const { where } = state;
+    const [from = '', to = ''] = where.taken?.includes('..') ? where.taken.split('..') : [where.taken, where.taken];
+    const formats = (where.format ?? '').split(',');
+    for (const control of this.form.elements) {
+      const { name, value, type } = control;
+      if (name === 'format') control.checked = formats.includes(value);
+      else if (name === 'strong' || name === 'collapse') control.checked = state[name];
+      else if (type === 'radio') control.checked = value === (where[name] ?? '');
+      else if (name === 'folder') control.value = where.folder ?? '';
+      else if (type === 'date') control.value = name === 'from' ? from : to;
+    }
+    this.where = where;
+    this.form.querySelector('.reset').hidden = !filterCount(state);
+  }
+
+  /** Put the focus on the first control. */
+  focus() {
+    this.form.elements[0]?.focus();
+  }
+
+  #changed() {
+    const given = new FormData(this.form);
+    const [from, to] = [given.get('from') ?? '', given.get('to') ?? ''];
+    const wanted = {
+      folder: given.get('folder'),
+      taken: from === to ? from : `${from}..${to}`,
+      format: given.getAll('format').join(','),
+      orientation: given.get('orientation'),
+      size: given.get('size'),
+    };
+    const { folder, taken, format, orientation, size, ...others } = this.where; // added, meta.…: no control has them
+    const set = Object.entries(wanted).filter(([, value]) => value);
+    this.change({ where: { ...others, ...Object.fromEntries(set) }, strong: given.has('strong'), collapse: given.has('collapse') });
+  }
+}
+
+/** One chip a filter that is set: [{ label, rest }]. */
+export function filterChips(state) {
+  const out = Object.entries(state.where).map(([key, value]) => {
+    const { [key]: gone, ...where } = state.where;
+    return { label: `${keyLabel(key)}: ${valueLabel(key, value)}`, rest: { where } };
+  });
+  if (state.strong) out.push({ label: t('strong'), rest: { strong: false } });
+  if (state.collapse) out.push({ label: t('collapse'), rest: { collapse: false } });
+  return out;
+}
+
+const keyLabel = (key) => (['folder', 'taken', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+
+function valueLabel(key, value) {
+  if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
+  if (key === 'size') return sizeLabel(value);
+  if (key !== 'taken' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
+  const [first, last] = value.includes('..') ? value.split('..') : [value, value];
+  if (!last) return t('since', { date: date(first) });
+  if (!first) return t('until', { date: date(last) });
+  return first === last ? date(first) : t('between', { first: date(first), last: date(last) });
+}
+
+function sizeLabel(range) {
+  const [least, most] = range.split('..').map((end) => /^(\d+(?:\.\d+)?) ?([kMG])?B?$/i.exec(end));
+  const written = (found) => bytes(Number(found[1]) * 1000 ** ' kmg'.indexOf((found[2] ?? ' ').toLowerCase()));
+  if (least && most) return t('between', { first: written(least), last: written(most) });
+  if (most) return t('upTo', { size: written(most) });
+  return least ? t('over', { size: written(least) }) : isolated(range);
+}
+
+const group = (label, ...controls) => el('fieldset', {}, el('legend', {}, t(label)), el('div', {}, controls));
+const pill = (type, name, value, label) => el('label.pill', {}, el('input', { type, name, value }), el('span', {}, label));

@@ -1,0 +1,148 @@
+/** The results as justified rows, those of weaker relevance below a divider. Arrow keys go from picture to picture. */
+
+import { thumbnail } from './api.js';
+import { write } from './address.js';
+import { button, el, icon, setStyle } from './dom.js';
+import { percent, t } from './i18n.js';
+import { heightFor, justify, ratioOf } from './layout.js';
+
+const GAP = 8;
+const COARSE = 256; // pixels a thumbnail has on its longer side
+const FINE = 512;
+
+export class Grid {
+  /** `root` receives the rows; `open` and `similar` are called with a result. */
+  constructor(root, { open, similar }) {
+    Object.assign(this, { root, open, similar, tiles: new Map(), results: null, shown: [] });
+    this.divider = el('h2.divider');
+    this.strong = el('ul.rows', { role: 'list' });
+    this.weak = el('ul.rows', { role: 'list' });
+    root.append(this.strong, this.divider, this.weak);
+    root.addEventListener('keydown', (event) => this.#keys(event));
+    let width = root.clientWidth;
+    new ResizeObserver(() => {
+      if (root.clientWidth !== width && this.results) this.show(this.results);
+      width = root.clientWidth;
+    }).observe(root);
+  }
+
+  /** Show results; those that stand there already keep their places. Returns those that can be seen. */
+  show(results) {
+    if (this.results !== results) {
+      this.tiles.forEach((tile) => tile.remove());
+      this.tiles.clear();
+      this.current = null;
+    }
+    this.results = results;
+    const { items, strong, more } = results;
+    const weaker = items.slice(strong);
+    // A last row that is not full waits for the next page: drawn now, it would jump then.
+    const above = this.#lay(this.strong, items.slice(0, strong), more && !weaker.length);
+    const below = this.#lay(this.weak, weaker, more);
+    this.divider.hidden = !above.length || !below.length;
+    this.divider.textContent = t('weaker');
+    this.shown = [...above, ...below];
+    this.current = this.shown.find(({ id }) => id === this.current)?.id ?? this.shown[0]?.id;
+    this.tiles.forEach((tile, id) => { tile.firstChild.tabIndex = id === this.current ? 0 : -1; });
+    return this.shown;
+  }
+
+  clear() {
+    this.show({ items: [], strong: 0, more: false });
+    setStyle(this.strong, { height: '0' });
+    this.results = null;
+  }
+
+  /** Give the focus to a picture, if it can be seen. */
+  focus(id) {
+    const tile = this.tiles.get(id);
+    if (!tile) return;
+    if (this.current) this.tiles.get(this.current).firstChild.tabIndex = -1;
+    this.current = id;
+    tile.firstChild.tabIndex = 0;
+    tile.firstChild.focus();
+  }
+
+  #lay(list, items, hold) {
+    const width = this.root.clientWidth;
+    const { boxes, height, whole } = justify(items.map(ratioOf), { width, target: heightFor(width), gap: GAP });
+    const count = hold && whole ? whole : items.length;
+    items.slice(0, count).forEach((item, i) => {
+      const { start, top, width: wide, height: high } = boxes[i];
+      let tile = this.tiles.get(item.id);
+      if (!tile) {
+        tile = this.#tile(item, Math.max(wide, high));
+        this.tiles.set(item.id, tile);
+      }
+      setStyle(tile, { 'inset-inline-start': `${start}px`, top: `${top}px`, width: `${wide}px`, height: `${high}px` });
+      tile.box = boxes[i];
+      if (tile.parentNode !== list) list.append(tile);
+    });
+    for (const { id } of items.slice(count)) {
+      this.tiles.get(id)?.remove();
+      this.tiles.delete(id);
+    }
+    setStyle(list, { height: `${count && count === whole ? boxes[count - 1].top + boxes[count - 1].height : height}px` });
+    return items.slice(0, count);
+  }
+
+  #tile(item, longest) {
+    const { id, name, relevance, placeholder } = item;
+    const state = this.results.state;
+    const said = relevance === null ? name : t('tile', { name, percent: percent(relevance) });
+    const sharp = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
+    const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', src: thumbnail(id, sharp) });
+    const tile = el('li.tile', { style: placeholder ? { 'background-image': `url("${placeholder}")` } : {} },
+      el('a.open', { href: write({ ...state, view: id }), 'aria-label': said, onclick: (event) => this.#click(event, item) },
+        image,
+        el('span.name', {}, el('bdi', {}, name)),
+        relevance !== null && el('span.relevance', { style: { '--relevance': relevance } })),
+      button('like', 'similar', t('similar'), () => this.similar(item)));
+    tile.lastChild.tabIndex = -1; // the viewer has it for the keyboard
+    image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
+    image.addEventListener('error', () => { image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))); });
+    return tile;
+  }
+
+  #click(event, item) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab or window: the browser's business
+    event.preventDefault();
+    this.current = item.id;
+    this.open(item);
+  }
+
+  #keys(event) {
+    const tile = event.target.closest('li');
+    const at = this.shown.findIndex(({ id }) => this.tiles.get(id) === tile);
+    if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    const forward = document.documentElement.dir === 'rtl' ? -1 : 1;
+    const to = {
+      ArrowRight: () => at + forward,
+      ArrowLeft: () => at - forward,
+      ArrowDown: () => this.#beside(at, 1),
+      ArrowUp: () => this.#beside(at, -1),
+      Home: () => 0,
+      End: () => this.shown.length - 1,
+    }[event.key]?.();
+    if (to === undefined) return;
+    event.preventDefault();
+    if (this.shown[to]) this.focus(this.shown[to].id);
+  }
+
+  /** The picture of the next row (or the one before) that stands nearest above or below. */
+  #beside(at, step) {
+    const tiles = this.shown.map(({ id }) => this.tiles.get(id));
+    const rowOf = (tile) => (tile.parentNode === this.weak ? 1e6 : 0) + tile.box.row;
+    const centre = ({ box }) => box.start + box.width / 2;
+    let best = at;
+    let row = null;
+    for (let i = at + step; i >= 0 && i < tiles.length; i += step) {
+      if (rowOf(tiles[i]) === rowOf(tiles[at])) continue;
+      row ??= rowOf(tiles[i]);
+      if (rowOf(tiles[i]) !== row) break;
+      const nearer = Math.abs(centre(tiles[i]) - centre(tiles[at])) < Math.abs(centre(tiles[best]) - centre(tiles[at]));
+      if (best === at || nearer) best = i;
+    }
+    return best;
+  }
+}

@@ -1,0 +1,33 @@
+/** The first page: examples, what was searched for lately, how much there is. */
+
+import { write } from './address.js';
+import { $, button, el, icon } from './dom.js';
+import { t } from './i18n.js';
+import { forget, forgetAll, recent } from './recent.js';
+
+/** Draw the home page; `go` is called with the text of an example or an earlier search. */
+export function showHome(state, stats, go) {
+  const again = () => {
+    showHome(state, stats, go);
+    $('query').focus();
+  };
+  const link = (text) => el('a.try', {
+    href: write({ ...state, q: text }),
+    onclick: (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      go(text);
+    },
+  }, el('bdi', {}, text));
+  const earlier = recent();
+  const examples = stats?.pictures ? stats.examples ?? [] : [];
+  $('home').replaceChildren(...[
+    examples.length && el('section', {}, el('h2', {}, t('examples')), el('ul.tries', { role: 'list' }, examples.map((text) => el('li', {}, link(text))))),
+    earlier.length && el('section', {},
+      el('h2', {}, t('recent')),
+      el('ul.earlier', { role: 'list' }, earlier.map((text) => el('li', {}, icon('clock'), link(text),
+        button('bare', 'close', t('forget', { text }), () => { forget(text); again(); })))),
+      el('p.soft', {}, t('recentNote'), ' ', el('button.link', { type: 'button', onclick: () => { forgetAll(); again(); } }, t('clearRecent')))),
+    stats?.pictures && el('p.soft.total', {}, t('gallery', { n: stats.pictures })),
+  ].filter(Boolean));
+}

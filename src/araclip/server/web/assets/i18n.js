@@ -1,0 +1,78 @@
+/** The page's language: messages, numbers, dates and sizes as its readers write them. */
+
+import { messages } from './messages.js';
+
+const root = document.documentElement;
+const listeners = [];
+let locale, plurals;
+
+choose(root.lang);
+
+/** 'ar' or 'en'. */
+export const language = () => root.lang;
+
+/** Call `listener` whenever the language has changed. */
+export const onLanguage = (listener) => listeners.push(listener);
+
+/** Switch the page to 'ar' or 'en' and remember it on this device. */
+export function setLanguage(chosen) {
+  choose(chosen);
+  try { localStorage.setItem('araclip.language', chosen); } catch { /* storage is off: it holds for this visit */ }
+  translate(document);
+  listeners.forEach((listener) => listener());
+}
+
+function choose(chosen) {
+  root.lang = chosen === 'en' ? 'en' : 'ar';
+  root.dir = root.lang === 'ar' ? 'rtl' : 'ltr';
+  // A Moroccan reads 123, an Egyptian ١٢٣: the reader's own region decides, when the browser names one.
+  locale = navigator.languages.find((tag) => tag.split('-')[0] === root.lang) ?? root.lang;
+  plurals = new Intl.PluralRules(root.lang);
+}
+
+/** A message. `{name}` stands for a value; numbers are written in the locale, texts keep their own direction. */
+export function t(key, values = {}) {
+  let message = messages[root.lang][key];
+  if (message === undefined) throw new Error(`no message ${key}`);
+  if (typeof message === 'object') message = message[plurals.select(values.n)] ?? message.other;
+  return message.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+}
+
+/** A text between marks that keep its direction from leaking into its neighbours (what <bdi> does in markup). */
+export const isolated = (text) => `\u2068${text}\u2069`;
+
+const shown = (value) => (typeof value === 'number' ? number(value) : isolated(value));
+
+export const number = (value, options) => new Intl.NumberFormat(locale, options).format(value);
+export const percent = (value) => number(value, { style: 'percent' });
+
+/** Bytes in the unit that suits them: ٢٫٤ م.ب. */
+export function bytes(value) {
+  const power = value < 1000 ? 0 : value < 999_500 ? 1 : value < 999_500_000 ? 2 : 3;
+  const unit = ['byte', 'kilobyte', 'megabyte', 'gigabyte'][power];
+  const digits = power > 1 ? 1 : 0;
+  return number(value / 1000 ** power, { style: 'unit', unit, maximumFractionDigits: digits });
+}
+
+/** A date as the gallery writes it (2023, 2023-05, 2023-05-17, 2023-05-17T18:30…); what is not known is not shown. */
+export function date(text) {
+  const [, year, month, day, time] = /^(\d{4})(?:-(\d\d))?(?:-(\d\d))?(?:[T ](\d\d:\d\d))?/.exec(text) ?? [];
+  if (!year) return text;
+  const options = { calendar: 'gregory', timeZone: 'UTC', year: 'numeric' };
+  if (month) options.month = 'long';
+  if (day) options.day = 'numeric';
+  if (time) Object.assign(options, { hour: 'numeric', minute: '2-digit' });
+  const moment = new Date(`${year}-${month ?? '01'}-${day ?? '01'}T${time ?? '00:00'}Z`);
+  return Number.isNaN(moment.getTime()) ? text : new Intl.DateTimeFormat(locale, options).format(moment);
+}
+
+/** Fill in the texts of the markup below `node`: data-t is its text, data-t-label its name, data-t-hint its placeholder. */
+export function translate(node) {
+  document.title = t('title');
+  for (const each of node.querySelectorAll('[data-t]')) each.textContent = t(each.dataset.t);
+  for (const each of node.querySelectorAll('[data-t-hint]')) each.placeholder = t(each.dataset.tHint);
+  for (const each of node.querySelectorAll('[data-t-label]')) {
+    each.setAttribute('aria-label', t(each.dataset.tLabel));
+    if (each.matches('button, a, label')) each.title = t(each.dataset.tLabel);
+  }
+}

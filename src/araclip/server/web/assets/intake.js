@@ -1,0 +1,33 @@
+/** Pictures come by the button, by paste, or dropped anywhere on the page. */
+
+import { $ } from './dom.js';
+import { pictureIn } from './pictures.js';
+
+/** Call `take` with each picture file, and with null for something dropped that is none. */
+export function listenForPictures(take) {
+  $('pick').addEventListener('click', () => $('file').click());
+  $('file').addEventListener('change', () => {
+    if ($('file').files[0]) take($('file').files[0]);
+    $('file').value = ''; // the same file may be picked again
+  });
+  addEventListener('paste', (event) => {
+    const file = pictureIn(event.clipboardData);
+    if (!file) return; // text: the field's own business
+    event.preventDefault();
+    take(file);
+  });
+  addEventListener('dragover', (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    document.body.dataset.drop = '';
+  });
+  addEventListener('dragleave', (event) => { if (!event.relatedTarget) delete document.body.dataset.drop; });
+  addEventListener('drop', (event) => {
+    delete document.body.dataset.drop;
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    take(pictureIn(event.dataTransfer));
+  });
+}
+
+const holdsFiles = ({ dataTransfer }) => [...dataTransfer.types].includes('Files');

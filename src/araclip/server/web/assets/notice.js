@@ -1,0 +1,51 @@
+/** What stands where results would: nothing found, an empty gallery, an error and what to do about it. */
+
+import { $, button, el, icon } from './dom.js';
+import { t } from './i18n.js';
+
+let timer;
+
+/** Show a notice. `action` is { label, run, icon } or null; errors are read out at once. */
+function notice({ name, title, detail, action = null, alert = false }) {
+  clearNotice();
+  const text = detail?.nodeType ? detail : el('p', {}, detail);
+  $('notice').replaceChildren(el(`div.notice.${name}`, { role: alert ? 'alert' : 'status' },
+    icon(name), el('h2', {}, title), text, action && button('solid', action.icon ?? 'retry', null, action.run, action.label)));
+}
+
+/** Nothing found; `reset` takes the filters away, null when there are none. */
+export function nothingNotice(reset) {
+  const action = reset && { label: t('reset'), icon: 'close', run: reset };
+  notice({ name: 'nothing', title: t('nothing'), detail: t('nothingDetail'), action });
+}
+
+/** A gallery without pictures, and the command that fills it. */
+export function emptyNotice() {
+  const [before, after] = t('emptyGalleryDetail', { command: '\0' }).split('\u2068\0\u2069');
+  notice({ name: 'empty', title: t('emptyGallery'), detail: el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip index'), after) });
+}
+
+/** A Problem as a notice, with a way out that suits it. */
+export function problemNotice(problem, retry) {
+  const { status, title, detail, wait } = problem;
+  const action = { label: t('retry'), run: retry };
+  if (wait) countdown(title, wait, action);
+  else if (status === 0 && !navigator.onLine) notice({ name: 'offline', title, detail, action, alert: true });
+  else notice({ name: 'broken', title, detail, action: status >= 400 && status < 500 ? null : action, alert: true });
+}
+
+export function clearNotice() {
+  clearInterval(timer);
+  $('notice').replaceChildren();
+}
+
+function countdown(title, wait, action) {
+  const text = el('p', {}, t('busyDetail', { n: wait }));
+  notice({ name: 'busy', title, detail: text, action, alert: true });
+  let left = wait;
+  timer = setInterval(() => {
+    left -= 1;
+    if (left > 0) text.textContent = t('busyDetail', { n: left });
+    else { clearInterval(timer); action.run(); }
+  }, 1000);
+}

@@ -1,0 +1,46 @@
+/** Indexing as it goes on, and word of a changed gallery, by server-sent events. */
+
+import { $, setStyle } from './dom.js';
+import { t } from './i18n.js';
+
+const DONE_MS = 4000;
+
+export class Progress {
+  /** `changed` is called with { generation, pictures } when the gallery has changed. */
+  constructor(changed) {
+    Object.assign(this, { changed, box: $('progress'), source: null, wanted: false });
+    // A hidden page listens to nothing: browsers allow six connections to a server, for all its tabs together.
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.wanted && this.start()));
+  }
+
+  start() {
+    this.wanted = true; // not before: a protected gallery would refuse
+    if (this.source || document.hidden) return;
+    this.source = new EventSource('events');
+    this.source.addEventListener('indexing', (event) => this.#show(JSON.parse(event.data)));
+    this.source.addEventListener('generation', (event) => this.changed(JSON.parse(event.data)));
+  }
+
+  stop() {
+    this.source?.close();
+    this.source = null;
+  }
+
+  #show({ state, done, found, message }) {
+    clearTimeout(this.timer);
+    const [text] = this.box.children;
+    const bar = this.box.querySelector('progress');
+    this.box.hidden = false;
+    this.box.dataset.state = state;
+    text.setAttribute('aria-live', state === 'running' ? 'off' : 'polite'); // counting aloud would drown everything else
+    bar.setAttribute('aria-label', t('indexing'));
+    bar.max = found || 1;
+    if (found) bar.value = done;
+    else bar.removeAttribute('value');
+    if (state === 'failed') text.textContent = t('indexingFailed', { message: message ?? '' });
+    else if (state === 'done') text.textContent = t('indexed');
+    else text.textContent = found ? `${t('indexing')} · ${t('indexingOf', { n: done, all: found })}` : t('indexing');
+    setStyle(bar, { display: state === 'running' ? '' : 'none' });
+    if (state === 'done') this.timer = setTimeout(() => { this.box.hidden = true; }, DONE_MS);
+  }
+}

@@ -1,0 +1,27 @@
+/** Light or dark: the system's wish until the switch is used. */
+
+import { $, icon } from './dom.js';
+import { t } from './i18n.js';
+
+const root = document.documentElement;
+const system = matchMedia('(prefers-color-scheme: dark)');
+
+const isDark = () => (root.dataset.theme ? root.dataset.theme === 'dark' : system.matches);
+
+export function startTheme() {
+  $('theme').addEventListener('click', () => {
+    root.dataset.theme = isDark() ? 'light' : 'dark';
+    try { localStorage.setItem('araclip.theme', root.dataset.theme); } catch { /* storage is off: it holds for this visit */ }
+    showTheme();
+  });
+  system.addEventListener('change', showTheme);
+  showTheme();
+}
+
+/** Let the switch name what it switches to. */
+export function showTheme() {
+  const other = isDark() ? 'light' : 'dark';
+  $('theme').replaceChildren(icon(other));
+  $('theme').setAttribute('aria-label', t(other));
+  $('theme').title = t(other);
+}

@@ -1,0 +1,136 @@
+/** One picture, large, with what is known of it. The dialog is modal: the browser keeps the focus in and Escape closes. */
+
+import * as api from './api.js';
+import { $, button, el, icon, setStyle } from './dom.js';
+import { bytes, date, isolated, number, percent, t } from './i18n.js';
+import { say } from './toast.js';
+
+const SWIPE = 50; // pixels a finger travels to turn the page
+
+export class Viewer {
+  /** Called: `turn` with -1 or 1, `close`, `similar` and `unlike` with a picture. */
+  constructor({ turn, close, similar, unlike }) {
+    Object.assign(this, { turn, similar, unlike, dialog: $('viewer'), id: '' });
+    this.dialog.addEventListener('cancel', (event) => { event.preventDefault(); close(); });
+    this.dialog.addEventListener('keydown', (event) => this.#keys(event));
+    this.close = close;
+    let from = 0;
+    this.dialog.addEventListener('touchstart', (event) => { from = event.changedTouches[0].clientX; }, { passive: true });
+    this.dialog.addEventListener('touchend', (event) => {
+      const way = event.changedTouches[0].clientX - from;
+      if (Math.abs(way) > SWIPE && event.target.closest('.stage')) this.turn(way < 0 === rtl() ? -1 : 1);
+    }, { passive: true });
+  }
+
+  /** Show a picture: a result, or { id } alone. `place` is { at, all, more } among the results, or null. */
+  async show(item, place) {
+    this.request?.abort();
+    this.request = new AbortController();
+    this.id = item.id;
+    const was = this.dialog.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    this.#draw(item, place);
+    if (!this.dialog.open) this.dialog.showModal();
+    (this.dialog.querySelector(`[data-key="${was}"]:not([disabled])`) ?? this.dialog.querySelector('[data-key=close]')).focus();
+    try {
+      const known = await api.details(item.id, this.request.signal);
+      this.#describe({ ...item, ...known });
+    } catch (error) {
+      if (error.name !== 'AbortError') this.facts.replaceChildren(el('p.soft', { role: 'alert' }, error.detail || error.title || String(error)));
+    }
+  }
+
+  hide() {
+    this.request?.abort();
+    this.id = '';
+    if (this.dialog.open) this.dialog.close();
+  }
+
+  #draw(item, place) {
+    const turning = (step, name, label, possible) => {
+      const made = button(`turn.${name}`, name, label, () => this.turn(step));
+      made.dataset.key = name;
+      made.disabled = !possible;
+      return made;
+    };
+    const close = button('bare.shut', 'close', t('close'), () => this.close());
+    close.dataset.key = 'close';
+    this.facts = el('div.facts');
+    this.heading = el('h2', {}, el('bdi', {}, item.name ?? ''));
+    this.dialog.replaceChildren(
+      close,
+      el('div.stage', {}, this.#image(item),
+        place && turning(-1, 'previous', t('previous'), place.at > 0),
+        place && turning(1, 'next', t('next'), place.at < place.all - 1 || place.more)),
+      el('aside.about', { 'aria-label': t('details') },
+        el('div', { 'aria-live': 'polite' }, place && el('p.soft', {}, t('position', { n: place.at + 1, all: place.all })), this.heading),
+        this.#actions(item), this.facts));
+  }
+
+  #image(item) {
+    const image = el('img', { alt: item.name ?? '', src: api.thumbnail(item.id, 512), draggable: 'false' });
+    if (item.width) this.#fit(image, item);
+    const whole = new Image();
+    whole.src = api.picture(item.id);
+    whole.decode().then(() => { image.src = whole.src; }, () => {
+      if (this.id === item.id) this.facts.prepend(el('p.soft', {}, t('preview')));
+    });
+    return el('figure', item.placeholder ? { style: { '--placeholder': `url("${item.placeholder}")` } } : {}, image);
+  }
+
+  #fit(image, { width, height }) {
+    Object.assign(image, { width, height });
+    setStyle(image, { '--width': width, '--ratio': width / height });
+  }
+
+  #actions(item) {
+    const link = el('a.quiet', { href: api.download(item.id), download: item.name ?? '' }, icon('download'), el('span', {}, t('download')));
+    return el('div.actions', {},
+      button('quiet', 'similar', null, () => this.similar(item), t('similar')),
+      button('quiet', 'minus', null, () => this.unlike(item), t('unlike')),
+      link);
+  }
+
+  #describe(item) {
+    const image = this.dialog.querySelector('.stage img');
+    if (item.width && !image.style.getPropertyValue('--width')) this.#fit(image, item);
+    this.heading.replaceChildren(el('bdi', {}, item.name));
+    image.alt = item.name;
+    const pixels = `${number(item.width)} × ${number(item.height)}`;
+    const rows = [
+      [t('relevance'), item.relevance !== null && item.relevance !== undefined && percent(item.relevance)],
+      [t('dimensions'), item.width && isolated(pixels)],
+      [t('format'), item.format && [el('bdi', {}, item.format), item.bytes && ` · ${bytes(item.bytes)}`]],
+      [t('taken'), item.taken && date(item.taken)],
+      [t('added'), item.added && date(item.added.slice(0, 10))],
+      [t('folder'), item.folder && el('bdi', {}, item.folder)],
+      ...Object.entries(item.metadata ?? {}).map(([key, value]) => [el('bdi', {}, key), el('bdi', {}, [value].flat().join(' · '))]),
+    ];
+    const list = el('dl', {}, rows.filter(([, value]) => value).map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
+    const copies = item.copies?.length > 0 && el('details', {},
+      el('summary', {}, t('copies', { n: item.copies.length })),
+      el('ul', {}, item.copies.map((name) => el('li', {}, el('bdi', {}, name)))));
+    const path = item.path && el('div.path', {}, el('code', { dir: 'ltr' }, item.path),
+      button('quiet', 'copy', null, () => this.#copy(item.path), t('copyPath')));
+    this.facts.append(...[list, copies, path].filter(Boolean));
+  }
+
+  async #copy(path) {
+    try {
+      await navigator.clipboard.writeText(path);
+      say(t('copied'));
+    } catch { // no https, or not allowed: the path is selected, ready for the person's own Ctrl+C
+      getSelection().selectAllChildren(this.facts.querySelector('code'));
+      say(t('notCopied'));
+    }
+  }
+
+  #keys(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    this.turn(rtl() ? -step : step);
+  }
+}
+
+const rtl = () => document.documentElement.dir === 'rtl';

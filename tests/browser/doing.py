@@ -1,0 +1,72 @@
+"""What the page's tests do again and again: serve, search, look."""
+
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+from araclip.server.run import Serving
+from araclip.server.settings import Settings
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE_MS = int(os.environ.get("PATIENCE_MS", "30000"))  # a busy machine is no failure
+FAILED = "Failed to load resource"  # what the console says of every answer that is an error
+
+Visit = Callable[..., Page]
+
+
+@contextmanager
+def serving(gallery: Path, model: Path | str, **settings: Any) -> Iterator[str]:
+    """A server in a thread; gives its address."""
+    addresses: queue.Queue[str] = queue.Queue()
+    server = Serving(Settings.read(gallery=gallery, model=str(model), port=0, **settings), ready=addresses.put)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],), name="server")
+    thread.start()
+    try:
+        yield addresses.get(timeout=60)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def until(page: Page, expression: str, arg: object = None) -> None:
+    """Wait until an expression of JavaScript holds: Playwright's own waiting needs eval, which the policy stops."""
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"never: {expression}"
+        page.wait_for_timeout(25)
+
+
+def search(page: Page, query: str) -> None:
+    """Type a query, press Enter, wait for its results."""
+    page.fill("#query", query)
+    page.press("#query", "Enter")
+    until(page, "text => document.title.startsWith(text)", arg=query)
+    shown(page)
+
+
+def shown(page: Page) -> list[str]:
+    """Names of the pictures that can be seen, in order, once the search is over."""
+    until(
+        page, "document.querySelector('.tile, #notice .notice') && document.querySelector('main').ariaBusy !== 'true'"
+    )
+    return page.locator(".tile .name").all_inner_texts()
+
+
+def focused(page: Page) -> str:
+    """The accessible name of what has the focus, without marks of direction, or its id."""
+    name = page.evaluate("(({ id, ariaLabel, innerText }) => ariaLabel || innerText || id)(document.activeElement)")
+    return name.translate(dict.fromkeys(range(0x2066, 0x206A)))

@@ -1,0 +1,138 @@
+"""For everyone: the keyboard alone, screen readers, contrast, little motion."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from doing import Visit, focused, shown
+from playwright.sync_api import Page, expect
+
+SERIOUS = ("serious", "critical")
+
+
+def home(page: Page) -> None:
+    page.wait_for_selector(".tries a")
+
+
+def results(page: Page) -> None:
+    page.goto(page.url.split("?")[0] + "?q=أحمر + أخضر - أزرق&where=orientation=portrait&strong")
+    shown(page)
+    page.goto(page.url.split("?")[0] + "?q=أحمر")
+    shown(page)
+    page.click("#filter-switch")
+
+
+def chips(page: Page) -> None:
+    page.goto(page.url.split("?")[0] + "?q=أحمر %2B أخضر - أزرق&where=orientation%3Dportrait")
+    shown(page)
+
+
+def viewer(page: Page) -> None:
+    page.goto(page.url.split("?")[0] + "?q=أحمر")
+    shown(page)
+    page.locator(".tile a").first.click()
+    page.wait_for_selector("#viewer dl")
+
+
+def failure(page: Page) -> None:
+    page.goto(page.url.split("?")[0] + "?picture=abc")
+    page.wait_for_selector("[role=alert]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", [home, results, chips, viewer, failure], ids=lambda state: state.__name__)
+def test_axe_finds_nothing_serious(visit: Visit, state: object, scheme: str) -> None:
+    page = visit(color_scheme=scheme, language="ar" if scheme == "light" else "en")
+    state(page)
+    page.wait_for_timeout(100)
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [
+        f"{fault['id']}: {fault['help']}: {[node['html'][:150] for node in fault['nodes']][:3]}"
+        for fault in found
+        if fault["impact"] in SERIOUS
+    ]
+    assert serious == []
+
+
+def test_from_search_to_viewer_and_back_by_keyboard_alone(visit: Visit) -> None:
+    page = visit()
+    page.wait_for_selector(".tries a")
+    expect(page.locator("#query")).to_be_focused()
+    page.keyboard.type("أحمر")
+    page.keyboard.press("Enter")
+    names = shown(page)
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if focused(page).startswith(names[0]):
+            break
+    assert focused(page).startswith(names[0])
+    page.keyboard.press("ArrowLeft")
+    assert focused(page).startswith(names[1])
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    below = focused(page)
+    assert not below.startswith((names[0], names[1]))
+    page.keyboard.press("ArrowUp")
+    assert focused(page).startswith(names[0])
+    page.keyboard.press("End")
+    assert focused(page).startswith(names[-1])
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#viewer dl")
+    page.keyboard.press("Escape")
+    assert focused(page).startswith(names[0])
+    page.keyboard.press("Tab")
+    assert focused(page) == "اعرض المزيد"  # the grid is one stop
+
+
+def test_the_skip_link_is_the_first_stop_and_leads_to_the_results(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    shown(page)
+    page.keyboard.press("Tab")
+    assert focused(page) == "إلى النتائج"
+    box = page.locator(".skip").bounding_box()
+    assert box["y"] >= 0
+    page.keyboard.press("Enter")
+    expect(page.locator("#results")).to_be_focused()
+
+
+def test_every_stop_of_the_keyboard_can_be_seen(visit: Visit) -> None:
+    page = visit("?q=أحمر - أزرق")
+    shown(page)
+    page.click("#filter-switch")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        marked = page.evaluate(
+            """() => {
+              const now = document.activeElement;
+              if (now === document.body) return true;
+              const near = [now, now.nextElementSibling, now.closest('.box'), now.closest('form.chip')].filter(Boolean);
+              return near.some((node) => {
+                const { outlineStyle, boxShadow } = getComputedStyle(node);
+                return outlineStyle !== 'none' || boxShadow.includes('3px') || boxShadow.includes('2px');
+              });
+            }"""
+        )
+        assert marked, page.evaluate("document.activeElement.outerHTML")
+
+
+def test_results_say_their_name_and_relevance(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    name = shown(page)[0]
+    label = page.locator(".tile a").first.get_attribute("aria-label")
+    assert label.startswith(f"\u2068{name}\u2069، الصلة \u2068")
+    assert label.endswith("٪\u2069") or "٪" in label
+
+
+def test_nothing_moves_for_those_who_do_not_want_it(visit: Visit) -> None:
+    page = visit("?q=أحمر", reduced_motion="reduce")
+    shown(page)
+    assert page.locator(".tile img").first.evaluate("image => getComputedStyle(image).transitionDuration") == "0s"
+    page = visit("?q=أحمر", reduced_motion="no-preference")
+    shown(page)
+    assert page.locator(".tile img").first.evaluate("image => getComputedStyle(image).transitionDuration") != "0s"
+
+
+def test_large_text_keeps_the_page_whole(visit: Visit) -> None:
+    page = visit("?q=أحمر - أزرق", width=1280)
+    page.evaluate("document.documentElement.style.setProperty('font-size', '200%')")
+    shown(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

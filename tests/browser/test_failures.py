@@ -1,0 +1,172 @@
+"""What people see when something is missing, wrong, busy or closed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from doing import FAILED, Visit, serving, shown, until
+from playwright.sync_api import Route, expect
+
+from araclip import AraCLIP, Gallery
+
+TOKEN = "a-token-of-this-test-alone"
+
+
+def problem(status: int, title: str, detail: str, **headers: str) -> dict[str, object]:
+    body = {"type": "about:blank", "status": status, "title": title, "detail": detail}
+    return {
+        "status": status,
+        "body": json.dumps(body),
+        "headers": {"Content-Type": "application/problem+json"} | {k.replace("_", "-"): v for k, v in headers.items()},
+    }
+
+
+@pytest.mark.parametrize(("language", "letters"), [("ar", "ا"), ("en", "e")])
+def test_a_query_that_cannot_be_read_is_explained_in_the_readers_language(
+    visit: Visit, language: str, letters: str
+) -> None:
+    page = visit("?q=-%20كلب", language=language, expecting=FAILED)
+    alert = page.get_by_role("alert")
+    expect(alert).to_be_visible()
+    title = alert.get_by_role("heading").inner_text()
+    assert letters in title
+    assert title.isascii() == (language == "en")
+
+
+def test_a_server_that_does_not_answer_can_be_tried_again(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.route("**/search?*", lambda route: route.abort())
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
+    page.unroute("**/search?*")
+    page.get_by_role("button", name="أعد المحاولة").click()
+    assert shown(page)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_without_a_network_it_goes_on_by_itself_once_there_is_one(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.context.set_offline(True)
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("لا اتصال بالشبكة")
+    page.context.set_offline(False)
+    page.wait_for_selector(".tile")
+
+
+def test_a_busy_server_is_asked_again_after_the_time_it_names(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    asked = []
+
+    def answer(route: Route) -> None:
+        asked.append(route)
+        if len(asked) == 1:
+            route.fulfill(**problem(429, "مشغول", "طلبات كثيرة", Retry_After="2"))
+        else:
+            route.continue_()
+
+    page.route("**/search?*", answer)
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("بعد ثانيتين")
+    page.wait_for_selector(".tile")
+    assert len(asked) == 2
+
+
+def test_a_failure_while_paging_leaves_the_results_and_the_button(visit: Visit) -> None:
+    page = visit("?q=أحمر", expecting=FAILED)
+    had = len(shown(page))
+    page.route("**/search?*", lambda route: route.fulfill(**problem(503, "لا يعمل", "لاحقًا")))
+    page.get_by_role("button", name="اعرض المزيد").click()
+    expect(page.locator("#toast")).to_have_text("لا يعمل. لاحقًا")
+    assert len(shown(page)) == had
+    page.unroute("**/search?*")
+    page.get_by_role("button", name="اعرض المزيد").click()
+    until(page, f"document.querySelectorAll('.tile').length > {had}")
+
+
+def test_nothing_found_says_what_to_try(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=taken%3D1999")
+    expect(page.locator(".notice")).to_contain_text("لا نتائج")
+    expect(page.locator(".notice")).to_contain_text("أزل بعض التصفية")
+
+
+def test_an_empty_gallery_says_how_to_fill_it(visit: Visit, tiny_model: Path, tmp_path: Path) -> None:
+    Gallery.open(tmp_path / "empty", model=AraCLIP(tiny_model), create=True).close()
+    with serving(tmp_path / "empty", tiny_model) as address:
+        page = visit(at=address)
+        expect(page.locator(".notice")).to_contain_text("المعرض فارغ")
+        expect(page.locator(".notice code")).to_have_text("araclip index")
+
+
+def test_a_protected_gallery_asks_for_its_token_and_forgets_it(visit: Visit, gallery: Path, tiny_model: Path) -> None:
+    with serving(gallery, tiny_model, token_read=TOKEN) as address:
+        page = visit("?q=أحمر", at=address, expecting=FAILED)
+        expect(page.get_by_role("heading", name="المعرض محمي")).to_be_visible()
+        page.get_by_label("رمز الدخول").fill("a-wrong-token-is-refused")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("لم يُقبل هذا الرمز.")
+        page.keyboard.press("Escape")  # there is nothing behind the dialog
+        page.get_by_label("رمز الدخول").fill(TOKEN)
+        page.keyboard.press("Enter")
+        assert shown(page)
+        until(page, "document.querySelector('.tile[data-loaded]')")
+        assert page.evaluate("JSON.stringify(localStorage)").find(TOKEN) < 0
+        assert TOKEN not in page.url
+        page.reload()
+        assert shown(page)  # for as long as the tab lives
+        page.context.clear_cookies()
+        page.evaluate("sessionStorage.clear()")
+        page.reload()
+        expect(page.get_by_role("heading", name="المعرض محمي")).to_be_visible()
+
+
+def test_a_link_with_a_picture_of_another_device_says_so(visit: Visit) -> None:
+    page = visit("?picture=abcdef")
+    expect(page.get_by_role("alert")).to_contain_text("أسقطها هنا من جديد")
+
+
+def test_a_picture_that_cannot_be_shown_leaves_its_place(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.route("**/thumbnails/*", lambda route: route.fulfill(status=404, body=""))
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    page.wait_for_selector(".tile")
+    expect(page.locator(".tile .gone").first).to_have_text("تعذّر عرض الصورة")
+
+
+@pytest.mark.parametrize(
+    ("news", "text"),
+    [
+        ({"state": "running", "done": 1200, "found": 12000}, "تُفهرس الصور · ١٬٢٠٠ من ١٢٬٠٠٠"),
+        ({"state": "done", "done": 12000, "found": 12000}, "اكتملت الفهرسة"),
+        (
+            {"state": "failed", "done": 3, "found": 12000, "message": "disk full"},
+            "توقفت الفهرسة: \u2068disk full\u2069",
+        ),
+    ],
+)
+def test_indexing_is_told_as_it_goes(visit: Visit, news: dict[str, object], text: str) -> None:
+    page = visit("?q=أحمر", expecting=FAILED)
+    shown(page)
+    body = f"event: indexing\ndata: {json.dumps(news)}\n\n"
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.reload()
+    expect(page.locator("#progress p")).to_have_text(text)
+
+
+def test_a_gallery_that_grows_is_told_and_its_results_can_be_had_anew(
+    visit: Visit, gallery: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(gallery, tmp_path / "copy")
+    with serving(copy, tiny_model) as address:
+        page = visit("?q=أحمر", at=address)
+        shown(page)
+        page.wait_for_timeout(500)
+        with Gallery.open(copy, model=AraCLIP(tiny_model)) as other:
+            other.remove([gallery.parent / "pictures" / "رحلة"])
+        page.get_by_role("button", name="حدّث النتائج").click()
+        until(page, "document.querySelector('#count').textContent.includes('٤٨')")
+        expect(page.get_by_role("button", name="حدّث النتائج")).to_have_count(0)

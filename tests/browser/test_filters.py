@@ -1,0 +1,123 @@
+"""Filters: what they leave over, how they show, how they are taken away."""
+
+import pytest
+from doing import Visit, shown, until
+from playwright.sync_api import Page, expect
+
+
+def opened(page: Page) -> None:
+    page.click("#filter-switch")
+    expect(page.locator("#filters")).to_be_visible()
+
+
+def ratios(page: Page) -> list[float]:
+    boxes = page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => [tile.offsetWidth, tile.offsetHeight])")
+    return [width / height for width, height in boxes]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "chip"),
+    [
+        ("format", "PNG", "الصيغة: \u2068PNG\u2069"),
+        ("orientation", "portrait", "الاتجاه: عمودية"),
+        ("orientation", "square", "الاتجاه: مربعة"),
+        ("size", "..100kB", "حجم الملف: حتى \u2068١٠٠ كيلوبايت\u2069"),
+    ],
+)
+def test_a_filter_narrows_the_results_and_shows_as_a_chip(visit: Visit, name: str, value: str, chip: str) -> None:
+    page = visit("?q=أحمر")
+    shown(page)
+    opened(page)
+    control = page.locator(f"#filters [name={name}][value='{value}']")
+    control.check()
+    until(page, "where => new URLSearchParams(location.search).get('where') === where", arg=f"{name}={value}")
+    said = page.locator(".chip.filter > span")
+    expect(said).to_have_text(chip)
+    expect(page.locator(".badge")).to_have_text("1")
+    page.locator(".chip.filter button").click()
+    expect(page.locator(".chip.filter")).to_have_count(0)
+    expect(control).not_to_be_checked()
+
+
+def test_pictures_of_an_orientation_have_it(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=orientation%3Dportrait")
+    shown(page)
+    assert max(ratios(page)) < 1
+    page = visit("?q=أحمر&where=orientation%3Dlandscape")
+    shown(page)
+    assert min(ratios(page)) > 1
+
+
+def test_a_folder_and_a_format_are_joined(visit: Visit) -> None:
+    page = visit("?q=أخضر")
+    shown(page)
+    opened(page)
+    page.get_by_label("المجلد").select_option("holiday")
+    expect(page.locator(".chip.filter > span")).to_have_text("المجلد: \u2068holiday\u2069")
+    page.get_by_role("checkbox", name="JPEG").check()
+    expect(page.locator(".chip.filter")).to_have_count(2)
+    until(page, "document.querySelectorAll('.tile').length < 20")
+    assert all(name.endswith(".jpg") and int(name[:3]) % 2 for name in shown(page))
+
+
+def test_dates_are_asked_for_and_shown_as_people_write_them(visit: Visit) -> None:
+    page = visit("?q=أخضر")
+    shown(page)
+    opened(page)
+    page.get_by_label("من", exact=True).fill("2021-01-01")
+    page.get_by_label("إلى", exact=True).fill("2021-12-31")
+    expect(page.locator(".chip.filter > span")).to_have_text(
+        "التُقطت: \u2068١ يناير ٢٠٢١\u2069 إلى \u2068٣١ ديسمبر ٢٠٢١\u2069"
+    )
+    address, wish = page.url.split("?")[0], "where=taken%3D2021-01-01..2021-12-31"
+    of_that_year = page.request.get(f"{address}search?q=أخضر&k=96&{wish}").json()["results"]
+    assert 10 < len(of_that_year) < 30
+    until(page, f"document.querySelectorAll('.tile').length === {len(of_that_year)}")
+    page.locator(".tile a").first.click()
+    expect(page.locator("#viewer dl")).to_contain_text("٢٠٢١")
+
+
+def test_back_takes_a_filter_away_and_the_controls_follow(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    shown(page)
+    opened(page)
+    page.get_by_role("radio", name="عمودية").check()
+    until(page, "location.search.includes('portrait')")
+    page.go_back()
+    expect(page.get_by_role("radio", name="عمودية")).not_to_be_checked()
+    page.go_forward()
+    expect(page.get_by_role("radio", name="عمودية")).to_be_checked()
+
+
+def test_weaker_matches_can_be_hidden_and_all_filters_removed(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    shown(page)
+    opened(page)
+    page.get_by_label("أخفِ الأضعف صلة").check()
+    until(page, "location.search.includes('strong')")
+    expect(page.get_by_role("heading", name="أضعف صلة")).to_be_hidden()
+    page.get_by_label("واحدة من كل متشابهتين").check()
+    until(page, "location.search.includes('collapse')")
+    page.get_by_role("button", name="أزل التصفية").click()
+    until(page, "!location.search.includes('strong') && !location.search.includes('collapse')")
+    expect(page.get_by_role("heading", name="أضعف صلة")).to_be_visible()
+    expect(page.get_by_role("button", name="أزل التصفية")).to_be_hidden()
+
+
+def test_a_filter_chosen_before_the_search_holds_for_it(visit: Visit) -> None:
+    page = visit()
+    opened(page)
+    page.get_by_role("radio", name="عمودية").check()
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    shown(page)
+    assert max(ratios(page)) < 1
+
+
+def test_a_filter_by_hand_in_the_address_is_kept_beside_the_controls(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=added%3D2020..")
+    shown(page)
+    expect(page.locator(".chip.filter > span")).to_have_text("أُضيفت: منذ \u2068٢٠٢٠\u2069")
+    opened(page)
+    page.get_by_role("radio", name="عمودية").check()
+    expect(page.locator(".chip.filter")).to_have_count(2)

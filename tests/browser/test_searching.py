@@ -1,0 +1,272 @@
+"""Searching: by words, by pictures, by both; chips; what the address holds; pages of results."""
+
+import base64
+import io
+import re
+
+import pytest
+from doing import Visit, search, shown, until
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+
+def picture_bytes(colour: str, kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (900, 600), colour).save(out, kind)
+    return out.getvalue()
+
+
+def hand_over(page: Page, event: str, data: bytes, kind: str = "image/png") -> None:
+    """Drop or paste a file, as the browser would tell the page of it."""
+    page.evaluate(
+        """([event, data, type]) => {
+          const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], 'given', { type }));
+          const told = event === 'paste'
+            ? new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true, cancelable: true })
+            : new DragEvent(event, { dataTransfer: transfer, bubbles: true, cancelable: true });
+          document.body.dispatchEvent(told);
+        }""",
+        [event, base64.b64encode(data).decode(), kind],
+    )
+
+
+def colours(page: Page) -> list[int]:
+    """0, 1, 2 for red, green, blue of the pictures shown: their number modulo 3."""
+    special = {"قطة cat (1) - نسخة.jpg": 0, '"><img src=x onerror=alert(1)>.png': 1}
+    return [special[name] if name in special else int(name[:3]) % 3 for name in shown(page)]
+
+
+# ------------------------------------------------------------------ words
+
+
+def test_a_word_finds_its_pictures_and_the_address_holds_it(visit: Visit) -> None:
+    page = visit()
+    search(page, "أحمر")
+    assert set(colours(page)[:10]) == {0}
+    assert page.evaluate("new URLSearchParams(location.search).get('q')") == "أحمر"
+    assert page.input_value("#query") == "أحمر"
+
+
+def test_a_link_with_a_query_shows_its_results_at_once(visit: Visit) -> None:
+    page = visit("?q=blue")
+    assert set(colours(page)[:10]) == {2}
+
+
+def test_back_and_forward_go_through_searches_and_keep_the_place(visit: Visit) -> None:
+    page = visit(height=500)
+    search(page, "أحمر")
+    first = shown(page)
+    page.mouse.wheel(0, 700)
+    until(page, "scrollY > 600")
+    search(page, "أخضر")
+    assert shown(page) != first
+    assert page.evaluate("scrollY") == 0
+    page.go_back()
+    until(page, "scrollY > 600")
+    assert shown(page)[: len(first)] == first
+    assert page.input_value("#query") == "أحمر"
+    page.go_forward()
+    expect(page.locator("#query")).to_have_value("أخضر")
+    page.go_back()
+    page.go_back()
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator(".tile")).to_have_count(0)
+
+
+def test_the_count_is_told_aloud_in_the_readers_digits(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    count = len(shown(page))
+    digits = str(count).translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩"))
+    expect(page.locator("#count[role=status]")).to_contain_text(f"{digits} صورة من ٩٦")
+
+
+def test_examples_of_the_gallery_can_be_tried(visit: Visit) -> None:
+    page = visit()
+    example = page.locator(".tries a").first
+    text = example.inner_text()
+    example.click()
+    expect(page.locator("#query")).to_have_value(text)
+    assert shown(page)
+
+
+def test_the_latest_result_wins_when_answers_overtake_each_other(visit: Visit) -> None:
+    page = visit()
+    page.route("**/search?q=%D8%A3%D8%AD%D9%85%D8%B1*", lambda route: (page.wait_for_timeout(400), route.continue_()))
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    search(page, "أزرق")
+    page.wait_for_timeout(700)
+    assert set(colours(page)[:10]) == {2}
+
+
+def test_weaker_matches_stand_below_a_divider(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    divider = page.get_by_role("heading", name="أضعف صلة")
+    expect(divider).to_be_visible()
+    line = divider.bounding_box()["y"]
+    tops = page.locator(".tile").evaluate_all(
+        "tiles => tiles.map((tile) => [tile.getBoundingClientRect().top, tile.querySelector('a').ariaLabel])"
+    )
+    above = [label for top, label in tops if top < line]
+    assert 20 < len(above) < len(tops)
+    assert all("٪" in label for _, label in tops)
+
+
+# ------------------------------------------------------------------ pictures
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_picture_dropped_or_pasted_finds_pictures_like_it(visit: Visit, event: str) -> None:
+    page = visit()
+    hand_over(page, event, picture_bytes("#00f", "JPEG"), "image/jpeg")
+    assert set(colours(page)[:10]) == {2}
+    expect(page.locator(".chip img")).to_be_visible()
+    page.reload()
+    assert set(colours(page)[:10]) == {2}
+
+
+def test_a_picture_can_be_picked_and_joined_by_words(visit: Visit) -> None:
+    page = visit()
+    page.set_input_files("#file", {"name": "given.png", "mimeType": "image/png", "buffer": picture_bytes("#0f0")})
+    assert set(colours(page)[:10]) == {1}
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    expect(page.locator(".chip.plus")).to_have_count(2)
+    assert 0 in colours(page)[:10]
+    page.get_by_role("button", name=re.compile("أزل.*صورة")).click()
+    expect(page.locator(".chip img")).to_have_count(0)
+    until(page, "!location.search.includes('picture')")
+
+
+def test_a_picture_sent_is_small_and_carries_no_metadata(visit: Visit) -> None:
+    page = visit()
+    exif = Image.Exif()
+    exif[0x010E] = "the secret place"
+    out = io.BytesIO()
+    Image.new("RGB", (3000, 2000), "#00f").save(out, "JPEG", exif=exif)
+    with page.expect_request("**/search") as asked:
+        hand_over(page, "drop", out.getvalue(), "image/jpeg")
+    data = base64.b64decode(asked.value.post_data_json["pictures"][0]["data"].split(",")[1])
+    picture = Image.open(io.BytesIO(data))
+    assert picture.size == (768, 512)
+    assert b"secret" not in data
+    shown(page)
+
+
+def test_what_is_no_picture_is_refused_with_a_word(visit: Visit) -> None:
+    page = visit()
+    hand_over(page, "drop", b"not a picture", "image/png")
+    expect(page.locator("#toast")).to_contain_text("تعذّرت قراءة الصورة")
+    hand_over(page, "drop", b"text", "text/plain")
+    assert page.locator("body").get_attribute("data-page") == "home"
+
+
+def test_files_held_over_the_page_are_welcomed(visit: Visit) -> None:
+    page = visit()
+    hand_over(page, "dragover", b"", "image/png")
+    expect(page.get_by_text("أفلت الصورة في أي مكان")).to_be_visible()
+
+
+def test_more_like_this_and_less_like_this(visit: Visit) -> None:
+    page = visit("?q=أخضر")
+    first = page.locator(".tile").first
+    name = shown(page)[0]
+    first.hover()
+    first.get_by_role("button", name="صور تشبهها").click()
+    until(page, "location.search.startsWith('?like=')")
+    until(page, "document.querySelector('#query').value === ''")
+    assert set(colours(page)[:8]) == {1}
+    assert name not in shown(page)
+    page.go_back()
+    expect(page.locator("#query")).to_have_value("أخضر")
+    page.locator(".tile a").first.click()
+    page.get_by_role("button", name="استبعد ما يشبهها").click()
+    expect(page.locator(".chip.minus img")).to_be_visible()
+    assert shown(page)
+
+
+# ------------------------------------------------------------------ chips
+
+
+def test_a_query_of_several_parts_shows_them_as_chips(visit: Visit) -> None:
+    page = visit()
+    search(page, "أحمر + أخضر - أزرق")
+    expect(page.locator(".chip.plus .what")).to_have_text(["أحمر", "أخضر"])
+    expect(page.locator(".chip.minus .what")).to_have_text(["أزرق"])
+
+
+def test_something_is_excluded_by_a_chip_and_taken_back(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    page.get_by_role("button", name="استبعد", exact=True).click()
+    page.keyboard.type("أزرق")
+    page.keyboard.press("Enter")
+    expect(page.locator("#query")).to_have_value("أحمر - أزرق")
+    page.get_by_role("button", name=re.compile("أدرج.*أزرق.*بدل استبعاده")).click()
+    expect(page.locator("#query")).to_have_value("أحمر + أزرق")
+    page.get_by_role("button", name=re.compile("أزل.*أحمر")).click()
+    expect(page.locator("#query")).to_have_value("أزرق")
+    assert set(colours(page)[:10]) == {2}
+    page.go_back()
+    expect(page.locator("#query")).to_have_value("أحمر + أزرق")
+
+
+def test_escape_closes_the_field_of_a_chip_and_gives_the_focus_back(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    page.get_by_role("button", name="أضف", exact=True).click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="أضف", exact=True)).to_be_focused()
+
+
+# ------------------------------------------------------------------ recent searches
+
+
+def test_recent_searches_are_kept_on_the_device_and_can_be_forgotten(visit: Visit) -> None:
+    page = visit()
+    for query in ("أحمر", "أخضر", "أزرق"):
+        search(page, query)
+    page.locator(".brand").click()
+    expect(page.locator(".earlier a")).to_have_text(["أزرق", "أخضر", "أحمر"])
+    page.reload()
+    page.get_by_role("button", name=re.compile("احذف.*أخضر")).click()
+    expect(page.locator(".earlier a")).to_have_text(["أزرق", "أحمر"])
+    page.get_by_role("button", name="امسح القائمة").click()
+    expect(page.locator(".earlier")).to_have_count(0)
+    assert page.evaluate("localStorage.getItem('araclip.recent')") is None
+
+
+# ------------------------------------------------------------------ pages
+
+
+def test_scrolling_brings_more_without_moving_what_is_there(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=format%3DJPEG,PNG,WEBP", height=600)
+    # As if everything matched: relevance unknown, so that scrolling goes on by itself.
+    page.goto(
+        page.url.split("?")[0]
+        + "?like="
+        + page.locator(".tile a").first.evaluate("a => new URL(a.href).searchParams.get('view')")
+    )
+    before = page.locator(".tile")
+    shown(page)
+    places = "tiles => tiles.map((tile) => [tile.offsetLeft, tile.offsetTop, tile.offsetWidth, tile.offsetHeight])"
+    had = before.evaluate_all(places)
+    page.mouse.wheel(0, 4000)
+    until(page, f"document.querySelectorAll('.tile').length > {len(had)}")
+    assert before.evaluate_all(places)[: len(had)] == had
+    for _ in range(4):
+        page.mouse.wheel(0, 4000)
+        page.wait_for_timeout(150)
+    expect(page.locator(".more")).to_be_hidden()
+    names = shown(page)
+    assert len(names) == len(set(names)) == 95
+
+
+def test_weak_results_wait_for_the_button_and_focus_goes_on(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    had = len(shown(page))
+    page.mouse.wheel(0, 9000)
+    page.wait_for_timeout(300)
+    assert len(shown(page)) == had
+    page.get_by_role("button", name="اعرض المزيد").press("Enter")
+    until(page, f"document.querySelectorAll('.tile').length > {had}")

@@ -1,0 +1,67 @@
+"""Bytes of memory a pixel that opening a large sound picture takes at its peak, by format and mode.
+
+    python tests/fuzz/peaks.py
+
+The constants of `araclip.decode_limits` stand above these numbers. 64 megapixels each, each in a process of its own.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+SIDE = 8000
+CASES = (
+    ("JPEG", "RGB", {}),
+    ("JPEG", "RGB", {"progressive": True}),
+    ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+    ("JPEG", "CMYK", {}),
+    ("PNG", "RGB", {}),
+    ("PNG", "RGBA", {}),
+    ("PNG", "P", {}),
+    ("PNG", "I;16", {}),
+    ("WEBP", "RGB", {"method": 0}),
+    ("WEBP", "RGBA", {"method": 0, "lossless": True}),
+    ("WEBP", "RGB", {"method": 0, "save_all": True, "append_images": [Image.new("RGB", (SIDE, SIDE), "blue")]}),
+    ("GIF", "P", {}),
+    ("BMP", "RGB", {}),
+    ("TIFF", "RGB", {"compression": "tiff_lzw"}),
+    ("TIFF", "I;16", {"compression": "tiff_lzw"}),
+    ("TIFF", "F", {"compression": "tiff_lzw"}),
+)
+CHILD = """
+import sys
+from araclip.images import open_image
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+idle = peak()
+open_image(sys.argv[1], int(sys.argv[2]) or None)
+print((peak() - idle) * 1024)
+"""
+
+
+def main() -> None:
+    """Print one row for each case: for a square of 224 pixels, and in full."""
+    print("| format | mode | options | for a square | in full |\n|---|---|---|---|---|")  # noqa: T201
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, mode, options in CASES:
+            path = Path(folder) / "large"
+            picture = Image.new("RGB", (SIDE, SIDE), "red").convert("L" if mode in ("I;16", "F") else mode)
+            picture.convert(mode).save(path, kind, **options)
+            taken = [
+                int(
+                    subprocess.run(
+                        [sys.executable, "-c", CHILD, str(path), size], capture_output=True, check=True
+                    ).stdout
+                )
+                / SIDE**2
+                for size in ("224", "0")
+            ]
+            named = ", ".join(name for name in options if name not in ("method", "append_images"))
+            print(f"| {kind} | {mode} | {named} | {taken[0]:.1f} | {taken[1]:.1f} |", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""AraCLIP inside LangChain and LlamaIndex, with their own stores."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pictures
+from araclip.encoder import AraCLIP
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of theirs
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP(tiny_model, threads=1)
+
+
+def test_nothing_of_theirs_is_imported_by_ours() -> None:
+    import subprocess
+
+    code = (
+        "import sys, araclip.adapters, araclip.client; "
+        "print(sorted({'langchain_core', 'llama_index'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_langchain_store_finds_texts_and_pictures_by_arabic(model: AraCLIP, tmp_path: Path) -> None:
+    pytest.importorskip("langchain_core")
+    from langchain_core.vectorstores import InMemoryVectorStore
+
+    from araclip.adapters.langchain import AraclipEmbeddings
+
+    embeddings = AraclipEmbeddings(model)
+    store = InMemoryVectorStore(embeddings)
+    store.add_texts(["red", "green", "blue"])
+    assert store.similarity_search("أزرق", k=1)[0].page_content == "blue"
+    red = pictures.solid(tmp_path / "red.png", pictures.RED)
+    (row,) = embeddings.embed_images([red])
+    assert store.similarity_search_by_vector(row, k=1)[0].page_content == "red"
+
+
+def test_a_llama_index_embedding_places_texts_and_pictures_in_one_space(model: AraCLIP, tmp_path: Path) -> None:
+    pytest.importorskip("llama_index.core")
+    from araclip.adapters.llama_index import AraclipEmbedding
+
+    embedding = AraclipEmbedding(model)
+    assert embedding.model_name == model.label
+    red = embedding.get_image_embedding(str(pictures.solid(tmp_path / "red.png", pictures.RED)))
+    query, other = embedding.get_query_embedding("أحمر"), embedding.get_query_embedding("أزرق")
+    assert embedding.similarity(query, red) > embedding.similarity(other, red) + 0.3
+    assert np.allclose(embedding.get_text_embedding_batch(["أحمر", "أزرق"]), [query, other])

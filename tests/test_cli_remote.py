@@ -1,0 +1,61 @@
+"""The commands on a gallery that is on a server."""
+
+# ruff: noqa: F811  (fixtures are imported, then named as arguments)
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pictures
+from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
+
+pytest.importorskip("qdrant_client")
+from qdrant_engine import Engine, serving
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    with serving(Engine(tmp_path / "engine")) as port:
+        yield f"qdrant://127.0.0.1:{port}/pictures"
+
+
+def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, address: str, tmp_path: Path) -> None:
+    there = ("--gallery", address)
+    (folder / "copy.png").write_bytes((folder / "green.png").read_bytes())
+    pictures.text_as_picture(folder / "text.jpg")
+    ran = run("index", str(folder), *there)
+    assert ran.code == 0, ran.err
+    assert "text.jpg" in ran.err
+    assert f"araclip search --gallery {address}" in ran.out
+    hits = json.loads(run("search", "أخضر", "--json", "-k", "1", *there).out)["results"]
+    assert [Path(path).name for path in (hits[0]["path"], *hits[0]["copies"])] == ["copy.png", "green.png"]
+    assert run("search", "أحمر", "--paths", "-w", "format=GIF", *there).out.splitlines() == [
+        str(folder / "blue [1].gif")
+    ]
+    likes = json.loads(run("similar", str(folder / "green.png"), "--json", *there).out)["results"]
+    assert str(folder / "green.png") not in [like["path"] for like in likes]
+    numbers = json.loads(run("stats", "--json", *there).out)
+    assert (numbers["folder"], numbers["files"]) == (address, numbers["pictures"] + 1)
+    assert run("verify", "--contents", *there).code == 0
+    assert "1 groups" in run("duplicates", "--kind", "exact", *there).out
+    assert run("repair", *there).code == run("compact", *there).code == 0
+    assert run("export-gallery", str(tmp_path / "out"), *there).code == 0
+    assert "1 paths forgotten" in run("remove", str(folder / "copy.png"), *there).out
+    (folder / "green.png").unlink()
+    assert run("verify", *there).code == 1
+
+
+def test_an_address_without_a_gallery_or_a_server_is_one_line_and_exit_2(
+    run: Run, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run("search", "أحمر", "--gallery", address)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"araclip index FOLDER --gallery {address}" in " ".join(ran.err.split())
+    from araclip.gallery.remote import connection
+
+    monkeypatch.setattr(connection, "PAUSE", 0.001)
+    ran = run("stats", "--gallery", "qdrant://127.0.0.1:9/pictures")
+    assert (ran.code, ran.out) == (2, "")
+    assert "does not answer" in ran.err

@@ -1,0 +1,120 @@
+"""The client against a real server: answers, errors, threads, sessions that were closed."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pictures
+from araclip.client import Client
+from araclip.encoder import AraCLIP
+from araclip.errors import InputError, ServerError
+from serving import READ, WRITE, encoded, listening, make_gallery, photo_album, settings_for
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photo_album(tmp_path_factory.mktemp("client") / "album")
+
+
+@pytest.fixture(scope="module")
+def address(album: Path, tiny_model: Path) -> Iterator[str]:
+    gallery = make_gallery(album.parent / "gallery", album, tiny_model)
+    settings = settings_for(
+        gallery, tiny_model, uploads=True, token_read=READ, token_write=WRITE, events_seconds=0.3, idle_seconds=1
+    )
+    with listening(settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Iterator[Client]:
+    with Client(address, token=WRITE) as client:
+        yield client
+
+
+def test_a_search_answers_typed_results_and_their_pictures(client: Client) -> None:
+    found = client.search("أزرق", k=3, where=["format=PNG"])
+    assert len(found.results) == 3
+    assert found.more
+    best = found.results[0]
+    assert best.name.startswith("blue")
+    assert best.weak is False or best.relevance is not None
+    assert client.picture(best.id).startswith(b"\x89PNG")
+    assert client.thumbnail(best.id, 512).startswith(b"RIFF")
+    assert client.details(best.id)["width"] == 40
+    assert client.stats()["writable"] is True
+
+
+def test_pictures_of_the_gallery_and_files_are_parts_of_a_query(client: Client, album: Path) -> None:
+    best = client.search("أخضر", k=1).results[0]
+    assert client.search(like=[best.id], k=1).results[0].name.startswith("green")
+    mixed = client.search("3:أحمر", k=1, like={best.id: 0.1}).results[0]
+    assert mixed.name.startswith(("copy of red", "أحمر"))
+    assert client.search(k=1, pictures=[album / "بيت" / "blue1.png"]).results[0].name == "blue1.png"
+
+
+def test_a_picture_is_added_under_its_name_and_forgotten(client: Client, tmp_path: Path) -> None:
+    added = client.add(pictures.solid(tmp_path / 'غروب "1".png', (255, 128, 0)))
+    assert added.name == 'غروب "1".png'
+    assert client.details(added.id)["name"] == added.name
+    client.forget(added.id)
+    with pytest.raises(ServerError, match="No such picture") as caught:
+        client.details(added.id)
+    assert caught.value.status == 404
+
+
+def test_vectors_are_those_of_the_model(client: Client, album: Path, tiny_model: Path) -> None:
+    model = AraCLIP(tiny_model, threads=1)
+    texts, paths = ["أحمر", "قطة على طاولة"], [album / "turned.jpg"]
+    assert np.allclose(client.encode_text(texts), model.encode_text(texts), atol=1e-6)
+    assert np.allclose(client.encode_image(paths), model.encode_image(paths), atol=1e-6)
+    assert client.encode_text([]) == []
+
+
+def test_threads_share_a_client(client: Client) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: client.search("أخضر", k=2).results[0].name, range(30)))
+    assert len(set(found)) == 1
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(address: str) -> None:
+    import time
+
+    with Client(address, token=READ) as client:
+        client.stats()
+        time.sleep(1.6)  # idle_seconds is 1
+        assert client.stats()["pictures"] >= 13
+
+
+def test_news_come_as_they_happen_until_the_stream_ends(client: Client) -> None:
+    news = list(client.events())
+    assert ("generation", client.stats()["generation"]) in [(kind, data.get("generation")) for kind, data in news]
+
+
+def test_what_the_server_refuses_is_an_error_with_its_words(
+    address: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ServerError, match="the query is empty") as caught:
+        client.search("")
+    assert (caught.value.status, caught.value.retry_after) == (400, None)
+    with Client(address, token=READ) as reader, pytest.raises(ServerError, match="may not do that"):
+        reader.add(encoded(Image.new("RGB", (5, 5))))
+    with Client(address) as stranger:
+        for ask in (stranger.stats, lambda: list(stranger.events())):
+            with pytest.raises(ServerError, match="token"):
+                ask()
+    monkeypatch.setenv("ARACLIP_TOKEN", READ)
+    with Client(address) as known:
+        assert known.stats()["writable"] is False
+
+
+def test_a_server_that_is_not_there_is_an_error_that_says_so() -> None:
+    with pytest.raises(ServerError, match=r"cannot be reached.*araclip serve") as caught:
+        Client("http://127.0.0.1:9", timeout=5).stats()
+    assert caught.value.status is None
+    with pytest.raises(InputError, match="no address"):
+        Client("file:///etc/passwd")

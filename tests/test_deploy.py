@@ -1,0 +1,85 @@
+"""What stands in deploy/ is checked by the tools it is for, where they are installed, and by its own text elsewhere."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from araclip.server.settings import Settings
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+VARIABLE = re.compile(r"\bARACLIP_([A-Z_]+)")
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.iterdir()), ids=lambda path: path.name)
+def test_every_variable_that_is_set_is_one_the_server_knows(path: Path) -> None:
+    named = {name.lower() for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
+    assert named - {"pictures"} <= set(Settings.model_fields)  # compose's own, for the folder
+
+
+def test_compose_runs_the_server_without_rights_and_on_this_machine_only() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    server, qdrant = compose["services"]["araclip"], compose["services"]["qdrant"]
+    assert (DEPLOY / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
+    assert server["read_only"] is True
+    assert server["cap_drop"] == ["ALL"]
+    assert all(port.startswith("127.0.0.1:") for port in server["ports"] + qdrant["ports"])
+    assert any(volume.endswith(":ro") for volume in server["volumes"])
+    assert qdrant["profiles"] == ["qdrant"]
+    assert set(server["secrets"]) == set(compose["secrets"])
+    named = {volume.split(":")[0] for service in (server, qdrant) for volume in service["volumes"]}
+    assert set(compose["volumes"]) <= named
+
+
+def test_the_image_is_built_from_files_that_are_there_and_runs_as_nobody_special() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        assert all((DEPLOY.parent / name).exists() for name in line.split())
+    assert re.search(r"^USER araclip$", text, re.MULTILINE)
+    assert text.index("USER araclip") < text.index("ENTRYPOINT")
+    assert all(":" in image for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE))
+
+
+def _run(*command: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+
+
+def test_the_unit_is_one_that_systemd_takes_and_finds_hardened(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    text = (DEPLOY / "araclip.service").read_text(encoding="utf-8")
+    unit = tmp_path / "araclip.service"
+    unit.write_text(text.replace("/opt/araclip/bin/araclip", "/bin/true"), encoding="utf-8")
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "araclip.service" not in checked.stderr, checked.stderr
+    assert checked.returncode == 0, checked.stderr
+    judged = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert judged.returncode == 0, judged.stdout[-800:]  # exposure of 2.0 at most, of 10
+
+
+def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
+    nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"]
+    subprocess.run([*openssl, "-keyout", tmp_path / "key", "-out", tmp_path / "pem"], check=True, capture_output=True)
+    text = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    text = text.replace("/etc/ssl/certs/pictures.example.org.pem", str(tmp_path / "pem"))
+    text = text.replace("/etc/ssl/private/pictures.example.org.key", str(tmp_path / "key"))
+    whole = tmp_path / "nginx.conf"
+    whole.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ {text} }}", encoding="utf-8")
+    checked = _run(nginx, "-t", "-p", tmp_path, "-c", whole)
+    assert checked.returncode == 0, checked.stderr

@@ -1,0 +1,343 @@
+"""What every gallery promises, asked of each: in a folder, on Qdrant's engine over HTTP, in the client's local mode."""
+
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import GalleryLocked, GalleryNotFound, InputError, WidthMismatch
+from araclip.gallery import intake
+from araclip.gallery.anygallery import AnyGallery
+from araclip.gallery.filters import Filters
+from tiny import write_tiny_model
+
+qdrant_client = pytest.importorskip("qdrant_client")
+from araclip.gallery.remote.gallery import RemoteGallery  # noqa: E402
+from qdrant_engine import Engine, serving  # noqa: E402
+
+Open = Callable[..., AnyGallery]
+KINDS = ("folder", "http", "memory")
+pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact", "ignore:Payload indexes have no effect")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=2)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with serving(Engine(tmp_path_factory.mktemp("engine"))) as number:
+        yield number
+
+
+@pytest.fixture
+def opening(
+    kind: str, tmp_path: Path, model: AraCLIP, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Open]:
+    """Opens one and the same new gallery, as often as it is called."""
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    opened: list[AnyGallery] = []
+    if kind == "folder":
+        place, more = str(tmp_path / "gallery"), {}
+    elif kind == "http":
+        place, more = f"qdrant://127.0.0.1:{request.getfixturevalue('port')}/g{abs(hash(str(tmp_path)))}", {}
+    else:
+        place, more = "qdrant://nowhere/memory", {"client": qdrant_client.QdrantClient(":memory:")}
+
+    def open_(create: bool = True, model: AraCLIP = model) -> AnyGallery:
+        door = Gallery if kind == "folder" else RemoteGallery
+        opened.append(door.open(place, model=model, create=create, **more))
+        return opened[-1]
+
+    yield open_
+    for gallery in opened:
+        gallery.close()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def gallery(opening: Open) -> AnyGallery:
+    return opening()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Dated and turned pictures, one twice, one whose name is no text, and sixteen of which four look the same each."""
+    root = tmp_path / "صور"
+    pictures.solid(root / "أحمر.jpg", pictures.RED)
+    pictures.solid(root / "green.png", pictures.GREEN)
+    pictures.solid(root / "رحلة 🏖️" / "بحر.webp", pictures.BLUE)
+    pictures.oriented(root / "turned.jpg", 6)
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2023:05:17 18:30:00"
+    Image.new("RGB", (30, 40), (200, 90, 20)).save(root / "may.jpg", exif=exif)
+    shutil.copy(root / "green.png", root / "رحلة 🏖️" / "copy.png")
+    if sys.platform == "linux":
+        odd = pictures.solid(root / "odd.png", (10, 200, 200), (40, 40))
+        odd.rename(os.fsdecode(os.fsencode(root) + b"/caf\xe9.png"))
+    else:
+        pictures.solid(root / "cafe.png", (10, 200, 200), (40, 40))
+    for i in range(16):
+        colour = (30 + 50 * (i // 4), 120, 200 - 40 * (i // 4))
+        pictures.solid(root / "ties" / f"{i:02}.bmp", colour, (32 * (1 + i % 4), 32))
+    return root
+
+
+def names(gallery: AnyGallery, query: str = "صورة", k: int = 100, **filters: object) -> list[str]:
+    hits = gallery.search(query, k, filters=Filters(**filters))  # type: ignore[arg-type]
+    return [os.fsencode(hit.path).rsplit(b"/", 1)[1].decode("utf-8", "replace") for hit in hits]
+
+
+def test_update_takes_in_what_is_new_and_forgets_what_vanished(gallery: AnyGallery, folder: Path) -> None:
+    first = gallery.update([folder])
+    assert (first.added, first.skipped, len(gallery)) == (23, [], 22)
+    again = gallery.update([folder])
+    assert (again.added, again.unchanged, again.removed) == (0, first.added, 0)
+    (folder / "أحمر.jpg").rename(folder / "renamed.jpg")
+    (folder / "turned.jpg").unlink()
+    pictures.solid(folder / "green.png", (0, 250, 10), (50, 50))
+    third = gallery.update([folder])
+    assert (third.added, third.removed, third.pictures) == (2, 2, 22)
+    assert names(gallery, "أحمر", 1) == ["renamed.jpg"]
+    assert "turned.jpg" not in names(gallery)
+    assert gallery.update([folder]).added == 0
+
+
+def test_files_that_change_places_are_found_under_their_new_names(
+    gallery: AnyGallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "COMMIT_EVERY", 1)
+    gallery.update([folder])
+    for first, second in (("may.jpg", "turned.jpg"), ("أحمر.jpg", "ties/00.bmp")):
+        (folder / first).rename(folder / "third")
+        (folder / second).rename(folder / first)
+        (folder / "third").rename(folder / second)
+    gallery.update([folder])
+    assert len(gallery) == len(gallery.search("صورة", 100)) == 22
+    assert names(gallery, "أحمر", 1) == ["00.bmp"]
+    (folder / "may.jpg").write_bytes((folder / "turned.jpg").read_bytes())
+    gallery.add([folder / "may.jpg"])  # the picture that it held has no path now
+    assert len(gallery) == len(gallery.search("صورة", 100)) == 21
+    assert gallery.update([folder]).pictures == 21
+
+
+def test_a_file_that_cannot_be_used_is_one_line_and_the_rest_goes_on(gallery: AnyGallery, folder: Path) -> None:
+    pictures.text_as_picture(folder / "text.jpg")
+    lines: list[str] = []
+    report = gallery.update([folder], skip=lines.append)
+    assert (len(lines), report.skipped, len(gallery)) == (1, lines, 22)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with pytest.raises(InputError, match="drive unplugged"):
+        gallery.update([folder])
+    assert len(gallery) == 22
+
+
+def test_hits_are_exact_cosines_in_order_with_ranks_and_copies(
+    gallery: AnyGallery, folder: Path, model: AraCLIP
+) -> None:
+    gallery.update([folder])
+    query = model.encode_text(["سيارة"])[0]
+    hits = gallery.search("سيارة", 100)
+    assert [hit.rank for hit in hits] == list(range(1, 23))
+    assert all(first.score >= second.score for first, second in pairwise(hits))
+    for hit in hits:
+        assert hit.score == pytest.approx(float(model.encode_image([hit.path])[0] @ query), abs=2e-3)
+    (green,) = (hit for hit in hits if hit.path.endswith("green.png"))
+    assert [Path(path).name for path in green.copies] == ["copy.png"]
+
+
+@pytest.mark.parametrize("k", [1, 3, 22])
+def test_pages_fit_together_though_scores_tie(gallery: AnyGallery, folder: Path, k: int) -> None:
+    gallery.update([folder])
+    whole = gallery.search("قطة", 1000)
+    assert [hit for start in range(0, 22, k) for hit in gallery.search("قطة", k, offset=start)] == whole
+    ties = [Path(hit.path).name for hit in whole if "ties" in hit.path]
+    assert [sorted(ties[i : i + 4]) for i in range(0, 16, 4)] == [ties[i : i + 4] for i in range(0, 16, 4)]
+
+
+FILTERS: list[tuple[dict[str, object], set[str]]] = [
+    ({"taken_from": "2023-05-17T18:30", "taken_to": "2023"}, {"may.jpg"}),
+    ({"taken_from": "2023-06"}, set()),
+    ({"added_to": "2020"}, set()),
+    ({"formats": ("webp", "GIF")}, {"بحر.webp"}),
+    ({"formats": ("jpg",), "orientation": "landscape"}, {"أحمر.jpg", "turned.jpg"}),
+    ({"orientation": "portrait"}, {"may.jpg"}),
+    ({"max_size": 0}, set()),
+    ({"formats": ("PNG",), "metadata": {"album": "رحلة"}}, {"green.png"}),
+    ({"metadata": {"stars": "5"}}, {"green.png"}),
+    ({"metadata": {"tags": "بحر"}}, {"green.png"}),
+    ({"metadata": {"ratio": "1.5", "raw": "true"}}, {"green.png"}),
+    ({"metadata": {"album": "رح"}}, set()),
+]
+
+
+def test_a_filter_lets_exactly_its_pictures_pass(gallery: AnyGallery, folder: Path) -> None:
+    gallery.update([folder])
+    about = {"album": "رحلة", "stars": 5, "tags": ["شمس", "بحر"], "ratio": 1.5, "raw": True}
+    gallery.add([folder / "green.png"], metadata=about)
+    for filters, expected in FILTERS:
+        assert set(names(gallery, **filters)) == expected, filters
+    assert set(names(gallery, folder=folder / "رحلة 🏖️")) == {"copy.png", "بحر.webp"}
+    assert (
+        len(names(gallery, folder=folder)) == len(names(gallery, folder="/")) == len(names(gallery, min_size=1)) == 22
+    )
+    assert names(gallery, folder=folder.parent / "صو") == []
+    assert gallery.metadata(str(folder / "green.png")) == about
+    both = Filters(folder=folder / "رحلة 🏖️", metadata={"album": "رحلة"})
+    assert gallery.search("صورة", filters=both) == []  # of two paths of one picture, neither passes both
+    (hit,) = gallery.search("أخضر", 1, filters=Filters(folder=folder / "رحلة 🏖️"))
+    assert (Path(hit.path).name, [Path(path).name for path in hit.copies]) == ("copy.png", ["green.png"])
+
+
+def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: AnyGallery, folder: Path) -> None:
+    data = (folder / "أحمر.jpg").read_bytes()
+    added = gallery.add([data, Image.new("RGB", (20, 20), "blue"), data, b"nothing"], metadata={"who": "me"})
+    assert added.paths[0] == added.paths[2] != added.paths[1]
+    assert added.paths[3] is None
+    assert len(added.skipped) == 1
+    (best,) = gallery.search("أحمر", 1, filters=Filters(metadata={"who": "me"}))
+    assert best.path == added.paths[0]
+    assert Image.open(io.BytesIO(gallery.picture(best.path))).size == (64, 48)
+    assert [hit.path for hit in gallery.similar(best.path)] == [added.paths[1]]
+    assert gallery.search(f"{best.path} + أزرق", 1)[0].relevance is None
+    gallery.remove([best.path])
+    assert len(gallery) == 1
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.picture(best.path)
+
+
+def test_remove_forgets_paths_and_folders_or_nothing(gallery: AnyGallery, folder: Path) -> None:
+    gallery.update([folder])
+    gallery.add([folder / "green.png"], metadata={"album": "x"})
+    with pytest.raises(InputError, match="nothing is removed"):
+        gallery.remove([folder / "green.png", folder / "none.png"])
+    assert gallery.remove([folder / "ties"]) == 16
+    assert gallery.remove([str(folder / "green.png")]) == 1
+    assert len(gallery) == 6
+    assert gallery.metadata(str(folder / "رحلة 🏖️" / "copy.png")) == {"album": "x"}  # the copy inherits
+
+
+def test_similar_leaves_the_picture_itself_out(gallery: AnyGallery, folder: Path) -> None:
+    gallery.update([folder])
+    hits = gallery.similar(folder / "ties" / "00.bmp", 3)
+    assert {Path(hit.path).name for hit in hits} == {"01.bmp", "02.bmp", "03.bmp"}
+    assert hits[0].relevance is None
+
+
+def test_duplicates_of_every_kind(gallery: AnyGallery, folder: Path) -> None:
+    photo = pictures.photograph(folder / "photo.jpg", (320, 240))
+    with Image.open(photo) as whole:
+        whole.resize((160, 120)).save(folder / "small.jpg")
+    gallery.update([folder])
+    exact, near = gallery.duplicates(("exact",)), gallery.duplicates(("near",))
+    assert {tuple(sorted(Path(path).name for path in group.paths)) for group in exact} >= {("copy.png", "green.png")}
+    assert [[Path(path).name for path in group.paths] for group in near] == [["photo.jpg", "small.jpg"]]
+    assert gallery.duplicates(("semantic",))
+    assert len(names(gallery, collapse=True)) == len(gallery) - 1
+    with pytest.raises(InputError, match="no kind"):
+        gallery.duplicates(("odd",))
+
+
+def test_stats_verify_and_export_tell_the_same(gallery: AnyGallery, folder: Path, tmp_path: Path) -> None:
+    gallery.update([folder])
+    gallery.add([(folder / "أحمر.jpg").read_bytes()])
+    numbers = gallery.stats()
+    assert (numbers.pictures, numbers.kept, numbers.width, numbers.formats["BMP"]) == (22, 1, 8, 16)
+    assert numbers.taken == ("2023-05-17T18:30:00", "2023-05-17T18:30:00")
+    assert gallery.verify(contents=True) == []
+    (folder / "green.png").unlink()
+    (fault,) = gallery.verify()
+    assert (Path(fault.where).name, fault.what) == ("green.png", "is gone")
+    assert gallery.export(tmp_path / "export") == 22
+    vectors = np.load(tmp_path / "export" / "vectors.npy")
+    lines = (tmp_path / "export" / "pictures.jsonl").read_text(encoding="utf-8").splitlines()
+    assert (vectors.shape, vectors.dtype, len(lines)) == ((22, 8), np.float16, 22)
+    assert {"sha256", "format", "files", "added"} < set(json.loads(lines[0]))
+    assert gallery.repair() == []
+    assert gallery.compact() >= 0
+
+
+def test_a_writer_is_alone_and_a_reader_sees_what_was_committed(
+    opening: Open, gallery: AnyGallery, folder: Path
+) -> None:
+    reader = opening(create=False)
+
+    def second(done: int, found: int) -> None:
+        with pytest.raises(GalleryLocked, match="process"):
+            reader.update([folder])
+
+    gallery.update([folder], progress=second)
+    assert len(reader.search("صورة", 100)) == 22
+    before = reader.stats().generation
+    gallery.remove([folder / "ties"])
+    assert len(reader.search("صورة", 100)) == 6
+    assert reader.stats().generation != before
+
+
+def test_another_model_is_refused_with_both_names(
+    opening: Open, gallery: AnyGallery, folder: Path, tmp_path: Path
+) -> None:
+    gallery.update([folder])
+    other = AraCLIP.load(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other"))
+    for create in (False, True):
+        with pytest.raises(WidthMismatch, match=r"8-wide vectors of tiny@\w+, but other@\w+ makes 12-wide"):
+            opening(create=create, model=other)
+    assert len(gallery.search("أحمر", 100)) == 22
+
+
+def test_what_is_not_there_is_not_found_and_a_new_gallery_finds_nothing(opening: Open) -> None:
+    with pytest.raises(GalleryNotFound, match="araclip index"):
+        opening(create=False)
+    new = opening()
+    assert (new.search("أحمر"), len(new), new.duplicates(), new.verify()) == ([], 0, [], [])
+    with pytest.raises(InputError, match="empty"):
+        new.search(" ")
+
+
+def test_relevance_and_threshold_come_from_the_same_scale(gallery: AnyGallery, folder: Path) -> None:
+    gallery.update([folder])
+    hits = gallery.search("أحمر", 100)
+    assert all(hit.relevance is not None for hit in hits)
+    cut = gallery.search("أحمر", 100, threshold=0.5)
+    assert cut == [hit for hit in hits if hit.relevance is not None and hit.relevance >= 0.5]
+
+
+QUERIES = ("أحمر", "قطة + أخضر - أزرق", "2:سيارة + 0.5:أحمر", "{picture} + أزرق", "{picture} - أحمر")
+
+
+def test_a_folder_and_a_server_answer_alike(
+    tmp_path: Path, model: AraCLIP, port: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    with (
+        Gallery.open(tmp_path / "gallery", model=model, create=True) as local,
+        RemoteGallery.open(f"qdrant://127.0.0.1:{port}/alike", model=model, create=True) as remote,
+    ):
+        for gallery in (local, remote):
+            gallery.update([folder])
+            kept = gallery.add([Image.new("RGB", (30, 30), (250, 200, 10))]).paths[0]
+        for text in QUERIES:
+            one, other = (gallery.search(text.format(picture=kept), 100) for gallery in (local, remote))
+            scores, relevance = ({hit.path: getattr(hit, name) for hit in other} for name in ("score", "relevance"))
+            assert scores == pytest.approx({hit.path: hit.score for hit in one}, abs=1e-3)
+            assert relevance == pytest.approx({hit.path: hit.relevance for hit in one}, abs=1e-2)
+            for before, after in pairwise(one):  # equal scores too stand in the same order
+                if before.score == after.score or before.score - after.score > 2e-3:
+                    assert list(scores).index(before.path) < list(scores).index(after.path)
+            assert [hit.copies for hit in one if hit.copies] == [hit.copies for hit in other if hit.copies]

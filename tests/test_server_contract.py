@@ -1,0 +1,59 @@
+"""Whatever OpenAPI allows, and much that it does not, the server makes no mistake and answers as it says it does."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from hypothesis.strategies import SearchStrategy
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+from serving import listening, make_gallery, photo_album, settings_for
+
+EXAMPLES = 6  # of good and as many of bad requests for each address
+CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("contract")
+    gallery = make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
+    with listening(settings_for(gallery, tiny_model, uploads=True, events_seconds=0.05)) as address:
+        yield address
+
+
+def attempts(cases: SearchStrategy[schemathesis.Case], statuses: set[int]) -> None:
+    """Ask and check the answers; `statuses` learns what they were."""
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def attempt(case: schemathesis.Case) -> None:
+        statuses.add(case.call_and_validate(checks=CHECKS).status_code)
+
+    with suppress(Unsatisfiable):  # an address without parameters has none that could be wrong
+        attempt()
+
+
+def test_every_address_keeps_its_word_for_good_and_bad_requests(address: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    seen: dict[str, set[int]] = {}
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        statuses = seen.setdefault(operation.label, set())
+        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+            attempts(operation.as_strategy(generation_mode=mode), statuses)
+    assert len(seen) >= 15
+    assert all(statuses for statuses in seen.values())
+    assert 200 in seen["GET /search"]
+    assert 422 in seen["POST /search"]

@@ -1,0 +1,386 @@
+"""Parts of the server by themselves: batching, decoding processes, events, translations, changing generations."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import pictures
+from araclip.encoder import AraCLIP
+from araclip.errors import AraclipError, ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat, WidthMismatch
+from araclip.gallery.background import EVERYDAY
+from araclip.gallery.filters import Filters
+from araclip.gallery.gallery import Gallery
+from araclip.gallery.query import combine, parse
+from araclip.gallery.ranking import Page
+from araclip.images import open_image
+from araclip.server.batching import Batcher, Remembered
+from araclip.server.events import BEHIND, Events
+from araclip.server.problems import KINDS, Problem
+from araclip.server.sandbox import Sandbox
+from araclip.server.searching import Library, Refresher, suggestions
+from araclip.server.translations import in_arabic, validation_in_arabic
+from serving import encoded, make_gallery, photo_album
+from tiny import write_tiny_model
+
+ARABIC = re.compile("[\u0621-\u064a]")
+
+
+# ------------------------------------------------------------------ batching
+
+
+def lengths(texts: Sequence[str]) -> np.ndarray:
+    return np.array([[len(text)] for text in texts], np.float32)
+
+
+def test_texts_that_arrive_while_the_encoder_is_busy_are_encoded_together() -> None:
+    seen: list[list[str]] = []
+    release = threading.Event()
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        seen.append(list(texts))
+        release.wait(30)
+        return lengths(texts)
+
+    async def story() -> list[float]:
+        batcher = Batcher(encode, most=4, name="test")
+        first = asyncio.create_task(batcher.row("a"))
+        while not seen:
+            await asyncio.sleep(0.001)
+        others = [asyncio.create_task(batcher.row("b" * i)) for i in range(2, 8)]
+        await asyncio.sleep(0)
+        release.set()
+        rows = [await task for task in (first, *others)]
+        batcher.close()
+        return [float(row[0]) for row in rows]
+
+    assert asyncio.run(story()) == [1, 2, 3, 4, 5, 6, 7]  # to each its own
+    assert [len(group) for group in seen] == [1, 4, 2]  # alone when idle, at most four together, then the rest
+
+
+def test_an_error_of_the_encoder_reaches_all_who_wait_and_the_next_text_is_encoded() -> None:
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        if "bad" in texts:
+            raise ValueError("no")
+        return lengths(texts)
+
+    async def story() -> tuple[list[object], float]:
+        batcher = Batcher(encode, most=8, name="test")
+        failed = await asyncio.gather(batcher.row("bad"), batcher.row("bad"), return_exceptions=True)
+        fine = await batcher.row("good")
+        batcher.close()
+        return failed, float(fine[0])
+
+    failed, fine = asyncio.run(story())
+    assert [type(error) for error in failed] == [ValueError, ValueError]
+    assert fine == 4
+
+
+def test_a_client_that_goes_away_costs_the_others_nothing() -> None:
+    async def story() -> float:
+        batcher = Batcher(lengths, most=8, name="test")
+        gone = asyncio.create_task(batcher.row("gone"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        row = await batcher.row("here!")
+        batcher.close()
+        return float(row[0])
+
+    assert asyncio.run(story()) == 5
+
+
+def test_a_text_that_was_asked_for_is_not_encoded_again_and_memory_stays_bounded() -> None:
+    async def story() -> tuple[int, int]:
+        batcher = Batcher(lengths, most=8, name="test")
+        remembered = Remembered(batcher, most=3)
+        for text in ("a", "b", "a", "c", "d", "a", "b"):
+            await remembered.rows([text])
+        batcher.close()
+        return batcher.items, remembered.hits
+
+    assert asyncio.run(story()) == (5, 2)  # b was forgotten: a came again in between
+
+
+# ------------------------------------------------------------------ decoding processes
+
+
+def in_sandbox(story, **options):  # type: ignore[no-untyped-def]
+    async def whole():  # type: ignore[no-untyped-def]
+        box = Sandbox(**{"processes": 1, "memory": 1_000_000_000, "seconds": 60, "max_waiting": 8, **options})
+        try:
+            return await story(box)
+        finally:
+            await box.close()
+
+    return asyncio.run(whole())
+
+
+def test_hostile_pictures_cost_an_error_each_and_the_process_goes_on(tmp_path: Path) -> None:
+    hostile = {
+        pictures.bomb(tmp_path / "bomb.png").read_bytes(): ImageTooLarge,
+        pictures.truncated(tmp_path / "cut.jpg").read_bytes(): UnreadableImage,
+        pictures.text_as_picture(tmp_path / "text.jpg").read_bytes(): UnsupportedFormat,
+        b"": UnsupportedFormat,
+    }
+
+    async def story(box: Sandbox) -> int:
+        for data, kind in hostile.items():
+            with pytest.raises(kind):
+                await box.thumbnail(data, 64)
+            with pytest.raises(ImageError):
+                await box.look(data, 16, 10_000_000)
+        small, placeholder, width, height = await box.thumbnail(encoded(pictures.landscape((80, 40))), 64)
+        assert (width, height) == (64, 32)
+        assert len(small) > len(placeholder) > 0
+        return box.restarts
+
+    assert in_sandbox(story) == 0
+
+
+def test_a_picture_that_needs_more_memory_than_allowed_kills_nobody_else(tmp_path: Path) -> None:
+    large = encoded(Image.new("RGBA", (7_500, 7_500)), compress_level=1)  # 225 MB once decoded, and as much again
+
+    async def story(box: Sandbox) -> None:
+        with pytest.raises(ImageTooLarge):
+            await box.thumbnail(large, 64)
+        assert (await box.thumbnail(encoded(Image.new("RGB", (9, 9))), 64))[2:] == (9, 9)
+
+    in_sandbox(story, memory=500_000_000)
+
+
+def test_a_picture_that_takes_too_long_is_given_up_and_the_next_one_decoded() -> None:
+    slow = encoded(Image.new("RGB", (5_000, 5_000)), compress_level=1)
+
+    async def story(box: Sandbox) -> int:
+        await box.thumbnail(encoded(Image.new("RGB", (9, 9))), 64)  # the process has started
+        box._seconds = 0.01
+        with pytest.raises(ImageError, match=r"took more than|within the memory and time"):
+            await box.thumbnail(slow, 64)
+        box._seconds = 60
+        assert (await box.thumbnail(encoded(Image.new("RGB", (9, 9))), 64))[2:] == (9, 9)
+        return box.restarts
+
+    assert in_sandbox(story) == 1
+
+
+def test_a_decoding_process_that_is_killed_while_idle_is_replaced() -> None:
+    async def story(box: Sandbox) -> None:
+        small = encoded(Image.new("RGB", (9, 9)))
+        await box.thumbnail(small, 64)
+        (decoder,) = box._all
+        decoder._process.kill()
+        await decoder._process.wait()
+        assert (await box.thumbnail(small, 64))[2:] == (9, 9)
+
+    in_sandbox(story)
+
+
+def test_a_decoding_process_sees_no_token_and_can_write_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARACLIP_TOKEN_READ", "s" * 32)
+
+    async def story(box: Sandbox) -> tuple[bytes, str]:
+        await box.thumbnail(encoded(Image.new("RGB", (9, 9))), 64)
+        (decoder,) = box._all
+        about = Path(f"/proc/{decoder._process.pid}")
+        return (about / "environ").read_bytes(), (about / "limits").read_text()
+
+    if not Path("/proc/self/limits").exists():
+        pytest.skip("limits are read from /proc")
+    environment, limits = in_sandbox(story)
+    assert b"ARACLIP_TOKEN" not in environment
+    assert re.search(r"Max file size +0 +0", limits)
+    assert re.search(r"Max processes +0 +0", limits)
+    assert re.search(r"Max address space +1000000000 +1000000000", limits)
+    assert re.search(r"Max core file size +0 +0", limits)
+
+
+def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_path: Path, tiny_model: Path) -> None:
+    from araclip.gallery.intake import load
+
+    data = pictures.photograph(tmp_path / "p.jpg", (300, 200)).read_bytes()
+
+    async def story(box: Sandbox):  # type: ignore[no-untyped-def]
+        return await box.look(data, 16, 10_000_000)
+
+    there, here = in_sandbox(story), load(data, set(), 16)
+    assert (there.file, there.digest, there.kept) == (here.file, here.digest, here.kept)
+    assert here.look is not None
+    assert (there.look.facts, there.look.phash) == (here.look.facts, here.look.phash)
+    assert np.array_equal(there.look.pixels, here.look.pixels)
+
+
+# ------------------------------------------------------------------ events
+
+
+def test_who_comes_later_hears_the_latest_of_each_kind_and_who_is_slow_misses_the_oldest() -> None:
+    async def story() -> tuple[bytes, list[bytes]]:
+        events = Events()
+        events.start()
+        for i in range(3):
+            events.publish("indexing", {"done": i})
+        events.publish("generation", {"pictures": 7, "name": "صورة"})
+        await asyncio.sleep(0.01)
+        stream = events.stream(60)
+        first = await anext(stream)
+        for i in range(BEHIND + 5):
+            events.publish("indexing", {"done": 100 + i})
+        await asyncio.sleep(0.01)
+        events.close()
+        return first, [message async for message in stream]
+
+    first, rest = asyncio.run(story())
+    assert b'event: indexing\ndata: {"done": 2}\n\n' in first
+    assert "صورة".encode() in first
+    assert b'"done": 1}' not in first
+    assert rest[-1] == f'event: indexing\ndata: {{"done": {100 + BEHIND + 4}}}\n\n'.encode()
+
+
+def test_a_stream_ends_by_itself_after_its_time() -> None:
+    async def story() -> list[bytes]:
+        events = Events()
+        events.start()
+        return [message async for message in events.stream(0.05)]
+
+    assert asyncio.run(story())[0].startswith(b"retry:")
+
+
+# ------------------------------------------------------------------ generations
+
+
+def search(library: Library, text: str) -> list[str]:
+    query = parse(text)
+    vector = combine(library.model.encode_text([text]), query)
+    return [hit.path for _, hit in library.search(library.snapshot, vector, Page(20, 0, Filters()), judged=True)]
+
+
+def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tmp_path: Path, tiny_model: Path) -> None:
+    album = photo_album(tmp_path / "album")
+    model = AraCLIP(tiny_model, threads=1)
+    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), model)
+    told = threading.Event()
+    refresher = Refresher(library, changed=lambda snapshot: told.set(), failed=lambda error: None)
+    try:
+        old = library.snapshot
+        new = pictures.solid(album / "new.png", pictures.RED, (77, 77))
+        with Gallery.open(tmp_path / "gallery", model=model) as gallery:
+            gallery.update([album])
+        refresher.wake()
+        assert told.wait(60)
+        assert len(library.snapshot.index) == len(old.index) + 1
+        assert len(old.index) == 13  # a search that runs keeps what it began with
+        assert str(new.resolve()) in search(library, "أحمر")
+    finally:
+        refresher.stop()
+        library.close()
+
+
+def test_threads_search_one_library_at_once_and_all_find_the_same(tmp_path: Path, tiny_model: Path) -> None:
+    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
+    library = Library(gallery, AraCLIP(tiny_model, threads=1))
+    expected, found = search(library, "أخضر"), []
+
+    def many() -> None:
+        found.extend(search(library, "أخضر") for _ in range(25))
+
+    threads = [threading.Thread(target=many) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    library.close()
+    assert found == [expected] * 200
+
+
+def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_path: Path, tiny_model: Path) -> None:
+    from araclip.gallery.reembed import reembed
+
+    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
+    library = Library(gallery, AraCLIP(tiny_model, threads=1))
+    expected = search(library, "أحمر")
+    other = write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")
+    assert reembed(gallery, AraCLIP(other, threads=1)) == 13
+    with pytest.raises(WidthMismatch, match=r"other.*Start the server again"):
+        library.refresh()
+    assert search(library, "أحمر") == expected
+    library.close()
+
+
+def test_suggestions_are_queries_that_the_gallery_has_pictures_for() -> None:
+    everyday = np.eye(len(EVERYDAY), dtype=np.float32)
+    row = EVERYDAY.index("قطة")
+    assert suggestions(everyday, everyday[[row]])[0] == "قطة"
+    assert suggestions(everyday, everyday[:0]) == ()
+
+
+# ------------------------------------------------------------------ problems in two languages
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_problem_speaks_both_languages(kind: str) -> None:
+    fields = dict.fromkeys(re.findall(r"{(\w+)}", KINDS[kind].detail), "X")
+    english, arabic = (Problem(kind, **fields).body(language) for language in ("en", "ar"))
+    assert ARABIC.search(arabic["title"])
+    assert not ARABIC.search(english["title"] + english["detail"])
+    assert re.findall(r"{(\w+)}", KINDS[kind].detail) == re.findall(r"{(\w+)}", KINDS[kind].detail_ar)
+
+
+QUERIES = (
+    "", "+", "- كلب", "«قطة", "قطة + ", "0.001:قطة", "./a.jpg", "قطة + كلب" * 20, "1:قطة - 2:قطة",
+)  # fmt: skip
+FILTERS = (
+    ["taken=x"], ["nonsense"], ["taken=2023", "taken=2024"], ["where=x"], ["size=x"], ["format=PDF"],
+    ["orientation=up"], ["taken=2024..2023"], ["size=5..1"],
+)  # fmt: skip
+
+
+def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
+    """What the library says to everything a client can get wrong."""
+    said = []
+    model = AraCLIP(tiny_model, threads=1)
+    for text in QUERIES:
+        with pytest.raises(AraclipError) as caught:
+            query = parse(text)
+            combine(np.stack([model.encode_text([term.value])[0] for term in query.terms]), query)
+        said.append(str(caught.value))
+    for wishes in FILTERS:
+        with pytest.raises(AraclipError) as caught:
+            Filters.read(wishes).condition()
+        said.append(str(caught.value))
+    for path in (
+        pictures.bomb(tmp_path / "a.png"),
+        pictures.bomb(tmp_path / "b.png", (14_000, 14_000)),
+        pictures.truncated(tmp_path / "c.jpg"),
+        pictures.text_as_picture(tmp_path / "d.jpg"),
+    ):
+        with path.open("rb") as stream, pytest.raises(AraclipError) as caught:
+            open_image(stream)
+        said.append(str(caught.value))
+    return said
+
+
+def test_everything_the_library_says_to_a_client_is_said_in_arabic_too(tmp_path: Path, tiny_model: Path) -> None:
+    for message in messages(tmp_path, tiny_model):
+        arabic = in_arabic(message)
+        assert arabic != message, message
+        assert ARABIC.search(arabic)
+        assert "{" not in arabic
+
+
+@given(st.text())
+def test_the_clients_own_words_come_through_a_translation_unchanged(words: str) -> None:
+    assert f"«{words}»" in in_arabic(f"the query «{words}» has an empty part: a sign.")
+    assert in_arabic(f"unheard of: {words}") == f"unheard of: {words}"
+
+
+def test_a_value_that_is_not_valid_is_explained_in_arabic() -> None:
+    assert validation_in_arabic("greater_than_equal", {"ge": 1}) == "يجب ألا تقل القيمة عن 1"
+    assert ARABIC.search(validation_in_arabic("never heard of", {}))

@@ -1,0 +1,324 @@
+"""Pictures over HTTP: thumbnails, originals, details; adding and forgetting; and never a file that is no picture."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from starlette.testclient import TestClient
+
+import pictures
+from araclip.server import thumbnails
+from araclip.server.thumbnails import Thumbnails
+from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
+
+BIDI = "\u202egpj.صورة\u2066"
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = photo_album(tmp_path_factory.mktemp("pictures") / "album")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "SECRET CAMERA"
+    exif[ExifTags.Base.Orientation] = 6
+    pictures.landscape((400, 200)).save(folder / "private.jpg", exif=exif, comment=b"SECRET PLACE")
+    pictures.solid(folder / f"{BIDI}.png", (9, 9, 9))
+    pictures.solid(folder / "a\r\nX-Evil: 1.png", (200, 200, 10))
+    pictures.solid(folder / "swapped.png", (120, 60, 30))
+    pictures.solid(folder / "changed.png", (30, 60, 120))
+    pictures.solid(folder / "piped.png", (60, 120, 30))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gallery(album: Path, tiny_model: Path) -> Path:
+    return make_gallery(album.parent / "gallery", album, tiny_model)
+
+
+@pytest.fixture(scope="module")
+def client(gallery: Path, tiny_model: Path) -> Iterator[TestClient]:
+    with serving(settings_for(gallery, tiny_model, uploads=True)) as client:
+        yield client
+
+
+def id_of(client: TestClient, part: str) -> str:
+    found = client.get("/search", params={"q": "صورة", "k": 50}).json()["results"]
+    return next(result["id"] for result in found if part in result["name"])
+
+
+def named(client: TestClient, identity: str) -> dict[str, object]:
+    """The result that a picture is in a search."""
+    found = client.get("/search", params={"q": "صورة", "k": 50}).json()["results"]
+    return next(result for result in found if result["id"] == identity)
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+# ------------------------------------------------------------------ thumbnails
+
+
+def test_a_thumbnail_is_upright_small_and_holds_nothing_but_the_picture(client: TestClient) -> None:
+    answer = client.get(f"/thumbnails/{id_of(client, 'private')}")
+    assert answer.headers["content-type"] == "image/webp"
+    assert b"SECRET" not in answer.content
+    small = opened(answer.content)
+    assert small.size == (128, 256)  # the file lies on its side: 400 × 200
+    assert not small.getexif()
+    assert {"exif", "icc_profile", "comment", "xmp"}.isdisjoint(small.info)
+
+
+def test_a_turned_picture_looks_the_same_as_the_upright_one(client: TestClient) -> None:
+    small = opened(client.get(f"/thumbnails/{id_of(client, 'turned')}?size=512").content).convert("RGB")
+    upright = pictures.landscape()
+    assert small.size == upright.size  # nothing is made larger than it is
+    assert np.abs(np.asarray(small, np.int16) - np.asarray(upright, np.int16)).mean() < 12
+
+
+def test_after_its_thumbnail_a_picture_has_a_placeholder_of_less_than_200_bytes(client: TestClient) -> None:
+    identity = id_of(client, "private")
+    client.get(f"/thumbnails/{identity}")
+    found = named(client, identity)
+    assert found["placeholder"].startswith("data:image/webp;base64,")
+    assert len(found["placeholder"]) <= 200
+
+
+def test_a_thumbnail_that_the_browser_has_is_not_sent_again(client: TestClient) -> None:
+    address = f"/thumbnails/{id_of(client, 'private')}"
+    first = client.get(address)
+    again = client.get(address, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert "immutable" in first.headers["cache-control"]
+
+
+def test_thumbnails_survive_a_restart_and_need_the_picture_no_more(tmp_path: Path, tiny_model: Path) -> None:
+    album = photo_album(tmp_path / "album")
+    gallery = make_gallery(tmp_path / "gallery", album, tiny_model)
+    settings = settings_for(gallery, tiny_model, cache=tmp_path / "cache")
+    with serving(settings) as client:
+        identity = id_of(client, "green0")
+        first = client.get(f"/thumbnails/{identity}").content
+    (album / "رحلة" / "green0.png").unlink()
+    with serving(settings) as client:
+        assert client.get(f"/thumbnails/{identity}").content == first
+        problem(client.get(f"/thumbnails/{identity}?size=512"), "no-picture")
+
+
+def test_the_cache_of_thumbnails_stays_within_its_bytes_and_keeps_what_was_wanted_last(tmp_path: Path) -> None:
+    cache = Thumbnails(tmp_path, most_bytes=10_000)
+    for i in range(50):
+        cache.put(f"{i:032x}", 256, bytes([i]) * 1000, b"tiny")
+        assert cache.size <= 10_000
+    assert cache.get(f"{49:032x}", 256) == bytes([49]) * 1000
+    assert cache.get(f"{0:032x}", 256) is None
+    kept = [i for i in range(50) if cache.get(f"{i:032x}", 256)]
+    assert set(cache.placeholders([f"{i:032x}" for i in range(50)])) == {f"{i:032x}" for i in kept}
+    cache.close()
+
+
+def test_a_damaged_cache_is_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / thumbnails.FILE_NAME).write_bytes(b"nonsense" * 1000)
+    cache = Thumbnails(tmp_path, most_bytes=10_000)
+    cache.put("0" * 32, 256, b"picture", b"tiny")
+    assert cache.get("0" * 32, 256) == b"picture"
+    cache.close()
+
+
+# ------------------------------------------------------------------ originals
+
+
+def test_a_picture_is_sent_as_it_is_with_its_type_and_runs_nothing(client: TestClient, album: Path) -> None:
+    answer = client.get(f"/images/{id_of(client, 'private')}")
+    assert answer.content == (album / "private.jpg").read_bytes()
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["content-disposition"].startswith("inline")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_name_cannot_add_a_header_and_hides_nothing(client: TestClient) -> None:
+    answer = client.get(f"/images/{id_of(client, 'X-Evil')}", params={"download": "1"})
+    assert "x-evil" not in answer.headers
+    assert answer.headers["content-disposition"].startswith("attachment; filename*=UTF-8''a%5Cu000d%5Cu000aX-Evil")
+    assert named(client, id_of(client, "صورة"))["name"] == "\\u202egpj.صورة\\u2066.png"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
+def test_a_picture_that_became_a_link_to_a_secret_is_not_served(
+    client: TestClient, album: Path, tmp_path: Path
+) -> None:
+    identity = id_of(client, "swapped")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("root:x:0:0")
+    (album / "swapped.png").unlink()
+    (album / "swapped.png").symlink_to(secret)
+    for address in (f"/images/{identity}", f"/thumbnails/{identity}", f"/thumbnails/{identity}?size=512"):
+        answer = client.get(address)
+        problem(answer, "no-picture")
+        assert "root:" not in answer.text
+    (album / "swapped.png").unlink()
+    (album / "swapped.png").symlink_to("/etc/passwd")
+    problem(client.get(f"/images/{identity}"), "no-picture")
+
+
+def test_a_picture_whose_content_changed_is_not_served_under_the_old_id(client: TestClient, album: Path) -> None:
+    identity = id_of(client, "changed")
+    (album / "changed.png").write_bytes(b"something else")
+    problem(client.get(f"/images/{identity}"), "no-picture")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_in_the_place_of_a_picture_holds_no_thread(client: TestClient, album: Path) -> None:
+    identity = id_of(client, "piped")
+    (album / "piped.png").unlink()
+    os.mkfifo(album / "piped.png")
+    problem(client.get(f"/images/{identity}"), "no-picture")
+    (album / "piped.png").unlink()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/images/../../../etc/passwd",
+        "/images/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/images//etc/passwd",
+        "/thumbnails/..%5c..%5cetc%5cpasswd",
+        "/assets/../app.py",
+        "/assets/%2e%2e/%2e%2e/app.py",
+        "/assets//etc/passwd",
+        "/assets/..%00/x",
+        "/images/" + "0" * 32,
+        "/images/" + "g" * 32,
+        "/images/" + "0" * 31,
+    ],
+)
+def test_no_address_leads_out_of_the_gallery(client: TestClient, address: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code in (404, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert b"root:" not in answer.content
+    assert b"create_app" not in answer.content
+
+
+def test_details_tell_the_path_only_where_the_server_lets_it_be_seen(
+    client: TestClient, album: Path, gallery: Path, tiny_model: Path
+) -> None:
+    identity = id_of(client, "copy of red")
+    seen = client.get(f"/images/{identity}/details").json()
+    assert seen["path"] == str((album / "بيت" / "copy of red.png").resolve())
+    assert seen["copies"] == ["أحمر 0.png"]
+    assert (seen["format"], seen["width"], seen["height"]) == ("PNG", 64, 48)
+    with serving(settings_for(gallery, tiny_model, show_paths=False)) as hidden:
+        answer = hidden.get(f"/images/{identity}/details")
+        assert answer.json()["path"] is None
+        assert str(album) not in answer.text
+
+
+# ------------------------------------------------------------------ adding and forgetting
+
+
+def test_an_uploaded_picture_is_found_shown_and_forgotten(tmp_path: Path, tiny_model: Path) -> None:
+    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
+    sent = encoded(Image.new("RGB", (90, 60), (250, 250, 5)), "JPEG")
+    with serving(settings_for(gallery, tiny_model, uploads=True)) as client:
+        before = client.get("/stats").json()
+        answer = client.post("/images", files={"file": (f"../../{BIDI}شمس.jpg", sent)})
+        assert answer.status_code == 201, answer.text
+        added = answer.json()
+        assert answer.headers["location"] == f"/images/{added['id']}"
+        assert added["name"] == "\\u202egpj.صورة\\u2066شمس.jpg"  # no folder, and no hidden mark
+        assert (added["width"], added["height"]) == (90, 60)
+        client.app.state.service.library.refresh()
+        assert client.get("/stats").json()["pictures"] == before["pictures"] + 1
+        found = named(client, added["id"])
+        assert (found["id"], found["name"], found["folder"]) == (added["id"], added["name"], "")
+        assert opened(client.get(f"/images/{added['id']}").content).size == (90, 60)
+        assert opened(client.get(f"/thumbnails/{added['id']}").content).size == (90, 60)
+
+        assert client.delete(f"/images/{added['id']}").status_code == 204
+        for address in (f"/images/{added['id']}", f"/images/{added['id']}/details", f"/thumbnails/{added['id']}"):
+            problem(client.get(address), "no-picture")
+        problem(client.delete(f"/images/{added['id']}"), "no-picture")
+        client.app.state.service.library.refresh()
+        assert client.get("/stats").json()["pictures"] == before["pictures"]
+
+
+def test_the_same_upload_twice_is_one_picture(client: TestClient) -> None:
+    sent = encoded(Image.new("RGB", (50, 50), (1, 250, 250)))
+    first, second = (client.post("/images", files={"file": ("a.png", sent)}).json() for _ in range(2))
+    assert first["id"] == second["id"]
+
+
+def test_nothing_is_forgotten_while_the_server_indexes(client: TestClient) -> None:
+    identity = id_of(client, "blue1")
+    with client.app.state.service.pen.held():
+        answer = client.delete(f"/images/{identity}")
+        problem(answer, "busy-writing")
+        assert int(answer.headers["retry-after"]) > 0
+        sent = encoded(Image.new("RGB", (11, 12), (3, 200, 3)))
+        assert client.post("/images", files={"file": ("a.png", sent)}).status_code == 201  # adding harms nobody
+    assert client.delete(f"/images/{identity}").status_code == 204
+
+
+def test_forgetting_leaves_the_file_on_the_disk(client: TestClient, album: Path) -> None:
+    identity = id_of(client, "blue2")
+    assert client.delete(f"/images/{identity}").status_code == 204
+    assert (album / "بيت" / "blue2.png").is_file()
+
+
+def test_without_leave_nothing_is_added_or_forgotten(gallery: Path, tiny_model: Path) -> None:
+    with serving(settings_for(gallery, tiny_model)) as client:
+        sent = encoded(Image.new("RGB", (5, 5)))
+        problem(client.post("/images", files={"file": ("a.png", sent)}), "uploads-off")
+        identity = client.get("/search", params={"q": "أحمر"}).json()["results"][0]["id"]
+        problem(client.delete(f"/images/{identity}"), "uploads-off")
+
+
+def test_while_another_program_writes_the_gallery_an_upload_is_asked_to_wait(client: TestClient, gallery: Path) -> None:
+    import subprocess
+    import sys
+
+    hold = (
+        "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", hold, str(gallery / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        answer = client.post("/images", files={"file": ("a.png", encoded(Image.new("RGB", (6, 6), (7, 7, 7))))})
+        problem(answer, "busy-writing")
+        assert int(answer.headers["retry-after"]) > 0
+        other.communicate()
+
+
+@pytest.mark.parametrize("name", ["bomb", "truncated", "text", "nothing", "svg", "damaged"])
+def test_an_upload_that_is_no_good_picture_is_refused_and_the_next_one_taken(
+    client: TestClient, tmp_path: Path, name: str
+) -> None:
+    data = {
+        "bomb": pictures.bomb(tmp_path / "b.png").read_bytes(),
+        "truncated": pictures.truncated(tmp_path / "t.jpg").read_bytes(),
+        "text": "هذه ليست صورة".encode(),
+        "nothing": b"",
+        "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        "damaged": pictures.damaged_png(tmp_path / "d.png").read_bytes(),
+    }[name]
+    refused = client.post("/images", files={"file": ("صورة.jpg", data)}, headers={"Accept-Language": "ar"})
+    problem(refused, "bad-picture")
+    assert any("\u0600" < letter < "\u06ff" for letter in refused.json()["detail"])
+    good = encoded(Image.new("RGB", (8, 8), (1, 2, 3)))
+    assert client.post("/images", files={"file": ("good.png", good)}).status_code == 201
+
+
+def test_a_picture_of_more_pixels_than_allowed_is_refused_before_it_is_decoded(gallery: Path, tiny_model: Path) -> None:
+    with serving(settings_for(gallery, tiny_model, uploads=True, max_pixels=10_000)) as client:
+        large = encoded(Image.new("RGB", (200, 100)))
+        assert problem(client.post("/images", files={"file": ("l.png", large)}), "bad-picture")["detail"]
+        problem(client.post("/search/image", files={"file": ("l.png", large)}), "bad-picture")
+        small = encoded(Image.new("RGB", (100, 100)))
+        assert client.post("/search/image", files={"file": ("s.png", small)}).status_code == 200

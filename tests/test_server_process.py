@@ -1,0 +1,243 @@
+"""A server as a process: slow clients, an orderly end, a sudden one, indexing beside it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from PIL import Image
+
+import araclip
+import pictures
+from araclip.client import Client
+from araclip.errors import GalleryNotFound, InputError, ServerError
+from araclip.server.run import check, serve
+from serving import encoded, listening, make_gallery, photo_album, settings_for
+
+SOURCE = Path(araclip.__file__).parent.parent
+POST = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    folder = tmp_path_factory.mktemp("process")
+    return make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
+
+
+@contextmanager
+def process(*options: object, **environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """`araclip serve` with options, and its address."""
+    command = [sys.executable, "-m", "araclip.cli", "serve", "--port", "0", *map(str, options)]
+    variables = {**os.environ, "PYTHONPATH": str(SOURCE), "COLUMNS": "300", **environment}
+    with subprocess.Popen(
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            line = next((line for line in running.stdout if "http://" in line), "")
+            assert line, "the server did not start"
+            threading.Thread(target=running.stdout.read, daemon=True).start()  # or its pipe would fill
+            yield running, "http://" + line.split("http://")[1].split("/")[0]
+        finally:
+            running.kill()
+
+
+def connected(address: str) -> socket.socket:
+    parts = urlsplit(address)
+    assert parts.hostname is not None
+    return socket.create_connection((parts.hostname, parts.port or 80), timeout=30)
+
+
+# ------------------------------------------------------------------ slow clients
+
+
+def seconds_until_closed(line: socket.socket) -> float:
+    began = time.monotonic()
+    while line.recv(65536):
+        pass
+    return time.monotonic() - began
+
+
+def test_who_sends_headers_or_a_body_drop_by_drop_is_cut_off(gallery: Path, tiny_model: Path) -> None:
+    with listening(settings_for(gallery, tiny_model, header_seconds=0.5, body_seconds=0.5)) as address:
+        with connected(address) as silent, connected(address) as slow, connected(address) as body:
+            slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
+            body.sendall(POST + b"Content-Length: 99\r\n\r\n{")
+            answer = body.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"connection: close" in answer.lower()
+            for line in (silent, slow, body):
+                assert seconds_until_closed(line) < 20
+        with connected(address) as second:  # a connection that was used and is slow now
+            second.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert second.recv(65536).startswith(b"HTTP/1.1 200")
+            second.sendall(b"GET /hea")
+            assert seconds_until_closed(second) < 20
+        assert httpx2.get(f"{address}/healthz").status_code == 200
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(tmp_path: Path, tiny_model: Path) -> None:
+    album = photo_album(tmp_path / "album")
+    noise = os.urandom(3 * 1600 * 1600)
+    Image.frombytes("RGB", (1600, 1600), noise).save(album / "large.bmp")  # 7.7 MB: more than any buffer between us
+    served = make_gallery(tmp_path / "gallery", album, tiny_model)
+    with listening(settings_for(served, tiny_model, send_seconds=0.5)) as address:
+        found = httpx2.get(f"{address}/search", params={"q": "x", "where": "format=BMP"}).json()["results"]
+        with connected(address) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.sendall(f"GET /images/{found[0]['id']} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            time.sleep(2)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)  # what is on its way, quickly
+            received = 0
+            with suppress(ConnectionError):
+                while chunk := line.recv(1 << 20):
+                    received += len(chunk)
+            assert received < 7_000_000  # of 7.7 MB
+        assert httpx2.get(f"{address}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 600_000 + b"\r\n\r\n",
+        b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5",
+    ],
+)
+def test_a_request_that_is_no_http_is_refused(request_: bytes, no_http: str) -> None:
+    with connected(no_http) as line:
+        answer = b""
+        with suppress(OSError):  # closed while the rest was on its way
+            line.sendall(request_)
+            line.shutdown(socket.SHUT_WR)
+            answer = line.recv(65536)
+    assert not answer or answer.split()[1] in (b"400", b"421", b"422", b"431")
+
+
+@pytest.fixture(scope="module")
+def no_http(gallery: Path, tiny_model: Path) -> Iterator[str]:
+    with listening(settings_for(gallery, tiny_model)) as address:
+        yield address
+
+
+# ------------------------------------------------------------------ ends
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+def test_sigterm_lets_what_is_being_answered_be_answered_and_ends_streams(gallery: Path, tiny_model: Path) -> None:
+    with process("--gallery", gallery, "--model", tiny_model) as (running, address):
+        with connected(address) as stream, connected(address) as half:
+            stream.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert stream.recv(65536).startswith(b"HTTP/1.1 200")
+            half.sendall(POST + b"Content-Length: 14\r\n\r\n")
+            time.sleep(0.5)  # the request is being answered: its body is awaited
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            half.sendall(b'{"q": "xyz"}  ')
+            assert half.recv(65536).startswith(b"HTTP/1.1 200")
+        assert running.wait(60) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Path, tiny_model: Path) -> None:
+    served = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
+    acknowledged: list[str] = []
+
+    def upload(client: Client, number: int) -> None:
+        picture = encoded(Image.new("RGB", (20 + number, 30), (number, 2 * number % 256, 9)))
+        with suppress(ServerError):
+            acknowledged.append(client.add(picture).id)
+
+    served_by = process("--gallery", served, "--model", tiny_model, "--uploads")
+    with served_by as (running, address), Client(address) as client, ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(upload, client, number) for number in range(200)]
+        while len(acknowledged) < 12:
+            time.sleep(0.01)
+            assert running.poll() is None
+        running.kill()
+        for each in waiting:
+            each.result()
+    assert 12 <= len(acknowledged) < 200
+    with listening(settings_for(served, tiny_model)) as address, Client(address) as client:
+        assert client.stats()["pictures"] >= 13 + len(acknowledged)
+        for identity in acknowledged:
+            assert client.details(identity)["id"] == identity
+            assert client.picture(identity)
+
+
+# ------------------------------------------------------------------ indexing beside it
+
+
+def test_a_folder_is_indexed_while_the_server_answers_and_uploads_come_in(tmp_path: Path, tiny_model: Path) -> None:
+    album = photo_album(tmp_path / "album")
+    for i in range(150):
+        pictures.solid(album / f"{i}.png", (i, 255 - i, i // 2), (30 + i, 40))
+    settings = settings_for(tmp_path / "gallery", tiny_model, index=(album,), uploads=True)
+    with listening(settings) as address, Client(address) as client:
+        assert client.search("أحمر", k=1).query == "أحمر"  # answered, whatever is indexed by now
+        added = client.add(encoded(Image.new("RGB", (33, 33), (200, 100, 50))), name="مرفوعة.png")
+        states = []
+        for kind, data in client.events():
+            if kind == "indexing":
+                states.append(data["state"])
+                if data["state"] != "running":
+                    break
+        assert states[-1] == "done"
+        wait_until(lambda: client.stats()["pictures"] == 163 + 1)
+        assert client.details(added.id)["name"] == "مرفوعة.png"
+        assert client.search("أحمر", k=1).results[0].id
+
+
+def test_a_folder_that_is_followed_is_indexed_again_after_a_change(tmp_path: Path, tiny_model: Path) -> None:
+    album = photo_album(tmp_path / "album")
+    settings = settings_for(tmp_path / "gallery", tiny_model, index=(album,), watch=True)
+    with listening(settings) as address, Client(address) as client:
+        wait_until(lambda: client.stats()["pictures"] == 13)
+        pictures.solid(album / "later.png", (90, 10, 90))
+        wait_until(lambda: client.stats()["pictures"] == 14)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "waited too long"
+        time.sleep(0.1)
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_what_cannot_be_served_is_refused_with_what_to_do(gallery: Path, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(GalleryNotFound, match="araclip index"):
+        serve(settings_for(tmp_path / "nothing", tiny_model, port=0))
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="--port"):
+        serve(settings_for(gallery, tiny_model, port=taken.getsockname()[1]))
+
+
+def test_a_server_is_checked_by_one_query_and_stops(gallery: Path, tiny_model: Path) -> None:
+    answer = check(settings_for(gallery, tiny_model, port=0), "أحمر")
+    assert answer.results[0].name
+    with pytest.raises(ServerError, match="empty"):
+        check(settings_for(gallery, tiny_model, port=0), "")
+
+
+def test_the_command_line_refuses_in_one_line(gallery: Path) -> None:
+    command = [sys.executable, "-m", "araclip.cli", "serve", "--gallery", str(gallery), "--host", "0.0.0.0"]
+    variables = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ARACLIP_TOKEN_READ" in done.stderr
+    assert "Traceback" not in done.stderr

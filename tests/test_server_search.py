@@ -1,0 +1,203 @@
+"""Search over HTTP: by text, by pictures of the gallery, by pictures that are sent, in pages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+import pictures
+from serving import data_uri, encoded, make_gallery, photo_album, problem, serving, settings_for
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[TestClient]:
+    folder = tmp_path_factory.mktemp("search")
+    gallery = make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        yield client
+
+
+def names(client: TestClient, **asked: object) -> list[str]:
+    answer = client.get("/search", params={"k": 4, **asked})
+    assert answer.status_code == 200, answer.text
+    return [result["name"] for result in answer.json()["results"]]
+
+
+def id_of(client: TestClient, name: str) -> str:
+    found = client.get("/search", params={"q": "صورة", "k": 50}).json()["results"]
+    return next(result["id"] for result in found if result["name"] == name)
+
+
+def test_an_arabic_word_finds_the_pictures_that_show_it(client: TestClient) -> None:
+    assert set(names(client, q="أحمر")) == {"copy of red.png", "أحمر 1.png", "أحمر 2.png", "أحمر 3.png"}
+    assert all(name.startswith("blue") for name in names(client, q="أزرق"))
+
+
+def test_a_result_says_what_the_page_shows_and_nothing_of_where_the_file_lies(client: TestClient) -> None:
+    answer = client.get("/search", params={"q": "أحمر", "k": 4}).json()
+    result = next(found for found in answer["results"] if found["copies"])
+    assert set(result) == {
+        "id", "score", "relevance", "weak", "name", "folder", "width", "height", "placeholder", "copies",
+    }  # fmt: skip
+    assert len(result["id"]) == 32
+    assert (result["width"], result["height"]) == (64, 48)
+    assert (result["name"], result["folder"]) == ("copy of red.png", "بيت")
+    assert result["copies"] == 1  # the same bytes lie in the other folder
+    assert answer["more"] is True
+    assert "/" not in result["name"]
+
+
+def test_pages_fit_together_and_the_last_one_says_that_it_is(client: TestClient) -> None:
+    whole = names(client, q="أخضر", k=50)
+    assert len(whole) == 13
+    paged = [name for offset in range(0, 13, 5) for name in names(client, q="أخضر", k=5, offset=offset)]
+    assert paged == whole
+    assert client.get("/search", params={"q": "أخضر", "k": 5, "offset": 10}).json()["more"] is False
+
+
+def test_signs_and_weights_of_the_query_language_count(client: TestClient) -> None:
+    assert names(client, q="أحمر + 3:أزرق", k=1)[0].startswith("blue")
+    assert not any(name.startswith("أحمر") for name in names(client, q="أخضر - أحمر"))
+
+
+def test_a_picture_of_the_gallery_finds_what_looks_like_it(client: TestClient) -> None:
+    green = id_of(client, "green0.png")
+    answer = client.post("/search", json={"like": [{"id": green}], "k": 3}).json()
+    assert {result["name"] for result in answer["results"]} == {"green1.png", "green2.png", "green3.png"}  # not itself
+    assert answer["results"][0]["relevance"] is None  # what likeness is worth was not measured
+    assert names(client, q=f"picture:{green} + 0.01:أخضر", k=1) == ["green0.png"]
+
+
+def test_a_picture_and_a_text_count_together_and_a_minus_takes_away(client: TestClient) -> None:
+    green = id_of(client, "green0.png")
+    mixed = client.post("/search", json={"like": [{"id": green, "weight": 0.1}], "q": "أزرق", "k": 1}).json()
+    assert mixed["results"][0]["name"].startswith("blue")
+    less = client.post("/search", json={"like": [{"id": green}], "q": "- أخضر", "k": 50}).json()
+    assert less["query"] == "- أخضر"
+    without = client.post("/search", json={"q": "أحمر", "like": [{"id": green, "weight": -1}], "k": 4}).json()
+    assert not any(result["name"].startswith("green") for result in without["results"])
+
+
+def test_a_picture_that_is_sent_finds_what_looks_like_it(client: TestClient) -> None:
+    blue = encoded(Image.new("RGB", (300, 200), pictures.BLUE), "JPEG")
+    by_json = client.post("/search", json={"pictures": [{"data": data_uri(blue)}], "k": 4})
+    by_form = client.post("/search/image", files={"file": ("أزرق.jpg", blue)}, data={"k": "4"})
+    for answer in (by_json, by_form):
+        assert answer.status_code == 200, answer.text
+        assert all(result["name"].startswith("blue") for result in answer.json()["results"])
+
+
+def test_a_picture_that_is_sent_with_words_is_searched_with_them(client: TestClient) -> None:
+    red = encoded(Image.new("RGB", (60, 60), pictures.RED))
+    answer = client.post("/search/image", files={"file": ("x", red)}, data={"k": "1", "q": "+ 9:أخضر"})
+    assert answer.json()["results"][0]["name"].startswith("green")
+
+
+def test_filters_choose_by_format_and_by_a_folders_own_name(client: TestClient) -> None:
+    assert names(client, q="أحمر", where="format=JPEG", k=50) == ["turned.jpg"]
+    trip = names(client, q="أحمر", where=["folder=رحلة", "format=PNG"], k=50)
+    assert len(trip) == 8
+    assert names(client, q="أحمر", where="folder=/etc", k=50) == []
+    problem(client.get("/search", params={"q": "x", "where": "nonsense=1"}), "bad-query")
+
+
+def test_nothing_found_is_said_when_all_results_are_left_out(client: TestClient) -> None:
+    answer = client.get("/search", params={"q": "أحمر", "where": "taken=1999"}).json()
+    assert (answer["results"], answer["nothing_found"], answer["more"]) == ([], True, False)
+
+
+def test_the_generation_of_an_answer_is_that_of_the_gallery(client: TestClient) -> None:
+    answer = client.get("/search", params={"q": "أحمر"}).json()
+    assert answer["generation"] == client.get("/stats").json()["generation"]
+
+
+def test_stats_tell_what_the_page_needs(client: TestClient) -> None:
+    stats = client.get("/stats").json()
+    assert (stats["pictures"], stats["files"], stats["width"]) == (13, 14, 8)
+    assert stats["formats"] == {"PNG": 12, "JPEG": 1}
+    assert set(stats["folders"]) == {"رحلة", "بيت", "album"}
+    assert (stats["uploads"], stats["writable"]) == (False, False)
+    assert 0 < len(stats["examples"]) <= 8
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ({"q": ""}, "bad-query"),
+        ({"q": "- كلب"}, "bad-query"),
+        ({"q": "«قطة"}, "bad-query"),
+        ({"q": "/etc/passwd"}, "bad-query"),  # a term never names a path
+        ({"q": "./secret.jpg + قطة"}, "bad-query"),
+        ({"q": "C:\\secret.jpg"}, "bad-query"),
+        ({"q": "ق" * 1001}, "bad-query"),
+        ({"q": "قطة", "k": 201}, "bad-query"),
+        ({"q": "قطة", "k": 0}, "invalid"),
+        ({"q": "قطة", "k": "many"}, "invalid"),
+        ({"q": "قطة", "offset": 10_001}, "invalid"),
+        ({"q": "قطة", "threshold": "nan"}, "invalid"),
+        ({"q": "قطة", "collapse": "far"}, "invalid"),
+        ({"k": 3}, "invalid"),
+        ({"q": "picture:" + "0" * 32}, "no-picture"),
+        ({"q": "picture:sent-0"}, "no-picture"),
+        ({"q": "picture:../../etc/passwd"}, "no-picture"),
+    ],
+)
+def test_what_cannot_be_searched_is_a_problem_in_two_languages(
+    client: TestClient, asked: dict[str, object], kind: str
+) -> None:
+    english = problem(client.get("/search", params=asked), kind)
+    arabic = problem(client.get("/search", params=asked, headers={"Accept-Language": "ar-EG,en;q=0.5"}), kind)
+    assert english["title"].isascii()
+    assert any("\u0600" < letter < "\u06ff" for letter in arabic["title"])
+    assert any("\u0600" < letter < "\u06ff" for letter in arabic["detail"])
+
+
+def test_embeddings_have_the_shape_of_openai_for_texts_and_pictures(client: TestClient) -> None:
+    red = data_uri(encoded(Image.new("RGB", (30, 30), pictures.RED)))
+    answer = client.post("/v1/embeddings", json={"input": ["أحمر", red, "أزرق"], "model": "araclip-mini"}).json()
+    assert answer["object"] == "list"
+    assert [entry["index"] for entry in answer["data"]] == [0, 1, 2]
+    text, picture, other = (entry["embedding"] for entry in answer["data"])
+    dot = lambda a, b: sum(x * y for x, y in zip(a, b, strict=True))  # noqa: E731
+    assert dot(text, text) == pytest.approx(1, abs=1e-5)
+    assert dot(text, picture) > dot(other, picture) + 0.3
+    assert answer["usage"] == {"prompt_tokens": 6, "total_tokens": 6}  # <s> word </s>, twice
+
+
+def test_embeddings_in_base64_are_the_same_numbers(client: TestClient) -> None:
+    import base64
+
+    import numpy as np
+
+    plain = client.post("/v1/embeddings", json={"input": "أحمر"}).json()["data"][0]["embedding"]
+    packed = client.post("/v1/embeddings", json={"input": "أحمر", "encoding_format": "base64"}).json()
+    assert np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), "<f4") == pytest.approx(plain)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ({"input": []}, "invalid"),
+        ({"input": ["x"] * 257}, "invalid"),
+        ({"input": ["ق" * 1001]}, "bad-query"),
+        ({"input": "x", "dimensions": 3}, "bad-query"),
+        ({"input": "data:image/png;base64,%%%"}, "bad-query"),
+        ({"input": "data:text/html,<b>"}, "bad-query"),
+        ({"input": data_uri(b"not a picture")}, "bad-picture"),
+    ],
+)
+def test_what_cannot_be_embedded_is_a_problem(client: TestClient, asked: dict[str, object], kind: str) -> None:
+    problem(client.post("/v1/embeddings", json=asked), kind)
+
+
+def test_an_empty_gallery_is_served_too(tmp_path: Path, tiny_model: Path) -> None:
+    from araclip.encoder import AraCLIP
+    from araclip.gallery.gallery import Gallery
+
+    Gallery.open(tmp_path / "g", model=AraCLIP(tiny_model), create=True).close()
+    with serving(settings_for(tmp_path / "g", tiny_model)) as client:
+        answer = client.get("/search", params={"q": "أحمر"}).json()
+        assert (answer["results"], answer["nothing_found"]) == ([], True)
+        assert client.get("/stats").json()["examples"] == []
