@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT, r
 PATIENCE = 60
 
 # A real process whose encoder is slow enough to be stopped in the middle; everything else is as it is.
-SLOW = """
+HEEDS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background job ignores it
+SLOW = f"""
+{HEEDS}
 import sys, time
 from araclip import cli
 from araclip.encoder import AraCLIP
@@ -137,7 +139,8 @@ def test_every_command_on_galleries_answers_in_json(root: Path, tmp_path: Path, 
 
 
 def test_watch_answers_a_line_of_json_for_each_update(root: Path, tmp_path: Path, tiny_model: Path) -> None:
-    command = [sys.executable, "-m", "araclip.cli", "watch", str(root), "-g", str(tmp_path / "g"), "--json"]
+    watch = f"{HEEDS}; from araclip import cli; cli.main()"
+    command = [sys.executable, "-c", watch, "watch", str(root), "-g", str(tmp_path / "g"), "--json"]
     child = subprocess.Popen([*command, "--model", str(tiny_model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None
     assert json.loads(child.stdout.readline())["pictures"] == 60

@@ -140,7 +140,10 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path, tiny_model: Path) -> N
 def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_go_on(
     folder: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
-    command = [sys.executable, "-m", "araclip.cli", "watch", str(folder), "-g", str(tmp_path / "g")]
+    # A job in the background of a shell ignores Ctrl-C, and so would its child.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeds}; from araclip import cli; cli.main()"]
+    command += ["watch", str(folder), "-g", str(tmp_path / "g")]
     child = subprocess.Popen(
         [*command, "--model", str(tiny_model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

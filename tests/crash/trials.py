@@ -71,10 +71,14 @@ def played(stage: Stage, acts: list[Act], first: int, *, kill_at: int = 0, kill_
     def play(say: Callable[[str], None]) -> None:
         count = 0
 
+        def tell() -> None:
+            if (stage.place / FILE_NAME).is_file():  # while a repair is under way, there is none
+                say(f"committed {stage.state()}")
+
         def point(name: str) -> None:
             nonlocal count
-            if name == "committed":
-                say(f"committed {stage.state()}")
+            if name in ("committed", "transaction ended"):
+                tell()
             count += 1
             say(f"point {name}")
             if count == kill_at:
@@ -98,7 +102,7 @@ def played(stage: Stage, acts: list[Act], first: int, *, kill_at: int = 0, kill_
         for number in range(first, len(acts)):
             say(f"act {number}")
             stage.perform(acts[number])
-            say(f"committed {stage.state()}")  # compact and salvage commit without a word
+            tell()  # salvage commits without a word
 
     return in_a_process(play, kill_after)
 
@@ -205,7 +209,7 @@ class Life:
         stage, first = Stage(root, self.models), 0
         before = stage.state()
         for kill in range(1 + (drawn.random() < 1 / 3)):
-            if drawn.random() < 3 / 4:
+            if kill or drawn.random() < 3 / 4:
                 at = drawn.randrange(1, len(self.told.points) + 1)
                 told, how = played(stage, self.acts, first, kill_at=at), f"at point {at}"
             else:
@@ -235,8 +239,8 @@ class Life:
     def _allowed(self, told: Told, before: str, kill: int) -> set[str]:
         """States the catalogue may be in: the last that was told of, or what comes after it."""
         last = told.commits[-1] if told.commits else before
-        if kill:  # groups of a resumed run begin elsewhere: its next state is not one of the undisturbed story
-            return {last, *self.told.commits} if told.commits else {last, *self.told.commits, before}
+        if kill:  # at a point, where all commits were told; a resumed run's groups are not the undisturbed one's
+            return {last}
         known = [self.nothing, self.empty, *self.told.commits]
         if last == self.nothing:  # a gallery is made without a word
             return set(known[:3])

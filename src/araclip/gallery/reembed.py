@@ -4,7 +4,8 @@ Until then every search with the old model goes on as before; a run that is stop
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -80,31 +81,35 @@ def _encode(catalog: Catalog, model: AraCLIP, progress: Progress, skip: Skip) ->
     done = total - len(waiting)
     missing = 0
 
-    def looks() -> Iterator[tuple[int, Look]]:
+    def looks() -> Generator[tuple[int, Look], None, None]:
         nonlocal done, missing
-        for content, look in map_ahead(lambda content: _look(catalog, content, model), waiting, model.threads):
-            if isinstance(look, str):
-                missing += 1
-                skip(look)
-            else:
-                yield content, look
-            done += 1
-            progress(done, total)
+        ahead = map_ahead(lambda content: _look(catalog, content, model), waiting, model.threads)
+        with closing(ahead):
+            for content, look in ahead:
+                if isinstance(look, str):
+                    missing += 1
+                    skip(look)
+                else:
+                    yield content, look
+                done += 1
+                progress(done, total)
 
     progress(done, total)
-    remaining, made = looks(), 0
-    while group := list(islice(remaining, COMMIT_EVERY)):
-        rows = []
-        for start in range(0, len(group), ENCODE_BATCH):
-            batch = group[start : start + ENCODE_BATCH]
-            vectors = model.encode_pixels(np.stack([look.pixels for _, look in batch]))
-            rows += [
-                (content, vector.astype("<f2").tobytes()) for (content, _), vector in zip(batch, vectors, strict=True)
-            ]
-        with catalog.writing(visible=False):
-            for row in rows:
-                catalog.change("INSERT OR REPLACE INTO next_vectors VALUES (?, ?)", row)
-        made += len(rows)
+    made = 0
+    with closing(looks()) as remaining:  # no thread may read the catalogue that is closed after Ctrl-C
+        while group := list(islice(remaining, COMMIT_EVERY)):
+            rows = []
+            for start in range(0, len(group), ENCODE_BATCH):
+                batch = group[start : start + ENCODE_BATCH]
+                vectors = model.encode_pixels(np.stack([look.pixels for _, look in batch]))
+                rows += [
+                    (content, vector.astype("<f2").tobytes())
+                    for (content, _), vector in zip(batch, vectors, strict=True)
+                ]
+            with catalog.writing(visible=False):
+                for row in rows:
+                    catalog.change("INSERT OR REPLACE INTO next_vectors VALUES (?, ?)", row)
+            made += len(rows)
     return made, missing
 
 
