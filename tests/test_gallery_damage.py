@@ -201,7 +201,7 @@ def test_a_file_that_cannot_grow_is_an_error_of_ours_and_nothing_is_lost(
 
 
 READ_ONLY = """
-import os, sys
+import mmap, os, sys  # mmap now: the libraries of another user may not be read later
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraclipError
 model = AraCLIP.load(sys.argv[2], threads=1)

@@ -195,12 +195,15 @@ def test_changes_are_compared_beside_the_codes_until_there_are_many(catalog: Cat
 def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, range(100), units(0, 100))
     index_of(catalog)
-    catalog.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(catalog.folder / "catalog.sqlite", tmp_path / "backup")
+    catalog.rest()
+    backup = shutil.copytree(
+        catalog.folder, tmp_path / "backup", ignore=shutil.ignore_patterns("scan-*", "*-wal", "*-shm")
+    )
     put(catalog, range(100), units(1, 100))
     later = index_of(catalog, many=50)
     catalog.close()
-    shutil.copy(tmp_path / "backup", catalog.folder / "catalog.sqlite")
+    for part in backup.iterdir():
+        shutil.copy(part, catalog.folder)
     restored = Catalog.open(catalog.folder, "tiny", "f" * 12, WIDTH)
     put(restored, range(100, 103), units(2, 3))
     for before in (None, later):
