@@ -270,6 +270,17 @@ def test_a_drive_mounted_below_the_root_keeps_its_pictures_while_it_is_away(gall
     assert gallery.update([root]).pictures == 3
 
 
+def test_two_paths_of_a_picture_that_are_edited_in_one_run_are_both_followed(
+    gallery: Gallery, root: Path, tmp_path: Path
+) -> None:
+    shutil.copy(root / "a.png", root / "copy.png")
+    gallery.update([root])
+    for number, name in enumerate(("a.png", "copy.png")):
+        (root / name).write_bytes(pictures_bytes(800 + number))
+    assert gallery.update([root]).added == 2
+    assert same_as_anew(gallery, root, tmp_path)
+
+
 def test_three_thousand_files_in_one_folder(gallery: Gallery, root: Path) -> None:
     for i in range(MANY):
         (root / f"{i:05}.png").hardlink_to(root / "a.png")

@@ -229,9 +229,10 @@ class Life:
             if fault := fault_of(stage, self.acts[max(told.act, 0)], allowed):
                 return f"{how}, in {name}: {fault}"
             first, before = max(told.act, first), stage.state()
-        told = played(stage, self.acts, first)
-        if told.error:
-            return f"going on after {how}: {told.error}"
+        if not told.ended:
+            told = played(stage, self.acts, first)
+            if told.error:
+                return f"going on after {how}: {told.error}"
         if (now := ending(stage)) != self.ending:
             return f"after {how} the end differs:\n{now}\n{self.ending}"
         return ""

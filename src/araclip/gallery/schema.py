@@ -42,7 +42,8 @@ STEPS = (
     """,
     # 3: what a gallery of a million asks for. `changes` is the log of vectors that came, changed or went, `commits`
     # says up to where it ran at each generation: an index of an earlier one is brought up to date by what changed.
-    # `loose` are pictures that may have lost their last path. The indexes answer filters without reading any vector.
+    # `loose` are pictures that may have lost their last path; its triggers ask first, for the upsert that fires them
+    # would overrule an OR IGNORE of theirs. The indexes answer filters without reading any vector.
     """
     CREATE TABLE changes (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
     CREATE TABLE commits (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -59,9 +60,11 @@ STEPS = (
         BEGIN INSERT INTO commits VALUES (
             new.value, ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)); END;
     CREATE TRIGGER path_went AFTER DELETE ON files
-        BEGIN INSERT OR IGNORE INTO loose VALUES (old.content); END;
-    CREATE TRIGGER path_changed AFTER UPDATE OF content ON files WHEN new.content <> old.content
-        BEGIN INSERT OR IGNORE INTO loose VALUES (old.content); END;
+        WHEN NOT EXISTS (SELECT 1 FROM loose WHERE content = old.content)
+        BEGIN INSERT INTO loose VALUES (old.content); END;
+    CREATE TRIGGER path_changed AFTER UPDATE OF content ON files
+        WHEN new.content <> old.content AND NOT EXISTS (SELECT 1 FROM loose WHERE content = old.content)
+        BEGIN INSERT INTO loose VALUES (old.content); END;
     CREATE INDEX contents_taken  ON contents (taken);
     CREATE INDEX contents_added  ON contents (added);
     CREATE INDEX contents_facts  ON contents (format, width, height);
