@@ -14,6 +14,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import AraclipError, GalleryCorrupt, GalleryLocked
+from araclip.gallery.catalog import Catalog
 from araclip.gallery.filters import Filters
 from crash.story import pictures_bytes
 
@@ -287,3 +288,25 @@ def test_what_a_dead_writer_left_in_the_lock_is_nobodys_claim(
         assert gallery.update([root]).unchanged == 14
     with atomic.single_writer(tmp_path / "g" / "lock"):
         assert f"process {os.getpid()} on " in (tmp_path / "g" / "lock").read_text()
+
+
+def test_a_writer_stopped_right_after_its_commit_leaves_the_seal_of_the_next_one_as_it_is(
+    tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's uploads and its indexing process write in turns, under one lock."""
+    Gallery.open(tmp_path / "g", model=model, create=True).close()
+    slow, quick = (Catalog.open(tmp_path / "g", None) for _ in range(2))
+
+    def overtake(name: str) -> None:
+        if name == "committed":
+            monkeypatch.undo()
+            with quick.writing():
+                pass
+
+    monkeypatch.setattr(atomic, "step", overtake)
+    with slow.writing():
+        pass
+    assert slow.generation == quick.generation
+    Catalog.open(tmp_path / "g", None).close()  # not GalleryCorrupt
+    slow.close()
+    quick.close()

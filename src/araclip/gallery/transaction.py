@@ -34,8 +34,33 @@ def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> I
             "again: it goes on where it stopped."
         ) from error
     atomic.step("committed")
-    with contextlib.suppress(OSError):  # the seal allows for both
-        seal.write(path.parent, seal.Seal(coming), durable=False)
+    with contextlib.suppress(OSError, sqlite3.OperationalError):  # the seal allows for both
+        _tell(database, path, coming)
+
+
+def _tell(database: sqlite3.Connection, path: Path, generation: str) -> None:
+    """Say in the seal that a commit is done, unless the next one is on its way, which says so itself.
+
+    A server's uploads and its indexing process write in turns: who was stopped here for a while must not put an older
+    generation over a newer one. So nobody can commit between the look and the word.
+    """
+    with _no_patience(database):
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            if generation_of(database) == generation:
+                seal.write(path.parent, seal.Seal(generation), durable=False)
+        finally:
+            database.execute("ROLLBACK")
+
+
+@contextmanager
+def _no_patience(database: sqlite3.Connection) -> Iterator[None]:
+    """Inside, what another connection keeps waiting fails at once."""
+    database.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        database.execute("PRAGMA busy_timeout = 10000")
 
 
 @contextmanager
@@ -58,10 +83,7 @@ def rest(database: sqlite3.Connection, path: Path) -> None:
     """Fold the log into the catalogue and seal it, unless somebody reads just now."""
     if seal.is_at_rest(path.parent):
         return
-    database.execute("PRAGMA busy_timeout = 0")
-    try:
+    with _no_patience(database):
         (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    finally:
-        database.execute("PRAGMA busy_timeout = 10000")
     if not busy:
         seal.at_rest(path, generation_of(database))
