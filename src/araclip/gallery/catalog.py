@@ -80,7 +80,7 @@ class Catalog:
 
     def again(self) -> "Catalog":
         """The same catalogue through a connection of its own."""
-        return Catalog(self.folder, schema.connect(self.folder / FILE_NAME))
+        return Catalog(self.folder, schema.connect_again(self.folder / FILE_NAME))
 
     def _check(self, model: str | None, fingerprint: str, width: int) -> None:
         path = self.folder / FILE_NAME

@@ -71,10 +71,6 @@ class Coded:
         late = ~np.isin(every[0], first[0])
         return np.concatenate([first[0], every[0][late]])[:k], np.concatenate([first[1], every[1][late]])[:k]
 
-    def sample(self, most: int) -> Floats:
-        """Vectors (n, D) of at most `most` pictures, spread evenly."""
-        return self.vectors[:: len(self.ids) // most + 1].astype(np.float32)
-
     def _exact(self, query: Floats, k: int, rows: Ids) -> Found:
         """The best of some rows by their vectors."""
         best: Found = NONE

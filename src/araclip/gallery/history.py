@@ -5,7 +5,7 @@ because the catalogue was restored from a backup or made anew, or the log was cu
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,10 +69,6 @@ def more_than(catalog: Catalog, count: int) -> bool:
 @contextmanager
 def snapshot(catalog: Catalog) -> Iterator[Catalog]:
     """The catalogue as it is now, whatever is committed meanwhile: through its own connection, in one transaction."""
-    frozen = catalog.again()
-    try:
-        frozen.rows("BEGIN")
+    with closing(catalog.again()) as frozen, frozen.reading():
         _ = frozen.generation  # the transaction begins with the first thing it reads
         yield frozen
-    finally:
-        frozen.close()

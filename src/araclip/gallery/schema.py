@@ -81,7 +81,7 @@ def is_gallery(folder: Path) -> bool:
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Open the file: for writing if the folder allows it, else for reading.
+    """Open the file, if it is as the last run left it: for writing if the folder allows it, else for reading.
 
     Raises:
         GalleryNotFound: there is none, and none shall be made.
@@ -95,6 +95,15 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
         seal.remove(path.parent)  # of one that was deleted
     else:
         seal.check_file(path)
+    return connect_again(path)
+
+
+def connect_again(path: Path) -> sqlite3.Connection:
+    """One more connection to a file that this process has open: its checksum is not asked a second time.
+
+    Raises:
+        GalleryCorrupt, GalleryError: as for `connect`.
+    """
     writable = os.access(path.parent, os.W_OK)
     uri = path.absolute().as_uri()
     if not writable:
