@@ -239,3 +239,17 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
                 "of these."
             )
     return metadata
+
+
+def look_again(paths: Iterable[str], digest: bytes, kept: Callable[[], bytes | None], size: int) -> Look | str:
+    """A known picture decoded anew, from a file that still holds it or else from its kept pixels; or why not."""
+    reason = "its file changed since it was indexed"
+    for path in sorted(paths, key=lambda path: path.startswith(KEPT)):  # the file is better than a JPEG of it
+        try:
+            pixels = (kept() or b"") if path.startswith(KEPT) else None
+            loaded = load(File(path, 0, 0) if pixels is None else pixels, set(), size)
+            if loaded.look and (pixels is not None or loaded.digest == digest):
+                return loaded.look
+        except (OSError, ImageError) as error:
+            reason = str(error)
+    return reason

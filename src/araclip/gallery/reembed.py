@@ -4,21 +4,25 @@ Until then every search with the old model goes on as before; a run that is stop
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
-from araclip.errors import GalleryError, ImageError
-from araclip.gallery.catalog import KEPT, Catalog, File
-from araclip.gallery.intake import COMMIT_EVERY, ENCODE_BATCH, Look, load
+from araclip.errors import GalleryError
+from araclip.gallery.catalog import Catalog
+from araclip.gallery.intake import COMMIT_EVERY, ENCODE_BATCH, Look, look_again
 from araclip.gallery.update import Progress, Skip
 from araclip.gallery.upkeep import drop_derived
 from araclip.images import map_ahead
+
+T = TypeVar("T")
 
 
 def reembed(
@@ -78,55 +82,60 @@ def _encode(catalog: Catalog, model: AraCLIP, progress: Progress, skip: Skip) ->
     waiting = [row[0] for row in catalog.rows(
         "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
     )]  # fmt: skip
-    done = total - len(waiting)
-    missing = 0
-
-    def looks() -> Generator[tuple[int, Look], None, None]:
-        nonlocal done, missing
-        ahead = map_ahead(lambda content: _look(catalog, content, model), waiting, model.threads)
-        with closing(ahead):
-            for content, look in ahead:
-                if isinstance(look, str):
-                    missing += 1
-                    skip(look)
-                else:
-                    yield content, look
-                done += 1
-                progress(done, total)
-
-    progress(done, total)
-    made = 0
-    with closing(looks()) as remaining:  # no thread may read the catalogue that is closed after Ctrl-C
-        while group := list(islice(remaining, COMMIT_EVERY)):
-            rows = []
-            for start in range(0, len(group), ENCODE_BATCH):
-                batch = group[start : start + ENCODE_BATCH]
-                vectors = model.encode_pixels(np.stack([look.pixels for _, look in batch]))
-                rows += [
-                    (content, vector.astype("<f2").tobytes())
-                    for (content, _), vector in zip(batch, vectors, strict=True)
-                ]
+    again = Again(model, total, progress, skip)
+    with closing(again.groups(waiting, lambda content: _look(catalog, content, model), COMMIT_EVERY)) as groups:
+        for group in groups:
             with catalog.writing(visible=False):
-                for row in rows:
-                    catalog.change("INSERT OR REPLACE INTO next_vectors VALUES (?, ?)", row)
-            made += len(rows)
-    return made, missing
+                for content, vector in group:
+                    catalog.change("INSERT OR REPLACE INTO next_vectors VALUES (?, ?)", (content, vector.tobytes()))
+    return again.made, again.missing
+
+
+class Again:
+    """Pictures encoded by another model, group by group. Counts those that were `made` and those that are `missing`."""
+
+    def __init__(self, model: AraCLIP, total: int, progress: Progress, skip: Skip) -> None:
+        self.made = self.missing = 0
+        self._model, self._total, self._progress, self._skip = model, total, progress, skip
+
+    def groups(
+        self, waiting: Sequence[T], look: Callable[[T], Look | str], size: int
+    ) -> Generator[list[tuple[T, NDArray[np.float16]]], None, None]:
+        """Groups of `size` pictures with their vectors (D,); a group counts as made when the next is asked for.
+
+        To be closed: threads that run `look` ahead must not read a store that is closed after Ctrl-C.
+        """
+        with closing(self._looks(waiting, look)) as remaining:
+            while group := list(islice(remaining, size)):
+                vectors: list[NDArray[np.float16]] = []
+                for start in range(0, len(group), ENCODE_BATCH):
+                    pixels = np.stack([one.pixels for _, one in group[start : start + ENCODE_BATCH]])
+                    vectors.extend(self._model.encode_pixels(pixels).astype("<f2"))
+                yield [(item, vector) for (item, _), vector in zip(group, vectors, strict=True)]
+                self.made += len(group)
+
+    def _looks(self, waiting: Sequence[T], look: Callable[[T], Look | str]) -> Generator[tuple[T, Look], None, None]:
+        done = self._total - len(waiting)
+        self._progress(done, self._total)
+        with closing(map_ahead(look, waiting, self._model.threads)) as ahead:
+            for item, found in ahead:
+                if isinstance(found, str):
+                    self.missing += 1
+                    self._skip(found)
+                else:
+                    yield item, found
+                done += 1
+                self._progress(done, self._total)
 
 
 def _look(catalog: Catalog, content: int, model: AraCLIP) -> Look | str:
     """A picture decoded for the new model, from a file that still holds it or from its kept pixels; or why not."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-    reason = "its file changed since it was indexed"
-    for path in sorted(paths, key=lambda path: path.startswith(KEPT)):  # the file is better than a JPEG of it
-        try:
-            kept = catalog.kept(content) if path.startswith(KEPT) else None
-            loaded = load(kept or File(path, 0, 0), set(), model.config.image.size)
-            if loaded.look and (kept or loaded.digest == digest):
-                return loaded.look
-        except (OSError, ImageError) as error:
-            reason = str(error)
-    return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({reason})."
+    look = look_again(paths, digest, lambda: catalog.kept(content), model.config.image.size)
+    if isinstance(look, str):
+        return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({look})."
+    return look
 
 
 def _switch(catalog: Catalog, model: AraCLIP) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from araclip.errors import ImageError, InputError
 from araclip.gallery import ann
 from araclip.gallery import duplicates as alike
 from araclip.gallery.catalog import KEPT, Catalog, File
-from araclip.gallery.intake import Look, load
+from araclip.gallery.intake import Look, look_again
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.schema import FILE_NAME
 from araclip.images import open_image
@@ -203,12 +203,13 @@ def repair(catalog: Catalog, model: AraCLIP, doubt: bool, progress: Progress) ->
     every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
     for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-        look = _look(catalog, content, paths, model.config.image.size)
+        (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
+        look = look_again(paths, digest, partial(catalog.kept, content), model.config.image.size)
         with catalog.writing():
-            if look is None and content in bad:
+            if isinstance(look, str) and content in bad:
                 catalog.remove_files(paths)
                 deeds.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
-            elif look is None:  # the next update reads the file, whatever its size and time
+            elif isinstance(look, str):  # the next update reads the file, whatever its size and time
                 catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
             elif _encode_again(catalog, content, look, model, content in bad):
                 deeds.append(f"{paths[0]}: encoded again.")
@@ -235,18 +236,6 @@ def _encode_again(catalog: Catalog, content: int, look: Look, model: AraCLIP, ba
     catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (vector.tobytes(), content))
     catalog.put_facts(content, look.facts, look.phash)
     return True
-
-
-def _look(catalog: Catalog, content: int, paths: list[str], size: int) -> Look | None:
-    """A picture decoded anew, from a file that still holds it or from what the catalogue keeps."""
-    (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
-    for path in paths:
-        source = catalog.kept(content) if path.startswith(KEPT) else File(path, 0, 0)
-        with suppress(OSError, ImageError):
-            loaded = load(source or b"", set(), size)
-            if path.startswith(KEPT) or loaded.digest == digest:
-                return loaded.look
-    return None
 
 
 def drop_derived(folder: Path) -> None:

@@ -3,16 +3,16 @@
 Until then every search with the old model goes on; a run that is stopped or killed goes on where it was.
 """
 
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
 from araclip.encoder import AraCLIP
 from araclip.errors import GalleryError
-from araclip.gallery.intake import ENCODE_BATCH, Look
+from araclip.gallery.intake import ENCODE_BATCH
+from araclip.gallery.reembed import Again
 from araclip.gallery.remote.address import Address
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import between
@@ -22,7 +22,6 @@ from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
 from araclip.gallery.remote.state import fill_new, physical, point_alias
 from araclip.gallery.remote.upkeep import look_of
 from araclip.gallery.update import Progress, Skip
-from araclip.images import map_ahead
 
 
 def reembed(
@@ -50,13 +49,25 @@ def reembed(
         _drop(target, rows)
         there = _refreshed(target, rows)
         waiting = [row for row in rows if point_id(row.digest, 0) not in there]
-        made, missing = _encode(
-            catalog, target, model, waiting, lease, len(rows), progress or (lambda *_: None), skip or (lambda _: None)
-        )
-        if missing and not forget_missing:
+        again = Again(model, len(rows), progress or (lambda *_: None), skip or (lambda _: None))
+        size = model.config.image.size
+        with closing(again.groups(waiting, lambda row: look_of(catalog, row, size), ENCODE_BATCH)) as made:
+            for group in made:
+                lease.check()
+                target.upsert(
+                    [
+                        models.PointStruct(
+                            id=point_id(row.digest, 0),
+                            vector=vector.astype(np.float32).tolist(),
+                            payload=payload_of(row, 0),
+                        )
+                        for row, vector in group
+                    ]
+                )
+        if again.missing and not forget_missing:
             state = catalog.state()
             raise GalleryError(
-                f"{missing:,} pictures of {place} cannot be encoded now, so it keeps the vectors of "
+                f"{again.missing:,} pictures of {place} cannot be encoded now, so it keeps the vectors of "
                 f"{state.model}@{state.fingerprint}. Make their files reachable or run `araclip index` with that model "
                 "first, then try again (what was made is kept), or forget them with --forget-missing."
             )
@@ -67,7 +78,7 @@ def reembed(
         point_alias(named, target.collection)
         if before.collection != named.collection:
             before.call("delete_collection")
-    return made
+    return again.made
 
 
 def _drop(target: Connection, rows: list[Row]) -> None:
@@ -91,44 +102,6 @@ def _refreshed(target: Connection, rows: list[Row]) -> set[str]:
             changed.append(models.PointStruct(id=id_, vector=vector, payload=payload_of(now[id_], 0)))
     target.upsert(changed)
     return there
-
-
-def _encode(
-    catalog: RemoteCatalog,
-    target: Connection,
-    model: AraCLIP,
-    waiting: list[Row],
-    lease: Lease,
-    total: int,
-    progress: Progress,
-    skip: Skip,
-) -> tuple[int, int]:
-    """Fill the new collection; returns how many pictures were encoded, and how many cannot be."""
-    done, missing = total - len(waiting), 0
-
-    def looks() -> Iterator[tuple[Row, Look]]:
-        nonlocal done, missing
-        for row, look in map_ahead(lambda row: look_of(catalog, row, model.config.image.size), waiting, model.threads):
-            if isinstance(look, str):
-                missing += 1
-                skip(look)
-            else:
-                yield row, look
-            done += 1
-            progress(done, total)
-
-    progress(done, total)
-    remaining, made = looks(), 0
-    while group := list(islice(remaining, ENCODE_BATCH)):
-        vectors = model.encode_pixels(np.stack([look.pixels for _, look in group])).astype("<f2").astype(np.float32)
-        points = [
-            models.PointStruct(id=point_id(row.digest, 0), vector=vector.tolist(), payload=payload_of(row, 0))
-            for (row, _), vector in zip(group, vectors, strict=True)
-        ]
-        lease.check()
-        target.upsert(points)
-        made += len(group)
-    return made, missing
 
 
 def _copy_pixels(source: Connection, target: Connection) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from araclip.encoder import AraCLIP
-from araclip.errors import ImageError
-from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.catalog import KEPT
 from araclip.gallery.export import write_export
-from araclip.gallery.intake import Look, load
+from araclip.gallery.intake import Look, look_again
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
@@ -117,17 +116,9 @@ def repair(catalog: RemoteCatalog, model: AraCLIP) -> list[str]:
 
 def look_of(catalog: RemoteCatalog, row: Row, size: int) -> Look | str:
     """A picture decoded anew, from a file that still holds it or from its kept pixels; or why not."""
-    reason = "its file changed since it was indexed"
-    for held in sorted(row.files, key=lambda held: held.file.path.startswith(KEPT)):  # the file before a JPEG of it
-        path = held.file.path
-        try:
-            kept = (catalog.kept(row.id) or b"") if path.startswith(KEPT) else None
-            loaded = load(File(path, 0, 0) if kept is None else kept, set(), size)
-            if loaded.look and (kept is not None or loaded.digest == row.digest):
-                return loaded.look
-        except (OSError, ImageError) as error:
-            reason = str(error)
-    return f"{row.files[0].file.path}: cannot be encoded again ({reason})."
+    paths = [held.file.path for held in row.files]
+    look = look_again(paths, row.digest, lambda: catalog.kept(row.id), size)
+    return f"{paths[0]}: cannot be encoded again ({look})." if isinstance(look, str) else look
 
 
 def export(catalog: RemoteCatalog, folder: Path) -> int:
