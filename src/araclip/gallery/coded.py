@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery import index_file
-from araclip.gallery.exact import NONE, Exact, Found, Ids, Scores, places
+from araclip.gallery.exact import NONE, Exact, Found, Ids, Scores, one_thread, places
 from araclip.gallery.index_file import IndexFile
 
 Vectors = NDArray[np.float16]
@@ -139,7 +139,8 @@ class _Scan:
         turned = (query @ self._turn)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:
-            estimates, rows = shard.search(turned, min(k, shard.ntotal))
+            with one_thread():
+                estimates, rows = shard.search(turned, min(k, shard.ntotal))
             return estimates[0], rows[0]
 
         found = list(self._pool.map(scan, self._shards) if self._pool else map(scan, self._shards))

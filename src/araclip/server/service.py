@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,7 +51,7 @@ class Service:
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
         self.searches = Gate(settings.max_searches)
         self.ready = False
-        self._threads = ThreadPoolExecutor(settings.search_threads, "search", _one_thread_each)
+        self._threads = ThreadPoolExecutor(settings.search_threads, "search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._text_batcher: Batcher[str] = Batcher(self.model.encode_text, most=TEXT_BATCH, name="text")
         self.texts = Remembered(self._text_batcher)
@@ -125,10 +124,6 @@ class Service:
         )
         for name, about, value in numbers:
             self.metrics.gauge(name, about, value)
-
-
-def _one_thread_each() -> None:
-    faiss.omp_set_num_threads(1)  # of this thread: a scan for one query gains nothing from a team, which would spin
 
 
 def picture_of(data_uri: str, most: int) -> bytes:
