@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from araclip import phash
 from araclip.evaluation.datasets import read_pictures
-from araclip.gallery import duplicates
+from araclip.gallery.near import NEAR, near_pairs
 from araclip.images import open_image, square
 
 
@@ -83,20 +83,20 @@ def main() -> None:
             near = np.stack([apart[name][mine] <= bits for name in PROMISED])
             right = int((near & own).sum())
             print(f"  {bits:2} bits: recall {right / len(own) / len(PROMISED):.4f}, precision {right / near.sum():.4f}")
-        print(f"shipped: {duplicates.NEAR} bits\n| change | recall | precision |\n|---|---|---|")
+        print(f"shipped: {NEAR} bits\n| change | recall | precision |\n|---|---|---|")
         for name in CHANGES:
-            near = apart[name][mine] <= duplicates.NEAR
+            near = apart[name][mine] <= NEAR
             right = int((near & own).sum())
             print(f"| {name} | {right / len(own):.3f} | {right / max(int(near.sum()), 1):.3f} |")
     everything = read_pictures(arguments.data, (), ())
     found = list(phash.hashes(row.path for row in everything))
     paths = [path for path, value in found if isinstance(value, int)]
-    pairs = duplicates.near_pairs(np.array([value for _, value in found if isinstance(value, int)], np.uint64))
-    near = [(paths[a].name, paths[b].name) for a, b in pairs]
+    pairs = near_pairs(np.array([value for _, value in found if isinstance(value, int)], np.uint64))
+    alike = [(paths[a].name, paths[b].name) for a, b in pairs]
     print(
-        f"\nnear pairs among all {len(paths)} pictures of the set: {len(near)} of {len(paths) * (len(paths) - 1) // 2}"
+        f"\nnear pairs among all {len(paths)} pictures of the set: {len(alike)} of {len(paths) * (len(paths) - 1) // 2}"
     )
-    for one, other in near[:20]:
+    for one, other in alike[:20]:
         print(f"  {one} {other}")
 
 

@@ -130,12 +130,16 @@ class Engine:
             return [_record(point) for point in found]
         elif what == "POST points/scroll":
             asked = edge.ScrollRequest(
-                body.get("offset"), body["limit"], wanted, body.get("with_payload"), body.get("with_vector")
-            )
+                body.get("offset"), body["limit"], wanted, body.get("with_payload"), body.get("with_vector"),
+                _order(body.get("order_by")),
+            )  # fmt: skip
             found, following = shard.scroll(asked)
             return {"points": [_record(point) for point in found], "next_page_offset": following and str(following)}
         elif what == "POST points/count":
             return {"count": shard.count(edge.CountRequest(True, wanted))}
+        elif what == "POST facet":
+            answer = shard.facet(edge.FacetRequest(body["key"], body["limit"], body["exact"], wanted))
+            return {"hits": [{"value": hit.value, "count": hit.count} for hit in answer.hits]}
         elif what == "POST points/query":
             return {"points": _query(shard, body, wanted)}
         else:
@@ -155,6 +159,13 @@ def _query(shard: edge.EdgeShard, body: dict[str, Any], wanted: Any) -> list[dic
         )
     )
     return [{**_record(point), "version": point.version, "score": point.score} for point in found]
+
+
+def _order(body: dict[str, Any] | None) -> Any:
+    if body is None:
+        return None
+    direction = edge.Direction.Asc if body["direction"] == "asc" else edge.Direction.Desc
+    return edge.OrderBy(body["key"], direction)
 
 
 def _record(point: Any) -> dict[str, Any]:

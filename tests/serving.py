@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 import pictures
 from araclip.encoder import AraCLIP
-from araclip.gallery.gallery import Gallery
+from araclip.gallery.anywhere import open_gallery
 from araclip.server.app import create_app
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
@@ -36,14 +36,14 @@ def photo_album(folder: Path) -> Path:
     return folder
 
 
-def make_gallery(folder: Path, album: Path, model: Path) -> Path:
-    """A gallery of an album."""
-    with Gallery.open(folder, model=AraCLIP(model, threads=1), create=True) as gallery:
+def make_gallery(place: Path | str, album: Path, model: Path) -> Path | str:
+    """A gallery of an album, in a folder or on a Qdrant server."""
+    with open_gallery(place, model=AraCLIP(model, threads=1), create=True) as gallery:
         gallery.update([album])
-    return folder
+    return place
 
 
-def settings_for(gallery: Path, model: Path, **options: Any) -> Settings:
+def settings_for(gallery: Path | str, model: Path, **options: Any) -> Settings:
     """Settings that do not depend on this machine's environment."""
     return Settings.read(**{"gallery": gallery, "model": str(model), "decoders": 1, "decode_seconds": 60, **options})
 

@@ -131,6 +131,41 @@ def test_a_process_killed_while_filling_leaves_the_old_file(tmp_path: Path) -> N
     assert target.read_bytes() == b"new"
 
 
+FOLDER_KILLED = """
+import os, sys
+from pathlib import Path
+from araclip import atomic
+
+def step(name):
+    if name == sys.argv[2]:
+        print("ready", flush=True)
+        sys.stdin.read()
+
+atomic.step = step
+atomic.write_folder(Path(sys.argv[1]), lambda temporary: (temporary / "new").write_text("half"))
+"""
+
+
+@pytest.mark.parametrize("where", ["fill", "rename", "remove the old"])
+def test_what_a_kill_leaves_beside_a_folder_goes_with_the_next_write(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, other = tmp_path / "out", tmp_path / ".out.notes.old"
+    other.mkdir()
+    atomic.write_folder(target, lambda temporary: (temporary / "old").write_text("whole"))
+    with subprocess.Popen(
+        [sys.executable, "-c", FOLDER_KILLED, target, where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
+    assert [path for path in tmp_path.iterdir() if path not in (target, other)]
+    monkeypatch.setattr(atomic, "LEFT_OVER_S", 0)
+    atomic.write_folder(target, lambda temporary: (temporary / "next").write_text("whole"))
+    assert sorted(tmp_path.iterdir()) == [other, target]
+    assert [path.name for path in target.iterdir()] == ["next"]
+
+
 def test_a_second_process_is_refused_and_told_who_writes(tmp_path: Path) -> None:
     lock = tmp_path / "writer.lock"
     with another_process(HOLD, lock) as process:

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -20,18 +21,34 @@ def test_every_variable_that_is_set_is_one_the_server_knows(path: Path) -> None:
     assert named - {"pictures"} <= set(Settings.model_fields)  # compose's own, for the folder
 
 
-def test_compose_runs_the_server_without_rights_and_on_this_machine_only() -> None:
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
-    server, qdrant = compose["services"]["araclip"], compose["services"]["qdrant"]
-    assert (DEPLOY / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
-    assert server["read_only"] is True
-    assert server["cap_drop"] == ["ALL"]
-    assert all(port.startswith("127.0.0.1:") for port in server["ports"] + qdrant["ports"])
-    assert any(volume.endswith(":ro") for volume in server["volumes"])
-    assert qdrant["profiles"] == ["qdrant"]
-    assert set(server["secrets"]) == set(compose["secrets"])
-    named = {volume.split(":")[0] for service in (server, qdrant) for volume in service["volumes"]}
+@pytest.mark.parametrize(("file", "page"), [("compose.yaml", "araclip"), ("compose.qdrant.yaml", "page")])
+def test_compose_runs_the_server_without_rights_and_on_this_machine_only(file: str, page: str) -> None:
+    compose = yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))
+    services = compose["services"]
+    for service in services.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+        if "build" in service:
+            assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+            assert service["read_only"] is True
+            assert service["cap_drop"] == ["ALL"]
+            assert any(volume.endswith(":ro") for volume in service["volumes"])
+    assert set(services[page]["secrets"]) == set(compose["secrets"])
+    named = {volume.split(":")[0] for service in services.values() for volume in service["volumes"]}
     assert set(compose["volumes"]) <= named
+
+
+def test_the_page_over_qdrant_reads_what_the_watching_service_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = yaml.safe_load((DEPLOY / "compose.qdrant.yaml").read_text(encoding="utf-8"))["services"]
+    command, *arguments = services["watch"]["entrypoint"]
+    place = services["page"]["environment"]["ARACLIP_GALLERY"]
+    assert (command, arguments) == ("araclip", ["watch", "/pictures", "--gallery", place])
+    assert urlsplit(place).hostname in services
+    monkeypatch.setenv("ARACLIP_TOKEN_READ", "r" * 32)
+    for name, value in services["page"]["environment"].items():
+        if not name.endswith("_FILE"):
+            monkeypatch.setenv(name, value)
+    settings = Settings.read(host="0.0.0.0")  # as in the image, with what compose sets above it
+    assert (settings.gallery, settings.index, settings.watch) == (place, (), False)
 
 
 def test_the_image_is_built_from_files_that_are_there_and_runs_as_nobody_special() -> None:

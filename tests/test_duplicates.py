@@ -12,8 +12,10 @@ from PIL import Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
-from araclip.gallery.duplicates import NEAR, groups, near_pairs, semantic_pairs
+from araclip.gallery import near
+from araclip.gallery.duplicates import groups, semantic_pairs
 from araclip.gallery.filters import Filters
+from araclip.gallery.near import NEAR, near_pairs
 
 
 def scene(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:
@@ -128,5 +130,31 @@ def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
         [rng.choice(masks) ^ np.uint64(rng.integers(0, 1 << 14)) for _ in range(count)] + [0, 0], np.uint64
     )
     differ = [[(int(a) ^ int(b)).bit_count() for b in hashes] for a in hashes]
-    near = [(a, b) for a in range(count) for b in range(a + 1, count) if differ[a][b] <= NEAR]
-    assert sorted(near_pairs(hashes)) == near
+    close = [(a, b) for a in range(count) for b in range(a + 1, count) if differ[a][b] <= NEAR]
+    tied = list(near_pairs(hashes))
+    assert set(tied) <= set(close)
+    assert len(tied) == len(set(tied))
+    assert groups(len(hashes), tied) == groups(len(hashes), close)
+
+
+@given(st.integers(0, 1000))
+def test_near_hashes_are_paired_whichever_bits_differ(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    base = rng.integers(1, 1 << 63, 60, np.uint64)
+    flips = [sum(1 << int(bit) for bit in rng.choice(64, i % (NEAR + 3), replace=False)) for i in range(60)]
+    other = base ^ np.array(flips, np.uint64)
+    found = set(near_pairs(np.concatenate([base, other])))
+    for row, flip in enumerate(flips):
+        assert ((row, row + 60) in found) == (flip.bit_count() <= NEAR)
+
+
+def test_a_thousand_copies_cost_a_thousand_pairs_and_the_chunks_of_a_large_set_fit_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copies = np.full(1000, 0xF0F0F0F0F0F0F0F0, np.uint64)
+    assert sorted(near_pairs(copies)) == [(0, row) for row in range(1, 1000)]
+    few = np.random.default_rng(0).integers(0, 1 << 12, 500, np.uint64) | np.uint64(1 << 40)
+    whole = sorted(near_pairs(few))
+    monkeypatch.setattr(near, "AT_ONCE", 64)
+    assert sorted(near_pairs(few)) == whole
+    assert len(whole) > 500

@@ -36,6 +36,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.exact",
     "gallery.index_file",
     "gallery.coded",
+    "gallery.near",
     "gallery.duplicates",
     "gallery.relevance",
     "gallery.results",

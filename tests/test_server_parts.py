@@ -23,9 +23,11 @@ from araclip.gallery.ranking import Page
 from araclip.images import open_image
 from araclip.server.batching import Batcher, Remembered
 from araclip.server.events import BEHIND, Events
+from araclip.server.library import suggestions
+from araclip.server.local import LocalLibrary
 from araclip.server.problems import KINDS, Problem
+from araclip.server.refreshing import Refresher
 from araclip.server.sandbox import Sandbox
-from araclip.server.searching import Library, Refresher, suggestions
 from araclip.server.translations import in_arabic, validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model
@@ -256,7 +258,7 @@ def test_a_stream_ends_by_itself_after_its_time() -> None:
 # ------------------------------------------------------------------ generations
 
 
-def search(library: Library, text: str) -> list[str]:
+def search(library: LocalLibrary, text: str) -> list[str]:
     query = parse(text)
     vector = combine(library.model.encode_text([text]), query)
     return [hit.path for _, hit in library.search(library.snapshot, vector, Page(20, 0, Filters()), judged=True)]
@@ -265,7 +267,7 @@ def search(library: Library, text: str) -> list[str]:
 def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tmp_path: Path, tiny_model: Path) -> None:
     album = photo_album(tmp_path / "album")
     model = AraCLIP(tiny_model, threads=1)
-    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), model)
+    library = LocalLibrary(make_gallery(tmp_path / "gallery", album, tiny_model), model)
     told = threading.Event()
     refresher = Refresher(library, changed=lambda snapshot: told.set(), failed=lambda error: None)
     try:
@@ -285,7 +287,7 @@ def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tm
 
 def test_threads_search_one_library_at_once_and_all_find_the_same(tmp_path: Path, tiny_model: Path) -> None:
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = Library(gallery, AraCLIP(tiny_model, threads=1))
+    library = LocalLibrary(gallery, AraCLIP(tiny_model, threads=1))
     expected, found = search(library, "أخضر"), []
 
     def many() -> None:
@@ -304,7 +306,7 @@ def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_pat
     from araclip.gallery.reembed import reembed
 
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = Library(gallery, AraCLIP(tiny_model, threads=1))
+    library = LocalLibrary(gallery, AraCLIP(tiny_model, threads=1))
     expected = search(library, "أحمر")
     other = write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")
     assert reembed(gallery, AraCLIP(other, threads=1)) == 13

@@ -1,5 +1,6 @@
 """Search over HTTP: by text, by pictures of the gallery, by pictures that are sent, in pages."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,15 +9,25 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import pictures
+import qdrant_engine
 from serving import data_uri, encoded, make_gallery, photo_album, problem, serving, settings_for
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[TestClient]:
+@pytest.fixture(scope="module", params=["folder", "qdrant"])
+def client(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Iterator[TestClient]:
+    """One gallery in a folder, one on Qdrant's engine: whoever asks the server cannot tell which."""
     folder = tmp_path_factory.mktemp("search")
-    gallery = make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
-    with serving(settings_for(gallery, tiny_model)) as client:
-        yield client
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as running:
+        patch.setenv("ARACLIP_DATA", str(folder / "data"))
+        place: Path | str = folder / "gallery"
+        if request.param == "qdrant":
+            pytest.importorskip("qdrant_client")
+            port = running.enter_context(qdrant_engine.serving(qdrant_engine.Engine(folder / "engine")))
+            place = f"qdrant://127.0.0.1:{port}/pictures"
+        make_gallery(place, photo_album(folder / "album"), tiny_model)
+        yield running.enter_context(serving(settings_for(place, tiny_model)))
 
 
 def names(client: TestClient, **asked: object) -> list[str]:

@@ -8,6 +8,7 @@ place that kills the process there.
 """
 
 import contextlib
+import glob
 import os
 import secrets
 import shutil
@@ -75,7 +76,8 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace the folder `path` by one that `fill(temporary_path)` fills with files: write → fsync → rename → fsync.
 
     The folder that was there goes only when the new one is whole on disk; when `fill` fails, it stays as it was.
-    A kill between the two renames leaves the old one beside its place, as a hidden `.<name>.<digits>.old`.
+    A kill between the two renames leaves the old one beside its place, as a hidden `.<name>.<digits>.old`; the next
+    call that succeeds clears that away, and what one killed earlier left.
     """
     path = path.resolve()  # a link is followed, not replaced
     mark = f".{path.name}.{secrets.token_hex(4)}"
@@ -104,7 +106,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         raise
     _flush_folder(path.parent)
     step("remove the old")
-    shutil.rmtree(old, ignore_errors=True)
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
+        if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
@@ -151,8 +155,12 @@ def sweep(folder: Path) -> None:
     """Remove temporary files that killed processes left; one that is being written is younger."""
     for left_over in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left_over.stat().st_mtime > LEFT_OVER_S:
+            if _is_left_over(left_over):
                 unlink(left_over)
+
+
+def _is_left_over(temporary: Path) -> bool:
+    return time.time() - temporary.stat().st_mtime > LEFT_OVER_S
 
 
 def unlink(path: Path) -> None:

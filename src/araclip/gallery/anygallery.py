@@ -22,7 +22,7 @@ from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Addition, Fault, Group, Hit, Stats, Update
 from araclip.gallery.scan import checked_root
 from araclip.gallery.store import Store
-from araclip.gallery.update import Progress, Skip, below, unreadable, update, update_at
+from araclip.gallery.update import Progress, Skip, unreadable, update, update_at
 
 
 class AnyGallery(ABC):
@@ -197,10 +197,10 @@ class AnyGallery(ABC):
         if isinstance(paths, str | os.PathLike):
             raise InputError("remove takes several paths, got one. Pass [path].")
         with self._writing():
-            known, gone = self._catalog.files(), set[str]()
+            gone: set[str] = set()
             for path in paths:
                 named = absolute(path)
-                found = [named] if named in known else [other for other in known if below(other, named)]
+                found = self._catalog.files(named)
                 if not found:
                     raise InputError(
                         f"{named} is not in the gallery {self.folder}. Check the path; nothing is removed."

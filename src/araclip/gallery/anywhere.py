@@ -11,7 +11,7 @@ from araclip.gallery.reembed import reembed
 from araclip.gallery.remote.address import is_remote
 from araclip.gallery.update import Progress, Skip
 
-_MISSING = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
+MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
 
 
 def open_gallery(
@@ -28,7 +28,7 @@ def open_gallery(
     try:
         from araclip.gallery.remote.gallery import RemoteGallery
     except ImportError as error:
-        raise InputError(_MISSING) from error
+        raise InputError(MISSING_QDRANT) from error
     return RemoteGallery.open(str(place), model=model, create=create)
 
 
@@ -51,5 +51,5 @@ def reembed_gallery(
     try:
         from araclip.gallery.remote import reembed as remote
     except ImportError as error:
-        raise InputError(_MISSING) from error
+        raise InputError(MISSING_QDRANT) from error
     return remote.reembed(str(place), model, forget_missing=forget_missing, progress=progress, skip=skip)

@@ -1,8 +1,8 @@
 """Which pictures are the same, nearly the same, or of the same thing. Pure: hashes and vectors in, groups out.
 
 - exact: the same bytes under several paths.
-- near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart. The
-  vectors have no say: scaling a picture to half moves its vector further than its hash.
+- near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart
+  (`gallery.near`). The vectors have no say: scaling a picture to half moves its vector further than its hash.
 - semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, whatever the hashes say.
 
 Thresholds: benchmarks/duplicates.py, docs/LOG.md.
@@ -13,25 +13,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR = 6  # bits of 64; among 25 million pairs of different photographs none was so near, at 8 three were
 ALIKE = 0.9
-COMPARED = 1 << 23  # pairs compared at once: 64 MB
-
-
-def is_near(one: int, other: int) -> bool:
-    """Whether two perceptual hashes are those of nearly the same picture; a flat picture (hash 0) is never near."""
-    return bool(one and other) and (one ^ other).bit_count() <= NEAR
-
-
-def near_pairs(hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, first below second, of (n,) hashes that are near; see `is_near`."""
-    for start, end in _blocks(len(hashes)):
-        apart = np.bitwise_count(hashes[start:end, None] ^ hashes[None, :])  # (B, n) uint8
-        apart[hashes[start:end] == 0] = 64
-        apart[:, hashes == 0] = 64
-        for row, other in zip(*np.nonzero(apart <= NEAR), strict=True):
-            if start + row < other:
-                yield start + int(row), int(other)
+COMPARED = 1 << 23  # cosines at once: 32 MB
 
 
 def semantic_pairs(vectors: NDArray[np.float32], least: float = ALIKE) -> Iterator[tuple[int, int]]:

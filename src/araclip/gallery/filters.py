@@ -57,6 +57,7 @@ class Filters:
     """
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
+    folder_name: str | None = None  # below any folder of this name, wherever it is; nothing is looked up on the disk
     taken_from: str | None = None
     taken_to: str | None = None
     added_from: str | None = None
@@ -123,6 +124,8 @@ class Filters:
         of_content: list[tuple[str, Values]] = []
         if self.folder is not None:
             of_file.append(_below(self.folder))
+        if self.folder_name is not None:
+            of_file.append(("instr(path, ?) > 0", (os.fsencode(f"{os.sep}{self.folder_name}{os.sep}"),)))
         for name in ("taken", "added"):
             if first := getattr(self, f"{name}_from"):
                 of_content.append((f"{name} >= ?", (first,)))

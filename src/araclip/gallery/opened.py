@@ -46,8 +46,8 @@ class Opened(AnyGallery):
 
         Args:
             kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
-                the same scene). Near and semantic compare every picture with every other: seconds for ten thousand,
-                minutes for a hundred thousand.
+                the same scene). Semantic compares every picture with every other: half a minute for a hundred thousand,
+                an hour for a million.
 
         Raises:
             InputError: an unknown kind.
@@ -124,6 +124,11 @@ class Opened(AnyGallery):
             atomic.sweep(self.folder)
             yield
             self._catalog.rest()
+
+    def settle(self) -> None:
+        """What a writer does at its end, for one that holds the lock otherwise: derive the index, cut the log, seal."""
+        self._fresh()
+        self._catalog.rest()
 
     def _fresh(self) -> None:
         """Derive now what the next search will need; only for the one that writes."""

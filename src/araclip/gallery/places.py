@@ -20,6 +20,13 @@ def data_home() -> Path:
     return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("araclip")
 
 
+def background_home() -> Path:
+    """The folder for what galleries on servers are judged against; made if it is not there."""
+    home = data_home() / "background"
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
 def gallery_of(folder: Path) -> Path:
     """The gallery of a picture folder: its name, for people, and a hash of its path, for uniqueness."""
     resolved = folder.resolve()

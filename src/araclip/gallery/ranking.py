@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from araclip.errors import InputError
 from araclip.gallery.ann import ScanIndex
 from araclip.gallery.catalog import KEPT, Catalog
-from araclip.gallery.duplicates import is_near
 from araclip.gallery.filters import EVERYTHING, Filters
+from araclip.gallery.near import is_near
 from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit
 from araclip.gallery.selection import paths_of, select

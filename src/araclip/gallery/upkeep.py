@@ -3,9 +3,10 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
 from araclip.gallery import ann
-from araclip.gallery import duplicates as alike
 from araclip.gallery.catalog import KEPT, Catalog, File
+from araclip.gallery.duplicates import groups, semantic_pairs
 from araclip.gallery.intake import Look, look_again
+from araclip.gallery.near import Hashes, is_near, near_pairs
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.gallery.schema import FILE_NAME
 from araclip.images import open_image
@@ -26,6 +28,7 @@ _KEPT_ALIKE = 0.98  # cosine of a picture and the JPEG that was kept of it
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
 Progress = Callable[[int, int], None]
+Ids = NDArray[np.int64]
 
 
 def stats(catalog: Catalog) -> Stats:
@@ -78,33 +81,43 @@ def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
         if os.path.lexists(path):  # or the last copy would be called a spare one
             files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
 
-    def looks() -> Looks:
-        ids, vectors = catalog.vectors()
-        hashes = np.array([catalog.phash(content) or 0 for content in ids.tolist()], np.uint64)
-        return ids, vectors, hashes
-
-    return grouped(files, looks, kinds)
+    return grouped(files, lambda: _hashes(catalog), catalog.vectors, kinds)
 
 
-Looks = tuple[NDArray[np.int64], NDArray[np.float16] | NDArray[np.float32], NDArray[np.uint64]]
+def _hashes(catalog: Catalog) -> tuple[Ids, Hashes]:
+    rows = catalog.rows("SELECT id, ifnull(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id")
+    known = np.array(rows, np.int64).reshape(-1, 2)
+    return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite's integers have a sign
 
 
 def grouped(
-    files: Mapping[int, list[tuple[str, int, int]]], looks: Callable[[], Looks], kinds: Collection[str]
+    files: Mapping[int, list[tuple[str, int, int]]],
+    hashes: Callable[[], tuple[Ids, Hashes]],
+    vectors: Callable[[], tuple[Ids, NDArray[np.floating[Any]]]],
+    kinds: Collection[str],
 ) -> list[Group]:
-    """Groups among the files (path, bytes, pixels) of pictures; `looks` is asked only if vectors or hashes matter."""
+    """Groups among the files (path, bytes, pixels) of pictures.
+
+    Args:
+        hashes, vectors: what give ids (n,) in order with their perceptual hashes (n,), or with their vectors (n, D);
+            called only if they matter.
+    """
     found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
         return found
-    ids, stored, hashes = looks()
-    here = np.isin(ids, list(files))
-    ids, vectors, hashes = ids[here], stored[here].astype(np.float32), hashes[here]
-    near = set(alike.near_pairs(hashes))
-    for kind in ("near", "semantic"):
-        if kind in kinds:
-            pairs = near if kind == "near" else set(alike.semantic_pairs(vectors)) - near
-            for together in alike.groups(len(ids), sorted(pairs)):
-                found.append(_group(kind, [files[int(ids[row])][0] for row in together]))
+    there = np.array(sorted(files), np.int64)
+    ids, looks = hashes()
+    ids, looks = ids[here := np.isin(ids, there)], looks[here]
+    pairs: dict[str, Iterable[tuple[int, int]]] = {}
+    if "near" in kinds:
+        pairs["near"] = near_pairs(looks)
+    if "semantic" in kinds:
+        whole, stored = vectors()
+        alike = semantic_pairs(stored[np.isin(whole, there)].astype(np.float32))
+        pairs["semantic"] = ((one, other) for one, other in alike if not is_near(int(looks[one]), int(looks[other])))
+    for kind, together in pairs.items():
+        for rows in groups(len(ids), together):
+            found.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
     return found
 
 

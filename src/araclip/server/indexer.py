@@ -18,6 +18,7 @@ from typing import Any
 from araclip.encoder import AraCLIP, usable_cores
 from araclip.errors import AraclipError
 from araclip.gallery.catalog import Catalog
+from araclip.gallery.gallery import Gallery
 from araclip.gallery.scan import checked_root
 from araclip.gallery.update import update
 from araclip.model_folder import find
@@ -54,8 +55,9 @@ def _index(gallery: Path, model: str, folders: list[str]) -> dict[str, Any]:
             said = time.monotonic()
             say(done=done, found=found)
 
-    with contextlib.closing(catalog):
+    with Gallery(catalog, encoder) as opened:
         report = update(catalog, encoder, roots, progress, lambda line: say(skipped=line))
+        opened.settle()
     return {**asdict(report), "skipped": len(report.skipped)}
 
 

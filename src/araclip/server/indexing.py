@@ -15,7 +15,7 @@ from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.watch import GATHER_MS, QUIET_MS, WAKE_MS
 from araclip.server.events import Events
-from araclip.server.writing import Pen
+from araclip.server.local import LocalLibrary
 
 log = logging.getLogger("araclip.server")
 AGAIN_SECONDS = 5  # after another process was writing
@@ -26,25 +26,24 @@ class Indexing:
     """Brings a gallery in step with folders, once or, following them, after every change."""
 
     def __init__(
-        self, gallery: Path, model: str, folders: Sequence[Path], pen: Pen, events: Events, *, follow: bool,
+        self, library: LocalLibrary, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
         committed: Callable[[], None],
     ) -> None:  # fmt: skip
         self.running = False
         self._command = [
-            sys.executable, "-m", "araclip.server.indexer", str(gallery), model, *map(str, folders)
+            sys.executable, "-m", "araclip.server.indexer", str(library.folder), model, *map(str, folders)
         ]  # fmt: skip
         self._folders = folders
         self._follow = follow
-        self._pen = pen
+        self._pen = library.pen
         self._events = events
         self._committed = committed
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
     def start(self) -> None:
-        """Begin, if there are folders."""
-        if self._folders:
-            self._task = asyncio.create_task(self._run())
+        """Begin."""
+        self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
         """End the process; what it committed is kept."""

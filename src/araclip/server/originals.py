@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from araclip.errors import UnreadableImage
 from araclip.gallery.catalog import KEPT
-from araclip.server.searching import Library, Picture
+from araclip.server.library import Library, Picture
 
 MAX_BYTES = 300_000_000  # read into memory whole; larger files are not sent
 TYPES = {
@@ -40,25 +40,24 @@ def read_original(library: Library, identity: str) -> Original | None:
 
     Pixels that the gallery keeps of a picture without a file are its JPEG of them.
     """
-    found = library.find(identity)
-    if found is None:
+    picture = library.find(identity)
+    if picture is None:
         return None
-    picture, digest = found
-    return _from_files(library, picture, digest) or _kept(library, picture)
+    return _from_files(picture) or _kept(library, picture)
 
 
-def _from_files(library: Library, picture: Picture, digest: bytes) -> Original | None:
-    for path in library.paths_of(picture):
-        if not path.startswith(KEPT):
+def _from_files(picture: Picture) -> Original | None:
+    for copy in picture.copies:
+        if not copy.kept:
             with contextlib.suppress(OSError, UnreadableImage):
-                data = _read(path)
-                if hashlib.sha256(data).digest() == digest:
-                    return Original(data, TYPES.get(picture.format or "", "application/octet-stream"), path)
+                data = _read(copy.path)
+                if hashlib.sha256(data).digest() == picture.digest:
+                    return Original(data, TYPES.get(picture.format or "", "application/octet-stream"), copy.path)
     return None
 
 
 def _kept(library: Library, picture: Picture) -> Original | None:
-    kept = library.catalog.kept(picture.content)
+    kept = library.kept(picture)
     return None if kept is None else Original(kept, "image/jpeg", f"{KEPT}{picture.id}")
 
 

@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP, usable_cores
 from araclip.errors import InputError
+from araclip.gallery.anywhere import MISSING_QDRANT
 from araclip.gallery.catalog import Catalog
 from araclip.model_folder import find
 from araclip.server.auth import Keys
 from araclip.server.batching import Batcher, Remembered
 from araclip.server.events import Events
 from araclip.server.indexing import Indexing
+from araclip.server.library import Library, Snapshot
 from araclip.server.limits import Gate
+from araclip.server.local import LocalLibrary
 from araclip.server.metrics import Metrics
 from araclip.server.problems import Problem
+from araclip.server.refreshing import Refresher
 from araclip.server.sandbox import Sandbox
-from araclip.server.searching import Library, Refresher, Snapshot
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
-from araclip.server.writing import Pen
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")
@@ -42,15 +44,14 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # the rest is for Python
-        _made_if_it_shall_be_indexed(settings, self.model)
-        self.library = Library(settings.gallery, self.model)
+        self.library: Library = opened(settings, self.model)
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
         self.events = Events()
-        self.pen = Pen(self.library)
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
         self.searches = Gate(settings.max_searches)
         self.ready = False
+        self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._text_batcher: Batcher[str] = Batcher(self.model.encode_text, most=TEXT_BATCH, name="text")
@@ -59,6 +60,12 @@ class Service:
             lambda squares: self.model.encode_pixels(np.stack(squares)), most=IMAGE_BATCH, name="image"
         )
         self._measure()
+
+    @property
+    def local(self) -> LocalLibrary:
+        """The gallery in its folder, where it can be changed; settings allow that for no other."""
+        assert isinstance(self.library, LocalLibrary)
+        return self.library
 
     async def start(self) -> None:
         """Start what needs a loop, and warm up: the first query shall not pay for opening the graphs."""
@@ -71,13 +78,14 @@ class Service:
             max_waiting=settings.max_pictures,
         )
         self.refresher = Refresher(self.library, changed=self._announce, failed=lambda e: log.error("%s", e))
-        self.indexing = Indexing(
-            settings.gallery, settings.model, settings.index, self.pen, self.events, follow=settings.watch,
-            committed=self.refresher.wake,
-        )  # fmt: skip
+        if settings.index:
+            self.indexing = Indexing(
+                self.local, settings.model, settings.index, self.events, follow=settings.watch,
+                committed=self.refresher.wake,
+            )  # fmt: skip
+            self.indexing.start()
         await self.texts.rows(["قطة"])
         self._announce(self.library.snapshot)
-        self.indexing.start()
         self.ready = True
 
     def drain(self) -> None:
@@ -88,7 +96,8 @@ class Service:
     async def close(self) -> None:
         """End everything that was started."""
         self.drain()
-        await self.indexing.close()
+        if self.indexing:
+            await self.indexing.close()
         await asyncio.to_thread(self.refresher.stop)
         await self.sandbox.close()
         for pool in (self._writer, self._threads):
@@ -107,11 +116,11 @@ class Service:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
 
     def _announce(self, snapshot: Snapshot) -> None:
-        self.events.publish("generation", {"generation": snapshot.generation, "pictures": len(snapshot.index)})
+        self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
 
     def _measure(self) -> None:
         numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("pictures", "Pictures that can be found.", lambda: len(self.library.snapshot.index)),
+            ("pictures", "Pictures that can be found.", lambda: self.library.snapshot.pictures),
             ("searches_inside", "Searches that run or wait.", lambda: self.searches.inside),
             ("text_batches", "Batches of texts encoded.", lambda: self._text_batcher.batches),
             ("texts", "Texts encoded.", lambda: self._text_batcher.items),
@@ -120,7 +129,7 @@ class Service:
             ("thumbnail_bytes", "Bytes of thumbnails kept.", lambda: self.thumbnails.size),
             ("decoder_restarts", "Decoding processes that were replaced.", lambda: self.sandbox.restarts),
             ("decodes_inside", "Pictures that are decoded or wait.", lambda: self.sandbox.gate.inside),
-            ("indexing", "1 while folders are indexed.", lambda: self.indexing.running),
+            ("indexing", "1 while folders are indexed.", lambda: self.indexing is not None and self.indexing.running),
         )
         for name, about, value in numbers:
             self.metrics.gauge(name, about, value)
@@ -144,14 +153,27 @@ def picture_of(data_uri: str, most: int) -> bytes:
         raise InputError("the picture's data URI is no valid base64.") from None
 
 
-def _made_if_it_shall_be_indexed(settings: Settings, model: AraCLIP) -> None:
+def opened(settings: Settings, model: AraCLIP) -> Library:
+    """The gallery of these settings; one in a folder is made if it shall be indexed.
+
+    Raises:
+        InputError: it is on a server, and the extra `qdrant` is missing.
+        AraclipError: it cannot be opened.
+    """
+    if not isinstance(settings.gallery, Path):
+        try:
+            from araclip.server.remote import RemoteLibrary
+        except ImportError as error:
+            raise InputError(MISSING_QDRANT) from error
+        return RemoteLibrary(settings.gallery, model)
     if settings.index:
         config = model.config
         Catalog.create(settings.gallery, config.name, config.fingerprint, config.width).close()
+    return LocalLibrary(settings.gallery, model)
 
 
 def _cache_folder(settings: Settings) -> Path:
-    folder = settings.cache or settings.gallery
+    folder = settings.cache or settings.own_folder
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise InputError(f"{folder} cannot be written, so thumbnails cannot be kept there. Pass --cache DIR.")

@@ -1,5 +1,6 @@
 """What a server is told: by options of `araclip serve`, else by the environment (ARACLIP_PORT, ARACLIP_TOKEN_READ)."""
 
+import hashlib
 import ipaddress
 import os
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from araclip.errors import InputError
 from araclip.gallery import places
+from araclip.gallery.remote.address import Address, is_remote
 from araclip.model_folder import DEFAULT_MODEL
 
 SHORTEST_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
@@ -23,11 +25,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 
-    gallery: Path
+    gallery: Path | str  # a folder, or an address such as qdrant://HOST:6333/COLLECTION
     model: str = DEFAULT_MODEL
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     watch: bool = False  # follow those folders
-    cache: Path | None = None  # where thumbnails are kept; in the gallery's folder when None
+    cache: Path | None = None  # where thumbnails are kept; by default in the gallery's folder, if it has one
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -63,6 +65,11 @@ class Settings(BaseSettings):
     max_pictures: int = Field(default=64, ge=1)  # sent or made small at once, those that wait counted
     thumbnails_bytes: int = Field(default=512 * MB, ge=MB)
 
+    @field_validator("gallery", mode="before")
+    @classmethod
+    def _place(cls, value: Any) -> Any:
+        return str(Address.read(value)) if is_remote(value) else Path(value)
+
     @field_validator("index", mode="before")
     @classmethod
     def _folders(cls, value: Any) -> Any:
@@ -91,6 +98,11 @@ class Settings(BaseSettings):
             )
         if self.uploads and tokens and "write" not in tokens:
             raise ValueError("uploads need a token that may write. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
+        if not isinstance(self.gallery, Path) and (self.index or self.uploads):
+            raise ValueError(
+                f"the gallery {self.gallery} is on a Qdrant server, which pages only read. Leave --index and --uploads "
+                f"off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
+            )
         if self.watch and not self.index:
             raise ValueError("there is no folder to follow. Name one with --index")
         if self.watch and not find_spec("watchfiles"):
@@ -121,6 +133,14 @@ class Settings(BaseSettings):
             "write": _token("write", self.token_write, self.token_write_file),
         }
         return {scope: token for scope, token in found.items() if token is not None}
+
+    @property
+    def own_folder(self) -> Path:
+        """Where what is derived from the gallery is kept: its folder, or one of its own for a gallery on a server."""
+        if isinstance(self.gallery, Path):
+            return self.gallery
+        key = hashlib.sha256(self.gallery.encode()).hexdigest()[:10]
+        return places.data_home() / "served" / f"{Address.read(self.gallery).collection}-{key}"
 
     @property
     def is_local(self) -> bool:

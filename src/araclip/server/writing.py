@@ -4,13 +4,13 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import GalleryLocked, ImageError, WidthMismatch
 from araclip.gallery.catalog import Catalog
 from araclip.gallery.intake import Intake, Loaded
-from araclip.server.searching import Library
 
 
 class Pen:
@@ -20,8 +20,8 @@ class Pen:
     other programs, such as one that gives the gallery another model.
     """
 
-    def __init__(self, library: Library) -> None:
-        self._path = library.folder / "lock"
+    def __init__(self, gallery: Path) -> None:
+        self._path = gallery / "lock"
         self._count = 0
         self._guard = threading.Lock()
         self._held = ExitStack()

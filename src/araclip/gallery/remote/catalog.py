@@ -19,8 +19,8 @@ from qdrant_client import models
 from araclip.encoder import AraCLIP
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog import KEPT, File
-from araclip.gallery.remote.conditions import between, both, equals, state_where, visible
-from araclip.gallery.remote.connection import PIXELS, Connection, groups
+from araclip.gallery.remote.conditions import between, both, state_where, visible, where
+from araclip.gallery.remote.connection import PIXELS, Connection, groups, point
 from araclip.gallery.remote.lease import SECONDS, Lease
 from araclip.gallery.remote.mirror import Mirror
 from araclip.gallery.remote.rows import ABOUT, STATE, Held, Row, kept_id, payload_of, point_id, row_of, stored_path
@@ -83,7 +83,7 @@ class RemoteCatalog:
 
     def by_id(self, content: int) -> Row:
         """A picture by its number."""
-        row = self._mirror.rows[content] if self._mirror else self.row(models.Filter(must=[equals("order", content)]))
+        row = self._mirror.rows[content] if self._mirror else self.row(where("order", content))
         assert row is not None  # its number came from this gallery a moment ago
         return row
 
@@ -91,7 +91,7 @@ class RemoteCatalog:
         """As in `Catalog`; so are the others below."""
         if self._mirror:
             return self._mirror.by_digest.get(digest)
-        row = self.row(models.Filter(must=[equals("sha256", digest.hex())]))
+        row = self.row(where("sha256", digest.hex()))
         return row.id if row else None
 
     def content_of(self, path: str) -> int | None:
@@ -108,7 +108,7 @@ class RemoteCatalog:
         if self._mirror:
             content = self._mirror.by_path.get(path)
             return None if content is None else self._mirror.rows[content]
-        return self.row(models.Filter(must=[equals("files[].path", stored_path(path))]))
+        return self.row(where("files[].path", stored_path(path)))
 
     def vector(self, content: int) -> NDArray[np.float32]:
         """The vector (D,) of a picture."""
@@ -122,7 +122,10 @@ class RemoteCatalog:
 
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or those at a path and below."""
-        rows = self._mirror.rows.values() if self._mirror else self.rows()
+        mirror = self._mirror
+        rows: Iterable[Row] = mirror.rows.values() if mirror else self.rows()
+        if mirror and at in mirror.by_path:  # a file, and so nothing is below it
+            rows = [mirror.rows[mirror.by_path[at]]]
         files = {held.file.path: held.file for row in rows for held in row.files}
         return {path: file for path, file in files.items() if at is None or path == at or path.startswith(f"{at}/")}
 
@@ -261,11 +264,11 @@ class RemoteCatalog:
         points = []
         for _, row in fresh:
             named = replace(row, point=point_id(row.digest, number))
-            points.append(_point(named.point, vectors[row.id], payload_of(named, number)))
+            points.append(point(named.point, vectors[row.id], payload_of(named, number)))
             self._mirror.name(named)
         blank = np.zeros(state.width, np.float32)
         pixels = [
-            _point(kept_id(digest), blank, {**kept, "kept_since": number if kept["kept_since"] is None else 0})
+            point(kept_id(digest), blank, {**kept, "kept_since": number if kept["kept_since"] is None else 0})
             for digest, kept in self._pixels.items()
             if kept is not None
         ]
@@ -293,7 +296,3 @@ class RemoteCatalog:
             for point in self.connection.call("retrieve", ids=ids, with_vectors=True, with_payload=False):
                 found[contents[str(point.id)]] = np.asarray(point.vector, np.float32)
         return found
-
-
-def _point(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
-    return models.PointStruct(id=id_, vector=vector.tolist(), payload=payload)

@@ -3,6 +3,8 @@
 What belongs to a path (folder, size, metadata) must hold for one and the same path: a nested condition.
 """
 
+from pathlib import PurePath
+
 from qdrant_client import models
 
 from araclip.gallery.filters import Filters, roots_of
@@ -14,12 +16,16 @@ INDEXES = {
     "until": "integer",
     "order": "integer",
     "sha256": "keyword",
+    "first": "keyword",
+    "held": "integer",
     "format": "keyword",
     "orientation": "keyword",
     "taken_at": "integer",
     "added_at": "integer",
     "files[].path": "keyword",
     "files[].above": "keyword",
+    "files[].names": "keyword",
+    "files[].in": "keyword",
     "files[].marks": "keyword",
     "files[].size": "integer",
     "kept_since": "integer",
@@ -50,6 +56,11 @@ def equals(key: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
+def where(key: str, value: str | int) -> models.Filter:
+    """Points of which a field has this value."""
+    return models.Filter(must=[equals(key, value)])
+
+
 def between(key: str, least: float | None, most: float | None) -> models.FieldCondition:
     """A number from `least` to `most`, both included."""
     return models.FieldCondition(key=key, range=models.Range(gte=least, lte=most))
@@ -71,6 +82,8 @@ def condition_of(filters: Filters) -> models.Filter | None:
     if filters.folder is not None:
         roots = [stored_path(root) for root in roots_of(filters.folder)]
         of_path.append(models.FieldCondition(key="above", match=models.MatchAny(any=roots)))
+    if filters.folder_name is not None:
+        of_path.append(equals("names", stored_path(filters.folder_name)))
     if filters.min_size is not None or filters.max_size is not None:
         of_path.append(between("size", filters.min_size, filters.max_size))
     of_path += [equals("marks", mark(key, str(value))) for key, value in filters.metadata.items()]
@@ -92,6 +105,8 @@ def passes(filters: Filters, row: Row, held: Held) -> bool:
     if filters.orientation and (not facts or orientation(facts) != filters.orientation):
         return False
     if filters.folder is not None and not any(below(held.file.path, root) for root in roots_of(filters.folder)):
+        return False
+    if filters.folder_name is not None and filters.folder_name not in PurePath(held.file.path).parent.parts:
         return False
     size = held.file.size
     if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):

@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
@@ -38,11 +40,26 @@ def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
         return QdrantClient(url=address.server, api_key=api_key(), timeout=timeout, check_compatibility=False)
 
 
+def point(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
+    """A point to write."""
+    return models.PointStruct(id=id_, vector=vector.tolist(), payload=payload)
+
+
 def groups(ids: Iterable[str]) -> Iterator[list[Id]]:
     """Ids in groups of at most IDS."""
     waiting = iter(ids)
     while group := list(islice(waiting, IDS)):
         yield [*group]
+
+
+def connected(address: str, client: QdrantClient | None = None) -> "Connection":
+    """The collection at an address, through a client of its own or the one given; nothing is sent yet.
+
+    Raises:
+        InputError: it is no address.
+    """
+    place = Address.read(address)
+    return Connection(client or connect(place), place.collection, str(place))
 
 
 class Connection:

@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
 from araclip.encoder import AraCLIP
-from araclip.gallery import places
 from araclip.gallery.anygallery import AnyGallery
 from araclip.gallery.background import background
 from araclip.gallery.opened import SAMPLE
+from araclip.gallery.places import background_home
 from araclip.gallery.ranking import Page
 from araclip.gallery.relevance import Scale, scale_of
 from araclip.gallery.remote import upkeep
-from araclip.gallery.remote.address import Address
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
-from araclip.gallery.remote.connection import Connection, connect
+from araclip.gallery.remote.connection import Connection, connected
 from araclip.gallery.remote.lease import SECONDS
-from araclip.gallery.remote.nearest import Search
+from araclip.gallery.remote.nearest import Search, sample
 from araclip.gallery.remote.state import create as create_gallery
 from araclip.gallery.results import Fault, Group, Hit, Stats
 from araclip.gallery.update import Progress
@@ -68,9 +67,8 @@ class RemoteGallery(AnyGallery):
             WidthMismatch: it was made by another model than `model`.
             GalleryUnreachable, InputError: no answer; no address.
         """
-        place = Address.read(address)
         encoder = model if isinstance(model, AraCLIP) else AraCLIP(find(model))
-        connection = Connection(client or connect(place), place.collection, str(place))
+        connection = connected(address, client)
         if not connection.exists():
             if not create:
                 raise connection.not_found()
@@ -127,23 +125,14 @@ class RemoteGallery(AnyGallery):
     def _fresh_scale(self) -> Scale | None:
         state = self._catalog.state()
         if self._scale is None or self._scale[0] != state.generation:
-            home = places.data_home() / "background"
-            home.mkdir(parents=True, exist_ok=True)
-            everyday, meaningless = background(home, self.model)
-            self._scale = (state.generation, scale_of(self._sample(state.number), everyday, meaningless))
+            everyday, meaningless = background(background_home(), self.model)
+            some = sample(self._catalog.connection, state.number, state.width, SAMPLE)
+            self._scale = (state.generation, scale_of(some, everyday, meaningless))
         return self._scale[1]
-
-    def _sample(self, generation: int) -> NDArray[np.float32]:
-        """Vectors (n, D) of the pictures with the lowest ids; ids are hashes, so that is a fair draw."""
-        points, _ = self._catalog.connection.call(
-            "scroll", scroll_filter=visible(generation), limit=SAMPLE, with_payload=False, with_vectors=True
-        )
-        vectors = np.array([point.vector for point in points], np.float32).reshape(-1, self.model.width)
-        return vectors[np.isfinite(vectors).all(axis=1)]
 
     def _ranked(
         self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None
     ) -> list[Hit]:
         number = self._catalog.state().number
         search = Search(self._catalog.connection, number, self._exact)
-        return search.ranked(vector, page, scale, but)
+        return [hit for _, hit in search.ranked(vector, page, scale, but)]

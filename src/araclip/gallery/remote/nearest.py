@@ -27,8 +27,10 @@ class Search:
     generation: int
     exact: bool = True
 
-    def ranked(self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None) -> list[Hit]:
-        """One page of hits; see `gallery.ranking.ranked`."""
+    def ranked(
+        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None
+    ) -> list[tuple[Row, Hit]]:
+        """One page of hits with their pictures; see `gallery.ranking.ranked`."""
         condition = condition_of(page.filters)
         nearest = self._nearest(vector, page.offset + page.k, condition)
         judge = None
@@ -37,13 +39,16 @@ class Search:
             judge = scale.judge(vector, first[0][1] if first else 0.0)
             nearest = chain(first, nearest) if condition is None else nearest
         rows: dict[int, Row] = {}
+        holding: dict[str, Row] = {}
 
         def found() -> Iterator[tuple[int, float, list[str]]]:
             for row, score in nearest:
-                rows[row.id] = row
-                yield row.id, score, paths_of(row, page.filters)
+                paths = paths_of(row, page.filters)
+                rows[row.id] = holding[paths[0]] = row
+                yield row.id, score, paths
 
-        return hits_of(found(), lambda content: rows[content].phash, judge, page, but)
+        hits = hits_of(found(), lambda content: rows[content].phash, judge, page, but)
+        return [(holding[hit.path], hit) for hit in hits]
 
     def _nearest(
         self, vector: NDArray[np.float32], first: int, condition: models.Filter | None
@@ -83,3 +88,12 @@ def paths_of(row: Row, filters: Filters) -> list[str]:
 
     held = sorted(row.files, key=lambda held: (not passes(filters, row, held), os.fsencode(held.file.path)))
     return [each.file.path for each in held]
+
+
+def sample(connection: Connection, generation: int, width: int, most: int) -> NDArray[np.float32]:
+    """Vectors (n, D) of the pictures with the lowest ids; ids are hashes, so that is a fair draw."""
+    points, _ = connection.call(
+        "scroll", scroll_filter=visible(generation), limit=most, with_payload=False, with_vectors=True
+    )
+    vectors = np.array([point.vector for point in points], np.float32).reshape(-1, width)
+    return vectors[np.isfinite(vectors).all(axis=1)]

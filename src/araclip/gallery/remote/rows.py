@@ -20,6 +20,7 @@ from araclip.images import Facts
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease
 ABOUT = ("order", "sha256", "added", "format", "width", "height", "taken", "phash", "files")
 _SPACE = uuid.UUID("a3c11b00-0000-4000-8000-000000000000")
+FIRST = 32  # digits of the hash that name a picture over HTTP
 _RAW = "bytes:"  # begins a path that is no UTF-8, in base64; a path is absolute or begins with picture:
 
 
@@ -61,9 +62,11 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
         "since": since,
         "order": row.id,
         "sha256": row.digest.hex(),
+        "first": row.digest.hex()[:FIRST],
         "phash": f"{row.phash:016x}",  # text: JSON's numbers end at 53 bits in some programs
         "added": row.added,
         "added_at": instant(row.added),
+        "held": len(row.files),
         "files": [_file_payload(held) for held in row.files],
     }
     if facts:
@@ -86,12 +89,14 @@ def row_of(point: str, payload: Mapping[str, Any]) -> Row:
 
 def _file_payload(held: Held) -> dict[str, Any]:
     path = held.file.path
-    above = [] if path.startswith(KEPT) else [stored_path(str(folder)) for folder in PurePath(path).parents]
+    folders = [] if path.startswith(KEPT) else list(PurePath(path).parents)
     return {
         "path": stored_path(path),
         "size": held.file.size,
         "mtime_ns": held.file.mtime_ns,
-        "above": above,
+        "above": [stored_path(str(folder)) for folder in folders],
+        "names": [stored_path(folder.name) for folder in folders if folder.name],
+        "in": stored_path(folders[0].name) if folders else None,
         "marks": marks_of(held.metadata),
         "metadata": json.dumps(dict(held.metadata), ensure_ascii=False),  # as text: its keys are no names of fields
     }

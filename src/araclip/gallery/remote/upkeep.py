@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP
 from araclip.gallery.catalog import KEPT
@@ -15,7 +16,7 @@ from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.gallery.upkeep import Looks, check_kinds, file_fault, grouped, is_unit, kept_fault
+from araclip.gallery.upkeep import Ids, check_kinds, file_fault, grouped, is_unit, kept_fault
 
 Progress = Callable[[int, int], None]
 
@@ -53,7 +54,7 @@ def stats(catalog: RemoteCatalog, exact: bool) -> Stats:
 
 
 def duplicates(catalog: RemoteCatalog, kinds: Collection[str]) -> list[Group]:
-    """Groups of files; see `Gallery.duplicates`. Near and semantic fetch every vector."""
+    """Groups of files; see `Gallery.duplicates`. Semantic ones fetch every vector."""
     check_kinds(kinds)
     rows = sorted(catalog.rows(), key=lambda row: row.id)
     files: dict[int, list[tuple[str, int, int]]] = {}
@@ -64,15 +65,13 @@ def duplicates(catalog: RemoteCatalog, kinds: Collection[str]) -> list[Group]:
         if several:
             files[row.id] = several
 
-    def looks() -> Looks:
-        known, vectors = _with_vectors(catalog)
-        return (
-            np.array([row.id for row in known], np.int64),
-            vectors,
-            np.array([row.phash for row in known], np.uint64),
-        )
+    def vectors() -> tuple[Ids, NDArray[np.float32]]:
+        known, stored = _with_vectors(catalog)
+        return np.array([row.id for row in known], np.int64), stored
 
-    return grouped(files, looks, kinds)
+    ids = np.array([row.id for row in rows], np.int64)
+    hashes = np.array([row.phash for row in rows], np.uint64)
+    return grouped(files, lambda: (ids, hashes), vectors, kinds)
 
 
 def verify(catalog: RemoteCatalog, contents: bool, progress: Progress) -> list[Fault]:
@@ -139,7 +138,7 @@ def _line(row: Row) -> dict[str, Any]:
     return {"sha256": row.digest.hex(), **seen, "added": row.added, "files": files}
 
 
-def _with_vectors(catalog: RemoteCatalog) -> tuple[list[Row], "np.ndarray[Any, np.dtype[np.float32]]"]:
+def _with_vectors(catalog: RemoteCatalog) -> tuple[list[Row], NDArray[np.float32]]:
     """Pictures of one generation in the order of indexing, and their vectors (n, D)."""
     state = catalog.state()
     found = [

@@ -1,7 +1,5 @@
 """Pictures by their id: small, as they are, what is known of them; taking one in, forgetting one."""
 
-import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Literal
@@ -12,12 +10,11 @@ from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
-from araclip.gallery.catalog import KEPT
+from araclip.server.library import ID_DIGITS
 from araclip.server.originals import Original, read_original
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, WRITE, ServiceOf, problems
 from araclip.server.schemas import Added, Details, Identity
-from araclip.server.searching import ID_DIGITS
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
 from araclip.server.writing import add, forget
@@ -102,34 +99,23 @@ async def details(service: ServiceOf, identity: Identity) -> Details:
 
 
 def _details(service: Service, identity: str) -> Details | None:
-    library = service.library
-    found = library.find(identity)
-    if found is None:
+    picture = service.library.find(identity)
+    if picture is None:
         return None
-    picture, _ = found
-    rows = library.catalog.rows(
-        "SELECT path, size, metadata, taken, added FROM files JOIN contents ON contents.id = files.content "
-        "WHERE content = ? ORDER BY path",
-        (picture.content,),
-    )
-    if not rows:
-        return None
-    raw, size, metadata, taken, added = rows[0]
-    path = os.fsdecode(raw)
-    kept, about = path.startswith(KEPT), json.loads(metadata)
+    first, *others = picture.copies
     return Details(
         id=picture.id,
-        name=shown(str(about.get("name") if kept and "name" in about else Path(path).name)),
-        path=shown(path) if service.settings.paths_shown else None,
-        folder="" if kept else shown(Path(path).parent.name),
+        name=first.name,
+        path=shown(first.path) if service.settings.paths_shown else None,
+        folder=first.folder,
         width=picture.width,
         height=picture.height,
         format=picture.format,
-        bytes=size,
-        taken=taken,
-        added=added,
-        metadata=about,
-        copies=[shown(Path(os.fsdecode(row[0])).name) for row in rows[1:]],
+        bytes=first.size,
+        taken=picture.taken,
+        added=picture.added,
+        metadata=dict(first.metadata),
+        copies=[copy.name for copy in others],
     )
 
 
@@ -151,7 +137,7 @@ async def upload(
     name = shown(_sent_name(file.filename or ""))[:200]
     try:
         await service.in_writer(
-            lambda: add(service.library.catalog, service.model, loaded, {"name": name} if name else {}, service.pen)
+            lambda: add(service.local.catalog, service.model, loaded, {"name": name} if name else {}, service.local.pen)
         )
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
@@ -179,7 +165,7 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         found = service.library.find(identity)
         if found is None:
             return False
-        forget(service.library.catalog, service.library.paths_of(found[0]), service.pen)
+        forget(service.local.catalog, [copy.path for copy in found.copies], service.local.pen)
         service.thumbnails.forget(identity)
         return True
 

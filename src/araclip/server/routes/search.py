@@ -2,7 +2,6 @@
 
 import base64
 import time
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,10 +15,10 @@ from araclip.gallery.query import Query as Parsed
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.results import Hit
+from araclip.server.library import Picture, Snapshot, served_filters
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, ServiceOf, problems
 from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
-from araclip.server.searching import Picture, ServedFilters, Snapshot
 from araclip.server.service import Service, picture_of
 
 router = APIRouter(tags=["search"], dependencies=READ)
@@ -82,7 +81,7 @@ async def found(
         raise InputError(f"k is {asked.k}, the most is {settings.max_k}. Ask for pages with offset.")
     weights = [picture.weight for picture in asked.pictures] if sent_weight is None else [sent_weight] * len(sent)
     query = _parsed(asked, weights)
-    filters = ServedFilters.of(asked.where, collapse=asked.collapse is not None)
+    filters = served_filters(asked.where, collapse=asked.collapse is not None)
     page = Page(asked.k + 1, asked.offset, filters, asked.threshold)  # one more tells whether there is a next page
     with service.searches.entered():
         vector = combine(await _vectors(service, query, sent), query)
@@ -144,7 +143,7 @@ def _known_vector(service: Service, identity: str) -> NDArray[np.float32]:
     known = service.library.find(identity) if whole else None
     if known is None:
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.library.catalog.vector(known[0].content)
+    return service.library.vector(known)
 
 
 def _results(
@@ -156,7 +155,7 @@ def _results(
         alone: the id of the picture that is the whole query: it is left out of what looks like it.
     """
     known = service.library.find(alone) if alone and not alone.startswith(SENT) else None
-    but = known[0].content if known else None
+    but = known.content if known else None
     pairs = service.library.search(snapshot, vector, page, judged=judged, but=but)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
@@ -165,14 +164,14 @@ def _results(
 
 
 def _result(picture: Picture, hit: Hit, placeholder: bytes | None) -> Result:
-    path, kept = Path(hit.path), hit.path.startswith(KEPT)
+    found = next(copy for copy in picture.copies if copy.path == hit.path)
     return Result(
         id=picture.id,
         score=round(hit.score, 4),
         relevance=None if hit.relevance is None else round(hit.relevance, 4),
         weak=hit.weak,
-        name=shown((picture.name if kept else None) or path.name),
-        folder="" if kept else shown(path.parent.name),
+        name=found.name,
+        folder=found.folder,
         width=picture.width,
         height=picture.height,
         placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,

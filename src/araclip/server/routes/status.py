@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
-from araclip.gallery import upkeep
 from araclip.server.auth import COOKIE
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, ServiceOf, problems
@@ -25,14 +24,14 @@ async def stats(service: ServiceOf, request: Request) -> Stats:
 
 def _stats(service: Service, writable: bool) -> Stats:
     library, snapshot = service.library, service.library.snapshot
-    numbers = upkeep.stats(library.catalog)
+    numbers, config = library.numbers(), library.model.config
     return Stats(
-        pictures=len(snapshot.index),
+        pictures=snapshot.pictures,
         files=numbers.files,
-        model=numbers.model,
-        width=numbers.width,
+        model=library.model.label,
+        width=config.width,
         formats=numbers.formats,
-        folders=[shown(name) for name in library.folders()],
+        folders=[shown(name) for name in numbers.folders],
         taken=list(numbers.taken) if numbers.taken else None,
         generation=snapshot.generation,
         uploads=service.settings.uploads,

@@ -1,0 +1,150 @@
+"""A gallery in a folder, searched from many threads at once: a catalogue connection for each, one index for all.
+
+The index belongs to a generation of the catalogue. When the catalogue changes, a new index is made in the background
+and put in the old one's place; until then searches use the old one, so none waits.
+"""
+
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.encoder import AraCLIP
+from araclip.errors import WidthMismatch
+from araclip.gallery import upkeep
+from araclip.gallery.ann import ScanIndex
+from araclip.gallery.background import background
+from araclip.gallery.catalog import KEPT, Catalog
+from araclip.gallery.opened import SAMPLE
+from araclip.gallery.ranking import Page, ranked
+from araclip.gallery.relevance import scale_of
+from araclip.gallery.results import Hit
+from araclip.server.library import ID_DIGITS, Copy, Numbers, Picture, Snapshot, busiest, suggestions
+from araclip.server.writing import Pen
+
+_PICTURES = (
+    "SELECT content, hash, format, width, height, taken, added, path, size, metadata "
+    "FROM files JOIN contents ON contents.id = files.content "
+)
+
+
+@dataclass(frozen=True)
+class Indexed(Snapshot):
+    """A generation with its index."""
+
+    index: ScanIndex
+
+
+class LocalLibrary:
+    """`Library` over a folder; what changes it takes its `pen`."""
+
+    def __init__(self, folder: Path, model: AraCLIP) -> None:
+        self.folder = folder
+        self.model = model
+        self.pen = Pen(folder)
+        self._local = threading.local()
+        self._opened: list[Catalog] = []
+        self._lock = threading.Lock()
+        self._numbers: tuple[str, Numbers] | None = None  # of a generation
+        self._snapshot = self._build(None)
+
+    @property
+    def snapshot(self) -> Indexed:
+        """What searches use now."""
+        return self._snapshot
+
+    @property
+    def catalog(self) -> Catalog:
+        """This thread's own connection: SQLite serves one request at a time on each."""
+        found: Catalog | None = getattr(self._local, "catalog", None)
+        if found is None:
+            config = self.model.config
+            found = Catalog.open(self.folder, config.name, config.fingerprint, config.width)
+            self._local.catalog = found
+            with self._lock:
+                self._opened.append(found)
+        return found
+
+    def refresh(self) -> bool:
+        """As `Library` says; so do the others."""
+        if self.catalog.generation == self._snapshot.generation:
+            return False
+        self._snapshot = self._build(self._snapshot.index)
+        return True
+
+    def _build(self, before: ScanIndex | None) -> Indexed:
+        catalog, config = self.catalog, self.model.config
+        if catalog.meta("fingerprint") != config.fingerprint:
+            raise WidthMismatch(
+                f"gallery {self.folder} was given the vectors of {catalog.meta('model')} while it is served with "
+                f"{config.name}. Start the server again with that model."
+            )
+        everyday, meaningless = background(self.folder, self.model)
+        index = ScanIndex.of(catalog, lambda: everyday, before)
+        some = index.sample(SAMPLE)
+        scale = scale_of(some, everyday, meaningless)
+        return Indexed(index.generation, len(index), scale, suggestions(everyday, some), index)
+
+    def search(
+        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, but: int | None = None
+    ) -> list[tuple[Picture, Hit]]:
+        """The hits of one page."""
+        assert isinstance(snapshot, Indexed)
+        hits = ranked(self.catalog, snapshot.index, snapshot.scale if judged else None, vector, page, but)
+        pictures = self._holding([hit.path for hit in hits])
+        return [(pictures[hit.path], hit) for hit in hits if hit.path in pictures]
+
+    def _holding(self, paths: Sequence[str]) -> dict[str, Picture]:
+        """The picture that each path holds; of its copies that one only."""
+        rows = self.catalog.rows(
+            f"{_PICTURES} WHERE path IN ({', '.join('?' * len(paths))})", [os.fsencode(path) for path in paths]
+        )
+        return {os.fsdecode(row[7]): _picture([row]) for row in rows}
+
+    def find(self, identity: str) -> Picture | None:
+        """A picture by its id."""
+        first = bytes.fromhex(identity)
+        ends = (first, first + b"\xff" * 16)
+        rows = self.catalog.rows(f"{_PICTURES} WHERE hash BETWEEN ? AND ? ORDER BY path", ends)
+        return _picture(rows) if rows else None
+
+    def vector(self, picture: Picture) -> NDArray[np.float32]:
+        """Its vector (D,)."""
+        return self.catalog.vector(picture.content)
+
+    def kept(self, picture: Picture) -> bytes | None:
+        """The pixels of a picture without a file."""
+        return self.catalog.kept(picture.content)
+
+    def numbers(self) -> Numbers:
+        """What there is."""
+        catalog, known = self.catalog, self._numbers
+        generation = catalog.generation
+        if known is None or known[0] != generation:
+            stats = upkeep.stats(catalog)
+            paths = (row[0] for row in catalog.rows("SELECT path FROM files"))
+            counted = Counter(os.path.dirname(raw) for raw in paths if not raw.startswith(KEPT.encode()))  # noqa: PTH120
+            folders = busiest({os.fsdecode(name): count for name, count in counted.items()})
+            known = self._numbers = generation, Numbers(stats.files, stats.formats, folders, stats.taken)
+        return known[1]
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            for catalog in self._opened:
+                catalog.close()
+            self._opened.clear()
+
+
+def _picture(rows: Sequence[tuple[Any, ...]]) -> Picture:
+    """A picture from its rows, one a path."""
+    content, digest, kind, width, height, taken, added = rows[0][:7]
+    copies = tuple(Copy(os.fsdecode(path), size, json.loads(about)) for *_, path, size, about in rows)
+    return Picture(digest.hex()[:ID_DIGITS], content, digest, kind, width, height, taken, added, copies)

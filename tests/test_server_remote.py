@@ -1,0 +1,125 @@
+"""A page over a gallery on a Qdrant server: what differs from one in a folder. Searches: test_server_search.py."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import ExifTags, Image
+from starlette.testclient import TestClient
+
+import pictures
+from araclip import AraCLIP
+from araclip.errors import GalleryNotFound, GalleryUnreachable, InputError
+from araclip.gallery.anywhere import open_gallery
+from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
+
+pytest.importorskip("qdrant_client")
+import qdrant_engine
+from araclip.gallery.remote import connection as connections
+from qdrant_engine import Engine
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(connections, "PAUSE", 0.001)
+    return Engine(tmp_path / "engine")
+
+
+@pytest.fixture
+def address(engine: Engine) -> Iterator[str]:
+    with qdrant_engine.serving(engine) as port:
+        yield f"qdrant://127.0.0.1:{port}/pictures"
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    return photo_album(tmp_path / "album")
+
+
+def ids(client: TestClient) -> dict[str, str]:
+    found = client.get("/search", params={"q": "صورة", "k": 50}).json()["results"]
+    return {result["name"]: result["id"] for result in found}
+
+
+def test_pictures_come_from_their_files_and_else_from_what_the_gallery_keeps(
+    address: str, album: Path, tiny_model: Path
+) -> None:
+    make_gallery(address, album, tiny_model)
+    with open_gallery(address, model=AraCLIP(tiny_model, threads=1)) as gallery:
+        gallery.add([encoded(Image.new("RGB", (70, 50), (200, 9, 200)))], metadata={"name": "وردي.png"})
+    with serving(settings_for(address, tiny_model)) as client:
+        named = ids(client)
+        file = client.get(f"/images/{named['green1.png']}")
+        assert file.content == (album / "رحلة" / "green1.png").read_bytes()
+        kept = client.get(f"/images/{named['وردي.png']}")
+        assert (kept.status_code, kept.headers["content-type"]) == (200, "image/jpeg")
+        small = client.get(f"/thumbnails/{named['turned.jpg']}")
+        assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
+        details = client.get(f"/images/{named['copy of red.png']}/details").json()
+        assert (details["name"], details["copies"], details["width"]) == ("copy of red.png", ["أحمر 0.png"], 64)
+        (album / "رحلة" / "green1.png").unlink()
+        problem(client.get(f"/images/{named['green1.png']}"), "no-picture")
+        problem(client.get(f"/images/{'0' * 32}/details"), "no-picture")
+
+
+def test_stats_are_counted_by_the_server_and_follow_the_generation(
+    address: str, engine: Engine, album: Path, tiny_model: Path
+) -> None:
+    make_gallery(address, album, tiny_model)
+    with serving(settings_for(address, tiny_model)) as client:
+        first = client.get("/stats").json()
+        assert (first["pictures"], first["files"], first["taken"]) == (13, 14, None)
+        assert first["folders"] == ["رحلة", "بيت", "album"]
+        engine.requests.clear()
+        assert client.get("/stats").json() == first
+        assert not [asked for asked in engine.requests if "facet" in asked]
+        for year in ("2019", "2023"):
+            exif = Image.Exif()
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{year}:05:17 10:30:00"
+            pictures.landscape((60 + int(year) % 7, 40)).save(album / f"{year}.jpg", exif=exif)
+        with open_gallery(address, model=AraCLIP(tiny_model, threads=1)) as gallery:
+            gallery.update([album])
+        ends = time.monotonic() + 60
+        while client.get("/stats").json()["pictures"] != 15:
+            assert time.monotonic() < ends, "the new generation was not taken up"
+            time.sleep(0.05)
+        later = client.get("/stats").json()
+        assert later["taken"] == ["2019-05-17T10:30:00", "2023-05-17T10:30:00"]
+        assert later["files"] == 16
+        assert "2023.jpg" in ids(client)
+
+
+def test_while_the_qdrant_server_is_away_requests_say_so_and_then_go_on(
+    address: str, engine: Engine, album: Path, tiny_model: Path
+) -> None:
+    make_gallery(address, album, tiny_model)
+    with serving(settings_for(address, tiny_model)) as client:
+        engine.faults = [503] * 1000
+        answer = client.get("/search", params={"q": "أحمر"}, headers={"Accept-Language": "ar"})
+        assert problem(answer, "gallery")["status"] == 503
+        assert "127.0.0.1" not in answer.text
+        assert client.get("/healthz").status_code == 200
+        engine.faults = []
+        assert client.get("/search", params={"q": "أحمر", "k": 1}).json()["results"]
+
+
+def test_what_a_page_cannot_do_there_is_refused_with_what_to_do(
+    address: str, album: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    for wish in ({"index": (album,)}, {"uploads": True}):
+        with pytest.raises(InputError, match=f"araclip watch FOLDER --gallery {address}"):
+            settings_for(address, tiny_model, **wish)
+    with pytest.raises(InputError, match="no password"):
+        settings_for("qdrant://user:secret@host/pictures", tiny_model)
+    with pytest.raises(GalleryNotFound, match="araclip index"), serving(settings_for(address, tiny_model)):
+        pass
+    with pytest.raises(GalleryUnreachable), serving(settings_for("qdrant://127.0.0.1:9/pictures", tiny_model)):
+        pass
+    make_gallery(address, album, tiny_model)
+    settings = settings_for(address, tiny_model)
+    assert settings.own_folder.parent == tmp_path / "data" / "served"
+    with serving(settings) as client:
+        problem(client.post("/images", files={"file": ("a.png", b"x")}), "uploads-off")
+    assert (settings.own_folder / "thumbnails.sqlite").exists()
