@@ -20,7 +20,7 @@ from araclip.encoder import AraCLIP
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog import KEPT, File
 from araclip.gallery.remote.conditions import between, both, state_where, visible, where
-from araclip.gallery.remote.connection import PIXELS, Connection, groups, point
+from araclip.gallery.remote.connection import PIXELS, Connection, groups, point_of
 from araclip.gallery.remote.lease import SECONDS, Lease
 from araclip.gallery.remote.mirror import Mirror
 from araclip.gallery.remote.rows import ABOUT, STATE, Held, Row, kept_id, payload_of, point_id, row_of, stored_path
@@ -264,11 +264,11 @@ class RemoteCatalog:
         points = []
         for _, row in fresh:
             named = replace(row, point=point_id(row.digest, number))
-            points.append(point(named.point, vectors[row.id], payload_of(named, number)))
+            points.append(point_of(named.point, vectors[row.id], payload_of(named, number)))
             self._mirror.name(named)
         blank = np.zeros(state.width, np.float32)
         pixels = [
-            point(kept_id(digest), blank, {**kept, "kept_since": number if kept["kept_since"] is None else 0})
+            point_of(kept_id(digest), blank, {**kept, "kept_since": number if kept["kept_since"] is None else 0})
             for digest, kept in self._pixels.items()
             if kept is not None
         ]

@@ -40,7 +40,7 @@ def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
         return QdrantClient(url=address.server, api_key=api_key(), timeout=timeout, check_compatibility=False)
 
 
-def point(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
+def point_of(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
     """A point to write."""
     return models.PointStruct(id=id_, vector=vector.tolist(), payload=payload)
 
