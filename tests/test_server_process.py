@@ -1,15 +1,14 @@
 """A server as a process: slow clients, an orderly end, a sudden one, indexing beside it."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,14 +16,15 @@ import httpx2
 import pytest
 from PIL import Image
 
-import araclip
 import pictures
+from araclip import AraCLIP, Gallery
 from araclip.client import Client
 from araclip.errors import GalleryNotFound, InputError, ServerError
 from araclip.server.run import check, serve
+from crash.uploads import SOURCE, Told, process, sound, trial
+from crash.uploads import check as check_uploads
 from serving import encoded, listening, make_gallery, photo_album, settings_for
 
-SOURCE = Path(araclip.__file__).parent.parent
 POST = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
 
@@ -32,24 +32,6 @@ POST = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/j
 def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     folder = tmp_path_factory.mktemp("process")
     return make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
-
-
-@contextmanager
-def process(*options: object, **environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """`araclip serve` with options, and its address."""
-    command = [sys.executable, "-m", "araclip.cli", "serve", "--port", "0", *map(str, options)]
-    variables = {**os.environ, "PYTHONPATH": str(SOURCE), "COLUMNS": "300", **environment}
-    with subprocess.Popen(
-        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as running:
-        try:
-            assert running.stdout is not None
-            line = next((line for line in running.stdout if "http://" in line), "")
-            assert line, "the server did not start"
-            threading.Thread(target=running.stdout.read, daemon=True).start()  # or its pipe would fill
-            yield running, "http://" + line.split("http://")[1].split("/")[0]
-        finally:
-            running.kill()
 
 
 def connected(address: str) -> socket.socket:
@@ -153,29 +135,16 @@ def test_sigterm_lets_what_is_being_answered_be_answered_and_ends_streams(galler
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
 def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Path, tiny_model: Path) -> None:
-    served = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    acknowledged: list[str] = []
-
-    def upload(client: Client, number: int) -> None:
-        picture = encoded(Image.new("RGB", (20 + number, 30), (number, 2 * number % 256, 9)))
-        with suppress(ServerError):
-            acknowledged.append(client.add(picture).id)
-
-    served_by = process("--gallery", served, "--model", tiny_model, "--uploads")
-    with served_by as (running, address), Client(address) as client, ThreadPoolExecutor(4) as pool:
-        waiting = [pool.submit(upload, client, number) for number in range(200)]
-        while len(acknowledged) < 12:
-            time.sleep(0.01)
-            assert running.poll() is None
-        running.kill()
-        for each in waiting:
-            each.result()
-    assert 12 <= len(acknowledged) < 200
-    with listening(settings_for(served, tiny_model)) as address, Client(address) as client:
-        assert client.stats()["pictures"] >= 13 + len(acknowledged)
-        for identity in acknowledged:
-            assert client.details(identity)["id"] == identity
-            assert client.picture(identity)
+    """Three of the trials of tests/crash/uploads.py, which is run by hand for a hundred."""
+    gallery, told, last = tmp_path / "gallery", Told(), Told()
+    Gallery.open(gallery, model=AraCLIP(tiny_model, threads=1), create=True).close()
+    for seed in range(3):
+        last = trial(gallery, tiny_model, random.Random(seed), last)
+        assert last.added
+        told.join(last)
+    with listening(settings_for(gallery, tiny_model)) as address, Client(address) as client:
+        check_uploads(client, told)
+    sound(gallery, tiny_model, told)
 
 
 # ------------------------------------------------------------------ indexing beside it
