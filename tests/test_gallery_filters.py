@@ -1,5 +1,6 @@
 """Filters, pages and ties: only what passes is found, none of it is missed, and the order never wavers."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,7 +15,9 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
+from araclip.gallery.catalog import Catalog, File
 from araclip.gallery.filters import Filters
+from araclip.gallery.selection import select
 from araclip.images import Facts, read_facts
 
 
@@ -171,6 +174,38 @@ def test_a_selective_filter_finds_what_an_exact_scan_of_its_pictures_finds(many:
     scores = model.encode_image(pngs) @ model.encode_text(["سيارة"])[0]
     hits = many.search("سيارة", 3, filters=Filters(formats=("PNG",)))
     assert [hit.score for hit in hits] == pytest.approx(np.sort(scores)[::-1][:3].tolist(), abs=2e-3)
+
+
+SELECTIVE = [{"min_size": 2}, {"folder": "/rare"}, {"taken_from": "2024"}, {"formats": ("PNG",)}, {"added_to": "2020"}]
+
+
+@pytest.mark.parametrize("filters", SELECTIVE, ids=lambda filters: next(iter(filters)))
+def test_a_selective_filter_is_answered_without_a_look_at_every_picture(
+    filters: dict[str, object], tmp_path: Path
+) -> None:
+    rows, rare = 4000, 40
+    catalog = Catalog.create(tmp_path, "tiny", "0", 4)
+    with contextlib.closing(catalog):
+        with catalog.writing():
+            for i in range(rows):
+                content = catalog.add_content(i.to_bytes(32, "big"), np.array([1, 0, 0, 0], np.float32))
+                is_rare = i % (rows // rare) == 0
+                kind, taken = ("PNG", "2024-01-01T00:00:00") if is_rare else ("JPEG", "2020-01-01T00:00:00")
+                catalog.put_facts(content, Facts(kind, 40, 30, taken), i)
+                catalog.put_file(File(f"/{'rare' if is_rare else 'many'}/{i}.jpg", 1 + is_rare, 0), content)
+            catalog.change("UPDATE contents SET added = '2020-01-01T00:00:00' WHERE format = 'PNG'")
+        steps = 0
+
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        catalog._db.set_progress_handler(step, 1)  # called for each instruction of SQLite's machine
+        found = select(catalog, Filters(**filters).condition())  # type: ignore[arg-type]
+        catalog._db.set_progress_handler(None, 1)
+    assert found.tolist() == list(range(1, rows + 1, rows // rare))
+    assert steps < rows
 
 
 def test_a_page_that_makes_no_sense_is_refused(many: Gallery) -> None:

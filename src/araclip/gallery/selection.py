@@ -1,6 +1,8 @@
 """Which pictures and paths pass a filter: the catalogue's rows under a condition."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +21,19 @@ def select(catalog: Catalog, condition: Condition) -> Ids:
         ("contents", "id", condition.of_content, condition.content_values),
     ):
         if sql != EVERYTHING.of_file:
-            rows = catalog.rows(f"SELECT DISTINCT {column} FROM {table} WHERE {sql}", values)
-            ids = np.sort(np.fromiter((row[0] for row in rows), np.int64, len(rows)))
+            ids = _numbers(catalog, f"SELECT group_concat({column}) FROM {table} WHERE {sql}", values)
             passed = ids if passed is None else np.intersect1d(passed, ids, assume_unique=True)
-    if passed is None:
-        rows = catalog.rows("SELECT DISTINCT content FROM files ORDER BY content")
-        passed = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-    return passed
+    return _numbers(catalog, "SELECT group_concat(content) FROM files", ()) if passed is None else passed
+
+
+def _numbers(catalog: Catalog, sql: str, values: Sequence[Any]) -> Ids:
+    """The ids that a query joins with commas, in order, each once.
+
+    As one text they come three times as fast as in rows. DISTINCT or ORDER BY would make SQLite walk the index of that
+    column instead of the one that answers the condition: 0.7 s instead of 0.003 for one in a hundred of a million.
+    """
+    ((text,),) = catalog.rows(sql, values)
+    return np.unique(np.fromstring(text or "", np.int64, sep=","))
 
 
 def paths_of(catalog: Catalog, content: int, condition: Condition) -> list[str]:
