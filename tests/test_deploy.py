@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,13 +56,25 @@ def test_the_image_is_built_from_files_that_are_there_and_runs_as_nobody_special
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         assert all((DEPLOY.parent / name).exists() for name in line.split())
-    assert re.search(r"^USER araclip$", text, re.MULTILINE)
-    assert text.index("USER araclip") < text.index("ENTRYPOINT")
+    number = re.search(r"useradd .*--uid (\d+)", text)
+    assert number
+    assert text.index(f"\nUSER {number[1]}\n") < text.index("ENTRYPOINT")
     assert all(":" in image for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE))
 
 
 def _run(*command: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    checked = _run(Path(sys.executable).parent / "hadolint", "--no-color", DEPLOY / "Dockerfile")
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("compose*.yaml")), ids=lambda path: path.name)
+def test_a_compose_file_is_one_by_the_published_schema(path: Path) -> None:
+    checked = _run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", path)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_unit_is_one_that_systemd_takes_and_finds_hardened(tmp_path: Path) -> None:
