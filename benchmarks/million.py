@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from made_vectors import described, made_vectors, real_vectors
+from PIL import Image
 
 from araclip import AraCLIP, Gallery
 from araclip.gallery.ann import ScanIndex
@@ -252,6 +253,17 @@ def whole(place: Path) -> None:
             begun = time.perf_counter()
             index.search(vector, WANTED, allowed)
             scans.append(time.perf_counter() - begun)
+        added: list[str] = []
+        deeds: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("stats", gallery.stats),
+            ("a picture added", lambda: added.extend(gallery.add([Image.new("RGB", (40, 30), (1, 2, 3))]).paths)),
+            ("the next search", lambda: gallery.search(EVERYDAY[1])),
+            ("that picture removed", lambda: gallery.remove(added)),
+        )
+        for name, deed in deeds:
+            begun = time.perf_counter()
+            deed()
+            print(f"({name}: {time.perf_counter() - begun:.2f} s)")
     print(f"(Gallery.search, {len(EVERYDAY)} texts, of which encoding {np.median(encode) * 1e3:.1f} ms: {cells[0]}; "
           f"1 % filter: {cells[1]}; that scan alone: p50 {np.median(scans) * 1e3:.1f} ms; "
           f"opening and the very first search {first:.2f} s)", flush=True)  # fmt: skip

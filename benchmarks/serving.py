@@ -36,6 +36,7 @@ from araclip.gallery.background import EVERYDAY
 from araclip.gallery.catalog import Catalog, File
 from araclip.images import Facts
 
+SAMPLES = 20  # of the memory, while clients ask
 WORDS = sorted({word for text in EVERYDAY for word in text.split()})
 
 
@@ -126,12 +127,14 @@ def main() -> None:
             line = server.stdout.readline()
             address = "http://" + line.split("http://")[1].split("/")[0]
             context = get_context("spawn")
-            numbers = []
+            numbers, resident = [], [cost(server.pid)[1]]
             for seconds in (2.0, given.seconds):  # the first to warm up
                 ours, theirs = context.Pipe()
                 before = cost(server.pid)
                 loader = context.Process(target=load, args=(address, given.clients, seconds, theirs))
                 loader.start()
+                while not ours.poll(seconds / SAMPLES):
+                    resident.append(cost(server.pid)[1])
                 numbers = ours.recv()
                 loader.join()
                 after = cost(server.pid)
@@ -150,7 +153,7 @@ def main() -> None:
                 "p99_ms": round(took[int(0.99 * len(took))] * 1e3, 1),
                 "max_ms": round(took[-1] * 1e3, 1),
                 "server_cpu_ms_per_request": round((after[0] - before[0]) / len(numbers) * 1e3, 2),
-                "rss_mb": [round(before[1]), round(after[1])],
+                "resident_mb": [round(megabytes) for megabytes in resident],
                 "cores": usable_cores(),
                 "machine": platform.processor() or platform.machine(),
             }

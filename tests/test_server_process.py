@@ -1,5 +1,6 @@
 """A server as a process: slow clients, an orderly end, a sudden one, indexing beside it."""
 
+import ctypes
 import os
 import random
 import signal
@@ -145,6 +146,37 @@ def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Pa
     with listening(settings_for(gallery, tiny_model)) as address, Client(address) as client:
         check_uploads(client, told)
     sound(gallery, tiny_model, told)
+
+
+HEAPS = """
+import ctypes, sys, threading
+from araclip.server.run import one_heap
+
+if sys.argv[1] == "one":
+    one_heap()
+c = ctypes.CDLL(None)
+held = threading.Barrier(4)
+
+def allocate():
+    c.malloc(1000)
+    held.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+c.fopen.restype = ctypes.c_void_p
+c.malloc_info(0, ctypes.c_void_p(c.fopen(sys.argv[2].encode(), b"w")))
+c.fflush(None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="this C library is not glibc")
+def test_threads_of_a_server_share_one_heap(tmp_path: Path) -> None:
+    heaps = {}
+    for how in ("one", "many"):
+        subprocess.run([sys.executable, "-c", HEAPS, how, tmp_path / how], check=True)
+        heaps[how] = (tmp_path / how).read_text().count("<heap nr=")
+    assert heaps["one"] == 1 < heaps["many"]
 
 
 # ------------------------------------------------------------------ indexing beside it
