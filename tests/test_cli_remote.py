@@ -3,7 +3,6 @@
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ import pictures
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 
 pytest.importorskip("qdrant_client")
-from qdrant_engine import Engine, serving
-
-
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    with serving(Engine(tmp_path / "engine")) as port:
-        yield f"qdrant://127.0.0.1:{port}/pictures"
 
 
 def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, address: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from araclip.gallery.remote import connection as connections
 from araclip.gallery.remote.conditions import state_where
 from araclip.gallery.remote.gallery import RemoteGallery
 from araclip.gallery.remote.lease import Lease
-from qdrant_engine import Engine, Refused, serving
+from qdrant_engine import Engine, Refused
 
 WRITES = ("PUT", "POST /points/delete", "payload")
 
@@ -38,19 +37,6 @@ WRITES = ("PUT", "POST /points/delete", "payload")
 @pytest.fixture(scope="module")
 def model(tiny_model: Path) -> AraCLIP:
     return AraCLIP.load(tiny_model, threads=1)
-
-
-@pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(connections, "PAUSE", 0.001)
-    return Engine(tmp_path / "engine")
-
-
-@pytest.fixture
-def address(engine: Engine) -> Iterator[str]:
-    with serving(engine) as port:
-        yield f"qdrant://127.0.0.1:{port}/pictures"
 
 
 @pytest.fixture

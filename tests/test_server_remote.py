@@ -1,7 +1,6 @@
 """A page over a gallery on a Qdrant server: what differs from one in a folder. Searches: test_server_search.py."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,7 @@ from araclip.gallery.anywhere import open_gallery
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
 
 pytest.importorskip("qdrant_client")
-import qdrant_engine
-from araclip.gallery.remote import connection as connections
 from qdrant_engine import Engine
-
-
-@pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(connections, "PAUSE", 0.001)
-    return Engine(tmp_path / "engine")
-
-
-@pytest.fixture
-def address(engine: Engine) -> Iterator[str]:
-    with qdrant_engine.serving(engine) as port:
-        yield f"qdrant://127.0.0.1:{port}/pictures"
 
 
 @pytest.fixture
