@@ -1,5 +1,8 @@
 """A page over a gallery on a Qdrant server: what differs from one in a folder. Searches: test_server_search.py."""
 
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from starlette.testclient import TestClient
 
 import pictures
 from araclip import AraCLIP
+from araclip.client import Client
 from araclip.errors import GalleryNotFound, GalleryUnreachable, InputError
 from araclip.gallery.anywhere import open_gallery
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
@@ -107,3 +111,24 @@ def test_what_a_page_cannot_do_there_is_refused_with_what_to_do(
     with serving(settings) as client:
         problem(client.post("/images", files={"file": ("a.png", b"x")}), "uploads-off")
     assert (settings.own_folder / "thumbnails.sqlite").exists()
+
+
+def test_the_command_serves_an_address_and_tells_of_no_request(
+    address: str, album: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    make_gallery(address, album, tiny_model)
+    command = [sys.executable, "-m", "araclip.cli", "serve", "--port", "0", "--gallery", address, "--model", tiny_model]
+    said = tmp_path / "said"
+    with said.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as running:
+        try:
+            ends = time.monotonic() + 60
+            while not (found := re.search(r"http://127\.0\.0\.1:\d+", said.read_text())):
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+            with Client(found[0]) as client:
+                assert client.search("أحمر", k=1).results[0].name
+            time.sleep(2)  # it looks for a new generation every second
+        finally:
+            running.terminate()
+    assert address in said.read_text()
+    assert "HTTP" not in said.read_text()

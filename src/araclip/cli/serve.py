@@ -30,7 +30,7 @@ def serve(
         bool | None, typer.Option("--behind-proxy", help="Believe the X-Forwarded headers of a proxy on this machine.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder for thumbnails; the gallery's own by default.")
+        Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="A bundled model's name, or a model folder.")] = None,
 ) -> None:
@@ -45,7 +45,8 @@ def serve(
         gallery=gallery, host=host, port=port, index=index and tuple(index), watch=watch, uploads=uploads,
         allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, cache=cache, model=model,
     )  # fmt: skip
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("araclip").setLevel(logging.INFO)  # others tell of every request that they make
 
     def ready(address: str) -> None:
         out.print(f"Serving {escape(shown(str(settings.gallery)))} at [bold]{address}[/]", soft_wrap=True)
