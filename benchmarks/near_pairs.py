@@ -1,4 +1,5 @@
-"""How long it takes to find all near pairs of perceptual hashes: the shipped search, each with each, and FAISS's.
+"""How long it takes to find all near pairs of perceptual hashes: the shipped search, each with each, and FAISS's; and all
+pairs of like vectors, which are compared each with each.
 
     python benchmarks/near_pairs.py
 
@@ -13,11 +14,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.gallery.duplicates import semantic_pairs
 from araclip.gallery.near import NEAR, PARTS, near_pairs
 
 Hashes = NDArray[np.uint64]
 Pairs = set[tuple[int, int]]
 AT_ONCE = 1 << 22
+WIDTH = 384
 
 
 def made(count: int) -> Hashes:
@@ -76,6 +79,16 @@ def main() -> None:
             right = found if right is None else right
             assert found == right, f"{system.__name__} finds other pairs"
             print(f"| {count:,} | {system.__name__} | {took:.2f} | {len(found):,} |", flush=True)
+    rng = np.random.default_rng(0)
+    for count in (20_000, 100_000):
+        vectors = rng.normal(size=(count, WIDTH)).astype(np.float32)
+        vectors[-count // 50 :] = vectors[: count // 50] + rng.normal(0, 0.3, (count // 50, WIDTH))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        begun = time.perf_counter()
+        pairs = list(semantic_pairs(vectors))
+        print(
+            f"{count:,} vectors of width {WIDTH}: {time.perf_counter() - begun:.1f} s, {len(pairs):,} pairs", flush=True
+        )
 
 
 if __name__ == "__main__":
