@@ -1,5 +1,6 @@
-"""How long it takes to find all near pairs of perceptual hashes: the shipped search, each with each, and FAISS's; and all
-pairs of like vectors, which are compared each with each.
+"""How long it takes to find all near pairs of perceptual hashes: the shipped search, each with each, and FAISS's.
+
+Then all pairs of like vectors, which are compared each with each.
 
     python benchmarks/near_pairs.py
 
