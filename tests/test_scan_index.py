@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery import ann, coded, index_file
+from araclip.gallery import ann, coded, history, index_file
 from araclip.gallery.ann import ScanIndex
 from araclip.gallery.catalog import Catalog, File
 
@@ -192,6 +192,36 @@ def test_changes_are_compared_beside_the_codes_until_there_are_many(catalog: Cat
     assert base_file(catalog) != path
 
 
+def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ann, "FEW", 1000)
+    vectors, query = units(0, 310), units(9, 1)[0]
+
+    def settled(before: ScanIndex | None) -> tuple[ScanIndex, str]:
+        """What a writer does at its end; and the file that is there then."""
+        index = index_of(catalog, before)
+        index.keep(catalog)
+        history.forget_before(catalog, index.anchor)
+        return index, base_file(catalog).name
+
+    put(catalog, range(300), vectors[:300])
+    index, first = settled(None)
+    for step, n in enumerate((300, 301, 302)):
+        put(catalog, [n, step], vectors[[n, n - 1]])  # one comes, one is given another vector
+        index, file = settled(index)
+        assert file == first
+    drop(catalog, [7])
+    for before in (index, None):  # the writer's own index, and one that reads the file and what changed since
+        assert same(index_of(catalog, before).search(query, 302), brute(catalog, query))
+    put(catalog, range(303, 310), vectors[303:])
+    index, file = settled(index)
+    assert file != first
+    assert same(index_of(catalog).search(query, 309), brute(catalog, query))
+    (catalog.folder / file).unlink()
+    assert same(index_of(catalog).search(query, 309), brute(catalog, query))
+
+
 def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, range(100), units(0, 100))
     index_of(catalog)
@@ -256,7 +286,7 @@ BUILDER = """
 import sys
 from pathlib import Path
 import numpy as np
-from araclip.gallery import ann, coded
+from araclip.gallery import ann, coded, history
 from araclip.gallery.catalog import Catalog
 ann.FEW = coded.FEW = 30
 catalog = Catalog.open(Path(sys.argv[1]), None)

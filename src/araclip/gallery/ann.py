@@ -2,7 +2,8 @@
 
 Up to FEW pictures are compared exactly. Of more, most have short codes in one file (`gallery.coded`), the base, made at
 some generation; those that came or changed since, by the catalogue's own log, are compared exactly beside it, and those
-that changed or went are hidden. The base is made anew when many have changed.
+that changed or went are hidden. The base is made anew when many have changed. Few pictures have a file of their
+vectors, and what changed since it was written is read from the catalogue; it is written anew when one in SPARED has.
 
 A file carries the generation it was made at in its name, so one of another past is never read; one that is missing or
 damaged is made again.
@@ -26,6 +27,7 @@ from araclip.gallery.exact import Exact, Ids, places
 from araclip.gallery.filters import Condition
 
 MANY = 32_768  # changes from which on a writer makes the base anew: beside it they cost a query a few milliseconds
+SPARED = 50  # of a gallery of few pictures: a followed folder need not write all vectors for each picture that comes
 REMEMBERED = 8  # filters whose pictures are kept, for the next page of the same search
 
 Floats = NDArray[np.float32]
@@ -44,10 +46,16 @@ class Base:
 class ScanIndex:
     """Inner products of a query with every picture, of one generation of a catalogue."""
 
-    def __init__(self, generation: str, rest: Exact, base: Base | None = None, changed: Ids | None = None) -> None:
-        """Take what is compared exactly, and the base with the ids that changed since."""
+    def __init__(
+        self, generation: str, rest: Exact, base: Base | None = None, changed: Ids | None = None, written: str = ""
+    ) -> None:
+        """Take what is compared exactly, and the base with the ids that changed since.
+
+        Without a base, `written` is the generation of the file of vectors that this index began with, or of none.
+        """
         self.generation = generation
         self.base = base
+        self._written = written
         self._rest = rest
         self._shown: NDArray[np.bool_] | None = None
         if base and changed is not None and len(hidden := places(base.codes.ids, changed)):
@@ -69,7 +77,7 @@ class ScanIndex:
             if before and (later := before._later(frozen, many)):
                 return later
             if not history.more_than(frozen, FEW):
-                return cls._exact(frozen)
+                return cls._exact(frozen, many)
             for path in _files(frozen):
                 if (file := index_file.read(path)) and "depth" in file.about:
                     base = Base(_generation(path), path, Coded(file))
@@ -78,10 +86,12 @@ class ScanIndex:
             return cls._build(frozen, texts)
 
     @classmethod
-    def _exact(cls, frozen: Catalog) -> "ScanIndex":
-        file = index_file.read(_path(frozen))
-        if file and index_file.is_sound(file):
-            return cls(frozen.generation, Exact(file.ids, file.vectors))
+    def _exact(cls, frozen: Catalog, many: int) -> "ScanIndex":
+        for path in _files(frozen):
+            if (file := index_file.read(path)) and "depth" not in file.about and index_file.is_sound(file):
+                generation = _generation(path)
+                if later := cls(generation, Exact(file.ids, file.vectors), written=generation)._later(frozen, many):
+                    return later
         ids, vectors = _together(history.blocks(frozen), _width(frozen))
         index = cls(frozen.generation, Exact(ids, vectors))
         index.keep(frozen)
@@ -99,6 +109,8 @@ class ScanIndex:
 
     def _later(self, frozen: Catalog, many: int) -> "ScanIndex | None":
         """This index at a later generation; None if its past is not that one's, or too much has changed."""
+        if frozen.generation == self.generation:
+            return self
         new = history.changed_since(frozen, self.generation)
         if new is None or _width(frozen) != self._rest.width or (self.base and not self.base.path.is_file()):
             return None
@@ -113,20 +125,23 @@ class ScanIndex:
         if not self.base and len(ids) > FEW:
             return None
         rest = Exact(ids[order], np.concatenate([self._rest.vectors[kept], vectors])[order])
-        return ScanIndex(frozen.generation, rest, self.base, changed)
+        return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
 
     def keep(self, catalog: Catalog) -> None:
-        """Write what the next start reads, if it is not there: without a base, all vectors."""
-        path = catalog.folder / f"scan-{self.generation}.faiss"
-        if self.base is None and not path.is_file():
-            with contextlib.suppress(OSError):  # read-only or full: the next start reads the catalogue, half a second
-                index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
-                _remove_older(catalog)
+        """Write what the next start reads, if what is there is too old: without a base, all vectors."""
+        changed = history.changed_since(catalog, self._written) if self._written else None
+        if self.base or (changed is not None and len(changed) <= len(self._rest) // SPARED):
+            return
+        with contextlib.suppress(OSError):  # read-only or full: the next start reads the catalogue, half a second
+            path = catalog.folder / f"scan-{self.generation}.faiss"
+            index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
+            self._written = self.generation
+            _remove_older(catalog)
 
     @property
     def anchor(self) -> str:
         """The generation whose file this index stands on: the log is needed from there on."""
-        return self.base.generation if self.base else self.generation
+        return self.base.generation if self.base else self._written or self.generation
 
     def __len__(self) -> int:
         """Number of pictures."""
