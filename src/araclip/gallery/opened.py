@@ -46,8 +46,7 @@ class Opened(AnyGallery):
 
         Args:
             kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
-                the same scene). Semantic compares every picture with every other: half a minute for a hundred thousand,
-                an hour for a million.
+                the same scene). Semantic compares every picture with every other, near does not.
 
         Raises:
             InputError: an unknown kind.
