@@ -26,7 +26,7 @@ from araclip.gallery.remote.conditions import state_where
 from araclip.gallery.remote.gallery import RemoteGallery
 from araclip.gallery.remote.nearest import Search
 from qdrant_engine import Engine, Refused
-from test_remote import address, engine, folder, found, model, open_  # noqa: F401  (fixtures: handed in by name)
+from test_remote import folder, found, model, open_  # noqa: F401  (fixtures: handed in by name)
 
 
 def run_out(gallery: RemoteGallery) -> None:
