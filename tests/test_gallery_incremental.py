@@ -167,7 +167,7 @@ def test_arabic_and_emoji_names_in_both_forms_of_unicode_are_files_of_their_own(
 
 
 UNREADABLE = """
-import os, sys
+import mmap, os, sys  # mmap now: the libraries of another user may not be read later
 from araclip import AraCLIP, Gallery
 model = AraCLIP.load(sys.argv[2], threads=1)
 with Gallery.open(sys.argv[1], model=model) as gallery:
