@@ -16,6 +16,7 @@ from araclip.gallery import near
 from araclip.gallery.duplicates import groups, semantic_pairs
 from araclip.gallery.filters import Filters
 from araclip.gallery.near import NEAR, near_pairs
+from araclip.gallery.upkeep import grouped
 
 
 def scene(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:
@@ -135,6 +136,18 @@ def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
     assert set(tied) <= set(close)
     assert len(tied) == len(set(tied))
     assert groups(len(hashes), tied) == groups(len(hashes), close)
+
+
+def test_pictures_that_come_and_go_meanwhile_put_no_other_into_a_group() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 1, 1, 2]]
+    files = {n: [(f"/{n}.jpg", 1, 1)] for n in (1, 2, 3, 4)}
+    hashes = np.array([1, 2, 4, 8], np.uint64) << np.uint64(32) | np.array([0, 0xFFFF, 0xFF00FF, 0xFFFF0000], np.uint64)
+    for gone in ((), (1,), (4,)):
+        seen = np.array([n for n in (1, 2, 3, 4) if n not in gone])
+        groups = grouped(
+            files, lambda: (np.arange(1, 5), hashes), lambda seen=seen: (seen, vectors[seen - 1]), ["semantic"]
+        )
+        assert [group.paths for group in groups] == [("/2.jpg", "/3.jpg")]
 
 
 @given(st.integers(0, 1000))

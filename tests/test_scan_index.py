@@ -286,7 +286,7 @@ BUILDER = """
 import sys
 from pathlib import Path
 import numpy as np
-from araclip.gallery import ann, coded, history
+from araclip.gallery import ann, coded
 from araclip.gallery.catalog import Catalog
 ann.FEW = coded.FEW = 30
 catalog = Catalog.open(Path(sys.argv[1]), None)

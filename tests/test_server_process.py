@@ -145,7 +145,7 @@ def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Pa
         told.join(last)
     with listening(settings_for(gallery, tiny_model)) as address, Client(address) as client:
         check_uploads(client, told)
-    sound(gallery, tiny_model, told)
+    sound(gallery, tiny_model, told, 3)
 
 
 HEAPS = """

@@ -107,8 +107,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     _flush_folder(path.parent)
     step("remove the old")
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
-        if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
-            shutil.rmtree(left_over, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process may clear it away too
+            if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
+                shutil.rmtree(left_over, ignore_errors=True)
 
 
 def overwrite(path: Path, content: bytes, *, durable: bool) -> None:

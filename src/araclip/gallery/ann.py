@@ -102,7 +102,7 @@ class ScanIndex:
         path = _path(frozen)
         with contextlib.suppress(OSError):  # read-only or full: below
             coded.write(path, _width(frozen), history.blocks(frozen), texts())
-            _remove_older(frozen)
+            _remove_older(frozen, path)
             if file := index_file.read(path):
                 return cls(frozen.generation, _nothing(frozen), Base(frozen.generation, path, Coded(file)))
         return cls(frozen.generation, Exact(*_together(history.blocks(frozen), _width(frozen))))  # slow, but right
@@ -129,14 +129,16 @@ class ScanIndex:
 
     def keep(self, catalog: Catalog) -> None:
         """Write what the next start reads, if what is there is too old: without a base, all vectors."""
+        if self.base:
+            return
         changed = history.changed_since(catalog, self._written) if self._written else None
-        if self.base or (changed is not None and len(changed) <= len(self._rest) // SPARED):
+        if changed is not None and len(changed) <= len(self._rest) // SPARED:
             return
         with contextlib.suppress(OSError):  # read-only or full: the next start reads the catalogue, half a second
             path = catalog.folder / f"scan-{self.generation}.faiss"
             index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
             self._written = self.generation
-            _remove_older(catalog)
+            _remove_older(catalog, path)
 
     @property
     def anchor(self) -> str:
@@ -234,10 +236,10 @@ def _files(catalog: Catalog) -> list[Path]:
     return sorted(known, key=lambda path: -known[path])
 
 
-def _remove_older(catalog: Catalog) -> None:
-    """Remove index files of another past, and of this one up to the present."""
+def _remove_older(catalog: Catalog, written: Path) -> None:
+    """Remove index files of another past, and of this one those older than the one that was just written."""
     known = _files(catalog)
-    kept = known[: known.index(_path(catalog)) + 1] if _path(catalog) in known else [_path(catalog)]
+    kept = known[: known.index(written) + 1] if written in known else [written]
     for path in catalog.folder.glob("scan-*.faiss"):
         if path not in kept:
             atomic.unlink(path)

@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 from araclip.gallery.relevance import WEAK
 
 
+def identity_of(digest: bytes) -> str:
+    """The name of a picture for other programs: half of its hash, which no two pictures share."""
+    return digest[:16].hex()
+
+
 @dataclass(frozen=True)
 class Hit:
     """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.

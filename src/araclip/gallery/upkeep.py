@@ -17,6 +17,7 @@ from araclip.errors import ImageError, InputError
 from araclip.gallery import ann
 from araclip.gallery.catalog import KEPT, Catalog, File
 from araclip.gallery.duplicates import groups, semantic_pairs
+from araclip.gallery.exact import places
 from araclip.gallery.intake import Look, look_again
 from araclip.gallery.near import Hashes, is_near, near_pairs
 from araclip.gallery.results import Fault, Group, Stats
@@ -100,20 +101,21 @@ def grouped(
 
     Args:
         hashes, vectors: what give ids (n,) in order with their perceptual hashes (n,), or with their vectors (n, D);
-            called only if they matter.
+            called only if they matter. A picture that comes or goes between the calls is left out.
     """
     found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
         return found
     there = np.array(sorted(files), np.int64)
     ids, looks = hashes()
-    ids, looks = ids[here := np.isin(ids, there)], looks[here]
+    ids, looks = ids[here := places(ids, there)], looks[here]
     pairs: dict[str, Iterable[tuple[int, int]]] = {}
     if "near" in kinds:
         pairs["near"] = near_pairs(looks)
     if "semantic" in kinds:
-        whole, stored = vectors()
-        alike = semantic_pairs(stored[np.isin(whole, there)].astype(np.float32))
+        seen, stored = vectors()
+        rows_of = places(ids, seen).tolist()
+        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(stored[places(seen, ids)].astype(np.float32)))
         pairs["semantic"] = ((one, other) for one, other in alike if not is_near(int(looks[one]), int(looks[other])))
     for kind, together in pairs.items():
         for rows in groups(len(ids), together):

@@ -1,11 +1,12 @@
 """What a server asks of its gallery, be it in a folder or on a Qdrant server. Any thread may ask."""
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,9 @@ from araclip.gallery.catalog import KEPT
 from araclip.gallery.filters import Filters
 from araclip.gallery.ranking import Page
 from araclip.gallery.relevance import Scale
-from araclip.gallery.results import Hit
+from araclip.gallery.results import Hit, identity_of
+from araclip.gallery.store import Store
 
-ID_DIGITS = 32
 SUGGESTED = 8  # queries
 SHORT = 18  # characters
 FOLDERS = 50  # as many as a menu takes
@@ -61,9 +62,8 @@ class Copy:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the gallery: its id over HTTP, and what is known of it. `content` is the gallery's own number."""
+    """What is known of a picture. `content` is the gallery's own number for it."""
 
-    id: str
     content: int
     digest: bytes
     format: str | None
@@ -72,6 +72,11 @@ class Picture:
     taken: str | None
     added: str
     copies: tuple[Copy, ...]  # in order of the bytes of their paths
+
+    @property
+    def id(self) -> str:
+        """Its name over HTTP."""
+        return identity_of(self.digest)
 
 
 @dataclass(frozen=True)
@@ -85,22 +90,51 @@ class Numbers:
     taken: tuple[str, str] | None
 
 
-class Library(Protocol):
-    """A gallery as many threads read it."""
+class Library(ABC):
+    """A gallery as many threads read it: what `LocalLibrary` and `RemoteLibrary` share, over the store of each."""
 
-    model: AraCLIP
+    def __init__(self, model: AraCLIP) -> None:
+        self.model = model
+        self._numbers: tuple[str, Numbers] | None = None  # of a generation
+        self._snapshot = self._build(None)
 
     @property
     def snapshot(self) -> Snapshot:
         """What searches use now."""
+        return self._snapshot
 
     def refresh(self) -> bool:
         """Take up what changed since the last time; returns whether anything did.
 
         Raises:
-            WidthMismatch: the gallery belongs to another model now; searches go on with what they have.
+            WidthMismatch: the gallery belongs to another model now; the snapshot stays.
         """
+        if self._generation() == self._snapshot.generation:
+            return False
+        self._snapshot = self._build(self._snapshot)
+        return True
 
+    def numbers(self) -> Numbers:
+        """What there is, counted once a generation."""
+        generation, known = self._generation(), self._numbers
+        if known is None or known[0] != generation:
+            known = self._numbers = generation, self._count()
+        return known[1]
+
+    def vector(self, picture: Picture) -> NDArray[np.float32]:
+        """The vector (D,) of a picture."""
+        return self.catalog.vector(picture.content)
+
+    def kept(self, picture: Picture) -> bytes | None:
+        """The pixels that the gallery keeps of a picture without a file, as a JPEG."""
+        return self.catalog.kept(picture.content)
+
+    @property
+    @abstractmethod
+    def catalog(self) -> Store:
+        """What this thread may ask."""
+
+    @abstractmethod
     def search(
         self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, but: int | None = None
     ) -> list[tuple[Picture, Hit]]:
@@ -111,20 +145,25 @@ class Library(Protocol):
             but: the number of a picture to leave out.
         """
 
+    @abstractmethod
     def find(self, identity: str) -> Picture | None:
         """A picture by its id."""
 
-    def vector(self, picture: Picture) -> NDArray[np.float32]:
-        """Its vector (D,)."""
-
-    def kept(self, picture: Picture) -> bytes | None:
-        """The pixels that the gallery keeps of a picture without a file, as a JPEG."""
-
-    def numbers(self) -> Numbers:
-        """What there is, counted once a generation."""
-
+    @abstractmethod
     def close(self) -> None:
         """Close every connection."""
+
+    @abstractmethod
+    def _generation(self) -> str:
+        """The gallery's present one."""
+
+    @abstractmethod
+    def _build(self, before: Snapshot | None) -> Snapshot:
+        """What searches shall use from now on."""
+
+    @abstractmethod
+    def _count(self) -> Numbers:
+        """What there is now."""
 
 
 def served_filters(wishes: Iterable[str], *, collapse: bool) -> Filters:

@@ -26,12 +26,12 @@ from araclip.gallery.opened import SAMPLE
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.relevance import scale_of
 from araclip.gallery.results import Hit
-from araclip.server.library import ID_DIGITS, Copy, Numbers, Picture, Snapshot, busiest, suggestions
+from araclip.server.library import Copy, Library, Numbers, Picture, Snapshot, busiest, suggestions
 from araclip.server.writing import Pen
 
 _PICTURES = (
     "SELECT content, hash, format, width, height, taken, added, path, size, metadata "
-    "FROM files JOIN contents ON contents.id = files.content "
+    "FROM files JOIN contents ON contents.id = files.content"
 )
 
 
@@ -42,23 +42,16 @@ class Indexed(Snapshot):
     index: ScanIndex
 
 
-class LocalLibrary:
-    """`Library` over a folder; what changes it takes its `pen`."""
+class LocalLibrary(Library):
+    """A gallery in a folder; what changes it takes its `pen`."""
 
     def __init__(self, folder: Path, model: AraCLIP) -> None:
         self.folder = folder
-        self.model = model
         self.pen = Pen(folder)
         self._local = threading.local()
         self._opened: list[Catalog] = []
         self._lock = threading.Lock()
-        self._numbers: tuple[str, Numbers] | None = None  # of a generation
-        self._snapshot = self._build(None)
-
-    @property
-    def snapshot(self) -> Indexed:
-        """What searches use now."""
-        return self._snapshot
+        super().__init__(model)
 
     @property
     def catalog(self) -> Catalog:
@@ -72,14 +65,10 @@ class LocalLibrary:
                 self._opened.append(found)
         return found
 
-    def refresh(self) -> bool:
-        """As `Library` says; so do the others."""
-        if self.catalog.generation == self._snapshot.generation:
-            return False
-        self._snapshot = self._build(self._snapshot.index)
-        return True
+    def _generation(self) -> str:
+        return self.catalog.generation
 
-    def _build(self, before: ScanIndex | None) -> Indexed:
+    def _build(self, before: Snapshot | None) -> Indexed:
         catalog, config = self.catalog, self.model.config
         if catalog.meta("fingerprint") != config.fingerprint:
             raise WidthMismatch(
@@ -87,7 +76,7 @@ class LocalLibrary:
                 f"{config.name}. Start the server again with that model."
             )
         everyday, meaningless = background(self.folder, self.model)
-        index = ScanIndex.of(catalog, lambda: everyday, before)
+        index = ScanIndex.of(catalog, lambda: everyday, before.index if isinstance(before, Indexed) else None)
         some = index.sample(SAMPLE)
         scale = scale_of(some, everyday, meaningless)
         return Indexed(index.generation, len(index), scale, suggestions(everyday, some), index)
@@ -115,25 +104,12 @@ class LocalLibrary:
         rows = self.catalog.rows(f"{_PICTURES} WHERE hash BETWEEN ? AND ? ORDER BY path", ends)
         return _picture(rows) if rows else None
 
-    def vector(self, picture: Picture) -> NDArray[np.float32]:
-        """Its vector (D,)."""
-        return self.catalog.vector(picture.content)
-
-    def kept(self, picture: Picture) -> bytes | None:
-        """The pixels of a picture without a file."""
-        return self.catalog.kept(picture.content)
-
-    def numbers(self) -> Numbers:
-        """What there is."""
-        catalog, known = self.catalog, self._numbers
-        generation = catalog.generation
-        if known is None or known[0] != generation:
-            stats = upkeep.stats(catalog)
-            paths = (row[0] for row in catalog.rows("SELECT path FROM files"))
-            counted = Counter(os.path.dirname(raw) for raw in paths if not raw.startswith(KEPT.encode()))  # noqa: PTH120
-            folders = busiest({os.fsdecode(name): count for name, count in counted.items()})
-            known = self._numbers = generation, Numbers(stats.files, stats.formats, folders, stats.taken)
-        return known[1]
+    def _count(self) -> Numbers:
+        stats = upkeep.stats(self.catalog)
+        paths = (row[0] for row in self.catalog.rows("SELECT path FROM files"))
+        counted = Counter(os.path.dirname(raw) for raw in paths if not raw.startswith(KEPT.encode()))  # noqa: PTH120
+        folders = busiest({os.fsdecode(name): count for name, count in counted.items()})
+        return Numbers(stats.files, stats.formats, folders, stats.taken)
 
     def close(self) -> None:
         """Close every connection."""
@@ -147,4 +123,4 @@ def _picture(rows: Sequence[tuple[Any, ...]]) -> Picture:
     """A picture from its rows, one a path."""
     content, digest, kind, width, height, taken, added = rows[0][:7]
     copies = tuple(Copy(os.fsdecode(path), size, json.loads(about)) for *_, path, size, about in rows)
-    return Picture(digest.hex()[:ID_DIGITS], content, digest, kind, width, height, taken, added, copies)
+    return Picture(content, digest, kind, width, height, taken, added, copies)

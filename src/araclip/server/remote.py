@@ -1,7 +1,8 @@
 """A gallery on a Qdrant server, searched from many threads: the server keeps index and catalogue, this only asks.
 
 It is read: pictures come in by `araclip index` or `araclip watch` from wherever they lie. What a search sees is the
-generation of that moment; the snapshot holds what is derived from one, and may be a second behind.
+generation of that moment; the snapshot holds what is derived from one, and may be a second behind. Once the gallery was
+given another model, searches are refused: the vectors that they are for may be gone.
 """
 
 import os
@@ -22,34 +23,28 @@ from araclip.gallery.remote.nearest import Search, sample
 from araclip.gallery.remote.overview import overview
 from araclip.gallery.remote.rows import Row
 from araclip.gallery.results import Hit
-from araclip.server.library import ID_DIGITS, Copy, Numbers, Picture, Snapshot, busiest, suggestions
+from araclip.server.library import Copy, Library, Numbers, Picture, Snapshot, busiest, suggestions
 
 
-class RemoteLibrary:
-    """`Library` over an address such as qdrant://HOST:6333/COLLECTION."""
+class RemoteLibrary(Library):
+    """A gallery at an address such as qdrant://HOST:6333/COLLECTION."""
 
     def __init__(self, address: str, model: AraCLIP) -> None:
-        self.model = model
         named = connected(address)
         if not named.exists():
             raise named.not_found()
         self._catalog = RemoteCatalog(named, model)
-        self._counted: tuple[str, Numbers] | None = None  # of a generation
-        self._snapshot = self._build()
+        super().__init__(model)
 
     @property
-    def snapshot(self) -> Snapshot:
-        """What searches use now."""
-        return self._snapshot
+    def catalog(self) -> RemoteCatalog:
+        """One for all threads."""
+        return self._catalog
 
-    def refresh(self) -> bool:
-        """As `Library` says; so do the others."""
-        if self._catalog.state().generation == self._snapshot.generation:
-            return False
-        self._snapshot = self._build()
-        return True
+    def _generation(self) -> str:
+        return self._catalog.state().generation
 
-    def _build(self) -> Snapshot:
+    def _build(self, before: Snapshot | None) -> Snapshot:
         state, connection = self._catalog.state(), self._catalog.connection
         everyday, meaningless = background(background_home(), self.model)
         some = sample(connection, state.number, state.width, SAMPLE)
@@ -69,22 +64,9 @@ class RemoteLibrary:
         row = self._catalog.row(where("first", identity))
         return _picture(row) if row else None
 
-    def vector(self, picture: Picture) -> NDArray[np.float32]:
-        """Its vector (D,)."""
-        return self._catalog.vector(picture.content)
-
-    def kept(self, picture: Picture) -> bytes | None:
-        """The pixels of a picture without a file."""
-        return self._catalog.kept(picture.content)
-
-    def numbers(self) -> Numbers:
-        """What there is."""
-        state, known = self._catalog.state(), self._counted
-        if known is None or known[0] != state.generation:
-            seen = overview(self._catalog.connection, state.number)
-            numbers = Numbers(seen.files, seen.formats, busiest(seen.folders), seen.taken)
-            known = self._counted = state.generation, numbers
-        return known[1]
+    def _count(self) -> Numbers:
+        seen = overview(self._catalog.connection, self._catalog.state().number)
+        return Numbers(seen.files, seen.formats, busiest(seen.folders), seen.taken)
 
     def close(self) -> None:
         """Close the connection."""
@@ -95,4 +77,4 @@ def _picture(row: Row) -> Picture:
     kind, width, height, taken = (f.format, f.width, f.height, f.taken) if (f := row.facts) else (None,) * 4
     held = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
     copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in held)
-    return Picture(row.digest.hex()[:ID_DIGITS], row.id, row.digest, kind, width, height, taken, row.added, copies)
+    return Picture(row.id, row.digest, kind, width, height, taken, row.added, copies)

@@ -15,12 +15,12 @@ from pathlib import PurePath
 from typing import Any
 
 from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.results import identity_of
 from araclip.images import Facts
 
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease
 ABOUT = ("order", "sha256", "added", "format", "width", "height", "taken", "phash", "files")
 _SPACE = uuid.UUID("a3c11b00-0000-4000-8000-000000000000")
-FIRST = 32  # digits of the hash that name a picture over HTTP
 _RAW = "bytes:"  # begins a path that is no UTF-8, in base64; a path is absolute or begins with picture:
 
 
@@ -62,7 +62,7 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
         "since": since,
         "order": row.id,
         "sha256": row.digest.hex(),
-        "first": row.digest.hex()[:FIRST],
+        "first": identity_of(row.digest),
         "phash": f"{row.phash:016x}",  # text: JSON's numbers end at 53 bits in some programs
         "added": row.added,
         "added_at": instant(row.added),

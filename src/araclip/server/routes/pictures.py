@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
-from araclip.server.library import ID_DIGITS
+from araclip.gallery.results import identity_of
 from araclip.server.originals import Original, read_original
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, WRITE, ServiceOf, problems
@@ -142,7 +142,7 @@ async def upload(
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
     service.refresher.wake()
-    identity = loaded.digest.hex()[:ID_DIGITS]
+    identity = identity_of(loaded.digest)
     response.headers["Location"] = f"/images/{identity}"
     facts = loaded.look.facts
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
