@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -34,6 +35,20 @@ def photo_album(folder: Path) -> Path:
     pictures.written(folder / "بيت" / "copy of red.png", (folder / "رحلة" / "أحمر 0.png").read_bytes())
     pictures.oriented(folder / "turned.jpg", 6)
     return folder
+
+
+@contextlib.contextmanager
+def place_of(kind: str, folder: Path) -> Iterator[Path | str]:
+    """Where a gallery can be: "folder", or "qdrant", an address on Qdrant's engine."""
+    if kind == "folder":
+        yield folder / "gallery"
+        return
+    pytest.importorskip("qdrant_client")
+    import qdrant_engine
+
+    with pytest.MonkeyPatch.context() as patch, qdrant_engine.serving(qdrant_engine.Engine(folder / "engine")) as port:
+        patch.setenv("ARACLIP_DATA", str(folder / "data"))
+        yield f"qdrant://127.0.0.1:{port}/pictures"
 
 
 def make_gallery(place: Path | str, album: Path, model: Path) -> Path | str:

@@ -12,18 +12,22 @@ from hypothesis.strategies import SearchStrategy
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from serving import listening, make_gallery, photo_album, settings_for
+from serving import listening, make_gallery, photo_album, place_of, settings_for
 
 EXAMPLES = 6  # of good and as many of bad requests for each address
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["folder", "qdrant"])
+def address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("contract")
-    gallery = make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
-    with listening(settings_for(gallery, tiny_model, uploads=True, events_seconds=0.05)) as address:
-        yield address
+    with place_of(request.param, folder) as place:
+        make_gallery(place, photo_album(folder / "album"), tiny_model)
+        uploads = request.param == "folder"  # a gallery on a server is only read
+        with listening(settings_for(place, tiny_model, uploads=uploads, events_seconds=0.05)) as address:
+            yield address
 
 
 def attempts(cases: SearchStrategy[schemathesis.Case], statuses: set[int]) -> None:

@@ -1,6 +1,5 @@
 """Search over HTTP: by text, by pictures of the gallery, by pictures that are sent, in pages."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import pictures
-import qdrant_engine
-from serving import data_uri, encoded, make_gallery, photo_album, problem, serving, settings_for
+from serving import data_uri, encoded, make_gallery, photo_album, place_of, problem, serving, settings_for
 
 
 @pytest.fixture(scope="module", params=["folder", "qdrant"])
@@ -19,15 +17,10 @@ def client(
 ) -> Iterator[TestClient]:
     """One gallery in a folder, one on Qdrant's engine: whoever asks the server cannot tell which."""
     folder = tmp_path_factory.mktemp("search")
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as running:
-        patch.setenv("ARACLIP_DATA", str(folder / "data"))
-        place: Path | str = folder / "gallery"
-        if request.param == "qdrant":
-            pytest.importorskip("qdrant_client")
-            port = running.enter_context(qdrant_engine.serving(qdrant_engine.Engine(folder / "engine")))
-            place = f"qdrant://127.0.0.1:{port}/pictures"
+    with place_of(request.param, folder) as place:
         make_gallery(place, photo_album(folder / "album"), tiny_model)
-        yield running.enter_context(serving(settings_for(place, tiny_model)))
+        with serving(settings_for(place, tiny_model)) as client:
+            yield client
 
 
 def names(client: TestClient, **asked: object) -> list[str]:
