@@ -27,6 +27,7 @@ IDS = 1000  # points named in one request
 Id = int | str | UUID  # as qdrant-client names points; ours are texts
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _REFUSED = {401, 403}
+_jitter = random.Random()  # our own: the generator of the module belongs to whoever seeded it
 
 
 def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
@@ -87,7 +88,7 @@ class Connection:
     def ask(self, method: str, **arguments: Any) -> Any:
         """As `call`, for methods that are not about one collection."""
         for attempt in range(TRIES):
-            wait = PAUSE * 2**attempt * random.uniform(0.75, 1.25)
+            wait = PAUSE * 2**attempt * _jitter.uniform(0.75, 1.25)
             try:
                 return getattr(self._client, method)(**arguments)
             except ResourceExhaustedResponse as error:
