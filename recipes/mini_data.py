@@ -6,6 +6,7 @@ Writes under --out, each whole or not at all, and only what is not there yet:
 
     fluent-3d, noto, twemoji, fluent-flat    emoji with names in both languages (npm fetches the drawings)
     nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
+    siblings                                 captions of the same picture, twenty thousand pictures, without the pictures
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
     flickr8k, more, parallel                 links into DATA
 
@@ -23,6 +24,7 @@ from mini_concepts import class_names, synsets, write_concepts
 from mini_emoji import emoji_sets
 from mini_features import FeatureCache
 from mini_sets import Row, fingerprint, read_rows, write_set
+from mini_siblings import write_siblings
 
 from araclip import atomic
 from araclip.errors import AraclipError
@@ -43,6 +45,7 @@ def prepare(data: Path, out: Path) -> None:
             (out / name).symlink_to((data / name).resolve(), target_is_directory=True)
     for name, made in emoji_sets(data, out.parent / "npm", out):
         say(f"{name}: {'made' if made else 'there already'}")
+    say(f"siblings: {write_siblings(data, out)}")
     nips = data / "more" / "nips17_ccby"
     train, held = split([row for _, row in read_rows(nips)])
     named = names_of(data)

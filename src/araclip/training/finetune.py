@@ -102,7 +102,9 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
                 recipe, stage, _english(mixture), model.config.projection_dim, runs, watch, accelerator.device
             )
     texts = (
-        LockedTexts(model, processor, _all_texts(mixture, concepts), runs / "cache")
+        LockedTexts(
+            model, processor, _all_texts(mixture, concepts), runs / "cache", bfloat16=stage.precision == "bfloat16"
+        )
         if stage.train_text == "locked"
         else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     )

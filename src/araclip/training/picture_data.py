@@ -48,6 +48,8 @@ class PictureMixture:
             gives that one; a picture with no text in any of them is left out.
         captions: texts a picture in a batch.
         noise: chance that an Arabic text passes `noisy`.
+        shown: the pictures' files are read later, and have to be there. Where they are not, a picture with fewer than
+            `captions` texts is left out.
 
     Raises:
         RecipeError: no source, an unknown language, a share that is not positive.
@@ -63,6 +65,7 @@ class PictureMixture:
         languages: Mapping[str, float],
         captions: int = 1,
         noise: float = 0.0,
+        shown: bool = True,
     ) -> None:
         unknown = [name for name in languages if name not in LANGUAGES]
         if unknown or not languages:
@@ -76,7 +79,7 @@ class PictureMixture:
         self._first: list[int] = []
         for source in sources:
             self._first.append(len(self.pictures))
-            self.pictures += _usable(source, tuple(languages))
+            self.pictures += _usable(source, tuple(languages), 1 if shown else captions, shown)
         sizes = np.diff([*self._first, len(self.pictures)]).tolist()
         groups: dict[str, list[int]] = {}
         for which, source in enumerate(sources):
@@ -176,9 +179,12 @@ class PictureMixture:
 
 
 def listed_pictures(
-    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None
+    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None, *, shown: bool = True
 ) -> list[Picture]:
     """`read_pictures` for training, where a picture's file has to be there before the long part starts.
+
+    Args:
+        shown: the files are needed.
 
     Raises:
         DataError: the list is missing or malformed (the line is named), or it names a file that is not there.
@@ -187,7 +193,7 @@ def listed_pictures(
         found = read_pictures(folder, english, arabic, split)
     except InputError as error:
         raise DataError(str(error)) from error
-    missing = [picture.path for picture in found if not picture.path.is_file()]
+    missing = [picture.path for picture in found if shown and not picture.path.is_file()]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(found)} pictures that {folder / 'captions.jsonl'} names are missing, {missing[0]} "
@@ -196,13 +202,13 @@ def listed_pictures(
     return found
 
 
-def _usable(source: PictureSource, languages: tuple[str, ...]) -> list[Picture]:
+def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, shown: bool) -> list[Picture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
-    found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split)
-    usable = [picture for picture in found if any(getattr(picture, language) for language in languages)]
+    found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split, shown=shown)
+    usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
     if not usable:
         raise DataError(
-            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has a text in "
+            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has {_counted(texts)} in "
             f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
         )
     return usable
@@ -212,3 +218,7 @@ def _same_file(pictures: Sequence[Picture]) -> list[int]:
     """For each picture the first row that shows the same file: two sets may list one with different captions."""
     first: dict[Path, int] = {}
     return [first.setdefault(picture.path, row) for row, picture in enumerate(pictures)]
+
+
+def _counted(texts: int) -> str:
+    return "a text" if texts == 1 else f"{texts} texts"

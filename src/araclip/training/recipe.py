@@ -10,7 +10,7 @@
     teacher = "open_clip:ViT-B-16-SigLIP-512/webli"
     sources = [{path = "pairs.tsv.xz"}]
 
-A section's `kind` is linear, distill or finetune, by default its own name. A stage starts from the one before it in
+A section's `kind` is captions, linear, distill or finetune, by default its own name. A stage starts from the one before it in
 `stages`, or from what `start` names. Paths are below `data`.
 """
 
@@ -131,6 +131,22 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Captions(Stage):
+    """The text tower alone: captions of one picture come together; the pictures themselves need not be there."""
+
+    pictures: tuple[PictureSource, ...] = ()
+    languages: Mapping[str, float] = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.noise <= 1:
+            raise RecipeError(f"noise is {self.noise}, expected a chance from 0 to 1.")
+        if self.train_text == "locked":
+            raise RecipeError("captions alone train the text tower, which cannot be locked.")
+
+
+@dataclass(frozen=True)
 class Linear(Stage):
     """The head alone, in closed form."""
 
@@ -193,7 +209,9 @@ class Finetune(Stage):
 
 
 _TOP: Mapping[str, Any] = {"name": str, "data": Path, "model": dict, "stages": tuple[str, ...]}
-KINDS: Mapping[str, type[Stage]] = {"linear": Linear, "distill": Distill, "finetune": Finetune}
+KINDS: Mapping[str, type[Stage]] = {
+    "captions": Captions, "linear": Linear, "distill": Distill, "finetune": Finetune,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

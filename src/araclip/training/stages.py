@@ -6,6 +6,7 @@ from pathlib import Path
 
 from araclip import atomic
 from araclip.errors import RunMismatch
+from araclip.training.captions import captions
 from araclip.training.distill import distill
 from araclip.training.finetune import finetune
 from araclip.training.fit import plain
@@ -13,7 +14,9 @@ from araclip.training.linear import linear
 from araclip.training.recipe import Recipe
 from araclip.training.watch import Watch
 
-RUN: Mapping[str, Callable[..., dict[str, float]]] = {"linear": linear, "distill": distill, "finetune": finetune}
+RUN: Mapping[str, Callable[..., dict[str, float]]] = {
+    "captions": captions, "linear": linear, "distill": distill, "finetune": finetune,
+}  # fmt: skip
 
 
 def run_stage(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool = False) -> dict[str, float]:

@@ -37,12 +37,14 @@ def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> 
     return chunks, places
 
 
-def text_features(model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str]) -> Tensor:
+def text_features(
+    model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], *, bfloat16: bool = False
+) -> Tensor:
     """(n, H): the text tower's pooled output before the projection, without a graph; the model is in eval mode then."""
     device = model.logit_scale.device
     chunks, places = tokenized(processor, texts, CHUNK)
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         parts = []
         for chunk in chunks:
             moved = {name: tensor.to(device) for name, tensor in chunk.items()}
@@ -99,10 +101,14 @@ class LockedTexts:
     Args:
         texts: all that a batch may hold.
         cache: folder in which the tower's outputs are kept from one start to the next.
+        bfloat16: the precision of that one pass.
     """
 
-    def __init__(self, model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], cache: Path) -> None:
-        self.model, self.processor, self.cache = model, processor, cache
+    def __init__(
+        self, model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], cache: Path,
+        *, bfloat16: bool = False,
+    ) -> None:  # fmt: skip
+        self.model, self.processor, self.cache, self.bfloat16 = model, processor, cache, bfloat16
         model.text_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self.rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
@@ -131,12 +137,12 @@ class LockedTexts:
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
         digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
-        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens)).encode())
+        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
         for text in texts:
             digest.update(text.encode() + b"\n")
         path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
         if not path.exists():
-            found = text_features(self.model, self.processor, texts).half().numpy()
+            found = text_features(self.model, self.processor, texts, bfloat16=self.bfloat16).half().numpy()
             self.cache.mkdir(parents=True, exist_ok=True)
             atomic.write_array(path, found)
         cached: NDArray[np.float16] = np.load(path)

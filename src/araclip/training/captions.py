@@ -1,0 +1,121 @@
+"""Before any picture: captions that several people wrote of one picture come together, in one language and across two.
+
+What a picture shows is what its captions have in common, so a text tower that has learned this from many pictures'
+captions makes a better space for pictures to learn than one that has seen the captions of few pictures with them.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize as unit
+
+from araclip.errors import DataError, RecipeError
+from araclip.evaluation.metrics import ranks, summary
+from araclip.training import students
+from araclip.training.fit import Job, accelerator_for, autocast, fit, plain, save_memory, share, step_seed
+from araclip.training.gradcache import cached_backward, gather
+from araclip.training.losses import contrastive_loss
+from araclip.training.optimization import Part
+from araclip.training.picture_data import PictureMixture, listed_pictures
+from araclip.training.recipe import Captions, DevSet, Recipe
+from araclip.training.run import Run
+from araclip.training.text_side import LearningTexts
+from araclip.training.watch import Watch
+
+TextVectors = Callable[[Sequence[str]], Tensor]
+
+
+def captions(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool = False) -> dict[str, float]:
+    """Run one stage of the text tower alone: InfoNCE between two captions of each picture of a batch.
+
+    Supervised SimCSE (Gao et al. 2021) with a picture's other captions as what is entailed.
+
+    Returns:
+        Dev recall at the end, see `CaptionDev`. The model lies in `runs/<name>/model`.
+
+    Raises:
+        TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
+    """
+    stage = recipe.stage(name)
+    if not isinstance(stage, Captions):
+        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not captions.")
+    accelerator = accelerator_for(stage)
+    dev = CaptionDev(stage.dev) if stage.dev else None
+    mixture = PictureMixture(
+        stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, shown=False
+    )
+    mixture.batch(0, stage.batch)  # too few pictures: known before the model is loaded
+    model, processor = students.start_of(recipe, name, runs)
+    model.to(accelerator.device)
+    data = {"start": students.fingerprint(model), "captions": mixture.fingerprint}
+    texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
+    if stage.gradient_checkpointing:
+        save_memory(model)
+
+    def backward(step: int) -> dict[str, float]:
+        batch = mixture.batch(step, stage.batch)
+        mine = share(accelerator, stage.batch)
+        chunks, places = texts.inputs(batch.texts[2 * mine.start : 2 * mine.stop], stage.chunk)
+        same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B)
+
+        def encode(group: list[dict[str, Tensor]]) -> Tensor:
+            with autocast(stage, accelerator):
+                return torch.cat([texts.encode(chunk) for chunk in group])
+
+        def loss(vectors: Tensor) -> Tensor:
+            vectors = gather(vectors[places])  # (2B, D): two of each picture, one after the other
+            return contrastive_loss(vectors[0::2], vectors[1::2], model.logit_scale, same=same)
+
+        value = cached_backward(
+            [[[chunk] for chunk in chunks] if stage.grad_cache else [chunks]], [encode], loss,
+            backward=accelerator.backward, seed=step_seed(stage, accelerator, step),
+        )  # fmt: skip
+        return {"loss": value}
+
+    parts = [
+        *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
+        Part(model.text_projection, stage.lr_head),
+        Part(model.logit_scale, 1e-3),
+    ]
+    recall = (lambda: dev.recall(texts.vectors)) if dev else None
+    with Run.open(
+        runs / name, plain(stage), data, say=watch.say, fresh=fresh, sinks=stage.sinks,
+        is_main=accelerator.is_main_process,
+    ) as run:  # fmt: skip
+        found = fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))
+        if run.is_main:
+            students.save(students.result_of(runs, name), model, processor)
+    accelerator.wait_for_everyone()  # a next stage starts from what is saved
+    return found
+
+
+class CaptionDev:
+    """Dev pictures stood for by the mean vector of their English captions; the captions of the dev set find them.
+
+    Raises:
+        DataError: the set's list is missing or malformed, or no picture has captions on both sides.
+    """
+
+    def __init__(self, spec: DevSet) -> None:
+        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, shown=False)
+        pictures = [picture for picture in found if picture.english and picture.arabic]
+        if not pictures:
+            raise DataError(
+                f"{spec.folder} (split {spec.split}) has no picture with caption_en and {', '.join(spec.captions)}: "
+                "nothing to measure. Correct `dev` in the recipe."
+            )
+        self.queries = [(text, row) for row, p in enumerate(pictures) for text in p.arabic[: spec.per_picture]]
+        self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
+
+    def recall(self, text_vectors: TextVectors) -> dict[str, float]:
+        """R@1, R@5, R@10 and MRR, caption → mean of the captions of its picture."""
+        with torch.inference_mode():
+            queries, captions = (
+                text_vectors([text for text, _ in side]).float().cpu() for side in (self.queries, self.gallery)
+            )
+            rows = torch.tensor([row for _, row in self.gallery])
+            means = unit(torch.zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions), dim=-1)
+        found = summary(ranks(queries.numpy(), means.numpy(), [[row] for _, row in self.queries]))
+        return {name: value for name, value in found.items() if name != "median rank"}
