@@ -23,9 +23,7 @@ def write_siblings(data: Path, out: Path) -> str:
     """The set `out/siblings`; its pictures are named and are not there. Returns what to say of it."""
     rows = read_table(data / "parallel" / FILE, 3)
     second = {_key(english): arabic for english, arabic, _ in read_table(data / "parallel" / BETTER, 3)}
-    known = [
-        [_key(text) for text in row["caption_en"]] for folder in KNOWN for _, row in read_rows(data / folder)
-    ]
+    known = [[_key(text) for text in row["caption_en"]] for folder in KNOWN for _, row in read_rows(data / folder)]
     groups = [group for group in grouped(rows, known) if all(split == "train" for _, _, split in group)]
     listed = [_line(number, group, second) for number, group in enumerate(groups)]
     made = write_set(out / "siblings", {"rows": fingerprint(listed)}, lambda folder: listed)

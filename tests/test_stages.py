@@ -167,6 +167,7 @@ FULL = {"image": '{train = "full"}', "steps": 5, "weight_decay": 0.1}
     [
         ("distill", "teacher", {"steps": 9, "ema": 0.9, "eval_every": 4, "patience": 9, "log_every": 2}, 7),
         ("distill", "teacher", {"steps": 4, "grad_cache": True, "precision": "bfloat16"}, 2),
+        ("captions", "teacher", {"steps": 6, "noise": 0.3, "eval_every": 4}, 4),
         ("finetune", "teacher", MAPS, 8),
         ("finetune", "teacher", {**MAPS, "grad_cache": True, "log_every": 4}, 5),
         ("finetune", "teacher", LOCKED, 4),
@@ -288,6 +289,7 @@ def test_a_changed_recipe_or_start_is_refused_on_resume(world: Path, runs: Path)
     ("stage", "changes"),
     [
         ("distill", {"steps": 5, "eval_every": 2, "losses": "{cosine = 1, affinity = 1, contrastive = 0.1}"}),
+        ("captions", {"steps": 5, "grad_cache": True, "chunk": 3}),
         (
             "finetune",
             {
@@ -453,6 +455,30 @@ def test_every_way_of_contrastive_learning_learns(world: Path, taught: Path, run
     assert found["R@1"] == pytest.approx(dev_recall(world, runs / "finetune" / "model"), abs=1e-6)
 
 
+def test_captions_of_one_picture_come_together_across_languages_without_the_picture(
+    world: Path, tmp_path: Path
+) -> None:
+    lines = [
+        {"image": f"nowhere-{number}", "caption_en": [english, f"a {english}"], "caption_ar": [arabic]}
+        for number, (english, arabic) in enumerate(NAMES * 2)
+    ]
+    (tmp_path / "told").mkdir()
+    write_lines(tmp_path / "told", [*lines, {"image": "one text", "caption_en": ["a bar"]}])
+    read = recipe(world, *section("captions", pictures=f'[{{folder = "{tmp_path}/told"}}]', batch=12))
+    found = run_stage(read, "captions", tmp_path / "runs", Notes())
+    fallen = losses(tmp_path / "runs", "captions")
+    assert fallen[-1] < fallen[0] / 4
+    assert found["R@1"] > 6 * CHANCE  # an Arabic name finds the English name of its dev picture
+    refused(
+        recipe(world, *section("captions", pictures=f'[{{folder = "{tmp_path}/told"}}]', batch=25)),
+        "captions", tmp_path / "more", "a batch of 25 pictures, but there are only 24", DataError,
+    )  # fmt: skip
+    refused(
+        recipe(world, *section("captions", dev='{folder = "shapes", captions = ["label"]}')),
+        "captions", tmp_path / "more", "no picture with caption_en and label", DataError,
+    )  # fmt: skip
+
+
 def test_hard_negatives_may_come_from_a_gallery_and_another_gallery_is_another_run(
     world: Path, runs: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -518,6 +544,7 @@ def refused(read: Recipe, stage: str, runs: Path, said: str, kind: type[Exceptio
         (
             "finetune", {"start": "teacher", "frozen_layers": 7}, "7 layers to freeze, but BertModel has 2"
         ),
+        ("captions", {"pictures": "[]"}, "no source"),
         ("linear", {"model": '{text = "no/where"}'}, r"\[model\] text = no/where cannot be loaded"),
         ("linear", {"model": '{vision = "no/where", text = "WORLD/bert"}'}, r"\[model\] vision = no/where cannot be"),
         ("linear", {"model": '{vision = "distill", text = "WORLD/bert"}'}, r"takes its image tower from .*Run `"),

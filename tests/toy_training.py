@@ -74,6 +74,18 @@ log_every = 5
 checkpoint_every = 50
 dev = {{ folder = "shapes", captions = ["caption_en"] }}
 
+[captions]
+model = {{ text = "{world}/bert", projection_dim = 16, max_tokens = 12, logit_scale = 2 }}
+pictures = [{{ folder = "shapes", split = "train" }}]
+steps = 40
+batch = 16
+chunk = 8
+lr_text = 3e-3
+lr_head = 3e-3
+log_every = 1
+checkpoint_every = 3
+dev = {{ folder = "shapes" }}
+
 [linear]
 teacher = "teacher"
 rows = 48

@@ -10,8 +10,8 @@
     teacher = "open_clip:ViT-B-16-SigLIP-512/webli"
     sources = [{path = "pairs.tsv.xz"}]
 
-A section's `kind` is captions, linear, distill or finetune, by default its own name. A stage starts from the one before it in
-`stages`, or from what `start` names. Paths are below `data`.
+A section's `kind` is captions, linear, distill or finetune, by default its own name. A stage starts from the one before
+it in `stages`, or from what `start` names. Paths are below `data`.
 """
 
 import tomllib
