@@ -24,8 +24,9 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 for needed in ("timm", "torch", "resvg_py"):  # extras train and demo
     pytest.importorskip(needed)
 sys.path.append(str(RECIPES))
-mini_sets, mini_packages, mini_emoji, mini_concepts, mini_data = map(
-    importlib.import_module, ("mini_sets", "mini_packages", "mini_emoji", "mini_concepts", "mini_data")
+mini_sets, mini_packages, mini_emoji, mini_concepts, mini_siblings, mini_data = map(
+    importlib.import_module,
+    ("mini_sets", "mini_packages", "mini_emoji", "mini_concepts", "mini_siblings", "mini_data"),
 )
 
 arabic_words = st.text("ابتةحدرسشعقكلمنهوي", min_size=1, max_size=8)
@@ -265,3 +266,41 @@ def test_pictures_to_measure_with_carry_the_published_name_alone() -> None:
     assert mini_data.as_published(row) == {**row, "caption_en": ["hen"], "caption_ar": ["دجاجة"]}
     named = mini_data.with_names(row, ("hen", "biddy"), ("دجاجة",))
     assert json.loads(json.dumps(named))["caption_en"] == ["hen", "biddy", "a photo of hen"]
+
+
+# ── captions of one picture ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=40), st.lists(st.integers(0, 39), max_size=4), st.data())
+def test_captions_are_grouped_where_known_pictures_say_so_and_never_across_pictures(
+    known: list[bool], short: list[int], data: st.DataObject
+) -> None:
+    sizes = [4 if picture in short else 5 for picture in range(len(known))]
+    rows = [(f"{picture} {place}.", "نص", "train") for picture, size in enumerate(sizes) for place in range(size)]
+    keys = [[f"{picture} {place}" for place in range(5)] for picture, told in enumerate(known) if told]
+    groups = list(mini_siblings.grouped(rows, data.draw(st.permutations(keys))))
+    pictures = [{english.split()[0] for english, _, _ in group} for group in groups]
+    assert all(len(names) == 1 and len(group) == 5 for names, group in zip(pictures, groups, strict=True))
+    if not short and all(known):
+        assert len(groups) == len(known) - 1  # the last has no neighbour that tells where it ends
+
+
+def test_captions_of_dev_pictures_stay_out_of_the_set_and_a_second_translation_joins_the_first(tmp_path: Path) -> None:
+    def table(name: str, rows: Iterable[Sequence[str]]) -> None:
+        (tmp_path / "parallel").mkdir(exist_ok=True)
+        with lzma.open(tmp_path / "parallel" / name, "wt", encoding="utf-8") as file:
+            file.writelines("\t".join(row) + "\n" for row in (("en", "ar", "split"), *rows))
+
+    texts = [[f"Text {picture} {place}." for place in range(5)] for picture in range(4)]
+    splits = ["train", "dev", "train", "train"]
+    table(mini_siblings.FILE, [(t, f"نص {t}", splits[p]) for p, of in enumerate(texts) for t in of])
+    table(mini_siblings.BETTER, [("text 0 1", "أفضل", "train")])
+    for folder, pictures in zip(mini_siblings.KNOWN, (texts[:2], texts[2:]), strict=True):
+        (tmp_path / folder).mkdir(parents=True)
+        lines = [json.dumps({"image": f"{n}.jpg", "caption_en": of}) for n, of in enumerate(pictures)]
+        (tmp_path / folder / "captions.jsonl").write_text("\n".join(lines))
+    assert mini_siblings.write_siblings(tmp_path, tmp_path / "out") == "2 pictures' captions, made"
+    assert mini_siblings.write_siblings(tmp_path, tmp_path / "out") == "2 pictures' captions, there already"
+    first, third = read_pictures(tmp_path / "out" / "siblings", ("caption_en",), ("caption_ar",))
+    assert [text.casefold() for text in first.english] == [text.casefold() for text in texts[0]]
+    assert len(first.arabic) == 6 and len(third.arabic) == 5
