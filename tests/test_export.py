@@ -43,7 +43,9 @@ TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "xlm-roberta max + clip's own space": (
         "xlm-roberta", "clip", {"text_pooling": "max", "vision_projection": "identity", "projection_dim": 12},
     ),
-    "modernbert cls + timm resnet": ("modernbert", "timm resnet", {"text_pooling": "cls"}),
+    "modernbert cls + timm resnet, mirrored": (
+        "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True},
+    ),
 }  # fmt: skip
 
 

@@ -273,6 +273,20 @@ def test_a_tower_that_pools_nothing_asks_for_another_pooling() -> None:
     assert AraCLIPModel(config)(pixel_values=pixels()).image_embeds.shape == (3, 8)
 
 
+def test_a_mirrored_model_sees_no_left_and_right(tmp_path: Path) -> None:
+    seen = pixels()
+    plain, mirrored = (tiny_model(image="timm resnet", vision_mirror=mirror).eval() for mirror in (False, True))
+    mirrored.load_state_dict(plain.state_dict())
+    found = mirrored.get_image_features(seen)
+    torch.testing.assert_close(found, mirrored.get_image_features(seen.flip(-1)))
+    both = plain.get_image_features(seen) + plain.get_image_features(seen.flip(-1))
+    torch.testing.assert_close(found, both / 2)
+    mirrored.save_pretrained(tmp_path)
+    torch.testing.assert_close(AraCLIPModel.from_pretrained(tmp_path).eval().get_image_features(seen), found)
+    with pytest.raises(InputError, match="vision_mirror needs pixels"):
+        mirrored.get_image_features(torch.zeros(2, 9, 48))
+
+
 # ------------------------------------------------------------------ identity, or no image tower
 
 

@@ -38,6 +38,7 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
             plain ViTs, "pooler" for all others.
         vision_projection: "linear", or "identity" to keep the image space of a teacher as it is: SigLIP's pooled
             output, CLIP's with its own projection. The tower's width must then be `projection_dim`.
+        vision_mirror: a picture's features are the mean of its own and of its mirror image's, for twice the time.
         matryoshka_dims: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
         logit_scale_init_value: log of the inverse temperature before training.
         logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
@@ -60,6 +61,7 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         text_pooling: str = "mean",
         vision_pooling: str | None = None,
         vision_projection: str = "linear",
+        vision_mirror: bool = False,
         matryoshka_dims: Iterable[int] = (),
         logit_scale_init_value: float = TEMPERATURE,
         logit_bias_init: float | None = None,
@@ -76,6 +78,7 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.text_pooling = _one_of(TEXT_POOLINGS, "text_pooling", text_pooling)
         self.vision_pooling = _one_of(VISION_POOLINGS, "vision_pooling", vision_pooling)
         self.vision_projection = _one_of(VISION_PROJECTIONS, "vision_projection", vision_projection)
+        self.vision_mirror = vision_mirror
         self.matryoshka_dims = sorted(set(matryoshka_dims))
         self.logit_scale_init_value = logit_scale_init_value
         self.logit_bias_init = logit_bias_init

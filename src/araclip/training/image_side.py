@@ -98,9 +98,9 @@ class Pixels:
 
 
 def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
-    """The tower's output before the projection, (B, W)."""
-    output = model.vision_model(pixel_values=pixel_values.to(model.logit_scale.device))
-    return towers.pooled_image(output, model.config.vision_pooling, model.config.vision_config.model_type)
+    """The tower's output before the projection, (B, W); a learning one sees mirror images by augmentation only."""
+    pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
+    return towers.image_features(model.vision_model, pixels, model.config, mirror)
 
 
 def projected(model: AraCLIPModel, features: Tensor) -> Tensor:

@@ -194,9 +194,9 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         for name, value in (("pixel_attention_mask", pixel_attention_mask), ("spatial_shapes", spatial_shapes)):
             if value is not None:
                 tower[name] = value
-        output = self.vision_model(pixel_values=pixel_values.to(self.vision_model.dtype), **tower)
-        pooled = towers.pooled_image(output, self.config.vision_pooling, self.config.vision_config.model_type)
-        features: Tensor = self.visual_projection(pooled)  # (B, W) → (B, D)
+        pixels, mirror = pixel_values.to(self.vision_model.dtype), self.config.vision_mirror
+        pooled = towers.image_features(self.vision_model, pixels, self.config, mirror, **tower)  # (B, W)
+        features: Tensor = self.visual_projection(pooled)  # (B, D)
         return features
 
     @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]

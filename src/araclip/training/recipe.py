@@ -34,6 +34,7 @@ class ModelSpec:
     projection_dim: int = 512
     text_pooling: str = "mean"
     vision_projection: str = "linear"
+    vision_mirror: bool = False
     matryoshka_dims: tuple[int, ...] = ()
     max_tokens: int = 64  # as AraCLIP; captions need half of it
     image_size: int | None = None  # pixels a picture enters with; None is what the tower was made for

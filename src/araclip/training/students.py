@@ -102,8 +102,9 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
     torch.manual_seed(0)  # of the projections
     text, tokenizer = _text(spec)
     options: dict[str, Any] = {
-        "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection, "max_tokens": spec.max_tokens,
-        "matryoshka_dims": spec.matryoshka_dims, "logit_bias_init": spec.logit_bias,
+        "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
+        "vision_mirror": spec.vision_mirror, "max_tokens": spec.max_tokens, "matryoshka_dims": spec.matryoshka_dims,
+        "logit_bias_init": spec.logit_bias,
     }  # fmt: skip
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
@@ -123,7 +124,7 @@ def _beside(whole: Student, text: Any, spec: ModelSpec, options: dict[str, Any])
     theirs, processor = whole
     if theirs.vision_model is None:
         raise RecipeError(f"[model] takes its image tower from {spec.vision}, which has none. Name another model.")
-    kept = {name: getattr(theirs.config, name) for name in ("vision_projection", "vision_pooling")}
+    kept = {name: getattr(theirs.config, name) for name in ("vision_projection", "vision_pooling", "vision_mirror")}
     model = AraCLIPModel.from_towers(text, theirs.vision_model, theirs.config.projection_dim, **{**options, **kept})
     model.visual_projection.load_state_dict(theirs.visual_projection.state_dict())
     if spec.logit_scale is None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
-from araclip.errors import ModelMismatch
+from araclip.errors import InputError, ModelMismatch
 from araclip.training.configuration import AraCLIPConfig, usual_vision_pooling
 
 # Vision towers whose own projection leads into the space of their text tower.
@@ -137,6 +137,27 @@ def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
     if pooling == "max":
         return tokens.masked_fill(real == 0, torch.finfo(tokens.dtype).min).amax(dim=1)
     return (tokens * real.to(tokens.dtype)).sum(dim=1) / real.sum(dim=1).clamp_min(1).to(tokens.dtype)
+
+
+def image_features(tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bool, **options: Any) -> Tensor:
+    """(B, 3, S, S) → (B, W): the tower's output, pooled.
+
+    Args:
+        mirror: take the mean of the picture's and of its mirror image's.
+        options: for the tower.
+
+    Raises:
+        InputError: patches, which have no mirror image. ModelMismatch: see `pooled_image`.
+    """
+    if mirror:
+        if pixels.ndim != 4:
+            raise InputError(
+                f"vision_mirror needs pixels (B, 3, S, S), these have the shape {tuple(pixels.shape)}. Set it to false "
+                "for a tower that takes patches."
+            )
+        pixels = torch.cat([pixels, pixels.flip(-1)])
+    pooled = pooled_image(tower(pixel_values=pixels, **options), config.vision_pooling, config.vision_config.model_type)
+    return pooled.unflatten(0, (2, -1)).mean(dim=0) if mirror else pooled
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
