@@ -4,27 +4,23 @@ What a picture shows is what its captions have in common, so a text tower that h
 captions makes a better space for pictures to learn than one that has seen the captions of few pictures with them.
 """
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize as unit
 
-from araclip.errors import DataError, RecipeError
-from araclip.evaluation.metrics import ranks, summary
+from araclip.errors import RecipeError
 from araclip.training import students
+from araclip.training.dev import CaptionDev
 from araclip.training.fit import Job, accelerator_for, autocast, fit, plain, save_memory, share, step_seed
 from araclip.training.gradcache import cached_backward, gather
 from araclip.training.losses import contrastive_loss
 from araclip.training.optimization import Part
-from araclip.training.picture_data import PictureMixture, listed_pictures
-from araclip.training.recipe import Captions, DevSet, Recipe
+from araclip.training.picture_data import PictureMixture
+from araclip.training.recipe import Captions, Recipe
 from araclip.training.run import Run
 from araclip.training.text_side import LearningTexts
 from araclip.training.watch import Watch
-
-TextVectors = Callable[[Sequence[str]], Tensor]
 
 
 def captions(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool = False) -> dict[str, float]:
@@ -89,33 +85,3 @@ def captions(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
             students.save(students.result_of(runs, name), model, processor)
     accelerator.wait_for_everyone()  # a next stage starts from what is saved
     return found
-
-
-class CaptionDev:
-    """Dev pictures stood for by the mean vector of their English captions; the captions of the dev set find them.
-
-    Raises:
-        DataError: the set's list is missing or malformed, or no picture has captions on both sides.
-    """
-
-    def __init__(self, spec: DevSet) -> None:
-        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, shown=False)
-        pictures = [picture for picture in found if picture.english and picture.arabic]
-        if not pictures:
-            raise DataError(
-                f"{spec.folder} (split {spec.split}) has no picture with caption_en and {', '.join(spec.captions)}: "
-                "nothing to measure. Correct `dev` in the recipe."
-            )
-        self.queries = [(text, row) for row, p in enumerate(pictures) for text in p.arabic[: spec.per_picture]]
-        self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
-
-    def recall(self, text_vectors: TextVectors) -> dict[str, float]:
-        """R@1, R@5, R@10 and MRR, caption → mean of the captions of its picture."""
-        with torch.inference_mode():
-            queries, captions = (
-                text_vectors([text for text, _ in side]).float().cpu() for side in (self.queries, self.gallery)
-            )
-            rows = torch.tensor([row for _, row in self.gallery])
-            means = unit(torch.zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions), dim=-1)
-        found = summary(ranks(queries.numpy(), means.numpy(), [[row] for _, row in self.queries]))
-        return {name: value for name, value in found.items() if name != "median rank"}

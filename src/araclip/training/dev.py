@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize as unit
 
 from araclip.errors import DataError
 from araclip.evaluation.datasets import Picture
@@ -46,10 +47,34 @@ class Dev:
     def recall(self, text_vectors: TextVectors, image_vectors: Callable[[Sequence[Path]], Tensor]) -> dict[str, float]:
         """R@1, R@5, R@10 and MRR, text → picture, any-hit, of what two encoders make of the set."""
         with torch.inference_mode():
-            queries = text_vectors(self.texts).float().cpu().numpy()
-            gallery = image_vectors(self.paths).float().cpu().numpy()
-        found = summary(ranks(queries, gallery, [[row] for row in self.owner]))
-        return {name: value for name, value in found.items() if name != "median rank"}
+            return _recall(text_vectors(self.texts), image_vectors(self.paths), self.owner)
+
+
+class CaptionDev:
+    """Dev pictures stood for by the mean vector of their English captions; the captions of the dev set find them.
+
+    Raises:
+        DataError: the set's list is missing or malformed, or no picture has captions on both sides.
+    """
+
+    def __init__(self, spec: DevSet) -> None:
+        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, shown=False)
+        pictures = [picture for picture in found if picture.english and picture.arabic]
+        if not pictures:
+            raise DataError(
+                f"{spec.folder} (split {spec.split}) has no picture with caption_en and {', '.join(spec.captions)}: "
+                "nothing to measure. Correct `dev` in the recipe."
+            )
+        self.queries = [(text, row) for row, p in enumerate(pictures) for text in p.arabic[: spec.per_picture]]
+        self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
+
+    def recall(self, text_vectors: TextVectors) -> dict[str, float]:
+        """R@1, R@5, R@10 and MRR, caption → mean of the captions of its picture."""
+        with torch.inference_mode():
+            queries, captions = (text_vectors([text for text, _ in side]) for side in (self.queries, self.gallery))
+            rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
+            sums = captions.new_zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions)
+            return _recall(queries, unit(sums, dim=-1), [row for _, row in self.queries])
 
 
 def locked_recall(spec: DevSet, student: students.Student, text_vectors: TextVectors, cache: Path, say: Say) -> Recall:
@@ -63,3 +88,8 @@ def locked_recall(spec: DevSet, student: students.Student, text_vectors: TextVec
     size, norm = students.image_size(processor), students.norm(processor)
     images = image_side(model, size, norm, dev.paths, ImageSide(), 0, cache, say)
     return lambda: dev.recall(text_vectors, images.vectors)
+
+
+def _recall(queries: Tensor, gallery: Tensor, owner: Sequence[int]) -> dict[str, float]:
+    found = summary(ranks(queries.float().cpu().numpy(), gallery.float().cpu().numpy(), [[row] for row in owner]))
+    return {name: value for name, value in found.items() if name != "median rank"}
