@@ -12,13 +12,12 @@ from torch import Tensor
 from araclip.errors import RecipeError
 from araclip.training import students
 from araclip.training.dev import CaptionDev
-from araclip.training.fit import Job, accelerator_for, autocast, fit, plain, save_memory, share, step_seed
+from araclip.training.fit import Job, accelerator_for, autocast, fit, save_memory, share, stage_run, step_seed
 from araclip.training.gradcache import cached_backward, gather
 from araclip.training.losses import contrastive_loss
 from araclip.training.optimization import Part
 from araclip.training.picture_data import PictureMixture
 from araclip.training.recipe import Captions, Recipe
-from araclip.training.run import Run
 from araclip.training.text_side import LearningTexts
 from araclip.training.watch import Watch
 
@@ -76,12 +75,5 @@ def captions(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         Part(model.logit_scale, 1e-3),
     ]
     recall = (lambda: dev.recall(texts.vectors)) if dev else None
-    with Run.open(
-        runs / name, plain(stage), data, say=watch.say, fresh=fresh, sinks=stage.sinks,
-        is_main=accelerator.is_main_process,
-    ) as run:  # fmt: skip
-        found = fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))
-        if run.is_main:
-            students.save(students.result_of(runs, name), model, processor)
-    accelerator.wait_for_everyone()  # a next stage starts from what is saved
-    return found
+    with stage_run(stage, runs / name, data, (model, processor), accelerator, watch, fresh) as run:
+        return fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))

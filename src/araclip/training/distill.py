@@ -14,16 +14,15 @@ from araclip.training.fit import (
     autocast,
     fit,
     matryoshka_widths,
-    plain,
     save_memory,
     share,
+    stage_run,
     step_seed,
 )
 from araclip.training.gradcache import cached_backward, gather
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.optimization import Part
 from araclip.training.recipe import Distill, Finetune, Linear, Recipe
-from araclip.training.run import Run
 from araclip.training.teacher import TeacherCache, load_teacher, teacher_vectors
 from araclip.training.text_data import Mixture
 from araclip.training.text_side import LearningTexts
@@ -85,15 +84,9 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
         *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
         Part(model.text_projection, stage.lr_head),
     ]
-    with Run.open(
-        runs / name, plain(stage), {**data, "teacher": teacher.fingerprint}, say=watch.say, fresh=fresh,
-        sinks=stage.sinks, is_main=accelerator.is_main_process,
-    ) as run:  # fmt: skip
-        found = fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))
-        if run.is_main:
-            students.save(students.result_of(runs, name), model, processor)
-    accelerator.wait_for_everyone()  # a next stage starts from what is saved
-    return found
+    data["teacher"] = teacher.fingerprint
+    with stage_run(stage, runs / name, data, (model, processor), accelerator, watch, fresh) as run:
+        return fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))
 
 
 def cached_teacher(

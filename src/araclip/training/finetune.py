@@ -27,9 +27,9 @@ from araclip.training.fit import (
     fit,
     heads,
     matryoshka_widths,
-    plain,
     save_memory,
     share,
+    stage_run,
     step_seed,
 )
 from araclip.training.gradcache import cached_backward, gather
@@ -47,7 +47,6 @@ from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Part
 from araclip.training.picture_data import Batch, PictureMixture
 from araclip.training.recipe import Finetune, Recipe
-from araclip.training.run import Run
 from araclip.training.teacher import TeacherCache
 from araclip.training.text_side import LearningTexts, LockedTexts
 from araclip.training.watch import Watch
@@ -119,15 +118,9 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         *heads(model, stage),
     ]
     data["teacher"] = teacher.fingerprint if teacher else ""
-    with Run.open(
-        runs / name, plain(stage), data, say=watch.say, fresh=fresh, sinks=stage.sinks,
-        is_main=accelerator.is_main_process,
-    ) as run:  # fmt: skip
+    with stage_run(stage, runs / name, data, (model, processor), accelerator, watch, fresh) as run:
         found = fit(Job(model, stage, parts, backward, recall), run, watch.progress(name))
         images.close()
-        if run.is_main:
-            students.save(students.result_of(runs, name), model, processor)
-    accelerator.wait_for_everyone()  # a next stage starts from what is saved
     return found
 
 

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from araclip.errors import LossDiverged, RecipeError
+from araclip.training import students
 from araclip.training.best import Best
 from araclip.training.gradcache import average_gradients
 from araclip.training.memory import keep_freed_memory
@@ -22,7 +23,7 @@ from araclip.training.optimization import Ema, Part, cosine_schedule, parameter_
 from araclip.training.plot import training_plot
 from araclip.training.recipe import Stage
 from araclip.training.run import Pace, Progress, Run
-from araclip.training.students import quiet_batchnorm
+from araclip.training.watch import Watch
 
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 PATIENCE = timedelta(days=2)  # of processes that wait for the first one, which computes what is kept on disk
@@ -122,6 +123,26 @@ def matryoshka_widths(model: AraCLIPModel) -> list[int]:
     return sorted({*model.config.matryoshka_dims, model.config.projection_dim})
 
 
+@contextmanager
+def stage_run(
+    stage: Stage, folder: Path, data: Mapping[str, str], student: students.Student, accelerator: Accelerator,
+    watch: Watch, fresh: bool,
+) -> Iterator[Run]:  # fmt: skip
+    """The run of one stage in its folder; after the `with` block the student is saved there, where a next stage starts.
+
+    Args:
+        folder: of the runs, and in it the stage's. data: fingerprints of what the stage learns from.
+        fresh: forget what an earlier run left.
+    """
+    with Run.open(
+        folder, plain(stage), data, say=watch.say, fresh=fresh, sinks=stage.sinks, is_main=accelerator.is_main_process
+    ) as run:
+        yield run
+        if run.is_main:
+            students.save(students.result_of(folder.parent, folder.name), *student)
+    accelerator.wait_for_everyone()
+
+
 def fit(job: Job, run: Run, progress: Progress | None) -> dict[str, float]:
     """Take the steps that are left; the model ends with its averaged, or its best, or its last weights.
 
@@ -173,7 +194,7 @@ def _step(
     stage = job.stage
     set_lr(optimizer, cosine_schedule(step, stage.steps, round(stage.warmup * stage.steps)))
     job.model.train()
-    quiet_batchnorm(job.model)
+    students.quiet_batchnorm(job.model)
     with run.guard(batch=stage.batch, chunk=stage.chunk if stage.grad_cache else None):
         values = job.backward(step)
     run.check_finite(values["loss"], step)

@@ -11,10 +11,9 @@ from araclip.errors import RecipeError
 from araclip.training import students
 from araclip.training.dev import locked_recall
 from araclip.training.distill import cached_teacher
-from araclip.training.fit import accelerator_for, plain
+from araclip.training.fit import accelerator_for, stage_run
 from araclip.training.linear_map import fit_linear_map
 from araclip.training.recipe import Linear, Recipe
-from araclip.training.run import Run
 from araclip.training.text_data import Mixture
 from araclip.training.text_side import LearningTexts, text_features
 from araclip.training.watch import Watch
@@ -53,13 +52,8 @@ def linear(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool =
         model.text_projection.weight.copy_(torch.from_numpy(found.weight))
         model.text_projection.bias.copy_(torch.from_numpy(found.bias))
     reached = recall() if recall else {}
-    with Run.open(
-        runs / name, plain(stage), {**data, "teacher": teacher.fingerprint}, say=watch.say, fresh=fresh,
-        sinks=stage.sinks, is_main=accelerator.is_main_process,
-    ) as run:  # fmt: skip
+    data["teacher"] = teacher.fingerprint
+    with stage_run(stage, runs / name, data, (model, processor), accelerator, watch, fresh) as run:
         run.resume()
         run.log(1, held_out_cosine=found.held_out_cosine, penalty=found.penalty, **reached)
-        if run.is_main:
-            students.save(students.result_of(runs, name), model, processor)
-    accelerator.wait_for_everyone()  # a next stage starts from what is saved
     return reached

@@ -157,7 +157,7 @@ def image_features(tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bo
             )
         pixels = torch.cat([pixels, pixels.flip(-1)])
     pooled = pooled_image(tower(pixel_values=pixels, **options), config.vision_pooling, config.vision_config.model_type)
-    return pooled.unflatten(0, (2, -1)).mean(dim=0) if mirror else pooled
+    return pooled.view(2, -1, pooled.shape[-1]).mean(dim=0) if mirror else pooled
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
