@@ -572,7 +572,7 @@ def test_a_dev_set_without_an_image_tower_is_refused(world: Path, runs: Path) ->
 
 
 def test_a_stage_that_is_not_there_is_named(world: Path, runs: Path) -> None:
-    with pytest.raises(RecipeError, match=r"recipe 'toy' has no stage 'polish'. It has: teacher, captions, linear, distill"):
+    with pytest.raises(RecipeError, match=r"recipe 'toy' has no stage 'polish'. It has: teacher, captions, linear"):
         run_stage(recipe(world), "polish", runs, Notes())
 
 
