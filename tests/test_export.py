@@ -236,7 +236,7 @@ def test_each_weight_moves_by_half_a_step_of_its_own_scale_at_most(values: np.nd
     assert (np.abs(small * scale - values) <= scale * 0.5001).all()
 
 
-@pytest.mark.parametrize("kind", ["MatMul", "Gemm", "Gemm transposed", "Gather"])
+@pytest.mark.parametrize("kind", ["MatMul", "Gemm", "Gemm transposed", "Conv", "Gather"])
 def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_own(kind: str) -> None:
     rng = np.random.default_rng(0)
     sizes = (10.0 ** np.arange(-3, 3)).astype(np.float32)  # outputs of very unlike size
@@ -246,6 +246,14 @@ def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_o
         taken = [helper.make_node("Gather", ["w", "x"], ["y"])]
         given_x, x = helper.make_tensor_value_info("x", TensorProto.INT64, [6]), np.arange(6)
         wanted = weight
+    elif kind == "Conv":
+        taken = [helper.make_node("Conv", ["x", "w"], ["y"])]
+        given_x, x = (
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 200, 1, 1]),
+            np.float32(rng.random((3, 200))),
+        )
+        wanted, x = (x @ weight)[:, :, None, None], x[:, :, None, None]
+        weight = weight.T[:, :, None, None].copy()  # (out, in, 1, 1)
     else:
         turned = kind == "Gemm transposed"
         options = {"transB": 1} if turned else {}
@@ -256,7 +264,7 @@ def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_o
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     graph = helper.make_graph(taken, "one", [given_x], [y], [numpy_helper.from_array(weight, "w")])
     narrow(graph)
-    assert {t.data_type for t in graph.initializer if len(t.dims) == 2 and 1 not in t.dims} == {TensorProto.INT8}
+    assert {t.data_type for t in graph.initializer if np.prod(t.dims) > 6} == {TensorProto.INT8}
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
     axis = 1 if kind == "Gather" else 0

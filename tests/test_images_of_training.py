@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
+from transformers import TimmWrapperConfig, TimmWrapperModel
 
 from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.images import open_image, square
 from araclip.training import batchnorm
 from araclip.training.augmentation import JITTER, augment, recolour, views
+from araclip.training.crowns import joined, split, upper_modules
 from araclip.training.image_side import CrownImages, LockedImages, PixelImages, image_side
 from araclip.training.model import AraCLIPModel
+from araclip.training.pointwise import narrow_pointwise, widen_pointwise
 from araclip.training.recipe import ImageSide
-from araclip.training.stem import Crown, Maps, Stem, StemGraph, can_split
+from araclip.training.stem import Crown, Crowns, Maps, Stem, StemGraph, Trunk, can_split
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 SIZE = 32
@@ -130,15 +134,19 @@ def test_the_first_view_is_the_picture_itself_the_second_its_mirror_image_the_ot
 # ------------------------------------------------------------------ BatchNorm
 
 
+def above(network: Any, first: int) -> Iterator[nn.Module]:
+    """What `melt` is given of a timm network: as `upper_modules` of its tower."""
+    return upper_modules(SimpleNamespace(timm_model=network), first)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("first", [0, 2])
 def test_a_melted_network_computes_what_it_did_and_is_restored_with_its_own_names(name: str, first: int) -> None:
     network, fresh = cnn(name), timm.create_model(name, num_classes=0)
     pixels = torch.randn(2, 3, SIZE, SIZE)
     before, names = network(pixels), list(network.state_dict())
-    melted = batchnorm.melt(network, first)
-    norms = [layer for layer in network.blocks[first:].modules() if isinstance(layer, nn.BatchNorm2d)]
-    assert norms == []
+    melted = batchnorm.melt(above(network, first))
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in Crown(network, first).modules())
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
     batchnorm.restore(melted)
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
@@ -149,9 +157,9 @@ def test_a_melted_network_computes_what_it_did_and_is_restored_with_its_own_name
 
 def test_what_a_melted_network_learns_is_there_when_it_is_restored() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
-    melted = batchnorm.melt(network, 2)
+    melted = batchnorm.melt(above(network, 2))
     with torch.no_grad():
-        for parameter in network.blocks[2:].parameters():
+        for parameter in Crown(network, 2).parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     learned = network(pixels)
     batchnorm.restore(melted)
@@ -162,14 +170,14 @@ def test_a_convolution_with_a_bias_is_restored_too() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
     network.conv_head.bias = nn.Parameter(torch.randn(network.conv_head.out_channels))
     before = network(pixels)
-    batchnorm.restore(batchnorm.melt(network, 5))
+    batchnorm.restore(batchnorm.melt(above(network, 4)))
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
 
 
 def test_frozen_convolutions_stay_frozen_when_melted() -> None:
     network = cnn()
     network.blocks[2].requires_grad_(False)
-    batchnorm.melt(network, 2)
+    batchnorm.melt(above(network, 2))
     assert not any(parameter.requires_grad for parameter in network.blocks[2].parameters())
     assert all(parameter.requires_grad for parameter in network.blocks[3].parameters())
 
@@ -183,7 +191,7 @@ def test_stem_and_crown_make_the_network(name: str, blocks: int) -> None:
     network = cnn(name)
     squares = torch.randint(0, 256, (2, SIZE, SIZE, 3), dtype=torch.uint8)
     pixels = (squares.permute(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
-    maps = Stem(network, blocks, *HALF).eval()(squares)
+    maps = Stem(Trunk(network, blocks), *HALF).eval()(squares)
     whole = network(pixels)
     assert torch.allclose(Crown(network, blocks)(maps), whole, atol=1e-5 * whole.abs().max().item())
 
@@ -194,13 +202,70 @@ def test_a_network_of_another_kind_or_too_many_blocks_is_refused() -> None:
     assert not can_split(None)
     for network, blocks in ((resnet, 0), (cnn(), 5), (cnn(), -1)):
         with pytest.raises(RecipeError, match=f"cannot be cut after block {blocks}"):
-            Stem(network, blocks, *HALF)
+            Trunk(network, blocks)
+
+
+def test_pointwise_convolutions_in_bfloat16_learn_nearly_what_they_would_in_float32() -> None:
+    crown, maps = Crown(cnn(), 2).requires_grad_(True), torch.randn(4, 24, 8, 8)
+
+    def learned() -> tuple[torch.Tensor, torch.Tensor]:
+        crown.zero_grad()
+        found = crown(maps)
+        found.square().mean().backward()
+        return found.detach(), torch.cat([p.grad.flatten() for p in crown.parameters() if p.grad is not None])
+
+    exact, slope = learned()
+    narrow_pointwise(crown)
+    near, near_slope = learned()
+    assert not torch.equal(near, exact)
+    assert near.dtype == near_slope.dtype == torch.float32
+    assert torch.cosine_similarity(near, exact).min() > 0.999
+    assert torch.cosine_similarity(near_slope, slope, dim=0) > 0.99
+    widen_pointwise(crown)
+    assert torch.equal(learned()[0], exact)
+
+
+def grown(*seeds: int) -> list[TimmWrapperModel]:
+    """Image towers with one start, whose later blocks went their own ways."""
+    found = []
+    for seed in seeds:
+        torch.manual_seed(0)
+        tower = TimmWrapperModel(TimmWrapperConfig(architecture="test_efficientnet", num_labels=0, do_pooling=True))
+        trained(tower.timm_model)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for parameter in tower.timm_model.blocks[2:].parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        found.append(tower.eval())
+    return found
+
+
+def test_joined_towers_give_the_features_of_each_side_by_side() -> None:
+    towers, pixels = grown(1, 2, 3), torch.randn(2, 3, SIZE, SIZE)
+    whole = joined(towers, 2)
+    each = torch.cat([tower(pixel_values=pixels).pooler_output.flatten(1) for tower in towers], dim=1)
+    assert torch.allclose(whole(pixel_values=pixels).pooler_output, each, atol=1e-5 * each.abs().max().item())
+    assert whole.config.hidden_size == each.shape[1]
+    trunk, crowns = split(whole, 2)
+    assert isinstance(crowns, Crowns)
+    assert torch.equal(crowns(trunk(pixels)), whole(pixel_values=pixels).pooler_output)
+
+
+def test_towers_that_share_no_trunk_are_not_joined_and_a_joined_one_is_cut_at_its_trunk_only() -> None:
+    towers = grown(1, 2)
+    with pytest.raises(RecipeError, match=r"first 3 blocks of image tower 2 are not those of the first one"):
+        joined(towers, 3)
+    vit = model("vit").vision_model
+    with pytest.raises(RecipeError, match=r"kinds test_efficientnet, vit cannot share a trunk"):
+        joined([towers[0], vit], 2)
+    with pytest.raises(RecipeError, match=r"has 2 crowns over 2 blocks.*Set frozen_blocks = 2"):
+        split(joined(towers, 2), 1)
 
 
 @pytest.fixture(scope="module")
 def graph() -> StemGraph:
     torch.manual_seed(0)
-    return StemGraph(Stem(cnn(), 2, *HALF), SIZE)
+    return StemGraph(Stem(Trunk(cnn(), 2), *HALF), SIZE)
 
 
 def test_cached_maps_are_what_the_stem_makes_of_every_view(

@@ -33,6 +33,7 @@ from araclip.training.text_side import LearningTexts
 from toy_training import (
     NAMES,
     RECIPE,
+    SIZE,
     Notes,
     killed,
     losses,
@@ -503,6 +504,45 @@ def test_a_locked_text_tower_reads_each_text_once_and_for_all_starts(world: Path
     run_stage(read, "finetune", runs, Notes(), fresh=True)
     assert losses(runs, "finetune") == first
     assert [path.stat().st_mtime_ns for path in sorted((runs / "cache").glob("texts-*.npy"))] == written
+
+
+def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_learning(
+    world: Path, runs: Path, tmp_path: Path
+) -> None:
+    alone = "{folder = 'shapes', captions = ['caption_en']}"
+    shared = {
+        "kind": "'finetune'", "start": "'teacher'", "train_text": "'locked'", "train_text_head": False,
+        "languages": "{english = 1}", "pictures": "[{folder = 'shapes', split = 'train'}]", "steps": 3, "batch": 16,
+        "lr_image": 1e-3, "lr_head": 1e-3, "dev": alone,
+        "image": "{train = 'partial', frozen_blocks = 2, cache = 'maps'}",
+    }  # fmt: skip
+    members = ("one", "two")
+    changes = [change for seed, name in enumerate(members) for change in section(name, seed=seed, **shared)]
+    changes += section("both", kind="'ensemble'", members=list(members), trunk_blocks=2, dev=alone)
+    more = {**shared, "start": "'both'", "train_text": "'full'", "image_precision": "'pointwise'"}
+    read = recipe(world, *changes, *section("more", **more))
+    for name in members:
+        run_stage(read, name, runs, Notes())
+    found = run_stage(read, "both", runs, Notes())
+    models = {name: students.load(runs / name / "model")[0] for name in (*members, "both")}
+    pixels = torch.randn(3, 3, SIZE, SIZE)
+    vectors = {name: model.eval().get_image_features(pixels).detach() for name, model in models.items()}
+    assert not torch.allclose(vectors["one"], vectors["two"], atol=1e-3)
+    assert torch.allclose(vectors["both"], (vectors["one"] + vectors["two"]) / 2, atol=1e-5)
+    assert torch.equal(models["both"].text_projection.weight, models["one"].text_projection.weight)
+    assert found["R@1"] == dev_recall(world, runs / "both" / "model", "caption_en")
+    assert (runs / "both" / "result.json").is_file()
+    run_stage(read, "more", runs, Notes())
+    after = students.load(runs / "more" / "model")[0].vision_model
+    assert len(after.crowns) == 2
+    trunk = models["both"].vision_model.trunk.state_dict()
+    assert all(torch.equal(tensor, trunk[name]) for name, tensor in after.trunk.state_dict().items())
+    strayed = [*changes, *section("two", train_text_head=True, lr_head=1e-2)]
+    run_stage(recipe(world, *strayed), "two", runs, Notes(), fresh=True)
+    with pytest.raises(RecipeError, match="text towers of 'one' and 'two' differ in text_projection"):
+        run_stage(recipe(world, *strayed), "both", runs, Notes(), fresh=True)
+    with pytest.raises(RecipeError, match="an ensemble has two members or more"):
+        recipe(world, *section("both", kind="'ensemble'", members=["one"]))
 
 
 def test_matryoshka_prefixes_are_trained_in_both_stages(world: Path, runs: Path) -> None:

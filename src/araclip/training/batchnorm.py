@@ -4,7 +4,7 @@ A BatchNorm with fixed statistics is an affine map a channel, so it is a part of
 "Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-# timm's names within a block of the EfficientNet and MobileNet families
+# timm's names within a block of the EfficientNet and MobileNet families, and at the end of a network or crown
 _PAIRS = {
     "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
     "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
     "EdgeResidual": (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
     "ConvBnAct": (("conv", "bn1"),),
 }
+_HEAD = ("conv_head", "bn2")
 
 
 @dataclass
@@ -32,14 +33,16 @@ class Melted:
     batch_norm: Any  # nn.BatchNorm2d, or timm's with an activation behind it
 
 
-def melt(cnn: Any, first: int) -> list[Melted]:
+def melt(modules: Iterable[nn.Module]) -> list[Melted]:
     """Replace the BatchNorms of a timm EfficientNet or MobileNet by their effect on the convolutions before them.
 
-    The network computes what it did in eval mode. Pass the result to `restore` before saving. Blocks before `first`
-    stay as they are.
+    The network computes what it did in eval mode. Pass the result to `restore` before saving.
+
+    Args:
+        modules: those whose own layers are melted, such as `crowns.upper_modules` gives.
     """
     melted = []
-    for parent, convolution, norm in _pairs(cnn, first):
+    for parent, convolution, norm in list(_pairs(modules)):
         plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
         trainable = plain.weight.requires_grad
         fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
@@ -69,10 +72,10 @@ def restore(melted: list[Melted]) -> None:
         setattr(m.parent, m.norm, norm)
 
 
-def _pairs(cnn: Any, first: int) -> Iterator[tuple[nn.Module, str, str]]:
-    named = [(cnn, ("conv_head", "bn2"))]
-    for module in cnn.blocks[first:].modules():
-        named += [(module, pair) for pair in _PAIRS.get(type(module).__name__, ())]
-    for parent, (convolution, norm) in named:  # some of the family have no head, or norms of another kind
-        if isinstance(getattr(parent, convolution), nn.Conv2d) and isinstance(getattr(parent, norm), nn.BatchNorm2d):
-            yield parent, convolution, norm
+def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
+    for parent in modules:
+        heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
+        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):  # some have no head, or other norms
+            kinds = type(getattr(parent, convolution)), type(getattr(parent, norm))
+            if issubclass(kinds[0], nn.Conv2d) and issubclass(kinds[1], nn.BatchNorm2d):
+                yield parent, convolution, norm

@@ -144,7 +144,7 @@ def save_and_upload(model: Any, repo_id: str, max_shard_size: int | str, **optio
 
 def _tower_name(config: Any) -> str:
     size = getattr(config, "hidden_size", None)
-    kind = config.architecture if config.model_type == "timm_wrapper" else config.model_type
+    kind = getattr(config, "architecture", config.model_type)  # of timm's networks
     source = f"`{config.name_or_path}`, " if config.name_or_path else ""
     return f"{source}{kind}{f', {size} wide' if size else ''}"
 

@@ -105,6 +105,27 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
             )
 
 
+class CrownsConfig(PreTrainedConfig):  # type: ignore[misc]
+    """An image tower of several crowns over one trunk, see `crowns`.
+
+    Args:
+        architecture: timm's name of the network.
+        crowns: how many there are.
+        trunk_blocks: the network's first blocks, which they share.
+        hidden_size: numbers a picture, of all crowns together.
+    """
+
+    model_type = "araclip_crowns"
+
+    def __init__(
+        self, architecture: str = "tf_efficientnet_lite2", crowns: int = 2, trunk_blocks: int = 3,
+        hidden_size: int = 2560, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**kwargs)
+        self.architecture, self.crowns, self.trunk_blocks = architecture, crowns, trunk_blocks
+        self.hidden_size = hidden_size
+
+
 def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
     """ "cls" for plain ViTs, whose pooler few checkpoints carry, and what the tower itself pools for all others."""
     return "cls" if config is not None and config.model_type in _CLS_TOWERS else "pooler"
@@ -134,4 +155,5 @@ def _register_model() -> None:
         import_module("araclip.training.model")
 
 
+AutoConfig.register("araclip_crowns", CrownsConfig, exist_ok=True)
 AutoConfig.register("araclip", AraCLIPConfig, exist_ok=True)

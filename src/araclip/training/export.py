@@ -200,7 +200,7 @@ def _config(
 
 
 def _tower_name(config: Any) -> str:
-    kind = config.architecture if config.model_type == "timm_wrapper" else config.model_type
+    kind = getattr(config, "architecture", config.model_type)  # of timm's networks
     return str(config.name_or_path or kind)
 
 

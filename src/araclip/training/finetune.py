@@ -90,7 +90,10 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     teacher = None
     with accelerator.main_process_first():  # the others find on disk what it computes
         pictures = [picture.path for picture in mixture.pictures]
-        images = image_side(model, size, norm, pictures, stage.image, stage.seed, runs / "cache", watch.say)
+        pointwise = stage.image_precision == "pointwise"
+        images = image_side(
+            model, size, norm, pictures, stage.image, stage.seed, runs / "cache", watch.say, pointwise=pointwise
+        )
         if stage.hard_negatives:
             vectors = _vectors(stage, images, pictures)
             mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)

@@ -104,6 +104,7 @@ def step_seed(stage: Stage, accelerator: Accelerator, step: int) -> int:
 
 def heads(model: AraCLIPModel, stage: Stage) -> list[Part]:
     """Projections, temperature and bias, as parts that learn."""
+    model.text_projection.requires_grad_(stage.train_text_head)
     found = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
     if isinstance(model.visual_projection, nn.Linear):
         found.append(Part(model.visual_projection, stage.lr_head))

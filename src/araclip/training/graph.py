@@ -84,7 +84,7 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
             f"{path.name}: the tower '{kind}' is {weight / 1e9:.1f} GB in float32, one ONNX file holds "
             f"{MAX_BYTES / 1e9:.0f} GB. Train a smaller tower, or prune its vocabulary."
         )
-    if kind != "timm_wrapper":
+    if kind not in ("timm_wrapper", "araclip_crowns"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime knows best
     try:
         write_graph(graph, inputs, path, axes, OUTPUT)

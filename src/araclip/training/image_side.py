@@ -22,10 +22,12 @@ from araclip.errors import DataError, ImageError
 from araclip.images import decode_ahead, map_ahead, open_image
 from araclip.training import batchnorm, towers
 from araclip.training.augmentation import augment
+from araclip.training.crowns import is_splittable, split, upper_modules
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import freeze
+from araclip.training.pointwise import narrow_pointwise, widen_pointwise
 from araclip.training.recipe import ImageSide
-from araclip.training.stem import Crown, Maps, Stem, StemGraph, can_split
+from araclip.training.stem import Maps, Stem, StemGraph
 
 CHUNK = 50  # pictures encoded at once without a graph
 Say = Callable[[str], None]
@@ -51,7 +53,7 @@ class Images(Protocol):
 
 def image_side(
     model: AraCLIPModel, size: int, norm: tuple[list[float], list[float]], pictures: Sequence[Path], side: ImageSide,
-    seed: int, cache: Path, say: Say,
+    seed: int, cache: Path, say: Say, *, pointwise: bool = False,
 ) -> Images:  # fmt: skip
     """The side that a recipe asks for.
 
@@ -59,6 +61,7 @@ def image_side(
         model: with an image tower.
         size, norm: pixels a picture enters with, mean and standard deviation a channel.
         cache: folder of what is computed once, unless `side` names its own.
+        pointwise: crowns on cached maps learn with `pointwise`'s bfloat16; elsewhere it changes nothing.
         pictures: the training pictures, which rows count.
 
     Raises:
@@ -68,8 +71,8 @@ def image_side(
     pixels, cache = Pixels(size, *norm), side.cache or cache
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, say)
-    if side.train == "partial" and can_split(getattr(model.vision_model, "timm_model", None)):
-        return CrownImages(model, pixels, pictures, side, seed, cache, say)
+    if side.train == "partial" and is_splittable(model.vision_model):
+        return CrownImages(model, pixels, pictures, side, seed, cache, say, pointwise=pointwise)
     return PixelImages(model, pixels, pictures, side, seed)
 
 
@@ -164,19 +167,21 @@ class CrownImages:
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
-        say: Say,
+        say: Say, *, pointwise: bool = False,
     ) -> None:  # fmt: skip
-        cnn = model.vision_model.timm_model.requires_grad_(False)
+        tower = model.vision_model.requires_grad_(False)
+        self._melted = batchnorm.melt(upper_modules(tower, side.frozen_blocks))
+        trunk, crown = split(tower, side.frozen_blocks)
         self.model, self.seed, self.say, self.cache = model, seed, say, cache
-        self._stem = StemGraph(Stem(cnn, side.frozen_blocks, pixels.mean, pixels.std), pixels.size)
+        self._stem = StemGraph(Stem(trunk, pixels.mean, pixels.std), pixels.size)
         self.maps = Maps(self._stem, pictures, side.views, self.cache, say)
         self._seen = {tuple(pictures): self.maps}  # their first view is the picture as it is
         self.window = max(1, round(side.window * self.maps.side))
-        self._melted = batchnorm.melt(cnn, side.frozen_blocks)
-        self._crown = Crown(cnn, side.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._crown.requires_grad_(True)
+        self._crown = crown.to(memory_format=torch.channels_last).requires_grad_(True)  # type: ignore[call-overload]
         self.modules: list[nn.Module] = [self._crown]
         self._first = copy.deepcopy(self._crown).requires_grad_(False).eval()
+        if pointwise:
+            narrow_pointwise(self._crown)
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
         """(B, C, w, w): windows of the stem's maps."""
@@ -212,7 +217,8 @@ class CrownImages:
         return torch.cat([self.encode(maps.whole(rows).to(device)) for rows in _chunks(len(pictures))])
 
     def close(self) -> None:
-        """Give the tower its BatchNorms back."""
+        """Give the tower its precision and its BatchNorms back."""
+        widen_pointwise(self._crown)
         batchnorm.restore(self._melted)
         self._melted = []
 

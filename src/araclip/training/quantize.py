@@ -1,7 +1,8 @@
 """ONNX graphs in float32 → graphs that are stored small.
 
-- int8, computed in float32: matrices as int8 with one scale a column, embedding tables as int8 with one scale a row,
-  other large weights (convolutions, position maps) as float16. ONNX Runtime widens them once, when it opens the graph;
+- int8, computed in float32: matrices as int8 with one scale a column, convolutions over all channels as int8 with one
+  scale an output channel, embedding tables as int8 with one scale a row, other large weights (depthwise convolutions,
+  position maps) as float16. ONNX Runtime widens them once, when it opens the graph;
   the rows of a table are widened when they are looked up.
 - dynamic-int8: matrix products in int8 too, their left side quantised as it comes (ONNX Runtime's dynamic
   quantisation); the rest as above. Faster on processors with VNNI, but it moves the vectors more: a mean cosine of .990
@@ -24,6 +25,7 @@ from araclip.model_folder import WEIGHTS
 from araclip.training.graph import quiet
 
 Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of their inputs
+Axes = int | tuple[int, ...]
 
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
 _HALF_MAX = 65504.0
@@ -77,7 +79,7 @@ def narrow(graph: Any) -> None:
             weights += arrays
             lookups |= found
         else:
-            arrays, nodes = _matrix(tensor, values, _summed_axis(values, uses[tensor.name]))
+            arrays, nodes = _matrix(tensor, values, _summed_axes(values, uses[tensor.name]))
             weights += arrays
             widening += nodes
     nodes = [new for node in graph.node for new in lookups.get(node.output[0] if node.output else "", [node])]
@@ -86,8 +88,8 @@ def narrow(graph: Any) -> None:
     graph.node.extend(widening + nodes)
 
 
-def quantized(values: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A matrix as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
+def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Weights as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
 
     Returns:
         int8 of the shape of `values`; scales of that shape with 1 in place of `axis`.
@@ -119,18 +121,23 @@ def _table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any
     return arrays, found
 
 
-def _summed_axis(values: NDArray[np.float32], uses: Uses) -> int | None:
-    """The axis of a matrix that a product sums over, so that each output has a scale of its own; None for no matrix."""
+def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
+    """The axes a product or convolution sums over, so that each output has a scale of its own; None for neither.
+
+    A depthwise convolution sums over too few values to be worth a scale.
+    """
+    if values.ndim > 2 and values.shape[1] > 1 and uses and all(n.op_type == "Conv" and at == 1 for n, at in uses):
+        return tuple(range(1, values.ndim))
     if values.ndim != 2 or min(values.shape) < 2 or not uses:
         return None
-    axes = set()
+    axes: set[int | None] = set()
     for node, place in uses:
         turned = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
         axes.add((1 if turned else 0) if node.op_type in ("MatMul", "Gemm") and place == 1 else None)
     return axes.pop() if len(axes) == 1 else None
 
 
-def _matrix(tensor: Any, values: NDArray[np.float32], axis: int | None) -> tuple[list[Any], list[Any]]:
+def _matrix(tensor: Any, values: NDArray[np.float32], axis: Axes | None) -> tuple[list[Any], list[Any]]:
     name = tensor.name
     if axis is not None:
         rows, scale = quantized(values, axis)

@@ -10,8 +10,8 @@
     teacher = "open_clip:ViT-B-16-SigLIP-512/webli"
     sources = [{path = "pairs.tsv.xz"}]
 
-A section's `kind` is captions, linear, distill or finetune, by default its own name. A stage starts from the one before
-it in `stages`, or from what `start` names. Paths are below `data`.
+A section's `kind` is captions, linear, distill, ensemble or finetune, by default its own name. A stage starts from the
+one before it in `stages`, or from what `start` names. Paths are below `data`.
 """
 
 import tomllib
@@ -103,6 +103,7 @@ class Stage:
     chunk: int = 32  # rows that pass a tower at once
     grad_cache: bool = False  # hold the activations of one chunk at a time; a second pass for any batch in memory
     train_text: Literal["full", "locked"] = "full"
+    train_text_head: bool = True  # false keeps the text projection, too
     dropout: float | None = None  # chance, everywhere in a text tower that learns; None is as its makers trained it
     frozen_layers: int = 0  # lowest text layers that keep what pre-training gave them; the embeddings go with them
     lr_text: float = 5e-5
@@ -114,7 +115,8 @@ class Stage:
     clip: float = 1.0
     ema: float = 0.0  # decay of the averaged weights that are evaluated and kept; 0 is none
     precision: Literal["float32", "bfloat16"] = "float32"
-    image_precision: Literal["float32", "bfloat16"] | None = None  # of the image tower alone, where it is another one
+    # of the image tower alone, where it is another one; "pointwise" is bfloat16 in a crown's 1 × 1 convolutions only
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None
     gradient_checkpointing: bool = False
     log_every: int = 10
     checkpoint_every: int = 100
@@ -173,6 +175,19 @@ class Distill(Stage):
 
 
 @dataclass(frozen=True)
+class Ensemble(Stage):
+    """No training: image towers that learned the space of one locked text tower become one tower."""
+
+    members: tuple[str, ...] = ()  # stages, or folders of models
+    trunk_blocks: int = 0  # the first blocks of their image towers, which none of them changed
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.members) < 2:
+            raise RecipeError("an ensemble has two members or more. Name their stages in `members`.")
+
+
+@dataclass(frozen=True)
 class Finetune(Stage):
     """Stage 2, and with `languages = {english = 1}` the making of a teacher."""
 
@@ -211,7 +226,7 @@ class Finetune(Stage):
 
 _TOP: Mapping[str, Any] = {"name": str, "data": Path, "model": dict, "stages": tuple[str, ...]}
 KINDS: Mapping[str, type[Stage]] = {
-    "captions": Captions, "linear": Linear, "distill": Distill, "finetune": Finetune,
+    "captions": Captions, "linear": Linear, "distill": Distill, "ensemble": Ensemble, "finetune": Finetune,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from araclip import atomic
 from araclip.errors import RunMismatch
 from araclip.training.captions import captions
 from araclip.training.distill import distill
+from araclip.training.ensemble import ensemble
 from araclip.training.finetune import finetune
 from araclip.training.fit import plain
 from araclip.training.linear import linear
@@ -15,7 +16,7 @@ from araclip.training.recipe import Recipe
 from araclip.training.watch import Watch
 
 RUN: Mapping[str, Callable[..., dict[str, float]]] = {
-    "captions": captions, "linear": linear, "distill": distill, "finetune": finetune,
+    "captions": captions, "linear": linear, "distill": distill, "ensemble": ensemble, "finetune": finetune,
 }  # fmt: skip
 
 

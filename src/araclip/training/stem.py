@@ -29,22 +29,20 @@ BATCH = 16  # pictures a call of the graph
 Say = Callable[[str], None]
 
 
-class Stem(nn.Module):
-    """uint8 pixels → normalised → the first `blocks` blocks of a timm EfficientNet or MobileNet.
+class Trunk(nn.Module):
+    """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
+
+    It shares its layers with the network.
 
     Args:
         cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
         blocks: how many stages of `cnn.blocks` belong to it.
-        mean, std: what the tower was trained with, for values from 0 to 1.
 
     Raises:
         RecipeError: the network is of another kind, or has no more than `blocks` of them.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, cnn: Any, blocks: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, cnn: Any, blocks: int) -> None:
         super().__init__()
         if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
             raise RecipeError(
@@ -52,34 +50,59 @@ class Stem(nn.Module):
                 "by cached maps works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
             )
         self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x: Tensor = self.norm(self.first(pixels))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Stem(nn.Module):
+    """uint8 pixels (B, S, S, 3) → normalised → what the trunk makes of them.
+
+    Args:
+        mean, std: what the tower was trained with, for values from 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trunk: Trunk, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.trunk = trunk
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x: Tensor = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
-        x = self.norm(self.first(x))
-        for block in self.blocks:
-            x = block(x)
-        return x  # (B, C, h, w)
+        maps: Tensor = self.trunk((pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std)
+        return maps
 
 
 class Crown(nn.Module):
-    """The blocks after the stem, and the pooling: (B, C, h, w) → (B, W). It shares its layers with the tower."""
+    """The blocks after the trunk, and the pooling: (B, C, h, w) → (B, W). It shares its layers with the network."""
 
     def __init__(self, cnn: Any, blocks: int) -> None:
         super().__init__()
-        self.blocks, self.head, self.norm = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
+        self.blocks, self.conv_head, self.bn2 = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
 
     def forward(self, maps: Tensor) -> Tensor:
         x = maps
         for block in self.blocks:
             x = block(x)
-        pooled: Tensor = self.norm(self.head(x)).mean(dim=(2, 3))
+        pooled: Tensor = self.bn2(self.conv_head(x)).mean(dim=(2, 3))
         return pooled
 
 
+class Crowns(nn.ModuleList):
+    """Several crowns over one trunk: (B, C, h, w) → (B, their widths side by side)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.cat([crown(maps) for crown in self], dim=1)
+
+
 def can_split(cnn: Any) -> bool:
-    """Whether a network is laid out as `Stem` and `Crown` need it."""
+    """Whether a network is laid out as `Trunk` and `Crown` need it."""
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 

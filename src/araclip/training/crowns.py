@@ -1,0 +1,117 @@
+"""An image tower of several crowns over one trunk: networks that learned apart, asked together.
+
+They began as the same pretrained network and share its first blocks, which never learned, so a picture passes those
+once. Towers that learned apart err apart, and the sum of their vectors is a better vector than any of theirs (deep
+ensembles, Lakshminarayanan et al. 2017); a linear projection of all crowns' features, side by side, is that sum.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from araclip.errors import RecipeError
+from araclip.training.configuration import CrownsConfig
+from araclip.training.stem import Crown, Crowns, Trunk, can_split
+
+
+class CrownsModel(PreTrainedModel):  # type: ignore[misc]
+    """A timm EfficientNet or MobileNet with several crowns, with random weights."""
+
+    config_class = CrownsConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: CrownsConfig) -> None:
+        super().__init__(config)
+        networks = [_network(config.architecture) for _ in range(config.crowns)]
+        self.trunk = Trunk(networks[0], config.trunk_blocks)
+        self.crowns = Crowns([Crown(network, config.trunk_blocks) for network in networks])
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the crowns' side by side."""
+        maps = self.trunk(pixel_values)  # (B, C, h, w)
+        return BaseModelOutputWithPooling(last_hidden_state=maps, pooler_output=self.crowns(maps))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Timm has drawn them."""
+
+
+def joined(towers: Sequence[Any], trunk_blocks: int) -> CrownsModel:
+    """One tower of all towers' crowns.
+
+    Args:
+        towers: transformers' wrappers of one timm architecture, without classifier.
+        trunk_blocks: the first blocks, which are the same in all of them.
+
+    Raises:
+        RecipeError: they are not of one such architecture, or their first blocks differ.
+    """
+    networks = [getattr(tower, "timm_model", None) for tower in towers]
+    kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
+    if len(set(kinds)) > 1 or not all(can_split(network) for network in networks):
+        raise RecipeError(
+            f"image towers of the kinds {', '.join(kinds)} cannot share a trunk: that takes networks of one "
+            "architecture of timm's EfficientNet or MobileNet family."
+        )
+    first, *others = (Trunk(network, trunk_blocks) for network in networks)
+    weights = first.state_dict()
+    for place, other in enumerate(others, 2):
+        if differing := [name for name, tensor in other.state_dict().items() if not torch.equal(tensor, weights[name])]:
+            raise RecipeError(
+                f"the first {trunk_blocks} blocks of image tower {place} are not those of the first one "
+                f"({differing[0]} differs). Train them with frozen_blocks of {trunk_blocks} or more, from one start."
+            )
+    crowns = [Crown(network, trunk_blocks) for network in networks]
+    config = CrownsConfig(kinds[0], len(crowns), trunk_blocks, hidden_size=sum(_width(n) for n in networks))
+    model = CrownsModel(config)
+    model.trunk.load_state_dict(weights)
+    for ours, theirs in zip(model.crowns, crowns, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    model.eval()
+    return model
+
+
+def is_splittable(tower: Any) -> bool:
+    """Whether `split` can cut a tower."""
+    return isinstance(tower, CrownsModel) or can_split(getattr(tower, "timm_model", None))
+
+
+def split(tower: Any, blocks: int) -> tuple[Trunk, nn.Module]:
+    """A tower's first blocks and the rest of it, which share their layers with the tower.
+
+    Raises:
+        RecipeError: it cannot be cut there.
+    """
+    if not isinstance(tower, CrownsModel):
+        return Trunk(tower.timm_model, blocks), Crown(tower.timm_model, blocks)
+    if blocks != tower.config.trunk_blocks:
+        raise RecipeError(
+            f"this image tower has {len(tower.crowns)} crowns over {tower.config.trunk_blocks} blocks and cannot be "
+            f"cut after block {blocks}. Set frozen_blocks = {tower.config.trunk_blocks}."
+        )
+    return tower.trunk, tower.crowns
+
+
+def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
+    """Every module of a tower that `split` would put into its crowns, and what they hang on."""
+    if isinstance(tower, CrownsModel):
+        yield from tower.crowns.modules()
+    else:
+        yield tower.timm_model
+        yield from tower.timm_model.blocks[blocks:].modules()
+
+
+def _network(architecture: str) -> Any:
+    return timm.create_model(architecture, num_classes=0)
+
+
+def _width(network: Any) -> int:
+    return int(network.head_hidden_size)
+
+
+AutoModel.register(CrownsConfig, CrownsModel, exist_ok=True)

@@ -1,0 +1,89 @@
+"""Models whose pictures learned the space of one text tower apart → one model with the sum of their image vectors."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from araclip.errors import RecipeError
+from araclip.training import students
+from araclip.training.crowns import joined
+from araclip.training.dev import locked_recall
+from araclip.training.fit import accelerator_for, stage_run
+from araclip.training.model import AraCLIPModel
+from araclip.training.recipe import Ensemble, Recipe
+from araclip.training.text_side import LearningTexts
+from araclip.training.watch import Watch
+
+
+def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool = False) -> dict[str, float]:
+    """Put the image towers of several stages under the text tower that all of them were trained with.
+
+    Returns:
+        Dev recall. The model lies in `runs/<name>/model`.
+
+    Raises:
+        RecipeError: a member has not been run, or members differ in their text tower or in what their image towers
+            should share.
+        TrainingError: see its children.
+    """
+    stage = recipe.stage(name)
+    if not isinstance(stage, Ensemble):
+        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not ensemble.")
+    accelerator = accelerator_for(stage)
+    folders = [students.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in stage.members]
+    members = [students.load(folder) for folder in folders]
+    processor = members[0][1]
+    model = _joined(dict(zip(stage.members, (found for found, _ in members), strict=True)), stage.trunk_blocks)
+    model.to(accelerator.device).eval()
+    reached: dict[str, float] = {}
+    with accelerator.main_process_first():
+        if stage.dev:
+            texts = LearningTexts(model, processor, 0)
+            reached = locked_recall(stage.dev, (model, processor), texts.vectors, runs / "cache", watch.say)()
+    data = {
+        f"member {member}": students.fingerprint(found)
+        for member, (found, _) in zip(stage.members, members, strict=True)
+    }
+    with stage_run(stage, runs / name, data, (model, processor), accelerator, watch, fresh) as run:
+        run.resume()
+        run.log(1, **reached)
+    return reached
+
+
+def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int) -> AraCLIPModel:
+    (first_name, first), *others = members.items()
+    for name, other in others:
+        if differing := _difference(_text_side(first), _text_side(other)):
+            raise RecipeError(
+                f"the text towers of '{first_name}' and '{name}' differ in {differing}. Train both with "
+                'train_text = "locked" from one start.'
+            )
+    projections = [model.visual_projection for model in members.values()]
+    if not all(isinstance(projection, nn.Linear) for projection in projections):
+        raise RecipeError("only towers under linear projections have a sum. Leave vision_projection at linear.")
+    tower = joined([model.vision_model for model in members.values()], trunk_blocks)
+    options = {key: value for key, value in first.config.to_dict().items() if key in _KEPT}
+    model = AraCLIPModel.from_towers(first.text_model, tower, **options)
+    with torch.no_grad():
+        model.text_projection.load_state_dict(first.text_projection.state_dict())
+        model.visual_projection.weight.copy_(torch.cat([p.weight for p in projections], dim=1) / len(projections))
+        model.visual_projection.bias.copy_(torch.stack([p.bias for p in projections]).mean(dim=0))
+        model.logit_scale.copy_(torch.stack([m.logit_scale for m in members.values()]).mean())
+    return model
+
+
+_KEPT = (
+    "projection_dim", "text_pooling", "vision_pooling", "vision_projection", "vision_mirror", "matryoshka_dims",
+    "logit_scale_init_value", "logit_bias_init", "max_tokens",
+)  # fmt: skip
+
+
+def _text_side(model: AraCLIPModel) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if name.startswith("text_")}
+
+
+def _difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> str | None:
+    if one.keys() != other.keys():
+        return "their layers"
+    return next((name for name, tensor in one.items() if not torch.equal(tensor, other[name])), None)
