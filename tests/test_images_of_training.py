@@ -251,6 +251,22 @@ def test_joined_towers_give_the_features_of_each_side_by_side() -> None:
     assert torch.equal(crowns(trunk(pixels)), whole(pixel_values=pixels).pooler_output)
 
 
+def test_each_crown_by_itself_gives_the_vectors_its_own_tower_would(pictures: list[Path], tmp_path: Path) -> None:
+    whole = joined(grown(1, 2), 2)
+    made = AraCLIPModel.from_towers(model().text_model, whole, 8).eval()
+    spec = ImageSide("partial", frozen_blocks=2, window=1.0, each_crown=True)
+    images = image_side(made, SIZE, HALF, pictures, spec, 3, tmp_path / "cache", silent)
+    assert isinstance(images, CrownImages)
+    inputs = images.inputs([0, 1, 2], 0)
+    found = images.encode(inputs).view(3, 2, 8)
+    features = images.features(inputs).chunk(2, dim=1)
+    for place, weight in enumerate(made.visual_projection.weight.chunk(2, dim=1)):
+        alone = 2 * features[place] @ weight.T + made.visual_projection.bias
+        assert torch.allclose(found[:, place], alone / alone.norm(dim=1, keepdim=True), atol=1e-5)
+    assert images.vectors(pictures).shape == (len(pictures), 8)
+    images.close()
+
+
 def test_towers_that_share_no_trunk_are_not_joined_and_a_joined_one_is_cut_at_its_trunk_only() -> None:
     towers = grown(1, 2)
     with pytest.raises(RecipeError, match=r"first 3 blocks of image tower 2 are not those of the first one"):

@@ -519,7 +519,8 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     members = ("one", "two")
     changes = [change for seed, name in enumerate(members) for change in section(name, seed=seed, **shared)]
     changes += section("both", kind="'ensemble'", members=list(members), trunk_blocks=2, dev=alone)
-    more = {**shared, "start": "'both'", "train_text": "'full'", "image_precision": "'pointwise'"}
+    each = "{train = 'partial', frozen_blocks = 2, cache = 'maps', each_crown = true}"
+    more = {**shared, "start": "'both'", "train_text": "'full'", "image_precision": "'pointwise'", "image": each}
     read = recipe(world, *changes, *section("more", **more))
     for name in members:
         run_stage(read, name, runs, Notes())
@@ -541,6 +542,8 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     run_stage(recipe(world, *strayed), "two", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="text towers of 'one' and 'two' differ in text_projection"):
         run_stage(recipe(world, *strayed), "both", runs, Notes(), fresh=True)
+    with pytest.raises(RecipeError, match="each_crown is for an image tower that an ensemble stage made"):
+        run_stage(recipe(world, *section("one", **{**shared, "image": each})), "one", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="an ensemble has two members or more"):
         recipe(world, *section("both", kind="'ensemble'", members=["one"]))
 

@@ -38,6 +38,11 @@ class Concepts:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
+    @property
+    def all_names(self) -> list[str]:
+        """Those of all classes, one class after the other."""
+        return [name for names in self.names for name in names]
+
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
         """`count` names and their classes, none of them twice; a function of seed and step."""
         dice = random.Random(f"concepts {seed} {step}")

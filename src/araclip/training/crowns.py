@@ -76,6 +76,17 @@ def joined(towers: Sequence[Any], trunk_blocks: int) -> CrownsModel:
     return model
 
 
+def crowns_of(tower: Any) -> int:
+    """How many crowns a tower has.
+
+    Raises:
+        RecipeError: it has only itself.
+    """
+    if not isinstance(tower, CrownsModel):
+        raise RecipeError("each_crown is for an image tower that an ensemble stage made. Leave it out.")
+    return len(tower.crowns)
+
+
 def is_splittable(tower: Any) -> bool:
     """Whether `split` can cut a tower."""
     return isinstance(tower, CrownsModel) or can_split(getattr(tower, "timm_model", None))

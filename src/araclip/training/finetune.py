@@ -105,7 +105,11 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
             )
     texts = (
         LockedTexts(
-            model, processor, _all_texts(mixture, concepts), runs / "cache", bfloat16=stage.precision == "bfloat16"
+            model,
+            processor,
+            [*mixture.texts, *(concepts.all_names if concepts else ())],
+            runs / "cache",
+            bfloat16=stage.precision == "bfloat16",
         )
         if stage.train_text == "locked"
         else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
@@ -153,7 +157,7 @@ class _Step:
 
         def loss(text: Tensor, image: Tensor) -> Tensor:
             text = text[places]  # (t + k, D): captions, then names
-            image, now = image.tensor_split([text.shape[1]], dim=1)  # (b, D), and (b, W) or (b, 0)
+            image, now = image.tensor_split([losses.width], dim=1)  # (b, D) or (b, K · D), and (b, W) or (b, 0)
             terms = losses(batch, classes, gather(text[: len(captions)]), gather(text[len(captions) :]), gather(image))
             if stage.anchor:
                 terms["anchor"] = stage.anchor * losses.forgetting(gather(now[::every]), gather(before))
@@ -205,13 +209,14 @@ class _Losses:
         images: Images, mixture: PictureMixture, concepts: Concepts | None, teacher: TeacherCache | None,
     ) -> None:  # fmt: skip
         self.model, self.stage, self.contrast, self.images, self.teacher = model, stage, contrast, images, teacher
+        self.width = model.config.projection_dim * images.vectors_each
         device = model.logit_scale.device
         self.prototypes = torch.from_numpy(concepts.features).to(device) if concepts else None  # (C, W)
         self.bank: Tensor | None = None
         if stage.all_captions and isinstance(texts, LockedTexts):
             self.bank = texts.everything().to(device)  # (N, H)
-            captions = [_captions(mixture, row) for row in range(len(mixture.pictures))]
-            self.bank_rows = [[texts.rows[text] for text in of_picture] for of_picture in captions]
+            rows = range(len(mixture.pictures))
+            self.bank_rows = [[texts.rows[text] for text in mixture.texts_of(row)] for row in rows]
         self.anchored: CrownImages | None = None
         if stage.anchor:
             if concepts is None or concepts.classifier is None or not isinstance(images, CrownImages):
@@ -225,19 +230,24 @@ class _Losses:
     def __call__(
         self, batch: Batch, classes: list[int], text: Tensor, names: Tensor, image: Tensor
     ) -> dict[str, Tensor]:
-        """(T, D) captions, (K, D) class names, (I, D) pictures → named terms, each with its weight."""
-        owner = torch.tensor(batch.owner, device=text.device)
-        terms = {"contrast": self.contrast(text, image, same=torch.from_numpy(batch.same).to(text.device), owner=owner)}
-        if self.bank is not None:
-            terms["contrast"] = (terms["contrast"] + self._against_all(self.bank, batch, image)) / 2
+        """(T, D) captions, (N, D) class names, (I, D) or (I, K · D) pictures → named terms, each with its weight."""
+        pairs = {
+            "same": torch.from_numpy(batch.same).to(text.device), "owner": torch.tensor(batch.owner, device=text.device)
+        }  # fmt: skip
+        found = [self._of_pictures(batch, text, vectors, pairs) for vectors in torch.split(image, text.shape[1], dim=1)]
+        terms = {"contrast": torch.stack(found).mean()}
         if self.teacher is not None:
             terms["teacher"] = self.stage.distillation * self._from_teacher(self.teacher, batch, text)
         if self.prototypes is not None and classes:
             terms["concepts"] = self.stage.concept_weight * self._of_concepts(self.prototypes, classes, names)
         return terms
 
+    def _of_pictures(self, batch: Batch, text: Tensor, image: Tensor, pairs: dict[str, Tensor]) -> Tensor:
+        value = self.contrast(text, image, **pairs)
+        return value if self.bank is None else (value + self._against_all(self.bank, batch, image)) / 2
+
     def encode(self, inputs: Tensor) -> Tensor:
-        """(B, D) vectors of unit length; with an anchor (B, D + W), the features they were projected from beside."""
+        """What `Images.encode` gives; with an anchor (B, D + W), the features they were projected from beside."""
         if self.anchored is None:
             return self.images.encode(inputs)
         features = self.anchored.features(inputs).float()
@@ -280,15 +290,6 @@ def _vectors(stage: Finetune, images: Images, pictures: list[Path]) -> NDArray[n
     with torch.inference_mode():
         vectors: NDArray[np.float32] = images.vectors(pictures).float().cpu().numpy()
     return vectors
-
-
-def _captions(mixture: PictureMixture, row: int) -> list[str]:
-    return [text for language in mixture.languages for text in getattr(mixture.pictures[row], language)]
-
-
-def _all_texts(mixture: PictureMixture, concepts: Concepts | None) -> list[str]:
-    captions = [text for row in range(len(mixture.pictures)) for text in _captions(mixture, row)]
-    return captions + [name for names in (concepts.names if concepts else ()) for name in names]
 
 
 def _english(mixture: PictureMixture) -> list[str]:

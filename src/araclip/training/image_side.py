@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.nn.functional import normalize as unit
 
 from araclip import atomic
@@ -22,7 +23,7 @@ from araclip.errors import DataError, ImageError
 from araclip.images import decode_ahead, map_ahead, open_image
 from araclip.training import batchnorm, towers
 from araclip.training.augmentation import augment
-from araclip.training.crowns import is_splittable, split, upper_modules
+from araclip.training.crowns import crowns_of, is_splittable, split, upper_modules
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import freeze
 from araclip.training.pointwise import narrow_pointwise, widen_pointwise
@@ -37,12 +38,13 @@ class Images(Protocol):
     """What the loop asks of the image tower's side."""
 
     modules: list[nn.Module]  # the parts of the tower that learn
+    vectors_each: int  # K, how many vectors `encode` makes of a picture
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
         """What `encode` takes for these pictures in this step."""
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """(B, D), rows of unit length."""
+        """(B, K · D), each vector of unit length."""
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         """(N, D) of other pictures as they are, unchanged, with the tower's weights of now."""
@@ -119,6 +121,7 @@ class LockedImages:
         self.model, self.pixels, self.cache, self.say = model, pixels, cache, say
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
+        self.vectors_each = 1
         self.features = self._features(pictures)  # (N, W) float16
         self._seen = {tuple(pictures): self.features}
 
@@ -179,6 +182,7 @@ class CrownImages:
         self.window = max(1, round(side.window * self.maps.side))
         self._crown = crown.to(memory_format=torch.channels_last).requires_grad_(True)  # type: ignore[call-overload]
         self.modules: list[nn.Module] = [self._crown]
+        self.vectors_each = crowns_of(tower) if side.each_crown else 1
         self._first = copy.deepcopy(self._crown).requires_grad_(False).eval()
         if pointwise:
             narrow_pointwise(self._crown)
@@ -189,8 +193,14 @@ class CrownImages:
         return self.maps.windows(rows, self.window, dice)
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """(B, D), rows of unit length."""
-        return self.project(self.features(inputs))
+        """(B, D), rows of unit length; where each crown learns by itself (B, K · D), its vectors side by side."""
+        features = self.features(inputs)
+        if self.vectors_each == 1:
+            return self.project(features)
+        head: nn.Linear = self.model.visual_projection
+        parts = zip(features.chunk(self.vectors_each, dim=1), head.weight.chunk(self.vectors_each, dim=1), strict=True)
+        vectors = [linear(part, self.vectors_each * weight, head.bias) for part, weight in parts]  # their mean is whole
+        return torch.cat([unit(vector.float(), dim=-1) for vector in vectors], dim=1)
 
     def project(self, features: Tensor) -> Tensor:
         """(B, W) → (B, D), rows of unit length."""
@@ -214,7 +224,8 @@ class CrownImages:
             self._seen[key] = Maps(self._stem, pictures, 1, self.cache, self.say)
         maps, device = self._seen[key], self.model.logit_scale.device
         self.model.eval()
-        return torch.cat([self.encode(maps.whole(rows).to(device)) for rows in _chunks(len(pictures))])
+        features = (self.features(maps.whole(rows).to(device)) for rows in _chunks(len(pictures)))
+        return torch.cat([self.project(found) for found in features])
 
     def close(self) -> None:
         """Give the tower its precision and its BatchNorms back."""
@@ -234,6 +245,7 @@ class PixelImages:
         if side.train == "partial":
             freeze(tower, side.frozen_blocks, embeddings=True)
         self.modules = [tower]
+        self.vectors_each = 1
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
         """(B, 3, S, S): pictures augmented for this step.

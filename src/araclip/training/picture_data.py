@@ -109,6 +109,15 @@ class PictureMixture:
             digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
         return digest.hexdigest()[:12]
 
+    def texts_of(self, row: int) -> list[str]:
+        """The captions of one picture in the languages asked for."""
+        return [text for language in self.languages for text in getattr(self.pictures[row], language)]
+
+    @property
+    def texts(self) -> list[str]:
+        """The captions of all pictures, one picture after the other."""
+        return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
+
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
         """From now on each drawn picture brings `hard` of its (N, K) `neighbours` along; see `hard_negatives.mined`."""
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])

@@ -82,12 +82,15 @@ class ImageSide:
     frozen_blocks: int = 0
     views: int = 2
     window: float = 0.86  # side of a training crop, as a part of the picture's
+    each_crown: bool = False  # of a tower of several crowns, each has a loss of its own instead of their sum one
     cache: Path | None = None  # where the computed maps lie; None is beside the stages, for all of them
 
     def __post_init__(self) -> None:
         check_positive(self, "views")
         if not 0 < self.window <= 1:
             raise RecipeError(f"window is {self.window}, expected a part of the picture's side: above 0, at most 1.")
+        if self.each_crown and self.train != "partial":
+            raise RecipeError('each_crown needs train = "partial".')
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,7 @@ class Stage:
     clip: float = 1.0
     ema: float = 0.0  # decay of the averaged weights that are evaluated and kept; 0 is none
     precision: Literal["float32", "bfloat16"] = "float32"
-    # of the image tower alone, where it is another one; "pointwise" is bfloat16 in a crown's 1 × 1 convolutions only
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower, if not the same
     gradient_checkpointing: bool = False
     log_every: int = 10
     checkpoint_every: int = 100
