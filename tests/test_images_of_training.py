@@ -21,12 +21,12 @@ from araclip.errors import DataError, RecipeError
 from araclip.images import open_image, square
 from araclip.training import batchnorm
 from araclip.training.augmentation import JITTER, augment, recolour, views
-from araclip.training.crowns import joined, split, upper_modules
+from araclip.training.crowns import Crown, Crowns, Trunk, can_split, joined, split, upper_modules
 from araclip.training.image_side import CrownImages, LockedImages, PixelImages, image_side
 from araclip.training.model import AraCLIPModel
 from araclip.training.pointwise import narrow_pointwise, widen_pointwise
 from araclip.training.recipe import ImageSide
-from araclip.training.stem import Crown, Crowns, Maps, Stem, StemGraph, Trunk, can_split
+from araclip.training.stem import Maps, Stem, StemGraph
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 SIZE = 32

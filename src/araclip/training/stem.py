@@ -20,42 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from araclip import atomic
-from araclip.errors import DataError, ImageError, RecipeError
+from araclip.errors import DataError, ImageError
 from araclip.images import map_ahead, open_image
 from araclip.training.augmentation import views
+from araclip.training.crowns import Trunk
 from araclip.training.graph import write_graph
 
 BATCH = 16  # pictures a call of the graph
 Say = Callable[[str], None]
-
-
-class Trunk(nn.Module):
-    """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
-
-    It shares its layers with the network.
-
-    Args:
-        cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
-        blocks: how many stages of `cnn.blocks` belong to it.
-
-    Raises:
-        RecipeError: the network is of another kind, or has no more than `blocks` of them.
-    """
-
-    def __init__(self, cnn: Any, blocks: int) -> None:
-        super().__init__()
-        if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
-            raise RecipeError(
-                f"{type(cnn).__name__} cannot be cut after block {blocks}. Freezing "
-                "by cached maps works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
-            )
-        self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        x: Tensor = self.norm(self.first(pixels))
-        for block in self.blocks:
-            x = block(x)
-        return x
 
 
 class Stem(nn.Module):
@@ -77,33 +49,6 @@ class Stem(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         maps: Tensor = self.trunk((pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std)
         return maps
-
-
-class Crown(nn.Module):
-    """The blocks after the trunk, and the pooling: (B, C, h, w) → (B, W). It shares its layers with the network."""
-
-    def __init__(self, cnn: Any, blocks: int) -> None:
-        super().__init__()
-        self.blocks, self.conv_head, self.bn2 = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
-
-    def forward(self, maps: Tensor) -> Tensor:
-        x = maps
-        for block in self.blocks:
-            x = block(x)
-        pooled: Tensor = self.bn2(self.conv_head(x)).mean(dim=(2, 3))
-        return pooled
-
-
-class Crowns(nn.ModuleList):
-    """Several crowns over one trunk: (B, C, h, w) → (B, their widths side by side)."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.cat([crown(maps) for crown in self], dim=1)
-
-
-def can_split(cnn: Any) -> bool:
-    """Whether a network is laid out as `Trunk` and `Crown` need it."""
-    return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
 class StemGraph:

@@ -12,6 +12,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import InputError, ModelMismatch
+from araclip.training import crowns  # noqa: F401  (a kind of tower that AutoModel knows once this is imported)
 from araclip.training.configuration import AraCLIPConfig, usual_vision_pooling
 
 # Vision towers whose own projection leads into the space of their text tower.
