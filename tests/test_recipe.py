@@ -139,7 +139,10 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("distill.train_text=locked", r'\[distill\]: distillation trains the text tower.*kind = "linear"'),
         ("also={kind = 'captions', noise = 2}", r"\[also\]: noise is 2.0, expected a chance"),
         ("also={kind = 'captions', train_text = 'locked'}", r"\[also\]: captions alone train the text tower"),
-        ("distill.kind=magic", r"\[distill\] has kind 'magic'. Known are captions, linear, distill, ensemble"),
+        (
+            "distill.kind=magic",
+            r"\[distill\] has kind 'magic'. Known are captions, linear, distill, ensemble, finetune",
+        ),
         ("distill.kind=[1]", r"\[distill\] has kind '\[1\]'"),
         ("distill.start=distill", r"\[distill\] starts from itself"),
         ("stages=['magic']", r"`stages` names 'magic', but there is no section \[magic\]"),

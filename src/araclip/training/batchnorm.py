@@ -76,6 +76,6 @@ def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]
     for parent in modules:
         heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
         for convolution, norm in _PAIRS.get(type(parent).__name__, heads):  # some have no head, or other norms
-            kinds = type(getattr(parent, convolution)), type(getattr(parent, norm))
-            if issubclass(kinds[0], nn.Conv2d) and issubclass(kinds[1], nn.BatchNorm2d):
+            plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
+            if isinstance(plain, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
                 yield parent, convolution, norm
