@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import pictures
-from araclip import cli
+from araclip import AraCLIP, Gallery, cli, demo
 from tiny import write_tiny_model
 
 ROOT = Path(__file__).parents[1]
@@ -202,6 +202,22 @@ def test_a_folder_named_like_the_bundled_model_does_not_stand_in_its_way(
 def test_version_and_help(run: Run) -> None:
     assert run("--version", model=False).out.startswith("araclip 0.")
     assert "search" in run("--help", model=False).out
+
+
+def test_the_demo_gives_a_sample_gallery_of_an_earlier_model_the_vectors_of_this_one(
+    run: Run, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = demo.available
+    monkeypatch.setattr(demo, "available", lambda folder: everything(folder)[:12])  # the photographs
+    home = tmp_path / "data" / "demo"
+    demo.sample_pictures(home / "pictures", lambda done, total: None)
+    with Gallery.open(home / "gallery", model=AraCLIP.load(tiny_model), create=True) as gallery:
+        gallery.update([home / "pictures"])
+    first = run("demo", model=False)
+    assert first.code == 0, first.err
+    assert "12 pictures encoded again" in first.out
+    assert "12 pictures for «قطة»" in first.out  # from the page's API
+    assert "encoded again" not in run("demo", model=False).out
 
 
 def commands() -> dict[str, Any]:

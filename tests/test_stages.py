@@ -548,6 +548,27 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
         recipe(world, *section("both", kind="'ensemble'", members=["one"]))
 
 
+def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(world: Path, runs: Path) -> None:
+    shared = {
+        "kind": "'finetune'", "loss": "'sigmoid'", "languages": "{english = 1}", "batch": 16, "steps": 3,
+        "pictures": "[{folder = 'shapes', split = 'train'}]", "image": "{train = 'partial', frozen_blocks = 2}",
+    }  # fmt: skip
+    apart = {**shared, "start": "'begin'", "train_text": "'locked'", "train_text_head": False}
+    changes = [
+        *section("begin", **{**shared, "model": student(world, logit_bias=-3.0), "steps": 1}),
+        *section("one", seed=1, **apart),
+        *section("two", seed=2, **{**apart, "steps": 6}),
+        *section("both", kind="'ensemble'", members=["one", "two"], trunk_blocks=2),
+    ]
+    read = recipe(world, *changes)
+    for name in ("begin", "one", "two", "both"):
+        run_stage(read, name, runs, Notes())
+    one, two, both = (students.load(runs / name / "model")[0] for name in ("one", "two", "both"))
+    assert one.logit_bias.item() != pytest.approx(two.logit_bias.item(), abs=1e-4)
+    assert both.logit_bias.item() == pytest.approx((one.logit_bias.item() + two.logit_bias.item()) / 2)
+    assert both.logit_scale.item() == pytest.approx((one.logit_scale.item() + two.logit_scale.item()) / 2)
+
+
 def test_matryoshka_prefixes_are_trained_in_both_stages(world: Path, runs: Path) -> None:
     spec = student(world, matryoshka_dims="[4]")
     read = recipe(world, f"distill.model={spec}", *section("distill", steps=2, matryoshka=True))

@@ -20,6 +20,7 @@ from araclip.model_folder import DEFAULT_MODEL, find
 if TYPE_CHECKING:
     from araclip.demo import Sample
     from araclip.gallery.anygallery import AnyGallery
+    from araclip.gallery.gallery import Gallery
     from araclip.gallery.results import Hit, Update
 
 
@@ -116,7 +117,6 @@ def demo() -> None:
     """
     from araclip import demo as sample
     from araclip.gallery import places
-    from araclip.gallery.gallery import Gallery
 
     home = places.data_home() / "demo"
     with (
@@ -126,7 +126,7 @@ def demo() -> None:
         samples = {str(s.path): s for s in sample.sample_pictures(home / "pictures", show)}
     for line in sample.CREDITS:
         out.print(escape(line), style="dim")
-    with stoppable(partial(_go_on, home / "gallery")), Gallery.open(home / "gallery", create=True) as gallery:
+    with stoppable(partial(_go_on, home / "gallery")), _demo_gallery(home / "gallery") as gallery:
         _index(gallery, home / "pictures")
         table = Table(title=f"The best of {len(gallery):,} pictures for each query", title_justify="left")
         table.add_column("query", justify="right", style="bold")
@@ -141,6 +141,19 @@ def demo() -> None:
     out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
     _serve_demo(home / "gallery", sample.QUERIES[0])
+
+
+def _demo_gallery(folder: Path) -> "Gallery":
+    """The sample gallery; one that an earlier release's model made gets this one's vectors."""
+    from araclip.errors import WidthMismatch
+    from araclip.gallery.gallery import Gallery
+
+    try:
+        return Gallery.open(folder, create=True)
+    except WidthMismatch:
+        out.print("The sample gallery is from another release's model.")
+        _reembed(folder, DEFAULT_MODEL, forget_missing=True, quiet=False)
+        return Gallery.open(folder)
 
 
 def _serve_demo(gallery: Path, query: str) -> None:

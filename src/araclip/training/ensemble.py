@@ -69,7 +69,10 @@ def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int) -> AraCLIPModel
         model.text_projection.load_state_dict(first.text_projection.state_dict())
         model.visual_projection.weight.copy_(torch.cat([p.weight for p in projections], dim=1) / len(projections))
         model.visual_projection.bias.copy_(torch.stack([p.bias for p in projections]).mean(dim=0))
-        model.logit_scale.copy_(torch.stack([m.logit_scale for m in members.values()]).mean())
+        for learned in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
+            if hasattr(model, learned):
+                found = [getattr(member, learned) for member in members.values() if hasattr(member, learned)]
+                getattr(model, learned).copy_(torch.stack(found).mean())
     return model
 
 
