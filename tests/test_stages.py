@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers.utils import logging as transformers_logging
 
 from araclip import AraCLIP, Gallery
@@ -24,6 +25,7 @@ from araclip.errors import (
     RunMismatch,
     TrainingError,
 )
+from araclip.evaluation.datasets import read_pictures
 from araclip.training import students
 from araclip.training.dev import Dev
 from araclip.training.image_side import PixelImages, Pixels
@@ -34,6 +36,7 @@ from toy_training import (
     NAMES,
     RECIPE,
     SIZE,
+    TRAINING,
     Notes,
     killed,
     losses,
@@ -546,6 +549,48 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
         run_stage(recipe(world, *section("one", **{**shared, "image": each})), "one", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="an ensemble has two members or more"):
         recipe(world, *section("both", kind="'ensemble'", members=["one"]))
+
+
+def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_ensemble(
+    world: Path, runs: Path
+) -> None:
+    train, every = "[{folder = 'shapes', split = 'train'}]", len(NAMES) * TRAINING
+    shared = {
+        "kind": "'finetune'", "languages": "{english = 1}", "pictures": train, "steps": 3, "batch": 16,
+        "lr_image": 1e-3, "lr_head": 1e-2, "image": "{train = 'partial', frozen_blocks = 2, cache = 'maps'}",
+    }  # fmt: skip
+    locked = {**shared, "train_text": "'locked'", "train_text_head": False}
+    changes = [
+        *section("one", seed=1, start="'teacher'", **locked),
+        *section("two", seed=2, start="'teacher'", **locked),
+        *section("both", kind="'ensemble'", members=["one", "two"], trunk_blocks=2),
+        *section("own", model=student(world), **shared),
+        *section("mapped", **{**locked, "model": "{text = 'both', vision = 'own'}", "image": "{train = 'locked'}"}),
+        *section("all", kind="'ensemble'", members=["both", "mapped"], trunk_blocks=2, pictures=train, batch=every),
+        *section("narrow", **{**shared, "model": "{text = 'both', vision = 'narrow_one'}"}),
+        *section("narrow_one", **{**shared, "model": student(world, vision=f"{world}/cnn", projection_dim=8)}),
+    ]
+    read = recipe(world, *changes)
+    for name in ("one", "two", "both", "own"):
+        run_stage(read, name, runs, Notes())
+    with pytest.raises(RecipeError, match=r"joins .*mapped/model, which holds no model. Run `araclip train mapped`"):
+        run_stage(read, "all", runs, Notes())
+    for name in ("mapped", "all"):
+        run_stage(read, name, runs, Notes())
+    models = {name: students.load(runs / name / "model")[0] for name in ("both", "own", "mapped", "all")}
+    for name, tensor in models["both"].state_dict().items():
+        if name.startswith("text_"):
+            assert torch.equal(models["all"].state_dict()[name], tensor), name
+    shapes = read_pictures(world / "shapes", ("caption_en",), (), "train")
+    pixels = students.load(runs / "all" / "model")[1](images=[Image.open(p.path) for p in shapes], return_tensors="pt")
+    vectors = {name: model.eval().get_image_features(**pixels).detach() for name, model in models.items()}
+    assert not torch.allclose(vectors["own"], vectors["mapped"], atol=1e-3)
+    assert len(models["all"].vision_model.crowns) == 3
+    even = [vectors[name] / vectors[name].norm(dim=1).mean() for name in ("both", "mapped")]  # whatever their lengths
+    assert torch.allclose(vectors["all"], sum(even) / 2, atol=1e-4)
+    run_stage(read, "narrow_one", runs, Notes())
+    with pytest.raises(RecipeError, match="text tower from both, whose vectors are 16 wide, but pictures' are to be 8"):
+        run_stage(read, "narrow", runs, Notes())
 
 
 def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(world: Path, runs: Path) -> None:

@@ -100,29 +100,28 @@ def joined(towers: Sequence[Any], trunk_blocks: int) -> CrownsModel:
     """One tower of all towers' crowns.
 
     Args:
-        towers: transformers' wrappers of one timm architecture, without classifier.
+        towers: transformers' wrappers of one timm architecture, without classifier, or towers that this function made.
         trunk_blocks: the first blocks, which are the same in all of them.
 
     Raises:
         RecipeError: they are not of one such architecture, or their first blocks differ.
     """
-    networks = [getattr(tower, "timm_model", None) for tower in towers]
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
-    if len(set(kinds)) > 1 or not all(can_split(network) for network in networks):
+    if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
         raise RecipeError(
             f"image towers of the kinds {', '.join(kinds)} cannot share a trunk: that takes networks of one "
             "architecture of timm's EfficientNet or MobileNet family."
         )
-    first, *others = (Trunk(network, trunk_blocks) for network in networks)
-    weights = first.state_dict()
+    (trunk, *others), uppers = zip(*(split(tower, trunk_blocks) for tower in towers), strict=True)
+    weights = trunk.state_dict()
     for place, other in enumerate(others, 2):
         if differing := [name for name, tensor in other.state_dict().items() if not torch.equal(tensor, weights[name])]:
             raise RecipeError(
                 f"the first {trunk_blocks} blocks of image tower {place} are not those of the first one "
                 f"({differing[0]} differs). Train them with frozen_blocks of {trunk_blocks} or more, from one start."
             )
-    crowns = [Crown(network, trunk_blocks) for network in networks]
-    config = CrownsConfig(kinds[0], len(crowns), trunk_blocks, hidden_size=sum(_width(n) for n in networks))
+    crowns = [crown for upper in uppers for crown in (upper if isinstance(upper, Crowns) else [upper])]
+    config = CrownsConfig(kinds[0], len(crowns), trunk_blocks, hidden_size=sum(map(_width, towers)))
     model = CrownsModel(config)
     model.trunk.load_state_dict(weights)
     for ours, theirs in zip(model.crowns, crowns, strict=True):
@@ -158,7 +157,7 @@ def split(tower: Any, blocks: int) -> tuple[Trunk, nn.Module]:
     if blocks != tower.config.trunk_blocks:
         raise RecipeError(
             f"this image tower has {len(tower.crowns)} crowns over {tower.config.trunk_blocks} blocks and cannot be "
-            f"cut after block {blocks}. Set frozen_blocks = {tower.config.trunk_blocks}."
+            f"cut after block {blocks}. Set frozen_blocks (of an ensemble, trunk_blocks) = {tower.config.trunk_blocks}."
         )
     return tower.trunk, tower.crowns
 
@@ -176,8 +175,8 @@ def _network(architecture: str) -> Any:
     return timm.create_model(architecture, num_classes=0)
 
 
-def _width(network: Any) -> int:
-    return int(network.head_hidden_size)
+def _width(tower: Any) -> int:
+    return int(tower.config.hidden_size if isinstance(tower, CrownsModel) else tower.timm_model.head_hidden_size)
 
 
 AutoModel.register(CrownsConfig, CrownsModel, exist_ok=True)

@@ -10,7 +10,9 @@ from araclip.training import students
 from araclip.training.crowns import joined
 from araclip.training.dev import locked_recall
 from araclip.training.fit import accelerator_for, stage_run
+from araclip.training.image_side import Pixels
 from araclip.training.model import AraCLIPModel
+from araclip.training.picture_data import LANGUAGES, PictureMixture
 from araclip.training.recipe import Ensemble, Recipe
 from araclip.training.text_side import LearningTexts
 from araclip.training.watch import Watch
@@ -18,6 +20,9 @@ from araclip.training.watch import Watch
 
 def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool = False) -> dict[str, float]:
     """Put the image towers of several stages under the text tower that all of them were trained with.
+
+    Where the stage names pictures, each member's image vectors are first brought to one mean length, so that members
+    of different training count the same; a member that is an ensemble itself counts as one.
 
     Returns:
         Dev recall. The model lies in `runs/<name>/model`.
@@ -34,7 +39,9 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     folders = [students.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in stage.members]
     members = [students.load(folder) for folder in folders]
     processor = members[0][1]
-    model = _joined(dict(zip(stage.members, (found for found, _ in members), strict=True)), stage.trunk_blocks)
+    lengths = [_mean_length(stage, member) for member in members]
+    models = [model for model, _ in members]
+    model = _joined(dict(zip(stage.members, models, strict=True)), stage.trunk_blocks, lengths)
     model.to(accelerator.device).eval()
     reached: dict[str, float] = {}
     with accelerator.main_process_first():
@@ -51,7 +58,19 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     return reached
 
 
-def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int) -> AraCLIPModel:
+def _mean_length(stage: Ensemble, member: students.Student) -> float:
+    """Of a member's image vectors over one batch of pictures; 1 where the stage names none."""
+    if not stage.pictures:
+        return 1.0
+    model, processor = member
+    mixture = PictureMixture(stage.pictures, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
+    files = [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows]
+    pixels = Pixels(students.image_size(processor), *students.norm(processor)).read(files)
+    with torch.inference_mode():
+        return model.eval().get_image_features(pixels).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
+
+
+def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, lengths: list[float]) -> AraCLIPModel:
     (first_name, first), *others = members.items()
     for name, other in others:
         if differing := _difference(_text_side(first), _text_side(other)):
@@ -67,8 +86,12 @@ def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int) -> AraCLIPModel
     model = AraCLIPModel.from_towers(first.text_model, tower, **options)
     with torch.no_grad():
         model.text_projection.load_state_dict(first.text_projection.state_dict())
-        model.visual_projection.weight.copy_(torch.cat([p.weight for p in projections], dim=1) / len(projections))
-        model.visual_projection.bias.copy_(torch.stack([p.bias for p in projections]).mean(dim=0))
+        shares = [1 / (len(projections) * length) for length in lengths]
+        weights, biases = zip(
+            *((p.weight * s, p.bias * s) for p, s in zip(projections, shares, strict=True)), strict=True
+        )
+        model.visual_projection.weight.copy_(torch.cat(weights, dim=1))
+        model.visual_projection.bias.copy_(torch.stack(biases).sum(dim=0))
         for learned in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
             if hasattr(model, learned):
                 found = [getattr(member, learned) for member in members.values() if hasattr(member, learned)]

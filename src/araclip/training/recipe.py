@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from araclip.errors import RecipeError
-from araclip.training.tables import build, check_positive, set_value, value_of
+from araclip.training.tables import build, check_chance, check_positive, set_value, value_of
 from araclip.training.text_data import Source
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Where the towers come from: hub ids, folders, or the names that `pretrained.TOWERS` lists."""
+    """Where the towers come from: hub ids, folders, earlier stages, or the names that `pretrained` lists."""
 
     text: str = "aubmindlab/bert-base-arabertv02"
     vision: str | None = None
@@ -145,8 +145,7 @@ class Captions(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.noise <= 1:
-            raise RecipeError(f"noise is {self.noise}, expected a chance from 0 to 1.")
+        check_chance(self, "noise")
         if self.train_text == "locked":
             raise RecipeError("captions alone train the text tower, which cannot be locked.")
 
@@ -182,6 +181,9 @@ class Ensemble(Stage):
 
     members: tuple[str, ...] = ()  # stages, or folders of models
     trunk_blocks: int = 0  # the first blocks of their image towers, which none of them changed
+    pictures: tuple[
+        PictureSource, ...
+    ] = ()  # over some of these every member's vectors get one mean length; none: as is
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,8 +216,7 @@ class Finetune(Stage):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self, "captions", "anchor_pictures")
-        if not 0 <= self.noise <= 1:
-            raise RecipeError(f"noise is {self.noise}, expected a chance from 0 to 1.")
+        check_chance(self, "noise")
         if self.negatives_from and not self.hard_negatives:
             raise RecipeError("negatives_from names a gallery, but hard_negatives is 0. Set it, or leave both out.")
         if self.train_text == "locked" and self.noise:
@@ -296,5 +297,4 @@ def _stage(name: str, section: dict[str, Any], path: Path, data: Path) -> Stage:
     kind = section.get("kind", name)
     if not isinstance(kind, str) or kind not in KINDS:
         raise RecipeError(f"{path}: [{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
-    stage: Stage = build(KINDS[kind], {**section, "kind": kind}, f"{path}: [{name}]", data)
-    return stage
+    return build(KINDS[kind], {**section, "kind": kind}, f"{path}: [{name}]", data)

@@ -100,12 +100,15 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
         RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
     """
     torch.manual_seed(0)  # of the projections
-    text, tokenizer = _text(spec)
+    taken = load(saved_model(recipe, spec.text, runs, _TEXT_FROM)) if spec.text in recipe.stages else None
+    text, tokenizer = (taken[0].text_model, taken[1].tokenizer) if taken else _text(spec)
     options: dict[str, Any] = {
         "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
         "vision_mirror": spec.vision_mirror, "max_tokens": spec.max_tokens, "matryoshka_dims": spec.matryoshka_dims,
         "logit_bias_init": spec.logit_bias,
     }  # fmt: skip
+    if taken:
+        options |= {name: getattr(taken[0].config, name) for name in ("text_pooling", "max_tokens")}
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
     if spec.vision and (spec.vision in recipe.stages or (Path(spec.vision) / "modules.json").is_file()):
@@ -114,9 +117,25 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
     else:
         vision, image_processor = _vision(spec)
         model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
-    if spec.text_identity:
+    if taken:
+        _keep_projection(model, taken[0], spec)
+    elif spec.text_identity:
         _identity(model.text_projection)
-    return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=spec.max_tokens)
+    return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=model.config.max_tokens)
+
+
+_TEXT_FROM = "[model] takes its text tower from"
+
+
+def _keep_projection(model: AraCLIPModel, taken: AraCLIPModel, spec: ModelSpec) -> None:
+    """The text projection that the taken text tower learned under, so that its space is the same."""
+    ours, theirs = model.config.projection_dim, taken.config.projection_dim
+    if ours != theirs:
+        raise RecipeError(
+            f"{_TEXT_FROM} {spec.text}, whose vectors are {theirs} wide, but pictures' are to be {ours} wide. Set "
+            f"projection_dim = {theirs}, or take an image tower of that width."
+        )
+    model.text_projection.load_state_dict(taken.text_projection.state_dict())
 
 
 def _beside(whole: Student, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:

@@ -5,9 +5,11 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from araclip.errors import RecipeError
+
+Built = TypeVar("Built")
 
 
 def check_positive(table: Any, *names: str) -> None:
@@ -21,14 +23,24 @@ def check_positive(table: Any, *names: str) -> None:
             raise RecipeError(f"{name} is {value}, expected 1 or more.")
 
 
-def build(cls: type[Any], table: Mapping[str, Any], where: str, data: Path) -> Any:
+def check_chance(table: Any, name: str) -> None:
+    """For a dataclass's `__post_init__`: this field is a chance.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    if not 0 <= (value := getattr(table, name)) <= 1:
+        raise RecipeError(f"{name} is {value}, expected a chance from 0 to 1.")
+
+
+def build(cls: type[Built], table: Mapping[str, Any], where: str, data: Path) -> Built:
     """A dataclass from a table, each value checked against its field's type; paths are joined to `data`.
 
     Raises:
         RecipeError: an unknown or missing key, a value of the wrong kind or out of range; `where` stands before it.
     """
     hints = get_type_hints(cls)
-    known = {f.name: f for f in fields(cls)}
+    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]  # a dataclass
     if unknown := [key for key in table if key not in known]:
         raise RecipeError(f"{where}: unknown key '{unknown[0]}'. Known are {', '.join(known)}.")
     if absent := [
