@@ -73,6 +73,13 @@ def serving(settings: Settings, **options: Any) -> Iterator[TestClient]:
 @contextlib.contextmanager
 def listening(settings: Settings) -> Iterator[str]:
     """The same behind a real socket; its address, such as http://127.0.0.1:40123."""
+    with running(settings) as (_, address):
+        yield address
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[tuple[Serving, str]]:
+    """The same, and the server itself, which runs in a thread of its own."""
     ready, addresses = threading.Event(), []
 
     def told(address: str) -> None:
@@ -85,7 +92,7 @@ def listening(settings: Settings) -> Iterator[str]:
         thread.start()
         try:
             assert ready.wait(120), "the server did not start"
-            yield addresses[0]
+            yield server, addresses[0]
         finally:
             server.should_exit = True
             thread.join(60)

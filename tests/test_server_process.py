@@ -24,7 +24,7 @@ from araclip.errors import GalleryNotFound, InputError, ServerError
 from araclip.server.run import check, serve
 from crash.uploads import SOURCE, Told, process, sound, trial
 from crash.uploads import check as check_uploads
-from serving import encoded, listening, make_gallery, photo_album, settings_for
+from serving import encoded, listening, make_gallery, photo_album, running, settings_for
 
 POST = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
@@ -114,6 +114,38 @@ def test_a_request_that_is_no_http_is_refused(request_: bytes, no_http: str) -> 
 def no_http(gallery: Path, tiny_model: Path) -> Iterator[str]:
     with listening(settings_for(gallery, tiny_model)) as address:
         yield address
+
+
+# ------------------------------------------------------------------ clients in a hurry
+
+
+def test_the_end_of_an_answer_does_not_wait_for_its_beginning_to_be_acknowledged(
+    gallery: Path, tiny_model: Path
+) -> None:
+    with running(settings_for(gallery, tiny_model)) as (server, address), connected(address) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert line.recv(65536).startswith(b"HTTP/1.1 200")
+        (protocol,) = server.server_state.connections
+        theirs = protocol.transport.get_extra_info("socket")
+        assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0  # Nagle's algorithm is off
+
+
+def test_thumbnails_that_nobody_waits_for_any_more_are_not_made(gallery: Path, tiny_model: Path) -> None:
+    with running(settings_for(gallery, tiny_model, decoders=1)) as (server, address):
+        service = server.app.state.service
+        found = httpx2.get(f"{address}/search", params={"q": "أحمر", "k": "12"}).json()["results"]
+        first, *others = [result["id"] for result in found]
+        lines = [connected(address) for _ in others]
+        for line, identity in zip(lines, others, strict=True):
+            line.sendall(f"GET /thumbnails/{identity} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        while service.sandbox.gate.inside < len(others):  # the first one's decoder is starting, the others wait
+            time.sleep(0.01)
+        for line in lines:
+            line.close()
+        assert httpx2.get(f"{address}/thumbnails/{first}", timeout=60).status_code == 200
+        made = [identity for identity in others if service.thumbnails.get(identity, 256)]
+        assert len(made) <= 1
+        assert httpx2.get(f"{address}/thumbnails/{others[-1]}", timeout=60).status_code == 200  # asked again, it is
 
 
 # ------------------------------------------------------------------ ends

@@ -44,9 +44,14 @@ def serving(gallery: Path, model: Path | str, **settings: Any) -> Iterator[str]:
 
 def until(page: Page, expression: str, arg: object = None) -> None:
     """Wait until an expression of JavaScript holds: Playwright's own waiting needs eval, which the policy stops."""
+    patiently(page, lambda: bool(page.evaluate(expression, arg)), expression)
+
+
+def patiently(page: Page, holds: Callable[[], bool], what: str = "") -> None:
+    """Wait, while the page goes on, until something holds."""
     end = time.monotonic() + PATIENCE_MS / 1000
-    while not page.evaluate(expression, arg):
-        assert time.monotonic() < end, f"never: {expression}"
+    while not holds():
+        assert time.monotonic() < end, f"never: {what}"
         page.wait_for_timeout(25)
 
 

@@ -5,7 +5,7 @@ import io
 import re
 
 import pytest
-from doing import Visit, search, shown, until
+from doing import Visit, patiently, search, shown, until
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -99,6 +99,20 @@ def test_the_latest_result_wins_when_answers_overtake_each_other(visit: Visit) -
     search(page, "أزرق")
     page.wait_for_timeout(700)
     assert set(colours(page)[:10]) == {2}
+
+
+def test_thumbnails_of_the_last_search_make_way_for_the_next_one(visit: Visit) -> None:
+    page = visit()
+    held: set[str] = set()
+    given_up: set[str] = set()
+    page.on("requestfailed", lambda request: given_up.add(request.url))
+    page.route("**/thumbnails/*", lambda route: held.add(route.request.url))  # and never answered
+    search(page, "أحمر")
+    patiently(page, lambda: bool(held))
+    page.route("**/search?*", lambda route: None)  # the next search has no answer yet
+    page.fill("#query", "أزرق")
+    page.press("#query", "Enter")
+    patiently(page, lambda: held <= given_up)
 
 
 def test_weaker_matches_stand_below_a_divider(visit: Visit) -> None:

@@ -7,10 +7,11 @@ import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import numpy as np
+from starlette.requests import ClientDisconnect
 
 from araclip import errors
 from araclip.decode_limits import MAX_PIXELS
@@ -38,14 +39,20 @@ class Sandbox:
         self._idle: list[_Decoder] = []
         self._all: set[_Decoder] = set()
 
-    async def thumbnail(self, data: bytes, side: int) -> tuple[bytes, bytes, int, int]:
+    async def thumbnail(
+        self, data: bytes, side: int, *, unwanted: Callable[[], Awaitable[bool]] | None = None
+    ) -> tuple[bytes, bytes, int, int]:
         """A small upright WebP of at most `side` pixels a side, its placeholder (maybe empty), width and height.
+
+        Args:
+            unwanted: asked once it is this picture's turn: who scrolled on has left a row of pictures waiting here.
 
         Raises:
             ImageError: the picture cannot be used.
             Problem: too many wait.
+            ClientDisconnect: it is unwanted.
         """
-        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS)
+        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, unwanted)
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def look(self, data: bytes, size: int, max_pixels: int) -> Loaded:
@@ -61,9 +68,13 @@ class Sandbox:
             file, bytes.fromhex(about["digest"]), Look(square, Facts(**about["facts"]), int(about["phash"])), kept
         )
 
-    async def _job(self, job: str, data: bytes, size: int, max_pixels: int) -> tuple[dict[str, Any], list[bytes]]:
+    async def _job(
+        self, job: str, data: bytes, size: int, max_pixels: int, unwanted: Callable[[], Awaitable[bool]] | None = None
+    ) -> tuple[dict[str, Any], list[bytes]]:
         about = {"job": job, "size": size, "max_pixels": max_pixels, "seconds": self._seconds}
         async with self._decoder() as decoder:
+            if unwanted is not None and await unwanted():
+                raise ClientDisconnect
             try:
                 async with asyncio.timeout(self._seconds):
                     answer, blobs = await decoder.ask(about, data)

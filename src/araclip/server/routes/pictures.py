@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
@@ -24,6 +25,7 @@ FOR_EVER = "private, max-age=31536000, immutable"  # an id is a hash of the cont
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # opened by itself, a picture runs nothing
 WRITING_SECONDS = "5"
 PIECE = 1 << 18
+GONE_AWAY = 499  # nginx's number for an answer that nobody waits for any more
 
 
 @router.get(
@@ -43,13 +45,16 @@ async def thumbnail(
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
     if small is None:
-        small = await _made(service, identity, side)
+        try:
+            small = await _made(service, request, identity, side)
+        except ClientDisconnect:
+            return Response(status_code=GONE_AWAY)
     return Response(small, headers=headers, media_type="image/webp")
 
 
-async def _made(service: Service, identity: str, side: int) -> bytes:
+async def _made(service: Service, request: Request, identity: str, side: int) -> bytes:
     original = await _original(service, identity)
-    small, placeholder, *_ = await service.sandbox.thumbnail(original.data, side)
+    small, placeholder, *_ = await service.sandbox.thumbnail(original.data, side, unwanted=request.is_disconnected)
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
     return small
 

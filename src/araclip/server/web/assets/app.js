@@ -21,7 +21,6 @@ import { Viewer } from './viewer.js';
 
 const PATIENCE_MS = 200; // quicker answers come without a "searching" between
 const SELF = 200; // results that scrolling alone fetches; further ones want a click
-
 let state = read(location.search);
 let shownSearch = null; // the search that stands on the page
 let results = null;
@@ -135,6 +134,7 @@ function leave() {
 async function run() {
   const mine = Results.of(state);
   results = null; // what still stands there is the last search's
+  grid.hush();
   const late = setTimeout(() => { $('main').dataset.late = ''; $('count').textContent = t('loading'); }, PATIENCE_MS);
   $('main').setAttribute('aria-busy', true);
   const overtaken = () => searchOf(state) !== searchOf(mine.state); // meanwhile something else was asked
@@ -183,7 +183,7 @@ function show() {
   }
 }
 
-/** Show a picture large: out of the results, or alone when they do not have it. */
+/** Show a picture large: out of the results, or alone. */
 function showPicture() {
   const at = grid.shown.findIndex(({ id }) => id === state.view);
   const place = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
