@@ -17,7 +17,7 @@ from araclip.evaluation.metrics import interval, ranks
 from araclip.training import students
 from araclip.training.dev import Dev
 from araclip.training.image_side import image_side
-from araclip.training.recipe import DevSet, ImageSide
+from araclip.training.sections import DevSet, ImageSide
 from araclip.training.text_side import LearningTexts
 
 Vectors = NDArray[np.float32]

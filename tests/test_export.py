@@ -32,8 +32,8 @@ from araclip.training.export import export
 from araclip.training.export_card import read_about
 from araclip.training.gates import DevPictures, check_recall, probe_squares, probe_texts
 from araclip.training.quantize import narrow, quantized
-from araclip.training.recipe import DevSet
 from araclip.training.scaling import scaling_of
+from araclip.training.sections import DevSet
 
 TOKENS = 24
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
@@ -43,8 +43,8 @@ TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "xlm-roberta max + clip's own space": (
         "xlm-roberta", "clip", {"text_pooling": "max", "vision_projection": "identity", "projection_dim": 12},
     ),
-    "modernbert cls + timm resnet, mirrored": (
-        "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True},
+    "modernbert cls + timm resnet, mirrored, with a bank": (
+        "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True, "query_bank": 5},
     ),
 }  # fmt: skip
 
@@ -75,6 +75,10 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
             torch.manual_seed(0)
             text, image, options = TOWERS[pair]
             model, made = tiny_hf.tiny_model(text, image, max_tokens=TOKENS, **options), processor()
+            if model.config.query_bank:
+                head = model.visual_projection
+                head.bank.copy_(unit(torch.randn_like(head.bank), dim=-1))
+                head.centre.fill_(0.1)
             tiny_hf.saved(place / "model", model, made)
             export(place / "model", place / "float32", weights="float32")
             known[pair] = Traced(model, made, place / "model", place / "float32")

@@ -25,7 +25,7 @@ from araclip.training.crowns import Crown, Crowns, Trunk, can_split, joined, spl
 from araclip.training.image_side import CrownImages, LockedImages, PixelImages, image_side
 from araclip.training.model import AraCLIPModel
 from araclip.training.pointwise import narrow_pointwise, widen_pointwise
-from araclip.training.recipe import ImageSide
+from araclip.training.sections import ImageSide
 from araclip.training.stem import Maps, Stem, StemGraph
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 

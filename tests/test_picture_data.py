@@ -15,7 +15,7 @@ from araclip.errors import DataError, GalleryNotFound, RecipeError
 from araclip.evaluation.datasets import Picture
 from araclip.training.hard_negatives import gallery_vectors, mined
 from araclip.training.picture_data import Batch, PictureMixture
-from araclip.training.recipe import PictureSource
+from araclip.training.sections import PictureSource
 from toy_training import write_lines
 
 Line = dict[str, Any]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from araclip.errors import RecipeError
-from araclip.training.recipe import Distill, Finetune, ImageSide, Linear, Recipe, read_recipe
+from araclip.training.recipe import Recipe, read_recipe
+from araclip.training.sections import Distill, Finetune, ImageSide, Linear
 from araclip.training.tables import set_value
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -141,7 +142,7 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("also={kind = 'captions', train_text = 'locked'}", r"\[also\]: captions alone train the text tower"),
         (
             "distill.kind=magic",
-            r"\[distill\] has kind 'magic'. Known are captions, linear, distill, ensemble, finetune",
+            r"\[distill\] has kind 'magic'. Known are captions, linear, distill, ensemble, finetune, querybank",
         ),
         ("distill.kind=[1]", r"\[distill\] has kind '\[1\]'"),
         ("distill.start=distill", r"\[distill\] starts from itself"),

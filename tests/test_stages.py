@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import normalize as unit
 from transformers.utils import logging as transformers_logging
 
 from araclip import AraCLIP, Gallery
@@ -28,8 +29,10 @@ from araclip.errors import (
 from araclip.evaluation.datasets import read_pictures
 from araclip.training import students
 from araclip.training.dev import Dev
+from araclip.training.hubness import AXES, A, B
 from araclip.training.image_side import PixelImages, Pixels
-from araclip.training.recipe import DevSet, ImageSide, Recipe
+from araclip.training.recipe import Recipe
+from araclip.training.sections import DevSet, ImageSide
 from araclip.training.stages import run_all, run_stage
 from araclip.training.text_side import LearningTexts
 from toy_training import (
@@ -587,10 +590,51 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
     assert not torch.allclose(vectors["own"], vectors["mapped"], atol=1e-3)
     assert len(models["all"].vision_model.crowns) == 3
     even = [vectors[name] / vectors[name].norm(dim=1).mean() for name in ("both", "mapped")]  # whatever their lengths
-    assert torch.allclose(vectors["all"], sum(even) / 2, atol=1e-4)
+    assert torch.allclose(vectors["all"], (2 * even[0] + even[1]) / 3, atol=1e-4)  # each crown counts the same
     run_stage(read, "narrow_one", runs, Notes())
     with pytest.raises(RecipeError, match="text tower from both, whose vectors are 16 wide, but pictures' are to be 8"):
         run_stage(read, "narrow", runs, Notes())
+
+
+def test_a_query_bank_comes_last_and_its_model_is_measured_saved_and_not_trained_further(
+    world: Path, runs: Path
+) -> None:
+    pictures = "[{folder = 'shapes', split = 'train'}]"
+    asked = "{folder = 'shapes', captions = ['caption_en']}"
+    bank = {
+        "kind": "'querybank'",
+        "batch": len(NAMES) * TRAINING,
+        "pictures": pictures,
+        "languages": "{english = 1}",
+        "dev": asked,
+    }
+    more = section("more", kind="'finetune'", start="'bank'", pictures=pictures, steps=1, batch=8)
+    changes = [*section("bank", start="'teacher'", **bank), *more]
+    changes += section("mapped", kind="'finetune'", model="{text = 'bank', vision = 'bank'}", pictures=pictures)
+    changes += section("both", kind="'ensemble'", members=["teacher", "bank"])
+    read = recipe(world, *changes)
+    found = run_stage(read, "bank", runs, Notes())
+    (before, _), (after, processor) = (students.load(runs / name / "model") for name in ("teacher", "bank"))
+    assert found["R@1"] == dev_recall(world, runs / "bank" / "model", "caption_en")
+    texts = processor(text=["red circle", "blue bar"], return_tensors="pt")
+    shapes = read_pictures(world / "shapes", ("caption_en",), (), "dev")
+    pixels = processor(images=[Image.open(p.path) for p in shapes], return_tensors="pt")
+    with torch.inference_mode():
+        scores = [unit(m.get_text_features(**texts)) @ unit(m.get_image_features(**pixels)).T for m in (before, after)]
+        vectors = after.get_image_features(**pixels)
+        popularity = after.visual_projection.popularity(unit(vectors[:, :-AXES]))
+    assert len(after.visual_projection.bank) == len(NAMES)  # each name once
+    wanted = A * B * (scores[0] - after.config.query_bank_weight * popularity)
+    assert torch.allclose(scores[1], wanted, atol=0.05)  # but for the two axes that were given up
+    for name in ("more", "mapped", "both"):
+        with pytest.raises(RecipeError, match="holds a model with a query bank"):
+            run_stage(read, name, runs, Notes())
+    narrow = section("bank", start="'narrow'", **bank)
+    narrow += section("narrow", kind="'finetune'", model=student(world, vision=f"{world}/cnn", projection_dim=2))
+    narrow += section("narrow", pictures=pictures, languages="{english = 1}", steps=1, batch=8)
+    run_stage(recipe(world, *narrow), "narrow", runs, Notes())
+    with pytest.raises(RecipeError, match="a query bank needs linear projections, more than two numbers wide"):
+        run_stage(recipe(world, *narrow), "bank", runs, Notes(), fresh=True)
 
 
 def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(world: Path, runs: Path) -> None:

@@ -95,7 +95,7 @@ def export(
     need_training_extra()
     from araclip.training import export as exporting
     from araclip.training.export_card import read_about
-    from araclip.training.recipe import DevSet
+    from araclip.training.sections import DevSet
 
     quiet_libraries()
     report = exporting.export(

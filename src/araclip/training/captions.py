@@ -17,7 +17,8 @@ from araclip.training.gradcache import cached_backward, gather
 from araclip.training.losses import contrastive_loss
 from araclip.training.optimization import Part
 from araclip.training.picture_data import PictureMixture
-from araclip.training.recipe import Captions, Recipe
+from araclip.training.recipe import Recipe
+from araclip.training.sections import Captions
 from araclip.training.text_side import LearningTexts
 from araclip.training.watch import Watch
 

@@ -42,6 +42,8 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         matryoshka_dims: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
         logit_scale_init_value: log of the inverse temperature before training.
         logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
+        query_bank: how many texts tell which pictures are near to everything, which these lose in their score; 0 is
+            none. `query_bank_sharpness` and `query_bank_weight`: see `hubness.BankedImageHead`.
         max_tokens: length in tokens, special ones included, at which text is cut.
         normalizer: version of `araclip.arabic.normalize` that the model was trained with.
 
@@ -65,6 +67,9 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         matryoshka_dims: Iterable[int] = (),
         logit_scale_init_value: float = TEMPERATURE,
         logit_bias_init: float | None = None,
+        query_bank: int = 0,
+        query_bank_sharpness: float = 20.0,
+        query_bank_weight: float = 0.6,
         max_tokens: int = MAX_TOKENS,
         normalizer: int = NORMALIZER_VERSION,
         **kwargs: Any,
@@ -82,6 +87,8 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.matryoshka_dims = sorted(set(matryoshka_dims))
         self.logit_scale_init_value = logit_scale_init_value
         self.logit_bias_init = logit_bias_init
+        self.query_bank = query_bank
+        self.query_bank_sharpness, self.query_bank_weight = query_bank_sharpness, query_bank_weight
         self.max_tokens = max_tokens
         self.normalizer = normalizer
         self._check()

@@ -13,7 +13,7 @@ from araclip.evaluation.metrics import ranks, summary
 from araclip.training import students
 from araclip.training.image_side import Say, image_side
 from araclip.training.picture_data import listed_pictures
-from araclip.training.recipe import DevSet, ImageSide
+from araclip.training.sections import DevSet, ImageSide
 
 Recall = Callable[[], dict[str, float]]
 TextVectors = Callable[[Sequence[str]], Tensor]

@@ -22,7 +22,8 @@ from araclip.training.fit import (
 from araclip.training.gradcache import cached_backward, gather
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.optimization import Part
-from araclip.training.recipe import Distill, Finetune, Linear, Recipe
+from araclip.training.recipe import Recipe
+from araclip.training.sections import Distill, Finetune, Linear
 from araclip.training.teacher import TeacherCache, load_teacher, teacher_vectors
 from araclip.training.text_data import Mixture
 from araclip.training.text_side import LearningTexts

@@ -13,7 +13,8 @@ from araclip.training.fit import accelerator_for, stage_run
 from araclip.training.image_side import Pixels
 from araclip.training.model import AraCLIPModel
 from araclip.training.picture_data import LANGUAGES, PictureMixture
-from araclip.training.recipe import Ensemble, Recipe
+from araclip.training.recipe import Recipe
+from araclip.training.sections import Ensemble
 from araclip.training.text_side import LearningTexts
 from araclip.training.watch import Watch
 
@@ -22,7 +23,7 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     """Put the image towers of several stages under the text tower that all of them were trained with.
 
     Where the stage names pictures, each member's image vectors are first brought to one mean length, so that members
-    of different training count the same; a member that is an ensemble itself counts as one.
+    of different training count the same; a member that is an ensemble itself counts as often as it has crowns.
 
     Returns:
         Dev recall. The model lies in `runs/<name>/model`.
@@ -37,7 +38,7 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not ensemble.")
     accelerator = accelerator_for(stage)
     folders = [students.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in stage.members]
-    members = [students.load(folder) for folder in folders]
+    members = [students.load_unfinished(folder) for folder in folders]
     processor = members[0][1]
     lengths = [_mean_length(stage, member) for member in members]
     models = [model for model, _ in members]
@@ -86,7 +87,8 @@ def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, lengths: list[f
     model = AraCLIPModel.from_towers(first.text_model, tower, **options)
     with torch.no_grad():
         model.text_projection.load_state_dict(first.text_projection.state_dict())
-        shares = [1 / (len(projections) * length) for length in lengths]
+        votes = [getattr(member.vision_model.config, "crowns", 1) for member in members.values()]
+        shares = [vote / (sum(votes) * length) for vote, length in zip(votes, lengths, strict=True)]
         weights, biases = zip(
             *((p.weight * s, p.bias * s) for p, s in zip(projections, shares, strict=True)), strict=True
         )

@@ -22,8 +22,8 @@ from araclip.training.model import AraCLIPModel
 from araclip.training.parts import Part, parts_of
 from araclip.training.processing import AraCLIPProcessor
 from araclip.training.quantize import check_kind, store
-from araclip.training.recipe import DevSet
 from araclip.training.scaling import Scaling, scaling_of
+from araclip.training.sections import DevSet
 
 Say = Callable[[str], None]
 

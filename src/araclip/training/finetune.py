@@ -46,7 +46,8 @@ from araclip.training.losses import (
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Part
 from araclip.training.picture_data import Batch, PictureMixture
-from araclip.training.recipe import Finetune, Recipe
+from araclip.training.recipe import Recipe
+from araclip.training.sections import Finetune
 from araclip.training.teacher import TeacherCache
 from araclip.training.text_side import LearningTexts, LockedTexts
 from araclip.training.watch import Watch

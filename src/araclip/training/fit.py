@@ -21,8 +21,8 @@ from araclip.training.memory import keep_freed_memory
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Ema, Part, cosine_schedule, parameter_groups, set_lr
 from araclip.training.plot import training_plot
-from araclip.training.recipe import Stage
 from araclip.training.run import Pace, Progress, Run
+from araclip.training.sections import Stage
 from araclip.training.watch import Watch
 
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature

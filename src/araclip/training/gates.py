@@ -17,7 +17,7 @@ from araclip.evaluation.metrics import summary
 from araclip.evaluation.retrieval import evaluate
 from araclip.training.model import AraCLIPModel
 from araclip.training.processing import AraCLIPProcessor
-from araclip.training.recipe import DevSet
+from araclip.training.sections import DevSet
 from araclip.training.text_side import tokenized
 
 LEAST_COSINE = 0.999  # between the float32 graph and PyTorch; rounding alone stays above .999999

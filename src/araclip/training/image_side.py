@@ -27,7 +27,7 @@ from araclip.training.crowns import crowns_of, is_splittable, split, upper_modul
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import freeze
 from araclip.training.pointwise import narrow_pointwise, widen_pointwise
-from araclip.training.recipe import ImageSide
+from araclip.training.sections import ImageSide
 from araclip.training.stem import Maps, Stem, StemGraph
 
 CHUNK = 50  # pictures encoded at once without a graph

@@ -13,7 +13,8 @@ from araclip.training.dev import locked_recall
 from araclip.training.distill import cached_teacher
 from araclip.training.fit import accelerator_for, stage_run
 from araclip.training.linear_map import fit_linear_map
-from araclip.training.recipe import Linear, Recipe
+from araclip.training.recipe import Recipe
+from araclip.training.sections import Linear
 from araclip.training.text_data import Mixture
 from araclip.training.text_side import LearningTexts, text_features
 from araclip.training.watch import Watch

@@ -51,6 +51,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     _supports_flash_attn = True
     _supports_flex_attn = True
     text_model: Any
+    text_projection: Any
     vision_model: Any  # None without image tower
     visual_projection: Any
 
@@ -65,7 +66,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
             if given is not None:
                 towers.keep_weights(given)
         self.text_model = text_model or towers.text_tower(config.text_config)
-        self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim)
+        self.text_projection = towers.text_projection(config)
         self.vision_model = self.visual_projection = None
         if config.vision_config is not None:
             self.vision_model = vision_model or towers.image_tower(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from araclip.errors import DataError, InputError, RecipeError
 from araclip.evaluation.datasets import Picture, read_pictures
 from araclip.training.noise import noisy
-from araclip.training.recipe import PictureSource
 from araclip.training.sampling import Turns
+from araclip.training.sections import PictureSource
 
 LANGUAGES = ("arabic", "english")
 SPARE = 10**9  # slots from here on replace rows that came twice in a batch

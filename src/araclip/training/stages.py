@@ -12,11 +12,13 @@ from araclip.training.ensemble import ensemble
 from araclip.training.finetune import finetune
 from araclip.training.fit import plain
 from araclip.training.linear import linear
+from araclip.training.querybank import querybank
 from araclip.training.recipe import Recipe
 from araclip.training.watch import Watch
 
 RUN: Mapping[str, Callable[..., dict[str, float]]] = {
     "captions": captions, "linear": linear, "distill": distill, "ensemble": ensemble, "finetune": finetune,
+    "querybank": querybank,
 }  # fmt: skip
 
 

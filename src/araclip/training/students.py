@@ -17,7 +17,8 @@ from araclip.training import pretrained, towers
 from araclip.training.model import AraCLIPModel
 from araclip.training.pairs import read_pairs
 from araclip.training.processing import AraCLIPProcessor, timm_image_processor
-from araclip.training.recipe import ModelSpec, Recipe
+from araclip.training.recipe import Recipe
+from araclip.training.sections import ModelSpec
 
 BICUBIC = 3  # of PIL.Image.Resampling
 Student = tuple[AraCLIPModel, AraCLIPProcessor]
@@ -50,14 +51,30 @@ def start_of(recipe: Recipe, stage_name: str, runs: Path) -> Student:
     """The model and processor that a stage starts from.
 
     Raises:
-        RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
+        RecipeError: the earlier stage has not been run, there is no such folder, a tower cannot be loaded, or the model
+            has a query bank, which comes last.
     """
     stage, before = recipe.stage(stage_name), recipe.start_of[stage_name]
     if stage.model is not None:
         return from_spec(stage.model, recipe, runs)
     if before is None:
         return from_spec(recipe.model, recipe, runs)
-    return load(saved_model(recipe, before, runs, f"stage '{stage_name}' starts from"))
+    return load_unfinished(saved_model(recipe, before, runs, f"stage '{stage_name}' starts from"))
+
+
+def load_unfinished(folder: Path) -> Student:
+    """What `save` wrote, to be trained further.
+
+    Raises:
+        RecipeError: as for `load`, or the model has a query bank.
+    """
+    found = load(folder)
+    if found[0].config.query_bank:
+        raise RecipeError(
+            f"{folder} holds a model with a query bank, which was made for its vectors as they are. Start from the "
+            "stage before, and make the bank last."
+        )
+    return found
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -100,7 +117,7 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
         RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
     """
     torch.manual_seed(0)  # of the projections
-    taken = load(saved_model(recipe, spec.text, runs, _TEXT_FROM)) if spec.text in recipe.stages else None
+    taken = load_unfinished(saved_model(recipe, spec.text, runs, _TEXT_FROM)) if spec.text in recipe.stages else None
     text, tokenizer = (taken[0].text_model, taken[1].tokenizer) if taken else _text(spec)
     options: dict[str, Any] = {
         "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
@@ -112,7 +129,7 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
     if spec.vision and (spec.vision in recipe.stages or (Path(spec.vision) / "modules.json").is_file()):
-        whole = load(saved_model(recipe, spec.vision, runs, "[model] takes its image tower from"))
+        whole = load_unfinished(saved_model(recipe, spec.vision, runs, "[model] takes its image tower from"))
         model, image_processor = _beside(whole, text, spec, options)
     else:
         vision, image_processor = _vision(spec)

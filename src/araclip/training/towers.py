@@ -14,6 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import InputError, ModelMismatch
 from araclip.training import crowns  # noqa: F401  (a kind of tower that AutoModel knows once this is imported)
 from araclip.training.configuration import AraCLIPConfig, usual_vision_pooling
+from araclip.training.hubness import BankedImageHead, BankedTextHead
 
 # Vision towers whose own projection leads into the space of their text tower.
 _PROJECTED = {
@@ -101,12 +102,21 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
         )
 
 
+def text_projection(config: AraCLIPConfig) -> nn.Module:
+    """From the text tower's width to the shared space."""
+    width = config.text_config.hidden_size
+    return (BankedTextHead if config.query_bank else nn.Linear)(width, config.projection_dim)
+
+
 def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
     """From the image tower's width to the shared space.
 
     Raises:
         ModelMismatch: the widths differ although the projection is the identity.
     """
+    if config.query_bank:
+        bank = (config.query_bank, config.query_bank_sharpness, config.query_bank_weight)
+        return BankedImageHead(width, config.projection_dim, *bank)
     if config.vision_projection == "linear":
         return nn.Linear(width, config.projection_dim)
     if width != config.projection_dim:
