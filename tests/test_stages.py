@@ -610,7 +610,9 @@ def test_a_query_bank_comes_last_and_its_model_is_measured_saved_and_not_trained
     }
     more = section("more", kind="'finetune'", start="'bank'", pictures=pictures, steps=1, batch=8)
     changes = [*section("bank", start="'teacher'", **bank), *more]
-    changes += section("mapped", kind="'finetune'", model="{text = 'bank', vision = 'bank'}", pictures=pictures)
+    changes += section(
+        "mapped", kind="'finetune'", model="{text = 'bank', vision = 'bank'}", pictures=pictures, batch=8
+    )
     changes += section("both", kind="'ensemble'", members=["teacher", "bank"])
     read = recipe(world, *changes)
     found = run_stage(read, "bank", runs, Notes())
