@@ -274,7 +274,7 @@ def test_towers_that_share_no_trunk_are_not_joined_and_a_joined_one_is_cut_at_it
     vit = model("vit").vision_model
     with pytest.raises(RecipeError, match=r"kinds test_efficientnet, vit cannot share a trunk"):
         joined([towers[0], vit], 2)
-    with pytest.raises(RecipeError, match=r"has 2 crowns over 2 blocks.*Set frozen_blocks \(of an ensemble, trunk_blocks\) = 2"):
+    with pytest.raises(RecipeError, match=r"has 2 crowns over 2 blocks.*trunk_blocks\) = 2"):
         split(joined(towers, 2), 1)
 
 
