@@ -83,7 +83,7 @@ def main() -> None:
         sets = {"captions": captions[mine], **fixed}
         meanings = {kind: np.array([scale.meaning(query) for query in queries]) for kind, queries in sets.items()}
         spreads = {kind: scale.way(queries) for kind, queries in sets.items()}
-        print(f"\n{name} half: share of queries answered, by where the cut lies (shipped: {scale.cut:.2f})")
+        print(f"\n{name} half: share of queries answered, by where the cut lies (shipped: {relevance.CUT})")
         print("| cut | " + " | ".join(spreads) + " |\n|---" * 1 + "|---" * len(spreads) + "|")
         for cut in (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5):
             print(f"| {cut} | " + " | ".join(f"{(way >= cut).mean():.3f}" for way in spreads.values()) + " |")

@@ -5,8 +5,7 @@ were found to tell good from bad, and are multiplied:
 
 - **Does the query mean anything here?** A query that does spreads the pictures apart, one that does not scores them all
   alike. The spread is the standard deviation, over the gallery's pictures, of the score less what an average query
-  would give the same picture; it is placed between that of meaningless letters and that of everyday queries. Few
-  pictures tell less: there the cut rises to what nineteen of twenty meaningless texts stay below.
+  would give the same picture; it is placed between that of meaningless letters and that of everyday queries.
 - **How far down the list?** The place of the hit's score between the average picture and the best.
 
 Choices and numbers: benchmarks/relevance.py, docs/LOG.md.
@@ -20,8 +19,8 @@ from numpy.typing import NDArray
 
 FEWEST = 10  # pictures; below that there is no spread to speak of
 WEAK = 0.5
-CUT = 0.3  # of the way from meaningless to everyday, where a query is as likely one as the other; at least
-REFUSED = 95  # percentile of the meaningless texts' ways that the cut is never below
+CUT = 0.3  # of the way from meaningless to everyday, where a query is as likely one as the other
+SLOPE = np.log(19) / CUT  # meaningless letters get a relevance of .05
 STRONG = 90  # percentile of the everyday queries' spreads: those whose pictures a gallery surely has
 
 Vectors = NDArray[np.float32]
@@ -29,15 +28,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Scale:
-    """A gallery's scale: centre of the everyday queries (D,), mean (D,) and covariance (D, D) of its pictures, the
-    spreads of meaningless and of strong queries, and where on the way between them the cut lies."""
+    """A gallery's scale: centre of the everyday queries (D,), mean (D,) and covariance (D, D) of its pictures, and the
+    spreads of meaningless and of strong queries."""
 
     queries: Vectors
     pictures: Vectors
     covariance: Vectors
     meaningless: float
     strong: float
-    cut: float
 
     def spread(self, queries: Vectors) -> Vectors:
         """(n, D) → (n,) standard deviations over the pictures of the score less an average query's."""
@@ -52,9 +50,8 @@ class Scale:
         return ways
 
     def meaning(self, query: Vectors) -> float:
-        """How surely a query (D,) means something in this gallery, 0…1; meaningless letters have .05."""
-        slope = np.log(19) / self.cut
-        return float(1 / (1 + np.exp(-slope * np.clip(float(self.way(query[None])[0]) - self.cut, -5, 5))))
+        """How surely a query (D,) means something in this gallery, 0…1."""
+        return float(1 / (1 + np.exp(-SLOPE * np.clip(float(self.way(query[None])[0]) - CUT, -5, 5))))
 
     def judge(self, query: Vectors, best: float) -> Callable[[float], float]:
         """What gives a score of this query (D,) its relevance, when the gallery's best picture has the score `best`."""
@@ -71,7 +68,6 @@ def scale_of(pictures: Vectors, everyday: Vectors, meaningless: Vectors) -> Scal
     if len(pictures) < FEWEST:
         return None
     covariance = np.cov(pictures, rowvar=False).astype(np.float32)
-    bare = Scale(everyday.mean(axis=0), pictures.mean(axis=0), covariance, 0.0, 1.0, CUT)
+    bare = Scale(everyday.mean(axis=0), pictures.mean(axis=0), covariance, 0.0, 1.0)
     low, high = float(bare.spread(meaningless).mean()), float(np.percentile(bare.spread(everyday), STRONG))
-    scale = replace(bare, meaningless=low, strong=high)
-    return replace(scale, cut=max(CUT, float(np.percentile(scale.way(meaningless), REFUSED))))
+    return replace(bare, meaningless=low, strong=high)
