@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize as unit
 
-from araclip.training.hubness import AXES, A, B, BankedImageHead, BankedTextHead
+from araclip.training.configuration import BANK_AXES
+from araclip.training.hubness import A, B, BankedImageHead, BankedTextHead
 
 WIDTH, D, TEXTS = 6, 10, 7
 
@@ -17,7 +18,7 @@ WIDTH, D, TEXTS = 6, 10, 7
 def heads(seed: int = 0, weight: float = 0.6) -> tuple[BankedTextHead, BankedImageHead]:
     torch.manual_seed(seed)
     text, image = BankedTextHead(WIDTH, D), BankedImageHead(WIDTH, D, TEXTS, 20.0, weight)
-    image.bank.copy_(unit(torch.randn(TEXTS, D - AXES), dim=-1))
+    image.bank.copy_(unit(torch.randn(TEXTS, D - BANK_AXES), dim=-1))
     image.centre.fill_(0.2)
     return text.eval(), image.eval()
 
@@ -50,7 +51,7 @@ def test_the_cosine_is_the_likeness_less_what_the_bank_has_on_average() -> None:
 def test_a_picture_that_is_near_to_every_text_stands_behind_one_that_is_near_to_this_text_alone() -> None:
     text, image = heads()
     for head in (text, image):  # the first numbers pass as they are
-        head.linear.weight.copy_(torch.eye(D - AXES, WIDTH))
+        head.linear.weight.copy_(torch.eye(D - BANK_AXES, WIDTH))
         head.linear.bias.zero_()
     axes = torch.eye(WIDTH)
     image.bank.zero_()

@@ -28,8 +28,9 @@ from araclip.errors import (
 )
 from araclip.evaluation.datasets import read_pictures
 from araclip.training import students
+from araclip.training.configuration import BANK_AXES
 from araclip.training.dev import Dev
-from araclip.training.hubness import AXES, A, B
+from araclip.training.hubness import A, B
 from araclip.training.image_side import PixelImages, Pixels
 from araclip.training.recipe import Recipe
 from araclip.training.sections import DevSet, ImageSide
@@ -624,7 +625,7 @@ def test_a_query_bank_comes_last_and_its_model_is_measured_saved_and_not_trained
     with torch.inference_mode():
         scores = [unit(m.get_text_features(**texts)) @ unit(m.get_image_features(**pixels)).T for m in (before, after)]
         vectors = after.get_image_features(**pixels)
-        popularity = after.visual_projection.popularity(unit(vectors[:, :-AXES]))
+        popularity = after.visual_projection.popularity(unit(vectors[:, :-BANK_AXES]))
     assert len(after.visual_projection.bank) == len(NAMES)  # each name once
     wanted = A * B * (scores[0] - after.config.query_bank_weight * popularity)
     assert torch.allclose(scores[1], wanted, atol=0.05)  # but for the two axes that were given up
@@ -635,7 +636,7 @@ def test_a_query_bank_comes_last_and_its_model_is_measured_saved_and_not_trained
     narrow += section("narrow", kind="'finetune'", model=student(world, vision=f"{world}/cnn", projection_dim=2))
     narrow += section("narrow", pictures=pictures, languages="{english = 1}", steps=1, batch=8)
     run_stage(recipe(world, *narrow), "narrow", runs, Notes())
-    with pytest.raises(RecipeError, match="a query bank needs linear projections, more than two numbers wide"):
+    with pytest.raises(RecipeError, match="query_bank=12 needs linear projections, more than 2 numbers wide"):
         run_stage(recipe(world, *narrow), "bank", runs, Notes(), fresh=True)
 
 

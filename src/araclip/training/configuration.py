@@ -13,6 +13,7 @@ from araclip.errors import ModelMismatch, RecipeError
 
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
 TEMPERATURE = 2.6592  # ln(1 / 0.07), where CLIP's training starts
+BANK_AXES = 2  # numbers of a vector that a query bank takes for itself
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; the rest is BERT's default
 VIT = {"model_type": "vit"}
 
@@ -48,7 +49,8 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         normalizer: version of `araclip.arabic.normalize` that the model was trained with.
 
     Raises:
-        RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive.
+        RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive, a
+            query bank where there is no room for one.
         ModelMismatch: the model was trained with another text normaliser than this release has.
     """
 
@@ -104,6 +106,11 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
             raise RecipeError(
                 f"matryoshka_dims has {self.matryoshka_dims[-1]}, but the vectors are {self.projection_dim} wide. "
                 "Leave that prefix out, or raise projection_dim."
+            )
+        if self.query_bank and (self.vision_projection != "linear" or self.projection_dim <= BANK_AXES):
+            raise RecipeError(
+                f"query_bank={self.query_bank} needs linear projections, more than {BANK_AXES} numbers wide; these are "
+                f"{self.vision_projection}, projection_dim={self.projection_dim}. Leave the bank out."
             )
         if self.normalizer != NORMALIZER_VERSION:
             raise ModelMismatch(

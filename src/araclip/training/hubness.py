@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize as unit
 
-AXES = 2  # of the vectors, that hold no direction of the shared space
+from araclip.training.configuration import BANK_AXES
+
 S = 0.3
 A = math.sqrt(1 - S**2)
 B = 0.95  # leaves ±.31 for y, some five deviations of what was seen
@@ -27,7 +28,7 @@ class BankedTextHead(nn.Module):
 
     def __init__(self, width: int, projection_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, projection_dim - AXES)
+        self.linear = nn.Linear(width, projection_dim - BANK_AXES)
 
     def forward(self, pooled: Tensor) -> Tensor:
         vectors = unit(self.linear(pooled).float(), dim=-1)
@@ -50,9 +51,9 @@ class BankedImageHead(nn.Module):
 
     def __init__(self, width: int, projection_dim: int, texts: int, sharpness: float, weight: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, projection_dim - AXES)
+        self.linear = nn.Linear(width, projection_dim - BANK_AXES)
         self.sharpness, self.weight = sharpness, weight
-        self.register_buffer("bank", torch.zeros(texts, projection_dim - AXES))
+        self.register_buffer("bank", torch.zeros(texts, projection_dim - BANK_AXES))
         self.register_buffer("centre", torch.zeros(()))
 
     def popularity(self, vectors: Tensor) -> Tensor:

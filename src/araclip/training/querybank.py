@@ -1,6 +1,5 @@
 """A finished model → the same with a bank of texts in its image head, so that hubs stand back; see `hubness`."""
 
-import copy
 from pathlib import Path
 
 import torch
@@ -9,9 +8,10 @@ from torch.nn.functional import normalize as unit
 
 from araclip.errors import RecipeError
 from araclip.training import students
+from araclip.training.configuration import BANK_AXES
 from araclip.training.dev import locked_recall
 from araclip.training.fit import accelerator_for, stage_run
-from araclip.training.hubness import AXES, BankedImageHead
+from araclip.training.hubness import BankedImageHead
 from araclip.training.image_side import Pixels
 from araclip.training.model import AraCLIPModel
 from araclip.training.picture_data import PictureMixture
@@ -64,15 +64,13 @@ def querybank(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: boo
 
 def _banked(before: AraCLIPModel, texts: Tensor, stage: QueryBank) -> AraCLIPModel:
     """The model with its heads turned to the axes on which texts (N, D) lie, and the bank of them."""
-    config = before.config
-    if config.vision_projection != "linear" or config.projection_dim <= AXES:
-        raise RecipeError("a query bank needs linear projections, more than two numbers wide. Leave out this stage.")
-    config = copy.deepcopy(config)
-    config.query_bank, config.query_bank_weight = len(texts), stage.weight
-    config.query_bank_sharpness = stage.sharpness
+    bank = {
+        "query_bank": len(texts), "query_bank_sharpness": stage.sharpness, "query_bank_weight": stage.weight,
+    }  # fmt: skip
+    config = type(before.config).from_dict({**before.config.to_dict(), **bank})
     model = AraCLIPModel(config, before.text_model, before.vision_model)
     _, axes = torch.linalg.eigh(texts.T @ texts)  # their energy rises
-    turn = axes[:, AXES:].T  # (D − 2, D)
+    turn = axes[:, BANK_AXES:].T  # (D − 2, D)
     for head in ("text_projection", "visual_projection"):
         ours, theirs = getattr(model, head).linear, getattr(before, head)
         ours.weight.copy_(turn @ theirs.weight)
