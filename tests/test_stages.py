@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -582,6 +583,13 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
     for name in ("mapped", "all"):
         run_stage(read, name, runs, Notes())
     models = {name: students.load(runs / name / "model")[0] for name in ("both", "own", "mapped", "all")}
+    ordered = recipe(world, *changes, "stages=['one', 'two', 'both', 'own', 'mapped', 'all']")
+    assert run_all(ordered, runs, Notes()).keys() == set(ordered.order)
+    for again, out_of_date in (("one", "both"), ("both", "mapped"), ("own", "mapped"), ("mapped", "all")):
+        for seconds, name in enumerate((*ordered.order, again), int(time.time())):  # all done, then one once more
+            os.utime(runs / name / "result.json", (seconds, seconds))
+        with pytest.raises(RunMismatch, match=f"{out_of_date} is done, but stage {again}, from which it starts"):
+            run_all(ordered, runs, Notes())
     for name, tensor in models["both"].state_dict().items():
         if name.startswith("text_"):
             assert torch.equal(models["all"].state_dict()[name], tensor), name

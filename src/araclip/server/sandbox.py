@@ -21,6 +21,8 @@ from araclip.gallery.intake import Loaded, Look
 from araclip.images import Facts
 from araclip.server.limits import Gate
 
+Unwanted = Callable[[], Awaitable[bool]]
+
 START_SECONDS = 30
 MOST_JOBS = 500  # a process, then a new one: what leaks in a decoder does not add up
 MAX_HEAD = 100_000
@@ -40,7 +42,7 @@ class Sandbox:
         self._all: set[_Decoder] = set()
 
     async def thumbnail(
-        self, data: bytes, side: int, *, unwanted: Callable[[], Awaitable[bool]] | None = None
+        self, data: bytes, side: int, *, unwanted: Unwanted | None = None
     ) -> tuple[bytes, bytes, int, int]:
         """A small upright WebP of at most `side` pixels a side, its placeholder (maybe empty), width and height.
 
@@ -69,7 +71,7 @@ class Sandbox:
         )
 
     async def _job(
-        self, job: str, data: bytes, size: int, max_pixels: int, unwanted: Callable[[], Awaitable[bool]] | None = None
+        self, job: str, data: bytes, size: int, max_pixels: int, unwanted: Unwanted | None = None
     ) -> tuple[dict[str, Any], list[bytes]]:
         about = {"job": job, "size": size, "max_pixels": max_pixels, "seconds": self._seconds}
         async with self._decoder() as decoder:

@@ -1,5 +1,6 @@
 """Models whose pictures learned the space of one text tower apart → one model with the sum of their image vectors."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,14 +9,12 @@ from torch import Tensor, nn
 from araclip.errors import RecipeError
 from araclip.training import students
 from araclip.training.crowns import joined
-from araclip.training.dev import locked_recall
-from araclip.training.fit import accelerator_for, stage_run
+from araclip.training.fit import accelerator_for, kept
 from araclip.training.image_side import Pixels
 from araclip.training.model import AraCLIPModel
 from araclip.training.picture_data import LANGUAGES, PictureMixture
 from araclip.training.recipe import Recipe
 from araclip.training.sections import Ensemble
-from araclip.training.text_side import LearningTexts
 from araclip.training.watch import Watch
 
 
@@ -40,32 +39,24 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     folders = [students.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in stage.members]
     members = [students.load_unfinished(folder) for folder in folders]
     processor = members[0][1]
-    lengths = [_mean_length(stage, member) for member in members]
-    models = [model for model, _ in members]
-    model = _joined(dict(zip(stage.members, models, strict=True)), stage.trunk_blocks, lengths)
-    model.to(accelerator.device).eval()
-    reached: dict[str, float] = {}
-    with accelerator.main_process_first():
-        if stage.dev:
-            texts = LearningTexts(model, processor, 0)
-            reached = locked_recall(stage.dev, (model, processor), texts.vectors, runs / "cache", watch.say)()
     data = {
         f"member {member}": students.fingerprint(found)
         for member, (found, _) in zip(stage.members, members, strict=True)
     }
-    with stage_run(stage, runs / name, data, (model, processor), accelerator, watch, fresh) as run:
-        run.resume()
-        run.log(1, **reached)
-    return reached
+    lengths = [1.0] * len(members)
+    if stage.pictures:
+        mixture = PictureMixture(stage.pictures, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
+        files = [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows]
+        lengths = [_mean_length(member, files) for member in members]
+        data["pictures"] = mixture.fingerprint
+    models = [model for model, _ in members]
+    model = _joined(dict(zip(stage.members, models, strict=True)), stage.trunk_blocks, lengths)
+    return kept(stage, runs / name, data, (model, processor), accelerator, watch, fresh)
 
 
-def _mean_length(stage: Ensemble, member: students.Student) -> float:
-    """Of a member's image vectors over one batch of pictures; 1 where the stage names none."""
-    if not stage.pictures:
-        return 1.0
+def _mean_length(member: students.Student, files: Sequence[Path]) -> float:
+    """Of a member's image vectors."""
     model, processor = member
-    mixture = PictureMixture(stage.pictures, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
-    files = [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows]
     pixels = Pixels(students.image_size(processor), *students.norm(processor)).read(files)
     with torch.inference_mode():
         return model.eval().get_image_features(pixels).norm(dim=-1).mean().item()  # type: ignore[no-any-return]

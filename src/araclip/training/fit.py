@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from araclip.errors import LossDiverged, RecipeError
 from araclip.training import students
 from araclip.training.best import Best
+from araclip.training.dev import locked_recall
 from araclip.training.gradcache import average_gradients
 from araclip.training.memory import keep_freed_memory
 from araclip.training.model import AraCLIPModel
@@ -23,6 +24,7 @@ from araclip.training.optimization import Ema, Part, cosine_schedule, parameter_
 from araclip.training.plot import training_plot
 from araclip.training.run import Pace, Progress, Run
 from araclip.training.sections import Stage
+from araclip.training.text_side import LearningTexts
 from araclip.training.watch import Watch
 
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
@@ -142,6 +144,28 @@ def stage_run(
         if run.is_main:
             students.save(students.result_of(folder.parent, folder.name), *student)
     accelerator.wait_for_everyone()
+
+
+def kept(
+    stage: Stage, folder: Path, data: Mapping[str, str], student: students.Student, accelerator: Accelerator,
+    watch: Watch, fresh: bool,
+) -> dict[str, float]:  # fmt: skip
+    """Measure and keep what a stage made that trains nothing; the arguments are those of `stage_run`.
+
+    Returns:
+        Dev recall, empty without a dev set.
+    """
+    model, processor = student
+    model.to(accelerator.device).eval()
+    reached: dict[str, float] = {}
+    with accelerator.main_process_first():  # the others find the pictures' vectors on disk
+        if stage.dev:
+            texts = LearningTexts(model, processor, 0)
+            reached = locked_recall(stage.dev, student, texts.vectors, folder.parent / "cache", watch.say)()
+    with stage_run(stage, folder, data, student, accelerator, watch, fresh) as run:
+        run.resume()
+        run.log(1, **reached)
+    return reached
 
 
 def fit(job: Job, run: Run, progress: Progress | None) -> dict[str, float]:

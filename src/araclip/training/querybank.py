@@ -9,8 +9,7 @@ from torch.nn.functional import normalize as unit
 from araclip.errors import RecipeError
 from araclip.training import students
 from araclip.training.configuration import BANK_AXES
-from araclip.training.dev import locked_recall
-from araclip.training.fit import accelerator_for, stage_run
+from araclip.training.fit import accelerator_for, kept
 from araclip.training.hubness import BankedImageHead
 from araclip.training.image_side import Pixels
 from araclip.training.model import AraCLIPModel
@@ -47,19 +46,10 @@ def querybank(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: boo
     files = [mixture.pictures[row].path for row in batch.rows[:SAMPLE]]
     with torch.no_grad():
         model = _banked(before, LearningTexts(before, processor, 0).vectors(texts), stage)
-    model.to(accelerator.device).eval()
     with torch.inference_mode():
-        model.visual_projection.centre.copy_(_mean_popularity(model, pixels.read(files)))
-    reached: dict[str, float] = {}
-    with accelerator.main_process_first():
-        if stage.dev:
-            vectors = LearningTexts(model, processor, 0).vectors
-            reached = locked_recall(stage.dev, (model, processor), vectors, runs / "cache", watch.say)()
+        model.visual_projection.centre.copy_(_mean_popularity(model.eval(), pixels.read(files)))
     data = {"start": students.fingerprint(before), "pictures": mixture.fingerprint}
-    with stage_run(stage, runs / name, data, (model, processor), accelerator, watch, fresh) as run:
-        run.resume()
-        run.log(1, **reached)
-    return reached
+    return kept(stage, runs / name, data, (model, processor), accelerator, watch, fresh)
 
 
 def _banked(before: AraCLIPModel, texts: Tensor, stage: QueryBank) -> AraCLIPModel:

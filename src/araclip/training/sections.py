@@ -166,9 +166,7 @@ class Ensemble(Stage):
 
     members: tuple[str, ...] = ()  # stages, or folders of models
     trunk_blocks: int = 0  # the first blocks of their image towers, which none of them changed
-    pictures: tuple[
-        PictureSource, ...
-    ] = ()  # over some of these every member's vectors get one mean length; none: as is
+    pictures: tuple[PictureSource, ...] = ()  # over a batch of these, members' vectors get one mean length
 
     def __post_init__(self) -> None:
         super().__post_init__()

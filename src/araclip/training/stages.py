@@ -78,9 +78,21 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
             f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}, and "
             f"{len(differing) - 1} more keys. {again}"
         )
-    start = recipe.start_of[name]
-    if start is not None and start in recipe.stages:
+    for start in _made_of(recipe, name):
         first = _result(runs, start)
         if not first.exists() or first.stat().st_mtime_ns > result.stat().st_mtime_ns:
             raise RunMismatch(f"{name} is done, but stage {start}, from which it starts, was trained again. {again}")
     return recall
+
+
+def _made_of(recipe: Recipe, name: str) -> list[str]:
+    """The stages whose models a stage takes: members, the towers of its `model` or its start; and its teacher."""
+    stage = recipe.stage(name)
+    if members := getattr(stage, "members", ()):
+        named = list(members)
+    elif stage.model:
+        named = [stage.model.text, stage.model.vision]
+    else:
+        named = [recipe.start_of[name]]
+    named.append(getattr(stage, "teacher", None))
+    return [found for found in dict.fromkeys(named) if found in recipe.stages]

@@ -183,7 +183,7 @@ function show() {
   }
 }
 
-/** Show a picture large: out of the results, or alone. */
+/** Show a picture large: out of the results, or alone when they do not have it. */
 function showPicture() {
   const at = grid.shown.findIndex(({ id }) => id === state.view);
   const place = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
