@@ -4,6 +4,8 @@ Drawings come out of packages of the npm registry, names and keywords are Unicod
 """
 
 import json
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,7 @@ SIZE = 224  # pixels a side: what the image tower sees
 KEYWORDS = 4  # a name's share of the captions stays above a fifth
 MIN_LETTERS = 3
 MAX_SHARED = 5  # "face" or "food" say nothing about which emoji is meant
+FLAG = re.compile("^flag-for-(flag-)?")
 CLDR = "cldr-annotations-full@48.2.0"
 
 
@@ -41,6 +44,11 @@ ART: Mapping[str, Art] = {
     "noto": Art("@iconify-json/noto@1.2.9", "Apache-2.0"),
     "twemoji": Art("@iconify-json/twemoji@1.2.5", "CC-BY-4.0"),
     "fluent-flat": Art("@iconify-json/fluent-emoji-flat@1.2.6", "MIT"),
+    "fluent-lines": Art("@iconify-json/fluent-emoji-high-contrast@1.2.6", "MIT"),  # black on white
+    "noto-1": Art("@iconify-json/noto-v1@1.2.5", "Apache-2.0"),  # of another artist than its successor
+    "emojione": Art("@iconify-json/emojione@1.2.3", "CC-BY-4.0"),
+    "emojione-1": Art("@iconify-json/emojione-v1@1.2.3", "CC-BY-SA-4.0"),
+    "fxemoji": Art("@iconify-json/fxemoji@1.2.2", "Apache-2.0"),  # Firefox OS
 }
 
 
@@ -69,7 +77,7 @@ def emoji_sets(data: Path, packages: Path, out: Path) -> Iterator[tuple[str, boo
         origin = {"package": art.package, "licence": art.licence, "names": called, "size": SIZE}
 
         def fill(folder: Path, archive: Path = archive, art: Art = art) -> list[Row]:
-            drawings = webp_drawings(archive) if "3d" in art.package else vector_drawings(archive)
+            drawings = webp_drawings(archive) if "3d" in art.package else vector_drawings(archive, names)
             return draw(drawings, names, art, folder)
 
         yield name, write_set(out / name, origin, fill)
@@ -137,12 +145,28 @@ def webp_drawings(archive: Path) -> Iterator[tuple[str, bytes]]:
                 yield from_code(Path(member.name).stem), file.read()
 
 
-def vector_drawings(archive: Path) -> Iterator[tuple[str, str]]:
-    """Emoji and SVG of every code point that an Iconify package draws."""
+def vector_drawings(archive: Path, names: Mapping[str, Names]) -> Iterator[tuple[str, str]]:
+    """Emoji and SVG of every drawing in an Iconify package whose code point it tells, or else whose name is CLDR's."""
     icons = json.loads(read(archive, "package/icons.json"))
-    for code, name in sorted(json.loads(read(archive, "package/chars.json")).items()):
+    drawn = {from_code(code): name for code, name in sorted(json.loads(read(archive, "package/chars.json")).items())}
+    for emoji, name in (drawn or _by_name(icons, names)).items():
         if (icon := icons["icons"].get(name)) is not None:
-            yield from_code(code), svg_of(icon, icons)
+            yield emoji, svg_of(icon, icons)
+
+
+def _by_name(icons: Mapping[str, Any], names: Mapping[str, Names]) -> dict[str, str]:
+    """Emoji → icon, by English names; a package calls some by older names, and lists the newer ones as aliases."""
+    known = {_squeezed(own.english[0]): emoji for emoji, own in names.items()}
+    called = {name: name for name in icons["icons"]}
+    called |= {alias: about["parent"] for alias, about in icons.get("aliases", {}).items()}
+    found = {known.get(_squeezed(FLAG.sub("flag-", alias))): icon for alias, icon in called.items()}
+    return {emoji: icon for emoji, icon in found.items() if emoji is not None}
+
+
+def _squeezed(name: str) -> str:
+    """Its letters a to z and digits alone: "Côte d’Ivoire" and "cote-divoire" are one."""
+    letters = unicodedata.normalize("NFKD", name.lower().replace("&", "and"))
+    return re.sub("[^a-z0-9]", "", letters)
 
 
 def svg_of(icon: Mapping[str, Any], icons: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from araclip.training import parts
 from araclip.training.export import export
 from araclip.training.export_card import read_about
 from araclip.training.gates import DevPictures, check_recall, probe_squares, probe_texts
-from araclip.training.quantize import narrow, quantized
+from araclip.training.quantize import narrow, packed, quantized, unpacked, widened
 from araclip.training.scaling import scaling_of
 from araclip.training.sections import DevSet
 
@@ -200,7 +200,7 @@ def test_probes_go_from_one_word_past_the_longest_text_in_three_scripts() -> Non
 # ------------------------------------------------------------------ weights
 
 
-@pytest.mark.parametrize(("weights", "least"), [("int8", 0.999), ("dynamic-int8", 0.98)])
+@pytest.mark.parametrize(("weights", "least"), [("int8", 0.999), ("compact", 0.999), ("dynamic-int8", 0.98)])
 def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
     bert: Traced, tmp_path: Path, weights: str, least: float
 ) -> None:
@@ -238,6 +238,45 @@ def test_each_weight_moves_by_half_a_step_of_its_own_scale_at_most(values: np.nd
     assert small.dtype == np.int8
     assert scale.shape == tuple(1 if i == axis else n for i, n in enumerate(values.shape))
     assert (np.abs(small * scale - values) <= scale * 0.5001).all()
+
+
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
+def test_four_bits_move_no_number_by_more_than_a_step_but_the_outermost_of_its_block(seed: int, size: float) -> None:
+    values = (np.random.default_rng(seed).standard_normal((3, 64)) * size).astype(np.float32)
+    values[1] = 0
+    small, scale = packed(values)
+    assert (small.dtype, small.shape, scale.dtype, scale.shape) == (np.uint8, (3, 32), np.float16, (3, 2))
+    wide = unpacked(small, scale)
+    assert (wide[1] == 0).all()
+    most = np.repeat(np.abs(values).reshape(3, 2, 32).max(axis=2), 32, axis=1)
+    assert (np.abs(wide - values) <= 0.41 * most + 1e-6).all()  # clipped at .6 of the range at most
+    kept = (wide[[0, 2]] * values[[0, 2]]).sum(axis=1)
+    assert (kept > 0.99 * np.linalg.norm(wide[[0, 2]], axis=1) * np.linalg.norm(values[[0, 2]], axis=1)).all()
+
+
+@pytest.mark.parametrize(("rows", "width", "largest", "four"), [
+    (4096, 64, 3.0, True), (4095, 64, 3.0, False), (4096, 48, 3.0, False), (4096, 64, 1e6, False),
+])  # fmt: skip
+def test_only_a_table_of_many_rows_goes_into_four_bits_and_looks_up_what_they_say(
+    rows: int, width: int, largest: float, four: bool
+) -> None:
+    table = np.random.default_rng(0).standard_normal((rows, width)).astype(np.float32)
+    table[7, 3] = largest
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["t", "ids"], ["y"])], "one",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["b", "t"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", "t", width])],
+        [numpy_helper.from_array(table, "t")],
+    )  # fmt: skip
+    narrow(graph, compact=True)
+    assert {t.name for t in graph.initializer} >= ({"t_int4"} if four else {"t_int8"})
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    ids = np.array([[0, 1], [rows - 1, 7], [5, 0]])
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"ids": ids})[0]
+    np.testing.assert_array_equal(found, widened(graph)["t"][ids])
+    most = np.abs(table[ids]).max(axis=2, keepdims=True)
+    assert (np.abs(found - table[ids]) <= most * (0.41 if four else 0.005)).all()
 
 
 @pytest.mark.parametrize("kind", ["MatMul", "Gemm", "Gemm transposed", "Conv", "Gather"])
@@ -422,7 +461,7 @@ def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_of_weights_is_refused(bert: Traced, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="int8, float32, dynamic-int8, not as 'int4'"):
+    with pytest.raises(InputError, match="int8, compact, float32, dynamic-int8, not as 'int4'"):
         export(bert.saved, tmp_path / "model", weights="int4")
 
 

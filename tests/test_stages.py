@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.nn.functional import normalize as unit
 from transformers.utils import logging as transformers_logging
 
@@ -550,10 +550,12 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     run_stage(recipe(world, *strayed), "two", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="text towers of 'one' and 'two' differ in text_projection"):
         run_stage(recipe(world, *strayed), "both", runs, Notes(), fresh=True)
-    with pytest.raises(RecipeError, match="each_crown is for an image tower that an ensemble stage made"):
+    with pytest.raises(RecipeError, match="each_crown is for an image tower that an ensemble without expert made"):
         run_stage(recipe(world, *section("one", **{**shared, "image": each})), "one", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="an ensemble has two members or more"):
         recipe(world, *section("both", kind="'ensemble'", members=["one"]))
+    with pytest.raises(RecipeError, match="names a member twice"):
+        recipe(world, *section("both", kind="'ensemble'", members=["one", "one"]))
 
 
 def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_ensemble(
@@ -605,9 +607,60 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
         run_stage(read, "narrow", runs, Notes())
 
 
-def test_a_query_bank_comes_last_and_its_model_is_measured_saved_and_not_trained_further(
-    world: Path, runs: Path
-) -> None:
+def test_an_expert_is_heard_for_pictures_like_its_own_and_silent_for_others(world: Path, runs: Path) -> None:
+    night = runs / "night"  # the same shapes in negative
+    night.mkdir()
+    lines = []
+    for picture in read_pictures(world / "shapes", ("caption_en",), (), "train"):
+        ImageOps.invert(Image.open(picture.path).convert("RGB")).save(night / picture.path.name)
+        lines.append({"image": picture.path.name, "caption_en": list(picture.english), "split": "train"})
+    write_lines(night, lines)
+    shapes, own = "[{folder = 'shapes', split = 'train'}]", f"[{{folder = '{night}'}}]"
+    every = len(NAMES) * TRAINING
+    learned = {
+        "kind": "'finetune'", "start": "'teacher'", "languages": "{english = 1}", "pictures": own, "steps": 30,
+        "batch": 24, "lr_image": 3e-3, "lr_head": 3e-3, "train_text": "'locked'", "train_text_head": False,
+        "image": "{train = 'partial', frozen_blocks = 2, cache = 'maps'}",
+    }  # fmt: skip
+    joined = {"kind": "'ensemble'", "members": ["teacher"], "trunk_blocks": 2, "batch": every}
+    told = {"expert": "'nightly'", "pictures": shapes, "expert_pictures": own}
+    changes = [
+        *section("nightly", **learned),
+        *section("both", expert_weight=10, **joined, **told),
+        *section("more", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
+        *section("each", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
+        *section("each", image="{train = 'partial', frozen_blocks = 2, cache = 'maps', each_crown = true}"),
+        *section("again", **{**joined, **told, "expert": "'both'"}),
+    ]
+    read = recipe(world, *changes)
+    for name in ("nightly", "both", "more"):
+        run_stage(read, name, runs, Notes())
+    (teacher, processor), (nightly, _), (both, _) = (
+        students.load(runs / name / "model") for name in ("teacher", "nightly", "both")
+    )
+
+    def vectors(model: Any, folder: Path) -> torch.Tensor:
+        found = read_pictures(folder, ("caption_en",), (), "train")
+        pixels = processor(images=[Image.open(picture.path) for picture in found], return_tensors="pt")
+        with torch.inference_mode():
+            return unit(model.eval().get_image_features(**pixels), dim=-1)
+
+    assert [crown.gate is not None for crown in both.vision_model.crowns] == [False, True]
+    assert (vectors(both, world / "shapes") * vectors(teacher, world / "shapes")).sum(dim=1).mean() > 0.95
+    assert (vectors(both, night) * vectors(nightly, night)).sum(dim=1).mean() > 0.9
+    assert (vectors(teacher, night) * vectors(nightly, night)).sum(dim=1).mean() < 0.8  # so it was the expert
+    assert len(students.load(runs / "more" / "model")[0].vision_model.crowns) == 2
+    with pytest.raises(RecipeError, match="each_crown is for an image tower that an ensemble without expert made"):
+        run_stage(read, "each", runs, Notes())
+    with pytest.raises(RecipeError, match="an expert is an image tower of timm"):
+        run_stage(read, "again", runs, Notes())
+    for missing in ("pictures", "expert_pictures"):
+        partial = {**joined, **told, missing: []}
+        with pytest.raises(RecipeError, match="an expert needs `expert_pictures`"):
+            recipe(world, *section("both", **partial))
+
+
+def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(world: Path, runs: Path) -> None:
     pictures = "[{folder = 'shapes', split = 'train'}]"
     asked = "{folder = 'shapes', captions = ['caption_en']}"
     bank = {
@@ -620,9 +673,10 @@ def test_a_query_bank_comes_last_and_its_model_is_measured_saved_and_not_trained
     more = section("more", kind="'finetune'", start="'bank'", pictures=pictures, steps=1, batch=8)
     changes = [*section("bank", start="'teacher'", **bank), *more]
     changes += section(
-        "mapped", kind="'finetune'", model="{text = 'bank', vision = 'bank'}", pictures=pictures, batch=8
-    )
-    changes += section("both", kind="'ensemble'", members=["teacher", "bank"])
+        "mapped", kind="'finetune'", model="{text = 'bank', vision = 'bank', projection_dim = 16}", pictures=pictures,
+        batch=8, steps=1, train_text="'locked'", train_text_head=False,
+    )  # fmt: skip
+    changes += section("both", kind="'ensemble'", members=["bank", "mapped"], trunk_blocks=2)
     read = recipe(world, *changes)
     found = run_stage(read, "bank", runs, Notes())
     (before, _), (after, processor) = (students.load(runs / name / "model") for name in ("teacher", "bank"))
@@ -637,9 +691,14 @@ def test_a_query_bank_comes_last_and_its_model_is_measured_saved_and_not_trained
     assert len(after.visual_projection.bank) == len(NAMES)  # each name once
     wanted = A * B * (scores[0] - after.config.query_bank_weight * popularity)
     assert torch.allclose(scores[1], wanted, atol=0.05)  # but for the two axes that were given up
+    unbanked, _ = students.load_unfinished(runs / "bank" / "model")  # what stages go on from
+    with torch.inference_mode():
+        found = [unit(unbanked.get_text_features(**texts)), unit(unbanked.get_image_features(**pixels))]
+    assert torch.allclose(found[0] @ found[1].T, scores[0], atol=0.05)
+    assert unbanked.logit_scale == before.logit_scale
     for name in ("more", "mapped", "both"):
-        with pytest.raises(RecipeError, match="holds a model with a query bank"):
-            run_stage(read, name, runs, Notes())
+        run_stage(read, name, runs, Notes())
+        assert students.load(runs / name / "model")[0].config.query_bank == 0
     narrow = section("bank", start="'narrow'", **bank)
     narrow += section("narrow", kind="'finetune'", model=student(world, vision=f"{world}/cnn", projection_dim=2))
     narrow += section("narrow", pictures=pictures, languages="{english = 1}", steps=1, batch=8)

@@ -23,7 +23,7 @@ FORMAT = 1
 DEFAULT_MODEL = "araclip-mini"
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 PARTS = ("config.json", *HASHED, "README.md")
-WEIGHTS = ("int8", "float32", "dynamic-int8")  # how graphs store theirs; all but the last are computed in float32
+WEIGHTS = ("int8", "compact", "float32", "dynamic-int8")  # how graphs store theirs; the last is not computed in float32
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,10 @@ def export(
         typer.Option("--dev", help="Picture set to measure recall on (its dev split), instead of the recipe's."),
     ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="How weights are stored: int8, float32 or dynamic-int8.")
+        str,
+        typer.Option(
+            "--weights", help="How weights are stored: int8, compact (words in 4 bits), float32 or dynamic-int8."
+        ),
     ] = "int8",
     about: Annotated[
         Path | None, typer.Option("--about", help="TOML file with license, training_data and notes for the card.")
@@ -104,6 +107,27 @@ def export(
         say=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
     )  # fmt: skip
     _print_export(report)
+
+
+@app.command()
+def unpack(
+    model: Annotated[str, typer.Argument(help="A model folder, or a bundled model such as araclip-mini.")],
+    folder: Annotated[Path, typer.Argument(help="Where the AraCLIPModel shall be; a new folder.")],
+) -> None:
+    """Turn an exported model back into one that can be trained and that transformers loads.
+
+    A recipe needs no such folder: its start, text or vision may name a model folder or a bundled model.
+    """
+    need_training_extra()
+    from araclip.training import students
+    from araclip.training.unpack import unpack as unpacked
+
+    quiet_libraries()
+    if folder.exists():
+        raise InputError(f"{folder} exists already. Name a new folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    students.save(folder, *unpacked(model))
+    out.print(f"The model lies in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
 def _print_export(report: "Report") -> None:

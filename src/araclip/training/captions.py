@@ -17,6 +17,7 @@ from araclip.training.gradcache import cached_backward, gather
 from araclip.training.losses import contrastive_loss
 from araclip.training.optimization import Part
 from araclip.training.picture_data import PictureMixture
+from araclip.training.provenance import fingerprint
 from araclip.training.recipe import Recipe
 from araclip.training.sections import Captions
 from araclip.training.text_side import LearningTexts
@@ -45,7 +46,7 @@ def captions(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     mixture.batch(0, stage.batch)  # too few pictures: known before the model is loaded
     model, processor = students.start_of(recipe, name, runs)
     model.to(accelerator.device)
-    data = {"start": students.fingerprint(model), "captions": mixture.fingerprint}
+    data = {"start": fingerprint(model), "captions": mixture.fingerprint}
     texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     if stage.gradient_checkpointing:
         save_memory(model)

@@ -127,17 +127,18 @@ class CrownsConfig(PreTrainedConfig):  # type: ignore[misc]
         crowns: how many there are.
         trunk_blocks: the network's first blocks, which they share.
         hidden_size: numbers a picture, of all crowns together.
+        gated: the crowns, by their number from 0, that have a gate.
     """
 
     model_type = "araclip_crowns"
 
     def __init__(
         self, architecture: str = "tf_efficientnet_lite2", crowns: int = 2, trunk_blocks: int = 3,
-        hidden_size: int = 2560, **kwargs: Any,
+        hidden_size: int = 2560, gated: Iterable[int] = (), **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.architecture, self.crowns, self.trunk_blocks = architecture, crowns, trunk_blocks
-        self.hidden_size = hidden_size
+        self.hidden_size, self.gated = hidden_size, sorted(gated)
 
 
 def usual_vision_pooling(config: PreTrainedConfig | None) -> str:

@@ -3,6 +3,9 @@
 They began as the same pretrained network and share its first blocks, which never learned, so a picture passes those
 once. Towers that learned apart err apart, and the sum of their vectors is a better vector than any of theirs (deep
 ensembles, Lakshminarayanan et al. 2017); a linear projection of all crowns' features, side by side, is that sum.
+
+A crown with a gate is heard only for pictures like those it learned from: its features are multiplied by a number
+between 0 and 1 that it reads off them (a mixture of experts, Jacobs et al. 1991, whose gate opens one door only).
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,16 +53,17 @@ class Trunk(nn.Module):
 class Crown(nn.Module):
     """The blocks after the trunk, and the pooling: (B, C, h, w) → (B, W). It shares its layers with the network."""
 
-    def __init__(self, cnn: Any, blocks: int) -> None:
+    def __init__(self, cnn: Any, blocks: int, *, gated: bool = False) -> None:
         super().__init__()
         self.blocks, self.conv_head, self.bn2 = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
+        self.gate = nn.Linear(cnn.conv_head.out_channels, 1) if gated else None
 
     def forward(self, maps: Tensor) -> Tensor:
         x = maps
         for block in self.blocks:
             x = block(x)
         pooled: Tensor = self.bn2(self.conv_head(x)).mean(dim=(2, 3))
-        return pooled
+        return pooled if self.gate is None else pooled * torch.sigmoid(self.gate(pooled))
 
 
 class Crowns(nn.ModuleList):
@@ -84,7 +88,8 @@ class CrownsModel(PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         networks = [_network(config.architecture) for _ in range(config.crowns)]
         self.trunk = Trunk(networks[0], config.trunk_blocks)
-        self.crowns = Crowns([Crown(network, config.trunk_blocks) for network in networks])
+        blocks, gated = config.trunk_blocks, config.gated
+        self.crowns = Crowns([Crown(network, blocks, gated=place in gated) for place, network in enumerate(networks)])
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
@@ -121,7 +126,8 @@ def joined(towers: Sequence[Any], trunk_blocks: int) -> CrownsModel:
                 f"({differing[0]} differs). Train them with frozen_blocks of {trunk_blocks} or more, from one start."
             )
     crowns = [crown for upper in uppers for crown in (upper if isinstance(upper, Crowns) else [upper])]
-    config = CrownsConfig(kinds[0], len(crowns), trunk_blocks, hidden_size=sum(map(_width, towers)))
+    gated = [place for place, crown in enumerate(crowns) if crown.gate is not None]
+    config = CrownsConfig(kinds[0], len(crowns), trunk_blocks, hidden_size=sum(map(_width, towers)), gated=gated)
     model = CrownsModel(config)
     model.trunk.load_state_dict(weights)
     for ours, theirs in zip(model.crowns, crowns, strict=True):
@@ -130,14 +136,31 @@ def joined(towers: Sequence[Any], trunk_blocks: int) -> CrownsModel:
     return model
 
 
-def crowns_of(tower: Any) -> int:
-    """How many crowns a tower has.
+@torch.no_grad()
+def with_gate(tower: Any, trunk_blocks: int, weight: Tensor, bias: Tensor) -> CrownsModel:
+    """A tower of one crown → the same with a gate that opens by sigmoid(weight · features + bias), weight (W,).
 
     Raises:
-        RecipeError: it has only itself.
+        RecipeError: it has more crowns than one, a gate already, or cannot be cut.
     """
-    if not isinstance(tower, CrownsModel):
-        raise RecipeError("each_crown is for an image tower that an ensemble stage made. Leave it out.")
+    if not is_splittable(tower) or isinstance(tower, CrownsModel):
+        raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
+    trunk, crown = split(tower, trunk_blocks)
+    model = CrownsModel(CrownsConfig(tower.config.architecture, 1, trunk_blocks, hidden_size=_width(tower), gated=[0]))
+    model.trunk.load_state_dict(trunk.state_dict())
+    model.crowns[0].load_state_dict({**crown.state_dict(), "gate.weight": weight[None], "gate.bias": bias.view(1)})
+    model.eval()
+    return model
+
+
+def crowns_of(tower: Any) -> int:
+    """How many crowns a tower has, each of which has vectors of its own.
+
+    Raises:
+        RecipeError: it has only itself, or one is an expert that other pictures leave silent.
+    """
+    if not isinstance(tower, CrownsModel) or tower.config.gated:
+        raise RecipeError("each_crown is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.crowns)
 
 

@@ -22,6 +22,7 @@ from araclip.training.fit import (
 from araclip.training.gradcache import cached_backward, gather
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.optimization import Part
+from araclip.training.provenance import fingerprint
 from araclip.training.recipe import Recipe
 from araclip.training.sections import Distill, Finetune, Linear
 from araclip.training.teacher import TeacherCache, load_teacher, teacher_vectors
@@ -49,7 +50,7 @@ def distill(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool 
     model, processor = students.start_of(recipe, name, runs)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
-    data = {"start": students.fingerprint(model), "pairs": mixture.fingerprint}
+    data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
     loss = weighted_sum(stage.losses)
     if stage.matryoshka:
         loss = matryoshka(loss, matryoshka_widths(model))

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from araclip.errors import RecipeError
-from araclip.training import students
+from araclip.training import expert, students
 from araclip.training.crowns import joined
 from araclip.training.fit import accelerator_for, kept
 from araclip.training.image_side import Pixels
 from araclip.training.model import AraCLIPModel
 from araclip.training.picture_data import LANGUAGES, PictureMixture
+from araclip.training.provenance import fingerprint
 from araclip.training.recipe import Recipe
-from araclip.training.sections import Ensemble
+from araclip.training.sections import Ensemble, PictureSource
 from araclip.training.watch import Watch
 
 
@@ -22,7 +23,8 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     """Put the image towers of several stages under the text tower that all of them were trained with.
 
     Where the stage names pictures, each member's image vectors are first brought to one mean length, so that members
-    of different training count the same; a member that is an ensemble itself counts as often as it has crowns.
+    of different training count the same; a member that is an ensemble itself counts as often as it has crowns. An
+    expert is heard for pictures like its own alone, see `expert`.
 
     Returns:
         Dev recall. The model lies in `runs/<name>/model`.
@@ -36,33 +38,41 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     if not isinstance(stage, Ensemble):
         raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not ensemble.")
     accelerator = accelerator_for(stage)
-    folders = [students.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in stage.members]
-    members = [students.load_unfinished(folder) for folder in folders]
-    processor = members[0][1]
-    data = {
-        f"member {member}": students.fingerprint(found)
-        for member, (found, _) in zip(stage.members, members, strict=True)
-    }
-    lengths = [1.0] * len(members)
+    names = [*stage.members, *([stage.expert] if stage.expert else [])]
+    folders = [students.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in names]
+    found = [students.load_unfinished(folder) for folder in folders]
+    models, processor = [model for model, _ in found], found[0][1]
+    data = {f"member {member}": fingerprint(model) for member, model in zip(names, models, strict=True)}
+    pixels = Pixels(students.image_size(processor), *students.norm(processor))
+    votes = [float(getattr(model.vision_model.config, "crowns", 1)) for model in models]
+    lengths = [1.0] * len(models)
+    members = slice(len(stage.members))
     if stage.pictures:
-        mixture = PictureMixture(stage.pictures, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
-        files = [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows]
-        lengths = [_mean_length(member, files) for member in members]
-        data["pictures"] = mixture.fingerprint
-    models = [model for model, _ in members]
-    model = _joined(dict(zip(stage.members, models, strict=True)), stage.trunk_blocks, lengths)
+        files, data["pictures"] = _drawn(stage.pictures, stage)
+        lengths[members] = [_mean_length(model, expert.features(model, pixels, files)) for model in models[members]]
+    shares = [vote / (sum(votes[members]) * length) for vote, length in zip(votes, lengths, strict=True)]
+    if stage.expert:
+        own, data["expert pictures"] = _drawn(stage.expert_pictures, stage)
+        seen = expert.features(models[-1], pixels, own)
+        shares[-1] = stage.expert_weight / _mean_length(models[-1], seen)
+        models[-1] = expert.gated(models[-1], stage.trunk_blocks, seen, expert.features(models[-1], pixels, files))
+    model = _joined(dict(zip(names, models, strict=True)), stage.trunk_blocks, shares)
     return kept(stage, runs / name, data, (model, processor), accelerator, watch, fresh)
 
 
-def _mean_length(member: students.Student, files: Sequence[Path]) -> float:
-    """Of a member's image vectors."""
-    model, processor = member
-    pixels = Pixels(students.image_size(processor), *students.norm(processor)).read(files)
+def _drawn(sources: Sequence[PictureSource], stage: Ensemble) -> tuple[list[Path], str]:
+    """A batch of pictures, and the fingerprint of what they were drawn from."""
+    mixture = PictureMixture(sources, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
+    return [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows], mixture.fingerprint
+
+
+def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
+    """Of the image vectors of (N, W) features."""
     with torch.inference_mode():
-        return model.eval().get_image_features(pixels).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
+        return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
 
 
-def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, lengths: list[float]) -> AraCLIPModel:
+def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, shares: Sequence[float]) -> AraCLIPModel:
     (first_name, first), *others = members.items()
     for name, other in others:
         if differing := _difference(_text_side(first), _text_side(other)):
@@ -78,8 +88,6 @@ def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, lengths: list[f
     model = AraCLIPModel.from_towers(first.text_model, tower, **options)
     with torch.no_grad():
         model.text_projection.load_state_dict(first.text_projection.state_dict())
-        votes = [getattr(member.vision_model.config, "crowns", 1) for member in members.values()]
-        shares = [vote / (sum(votes) * length) for vote, length in zip(votes, lengths, strict=True)]
         weights, biases = zip(
             *((p.weight * s, p.bias * s) for p, s in zip(projections, shares, strict=True)), strict=True
         )

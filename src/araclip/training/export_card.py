@@ -13,6 +13,7 @@ from araclip.training.tables import build
 
 _STORED = {
     "int8": "int8 (depthwise convolutions float16), computed in float32",
+    "compact": "int8 (the table of the vocabulary in four bits, depthwise convolutions float16), computed in float32",
     "float32": "float32",
     "dynamic-int8": "int8 (depthwise convolutions float16), matrix products computed in int8",
 }

@@ -46,6 +46,7 @@ from araclip.training.losses import (
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import Part
 from araclip.training.picture_data import Batch, PictureMixture
+from araclip.training.provenance import fingerprint
 from araclip.training.recipe import Recipe
 from araclip.training.sections import Finetune
 from araclip.training.teacher import TeacherCache
@@ -85,7 +86,7 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
         check_even(min(stage.concept_batch, len(concepts.names)), "class names", accelerator)
     data = {
-        "start": students.fingerprint(model), "pictures": mixture.fingerprint,
+        "start": fingerprint(model), "pictures": mixture.fingerprint,
         "concepts": concepts.fingerprint if concepts else "",
     }  # fmt: skip
     teacher = None

@@ -1,5 +1,7 @@
 """PyTorch modules → ONNX graphs: any module, and the two towers of a model from raw input to unit vector."""
 
+import hashlib
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -7,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.functional import normalize as unit
 
@@ -16,6 +21,7 @@ from araclip.training.model import AraCLIPModel
 
 OPSET = 18
 OUTPUT = "embedding"
+NOTES = "araclip"  # the key of what a graph says of the model it was made of
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
 _DYNAMIC = torch.export.Dim.DYNAMIC
 
@@ -63,6 +69,7 @@ def write_text_graph(model: AraCLIPModel, path: Path) -> None:
     axes = {0: _DYNAMIC, 1: _DYNAMIC}
     inputs = {"input_ids": axes, "attention_mask": axes}
     _write_tower(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
+    note(path, model)
 
 
 def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std: Sequence[float], path: Path) -> None:
@@ -74,6 +81,7 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
     pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
     graph = ImageGraph(model, mean, std)
     _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: _DYNAMIC}})
+    note(path, model)
 
 
 def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
@@ -94,6 +102,36 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({reason}). "
             "A newer torch or transformers may; otherwise take another tower."
         ) from error
+
+
+def note(path: Path, model: AraCLIPModel) -> None:
+    """Write into a float32 graph, in place, what `unpack` needs to know.
+
+    That is the model's configuration, and where its weights went that the exporter renamed, turned, gave another shape
+    or merged with an equal one.
+    """
+    held = onnx.load(str(path))
+    there = {tensor.name for tensor in held.graph.initializer}
+    known: dict[bytes, str] = {}
+    for tensor in held.graph.initializer:
+        known.setdefault(_identity(numpy_helper.to_array(tensor)), tensor.name)
+    moved = {}
+    for name, weight in model.state_dict().items():
+        values = weight.detach().cpu().numpy()
+        for turned, laid in enumerate((values, values.T) if values.ndim == 2 else (values,)):
+            if f"model.{name}" not in there and (same := known.get(_identity(laid))) is not None:
+                moved[name] = [same, bool(turned)]
+    config = {**model.config.to_dict(), "logit_scale_init_value": model.logit_scale.item()}
+    if hasattr(model, "logit_bias"):
+        config["logit_bias_init"] = model.logit_bias.item()
+    entry = held.metadata_props.add()
+    entry.key, entry.value = NOTES, json.dumps({"config": config, "moved": moved})
+    onnx.save(held, str(path))
+
+
+def _identity(values: NDArray[Any]) -> bytes:
+    """Equal for equal numbers in one order: the exporter gives some an axis of length 1."""
+    return f"{values.dtype} {values.size} ".encode() + hashlib.sha256(values.tobytes()).digest()
 
 
 def write_graph(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], output: str) -> None:

@@ -13,6 +13,7 @@ from araclip.training.dev import locked_recall
 from araclip.training.distill import cached_teacher
 from araclip.training.fit import accelerator_for, stage_run
 from araclip.training.linear_map import fit_linear_map
+from araclip.training.provenance import fingerprint
 from araclip.training.recipe import Recipe
 from araclip.training.sections import Linear
 from araclip.training.text_data import Mixture
@@ -37,7 +38,7 @@ def linear(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool =
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
-    data = {"start": students.fingerprint(model), "pairs": mixture.fingerprint}
+    data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
     texts = LearningTexts(model, processor, 0)
     with accelerator.main_process_first():  # the others find on disk what it computes
         english, width = [row.english for row in rows], model.config.projection_dim

@@ -171,11 +171,16 @@ def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
         trained = trained.to_dict() if trained else {}
     data = timm.data.resolve_data_config({**(config.model_args or {})}, pretrained_cfg=trained)
     _, height, width = data["input_size"]
+    return squashing(height, width, data["mean"], data["std"])
+
+
+def squashing(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
+    """An image processor that squashes pictures to one size, bicubically, as the exported models do."""
     return ViTImageProcessor(
         size={"height": height, "width": width},
         resample=BICUBIC,
-        image_mean=list(data["mean"]),
-        image_std=list(data["std"]),
+        image_mean=list(mean),
+        image_std=list(std),
         do_convert_rgb=True,
     )
 

@@ -1,5 +1,6 @@
 """config.json of a run folder: the recipe, the data, the code and the packages a run was begun with."""
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from araclip import __version__, atomic
 from araclip.errors import RunMismatch
@@ -108,3 +110,12 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         for key in keys
         if shown(before, key) != shown(now, key)
     ]
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Twelve hex digits that change with any weight."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:12]

@@ -167,11 +167,22 @@ class Ensemble(Stage):
     members: tuple[str, ...] = ()  # stages, or folders of models
     trunk_blocks: int = 0  # the first blocks of their image towers, which none of them changed
     pictures: tuple[PictureSource, ...] = ()  # over a batch of these, members' vectors get one mean length
+    expert: str = ""  # one more member, which is heard for pictures like its own alone
+    expert_pictures: tuple[PictureSource, ...] = ()  # those; a batch of them is told from one of `pictures`
+    expert_weight: float = 2.0  # its vectors' mean length for its own pictures; the members' is 1 for theirs
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.members) < 2:
+        check_positive(self, "expert_weight")
+        if len(self.members) + bool(self.expert) < 2:
             raise RecipeError("an ensemble has two members or more. Name their stages in `members`.")
+        if len({*self.members, self.expert}) <= len(self.members):
+            raise RecipeError("the ensemble names a member twice. Each counts once.")
+        if bool(self.expert) != bool(self.expert_pictures) or (self.expert and not self.pictures):
+            raise RecipeError(
+                "an expert needs `expert_pictures`, its own, and `pictures` for which it is to be silent. Give both, "
+                "or leave `expert` and `expert_pictures` out."
+            )
 
 
 @dataclass(frozen=True)

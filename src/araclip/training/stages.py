@@ -89,7 +89,7 @@ def _made_of(recipe: Recipe, name: str) -> list[str]:
     """The stages whose models a stage takes: members, the towers of its `model` or its start; and its teacher."""
     stage = recipe.stage(name)
     if members := getattr(stage, "members", ()):
-        named = list(members)
+        named = [*members, getattr(stage, "expert", None)]
     elif stage.model:
         named = [stage.model.text, stage.model.vision]
     else:

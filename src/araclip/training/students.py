@@ -1,7 +1,6 @@
 """The model a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
 
 import functools
-import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,15 +11,17 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, ViTImageProcessor
 
+from araclip import model_folder
 from araclip.errors import RecipeError
 from araclip.training import pretrained, towers
+from araclip.training.bank import unbanked
 from araclip.training.model import AraCLIPModel
 from araclip.training.pairs import read_pairs
-from araclip.training.processing import AraCLIPProcessor, timm_image_processor
+from araclip.training.processing import AraCLIPProcessor, squashing, timm_image_processor
 from araclip.training.recipe import Recipe
 from araclip.training.sections import ModelSpec
+from araclip.training.unpack import unpack
 
-BICUBIC = 3  # of PIL.Image.Resampling
 Student = tuple[AraCLIPModel, AraCLIPProcessor]
 Loaded = TypeVar("Loaded")
 
@@ -31,19 +32,39 @@ def result_of(runs: Path, stage: str) -> Path:
 
 
 def saved_model(recipe: Recipe, named: str, runs: Path, why: str) -> Path:
-    """The folder of the model that an earlier stage left, or that lies in a folder.
+    """The folder of the model that an earlier stage left, that lies in a folder, or that an exported one was made of.
 
     Args:
-        named: a stage of the recipe, or a folder. why: begins the message, such as "stage 'distill' starts from".
+        named: a stage of the recipe, a folder, or a bundled model. why: begins the message, such as "stage 'distill'
+            starts from".
 
     Raises:
         RecipeError: the stage has not been run, or the folder holds no model.
+        ModelMismatch: an exported model cannot be unpacked.
     """
     is_stage = named in recipe.stages
+    if not is_stage and model_folder.is_ours(named):
+        return _unpacked(named, runs / "cache")
     folder = result_of(runs, named) if is_stage else Path(named)
     if not (folder / "config.json").is_file():
-        todo = f"Run `araclip train {named}` first." if is_stage else "Give a stage, or a saved AraCLIPModel."
+        todo = f"Run `araclip train {named}` first." if is_stage else f"Give a stage, a model's folder, or {_BUNDLED}."
         raise RecipeError(f"{why} {folder}, which holds no model. {todo}")
+    return folder
+
+
+_BUNDLED = model_folder.DEFAULT_MODEL
+
+
+def is_model(recipe: Recipe, named: str) -> bool:
+    """Whether it names an earlier stage or an exported model, and no hub id or folder of transformers'."""
+    return named in recipe.stages or model_folder.is_ours(named)
+
+
+def _unpacked(exported: str, cache: Path) -> Path:
+    folder = cache / model_folder.read_config(model_folder.find(exported)).label
+    if not (folder / "config.json").is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        save(folder, *unpack(exported))
     return folder
 
 
@@ -51,8 +72,8 @@ def start_of(recipe: Recipe, stage_name: str, runs: Path) -> Student:
     """The model and processor that a stage starts from.
 
     Raises:
-        RecipeError: the earlier stage has not been run, there is no such folder, a tower cannot be loaded, or the model
-            has a query bank, which comes last.
+        RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
+        ModelMismatch: an exported model cannot be unpacked.
     """
     stage, before = recipe.stage(stage_name), recipe.start_of[stage_name]
     if stage.model is not None:
@@ -63,27 +84,13 @@ def start_of(recipe: Recipe, stage_name: str, runs: Path) -> Student:
 
 
 def load_unfinished(folder: Path) -> Student:
-    """What `save` wrote, to be trained further.
+    """What `save` wrote, to be trained further: without its query bank, which was made for the vectors as they were.
 
     Raises:
-        RecipeError: as for `load`, or the model has a query bank.
+        RecipeError: as for `load`.
     """
-    found = load(folder)
-    if found[0].config.query_bank:
-        raise RecipeError(
-            f"{folder} holds a model with a query bank, which was made for its vectors as they are. Start from the "
-            "stage before, and make the bank last."
-        )
-    return found
-
-
-def fingerprint(model: nn.Module) -> str:
-    """Twelve hex digits that change with any weight."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:12]
+    model, processor = load(folder)
+    return unbanked(model), processor
 
 
 def load(folder: Path) -> Student:
@@ -111,13 +118,14 @@ def save(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None
 
 
 def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
-    """Towers by name, hub id, folder or earlier stage, under projections.
+    """Towers by name, hub id, folder, earlier stage or exported model, under projections.
 
     Raises:
         RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
+        ModelMismatch: an exported model cannot be unpacked.
     """
     torch.manual_seed(0)  # of the projections
-    taken = load_unfinished(saved_model(recipe, spec.text, runs, _TEXT_FROM)) if spec.text in recipe.stages else None
+    taken = load_unfinished(saved_model(recipe, spec.text, runs, _TEXT_FROM)) if is_model(recipe, spec.text) else None
     text, tokenizer = (taken[0].text_model, taken[1].tokenizer) if taken else _text(spec)
     options: dict[str, Any] = {
         "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
@@ -128,7 +136,7 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> Student:
         options |= {name: getattr(taken[0].config, name) for name in ("text_pooling", "max_tokens")}
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
-    if spec.vision and (spec.vision in recipe.stages or (Path(spec.vision) / "modules.json").is_file()):
+    if spec.vision and (is_model(recipe, spec.vision) or (Path(spec.vision) / "modules.json").is_file()):
         whole = load_unfinished(saved_model(recipe, spec.vision, runs, "[model] takes its image tower from"))
         model, image_processor = _beside(whole, text, spec, options)
     else:
@@ -212,10 +220,7 @@ def squash(published: Any, size: int | None) -> ViTImageProcessor:
     """
     own = published.size
     side = size or own.get("height") or own.get("shortest_edge")
-    return ViTImageProcessor(
-        size={"height": side, "width": side}, resample=BICUBIC, image_mean=list(published.image_mean),
-        image_std=list(published.image_std), do_convert_rgb=True,
-    )  # fmt: skip
+    return squashing(side, side, published.image_mean, published.image_std)
 
 
 def image_size(processor: AraCLIPProcessor) -> int:

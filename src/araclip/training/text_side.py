@@ -15,7 +15,7 @@ from araclip.training import towers
 from araclip.training.model import AraCLIPModel
 from araclip.training.optimization import freeze
 from araclip.training.processing import AraCLIPProcessor
-from araclip.training.students import fingerprint
+from araclip.training.provenance import fingerprint
 
 CHUNK = 64  # texts encoded at once without a graph
 Tokens = dict[str, Tensor]

@@ -1,0 +1,67 @@
+"""A tower that is heard for pictures like its own alone: the gate that tells those from others, by its features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+from araclip.training.crowns import with_gate
+from araclip.training.image_side import Pixels, pooled
+from araclip.training.model import AraCLIPModel
+
+PENALTY = 1e-3  # of the squared weights, for features of unit spread
+STEPS = 100  # of L-BFGS, at most
+CHUNK = 32
+
+
+def gated(model: AraCLIPModel, trunk_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
+    """The model with a gate on its image tower, open for pictures like `own`, shut for those like `others`.
+
+    Args:
+        own, others: (N, W) and (M, W), what `features` makes of such pictures.
+
+    Returns:
+        A model without the bias of the image projection, which no gate would shut.
+
+    Raises:
+        RecipeError: the image tower can have no gate.
+    """
+    tower = with_gate(model.vision_model, trunk_blocks, *logistic(own, others))
+    config = type(model.config).from_dict({**model.config.to_dict(), "vision_config": tower.config.to_dict()})
+    found = AraCLIPModel(config, model.text_model, tower)
+    for part in ("text_projection", "visual_projection"):
+        getattr(found, part).load_state_dict(getattr(model, part).state_dict())
+    found.visual_projection.bias.data.zero_()
+    return found
+
+
+def features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path]) -> Tensor:
+    """(N, W): what the projection sees of pictures."""
+    with torch.inference_mode():
+        chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
+        return torch.cat([pooled(model.eval(), pixels.read(chunk)) for chunk in chunks]).clone()
+
+
+@torch.enable_grad()
+def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (W,) and bias () of the logistic regression that tells (N, W) from (M, W), both counting the same."""
+    rows = torch.cat([own, others]).double()
+    wanted = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
+    counts = torch.where(wanted > 0, len(rows) / (2 * len(own)), len(rows) / (2 * len(others)))
+    centre, spread = rows.mean(dim=0), rows.std(dim=0) + 1e-3
+    even = (rows - centre) / spread
+    weight = torch.zeros(rows.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = cross_entropy(even @ weight + bias, wanted, weight=counts) + PENALTY * weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    search.step(loss)  # type: ignore[no-untyped-call]
+    slope = (weight / spread).detach()
+    return slope.float(), (bias.detach() - slope @ centre).float()
