@@ -283,7 +283,8 @@ def test_only_a_table_of_many_rows_goes_into_four_bits_and_looks_up_what_they_sa
 def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_own(kind: str) -> None:
     rng = np.random.default_rng(0)
     sizes = (10.0 ** np.arange(-3, 3)).astype(np.float32)  # outputs of very unlike size
-    weight = rng.standard_normal((200, 6)).astype(np.float32) * sizes  # (in, out)
+    many = 6000 if kind == "Conv" else 200  # small convolutions stay wider
+    weight = rng.standard_normal((many, 6)).astype(np.float32) * sizes  # (in, out)
     if kind == "Gather":
         weight = rng.standard_normal((6, 200)).astype(np.float32) * sizes[:, None]
         taken = [helper.make_node("Gather", ["w", "x"], ["y"])]
@@ -292,8 +293,8 @@ def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_o
     elif kind == "Conv":
         taken = [helper.make_node("Conv", ["x", "w"], ["y"])]
         given_x, x = (
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 200, 1, 1]),
-            np.float32(rng.random((3, 200))),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, many, 1, 1]),
+            np.float32(rng.random((3, many))),
         )
         wanted, x = (x @ weight)[:, :, None, None], x[:, :, None, None]
         weight = weight.T[:, :, None, None].copy()  # (out, in, 1, 1)
@@ -313,6 +314,18 @@ def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_o
     axis = 1 if kind == "Gather" else 0
     error, size = np.abs(found - wanted).max(axis=axis), np.abs(wanted).max(axis=axis)
     assert (error < 0.02 * size).all()
+
+
+def test_a_small_convolution_keeps_half_the_bits_of_float32() -> None:
+    weight = np.random.default_rng(0).standard_normal((64, 32, 1, 1)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])], "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 32, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [numpy_helper.from_array(weight, "w")],
+    )  # fmt: skip
+    narrow(graph)
+    assert [t.data_type for t in graph.initializer] == [TensorProto.FLOAT16]
+    np.testing.assert_array_equal(widened(graph)["w"], weight.astype(np.float16))
 
 
 def test_a_weight_too_large_for_float16_stays_as_it_is() -> None:

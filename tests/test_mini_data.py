@@ -75,6 +75,30 @@ def test_drawings_become_squares_on_white_listed_with_both_names(tmp_path: Path)
     assert np.asarray(Image.open(dog.path)).min() == 255  # all transparent
 
 
+def test_art_whose_package_tells_no_code_points_goes_by_names_older_ones_among_them(tmp_path: Path) -> None:
+    body = {"body": '<path d="M0 0H9V9H0z"/>'}
+    icons = {
+        "icons": {"cat-face": body, "flag-for-cote-divoire": body, "flag-for-flag-china": body, "unheard-of": body},
+        "aliases": {"kitty-face": {"parent": "cat-face"}, "gone": {"parent": "nowhere"}},
+        "width": 9,
+    }
+    names = {
+        "🐱": mini_emoji.Names(("kitty face",), ("وجه قطة",)),
+        "🇨🇮": mini_emoji.Names(("flag: Côte d’Ivoire",), ("علم: كوت ديفوار",)),
+        "🇨🇳": mini_emoji.Names(("flag: China",), ("علم: الصين",)),
+        "🐕": mini_emoji.Names(("gone",), ("كلب",)),
+    }
+    archive = tmp_path / "art-1.0.0.tgz"
+    for chars, found in (({}, ["🐱", "🇨🇮", "🇨🇳"]), ({"1f415": "unheard-of"}, ["🐕"])):
+        with tarfile.open(archive, "w:gz") as package:
+            for name, content in (("icons", icons), ("chars", chars)):
+                (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+                package.add(tmp_path / name, f"package/{name}.json")
+        drawings = dict(mini_emoji.vector_drawings(archive, names))
+        assert sorted(drawings) == sorted(found)
+        assert all(drawing.startswith("<svg") for drawing in drawings.values())
+
+
 def test_art_without_one_named_emoji_is_refused(tmp_path: Path) -> None:
     art = mini_emoji.Art("art@1.0.0", "MIT")
     with pytest.raises(InputError, match=r"art@1\.0\.0 draws no emoji that has a name"):

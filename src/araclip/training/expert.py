@@ -11,6 +11,7 @@ from araclip.training.crowns import with_gate
 from araclip.training.image_side import Pixels, pooled
 from araclip.training.model import AraCLIPModel
 
+OTHERS = 8.0  # how much more it costs to hear the expert for a picture of another kind than to miss one of its own
 PENALTY = 1e-3  # of the squared weights, for features of unit spread
 STEPS = 100  # of L-BFGS, at most
 CHUNK = 32
@@ -46,10 +47,10 @@ def features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path]) -> Tens
 
 @torch.enable_grad()
 def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (W,) and bias () of the logistic regression that tells (N, W) from (M, W), both counting the same."""
+    """Weight (W,) and bias () of the logistic regression that tells (N, W) from (M, W), which count `OTHERS` times."""
     rows = torch.cat([own, others]).double()
     wanted = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
-    counts = torch.where(wanted > 0, len(rows) / (2 * len(own)), len(rows) / (2 * len(others)))
+    counts = torch.where(wanted > 0, 1 / len(own), OTHERS / len(others)) * len(rows) / (1 + OTHERS)
     centre, spread = rows.mean(dim=0), rows.std(dim=0) + 1e-3
     even = (rows - centre) / spread
     weight = torch.zeros(rows.shape[1], dtype=torch.float64, requires_grad=True)

@@ -1,8 +1,8 @@
 """ONNX graphs in float32 → graphs that are stored small.
 
 - int8, computed in float32: matrices as int8 with one scale a column, convolutions over all channels as int8 with one
-  scale an output channel, embedding tables as int8 with one scale a row, other large weights (depthwise convolutions,
-  position maps) as float16. ONNX Runtime widens them once, when it opens the graph;
+  scale an output channel, embedding tables as int8 with one scale a row, other large weights (small and depthwise
+  convolutions, position maps) as float16. ONNX Runtime widens them once, when it opens the graph;
   the rows of a table are widened when they are looked up.
 - compact: as int8, but tables of many rows, those of a vocabulary, in four bits with a scale for every 32 numbers of a
   row: half the size, at a mean cosine of .9998 on the text tower of araclip-mini (docs/LOG.md).
@@ -30,6 +30,7 @@ Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of th
 Axes = int | tuple[int, ...]
 
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
+_SMALL_CONVOLUTION = 32_768  # elements; those below are the first ones, whose error all others pass on
 _MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
 _BLOCK = 32  # numbers of a row that share a scale there
 _SHRINKS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping the outermost can pay
@@ -203,9 +204,10 @@ def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple
 def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
     """The axes a product or convolution sums over, so that each output has a scale of its own; None for neither.
 
-    A depthwise convolution sums over too few values to be worth a scale.
+    A depthwise convolution sums over too few values to be worth a scale, a small one gains too little.
     """
-    if values.ndim > 2 and values.shape[1] > 1 and uses and all(n.op_type == "Conv" and at == 1 for n, at in uses):
+    large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
+    if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and at == 1 for n, at in uses):
         return tuple(range(1, values.ndim))
     if values.ndim != 2 or min(values.shape) < 2 or not uses:
         return None

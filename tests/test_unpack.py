@@ -1,0 +1,178 @@
+"""An exported model becomes a model again: the folder's vectors, weights that learn, and no guess at what is lost."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import normalize as unit
+from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
+
+import tiny_hf
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
+from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.training import parts, students
+from araclip.training.crowns import joined, with_gate
+from araclip.training.export import export
+from araclip.training.stages import run_stage
+from araclip.training.unpack import unpack
+from toy_training import Notes, make_world, recipe
+
+TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في بيت " * 5]
+TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "bert + siglip": ("bert", "siglip", {"logit_bias_init": -5.0}),
+    "modernbert cls + timm resnet, mirrored, with a bank": (
+        "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True, "query_bank": 5},
+    ),
+    "xlm-roberta + crowns, one behind a gate": ("xlm-roberta", "crowns", {}),
+    "bert + swin": ("bert", "swin", {}),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SECONDS", 0.0)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A model with random weights, and what was exported of it beside: `model` and `exported`."""
+    known: dict[str, Path] = {}
+
+    def of(pair: str) -> Path:
+        if pair not in known:
+            known[pair] = tmp_path_factory.mktemp("saved")
+            text, image, options = TOWERS[pair]
+            torch.manual_seed(0)
+            model = crowned(text) if image == "crowns" else tiny_hf.tiny_model(text, image, **options)
+            with torch.no_grad():
+                for weight in model.parameters():  # tables that begin as zeros, norms that begin as ones
+                    weight.add_(0.02 * torch.randn_like(weight))
+                model.logit_scale.fill_(3.25)
+                if model.config.query_bank:
+                    model.visual_projection.bank.copy_(unit(torch.randn(5, 6), dim=-1))
+            students.save(known[pair] / "model", model.eval(), of_squares())
+            export(known[pair] / "model", known[pair] / "exported")
+        return known[pair]
+
+    return of
+
+
+def of_squares() -> AraCLIPProcessor:
+    return AraCLIPProcessor(
+        students.squashing(tiny_hf.SIZE, tiny_hf.SIZE, (0.5,) * 3, (0.25,) * 3), tiny_hf.tiny_tokenizer(), max_tokens=24
+    )
+
+
+def crowned(text: str) -> AraCLIPModel:
+    tower = TimmWrapperModel(TimmWrapperConfig(architecture="test_efficientnet", num_labels=0, do_pooling=True)).eval()
+    gated = with_gate(tower, 2, 0.1 * torch.randn(tower.timm_model.head_hidden_size), torch.zeros(()))
+    return AraCLIPModel.from_towers(tiny_hf.tiny_model(text, None).text_model, joined([tower, gated], 2), 8)
+
+
+def vectors(model: AraCLIPModel, processor: AraCLIPProcessor) -> tuple[np.ndarray, np.ndarray]:
+    with torch.inference_mode():
+        texts = model.get_text_features(**processor(text=TEXTS, return_tensors="pt"))
+        images = model.get_image_features(**processor(images=pictures(), return_tensors="pt"))
+    return unit(texts, dim=-1).numpy(), unit(images, dim=-1).numpy()
+
+
+def pictures() -> list[Image.Image]:
+    dice = np.random.default_rng(1)
+    return [Image.fromarray(dice.integers(0, 256, (tiny_hf.SIZE, tiny_hf.SIZE, 3), dtype=np.uint8)) for _ in range(5)]
+
+
+@pytest.mark.parametrize("pair", [name for name in TOWERS if "swin" not in name])
+def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
+    saved: Callable[[str], Path], pair: str
+) -> None:
+    place = saved(pair)
+    before, _ = students.load(place / "model")
+    model, processor = unpack(place / "exported")
+    exported = AraCLIP(place / "exported")
+    texts, images = vectors(model, processor)
+    np.testing.assert_allclose(exported.encode_text(TEXTS), texts, atol=1e-5)
+    np.testing.assert_allclose(exported.encode_image(pictures()), images, atol=1e-5)
+    began = {"logit_scale_init_value": 0, "logit_bias_init": 0}  # those of the model it was made of, as it was then
+    assert {**model.config.to_dict(), **began} == {**before.config.to_dict(), **began}
+    learned = model.state_dict()
+    for name, weight in before.state_dict().items():
+        if name.startswith("text_"):  # pictures' convolutions may have taken in the norms that follow them
+            assert torch.allclose(weight, learned[name], atol=0.01), name  # half a step of int8, or the same
+    for scalar in ("logit_scale", "logit_bias"):
+        assert hasattr(model, scalar) == hasattr(before, scalar)
+        assert getattr(model, scalar, None) == getattr(before, scalar, None)
+
+
+def test_what_was_computed_away_or_never_noted_is_named_and_refused(
+    saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ModelMismatch, match=r"relative_position_bias_table was computed away .* saved AraCLIPModel"):
+        unpack(saved("bert + swin") / "exported")
+    place = saved("bert + siglip")
+    export(place / "model", tmp_path / "dynamic", weights="dynamic-int8")
+    with pytest.raises(ModelMismatch, match=r"was computed away when the graphs were written"):
+        unpack(tmp_path / "dynamic")
+    old = shutil.copytree(place / "exported", tmp_path / "old")
+    graph = onnx.load(str(old / "text.onnx"))
+    del graph.metadata_props[:]
+    onnx.save(graph, str(old / "text.onnx"))
+    config = json.loads((old / "config.json").read_text(encoding="utf-8"))
+    config["files"]["text.onnx"] = model_folder.sha256(old / "text.onnx")
+    (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ModelMismatch, match=r"text\.onnx does not say what model it was made of"):
+        unpack(old)
+    with pytest.raises(ModelNotFound):
+        unpack(tmp_path / "nothing")
+
+
+def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    start = recipe(world, "teacher.steps=2")
+    run_stage(start, "teacher", tmp_path / "runs", Notes())
+    export(tmp_path / "runs" / "teacher", tmp_path / "exported")
+    pictures = "pictures=[{folder = 'shapes', split = 'train'}]"
+    named = f"'{tmp_path / 'exported'}'"
+    towers = f"{{text = {named}, vision = {named}, projection_dim = 16}}"
+    read = recipe(
+        world, f"more.start={named}", "more.steps=1", f"more.{pictures}", "more.kind='finetune'", "more.batch=8",
+        f"own.model={towers}", f"own.{pictures}", "own.kind='finetune'", "own.batch=8", "own.steps=1",
+        "own.train_text='locked'", "own.train_text_head=false",
+    )  # fmt: skip
+    exported = AraCLIP(tmp_path / "exported")
+    wanted = exported.encode_text(["red circle", "دائرة حمراء"])
+    for stage in ("more", "own"):
+        run_stage(read, stage, tmp_path / "more", Notes())
+    model, processor = students.load(tmp_path / "more" / "own" / "model")
+    with torch.inference_mode():
+        found = model.get_text_features(**processor(text=["red circle", "دائرة حمراء"], return_tensors="pt"))
+    np.testing.assert_allclose(unit(found, dim=-1).numpy(), wanted, atol=1e-4)
+    assert [folder.name for folder in (tmp_path / "more" / "cache").glob("exported@*")] == [exported.config.label]
+
+
+def test_the_command_writes_a_folder_that_transformers_loads(
+    saved: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["araclip", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return int(stop.value.code or 0)
+
+    exported = saved("bert + siglip") / "exported"
+    assert call("unpack", exported, tmp_path / "in" / "here") == 0
+    assert str(tmp_path / "in" / "here") in capsys.readouterr().out.replace("\n", "")
+    model = AutoModel.from_pretrained(tmp_path / "in" / "here")
+    texts, _ = vectors(model, AraCLIPProcessor.from_pretrained(tmp_path / "in" / "here"))
+    np.testing.assert_allclose(AraCLIP(exported).encode_text(TEXTS), texts, atol=1e-5)
+    before = sorted((tmp_path / "in" / "here").iterdir())
+    assert call("unpack", exported, tmp_path / "in" / "here") == 2
+    assert "exists already" in capsys.readouterr().err
+    assert sorted((tmp_path / "in" / "here").iterdir()) == before
