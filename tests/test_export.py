@@ -293,8 +293,8 @@ def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_o
     elif kind == "Conv":
         taken = [helper.make_node("Conv", ["x", "w"], ["y"])]
         given_x, x = (
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, many, 1, 1]),
-            np.float32(rng.random((3, many))),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [16, many, 1, 1]),
+            np.float32(rng.random((16, many))),
         )
         wanted, x = (x @ weight)[:, :, None, None], x[:, :, None, None]
         weight = weight.T[:, :, None, None].copy()  # (out, in, 1, 1)
