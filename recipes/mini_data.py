@@ -4,7 +4,7 @@
 
 Writes under --out, each whole or not at all, and only what is not there yet:
 
-    fluent-3d, noto, twemoji, fluent-flat    emoji with names in both languages (npm fetches the drawings)
+    fluent-3d, noto, twemoji and six more    emoji with names in both languages (npm fetches the drawings)
     nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
     siblings                                 captions of the same picture, of many that are not there
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names

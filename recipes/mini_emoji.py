@@ -1,4 +1,4 @@
-"""Drawn emoji with their Arabic and English names: four artists, none of them OpenMoji, which is kept for measuring.
+"""Drawn emoji with their Arabic and English names: nine sets, none of them OpenMoji, which is kept for measuring.
 
 Drawings come out of packages of the npm registry, names and keywords are Unicode CLDR's (Unicode-3.0).
 """

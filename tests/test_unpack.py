@@ -144,11 +144,12 @@ def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Pa
     read = recipe(
         world, f"more.start={named}", "more.steps=1", f"more.{pictures}", "more.kind='finetune'", "more.batch=8",
         f"own.model={towers}", f"own.{pictures}", "own.kind='finetune'", "own.batch=8", "own.steps=1",
-        "own.train_text='locked'", "own.train_text_head=false",
+        "own.train_text='locked'", "own.train_text_head=false", f"distill.teacher={named}", f"distill.start={named}",
+        "distill.steps=1",
     )  # fmt: skip
     exported = AraCLIP(tmp_path / "exported")
     wanted = exported.encode_text(["red circle", "دائرة حمراء"])
-    for stage in ("more", "own"):
+    for stage in ("more", "own", "distill"):
         run_stage(read, stage, tmp_path / "more", Notes())
     model, processor = students.load(tmp_path / "more" / "own" / "model")
     with torch.inference_mode():

@@ -95,7 +95,7 @@ def cached_teacher(
     recipe: Recipe, stage: Linear | Distill | Finetune, texts: list[str], width: int, runs: Path, watch: Watch,
     device: torch.device,
 ) -> TeacherCache:  # fmt: skip
-    """The vectors of a stage's teacher for all of its texts; a teacher may be an earlier stage of the recipe.
+    """The vectors of a stage's teacher for all of its texts; that may be an earlier stage or an exported model.
 
     Args:
         width: of the student, whose vectors are compared with them.
@@ -107,7 +107,7 @@ def cached_teacher(
     spec = stage.teacher
     if not spec:
         raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")
-    if spec in recipe.stages:
+    if students.is_model(recipe, spec):
         spec = f"araclip:{students.saved_model(recipe, spec, runs, 'the teacher is')}"
     teacher = load_teacher(spec, str(device), bfloat16=stage.precision == "bfloat16")
     if teacher.width != width:

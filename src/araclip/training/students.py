@@ -47,12 +47,9 @@ def saved_model(recipe: Recipe, named: str, runs: Path, why: str) -> Path:
         return _unpacked(named, runs / "cache")
     folder = result_of(runs, named) if is_stage else Path(named)
     if not (folder / "config.json").is_file():
-        todo = f"Run `araclip train {named}` first." if is_stage else f"Give a stage, a model's folder, or {_BUNDLED}."
+        todo = f"Run `araclip train {named}` first." if is_stage else "Give a stage, or a model's folder or name."
         raise RecipeError(f"{why} {folder}, which holds no model. {todo}")
     return folder
-
-
-_BUNDLED = model_folder.DEFAULT_MODEL
 
 
 def is_model(recipe: Recipe, named: str) -> bool:

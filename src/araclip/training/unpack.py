@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from araclip import model_folder
 from araclip.encoder import AraCLIP
-from araclip.errors import ModelMismatch
+from araclip.errors import AraclipError, ModelMismatch
 from araclip.training.configuration import AraCLIPConfig
 from araclip.training.gates import check_parity, closeness, probes
 from araclip.training.graph import NOTES
@@ -52,7 +52,7 @@ def unpack(name_or_path: str | Path) -> tuple[AraCLIPModel, AraCLIPProcessor]:
     processor = _processor(exported)
     try:
         check_parity(closeness(exported, probes(model, processor, size)))
-    except Exception as error:
+    except AraclipError as error:
         raise ModelMismatch(f"{exported.folder}: the graphs do not give back their model ({error})") from error
     return model, processor
 
