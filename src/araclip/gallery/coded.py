@@ -35,6 +35,7 @@ SURE = 99.5  # per cent of the wanted that the depth must reach, among the texts
 MARGIN = 2  # times that depth
 LEAST, MOST = 1024, 32_768  # depth
 SAFE = 8  # of `depth` candidates, the best in this many are taken for the best of all
+SAME = 1e-5  # estimates that differ by less are one: for equal codes FAISS rounds by their place in a block
 SPARE = 64  # more candidates than asked for, to see where the last ties end
 
 
@@ -80,7 +81,7 @@ class Coded:
         return best
 
     def _candidates(self, query: Floats, passed: Mask | None) -> Ids:
-        """The `depth` rows that the codes call best, and all that tie with the last; in ascending order.
+        """The `depth` rows that the codes call best, and all within `SAME` of the last; in ascending order.
 
         Args:
             passed: a mark for each row that may be one.
@@ -93,9 +94,9 @@ class Coded:
             if passed is not None:
                 here = passed[rows]
                 rows, estimates = rows[here], estimates[here]
-            if ask >= len(self.ids) or (len(rows) >= self.depth and estimates[self.depth - 1] > sure):
+            if ask >= len(self.ids) or (len(rows) >= self.depth and estimates[self.depth - 1] - SAME > sure):
                 last = estimates[min(self.depth, len(rows)) - 1] if len(rows) else 0.0
-                return np.sort(rows[estimates >= last])
+                return np.sort(rows[estimates >= last - SAME])
             ask *= 2
 
 

@@ -12,10 +12,10 @@ from araclip.model_folder import ModelConfig
 from araclip.training.tables import build
 
 _STORED = {
-    "int8": "int8 (depthwise convolutions float16), computed in float32",
-    "compact": "int8 (the table of the vocabulary in four bits, depthwise convolutions float16), computed in float32",
+    "int8": "int8 (small and depthwise convolutions float16), computed in float32",
+    "compact": "int8 (vocabulary in four bits, small and depthwise convolutions float16), computed in float32",
     "float32": "float32",
-    "dynamic-int8": "int8 (depthwise convolutions float16), matrix products computed in int8",
+    "dynamic-int8": "int8 (small and depthwise convolutions float16), matrix products computed in int8",
 }
 _WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "n_images"))
 

@@ -92,10 +92,10 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     teacher = None
     with accelerator.main_process_first():  # the others find on disk what it computes
         pictures = [picture.path for picture in mixture.pictures]
-        pointwise = stage.image_precision == "pointwise"
         images = image_side(
-            model, size, norm, pictures, stage.image, stage.seed, runs / "cache", watch.say, pointwise=pointwise
-        )
+            model, size, norm, pictures, stage.image, stage.seed, runs / "cache", watch.say,
+            pointwise=stage.image_precision == "pointwise",
+        )  # fmt: skip
         if stage.hard_negatives:
             vectors = _vectors(stage, images, pictures)
             mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
@@ -105,14 +105,9 @@ def finetune(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
             teacher = cached_teacher(
                 recipe, stage, _english(mixture), model.config.projection_dim, runs, watch, accelerator.device
             )
+    asked = [*mixture.texts, *(concepts.all_names if concepts else ())]
     texts = (
-        LockedTexts(
-            model,
-            processor,
-            [*mixture.texts, *(concepts.all_names if concepts else ())],
-            runs / "cache",
-            bfloat16=stage.precision == "bfloat16",
-        )
+        LockedTexts(model, processor, asked, runs / "cache", bfloat16=stage.precision == "bfloat16")
         if stage.train_text == "locked"
         else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     )
