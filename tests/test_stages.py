@@ -600,8 +600,10 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
     vectors = {name: model.eval().get_image_features(**pixels).detach() for name, model in models.items()}
     assert not torch.allclose(vectors["own"], vectors["mapped"], atol=1e-3)
     assert len(models["all"].vision_model.crowns) == 3
-    even = [vectors[name] / vectors[name].norm(dim=1).mean() for name in ("both", "mapped")]  # whatever their lengths
-    assert torch.allclose(vectors["all"], (2 * even[0] + even[1]) / 3, atol=1e-4)  # each crown counts the same
+    lengths = [vectors[name].norm(dim=1).mean() for name in ("both", "mapped")]
+    even = [vectors[name] / length for name, length in zip(("both", "mapped"), lengths, strict=True)]
+    wanted = (2 * even[0] + even[1]) / 3 * sum(lengths) / 2  # each crown counts the same, at the members' mean length
+    assert torch.allclose(vectors["all"], wanted, atol=1e-4 * float(sum(lengths)))
     run_stage(read, "narrow_one", runs, Notes())
     with pytest.raises(RecipeError, match="text tower from both, whose vectors are 16 wide, but pictures' are to be 8"):
         run_stage(read, "narrow", runs, Notes())

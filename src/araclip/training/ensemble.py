@@ -22,8 +22,8 @@ from araclip.training.watch import Watch
 def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool = False) -> dict[str, float]:
     """Put the image towers of several stages under the text tower that all of them were trained with.
 
-    Where the stage names pictures, each member's image vectors are first brought to one mean length, so that members
-    of different training count the same; a member that is an ensemble itself counts as often as it has crowns. An
+    Where the stage names pictures, each member's image vectors are first brought to one mean length, that of all, so that
+    members of different training count the same; a member that is an ensemble itself counts as often as it has crowns. An
     expert is heard for pictures like its own alone, see `expert`.
 
     Returns:
@@ -50,11 +50,12 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     if stage.pictures:
         files, data["pictures"] = _drawn(stage.pictures, stage)
         lengths[members] = [_mean_length(model, expert.features(model, pixels, files)) for model in models[members]]
-    shares = [vote / (sum(votes[members]) * length) for vote, length in zip(votes, lengths, strict=True)]
+    usual = sum(lengths[members]) / len(stage.members)  # a shorter sum would make the head's learning rate a larger one
+    shares = [vote / sum(votes[members]) * usual / length for vote, length in zip(votes, lengths, strict=True)]
     if stage.expert:
         own, data["expert pictures"] = _drawn(stage.expert_pictures, stage)
         seen = expert.features(models[-1], pixels, own)
-        shares[-1] = stage.expert_weight / _mean_length(models[-1], seen)
+        shares[-1] = stage.expert_weight * usual / _mean_length(models[-1], seen)
         models[-1] = expert.gated(models[-1], stage.trunk_blocks, seen, expert.features(models[-1], pixels, files))
     model = _joined(dict(zip(names, models, strict=True)), stage.trunk_blocks, shares)
     return kept(stage, runs / name, data, (model, processor), accelerator, watch, fresh)

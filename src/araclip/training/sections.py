@@ -169,7 +169,7 @@ class Ensemble(Stage):
     pictures: tuple[PictureSource, ...] = ()  # over a batch of these, members' vectors get one mean length
     expert: str = ""  # one more member, which is heard for pictures like its own alone
     expert_pictures: tuple[PictureSource, ...] = ()  # those; a batch of them is told from one of `pictures`
-    expert_weight: float = 2.0  # its vectors' mean length for its own pictures; the members' is 1 for theirs
+    expert_weight: float = 2.0  # mean length of its vectors for its own pictures, the members' for theirs being 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
