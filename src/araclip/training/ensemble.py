@@ -22,9 +22,9 @@ from araclip.training.watch import Watch
 def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool = False) -> dict[str, float]:
     """Put the image towers of several stages under the text tower that all of them were trained with.
 
-    Where the stage names pictures, each member's image vectors are first brought to one mean length, that of all, so that
-    members of different training count the same; a member that is an ensemble itself counts as often as it has crowns. An
-    expert is heard for pictures like its own alone, see `expert`.
+    Where the stage names pictures, each member's image vectors are first brought to one mean length, that of all, so
+    that members of different training count the same; a member that is an ensemble itself counts as often as it has
+    crowns. An expert is heard for pictures like its own alone, see `expert`.
 
     Returns:
         Dev recall. The model lies in `runs/<name>/model`.
