@@ -297,7 +297,6 @@ def test_damage_of_a_mapped_vector_is_found_by_verify_and_put_right_by_repair(
 BUILDER = """
 import sys
 from pathlib import Path
-from typing import Any
 import numpy as np
 from araclip.gallery import ann, coded
 from araclip.gallery.catalog import Catalog
