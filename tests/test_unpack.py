@@ -96,6 +96,7 @@ def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
     place = saved(pair)
     before, _ = students.load(place / "model")
     model, processor = unpack(place / "exported")
+    assert all(weight.grad is None for weight in model.parameters())
     exported = AraCLIP(place / "exported")
     texts, images = vectors(model, processor)
     np.testing.assert_allclose(exported.encode_text(TEXTS), texts, atol=1e-5)
@@ -129,6 +130,10 @@ def test_what_was_computed_away_or_never_noted_is_named_and_refused(
     (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ModelMismatch, match=r"text\.onnx does not say what model it was made of"):
         unpack(old)
+    damaged = shutil.copytree(place / "exported", tmp_path / "نموذج")
+    (damaged / "image.onnx").write_bytes((damaged / "image.onnx").read_bytes()[:1000])
+    with pytest.raises(ModelMismatch, match=r"image\.onnx has hash .* is damaged or belongs to another model"):
+        unpack(damaged)
     with pytest.raises(ModelNotFound):
         unpack(tmp_path / "nothing")
 

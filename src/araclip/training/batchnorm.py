@@ -64,12 +64,18 @@ def restore(melted: list[Melted]) -> None:
         m.plain.weight.copy_(fused.weight)
         if m.plain.bias is not None:  # it is in the melted one's, which goes to the BatchNorm
             m.plain.bias.zero_()
-        norm.weight.fill_(1.0)
-        norm.bias.copy_(fused.bias)
-        norm.running_mean.zero_()
-        norm.running_var.fill_(1.0 - norm.eps)
+        only_add(norm, fused.bias)
         setattr(m.parent, m.convolution, m.plain)
         setattr(m.parent, m.norm, norm)
+
+
+@torch.no_grad()
+def only_add(norm: Any, bias: torch.Tensor) -> None:
+    """Make a BatchNorm scale by one and add a bias (C,), which is what is left of one that was melted."""
+    norm.weight.fill_(1.0)
+    norm.bias.copy_(bias)
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1.0 - norm.eps)
 
 
 def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:

@@ -42,6 +42,7 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
     folders = [students.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in names]
     found = [students.load_unfinished(folder) for folder in folders]
     models, processor = [model for model, _ in found], found[0][1]
+    _check(dict(zip(names, models, strict=True)))
     data = {f"member {member}": fingerprint(model) for member, model in zip(names, models, strict=True)}
     pixels = Pixels(students.image_size(processor), *students.norm(processor))
     votes = [float(getattr(model.vision_model.config, "crowns", 1)) for model in models]
@@ -57,7 +58,7 @@ def ensemble(recipe: Recipe, name: str, runs: Path, watch: Watch, *, fresh: bool
         seen = expert.features(models[-1], pixels, own)
         shares[-1] = stage.expert_weight * usual / _mean_length(models[-1], seen)
         models[-1] = expert.gated(models[-1], stage.trunk_blocks, seen, expert.features(models[-1], pixels, files))
-    model = _joined(dict(zip(names, models, strict=True)), stage.trunk_blocks, shares)
+    model = _joined(models, stage.trunk_blocks, shares)
     return kept(stage, runs / name, data, (model, processor), accelerator, watch, fresh)
 
 
@@ -73,7 +74,7 @@ def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
         return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
 
 
-def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, shares: Sequence[float]) -> AraCLIPModel:
+def _check(members: dict[str, AraCLIPModel]) -> None:
     (first_name, first), *others = members.items()
     for name, other in others:
         if differing := _difference(_text_side(first), _text_side(other)):
@@ -81,10 +82,14 @@ def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, shares: Sequenc
                 f"the text towers of '{first_name}' and '{name}' differ in {differing}. Train both with "
                 'train_text = "locked" from one start.'
             )
-    projections = [model.visual_projection for model in members.values()]
-    if not all(isinstance(projection, nn.Linear) for projection in projections):
+    if not all(isinstance(model.visual_projection, nn.Linear) for model in members.values()):
         raise RecipeError("only towers under linear projections have a sum. Leave vision_projection at linear.")
-    tower = joined([model.vision_model for model in members.values()], trunk_blocks)
+
+
+def _joined(members: Sequence[AraCLIPModel], trunk_blocks: int, shares: Sequence[float]) -> AraCLIPModel:
+    first = members[0]
+    projections = [model.visual_projection for model in members]
+    tower = joined([model.vision_model for model in members], trunk_blocks)
     options = {key: value for key, value in first.config.to_dict().items() if key in _KEPT}
     model = AraCLIPModel.from_towers(first.text_model, tower, **options)
     with torch.no_grad():
@@ -96,7 +101,7 @@ def _joined(members: dict[str, AraCLIPModel], trunk_blocks: int, shares: Sequenc
         model.visual_projection.bias.copy_(torch.stack(biases).sum(dim=0))
         for learned in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
             if hasattr(model, learned):
-                found = [getattr(member, learned) for member in members.values() if hasattr(member, learned)]
+                found = [getattr(member, learned) for member in members if hasattr(member, learned)]
                 getattr(model, learned).copy_(torch.stack(found).mean())
     return model
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from araclip import model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import AraclipError, ModelMismatch
+from araclip.training import batchnorm
 from araclip.training.configuration import AraCLIPConfig
 from araclip.training.gates import check_parity, closeness, probes
 from araclip.training.graph import NOTES
@@ -32,9 +33,12 @@ def unpack(name_or_path: str | Path) -> tuple[AraCLIPModel, AraCLIPProcessor]:
     Raises:
         ModelNotFound: there is none.
         ModelMismatch: its graphs do not say what they were made of: they were exported before that was noted, their
-            weights are stored as dynamic-int8, or the model made of them does not give their vectors.
+            weights are stored as dynamic-int8, or the model made of them does not give their vectors; or a file is
+            damaged.
     """
     exported = AraCLIP(model_folder.find(name_or_path))
+    for part in model_folder.HASHED:
+        model_folder.check_hash(exported.folder, exported.config, part)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     notes = {part: _notes(exported, part, graph) for part, graph in graphs.items()}
     model = AraCLIPModel(AraCLIPConfig.from_dict(notes["text.onnx"]["config"])).eval()
@@ -87,15 +91,10 @@ def _found(
             laid = values.reshape(weight.shape[::-1] if turned else weight.shape)
             found[name] = torch.tensor(laid.T if turned else laid)
     for convolution, norm in merged.items():
-        bias = held.get(f"model.{convolution}.weight_bias")
-        if bias is not None:
+        if (bias := held.get(f"model.{convolution}.weight_bias")) is not None:
             own: Any = model.get_submodule(norm)
-            found |= {
-                f"{norm}.weight": torch.ones_like(own.weight),
-                f"{norm}.bias": torch.tensor(bias),
-                f"{norm}.running_mean": torch.zeros_like(own.running_mean),
-                f"{norm}.running_var": torch.full_like(own.running_var, 1 - own.eps),
-            }
+            batchnorm.only_add(own, torch.tensor(bias))
+            found |= {f"{norm}.{name}": tensor for name, tensor in own.state_dict().items()}
     return found
 
 
@@ -103,8 +102,9 @@ def _missed(model: AraCLIPModel, found: Collection[str], size: int) -> list[str]
     """The weights not among those found of which the vectors are made; a mask token, for one, is none."""
     text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long))
     image = model.get_image_features(torch.zeros(1, 3, size, size))
-    (text.sum() + image.sum()).backward()  # type: ignore[no-untyped-call]
-    return [name for name, weight in model.named_parameters() if weight.grad is not None and name not in found]
+    names, learned = zip(*model.named_parameters(), strict=True)
+    slopes = torch.autograd.grad(text.sum() + image.sum(), learned, allow_unused=True)
+    return [name for name, slope in zip(names, slopes, strict=True) if slope is not None and name not in found]
 
 
 def _norms_after_convolutions(model: AraCLIPModel, size: int) -> dict[str, str]:
