@@ -245,7 +245,7 @@ def test_alone_gather_and_average_change_nothing() -> None:
 
 
 WORKER = """
-import sys, torch
+import os, sys, torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -283,6 +283,7 @@ average_gradients([*pair.parameters(), lonely])
 found = {"loss": loss, "order": gather(torch.tensor([rank])), "lonely": lonely.grad, **pair.gradients()}
 torch.save(found, f"{out}.{rank}")
 dist.destroy_process_group()
+os._exit(0)  # what DistributedDataParallel wrapped keeps the group's threads, which may abort an interpreter that ends
 """
 
 

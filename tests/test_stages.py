@@ -43,6 +43,7 @@ from toy_training import (
     SIZE,
     TRAINING,
     Notes,
+    commanded,
     killed,
     losses,
     make_world,
@@ -352,6 +353,18 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(world: Path, runs: Path
     with pytest.raises(AssertionError):
         together(read, "distill", runs, 2)
     assert not (runs / "distill" / "metrics.jsonl").exists()
+
+
+def test_the_command_leaves_its_group_before_it_ends(world: Path, runs: Path) -> None:
+    """The group's threads may abort an interpreter that ends inside it, after all was saved."""
+    path = world / "command.toml"
+    path.write_text(RECIPE.format(world=world), encoding="utf-8")
+    changes = [f"distill.model={student(world, 'still-bert')}", *section("distill", steps=2)]
+    commanded(
+        ["train", "distill", str(path), "--runs", str(runs), *(word for one in changes for word in ("--set", one))], 2
+    )
+    assert len(losses(runs, "distill")) == 2
+    assert (runs / "distill" / "result.json").exists()
 
 
 # ------------------------------------------------------------------ ways to spend less

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from transformers import (
     ViTModel,
 )
 
+from araclip.cli import app
 from araclip.training.recipe import Recipe, read_recipe
 from araclip.training.run import TIME_FIELDS
 from araclip.training.stages import run_stage
@@ -274,6 +275,22 @@ def killed(read: Recipe, stage: str, runs: Path, at: int) -> None:
 
 def together(read: Recipe, stage: str, runs: Path, processes: int) -> None:
     """Train in several processes that share each batch."""
+    _group(_train, (read, stage, runs, None), processes)
+
+
+def commanded(arguments: list[str], processes: int) -> None:
+    """Run `araclip …` in several processes, as a launcher starts them; fails where one is still of a group after it."""
+    _group(_command, (arguments,), processes)
+
+
+def _command(arguments: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    app(arguments, standalone_mode=False)
+    assert torch.distributed.is_initialized() is False
+
+
+def _group(target: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -283,7 +300,7 @@ def together(read: Recipe, stage: str, runs: Path, processes: int) -> None:
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port), "LOCAL_WORLD_SIZE": str(processes),
         }  # fmt: skip
-        group.append(_forked().Process(target=_train, args=(read, stage, runs, None, environment)))
+        group.append(_forked().Process(target=target, args=(*arguments, environment)))
         group[-1].start()
     for process in group:
         process.join(120)

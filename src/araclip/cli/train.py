@@ -42,7 +42,7 @@ def train(
     """
     need_training_extra()
     from araclip.training.recipe import read_recipe
-    from araclip.training.stages import run_all, run_stage
+    from araclip.training.stages import leave_group, run_all, run_stage
 
     quiet_libraries()
     read = read_recipe(recipe, changes or [])
@@ -56,6 +56,7 @@ def train(
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
+    leave_group()
     if int(os.environ.get("RANK", "0")):
         return
     table = Table(title=f"Dev recall, text → picture · {escape(shown(read.name))}", title_justify="left")

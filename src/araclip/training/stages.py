@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
+
 from araclip import atomic
 from araclip.errors import RunMismatch
 from araclip.training.captions import captions
@@ -58,6 +60,15 @@ def run_all(recipe: Recipe, runs: Path, watch: Watch, *, fresh: bool = False) ->
     return {
         name: done[name] if name in done else run_stage(recipe, name, runs, watch, fresh=fresh) for name in recipe.order
     }
+
+
+def leave_group() -> None:
+    """Take this process, whose last stage is done, out of the group of several it may be in.
+
+    The group's threads can abort an interpreter that ends with them (PyTorch issue 190489).
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _result(runs: Path, name: str) -> Path:
