@@ -283,7 +283,7 @@ average_gradients([*pair.parameters(), lonely])
 found = {"loss": loss, "order": gather(torch.tensor([rank])), "lonely": lonely.grad, **pair.gradients()}
 torch.save(found, f"{out}.{rank}")
 dist.destroy_process_group()
-os._exit(0)  # what DistributedDataParallel wrapped keeps the group's threads, which may abort an interpreter that ends
+os._exit(0)  # DistributedDataParallel keeps the group's threads, which may abort an interpreter that ends
 """
 
 

@@ -135,7 +135,7 @@ def gather(tensor: Tensor) -> Tensor:
 
     Every process must bring the same number of rows.
     """
-    if not _is_distributed():
+    if not is_distributed():
         return tensor
     return _Gather.apply(tensor)  # type: ignore[no-any-return,no-untyped-call]
 
@@ -162,7 +162,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     Every process passes the same parameters in the same order. A parameter without a gradient here counts as zero, and
     gets the mean when another process has a gradient for it.
     """
-    if not _is_distributed():
+    if not is_distributed():
         return
     for parameter in parameters:
         if not parameter.requires_grad:
@@ -173,5 +173,6 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         parameter.grad /= dist.get_world_size()
 
 
-def _is_distributed() -> bool:
+def is_distributed() -> bool:
+    """Is this process one of a group?"""
     return dist.is_available() and dist.is_initialized()

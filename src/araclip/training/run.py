@@ -17,6 +17,7 @@ from torch import Tensor
 from araclip import atomic
 from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, TrainingError
 from araclip.training import checkpoint
+from araclip.training.gradcache import is_distributed
 from araclip.training.provenance import begin
 from araclip.training.sinks import Sink, open_sink
 
@@ -87,7 +88,7 @@ class Run:
                 for name in sinks:
                     opened.append(open_sink(name, folder, config))
                     stack.callback(opened[-1].close)
-            if dist.is_available() and dist.is_initialized():
+            if is_distributed():
                 dist.barrier()
             run = cls(folder, is_main, say, opened)
             stack.callback(run._close)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
+import torch.distributed as dist
 
 from araclip import atomic
 from araclip.errors import RunMismatch
@@ -13,6 +13,7 @@ from araclip.training.distill import distill
 from araclip.training.ensemble import ensemble
 from araclip.training.finetune import finetune
 from araclip.training.fit import plain
+from araclip.training.gradcache import is_distributed
 from araclip.training.linear import linear
 from araclip.training.querybank import querybank
 from araclip.training.recipe import Recipe
@@ -67,8 +68,8 @@ def leave_group() -> None:
 
     The group's threads can abort an interpreter that ends with them (PyTorch issue 190489).
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    if is_distributed():
+        dist.destroy_process_group()
 
 
 def _result(runs: Path, name: str) -> Path:
