@@ -33,7 +33,7 @@ wheel: .venv/.test
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs
-	$(BIN)/araclip export $(WORK)/runs/bank $(WORK)/araclip-mini --version 5 --weights compact --about recipes/mini-about.toml
+	$(BIN)/araclip export $(WORK)/runs/query_bank $(WORK)/araclip-mini --version 5 --weights compact --about recipes/mini-about.toml
 
 CHROMIUM ?= /usr/bin/chromium
 export CHROMIUM

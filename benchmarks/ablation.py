@@ -14,20 +14,28 @@ from numpy.typing import NDArray
 
 from araclip import AraCLIP
 from araclip.evaluation.metrics import interval, ranks
-from araclip.training import students
-from araclip.training.dev import Dev
-from araclip.training.image_side import image_side
-from araclip.training.sections import DevSet, ImageSide
-from araclip.training.text_side import LearningTexts
+from araclip.training.inputs.pictures import image_side
+from araclip.training.inputs.texts import LearningTexts
+from araclip.training.loop.dev import Dev
+from araclip.training.model.processing import image_size, pixel_mean_and_std
+from araclip.training.model.saved import load_model
+from araclip.training.recipe.stages import DevSet, ImageSide
 
 Vectors = NDArray[np.float32]
 
 
 def of_stage(folder: Path, dev: Dev, cache: Path) -> tuple[Vectors, Vectors]:
     """Text and picture vectors of a trained stage, by PyTorch."""
-    model, processor = students.load(folder / "model")
+    model, processor = load_model(folder / "model")
     images = image_side(
-        model, students.image_size(processor), students.norm(processor), dev.paths, ImageSide(), 0, cache, print
+        model,
+        image_size(processor),
+        pixel_mean_and_std(processor),
+        dev.paths,
+        ImageSide(),
+        0,
+        cache,
+        print,
     )
     with torch.inference_mode():
         texts = LearningTexts(model, processor, 0).vectors(dev.texts)

@@ -36,10 +36,10 @@ class Half:
         self.vectors, self.has, self.words = vectors, has, words
         self.pairs = list(permutations(range(len(words)), 2))
 
-    def precision(self, query: np.ndarray, right: np.ndarray, but: int | None = None) -> float:
+    def precision(self, query: np.ndarray, right: np.ndarray, exclude: int | None = None) -> float:
         scores = self.vectors @ unit(query)
-        if but is not None:
-            scores[but] = -np.inf
+        if exclude is not None:
+            scores[exclude] = -np.inf
         return float(right[np.argsort(-scores)[:10]].mean())
 
     def minus(self, add: Sum) -> float:

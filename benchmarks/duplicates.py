@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from araclip import phash
 from araclip.evaluation.datasets import read_pictures
-from araclip.gallery.near import NEAR, near_pairs
+from araclip.gallery.near_hashes import NEAR, near_pairs
 from araclip.images import open_image, square
 
 

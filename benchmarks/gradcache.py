@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import BertConfig, BertModel
 
-from araclip.training.gradcache import cached_backward, seeded
+from araclip.training.loop.gradcache import cached_backward, seeded
+from araclip.training.loop.optimization import Part, parameter_groups
 from araclip.training.losses import contrastive_loss
-from araclip.training.optimization import Part, parameter_groups
 
 VOCABULARY, WIDTH, SEED = 64_000, 512, 0
 
@@ -41,7 +41,7 @@ class TextTower(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         tokens = self.encoder(input_ids=ids).last_hidden_state  # (B, T, H)
-        return unit(self.projection(tokens.mean(dim=1)), dim=-1)
+        return l2_normalize(self.projection(tokens.mean(dim=1)), dim=-1)
 
 
 def step(tower: TextTower, ids: Tensor, images: Tensor, chunk: int) -> float:
@@ -57,7 +57,7 @@ def step(tower: TextTower, ids: Tensor, images: Tensor, chunk: int) -> float:
 
 def batch_of(rows: int, tokens: int) -> tuple[Tensor, Tensor]:
     torch.manual_seed(SEED)
-    return torch.randint(5, VOCABULARY, (rows, tokens)), unit(torch.randn(rows, WIDTH), dim=-1)
+    return torch.randint(5, VOCABULARY, (rows, tokens)), l2_normalize(torch.randn(rows, WIDTH), dim=-1)
 
 
 def measure(rows: int, tokens: int, chunk: int) -> dict[str, Any]:

@@ -30,12 +30,12 @@ from made_vectors import described, made_vectors, real_vectors
 from PIL import Image
 
 from araclip import AraCLIP, Gallery
-from araclip.gallery.ann import ScanIndex
-from araclip.gallery.background import EVERYDAY
-from araclip.gallery.catalog import Catalog
-from araclip.gallery.coded import best_rows
-from araclip.gallery.filters import Filters
-from araclip.gallery.selection import select
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.selection import select
+from araclip.gallery.index.rabitq import best_rows
+from araclip.gallery.index.scan_index import ScanIndex
+from araclip.gallery.reference_queries import EVERYDAY
 
 Search = Callable[[np.ndarray], Any]
 EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
@@ -254,13 +254,13 @@ def whole(place: Path) -> None:
             index.search(vector, WANTED, allowed)
             scans.append(time.perf_counter() - begun)
         added: list[str] = []
-        deeds: tuple[tuple[str, Callable[[], object]], ...] = (
+        actions: tuple[tuple[str, Callable[[], object]], ...] = (
             ("stats", gallery.stats),
             ("a picture added", lambda: added.extend(gallery.add([Image.new("RGB", (40, 30), (1, 2, 3))]).paths)),
             ("the next search", lambda: gallery.search(EVERYDAY[1])),
             ("that picture removed", lambda: gallery.remove(added)),
         )
-        for name, deed in deeds:
+        for name, deed in actions:
             begun = time.perf_counter()
             deed()
             print(f"({name}: {time.perf_counter() - begun:.2f} s)")

@@ -49,8 +49,8 @@ print(
 )
 for pair in np.flatnonzero(near <= min(THRESHOLDS)):
     print(f"  {near[pair]} bits: {known[one[pair]][0].name} {known[other[pair]][0].name}")
-dice = np.random.default_rng(0)
-chosen = dice.choice(len(known), min(150, len(known)), replace=False)
+rng = np.random.default_rng(0)
+chosen = rng.choice(len(known), min(150, len(known)), replace=False)
 for name, (quality, change) in CHANGES.items():
     found = []
     for path, value in (known[row] for row in chosen):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.duplicates import semantic_pairs
-from araclip.gallery.near import NEAR, PARTS, near_pairs
+from araclip.gallery.near_hashes import NEAR, PARTS, near_pairs
 
 Hashes = NDArray[np.uint64]
 Pairs = set[tuple[int, int]]

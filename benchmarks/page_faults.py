@@ -1,4 +1,4 @@
-"""What `araclip.training.memory` saves: seconds and page faults of a training step, with and without it.
+"""What `araclip.training.small_cnn.malloc` saves: seconds and page faults of a training step, with and without it.
 
     python benchmarks/page_faults.py [--steps 5] [--rounds 3]
 
@@ -26,7 +26,7 @@ def measure(way: str, steps: int) -> dict[str, float]:
     from transformers import BertConfig, BertModel
 
     if way == "kept":
-        from araclip.training.memory import keep_freed_memory
+        from araclip.training.small_cnn.malloc import keep_freed_memory
 
         assert keep_freed_memory(), "this C library has no mallopt"
     torch.set_num_threads(2)

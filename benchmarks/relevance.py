@@ -22,7 +22,7 @@ from depicted import COMMON, depicted
 from araclip import AraCLIP
 from araclip.evaluation.datasets import read_pictures
 from araclip.gallery import relevance
-from araclip.gallery.background import EVERYDAY, meaningless
+from araclip.gallery.reference_queries import EVERYDAY, meaningless
 
 WORDS = {
     **COMMON,

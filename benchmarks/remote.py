@@ -21,21 +21,21 @@ import numpy as np
 
 from araclip import AraCLIP
 from araclip.evaluation.datasets import read_pictures
-from araclip.gallery.anygallery import AnyGallery
-from araclip.gallery.anywhere import open_gallery
-from araclip.gallery.filters import Filters
+from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.open import open_gallery
 
 SERVER = Path(__file__).parents[1] / "tests" / "qdrant_engine.py"
 
 
-def indexed(place: str, model: AraCLIP, paths: list[Path]) -> tuple[AnyGallery, float]:
+def indexed(place: str, model: AraCLIP, paths: list[Path]) -> tuple[BaseGallery, float]:
     gallery = open_gallery(place, model=model, create=True)
     start = time.perf_counter()
     gallery.add(paths)
     return gallery, len(paths) / (time.perf_counter() - start)
 
 
-def compared(local: AnyGallery, remote: AnyGallery, queries: list[str], k: int, filters: Filters) -> dict[str, float]:
+def compared(local: BaseGallery, remote: BaseGallery, queries: list[str], k: int, filters: Filters) -> dict[str, float]:
     same = apart = relevance = 0.0
     took: dict[str, list[float]] = {"local": [], "remote": []}
     for query in queries:

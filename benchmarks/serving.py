@@ -32,8 +32,8 @@ from PIL import Image
 
 from araclip import AraCLIP
 from araclip.encoder import usable_cores
-from araclip.gallery.background import EVERYDAY
-from araclip.gallery.catalog import Catalog, File
+from araclip.gallery.catalog.catalog import Catalog, File
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.images import Facts
 
 SAMPLES = 20  # of the memory, while clients ask

@@ -24,7 +24,7 @@ from PIL import Image
 
 from araclip import AraCLIP, Gallery
 from araclip.encoder import usable_cores
-from araclip.gallery.catalog import File
+from araclip.gallery.catalog.catalog import File
 
 PHOTOGRAPHS = (
     "astronaut.png",

@@ -18,17 +18,17 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from araclip.encoder import usable_cores
 from araclip.evaluation.datasets import read_pictures
-from araclip.training import students
-from araclip.training.export import model_of
-from araclip.training.graph import write_text_graph
-from araclip.training.quantize import store
+from araclip.training.export.export import model_of
+from araclip.training.export.graph import write_text_graph
+from araclip.training.export.quantize import store
+from araclip.training.model.saved import load_model
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("run", type=Path)
 parser.add_argument("--data", type=Path, required=True)
 arguments = parser.parse_args()
 
-model, processor = students.load(model_of(arguments.run))
+model, processor = load_model(model_of(arguments.run))
 pictures = read_pictures(arguments.data, ("caption_en",), ("caption_ar",), "dev")[:64]
 texts = [p.english[0] for p in pictures] + [p.arabic[0] for p in pictures]
 batches = [processor(text=texts[start : start + 32], return_tensors="np") for start in range(0, len(texts), 32)]

@@ -20,12 +20,12 @@ import numpy as np
 from PIL import Image
 
 from araclip import AraCLIP
-from araclip.gallery.catalog import Catalog
+from araclip.gallery.catalog.catalog import Catalog
 
 
-def picture(path: Path, dice: random.Random) -> Path:
+def picture(path: Path, rng: random.Random) -> Path:
     """A picture of random blocks."""
-    blocks = np.frombuffer(dice.randbytes(16 * 12 * 3), np.uint8).reshape(12, 16, 3)
+    blocks = np.frombuffer(rng.randbytes(16 * 12 * 3), np.uint8).reshape(12, 16, 3)
     Image.fromarray(blocks).resize((320, 240), Image.Resampling.NEAREST).save(path, quality=85)
     return path
 
@@ -44,13 +44,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--changes", type=int, default=40)
     arguments = parser.parse_args()
-    dice, config = random.Random(0), AraCLIP.load().config
+    rng, config = random.Random(0), AraCLIP.load().config
     with tempfile.TemporaryDirectory() as work:
         folder, outside, gallery = Path(work) / "صور", Path(work) / "outside", Path(work) / "gallery"
         folder.mkdir()
         outside.mkdir()
         for number in range(arguments.pictures):
-            picture(folder / f"{number:05}.jpg", dice)
+            picture(folder / f"{number:05}.jpg", rng)
         command = [sys.executable, "-m", "araclip.cli"]
         subprocess.run([*command, "index", folder, "--gallery", gallery], check=True, capture_output=True)
         watching = subprocess.Popen(
@@ -58,22 +58,22 @@ def main() -> None:
         )
         try:
             catalog = Catalog.open(gallery, config.name, config.fingerprint, config.width)
-            last = picture(folder / "first.jpg", dice)
+            last = picture(folder / "first.jpg", rng)
             until(lambda: catalog.content_of(str(last)) is not None)  # the watching process is there
             took: dict[str, list[float]] = {"added": [], "moved": [], "deleted": []}
             for number in range(arguments.changes):
-                time.sleep(dice.uniform(0.5, 2.5))
+                time.sleep(rng.uniform(0.5, 2.5))
                 new = folder / f"new {number}.jpg"
-                picture(outside / new.name, dice).rename(new)
+                picture(outside / new.name, rng).rename(new)
                 took["added"].append(until(lambda new=new: catalog.content_of(str(new)) is not None))
-                time.sleep(dice.uniform(0.5, 2.5))
+                time.sleep(rng.uniform(0.5, 2.5))
                 moved = new.rename(folder / f"moved {number}.jpg")
                 took["moved"].append(until(lambda new=new: catalog.content_of(str(new)) is None))
                 assert catalog.content_of(str(moved)) is not None
-                time.sleep(dice.uniform(0.5, 2.5))
+                time.sleep(rng.uniform(0.5, 2.5))
                 moved.unlink()
                 took["deleted"].append(until(lambda moved=moved: catalog.content_of(str(moved)) is None))
-            many = [picture(outside / f"many {number}.jpg", dice) for number in range(200)]
+            many = [picture(outside / f"many {number}.jpg", rng) for number in range(200)]
             for path in many:
                 path.rename(folder / path.name)
             at_once = until(lambda: catalog.counts()[0] == arguments.pictures + 1 + len(many))

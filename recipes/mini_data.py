@@ -27,7 +27,7 @@ from mini_sets import Row, fingerprint, read_rows, write_set
 from mini_siblings import write_siblings
 
 from araclip import atomic
-from araclip.errors import AraclipError
+from araclip.errors import AraCLIPError
 
 HELD_EVERY = 4
 PUBLISHED = ("flickr8k", "more", "parallel")
@@ -95,7 +95,7 @@ def main() -> None:
     try:
         with atomic.single_writer(args.out / ".lock"):
             prepare(args.data, args.out)
-    except AraclipError as error:
+    except AraCLIPError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 

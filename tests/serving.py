@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 import pictures
 from araclip.encoder import AraCLIP
-from araclip.gallery.anywhere import open_gallery
+from araclip.gallery.open import open_gallery
 from araclip.server.app import create_app
 from araclip.server.run import Serving
 from araclip.server.settings import Settings

@@ -32,9 +32,9 @@ def test_a_langchain_store_finds_texts_and_pictures_by_arabic(model: AraCLIP, tm
     pytest.importorskip("langchain_core")
     from langchain_core.vectorstores import InMemoryVectorStore
 
-    from araclip.adapters.langchain import AraclipEmbeddings
+    from araclip.adapters.langchain import AraCLIPEmbeddings
 
-    embeddings = AraclipEmbeddings(model)
+    embeddings = AraCLIPEmbeddings(model)
     store = InMemoryVectorStore(embeddings)
     store.add_texts(["red", "green", "blue"])
     assert store.similarity_search("أزرق", k=1)[0].page_content == "blue"
@@ -45,9 +45,9 @@ def test_a_langchain_store_finds_texts_and_pictures_by_arabic(model: AraCLIP, tm
 
 def test_a_llama_index_embedding_places_texts_and_pictures_in_one_space(model: AraCLIP, tmp_path: Path) -> None:
     pytest.importorskip("llama_index.core")
-    from araclip.adapters.llama_index import AraclipEmbedding
+    from araclip.adapters.llama_index import AraCLIPEmbedding
 
-    embedding = AraclipEmbedding(model)
+    embedding = AraCLIPEmbedding(model)
     assert embedding.model_name == model.label
     red = embedding.get_image_embedding(str(pictures.solid(tmp_path / "red.png", pictures.RED)))
     query, other = embedding.get_query_embedding("أحمر"), embedding.get_query_embedding("أزرق")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from araclip.arabic import normalize
+from araclip.text.normalization import normalize
 
 TASHKEEL = "".join(map(chr, (*range(0x064B, 0x0653), *range(0x0656, 0x0660), 0x0670)))
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from araclip.errors import TrainingError
-from araclip.training import checkpoint
+from araclip.training.loop import checkpoint
 
 SAVE_FOR_EVER = """
 import sys, torch
@@ -106,24 +106,24 @@ def test_files_that_are_no_checkpoints_are_left_alone(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ damage
 
 
-def cut(path: Path, dice: random.Random) -> None:
-    os.truncate(path, dice.randrange(path.stat().st_size))
+def cut(path: Path, rng: random.Random) -> None:
+    os.truncate(path, rng.randrange(path.stat().st_size))
 
 
-def flip(path: Path, dice: random.Random) -> None:
+def flip(path: Path, rng: random.Random) -> None:
     content = bytearray(path.read_bytes())
-    content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
 
 
-def lengthen(path: Path, dice: random.Random) -> None:
+def lengthen(path: Path, rng: random.Random) -> None:
     with path.open("ab") as file:
-        file.write(dice.randbytes(dice.randrange(1, 200)))
+        file.write(rng.randbytes(rng.randrange(1, 200)))
 
 
-def zero_the_end(path: Path, dice: random.Random) -> None:
+def zero_the_end(path: Path, rng: random.Random) -> None:
     size = path.stat().st_size
-    os.truncate(path, size - dice.randrange(1, size))
+    os.truncate(path, size - rng.randrange(1, size))
     os.truncate(path, size)
 
 
@@ -133,10 +133,10 @@ def test_a_damaged_checkpoint_is_skipped_with_a_line_that_names_it_and_its_stand
 ) -> None:
     path = checkpoint.save(tmp_path, 1, state(1.0))
     path = checkpoint.save(tmp_path, 2, state(2.0))
-    whole, dice = path.read_bytes(), random.Random(0)
+    whole, rng = path.read_bytes(), random.Random(0)
     for _ in range(40):
         path.write_bytes(whole)
-        damage(path, dice)
+        damage(path, rng)
         said: list[str] = []
         found = checkpoint.newest(tmp_path, said.append)
         assert found is not None
@@ -180,7 +180,7 @@ def test_killed_in_the_middle_of_writing_the_one_before_is_used_and_the_rest_cle
 
 
 def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None:
-    dice = random.Random(0)
+    rng = random.Random(0)
     for i in range(3):
         folder = tmp_path / str(i)
         folder.mkdir()
@@ -189,7 +189,7 @@ def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(dice.uniform(0.0, 0.1))
+                process.wait(rng.uniform(0.0, 0.1))
             process.kill()
         found = checkpoint.newest(folder, unheard)
         assert found is not None

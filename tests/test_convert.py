@@ -14,7 +14,7 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoTokenizer
 
 import tiny_hf
@@ -23,7 +23,7 @@ from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.images import square
 from araclip.peers.convert import convert
 from araclip.peers.head import read_head
-from araclip.training import parts
+from araclip.training.export import sizes
 from tiny_peers import SIDE, TEXTS, WIDTH, small_open_clip, write_araclip, write_mclip, write_older_araclip
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
@@ -44,13 +44,15 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @torch.inference_mode()
 def wanted_texts(text_model: Any, folder: Path) -> np.ndarray:
     tokens = AutoTokenizer.from_pretrained(folder)(WORDS, padding=True, return_tensors="pt")
-    return unit(text_model(**tokens), dim=-1).numpy()
+    return l2_normalize(text_model(**tokens), dim=-1).numpy()
 
 
 @torch.inference_mode()
 def wanted_pictures(clip: Any, pictures: list[Any]) -> np.ndarray:
     pixels = np.stack([square(picture, SIDE) for picture in pictures]).astype(np.float32)  # (N, S, S, 3)
-    return unit(clip.encode_image(torch.from_numpy((pixels / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)), dim=-1).numpy()
+    return l2_normalize(
+        clip.encode_image(torch.from_numpy((pixels / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)), dim=-1
+    ).numpy()
 
 
 PICTURES = [tiny_hf.picture((20, 90, 200)), tiny_hf.picture((250, 250, 10))]
@@ -78,7 +80,7 @@ def test_the_converted_model_gives_the_published_vectors_and_carries_its_tokeniz
 
 
 def test_onnx_writes_the_model_folder_that_araclip_load_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "SECONDS", 0.0)  # no need to measure speed
+    monkeypatch.setattr(sizes, "SECONDS", 0.0)  # no need to measure speed
     published = write_araclip(tmp_path / "araclip")
     said: list[str] = []
     convert(str(tmp_path / "araclip"), tmp_path / "folder", onnx=True, say=said.append)

@@ -10,8 +10,8 @@ import pytest
 
 import pictures
 from araclip.errors import InputError
+from araclip.evaluation.dataset_registry import KNOWN, load
 from araclip.evaluation.datasets import PictureSet, read_pictures, read_set
-from araclip.evaluation.registry import KNOWN, load
 
 CAT, DOG, SEA = "قطة على طاولة", "كلب في حديقة", "غروب فوق البحر"
 

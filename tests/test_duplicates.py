@@ -12,10 +12,10 @@ from PIL import Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
-from araclip.gallery import near
+from araclip.gallery import near_hashes
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.duplicates import groups, semantic_pairs
-from araclip.gallery.filters import Filters
-from araclip.gallery.near import NEAR, near_pairs
+from araclip.gallery.near_hashes import NEAR, near_pairs
 from araclip.gallery.upkeep import grouped
 
 
@@ -168,6 +168,6 @@ def test_a_thousand_copies_cost_a_thousand_pairs_and_the_chunks_of_a_large_set_f
     assert sorted(near_pairs(copies)) == [(0, row) for row in range(1, 1000)]
     few = np.random.default_rng(0).integers(0, 1 << 12, 500, np.uint64) | np.uint64(1 << 40)
     whole = sorted(near_pairs(few))
-    monkeypatch.setattr(near, "AT_ONCE", 64)
+    monkeypatch.setattr(near_hashes, "AT_ONCE", 64)
     assert sorted(near_pairs(few)) == whole
     assert len(whole) > 500

@@ -20,20 +20,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
 from araclip.errors import DataError, ExportRejected, InputError, RecipeError
-from araclip.training import export as exporting
-from araclip.training import parts
-from araclip.training.export import export
-from araclip.training.export_card import read_about
-from araclip.training.gates import DevPictures, check_recall, probe_squares, probe_texts
-from araclip.training.quantize import narrow, packed, quantized, unpacked, widened
-from araclip.training.scaling import scaling_of
-from araclip.training.sections import DevSet
+from araclip.training.export import export as exporting
+from araclip.training.export import sizes
+from araclip.training.export.card import read_about
+from araclip.training.export.checks import DevPictures, check_recall, probe_squares, probe_texts
+from araclip.training.export.export import export
+from araclip.training.export.quantize import narrow, packed, quantized, unpacked, widened
+from araclip.training.export.scaling import scaling_of
+from araclip.training.recipe.stages import DevSet
 
 TOKENS = 24
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
@@ -77,7 +77,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
             model, made = tiny_hf.tiny_model(text, image, max_tokens=TOKENS, **options), processor()
             if model.config.query_bank:
                 head = model.visual_projection
-                head.bank.copy_(unit(torch.randn_like(head.bank), dim=-1))
+                head.bank.copy_(l2_normalize(torch.randn_like(head.bank), dim=-1))
                 head.centre.fill_(0.1)
             tiny_hf.saved(place / "model", model, made)
             export(place / "model", place / "float32", weights="float32")
@@ -91,7 +91,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
 def bert(traced: Callable[[str], Traced], monkeypatch: pytest.MonkeyPatch) -> Traced:
     """BERT and ViT, whose tracing is replaced by a copy of the graphs traced before."""
     found = traced("bert + vit")
-    monkeypatch.setattr(parts, "SECONDS", 0.0)
+    monkeypatch.setattr(sizes, "SECONDS", 0.0)
     monkeypatch.setattr(
         exporting, "write_text_graph", lambda model, path: shutil.copyfile(found.folder / "text.onnx", path)
     )
@@ -112,7 +112,7 @@ def torch_vectors(of: Traced) -> tuple[np.ndarray, np.ndarray]:
         texts = of.model.get_text_features(**of.processor(text=TEXTS, return_tensors="pt"))
         images = [Image.fromarray(square) for square in squares()]
         pixels = of.model.get_image_features(**of.processor(images=images, return_tensors="pt"))
-    return unit(texts, dim=-1).numpy(), unit(pixels, dim=-1).numpy()
+    return l2_normalize(texts, dim=-1).numpy(), l2_normalize(pixels, dim=-1).numpy()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

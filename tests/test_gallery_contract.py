@@ -16,16 +16,16 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryLocked, GalleryNotFound, InputError, WidthMismatch
-from araclip.gallery import intake
-from araclip.gallery.anygallery import AnyGallery
-from araclip.gallery.filters import Filters
+from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.ingest import intake
 from tiny import write_tiny_model
 
 qdrant_client = pytest.importorskip("qdrant_client")
 from araclip.gallery.remote.gallery import RemoteGallery  # noqa: E402
 from qdrant_engine import Engine, serving  # noqa: E402
 
-Open = Callable[..., AnyGallery]
+Open = Callable[..., BaseGallery]
 KINDS = ("folder", "http", "memory")
 pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact", "ignore:Payload indexes have no effect")
 
@@ -47,7 +47,7 @@ def opening(
 ) -> Iterator[Open]:
     """Opens one and the same new gallery, as often as it is called."""
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
-    opened: list[AnyGallery] = []
+    opened: list[BaseGallery] = []
     if kind == "folder":
         place, more = str(tmp_path / "gallery"), {}
     elif kind == "http":
@@ -55,7 +55,7 @@ def opening(
     else:
         place, more = "qdrant://nowhere/memory", {"client": qdrant_client.QdrantClient(":memory:")}
 
-    def open_(create: bool = True, model: AraCLIP = model) -> AnyGallery:
+    def open_(create: bool = True, model: AraCLIP = model) -> BaseGallery:
         door = Gallery if kind == "folder" else RemoteGallery
         opened.append(door.open(place, model=model, create=create, **more))
         return opened[-1]
@@ -71,7 +71,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def gallery(opening: Open) -> AnyGallery:
+def gallery(opening: Open) -> BaseGallery:
     return opening()
 
 
@@ -98,12 +98,12 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def names(gallery: AnyGallery, query: str = "صورة", k: int = 100, **filters: object) -> list[str]:
+def names(gallery: BaseGallery, query: str = "صورة", k: int = 100, **filters: object) -> list[str]:
     hits = gallery.search(query, k, filters=Filters(**filters))  # type: ignore[arg-type]
     return [os.fsencode(hit.path).rsplit(b"/", 1)[1].decode("utf-8", "replace") for hit in hits]
 
 
-def test_update_takes_in_what_is_new_and_forgets_what_vanished(gallery: AnyGallery, folder: Path) -> None:
+def test_update_takes_in_what_is_new_and_forgets_what_vanished(gallery: BaseGallery, folder: Path) -> None:
     first = gallery.update([folder])
     assert (first.added, first.skipped, len(gallery)) == (23, [], 22)
     again = gallery.update([folder])
@@ -119,7 +119,7 @@ def test_update_takes_in_what_is_new_and_forgets_what_vanished(gallery: AnyGalle
 
 
 def test_files_that_change_places_are_found_under_their_new_names(
-    gallery: AnyGallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+    gallery: BaseGallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "COMMIT_EVERY", 1)
     gallery.update([folder])
@@ -136,7 +136,7 @@ def test_files_that_change_places_are_found_under_their_new_names(
     assert gallery.update([folder]).pictures == 21
 
 
-def test_a_file_that_cannot_be_used_is_one_line_and_the_rest_goes_on(gallery: AnyGallery, folder: Path) -> None:
+def test_a_file_that_cannot_be_used_is_one_line_and_the_rest_goes_on(gallery: BaseGallery, folder: Path) -> None:
     pictures.text_as_picture(folder / "text.jpg")
     lines: list[str] = []
     report = gallery.update([folder], skip=lines.append)
@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_used_is_one_line_and_the_rest_goes_on(gallery: An
 
 
 def test_hits_are_exact_cosines_in_order_with_ranks_and_copies(
-    gallery: AnyGallery, folder: Path, model: AraCLIP
+    gallery: BaseGallery, folder: Path, model: AraCLIP
 ) -> None:
     gallery.update([folder])
     query = model.encode_text(["سيارة"])[0]
@@ -163,7 +163,7 @@ def test_hits_are_exact_cosines_in_order_with_ranks_and_copies(
 
 
 @pytest.mark.parametrize("k", [1, 3, 22])
-def test_pages_fit_together_though_scores_tie(gallery: AnyGallery, folder: Path, k: int) -> None:
+def test_pages_fit_together_though_scores_tie(gallery: BaseGallery, folder: Path, k: int) -> None:
     gallery.update([folder])
     whole = gallery.search("قطة", 1000)
     assert [hit for start in range(0, 22, k) for hit in gallery.search("قطة", k, offset=start)] == whole
@@ -187,7 +187,7 @@ FILTERS: list[tuple[dict[str, object], set[str]]] = [
 ]
 
 
-def test_a_filter_lets_exactly_its_pictures_pass(gallery: AnyGallery, folder: Path) -> None:
+def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     about = {"album": "رحلة", "stars": 5, "tags": ["شمس", "بحر"], "ratio": 1.5, "raw": True}
     gallery.add([folder / "green.png"], metadata=about)
@@ -205,7 +205,7 @@ def test_a_filter_lets_exactly_its_pictures_pass(gallery: AnyGallery, folder: Pa
     assert (Path(hit.path).name, [Path(path).name for path in hit.copies]) == ("copy.png", ["green.png"])
 
 
-def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: AnyGallery, folder: Path) -> None:
+def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: BaseGallery, folder: Path) -> None:
     data = (folder / "أحمر.jpg").read_bytes()
     added = gallery.add([data, Image.new("RGB", (20, 20), "blue"), data, b"nothing"], metadata={"who": "me"})
     assert added.paths[0] == added.paths[2] != added.paths[1]
@@ -222,7 +222,7 @@ def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: AnyGalle
         gallery.picture(best.path)
 
 
-def test_remove_forgets_paths_and_folders_or_nothing(gallery: AnyGallery, folder: Path) -> None:
+def test_remove_forgets_paths_and_folders_or_nothing(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     gallery.add([folder / "green.png"], metadata={"album": "x"})
     with pytest.raises(InputError, match="nothing is removed"):
@@ -233,14 +233,14 @@ def test_remove_forgets_paths_and_folders_or_nothing(gallery: AnyGallery, folder
     assert gallery.metadata(str(folder / "رحلة 🏖️" / "copy.png")) == {"album": "x"}  # the copy inherits
 
 
-def test_similar_leaves_the_picture_itself_out(gallery: AnyGallery, folder: Path) -> None:
+def test_similar_leaves_the_picture_itself_out(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     hits = gallery.similar(folder / "ties" / "00.bmp", 3)
     assert {Path(hit.path).name for hit in hits} == {"01.bmp", "02.bmp", "03.bmp"}
     assert hits[0].relevance is None
 
 
-def test_duplicates_of_every_kind(gallery: AnyGallery, folder: Path) -> None:
+def test_duplicates_of_every_kind(gallery: BaseGallery, folder: Path) -> None:
     photo = pictures.photograph(folder / "photo.jpg", (320, 240))
     with Image.open(photo) as whole:
         whole.resize((160, 120)).save(folder / "small.jpg")
@@ -254,7 +254,7 @@ def test_duplicates_of_every_kind(gallery: AnyGallery, folder: Path) -> None:
         gallery.duplicates(("odd",))
 
 
-def test_stats_verify_and_export_tell_the_same(gallery: AnyGallery, folder: Path, tmp_path: Path) -> None:
+def test_stats_verify_and_export_tell_the_same(gallery: BaseGallery, folder: Path, tmp_path: Path) -> None:
     gallery.update([folder])
     gallery.add([(folder / "أحمر.jpg").read_bytes()])
     numbers = gallery.stats()
@@ -274,7 +274,7 @@ def test_stats_verify_and_export_tell_the_same(gallery: AnyGallery, folder: Path
 
 
 def test_a_writer_is_alone_and_a_reader_sees_what_was_committed(
-    opening: Open, gallery: AnyGallery, folder: Path
+    opening: Open, gallery: BaseGallery, folder: Path
 ) -> None:
     reader = opening(create=False)
 
@@ -291,7 +291,7 @@ def test_a_writer_is_alone_and_a_reader_sees_what_was_committed(
 
 
 def test_another_model_is_refused_with_both_names(
-    opening: Open, gallery: AnyGallery, folder: Path, tmp_path: Path
+    opening: Open, gallery: BaseGallery, folder: Path, tmp_path: Path
 ) -> None:
     gallery.update([folder])
     other = AraCLIP.load(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other"))
@@ -310,7 +310,7 @@ def test_what_is_not_there_is_not_found_and_a_new_gallery_finds_nothing(opening:
         new.search(" ")
 
 
-def test_relevance_and_threshold_come_from_the_same_scale(gallery: AnyGallery, folder: Path) -> None:
+def test_relevance_and_threshold_come_from_the_same_scale(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     hits = gallery.search("أحمر", 100)
     assert all(hit.relevance is not None for hit in hits)

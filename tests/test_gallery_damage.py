@@ -13,9 +13,9 @@ import pytest
 
 import pictures
 from araclip import AraCLIP, Gallery, atomic
-from araclip.errors import AraclipError, GalleryCorrupt, GalleryLocked
-from araclip.gallery.catalog import Catalog
-from araclip.gallery.filters import Filters
+from araclip.errors import AraCLIPError, GalleryCorrupt, GalleryLocked
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.filters import Filters
 from crash.story import pictures_bytes
 
 BLOWS = int(os.environ.get("ARACLIP_TEST_BLOWS", "2"))  # for each file; docs/LOG.md has a run with more
@@ -115,7 +115,7 @@ def test_a_damaged_file_never_changes_an_answer_and_repair_and_index_bring_it_ba
             hurt.write_bytes(blow(hurt.read_bytes(), drawn))
             try:
                 assert answers(place, model) == wanted, name
-            except AraclipError as error:
+            except AraCLIPError as error:
                 noticed.add(name)
                 assert str(place / "catalog.sqlite") in str(error)
                 assert "araclip repair" in str(error)
@@ -133,7 +133,7 @@ def test_a_damaged_file_never_changes_an_answer_and_repair_and_index_bring_it_ba
 def test_a_log_that_vanished_is_noticed(killed: Path, tmp_path: Path, model: AraCLIP) -> None:
     shutil.copytree(killed, tmp_path / "g")
     (tmp_path / "g" / "catalog.sqlite-wal").unlink()
-    with pytest.raises(AraclipError, match="araclip repair"):
+    with pytest.raises(AraCLIPError, match="araclip repair"):
         Gallery.open(tmp_path / "g", model=model)
 
 
@@ -164,14 +164,14 @@ def test_a_catalogue_restored_from_a_backup_with_its_folder_is_taken(
 FULL = """
 import resource, signal, sys
 from araclip import AraCLIP, Gallery
-from araclip.errors import AraclipError
+from araclip.errors import AraCLIPError
 with Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1)) as gallery:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
         gallery.update([sys.argv[3]])
         print("done")
-    except (OSError, AraclipError) as error:
+    except (OSError, AraCLIPError) as error:
         print("error", error)
 """
 
@@ -204,14 +204,14 @@ def test_a_file_that_cannot_grow_is_an_error_of_ours_and_nothing_is_lost(
 READ_ONLY = """
 import mmap, os, sys  # mmap now: the libraries of another user may not be read later
 from araclip import AraCLIP, Gallery
-from araclip.errors import AraclipError
+from araclip.errors import AraCLIPError
 model = AraCLIP.load(sys.argv[2], threads=1)
 os.setgid(65534), os.setuid(65534)
 with Gallery.open(sys.argv[1], model=model) as gallery:
     print(len(gallery.search("صورة", 100)))
     try:
         gallery.update([sys.argv[3]])
-    except (OSError, AraclipError) as error:
+    except (OSError, AraCLIPError) as error:
         print(type(error).__name__, error)
 """
 

@@ -15,9 +15,9 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
-from araclip.gallery.catalog import Catalog, File
-from araclip.gallery.filters import Filters
-from araclip.gallery.selection import select
+from araclip.gallery.catalog.catalog import Catalog, File
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.selection import select
 from araclip.images import Facts, read_facts
 
 

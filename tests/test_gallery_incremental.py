@@ -13,7 +13,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
-from araclip.gallery import intake
+from araclip.gallery.ingest import intake
 from crash.story import pictures_bytes
 
 MANY = 3_000  # benchmarks/many_files.py has 100,000

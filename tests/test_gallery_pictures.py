@@ -11,7 +11,7 @@ from PIL import Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError, UnsupportedFormat
-from araclip.gallery.filters import Filters
+from araclip.gallery.catalog.filters import Filters
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
-from araclip.gallery import schema
-from araclip.gallery.filters import Filters
+from araclip.gallery.catalog import schema
+from araclip.gallery.catalog.filters import Filters
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("gallery-*"))
 

@@ -12,8 +12,8 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryLocked, GalleryNotFound, InputError
-from araclip.gallery.catalog import Catalog
-from araclip.gallery.salvage import salvage
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.salvage import salvage
 
 
 @pytest.fixture
@@ -121,9 +121,9 @@ def test_a_damaged_vector_whose_picture_is_gone_or_another_is_forgotten(gallery:
     damage(gallery, "UPDATE contents SET vector = x'00' WHERE format <> 'PNG'")
     (folder / "أحمر.jpg").unlink()
     pictures.solid(folder / "blue.webp", pictures.WHITE)
-    deeds = gallery.repair()
-    assert len(deeds) == 2
-    assert all("forgotten" in deed for deed in deeds)
+    actions = gallery.repair()
+    assert len(actions) == 2
+    assert all("forgotten" in deed for deed in actions)
     assert len(gallery) == 1
     assert gallery.update([folder]).pictures == 2
 

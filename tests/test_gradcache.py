@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.gradcache import average_gradients, cached_backward, gather, seeded
+from araclip.training.loop.gradcache import average_gradients, cached_backward, gather, seeded
 from araclip.training.losses import contrastive_loss
 
 WIDTH, SEED = 6, 17
@@ -29,7 +29,7 @@ class Tower(nn.Module):
         self.layers = nn.Sequential(nn.Linear(5, 16), nn.GELU(), nn.Dropout(dropout), nn.Linear(16, WIDTH))
 
     def forward(self, rows: Tensor) -> Tensor:
-        return unit(self.layers(rows), dim=-1)
+        return l2_normalize(self.layers(rows), dim=-1)
 
 
 class Pair(nn.Module):
@@ -249,7 +249,7 @@ import os, sys, torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from araclip.training.gradcache import average_gradients, cached_backward, gather
+from araclip.training.loop.gradcache import average_gradients, cached_backward, gather
 from araclip.training.losses import contrastive_loss
 from test_gradcache import Pair, rows
 

@@ -16,7 +16,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "registration",
     "errors",
     "atomic",
-    "arabic",
+    "text",
     "client",
     "adapters",
     "display",
@@ -25,43 +25,52 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "phash",
     "model_folder",
     "encoder",
-    "gallery.seal",
-    "gallery.transaction",
-    "gallery.schema",
-    "gallery.filters",
-    "gallery.catalog",
-    "gallery.store",
-    "gallery.selection",
-    "gallery.history",
-    "gallery.exact",
-    "gallery.index_file",
-    "gallery.coded",
-    "gallery.near",
+    "gallery.catalog.seal",
+    "gallery.catalog.transaction",
+    "gallery.catalog.schema",
+    "gallery.catalog.filters",
+    "gallery.catalog.catalog",
+    "gallery.catalog.store",
+    "gallery.catalog.selection",
+    "gallery.catalog.history",
+    "gallery.index.exact",
+    "gallery.index.index_file",
+    "gallery.index.rabitq",
+    "gallery.near_hashes",
     "gallery.duplicates",
     "gallery.relevance",
     "gallery.results",
-    "gallery.background",
+    "gallery.reference_queries",
     "gallery.query",
-    "gallery.ann",
-    "gallery.scan",
-    "gallery.places",
-    "gallery.intake",
-    "gallery.update",
+    "gallery.index.scan_index",
+    "gallery.ingest.scan",
+    "gallery.locations",
+    "gallery.ingest.intake",
+    "gallery.ingest.update",
     "gallery.ranking",
     "gallery.export",
     "gallery.upkeep",
-    "gallery.salvage",
-    "gallery.reembed",
-    "gallery.anygallery",
+    "gallery.catalog.salvage",
+    "gallery.ingest.reembed",
+    "gallery.base",
     "gallery.opened",
     "gallery.gallery",
     "gallery.remote",
-    "gallery.anywhere",
-    "gallery.watch",
+    "gallery.open",
+    "gallery.ingest.watch",
     "demo",
-    "bulk",
     "evaluation",
-    "training",
+    "training.losses",
+    "training.onnx_graph",
+    "training.data",
+    "training.small_cnn",
+    "training.model",
+    "training.recipe",
+    "training.teachers",
+    "training.inputs",
+    "training.loop",
+    "training.export",
+    "training.stages",
     "peers",
     "server",
     "cli",
@@ -100,7 +109,7 @@ def imported(tree: ast.Module, package: str, known: set[str]) -> Iterator[tuple[
                 name = ".".join([*origin[1:], alias.name])
                 if name in known:  # from araclip.gallery import places
                     yield node.lineno, name
-                elif origin[1:]:  # from araclip.gallery.places import gallery_of
+                elif origin[1:]:  # from araclip.gallery.locations import gallery_of
                     yield node.lineno, ".".join(origin[1:])
                 elif alias.name in araclip._HOME:  # from araclip import AraCLIP
                     yield node.lineno, araclip._HOME[alias.name].removeprefix("araclip.")
@@ -127,6 +136,27 @@ def broken_layers(source: Path) -> list[str]:
             elif ROOMS.index(above) > ROOMS.index(room):
                 faults.append(f"{module}:{line} imports {target}, a room below.")
     return faults
+
+
+def rooms_without_a_module(source: Path) -> list[str]:
+    """Names in ROOMS that no file below `source` has."""
+    there = {room_of(module) for module, _ in modules(source)}
+    return [room for room in ROOMS if room not in there]
+
+
+def circle(source: Path) -> list[str]:
+    """The modules of one import circle, sorted; none where every import leads away."""
+    files = {module: path for module, path in modules(source) if path.name != "__init__.py"}
+    left = {}
+    for module, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        found = {target for _, target in imported(tree, module.rpartition(".")[0], set(files))}
+        left[module] = found & files.keys() - {module}
+    while free := [module for module, found in left.items() if not found]:  # they import nothing that is left
+        left = {module: found - set(free) for module, found in left.items() if module not in free}
+    while loose := left.keys() - {target for found in left.values() for target in found}:  # nothing imports them
+        left = {module: found for module, found in left.items() if module not in loose}
+    return sorted(left)
 
 
 def public_without_docstring(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -173,18 +203,18 @@ def test_a_module_imports_only_from_the_rooms_above_it() -> None:
         ("errors", "from araclip.atomic import write", "errors:1 imports atomic, a room below."),
         ("errors", "from araclip import atomic", "errors:1 imports atomic, a room below."),
         ("errors", "import araclip.cli as door", "errors:1 imports cli, a room below."),
-        ("arabic", "from araclip import AraCLIP", "arabic:1 imports encoder, a room below."),
-        ("arabic", "from . import encoder", "arabic:1 imports encoder, a room below."),
-        ("gallery__ann", "from ..cli import app", "gallery.ann:1 imports cli, a room below."),
+        ("display", "from araclip import AraCLIP", "display:1 imports encoder, a room below."),
+        ("display", "from . import encoder", "display:1 imports encoder, a room below."),
+        ("gallery__query", "from ..cli import app", "gallery.query:1 imports cli, a room below."),
         (
-            "gallery__ann",
+            "gallery__query",
             "from .gallery import Gallery",
-            "gallery.ann:1 imports gallery.gallery, a room below.",
+            "gallery.query:1 imports gallery.gallery, a room below.",
         ),
         (
-            "training__fit",
+            "training__loop__train_loop",
             "def f():\n    from araclip import cli",
-            "training.fit:2 imports cli, a room below.",
+            "training.loop.train_loop:2 imports cli, a room below.",
         ),
         ("demo", "if TYPE_CHECKING:\n    from araclip.cli import app", "demo:2 imports cli, a room below."),
         ("errors", "from araclip.attic import box", "errors:1 imports araclip.attic, which is no room in ROOMS."),
@@ -192,7 +222,7 @@ def test_a_module_imports_only_from_the_rooms_above_it() -> None:
     ],
 )
 def test_an_import_from_below_is_found(tmp_path: Path, module: str, statement: str, fault: str) -> None:
-    rooms = {"errors": "", "atomic": "", "arabic": "", "encoder": "", "gallery__gallery": "", "cli": ""}
+    rooms = {"errors": "", "atomic": "", "display": "", "encoder": "", "gallery__gallery": "", "cli": ""}
     assert broken_layers(made_up(tmp_path, **{**rooms, module: statement})) == [fault]
 
 
@@ -200,13 +230,50 @@ def test_imports_from_above_and_inside_a_room_are_fine(tmp_path: Path) -> None:
     source = made_up(
         tmp_path,
         errors="import os",
-        training__data="from araclip.training.export import save\nfrom araclip.errors import InputError",
-        training__export="from . import data\nfrom araclip import normalize",
-        cli="from araclip import __version__, AraclipError\nimport araclip.training.data",
-        gallery__ann="import araclip_other\nfrom araclipper import atomic",
+        training__data__pairs="from araclip.training.data.noise import noisy\nfrom araclip.errors import InputError",
+        training__export__graph="from . import sizes\nfrom araclip import normalize",
+        cli="from araclip import __version__, AraCLIPError\nimport araclip.training.data.pairs",
+        gallery__query="import araclip_other\nfrom araclipper import atomic",
         __init__="from araclip.cli import app",
     )
     assert broken_layers(source) == []
+
+
+def test_every_room_exists() -> None:
+    assert rooms_without_a_module(SOURCE) == []
+
+
+def test_a_room_that_is_gone_is_found(tmp_path: Path) -> None:
+    source = made_up(tmp_path, errors="", gallery__query="")
+    gone = rooms_without_a_module(source)
+    assert "atomic" in gone and "gallery.results" in gone
+    assert "errors" not in gone and "gallery.query" not in gone
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "modules"),
+    [
+        ({"training__data__a": "from araclip.training.data import b", "training__data__b": ""}, []),
+        (
+            {"training__data__a": "from araclip.training.data import b", "training__data__b": "from . import a"},
+            ["training.data.a", "training.data.b"],
+        ),
+        (
+            {
+                "one": "def f():\n    from araclip.two import x",
+                "two": "import araclip.three",
+                "three": "from . import one",
+            },
+            ["one", "three", "two"],
+        ),
+    ],
+)
+def test_a_circle_inside_a_room_is_found(tmp_path: Path, files: dict[str, str], modules: list[str]) -> None:
+    assert circle(made_up(tmp_path, **files)) == modules
 
 
 def test_an_unknown_room_asks_to_be_added(tmp_path: Path) -> None:

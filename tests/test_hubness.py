@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.configuration import BANK_AXES
-from araclip.training.hubness import A, B, BankedImageHead, BankedTextHead
+from araclip.training.model.configuration import BANK_AXES
+from araclip.training.model.heads import A, B, BankedImageHead, BankedTextHead
 
 WIDTH, D, TEXTS = 6, 10, 7
 
@@ -18,7 +18,7 @@ WIDTH, D, TEXTS = 6, 10, 7
 def heads(seed: int = 0, weight: float = 0.6) -> tuple[BankedTextHead, BankedImageHead]:
     torch.manual_seed(seed)
     text, image = BankedTextHead(WIDTH, D), BankedImageHead(WIDTH, D, TEXTS, 20.0, weight)
-    image.bank.copy_(unit(torch.randn(TEXTS, D - BANK_AXES), dim=-1))
+    image.bank.copy_(l2_normalize(torch.randn(TEXTS, D - BANK_AXES), dim=-1))
     image.centre.fill_(0.2)
     return text.eval(), image.eval()
 
@@ -42,8 +42,8 @@ def test_the_cosine_is_the_likeness_less_what_the_bank_has_on_average() -> None:
     def popularity(vector: Tensor) -> float:
         return math.log(sum(math.exp(20 * float(vector @ q)) for q in image.bank) / TEXTS) / 20 - 0.2
 
-    for i, t in enumerate(unit(text.linear(texts), dim=-1)):
-        for j, v in enumerate(unit(image.linear(pictures), dim=-1)):
+    for i, t in enumerate(l2_normalize(text.linear(texts), dim=-1)):
+        for j, v in enumerate(l2_normalize(image.linear(pictures), dim=-1)):
             assert found[i, j].item() == pytest.approx(A * B * (float(t @ v) - 0.1 * popularity(v)), abs=1e-5)
 
 
@@ -55,10 +55,12 @@ def test_a_picture_that_is_near_to_every_text_stands_behind_one_that_is_near_to_
         head.linear.bias.zero_()
     axes = torch.eye(WIDTH)
     image.bank.zero_()
-    image.bank[:, :WIDTH] = unit(axes[0] + 0.3 * torch.randn(TEXTS, WIDTH), dim=-1)  # people ask about the first axis
+    image.bank[:, :WIDTH] = l2_normalize(
+        axes[0] + 0.3 * torch.randn(TEXTS, WIDTH), dim=-1
+    )  # people ask about the first axis
     image.centre.fill_(0.65)
-    query = unit(axes[0] + axes[1], dim=-1)
-    hub, right = unit(axes[0] + 0.65 * axes[1], dim=-1), unit(axes[1] + 0.6 * axes[0], dim=-1)
+    query = l2_normalize(axes[0] + axes[1], dim=-1)
+    hub, right = l2_normalize(axes[0] + 0.65 * axes[1], dim=-1), l2_normalize(axes[1] + 0.6 * axes[0], dim=-1)
     assert query @ hub > query @ right
     scores = text(query[None]) @ image(torch.stack([hub, right])).T
     assert scores[0, 1] > scores[0, 0]

@@ -1,4 +1,4 @@
-"""How a training run sees pictures: augmented, through cached maps, with melted BatchNorms, locked."""
+"""How a training run sees pictures: augmented, through cached maps, with fused BatchNorms, locked."""
 
 import os
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from transformers import TimmWrapperConfig, TimmWrapperModel
 from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.images import open_image, square
-from araclip.training import batchnorm
-from araclip.training.augmentation import JITTER, augment, recolour, views
-from araclip.training.crowns import Crown, Crowns, Trunk, can_split, joined, split, upper_modules
-from araclip.training.image_side import CrownImages, LockedImages, PixelImages, image_side
-from araclip.training.model import AraCLIPModel
-from araclip.training.pointwise import narrow_pointwise, widen_pointwise
-from araclip.training.sections import ImageSide
-from araclip.training.stem import Maps, Stem, StemGraph
+from araclip.training.data.augmentation import JITTER, augment, recolour, views
+from araclip.training.inputs.pictures import BranchImages, LockedImages, PixelImages, image_side
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.recipe.stages import ImageSide
+from araclip.training.small_cnn import batchnorm
+from araclip.training.small_cnn.branches import Branch, Branches, SharedBlocks, can_split, joined, split, upper_modules
+from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
+from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 SIZE = 32
@@ -145,10 +145,10 @@ def test_a_melted_network_computes_what_it_did_and_is_restored_with_its_own_name
     network, fresh = cnn(name), timm.create_model(name, num_classes=0)
     pixels = torch.randn(2, 3, SIZE, SIZE)
     before, names = network(pixels), list(network.state_dict())
-    melted = batchnorm.melt(above(network, first))
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in Crown(network, first).modules())
+    fused = batchnorm.fuse(above(network, first))
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in Branch(network, first).modules())
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
-    batchnorm.restore(melted)
+    batchnorm.restore(fused)
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
     assert list(network.state_dict()) == names
     fresh.load_state_dict(network.state_dict())
@@ -157,12 +157,12 @@ def test_a_melted_network_computes_what_it_did_and_is_restored_with_its_own_name
 
 def test_what_a_melted_network_learns_is_there_when_it_is_restored() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
-    melted = batchnorm.melt(above(network, 2))
+    fused = batchnorm.fuse(above(network, 2))
     with torch.no_grad():
-        for parameter in Crown(network, 2).parameters():
+        for parameter in Branch(network, 2).parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     learned = network(pixels)
-    batchnorm.restore(melted)
+    batchnorm.restore(fused)
     assert torch.allclose(network(pixels), learned, atol=1e-5 * learned.abs().max().item())
 
 
@@ -170,19 +170,19 @@ def test_a_convolution_with_a_bias_is_restored_too() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
     network.conv_head.bias = nn.Parameter(torch.randn(network.conv_head.out_channels))
     before = network(pixels)
-    batchnorm.restore(batchnorm.melt(above(network, 5)))
+    batchnorm.restore(batchnorm.fuse(above(network, 5)))
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
 
 
 def test_frozen_convolutions_stay_frozen_when_melted() -> None:
     network = cnn()
     network.blocks[2].requires_grad_(False)
-    batchnorm.melt(above(network, 2))
+    batchnorm.fuse(above(network, 2))
     assert not any(parameter.requires_grad for parameter in network.blocks[2].parameters())
     assert all(parameter.requires_grad for parameter in network.blocks[3].parameters())
 
 
-# ------------------------------------------------------------------ stem and crown
+# ------------------------------------------------------------------ stem and branch
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -191,9 +191,9 @@ def test_stem_and_crown_make_the_network(name: str, blocks: int) -> None:
     network = cnn(name)
     squares = torch.randint(0, 256, (2, SIZE, SIZE, 3), dtype=torch.uint8)
     pixels = (squares.permute(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
-    maps = Stem(Trunk(network, blocks), *HALF).eval()(squares)
+    maps = FrozenFeatures(SharedBlocks(network, blocks), *HALF).eval()(squares)
     whole = network(pixels)
-    assert torch.allclose(Crown(network, blocks)(maps), whole, atol=1e-5 * whole.abs().max().item())
+    assert torch.allclose(Branch(network, blocks)(maps), whole, atol=1e-5 * whole.abs().max().item())
 
 
 def test_a_network_of_another_kind_or_too_many_blocks_is_refused() -> None:
@@ -202,26 +202,26 @@ def test_a_network_of_another_kind_or_too_many_blocks_is_refused() -> None:
     assert not can_split(None)
     for network, blocks in ((resnet, 0), (cnn(), 5), (cnn(), -1)):
         with pytest.raises(RecipeError, match=f"cannot be cut after block {blocks}"):
-            Trunk(network, blocks)
+            SharedBlocks(network, blocks)
 
 
 def test_pointwise_convolutions_in_bfloat16_learn_nearly_what_they_would_in_float32() -> None:
-    crown, maps = Crown(cnn(), 2).requires_grad_(True), torch.randn(4, 24, 8, 8)
+    branch, maps = Branch(cnn(), 2).requires_grad_(True), torch.randn(4, 24, 8, 8)
 
     def learned() -> tuple[torch.Tensor, torch.Tensor]:
-        crown.zero_grad()
-        found = crown(maps)
+        branch.zero_grad()
+        found = branch(maps)
         found.square().mean().backward()
-        return found.detach(), torch.cat([p.grad.flatten() for p in crown.parameters() if p.grad is not None])
+        return found.detach(), torch.cat([p.grad.flatten() for p in branch.parameters() if p.grad is not None])
 
     exact, slope = learned()
-    narrow_pointwise(crown)
+    narrow_pointwise(branch)
     near, near_slope = learned()
     assert not torch.equal(near, exact)
     assert near.dtype == near_slope.dtype == torch.float32
     assert torch.cosine_similarity(near, exact).min() > 0.999
     assert torch.cosine_similarity(near_slope, slope, dim=0) > 0.99
-    widen_pointwise(crown)
+    widen_pointwise(branch)
     assert torch.equal(learned()[0], exact)
 
 
@@ -246,17 +246,17 @@ def test_joined_towers_give_the_features_of_each_side_by_side() -> None:
     each = torch.cat([tower(pixel_values=pixels).pooler_output.flatten(1) for tower in towers], dim=1)
     assert torch.allclose(whole(pixel_values=pixels).pooler_output, each, atol=1e-5 * each.abs().max().item())
     assert whole.config.hidden_size == each.shape[1]
-    trunk, crowns = split(whole, 2)
-    assert isinstance(crowns, Crowns)
-    assert torch.equal(crowns(trunk(pixels)), whole(pixel_values=pixels).pooler_output)
+    shared, branches = split(whole, 2)
+    assert isinstance(branches, Branches)
+    assert torch.equal(branches(shared(pixels)), whole(pixel_values=pixels).pooler_output)
 
 
 def test_each_crown_by_itself_gives_the_vectors_its_own_tower_would(pictures: list[Path], tmp_path: Path) -> None:
     whole = joined(grown(1, 2), 2)
     made = AraCLIPModel.from_towers(model().text_model, whole, 8).eval()
-    spec = ImageSide("partial", frozen_blocks=2, window=1.0, each_crown=True)
+    spec = ImageSide("partial", frozen_blocks=2, window=1.0, each_branch=True)
     images = image_side(made, SIZE, HALF, pictures, spec, 3, tmp_path / "cache", silent)
-    assert isinstance(images, CrownImages)
+    assert isinstance(images, BranchImages)
     inputs = images.inputs([0, 1, 2], 0)
     found = images.encode(inputs).view(3, 2, 8)
     features = images.features(inputs).chunk(2, dim=1)
@@ -272,27 +272,27 @@ def test_towers_that_share_no_trunk_are_not_joined_and_a_joined_one_is_cut_at_it
     with pytest.raises(RecipeError, match=r"first 3 blocks of image tower 2 are not those of the first one"):
         joined(towers, 3)
     vit = model("vit").vision_model
-    with pytest.raises(RecipeError, match=r"kinds test_efficientnet, vit cannot share a trunk"):
+    with pytest.raises(RecipeError, match=r"kinds test_efficientnet, vit cannot share a shared blocks"):
         joined([towers[0], vit], 2)
-    with pytest.raises(RecipeError, match=r"has 2 crowns over 2 blocks.*trunk_blocks\) = 2"):
+    with pytest.raises(RecipeError, match=r"has 2 branches over 2 blocks.*shared_blocks\) = 2"):
         split(joined(towers, 2), 1)
 
 
 @pytest.fixture(scope="module")
-def graph() -> StemGraph:
+def graph() -> FrozenFeaturesGraph:
     torch.manual_seed(0)
-    return StemGraph(Stem(Trunk(cnn(), 2), *HALF), SIZE)
+    return FrozenFeaturesGraph(FrozenFeatures(SharedBlocks(cnn(), 2), *HALF), SIZE)
 
 
 def test_cached_maps_are_what_the_stem_makes_of_every_view(
-    graph: StemGraph, pictures: list[Path], tmp_path: Path
+    graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
-    maps = Maps(graph, pictures, 3, tmp_path / "cache", silent)
-    stem = graph._stem
+    maps = FeatureMaps(graph, pictures, 3, tmp_path / "cache", silent)
+    frozen = graph._frozen
     for row, picture in enumerate(pictures):
         assert maps[row].shape == (3, maps.side, maps.side, maps[row].shape[3])
         plain = torch.tensor(square(open_image(picture, SIZE), SIZE))[None]
-        expected = stem(plain)[0].permute(1, 2, 0).detach().numpy()
+        expected = frozen(plain)[0].permute(1, 2, 0).detach().numpy()
         assert np.abs(maps[row][0] - expected).max() < 1e-2 * np.abs(expected).max()
         assert np.abs(maps[row][1] - expected).max() > 1e-2 * np.abs(expected).max()
     assert maps.whole([3, 0]).shape == (2, maps[0].shape[3], maps.side, maps.side)
@@ -300,39 +300,41 @@ def test_cached_maps_are_what_the_stem_makes_of_every_view(
 
 
 def test_maps_are_computed_once_a_folder_and_again_where_something_changed(
-    graph: StemGraph, pictures: list[Path], tmp_path: Path
+    graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     def files() -> set[str]:
         return {path.name for path in (tmp_path / "cache").iterdir()}
 
-    Maps(graph, pictures, 1, tmp_path / "cache", silent)
+    FeatureMaps(graph, pictures, 1, tmp_path / "cache", silent)
     first = files()
     assert len(first) == 2
-    Maps(graph, pictures[::2], 1, tmp_path / "cache", silent)  # one folder of the two, the mixture does not matter
-    Maps(graph, pictures, 1, tmp_path / "cache", silent)
+    FeatureMaps(
+        graph, pictures[::2], 1, tmp_path / "cache", silent
+    )  # one folder of the two, the mixture does not matter
+    FeatureMaps(graph, pictures, 1, tmp_path / "cache", silent)
     assert files() == first
     about = pictures[0].stat()
     os.utime(pictures[0], ns=(about.st_atime_ns, about.st_mtime_ns + 1))
-    Maps(graph, pictures, 1, tmp_path / "cache", silent)
+    FeatureMaps(graph, pictures, 1, tmp_path / "cache", silent)
     assert len(files()) == 3
-    Maps(graph, pictures[:2], 2, tmp_path / "cache", silent)
+    FeatureMaps(graph, pictures[:2], 2, tmp_path / "cache", silent)
     assert len(files()) == 5
 
 
 def test_every_unreadable_picture_is_named_and_nothing_is_left_behind(
-    graph: StemGraph, pictures: list[Path], tmp_path: Path
+    graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     for path in (pictures[0], pictures[2]):
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DataError, match=r"(?s)2 pictures cannot be read.*0.png.*2.png"):
-        Maps(graph, pictures[::2], 1, tmp_path / "cache", silent)
+        FeatureMaps(graph, pictures[::2], 1, tmp_path / "cache", silent)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_windows_are_cut_from_the_views_by_their_own_dice(
-    graph: StemGraph, pictures: list[Path], tmp_path: Path
+    graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
-    maps = Maps(graph, pictures, 2, tmp_path / "cache", silent)
+    maps = FeatureMaps(graph, pictures, 2, tmp_path / "cache", silent)
 
     def windows(rows: list[int], side: int, step: int) -> torch.Tensor:
         return maps.windows(rows, side, [np.random.default_rng([step, row]) for row in rows])
@@ -369,7 +371,7 @@ def test_each_side_is_of_its_kind_and_only_what_shall_learn_learns(
         assert isinstance(images, LockedImages)
         assert learning == set()
     elif kind == "partial":
-        assert isinstance(images, CrownImages)
+        assert isinstance(images, BranchImages)
         assert learning
         assert not any(
             name.startswith(("timm_model.conv_stem", "timm_model.bn1", "timm_model.blocks.0")) for name in learning
@@ -434,7 +436,7 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
     changed = side().features
     assert not np.array_equal(changed[0], first[0])
     assert np.array_equal(changed[1:], first[1:])
-    monkeypatch.setattr("araclip.training.image_side.decode_ahead", None)  # nothing is opened again
+    monkeypatch.setattr("araclip.training.inputs.pictures.decode_ahead", None)  # nothing is opened again
     assert np.array_equal(side().features, changed)
 
 

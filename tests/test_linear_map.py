@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from araclip.errors import DataError, RecipeError
-from araclip.training.linear_map import LinearMap, choose_penalty, fit_linear_map, ridge
+from araclip.training.stages.ridge import LinearMap, choose_penalty, fit_linear_map, ridge
 
 Matrix = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import DataError, RecipeError
 from araclip.training.losses import (
@@ -35,7 +35,7 @@ def vectors(rows: int, width: int = 5, seed: int = 0) -> Tensor:
 
 
 def units(rows: int, width: int = 5, seed: int = 0) -> Tensor:
-    return unit(vectors(rows, width, seed), dim=-1)
+    return l2_normalize(vectors(rows, width, seed), dim=-1)
 
 
 # ------------------------------------------------------------------ by hand
@@ -132,7 +132,7 @@ def test_matryoshka_passes_on_what_else_the_loss_takes() -> None:
     text, image, scale = vectors(3), vectors(2, seed=1), torch.tensor(1.0, dtype=torch.float64)
     owner = torch.tensor([0, 1, 1])
     nested = matryoshka(contrastive_loss, [5])(text, image, scale, owner=owner)
-    plain = contrastive_loss(unit(text, dim=-1), unit(image, dim=-1), scale, owner=owner)
+    plain = contrastive_loss(l2_normalize(text, dim=-1), l2_normalize(image, dim=-1), scale, owner=owner)
     torch.testing.assert_close(nested, plain)
 
 
@@ -140,7 +140,7 @@ def test_weighted_sum_adds_the_losses_it_names_and_shows_mse_the_vectors_as_they
     student, teacher = 3 * vectors(4), units(4, seed=1)
     same = same_pairs("abab")
     loss = weighted_sum({"cosine": 1.0, "affinity": 0.5, "mse": 2, "contrastive": 0.25})(student, teacher, same)
-    s = unit(student, dim=-1)
+    s = l2_normalize(student, dim=-1)
     wanted = (
         cosine_loss(s, teacher)
         + 0.5 * affinity_loss(s, teacher)

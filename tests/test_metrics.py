@@ -236,8 +236,8 @@ def direction_of(found: list[float], clusters: list[int]) -> Direction:
 
 
 def test_a_bootstrap_interval_covers_the_mean_and_narrows_with_more_clusters() -> None:
-    dice = np.random.default_rng(0)
-    few, many = (interval(dice.random(n), range(n)) for n in (40, 4000))
+    rng = np.random.default_rng(0)
+    few, many = (interval(rng.random(n), range(n)) for n in (40, 4000))
     assert few[0] < 0.5 < few[1]
     assert many[0] < 0.5 < many[1]
     assert many[1] - many[0] < (few[1] - few[0]) / 5

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import (
     AutoModel,
     BertConfig,
@@ -28,7 +28,7 @@ from transformers import (
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import DataError, InputError, ModelMismatch, RecipeError
 from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
-from araclip.training.towers import pooled_text
+from araclip.training.model.towers import pooled_text
 from tiny_hf import (
     IMAGE_TOWERS,
     SIZE,
@@ -114,7 +114,7 @@ def test_a_naflex_tower_takes_patches_of_any_shape_with_their_mask() -> None:
     seen = model(pixel_values=patches, pixel_attention_mask=mask, spatial_shapes=shapes).image_embeds
     patches[1, 8:] = 7.0  # padding
     again = model.get_image_features(patches, pixel_attention_mask=mask, spatial_shapes=shapes)
-    torch.testing.assert_close(seen, unit(again, dim=-1))
+    torch.testing.assert_close(seen, l2_normalize(again, dim=-1))
 
 
 def test_features_are_the_embeddings_before_they_are_brought_to_unit_length() -> None:
@@ -124,8 +124,8 @@ def test_features_are_the_embeddings_before_they_are_brought_to_unit_length() ->
     image = model.get_image_features(given["pixel_values"])
     assert isinstance(text, torch.Tensor) and isinstance(image, torch.Tensor)
     assert not torch.allclose(text.norm(dim=-1), torch.ones(3))
-    torch.testing.assert_close(unit(text, dim=-1), out.text_embeds)
-    torch.testing.assert_close(unit(image, dim=-1), out.image_embeds)
+    torch.testing.assert_close(l2_normalize(text, dim=-1), out.text_embeds)
+    torch.testing.assert_close(l2_normalize(image, dim=-1), out.image_embeds)
 
 
 def test_logits_have_a_row_for_each_picture_and_a_column_for_each_text() -> None:

@@ -98,9 +98,9 @@ def test_a_wrong_answer_costs_what_it_must(tmp_path: Path, tiny_model: Path) -> 
 
 
 def test_mtebs_numbers_are_ours(tmp_path: Path, tiny_model: Path) -> None:
-    dice = np.random.default_rng(0)
-    drawn = [Image.fromarray(dice.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(24)]
-    words = [" ".join(dice.choice(VOCABULARY[4:], 3)) for _ in drawn]
+    rng = np.random.default_rng(0)
+    drawn = [Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(24)]
+    words = [" ".join(rng.choice(VOCABULARY[4:], 3)) for _ in drawn]
     asked = Dataset.from_dict({"id": [f"t{i}" for i in range(24)], "text": words})
     pool = Dataset.from_list([{"id": f"i{i}", "image": picture} for i, picture in enumerate(drawn)])
     (theirs,) = run_tasks(tiny_model, [task(lambda: asked, lambda: pool, "t2i")], tmp_path)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, CLIPVisionConfig, CLIPVisionModel, ModernBertConfig, ModernBertModel
 
 from araclip.errors import RecipeError, RunMismatch
-from araclip.training.optimization import Ema, Part, cosine_schedule, freeze, parameter_groups, set_lr
+from araclip.training.loop.optimization import Ema, Part, cosine_schedule, parameter_groups, set_lr
+from araclip.training.model.freezing import freeze
 
 WARMUP_OF = st.integers(2, 2000).flatmap(lambda total: st.tuples(st.just(total), st.integers(0, total - 1)))
 

@@ -16,7 +16,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import (
     AltCLIPConfig,
     AltCLIPModel,
@@ -39,7 +39,7 @@ import tiny_hf
 from araclip import AraCLIP, Gallery
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage
-from araclip.peers import loading, registry
+from araclip.peers import loading, model_registry
 from araclip.peers.loading import request
 from araclip.peers.translation import Translated
 from tiny_peers import (
@@ -103,8 +103,8 @@ def pooled(output: Any) -> torch.Tensor:
 
 
 def same(encoder: Encoder, text: torch.Tensor, image: torch.Tensor, pictures: Any, texts: list[str] = TEXTS) -> None:
-    np.testing.assert_allclose(encoder.encode_text(texts), unit(text, dim=-1).numpy(), **CLOSE)
-    np.testing.assert_allclose(encoder.encode_image(pictures), unit(image, dim=-1).numpy(), **CLOSE)
+    np.testing.assert_allclose(encoder.encode_text(texts), l2_normalize(text, dim=-1).numpy(), **CLOSE)
+    np.testing.assert_allclose(encoder.encode_image(pictures), l2_normalize(image, dim=-1).numpy(), **CLOSE)
     assert encoder.width == text.shape[1]
 
 
@@ -368,10 +368,10 @@ def test_the_bundled_model_keeps_to_the_contract_too() -> None:
 
 
 def test_the_registry_agrees_with_open_clip_and_has_each_name_once() -> None:
-    names = [peer.name for peer in registry.PEERS]
+    names = [peer.name for peer in model_registry.PEERS]
     assert len(set(names)) == len(names) >= 20
     known = set(open_clip.list_pretrained())
-    for peer in registry.PEERS:
+    for peer in model_registry.PEERS:
         place = peer.place if peer.kind == "open_clip" else peer.image or ""
         if peer.kind == "sentence-transformers" or not place or "SigLIP-512" in place:  # the last is small here
             continue
@@ -386,7 +386,7 @@ def test_the_registry_agrees_with_open_clip_and_has_each_name_once() -> None:
 
 def test_every_peer_stands_in_the_docs() -> None:
     page = (Path(__file__).parents[1] / "docs" / "peers.md").read_text(encoding="utf-8")
-    for peer in registry.PEERS:
+    for peer in model_registry.PEERS:
         size = "?" if peer.megabytes is None else f"{peer.megabytes:,}"
         row = f"| `{peer.name}` | `{peer.hub_id}` | {peer.width} | {peer.resolution} | {size} | {peer.license or '?'} |"
         assert row in page

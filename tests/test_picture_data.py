@@ -13,9 +13,8 @@ import pictures as drawn
 from araclip import AraCLIP, Gallery
 from araclip.errors import DataError, GalleryNotFound, RecipeError
 from araclip.evaluation.datasets import Picture
-from araclip.training.hard_negatives import gallery_vectors, mined
-from araclip.training.picture_data import Batch, PictureMixture
-from araclip.training.sections import PictureSource
+from araclip.training.data.hard_negatives import gallery_vectors, mined
+from araclip.training.data.picture_data import Batch, PictureMixture, PictureSource
 from toy_training import write_lines
 
 Line = dict[str, Any]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from araclip.errors import DataError
-from araclip.training.plot import apart, smoothed, training_plot
+from araclip.training.loop.plot import apart, smoothed, training_plot
 
 LOSSES = [{"step": step, "loss": 5.0 / step, "time": 1.0} for step in range(1, 101)]
 RECALLS = [{"step": s, "R@1": s / 500, "R@5": s / 300, "R@10": s / 200, "MRR": 0.3} for s in (50, 100)]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.arabic import normalize
-from araclip.errors import AraclipError, InputError
+from araclip.errors import AraCLIPError, InputError
 from araclip.gallery.query import Query, Term, combine, parse, unit_sum
+from araclip.text.normalization import normalize
 
 ROOT = Path(__file__).parents[1]
 
@@ -217,5 +217,5 @@ def test_a_stranger_s_query_never_opens_a_file(gallery: Gallery, tmp_path: Path)
 
 @pytest.mark.parametrize("path", ["./nowhere.jpg", "/", "./a\0b", "picture:00"])
 def test_a_picture_that_is_not_there_is_named(gallery: Gallery, path: str) -> None:
-    with pytest.raises(AraclipError, match=r"no such picture|no file|not in the gallery"):
+    with pytest.raises(AraCLIPError, match=r"no such picture|no file|not in the gallery"):
         gallery.search(path, files=True)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from araclip.errors import RecipeError
-from araclip.training.recipe import Recipe, read_recipe
-from araclip.training.sections import Distill, Finetune, ImageSide, Linear
-from araclip.training.tables import set_value
+from araclip.training.recipe.recipe import Recipe, read_recipe
+from araclip.training.recipe.stages import Distill, Finetune, ImageSide, Linear
+from araclip.training.recipe.tables import set_value
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 WHOLE = """

@@ -7,8 +7,8 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryError, GalleryLocked, GalleryNotFound, WidthMismatch
-from araclip.gallery import reembed as module
-from araclip.gallery.reembed import reembed
+from araclip.gallery.ingest import reembed as module
+from araclip.gallery.ingest.reembed import reembed
 from tiny import write_tiny_model
 
 

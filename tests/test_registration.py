@@ -91,7 +91,7 @@ def test_two_threads_that_import_at_once_both_find_the_model(folder: Path) -> No
 def test_a_transformers_that_does_not_fit_goes_on_working_without_araclip() -> None:
     code = (
         "import sys, warnings; warnings.simplefilter('error', ImportWarning)\n"
-        "import araclip\nsys.modules['araclip.training.configuration'] = None\n"
+        "import araclip\nsys.modules['araclip.training.model.configuration'] = None\n"
         "warnings.simplefilter('always', ImportWarning)\n"
         "with warnings.catch_warnings(record=True) as said:\n    from transformers import AutoConfig\n"
         "print(AutoConfig.__name__, *{str(w.message)[:44] for w in said if w.category is ImportWarning})"
@@ -222,7 +222,7 @@ def test_pushing_keeps_a_card_that_the_repository_has(monkeypatch: pytest.Monkey
 
 
 def test_the_processor_can_be_pushed_without_an_image_processor(tmp_path: Path) -> None:
-    with pytest.raises(araclip.AraclipError, match="call its push_to_hub"):
+    with pytest.raises(araclip.AraCLIPError, match="call its push_to_hub"):
         tiny_processor(images=False).save_pretrained(tmp_path, push_to_hub=True)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import pictures
 from araclip import AraCLIP, Gallery, demo
 from araclip.errors import InputError
-from araclip.gallery.background import EVERYDAY, meaningless
+from araclip.gallery.reference_queries import EVERYDAY, meaningless
 from araclip.gallery.relevance import FEWEST, Scale, scale_of
 
 D = 8

@@ -19,7 +19,7 @@ from araclip.errors import (
     NewerGallery,
     WidthMismatch,
 )
-from araclip.gallery.anywhere import open_gallery, reembed_gallery
+from araclip.gallery.open import open_gallery, reembed_gallery
 from tiny import write_tiny_model
 
 pytest.importorskip("qdrant_client")

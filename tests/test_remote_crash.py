@@ -16,8 +16,8 @@ import pytest
 
 import pictures
 from araclip import AraCLIP
-from araclip.errors import AraclipError, GalleryLocked
-from araclip.gallery import intake
+from araclip.errors import AraCLIPError, GalleryLocked
+from araclip.gallery.ingest import intake
 
 pytest.importorskip("qdrant_client")
 from qdrant_client import models
@@ -67,7 +67,7 @@ def test_wherever_a_writer_dies_readers_see_whole_commits_and_the_next_one_goes_
             died = dying(engine, at)
             try:
                 gallery.update([folder])
-            except AraclipError:
+            except AraCLIPError:
                 deaths += 1
             engine.before = None
             there = found(gallery)
@@ -100,7 +100,7 @@ def test_a_writer_that_dies_over_a_picture_without_a_file_leaves_nothing_over(
         own = gallery._catalog.connection
         for at in range(0, 100, 2):
             died = dying(engine, at)
-            with contextlib.suppress(AraclipError):
+            with contextlib.suppress(AraCLIPError):
                 gallery.add([data])
                 gallery.remove(gallery.add([data]).paths)
             engine.before = None
@@ -120,7 +120,7 @@ WRITER = """
 import sys
 from araclip import AraCLIP
 from araclip.gallery import intake
-from araclip.gallery.anywhere import open_gallery
+from araclip.gallery.open import open_gallery
 intake.COMMIT_EVERY = 4
 open_gallery(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1), create=True).update([sys.argv[3]])
 """
@@ -157,7 +157,7 @@ def test_a_killed_process_loses_nothing_committed(
 
 
 def test_a_reader_of_a_generation_sees_it_until_the_end(address: str, model: AraCLIP, folder: Path) -> None:
-    from araclip.gallery.filters import Filters
+    from araclip.gallery.catalog.filters import Filters
     from araclip.gallery.ranking import Page
 
     query, page = model.encode_text(["أحمر"])[0], Page(100, 0, Filters())

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from araclip.errors import InputError
-from araclip.gallery.catalog import File
-from araclip.gallery.filters import Filters
+from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.filters import Filters
 from araclip.images import FORMATS, Facts
 
 pytest.importorskip("qdrant_client")

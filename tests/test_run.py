@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from araclip.errors import LossDiverged, OutOfMemory, RecipeError, RunMismatch, TrainingError
-from araclip.training.run import TIME_FIELDS, Pace, Run
+from araclip.training.loop.run import TIME_FIELDS, Pace, Run
 
 RECIPE = {"batch_size": 8, "optimizer": {"lr": 1e-3, "betas": (0.9, 0.98)}, "pairs": Path("pairs.tsv")}
 DATA = {"pairs": "3f2a"}
 HOLD = """
 import sys
 from pathlib import Path
-from araclip.training.run import Run
+from araclip.training.loop.run import Run
 with Run.open(Path(sys.argv[1]), {}, {}, say=print):
     print("ready", flush=True)
     sys.stdin.read()
@@ -33,7 +33,7 @@ TRAIN = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from araclip.training.run import Run
+from araclip.training.loop.run import Run
 with Run.open(Path(sys.argv[1]), {"lr": 0.1}, {}, say=print) as run:
     found = run.resume()
     step, weight = (found[0], found[1]["weight"]) if found else (0, torch.zeros(3))
@@ -104,7 +104,7 @@ def test_commit_and_uncommitted_changes_are_recorded_and_a_change_between_is_tol
         assert json.loads(Path("dirty/config.json").read_text())["git"] == {"commit": first, "dirty": True}
     git("commit", "-q", "-a", "-m", "second")
     said: list[str] = []
-    with opened(tmp_path / "clean", say=said.append):
+    with opened(tmp_path / "clean", log=said.append):
         assert len(said) == 1
         assert first in said[0]
         assert git("rev-parse", "HEAD") in said[0]
@@ -238,7 +238,7 @@ def test_a_torn_checkpoint_takes_the_rows_after_the_one_before_it_along(tmp_path
             run.checkpoint(step, {"step": step})
     (tmp_path / "step-000002.pt").write_bytes(b"torn")
     said: list[str] = []
-    with opened(tmp_path, say=said.append) as run:
+    with opened(tmp_path, log=said.append) as run:
         assert run.resume() == (1, {"step": 1})
         assert [row["step"] for row in run.metrics()] == [1]
     assert ["step-000002.pt is damaged" in line for line in said] == [True]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from araclip.errors import RecipeError
-from araclip.training.sampling import CYCLE, Turns
+from araclip.training.data.sampling import CYCLE, InterleavedSampler
 
 SOURCES = st.lists(st.tuples(st.integers(1, 30), st.floats(0.02, 1.0)), min_size=1, max_size=4)
 
@@ -15,7 +15,7 @@ SOURCES = st.lists(st.tuples(st.integers(1, 30), st.floats(0.02, 1.0)), min_size
 @settings(max_examples=30)
 @given(SOURCES, st.integers(0, 5), st.integers(0, 3 * CYCLE))
 def test_each_row_of_a_source_comes_once_an_epoch(sources: list[tuple[int, float]], seed: int, start: int) -> None:
-    turns = Turns([size for size, _ in sources], [weight for _, weight in sources], seed)
+    turns = InterleavedSampler([size for size, _ in sources], [weight for _, weight in sources], seed)
     epochs: dict[tuple[int, int], list[int]] = {}
     for slot in range(start, start + 400):
         which, row, drawn = turns.draw(slot)
@@ -31,7 +31,7 @@ def test_each_row_of_a_source_comes_once_an_epoch(sources: list[tuple[int, float
 @given(SOURCES)
 def test_shares_are_exact_over_a_cycle_and_near_in_any_stretch(sources: list[tuple[int, float]]) -> None:
     weights = [weight for _, weight in sources]
-    turns = Turns([size for size, _ in sources], weights, 0)
+    turns = InterleavedSampler([size for size, _ in sources], weights, 0)
     order = [turns.draw(slot)[0] for slot in range(CYCLE)]
     for which, weight in enumerate(weights):
         exact = weight / sum(weights)
@@ -46,13 +46,13 @@ def test_shares_are_exact_over_a_cycle_and_near_in_any_stretch(sources: list[tup
 @given(SOURCES, st.integers(0, 5), st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
 def test_a_draw_depends_on_seed_and_slot_alone(sources: list[tuple[int, float]], seed: int, slots: list[int]) -> None:
     sizes, weights = [size for size, _ in sources], [weight for _, weight in sources]
-    once = [Turns(sizes, weights, seed).draw(slot) for slot in slots]
-    turns = Turns(sizes, weights, seed)
+    once = [InterleavedSampler(sizes, weights, seed).draw(slot) for slot in slots]
+    turns = InterleavedSampler(sizes, weights, seed)
     assert [turns.draw(slot) for slot in reversed(slots)][::-1] == once
 
 
 def test_the_count_of_rows_before_goes_on_from_cycle_to_cycle() -> None:
-    turns = Turns([7, 5], [2, 1], seed=3)
+    turns = InterleavedSampler([7, 5], [2, 1], seed=3)
     counts: Counter[int] = Counter()
     for slot in range(2 * CYCLE + 10):
         which, _, drawn = turns.draw(slot)
@@ -62,7 +62,7 @@ def test_the_count_of_rows_before_goes_on_from_cycle_to_cycle() -> None:
 
 def test_orders_differ_by_epoch_source_and_seed() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        turns = Turns([50], [1.0], seed)
+        turns = InterleavedSampler([50], [1.0], seed)
         return [turns.draw(slot)[1] for slot in range(50 * epoch, 50 * epoch + 50)]
 
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
@@ -81,4 +81,4 @@ def test_orders_differ_by_epoch_source_and_seed() -> None:
 )
 def test_shares_that_cannot_be_kept_are_refused(weights: list[float], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        Turns([5] * len(weights), weights, 0)
+        InterleavedSampler([5] * len(weights), weights, 0)

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery import ann, coded, history, index_file
-from araclip.gallery.ann import ScanIndex
-from araclip.gallery.catalog import Catalog, File
+from araclip.gallery.catalog import history
+from araclip.gallery.catalog.catalog import Catalog, File
+from araclip.gallery.index import index_file, rabitq, scan_index
+from araclip.gallery.index.scan_index import ScanIndex
 
 WIDTH = 32
 TEXTS = np.eye(WIDTH, dtype=np.float32)[:20]
@@ -28,8 +29,8 @@ TEXTS = np.eye(WIDTH, dtype=np.float32)[:20]
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty pictures are many."""
-    monkeypatch.setattr(ann, "FEW", 30)
-    monkeypatch.setattr(coded, "FEW", 30)
+    monkeypatch.setattr(scan_index, "FEW", 30)
+    monkeypatch.setattr(rabitq, "FEW", 30)
 
 
 @pytest.fixture
@@ -134,8 +135,8 @@ def test_an_index_brought_up_to_date_answers_as_one_made_anew(
 def test_a_short_answer_begins_a_longer_one_whatever_the_depth(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, allowed: str | None
 ) -> None:
-    monkeypatch.setattr(coded, "LEAST", 40)  # so shallow that some of the best are missed
-    monkeypatch.setattr(coded, "MARGIN", 0)
+    monkeypatch.setattr(rabitq, "LEAST", 40)  # so shallow that some of the best are missed
+    monkeypatch.setattr(rabitq, "MARGIN", 0)
     ids = put(catalog, range(400), units(0, 400))
     index = index_of(catalog)
     assert index.base is not None and index.base.codes.depth == 40
@@ -153,7 +154,7 @@ def test_a_short_answer_begins_a_longer_one_whatever_the_depth(
 def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_the_depth(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, rounded: bool
 ) -> None:
-    scanned = coded._Scan.search
+    scanned = rabitq._Scan.search
 
     def by_place(scan: Any, query: np.ndarray, k: int) -> Any:
         rows, estimates, sure = scanned(scan, query, k)
@@ -162,9 +163,9 @@ def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_
         return rows[order], estimates[order], sure
 
     if rounded:
-        monkeypatch.setattr(coded._Scan, "search", by_place)
-    monkeypatch.setattr(coded, "LEAST", 16)
-    monkeypatch.setattr(coded, "MARGIN", 0)
+        monkeypatch.setattr(rabitq._Scan, "search", by_place)
+    monkeypatch.setattr(rabitq, "LEAST", 16)
+    monkeypatch.setattr(rabitq, "MARGIN", 0)
     far = -TEXTS[:1] + 0.1 * units(0, 300)
     alike = np.repeat(units(5, 1), 120, axis=0)
     both = np.concatenate([far / np.linalg.norm(far, axis=1, keepdims=True), alike])[
@@ -180,8 +181,8 @@ def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_
 def test_few_pictures_that_pass_a_filter_are_compared_exactly(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coded, "LEAST", 8)
-    monkeypatch.setattr(coded, "MARGIN", 0)
+    monkeypatch.setattr(rabitq, "LEAST", 8)
+    monkeypatch.setattr(rabitq, "MARGIN", 0)
     ids = put(catalog, range(500), units(0, 500))
     some = ids[::20]
     for query in units(4, 10):
@@ -207,7 +208,7 @@ def test_changes_are_compared_beside_the_codes_until_there_are_many(catalog: Cat
 def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ann, "FEW", 1000)
+    monkeypatch.setattr(scan_index, "FEW", 1000)
     vectors, query = units(0, 310), units(9, 1)[0]
 
     def settled(before: ScanIndex | None) -> tuple[ScanIndex, str]:
@@ -266,14 +267,14 @@ def test_damage_that_a_quick_look_finds_is_met_by_making_the_file_anew(catalog: 
         damaged = whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :]
     path.write_bytes(damaged)
     assert index_of(catalog).search(TEXTS[0], 100) == wanted
-    assert list(ann.damaged(catalog)) == []
+    assert list(scan_index.damaged(catalog)) == []
 
 
 def test_damage_of_a_mapped_vector_is_found_by_verify_and_put_right_by_repair(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ann, "FEW", 2)
-    monkeypatch.setattr(coded, "FEW", 2)
+    monkeypatch.setattr(scan_index, "FEW", 2)
+    monkeypatch.setattr(rabitq, "FEW", 2)
     folder = tmp_path / "صور"
     for i, colour in enumerate((pictures.RED, pictures.GREEN, pictures.BLUE, (250, 250, 250))):
         pictures.solid(folder / f"{i}.png", colour)
@@ -299,7 +300,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from araclip.gallery import ann, coded
-from araclip.gallery.catalog import Catalog
+from araclip.gallery.catalog.catalog import Catalog
 ann.FEW = coded.FEW = 30
 catalog = Catalog.open(Path(sys.argv[1]), None)
 print("ready", flush=True)
@@ -311,7 +312,7 @@ def test_a_kill_while_codes_are_written_leaves_an_index_that_answers_right(catal
     put(catalog, range(3000), units(0, 3000))
     for trial in range(5):
         command = [sys.executable, "-c", BUILDER, str(catalog.folder)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(ann.__file__).parents[2])}
+        environment = {**os.environ, "PYTHONPATH": str(Path(scan_index.__file__).parents[2])}
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
             assert child.stdout is not None
             child.stdout.readline()
@@ -337,15 +338,15 @@ def test_a_folder_that_cannot_be_written_is_answered_without_a_file(
 
 
 def test_the_recall_that_is_told_is_that_of_the_index(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ann.recall(catalog) == 1.0
+    assert scan_index.recall(catalog) == 1.0
     put(catalog, range(2000), units(0, 2000))
-    assert ann.recall(catalog) is None
-    monkeypatch.setattr(coded, "LEAST", 30)
-    monkeypatch.setattr(coded, "SURE", 80)
-    monkeypatch.setattr(coded, "MARGIN", 1)
-    monkeypatch.setattr(coded, "SAFE", 1)
+    assert scan_index.recall(catalog) is None
+    monkeypatch.setattr(rabitq, "LEAST", 30)
+    monkeypatch.setattr(rabitq, "SURE", 80)
+    monkeypatch.setattr(rabitq, "MARGIN", 1)
+    monkeypatch.setattr(rabitq, "SAFE", 1)
     index = index_of(catalog)
     found = [set(index.search(text, 10)[0]) & {i for i, _ in brute(catalog, text)[:10]} for text in TEXTS[1::2]]
-    told = ann.recall(catalog)
+    told = scan_index.recall(catalog)
     assert told is not None and 0.5 < told < 1
     assert told == pytest.approx(sum(map(len, found)) / 100, abs=0.011)  # one tie may fall either way

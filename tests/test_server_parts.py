@@ -14,20 +14,20 @@ from PIL import Image
 
 import pictures
 from araclip.encoder import AraCLIP
-from araclip.errors import AraclipError, ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat, WidthMismatch
-from araclip.gallery.background import EVERYDAY
-from araclip.gallery.filters import Filters
+from araclip.errors import AraCLIPError, ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat, WidthMismatch
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.images import open_image
 from araclip.server.batching import Batcher, Remembered
+from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
 from araclip.server.library import suggestions
 from araclip.server.local import LocalLibrary
 from araclip.server.problems import KINDS, Problem
 from araclip.server.refreshing import Refresher
-from araclip.server.sandbox import Sandbox
 from araclip.server.translations import in_arabic, validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model
@@ -206,7 +206,7 @@ def test_a_decoding_process_sees_no_token_and_can_write_no_file(
 
 
 def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_path: Path, tiny_model: Path) -> None:
-    from araclip.gallery.intake import load
+    from araclip.gallery.ingest.intake import load
 
     data = pictures.photograph(tmp_path / "p.jpg", (300, 200)).read_bytes()
 
@@ -303,7 +303,7 @@ def test_threads_search_one_library_at_once_and_all_find_the_same(tmp_path: Path
 
 
 def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_path: Path, tiny_model: Path) -> None:
-    from araclip.gallery.reembed import reembed
+    from araclip.gallery.ingest.reembed import reembed
 
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
     library = LocalLibrary(gallery, AraCLIP(tiny_model, threads=1))
@@ -349,12 +349,12 @@ def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
     said = []
     model = AraCLIP(tiny_model, threads=1)
     for text in QUERIES:
-        with pytest.raises(AraclipError) as caught:
+        with pytest.raises(AraCLIPError) as caught:
             query = parse(text)
             combine(np.stack([model.encode_text([term.value])[0] for term in query.terms]), query)
         said.append(str(caught.value))
     for wishes in FILTERS:
-        with pytest.raises(AraclipError) as caught:
+        with pytest.raises(AraCLIPError) as caught:
             Filters.read(wishes).condition()
         said.append(str(caught.value))
     for path in (
@@ -363,7 +363,7 @@ def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
         pictures.truncated(tmp_path / "c.jpg"),
         pictures.text_as_picture(tmp_path / "d.jpg"),
     ):
-        with path.open("rb") as stream, pytest.raises(AraclipError) as caught:
+        with path.open("rb") as stream, pytest.raises(AraCLIPError) as caught:
             open_image(stream)
         said.append(str(caught.value))
     return said

@@ -14,7 +14,7 @@ import pictures
 from araclip import AraCLIP
 from araclip.client import Client
 from araclip.errors import GalleryNotFound, GalleryUnreachable, InputError
-from araclip.gallery.anywhere import open_gallery
+from araclip.gallery.open import open_gallery
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
 
 pytest.importorskip("qdrant_client")

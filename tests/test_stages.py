@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers.utils import logging as transformers_logging
 
 from araclip import AraCLIP, Gallery
@@ -28,15 +28,17 @@ from araclip.errors import (
     TrainingError,
 )
 from araclip.evaluation.datasets import read_pictures
-from araclip.training import students
-from araclip.training.configuration import BANK_AXES
-from araclip.training.dev import Dev
-from araclip.training.hubness import A, B
-from araclip.training.image_side import PixelImages, Pixels
-from araclip.training.recipe import Recipe
-from araclip.training.sections import DevSet, ImageSide
-from araclip.training.stages import run_all, run_stage
-from araclip.training.text_side import LearningTexts
+from araclip.training.inputs.pictures import PixelImages, Pixels
+from araclip.training.inputs.texts import LearningTexts
+from araclip.training.loop.dev import Dev
+from araclip.training.model.configuration import BANK_AXES
+from araclip.training.model.heads import A, B
+from araclip.training.model.processing import image_size, pixel_mean_and_std
+from araclip.training.model.saved import load_model, load_without_query_bank
+from araclip.training.recipe.recipe import Recipe
+from araclip.training.recipe.stages import DevSet, ImageSide
+from araclip.training.stages import starting_model
+from araclip.training.stages.run import run_all, run_stage
 from toy_training import (
     NAMES,
     RECIPE,
@@ -98,9 +100,9 @@ def section(name: str, **keys: Any) -> list[str]:
 
 def dev_recall(world: Path, folder: Path, captions: str = "caption_ar") -> float:
     """R@1 of a saved model, measured from its files."""
-    model, processor = students.load(folder)
+    model, processor = load_model(folder)
     texts = LearningTexts(model, processor, 0)
-    pixels = Pixels(students.image_size(processor), *students.norm(processor))
+    pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
     images = PixelImages(model, pixels, [], ImageSide(train="full"), 0)
     return Dev(DevSet(world / "shapes", captions=(captions,))).recall(texts.vectors, images.vectors)["R@1"]
 
@@ -226,7 +228,7 @@ def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:
             f"distill.model={student(world, text)}",
             *section("distill", steps=1, sources='[{path = "pairs.tsv"}]'),
         )
-        model, processor = students.start_of(read, "distill", runs)
+        model, processor = starting_model.start_of(read, "distill", runs)
         model.train()
         tokens = processor(text=["دائرة حمراء"], return_tensors="pt")
         seen.append(torch.equal(model.get_text_features(**tokens), model.get_text_features(**tokens)))
@@ -238,7 +240,7 @@ def test_a_stage_may_do_without_the_dropout_its_tower_was_made_with(world: Path,
     found = []
     for seed, dropout in ((1, []), (2, []), (1, ["distill.dropout=0"]), (2, ["distill.dropout=0"])):
         read = recipe(world, f"distill.model={student(world)}", *changes, *dropout)
-        model, processor = students.start_of(read, "distill", runs)
+        model, processor = starting_model.start_of(read, "distill", runs)
         stage = read.stage("distill")
         texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
         model.train()
@@ -333,8 +335,8 @@ def make_concepts(world: Path, runs: Path) -> None:
     """Classes as the teacher's tower sees them: the mean feature of each name's pictures."""
     if (world / "concepts.npz").exists():
         return
-    model, processor = students.load(runs / "teacher" / "model")
-    pixels = Pixels(students.image_size(processor), *students.norm(processor))
+    model, processor = load_model(runs / "teacher" / "model")
+    pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
     features = []
     for english, _ in NAMES:
         paths = sorted((world / "shapes").glob(f"{english.replace(' ', '-')}-[0-3].png"))
@@ -403,7 +405,7 @@ def test_layer_decay_moves_lower_layers_less_and_frozen_layers_not_at_all(world:
         world, f"distill.model={student(world)}", *section("distill", steps=4, layer_decay=0.1, weight_decay=0.0),
         *section("finetune", start="distill", steps=4, frozen_layers=1),
     )  # fmt: skip
-    before = students.start_of(read, "distill", runs)[0].state_dict()
+    before = starting_model.start_of(read, "distill", runs)[0].state_dict()
     run_stage(read, "distill", runs, Notes())
     after = weights(runs, "distill")
 
@@ -539,14 +541,14 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     }  # fmt: skip
     members = ("one", "two")
     changes = [change for seed, name in enumerate(members) for change in section(name, seed=seed, **shared)]
-    changes += section("both", kind="'ensemble'", members=list(members), trunk_blocks=2, dev=alone)
-    each = "{train = 'partial', frozen_blocks = 2, cache = 'maps', each_crown = true}"
+    changes += section("both", kind="'ensemble'", members=list(members), shared_blocks=2, dev=alone)
+    each = "{train = 'partial', frozen_blocks = 2, cache = 'maps', each_branch = true}"
     more = {**shared, "start": "'both'", "train_text": "'full'", "image_precision": "'pointwise'", "image": each}
     read = recipe(world, *changes, *section("more", **more))
     for name in members:
         run_stage(read, name, runs, Notes())
     found = run_stage(read, "both", runs, Notes())
-    models = {name: students.load(runs / name / "model")[0] for name in (*members, "both")}
+    models = {name: load_model(runs / name / "model")[0] for name in (*members, "both")}
     pixels = torch.randn(3, 3, SIZE, SIZE)
     vectors = {name: model.eval().get_image_features(pixels).detach() for name, model in models.items()}
     assert not torch.allclose(vectors["one"], vectors["two"], atol=1e-3)
@@ -555,15 +557,15 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     assert found["R@1"] == dev_recall(world, runs / "both" / "model", "caption_en")
     assert (runs / "both" / "result.json").is_file()
     run_stage(read, "more", runs, Notes())
-    after = students.load(runs / "more" / "model")[0].vision_model
-    assert len(after.crowns) == 2
-    trunk = models["both"].vision_model.trunk.state_dict()
-    assert all(torch.equal(tensor, trunk[name]) for name, tensor in after.trunk.state_dict().items())
+    after = load_model(runs / "more" / "model")[0].vision_model
+    assert len(after.branches) == 2
+    shared = models["both"].vision_model.shared.state_dict()
+    assert all(torch.equal(tensor, shared[name]) for name, tensor in after.shared.state_dict().items())
     strayed = [*changes, *section("two", train_text_head=True, lr_head=1e-2)]
     run_stage(recipe(world, *strayed), "two", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="text towers of 'one' and 'two' differ in text_projection"):
         run_stage(recipe(world, *strayed), "both", runs, Notes(), fresh=True)
-    with pytest.raises(RecipeError, match="each_crown is for an image tower that an ensemble without expert made"):
+    with pytest.raises(RecipeError, match="each_branch is for an image tower that an ensemble without expert made"):
         run_stage(recipe(world, *section("one", **{**shared, "image": each})), "one", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="an ensemble has two members or more"):
         recipe(world, *section("both", kind="'ensemble'", members=["one"]))
@@ -583,10 +585,10 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
     changes = [
         *section("one", seed=1, start="'teacher'", **locked),
         *section("two", seed=2, start="'teacher'", **locked),
-        *section("both", kind="'ensemble'", members=["one", "two"], trunk_blocks=2),
+        *section("both", kind="'ensemble'", members=["one", "two"], shared_blocks=2),
         *section("own", model=student(world), **shared),
         *section("mapped", **{**locked, "model": "{text = 'both', vision = 'own'}", "image": "{train = 'locked'}"}),
-        *section("all", kind="'ensemble'", members=["both", "mapped"], trunk_blocks=2, pictures=train, batch=every),
+        *section("all", kind="'ensemble'", members=["both", "mapped"], shared_blocks=2, pictures=train, batch=every),
         *section("narrow", **{**shared, "model": "{text = 'both', vision = 'narrow_one'}"}),
         *section("narrow_one", **{**shared, "model": student(world, vision=f"{world}/cnn", projection_dim=8)}),
     ]
@@ -597,7 +599,7 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
         run_stage(read, "all", runs, Notes())
     for name in ("mapped", "all"):
         run_stage(read, name, runs, Notes())
-    models = {name: students.load(runs / name / "model")[0] for name in ("both", "own", "mapped", "all")}
+    models = {name: load_model(runs / name / "model")[0] for name in ("both", "own", "mapped", "all")}
     ordered = recipe(world, *changes, "stages=['one', 'two', 'both', 'own', 'mapped', 'all']")
     assert run_all(ordered, runs, Notes()).keys() == set(ordered.order)
     for again, out_of_date in (("one", "both"), ("both", "mapped"), ("own", "mapped"), ("mapped", "all")):
@@ -609,13 +611,13 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
         if name.startswith("text_"):
             assert torch.equal(models["all"].state_dict()[name], tensor), name
     shapes = read_pictures(world / "shapes", ("caption_en",), (), "train")
-    pixels = students.load(runs / "all" / "model")[1](images=[Image.open(p.path) for p in shapes], return_tensors="pt")
+    pixels = load_model(runs / "all" / "model")[1](images=[Image.open(p.path) for p in shapes], return_tensors="pt")
     vectors = {name: model.eval().get_image_features(**pixels).detach() for name, model in models.items()}
     assert not torch.allclose(vectors["own"], vectors["mapped"], atol=1e-3)
-    assert len(models["all"].vision_model.crowns) == 3
+    assert len(models["all"].vision_model.branches) == 3
     lengths = [vectors[name].norm(dim=1).mean() for name in ("both", "mapped")]
     even = [vectors[name] / length for name, length in zip(("both", "mapped"), lengths, strict=True)]
-    wanted = (2 * even[0] + even[1]) / 3 * sum(lengths) / 2  # each crown counts the same, at the members' mean length
+    wanted = (2 * even[0] + even[1]) / 3 * sum(lengths) / 2  # each branch counts the same, at the members' mean length
     assert torch.allclose(vectors["all"], wanted, atol=1e-4 * float(sum(lengths)))
     run_stage(read, "narrow_one", runs, Notes())
     with pytest.raises(RecipeError, match="text tower from both, whose vectors are 16 wide, but pictures' are to be 8"):
@@ -637,35 +639,35 @@ def test_an_expert_is_heard_for_pictures_like_its_own_and_silent_for_others(worl
         "batch": 24, "lr_image": 3e-3, "lr_head": 3e-3, "train_text": "'locked'", "train_text_head": False,
         "image": "{train = 'partial', frozen_blocks = 2, cache = 'maps'}",
     }  # fmt: skip
-    joined = {"kind": "'ensemble'", "members": ["teacher"], "trunk_blocks": 2, "batch": every}
+    joined = {"kind": "'ensemble'", "members": ["teacher"], "shared_blocks": 2, "batch": every}
     told = {"expert": "'nightly'", "pictures": shapes, "expert_pictures": own}
     changes = [
         *section("nightly", **learned),
         *section("both", expert_weight=10, **joined, **told),
         *section("more", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
         *section("each", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
-        *section("each", image="{train = 'partial', frozen_blocks = 2, cache = 'maps', each_crown = true}"),
+        *section("each", image="{train = 'partial', frozen_blocks = 2, cache = 'maps', each_branch = true}"),
         *section("again", **{**joined, **told, "expert": "'both'"}),
     ]
     read = recipe(world, *changes)
     for name in ("nightly", "both", "more"):
         run_stage(read, name, runs, Notes())
     (teacher, processor), (nightly, _), (both, _) = (
-        students.load(runs / name / "model") for name in ("teacher", "nightly", "both")
+        load_model(runs / name / "model") for name in ("teacher", "nightly", "both")
     )
 
     def vectors(model: Any, folder: Path) -> torch.Tensor:
         found = read_pictures(folder, ("caption_en",), (), "train")
         pixels = processor(images=[Image.open(picture.path) for picture in found], return_tensors="pt")
         with torch.inference_mode():
-            return unit(model.eval().get_image_features(**pixels), dim=-1)
+            return l2_normalize(model.eval().get_image_features(**pixels), dim=-1)
 
-    assert [crown.gate is not None for crown in both.vision_model.crowns] == [False, True]
+    assert [branch.gate is not None for branch in both.vision_model.branches] == [False, True]
     assert (vectors(both, world / "shapes") * vectors(teacher, world / "shapes")).sum(dim=1).mean() > 0.95
     assert (vectors(both, night) * vectors(nightly, night)).sum(dim=1).mean() > 0.9
     assert (vectors(teacher, night) * vectors(nightly, night)).sum(dim=1).mean() < 0.8  # so it was the expert
-    assert len(students.load(runs / "more" / "model")[0].vision_model.crowns) == 2
-    with pytest.raises(RecipeError, match="each_crown is for an image tower that an ensemble without expert made"):
+    assert len(load_model(runs / "more" / "model")[0].vision_model.branches) == 2
+    with pytest.raises(RecipeError, match="each_branch is for an image tower that an ensemble without expert made"):
         run_stage(read, "each", runs, Notes())
     with pytest.raises(RecipeError, match="an expert is an image tower of timm"):
         run_stage(read, "again", runs, Notes())
@@ -679,7 +681,7 @@ def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(
     pictures = "[{folder = 'shapes', split = 'train'}]"
     asked = "{folder = 'shapes', captions = ['caption_en']}"
     bank = {
-        "kind": "'querybank'",
+        "kind": "'query_bank'",
         "batch": len(NAMES) * TRAINING,
         "pictures": pictures,
         "languages": "{english = 1}",
@@ -691,29 +693,35 @@ def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(
         "mapped", kind="'finetune'", model="{text = 'bank', vision = 'bank', projection_dim = 16}", pictures=pictures,
         batch=8, steps=1, train_text="'locked'", train_text_head=False,
     )  # fmt: skip
-    changes += section("both", kind="'ensemble'", members=["bank", "mapped"], trunk_blocks=2)
+    changes += section("both", kind="'ensemble'", members=["bank", "mapped"], shared_blocks=2)
     read = recipe(world, *changes)
     found = run_stage(read, "bank", runs, Notes())
-    (before, _), (after, processor) = (students.load(runs / name / "model") for name in ("teacher", "bank"))
+    (before, _), (after, processor) = (load_model(runs / name / "model") for name in ("teacher", "bank"))
     assert found["R@1"] == dev_recall(world, runs / "bank" / "model", "caption_en")
     texts = processor(text=["red circle", "blue bar"], return_tensors="pt")
     shapes = read_pictures(world / "shapes", ("caption_en",), (), "dev")
     pixels = processor(images=[Image.open(p.path) for p in shapes], return_tensors="pt")
     with torch.inference_mode():
-        scores = [unit(m.get_text_features(**texts)) @ unit(m.get_image_features(**pixels)).T for m in (before, after)]
+        scores = [
+            l2_normalize(m.get_text_features(**texts)) @ l2_normalize(m.get_image_features(**pixels)).T
+            for m in (before, after)
+        ]
         vectors = after.get_image_features(**pixels)
-        popularity = after.visual_projection.popularity(unit(vectors[:, :-BANK_AXES]))
+        popularity = after.visual_projection.popularity(l2_normalize(vectors[:, :-BANK_AXES]))
     assert len(after.visual_projection.bank) == len(NAMES)  # each name once
     wanted = A * B * (scores[0] - after.config.query_bank_weight * popularity)
     assert torch.allclose(scores[1], wanted, atol=0.05)  # but for the two axes that were given up
-    unbanked, _ = students.load_unfinished(runs / "bank" / "model")  # what stages go on from
+    without_query_bank, _ = load_without_query_bank(runs / "bank" / "model")  # what stages go on from
     with torch.inference_mode():
-        found = [unit(unbanked.get_text_features(**texts)), unit(unbanked.get_image_features(**pixels))]
+        found = [
+            l2_normalize(without_query_bank.get_text_features(**texts)),
+            l2_normalize(without_query_bank.get_image_features(**pixels)),
+        ]
     assert torch.allclose(found[0] @ found[1].T, scores[0], atol=0.05)
-    assert unbanked.logit_scale == before.logit_scale
+    assert without_query_bank.logit_scale == before.logit_scale
     for name in ("more", "mapped", "both"):
         run_stage(read, name, runs, Notes())
-        assert students.load(runs / name / "model")[0].config.query_bank == 0
+        assert load_model(runs / name / "model")[0].config.query_bank == 0
     narrow = section("bank", start="'narrow'", **bank)
     narrow += section("narrow", kind="'finetune'", model=student(world, vision=f"{world}/cnn", projection_dim=2))
     narrow += section("narrow", pictures=pictures, languages="{english = 1}", steps=1, batch=8)
@@ -732,12 +740,12 @@ def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(w
         *section("begin", **{**shared, "model": student(world, logit_bias=-3.0), "steps": 1}),
         *section("one", seed=1, **apart),
         *section("two", seed=2, **{**apart, "steps": 6}),
-        *section("both", kind="'ensemble'", members=["one", "two"], trunk_blocks=2),
+        *section("both", kind="'ensemble'", members=["one", "two"], shared_blocks=2),
     ]
     read = recipe(world, *changes)
     for name in ("begin", "one", "two", "both"):
         run_stage(read, name, runs, Notes())
-    one, two, both = (students.load(runs / name / "model")[0] for name in ("one", "two", "both"))
+    one, two, both = (load_model(runs / name / "model")[0] for name in ("one", "two", "both"))
     assert one.logit_bias.item() != pytest.approx(two.logit_bias.item(), abs=1e-4)
     assert both.logit_bias.item() == pytest.approx((one.logit_bias.item() + two.logit_bias.item()) / 2)
     assert both.logit_scale.item() == pytest.approx((one.logit_scale.item() + two.logit_scale.item()) / 2)

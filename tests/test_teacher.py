@@ -17,7 +17,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -37,9 +37,9 @@ from transformers import (
 )
 
 from araclip import AraCLIP
-from araclip.arabic import normalize
 from araclip.errors import DataError, GalleryLocked, ModelMismatch, ModelNotFound, RecipeError, TeacherMismatch
-from araclip.training.teacher import load_teacher, teacher_vectors
+from araclip.text.normalization import normalize
+from araclip.training.teachers.teacher import load_teacher, teacher_vectors
 from tiny_hf import saved, tiny_model, tiny_processor
 
 TEXTS = ["a red cat", "a dog on a table", "cat", "a a a a a a a a a a a a a a a a a a a a a a a a"]
@@ -155,7 +155,7 @@ def test_clip_teaches_its_projected_vectors(tmp_path: Path) -> None:
     )
     with torch.inference_mode():
         pooled = model.text_model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).pooler_output
-        wanted = unit(model.text_projection(pooled), dim=-1).numpy()
+        wanted = l2_normalize(model.text_projection(pooled), dim=-1).numpy()
     teacher = load_teacher(f"transformers:{tmp_path}")
     np.testing.assert_allclose(teacher.encode(TEXTS), wanted, atol=1e-6)
     assert teacher.width == 8
@@ -165,7 +165,7 @@ def test_a_clip_text_tower_saved_alone_keeps_its_projection(tmp_path: Path) -> N
     model = clip_text(tmp_path)
     inputs = AutoTokenizer.from_pretrained(tmp_path)(TEXTS[0], return_tensors="pt")
     with torch.inference_mode():
-        wanted = unit(model(input_ids=inputs["input_ids"]).text_embeds, dim=-1).numpy()
+        wanted = l2_normalize(model(input_ids=inputs["input_ids"]).text_embeds, dim=-1).numpy()
     np.testing.assert_allclose(load_teacher(f"transformers:{tmp_path}").encode(TEXTS[:1]), wanted, atol=1e-6)
 
 
@@ -183,7 +183,7 @@ def test_siglip_sees_lower_case_padded_to_the_full_length_without_mask(
     model = kind(tmp_path)
     with torch.inference_mode():
         tower = getattr(model, "text_model", model)
-        wanted = unit(tower(input_ids=torch.tensor(ids)).pooler_output, dim=-1).numpy()
+        wanted = l2_normalize(tower(input_ids=torch.tensor(ids)).pooler_output, dim=-1).numpy()
     teacher = load_teacher(f"transformers:{tmp_path}")
     np.testing.assert_allclose(teacher.encode(["A red CAT", "Cat"]), wanted, atol=1e-6)
     assert teacher.width == 8
@@ -194,7 +194,7 @@ def test_an_araclip_model_teaches_normalised_arabic(tmp_path: Path) -> None:
     teacher = load_teacher(f"araclip:{saved(tmp_path, model, processor)}")
     with torch.inference_mode():
         inputs = processor(text=["قطة على طاولة", "كلب"], return_tensors="pt")
-        wanted = unit(model.get_text_features(**inputs), dim=-1).numpy()
+        wanted = l2_normalize(model.get_text_features(**inputs), dim=-1).numpy()
     np.testing.assert_allclose(teacher.encode(["قِطّة على طاولـــة", "كلب"]), wanted, atol=1e-6)
     assert teacher.width == 8
 
@@ -472,7 +472,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from test_teacher import MANY, Counting
-from araclip.training.teacher import teacher_vectors
+from araclip.training.teachers.teacher import teacher_vectors
 calls = 0
 class Mortal(Counting):
     def encode(self, texts):

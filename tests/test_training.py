@@ -7,11 +7,11 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import BertConfig, BertModel
 
-from araclip.training.pretrained import dequantize_q4, load_e5, prune_vocabulary
-from araclip.training.towers import pooled_text
+from araclip.training.model.pretrained import dequantize_q4, load_e5, prune_vocabulary
+from araclip.training.model.towers import pooled_text
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def vectors(encoder: BertModel, tokenizer: Tokenizer, texts: Sequence[str]) -> T
     encodings = tokenizer.encode_batch(list(texts))
     ids, mask = (torch.tensor([getattr(e, part) for e in encodings]) for part in ("ids", "attention_mask"))
     with torch.inference_mode():
-        return unit(pooled_text(encoder(ids, attention_mask=mask).last_hidden_state, mask, "mean"), dim=-1)
+        return l2_normalize(pooled_text(encoder(ids, attention_mask=mask).last_hidden_state, mask, "mean"), dim=-1)
 
 
 def test_q4_blocks_by_hand() -> None:

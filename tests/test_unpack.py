@@ -12,17 +12,19 @@ import onnx
 import pytest
 import torch
 from PIL import Image
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.training import parts, students
-from araclip.training.crowns import joined, with_gate
-from araclip.training.export import export
-from araclip.training.stages import run_stage
-from araclip.training.unpack import unpack
+from araclip.training.export import sizes
+from araclip.training.export.export import export
+from araclip.training.export.unpack import unpack
+from araclip.training.model.processing import squashing
+from araclip.training.model.saved import load_model, save_model
+from araclip.training.small_cnn.branches import joined, with_gate
+from araclip.training.stages.run import run_stage
 from toy_training import Notes, make_world, recipe
 
 TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في بيت " * 5]
@@ -31,14 +33,14 @@ TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "modernbert cls + timm resnet, mirrored, with a bank": (
         "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True, "query_bank": 5},
     ),
-    "xlm-roberta + crowns, one behind a gate": ("xlm-roberta", "crowns", {}),
+    "xlm-roberta + branches, one behind a gate": ("xlm-roberta", "branches", {}),
     "bert + swin": ("bert", "swin", {}),
 }  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "SECONDS", 0.0)
+    monkeypatch.setattr(sizes, "SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +53,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             known[pair] = tmp_path_factory.mktemp("saved")
             text, image, options = TOWERS[pair]
             torch.manual_seed(0)
-            model = crowned(text) if image == "crowns" else tiny_hf.tiny_model(text, image, **options)
+            model = crowned(text) if image == "branches" else tiny_hf.tiny_model(text, image, **options)
             with torch.no_grad():
                 for weight in model.parameters():  # tables that begin as zeros, norms that begin as ones
                     weight.add_(0.02 * torch.randn_like(weight))
                 model.logit_scale.fill_(3.25)
                 if model.config.query_bank:
-                    model.visual_projection.bank.copy_(unit(torch.randn(5, 6), dim=-1))
-            students.save(known[pair] / "model", model.eval(), of_squares())
+                    model.visual_projection.bank.copy_(l2_normalize(torch.randn(5, 6), dim=-1))
+            save_model(known[pair] / "model", model.eval(), of_squares())
             export(known[pair] / "model", known[pair] / "exported")
         return known[pair]
 
@@ -67,7 +69,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def of_squares() -> AraCLIPProcessor:
     return AraCLIPProcessor(
-        students.squashing(tiny_hf.SIZE, tiny_hf.SIZE, (0.5,) * 3, (0.25,) * 3), tiny_hf.tiny_tokenizer(), max_tokens=24
+        squashing(tiny_hf.SIZE, tiny_hf.SIZE, (0.5,) * 3, (0.25,) * 3),
+        tiny_hf.tiny_tokenizer(),
+        max_tokens=24,
     )
 
 
@@ -81,12 +85,12 @@ def vectors(model: AraCLIPModel, processor: AraCLIPProcessor) -> tuple[np.ndarra
     with torch.inference_mode():
         texts = model.get_text_features(**processor(text=TEXTS, return_tensors="pt"))
         images = model.get_image_features(**processor(images=pictures(), return_tensors="pt"))
-    return unit(texts, dim=-1).numpy(), unit(images, dim=-1).numpy()
+    return l2_normalize(texts, dim=-1).numpy(), l2_normalize(images, dim=-1).numpy()
 
 
 def pictures() -> list[Image.Image]:
-    dice = np.random.default_rng(1)
-    return [Image.fromarray(dice.integers(0, 256, (tiny_hf.SIZE, tiny_hf.SIZE, 3), dtype=np.uint8)) for _ in range(5)]
+    rng = np.random.default_rng(1)
+    return [Image.fromarray(rng.integers(0, 256, (tiny_hf.SIZE, tiny_hf.SIZE, 3), dtype=np.uint8)) for _ in range(5)]
 
 
 @pytest.mark.parametrize("pair", [name for name in TOWERS if "swin" not in name])
@@ -94,7 +98,7 @@ def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
     saved: Callable[[str], Path], pair: str
 ) -> None:
     place = saved(pair)
-    before, _ = students.load(place / "model")
+    before, _ = load_model(place / "model")
     model, processor = unpack(place / "exported")
     assert all(weight.grad is None for weight in model.parameters())
     exported = AraCLIP(place / "exported")
@@ -156,10 +160,10 @@ def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Pa
     wanted = exported.encode_text(["red circle", "دائرة حمراء"])
     for stage in ("more", "own", "distill"):
         run_stage(read, stage, tmp_path / "more", Notes())
-    model, processor = students.load(tmp_path / "more" / "own" / "model")
+    model, processor = load_model(tmp_path / "more" / "own" / "model")
     with torch.inference_mode():
         found = model.get_text_features(**processor(text=["red circle", "دائرة حمراء"], return_tensors="pt"))
-    np.testing.assert_allclose(unit(found, dim=-1).numpy(), wanted, atol=1e-4)
+    np.testing.assert_allclose(l2_normalize(found, dim=-1).numpy(), wanted, atol=1e-4)
     assert [folder.name for folder in (tmp_path / "more" / "cache").glob("exported@*")] == [exported.config.label]
 
 

@@ -14,10 +14,10 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import InputError
-from araclip.gallery.catalog import File
+from araclip.gallery.catalog.catalog import File
+from araclip.gallery.ingest.scan import Walk
+from araclip.gallery.ingest.watch import watch
 from araclip.gallery.results import Update
-from araclip.gallery.scan import Walk
-from araclip.gallery.watch import watch
 
 PATIENCE = 20  # seconds: far more than it takes, on a machine that does much else
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from araclip.arabic import NORMALIZER_VERSION
 from araclip.model_folder import FORMAT, HASHED, sha256
+from araclip.text.normalization import NORMALIZER_VERSION
 
 SIZE = 16  # pixels of the square
 GRID = 4  # the image tower sees the mean colours of 4 × 4 cells

@@ -27,10 +27,10 @@ from transformers import (
 )
 
 from araclip.cli import app
-from araclip.training.recipe import Recipe, read_recipe
-from araclip.training.run import TIME_FIELDS
-from araclip.training.stages import run_stage
-from araclip.training.watch import Silent
+from araclip.training.loop.reporter import SilentReporter
+from araclip.training.loop.run import TIME_FIELDS
+from araclip.training.recipe.recipe import Recipe, read_recipe
+from araclip.training.stages.run import run_stage
 
 SIZE = 32  # pixels of a picture
 COLOURS = {
@@ -163,12 +163,12 @@ def make_world(folder: Path) -> Path:
 def write_pictures(folder: Path) -> None:
     """A picture set of every name, each picture with two Arabic and one English caption."""
     folder.mkdir(parents=True, exist_ok=True)
-    dice = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     lines = []
     for english, arabic in NAMES:
         for number in range(TRAINING + DEV):
             path = f"{english.replace(' ', '-')}-{number}.png"
-            draw(english, dice).save(folder / path)
+            draw(english, rng).save(folder / path)
             captions = {"caption_ar": [arabic, f"هنا {arabic} على أبيض"], "caption_en": [english]}
             lines.append({"image": path, "split": "train" if number < TRAINING else "dev", **captions})
     write_lines(folder, lines)
@@ -180,14 +180,14 @@ def write_lines(folder: Path, lines: Sequence[dict[str, Any]]) -> None:
     (folder / "captions.jsonl").write_text(text, encoding="utf-8")
 
 
-def draw(name: str, dice: np.random.Generator) -> Image.Image:
+def draw(name: str, rng: np.random.Generator) -> Image.Image:
     """A picture of one name, its size and place by chance."""
     colour, shape = name.split()
     fill = COLOURS[colour][1]
     image = Image.new("RGB", (SIZE, SIZE), "white")
     pen = ImageDraw.Draw(image)
-    side = int(dice.integers(16, 24))
-    left, top = (int(dice.integers(0, SIZE - side)) for _ in "xy")
+    side = int(rng.integers(16, 24))
+    left, top = (int(rng.integers(0, SIZE - side)) for _ in "xy")
     box = (left, top, left + side, top + side)
     if shape == "circle":
         pen.ellipse(box, fill)
@@ -217,14 +217,14 @@ def recipe(world: Path, *changes: str, text: str = RECIPE) -> Recipe:
     return read_recipe(path, changes)
 
 
-class Notes(Silent):
+class Notes(SilentReporter):
     """Keeps what a run says; at a step it may kill its own process, as kill -9 would."""
 
     def __init__(self, kill_at: int | None = None) -> None:
         self.lines: list[str] = []
         self.kill_at = kill_at
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.lines.append(line)
 
     def progress(self, stage: str) -> "Notes":

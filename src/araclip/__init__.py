@@ -15,31 +15,31 @@ from typing import TYPE_CHECKING, Any
 from araclip import registration
 
 if TYPE_CHECKING:
-    from araclip.arabic import normalize
     from araclip.encoder import AraCLIP
-    from araclip.errors import AraclipError
+    from araclip.errors import AraCLIPError
     from araclip.gallery.gallery import Gallery
-    from araclip.training.configuration import AraCLIPConfig
-    from araclip.training.model import AraCLIPModel
-    from araclip.training.processing import AraCLIPProcessor
+    from araclip.text.normalization import normalize
+    from araclip.training.model.configuration import AraCLIPConfig
+    from araclip.training.model.model import AraCLIPModel
+    from araclip.training.model.processing import AraCLIPProcessor
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AraCLIP": "araclip.encoder",
-    "AraCLIPConfig": "araclip.training.configuration",
-    "AraCLIPModel": "araclip.training.model",
-    "AraCLIPProcessor": "araclip.training.processing",
-    "AraclipError": "araclip.errors",
+    "AraCLIPConfig": "araclip.training.model.configuration",
+    "AraCLIPModel": "araclip.training.model.model",
+    "AraCLIPProcessor": "araclip.training.model.processing",
+    "AraCLIPError": "araclip.errors",
     "Gallery": "araclip.gallery.gallery",
-    "normalize": "araclip.arabic",
+    "normalize": "araclip.text.normalization",
 }
 __all__ = [
     "AraCLIP",
     "AraCLIPConfig",
+    "AraCLIPError",
     "AraCLIPModel",
     "AraCLIPProcessor",
-    "AraclipError",
     "Gallery",
     "__version__",
     "normalize",

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip import model_folder
-from araclip.arabic import normalize
 from araclip.errors import InputError, ModelMismatch
 from araclip.images import decode_ahead
+from araclip.text.normalization import normalize
 
 if TYPE_CHECKING:
     import onnxruntime

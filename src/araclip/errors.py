@@ -1,6 +1,6 @@
-"""Every error AraCLIP raises on purpose. One root, so that `except AraclipError` is enough.
+"""Every error AraCLIP raises on purpose. One root, so that `except AraCLIPError` is enough.
 
-AraclipError
+AraCLIPError
 ├── InputError              what was asked cannot be done: empty query, no such folder, k out of range
 ├── ImageError              one picture cannot be used; a run skips it and goes on
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
@@ -30,15 +30,15 @@ Each message says what, where, both sides where two disagree, and what to do nex
 """
 
 
-class AraclipError(Exception):
+class AraCLIPError(Exception):
     """Root of all errors raised by AraCLIP."""
 
 
-class InputError(AraclipError):
+class InputError(AraCLIPError):
     """The request itself cannot be carried out."""
 
 
-class ImageError(AraclipError):
+class ImageError(AraCLIPError):
     """One picture cannot be used."""
 
 
@@ -54,7 +54,7 @@ class UnreadableImage(ImageError):
     """The picture is damaged, cut short or cannot be opened."""
 
 
-class ModelError(AraclipError):
+class ModelError(AraCLIPError):
     """A model folder cannot be used."""
 
 
@@ -66,7 +66,7 @@ class ModelMismatch(ModelError):
     """Parts of a model folder contradict each other."""
 
 
-class GalleryError(AraclipError):
+class GalleryError(AraCLIPError):
     """A gallery cannot be used."""
 
 
@@ -94,7 +94,7 @@ class GalleryUnreachable(GalleryError):
     """The server of a remote gallery does not answer."""
 
 
-class ServerError(AraclipError):
+class ServerError(AraCLIPError):
     """A server refused, or cannot be reached (then `status` is None); `retry_after`: seconds it asks to wait."""
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
@@ -103,7 +103,7 @@ class ServerError(AraclipError):
         self.retry_after = retry_after
 
 
-class TrainingError(AraclipError):
+class TrainingError(AraCLIPError):
     """A training run cannot start or go on."""
 
 

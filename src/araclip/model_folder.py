@@ -16,8 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from araclip.arabic import NORMALIZER_VERSION
 from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.text.normalization import NORMALIZER_VERSION
 
 FORMAT = 1
 DEFAULT_MODEL = "araclip-mini"

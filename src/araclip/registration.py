@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _AUTO = "transformers.models.auto"
 _REGISTRIES = {
-    f"{_AUTO}.configuration_auto": "araclip.training.configuration",
-    f"{_AUTO}.processing_auto": "araclip.training.processing",
+    f"{_AUTO}.configuration_auto": "araclip.training.model.configuration",
+    f"{_AUTO}.processing_auto": "araclip.training.model.processing",
 }
 _waiting = dict(_REGISTRIES)
 

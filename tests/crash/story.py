@@ -21,9 +21,9 @@ from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery import intake, reembed
-from araclip.gallery.salvage import salvage
-from araclip.gallery.schema import FILE_NAME
+from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.gallery.ingest import intake, reembed
 from araclip.model_folder import read_config
 
 COMMIT_EVERY = 4  # pictures: a story has many commits, and a kill many places to fall between

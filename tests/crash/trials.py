@@ -43,8 +43,8 @@ import onnxruntime  # noqa: F401
 from PIL import Image
 
 from araclip import atomic
-from araclip.gallery import schema
-from araclip.gallery.schema import FILE_NAME
+from araclip.gallery.catalog import schema
+from araclip.gallery.catalog.schema import FILE_NAME
 from crash.story import Act, Stage, pictures_bytes, story
 from tiny import write_tiny_model
 

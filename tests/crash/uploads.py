@@ -71,13 +71,13 @@ class Told:
         self.unsure |= other.unsure
 
 
-def trial(gallery: Path, model: Path, dice: random.Random, before: Told) -> Told:
+def trial(gallery: Path, model: Path, rng: random.Random, before: Told) -> Told:
     """One server: asked for what the one before acknowledged, fed, killed. Returns what this one acknowledged.
 
     Raises:
         AssertionError: something that was acknowledged is not there, or something forgotten is.
     """
-    colours = [tuple(dice.randrange(256) for _ in range(3)) for _ in range(400)]
+    colours = [tuple(rng.randrange(256) for _ in range(3)) for _ in range(400)]
     served = process("--gallery", gallery, "--model", model, "--uploads")
     with served as (running, address), Client(address) as client, ThreadPoolExecutor(CLIENTS) as pool:
         check(client, before)
@@ -98,7 +98,7 @@ def trial(gallery: Path, model: Path, dice: random.Random, before: Told) -> Told
         while not told.added:
             time.sleep(0.005)  # the first picture waits for a decoding process to start
             assert running.poll() is None, "the server ended by itself"
-        time.sleep(dice.uniform(0, LONGEST))
+        time.sleep(rng.uniform(0, LONGEST))
         running.kill()
         for each in waiting:
             each.result()
@@ -128,13 +128,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    dice, told, last, began = random.Random(arguments.seed), Told(), Told(), time.monotonic()
+    rng, told, last, began = random.Random(arguments.seed), Told(), Told(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         gallery, model = Path(folder) / "gallery", write_tiny_model(Path(folder) / "model")
         with Gallery.open(gallery, model=AraCLIP(model, threads=1), create=True):
             pass
         for number in range(arguments.trials):
-            last = trial(gallery, model, dice, last)
+            last = trial(gallery, model, rng, last)
             told.join(last)
             print(f"{number}: {len(last.added)} added, {len(last.forgotten)} forgotten, then killed", flush=True)
         with process("--gallery", gallery, "--model", model) as (_, address), Client(address) as client:

@@ -1,8 +1,8 @@
 """AraCLIP as LangChain embeddings: any vector store of theirs, filled with pictures and asked in Arabic.
 
 >>> from araclip import AraCLIP
->>> from araclip.adapters.langchain import AraclipEmbeddings
->>> embeddings = AraclipEmbeddings(AraCLIP.load())          # or araclip.client.Client("http://…"): a server's
+>>> from araclip.adapters.langchain import AraCLIPEmbeddings
+>>> embeddings = AraCLIPEmbeddings(AraCLIP.load())          # or araclip.client.Client("http://…"): a server's
 >>> store = InMemoryVectorStore(embeddings)
 """
 
@@ -22,7 +22,7 @@ class Encodes(Protocol):
         """(n, D), one row a picture."""
 
 
-class AraclipEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
+class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
     """Unit vectors of texts and pictures in one space."""
 
     def __init__(self, encoder: Encodes) -> None:

@@ -1,8 +1,8 @@
 """AraCLIP as a LlamaIndex multi-modal embedding: texts and pictures of an index in one space.
 
 >>> from araclip import AraCLIP
->>> from araclip.adapters.llama_index import AraclipEmbedding
->>> embedding = AraclipEmbedding(AraCLIP.load())            # or araclip.client.Client("http://…"): a server's
+>>> from araclip.adapters.llama_index import AraCLIPEmbedding
+>>> embedding = AraCLIPEmbedding(AraCLIP.load())            # or araclip.client.Client("http://…"): a server's
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
 
 
-class AraclipEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
+class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
     """Unit vectors of texts and pictures in one space; `encoder` is a model of ours or a client of a server."""
 
     _encoder: Any = PrivateAttr()

@@ -18,7 +18,7 @@ from araclip.cli import (  # noqa: F401  (their commands hang themselves on the 
     upkeep,
 )
 from araclip.cli.console import app, err, out, shown
-from araclip.errors import AraclipError
+from araclip.errors import AraCLIPError
 
 
 def _version(asked: bool) -> None:
@@ -49,6 +49,6 @@ def main() -> None:
     except BrokenPipeError:  # `araclip search … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes nowhere
         raise SystemExit(0) from None
-    except (AraclipError, OSError) as error:
+    except (AraCLIPError, OSError) as error:
         err.print(f"araclip: {shown(str(error))}", soft_wrap=True, markup=False, style="red")
         raise SystemExit(2) from None

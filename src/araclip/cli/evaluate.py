@@ -59,14 +59,14 @@ def evaluate(
 
     Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
     """
-    from araclip.evaluation import registry
+    from araclip.evaluation import dataset_registry
     from araclip.evaluation.datasets import stated_dialects
     from araclip.evaluation.report import check_ready, write_report
     from araclip.evaluation.summary import json_of, summarise
 
     if report is not None:
         check_ready(report)
-    pictures = registry.load(dataset, path=path, images=images, split=split, caption_field=caption_field)
+    pictures = dataset_registry.load(dataset, path=path, images=images, split=split, caption_field=caption_field)
     dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:

@@ -10,7 +10,7 @@ import typer
 from araclip.cli.completion import bundled_models
 
 if TYPE_CHECKING:
-    from araclip.gallery.anygallery import AnyGallery
+    from araclip.gallery.base import BaseGallery
 
 GalleryOption = Annotated[
     str | None,
@@ -40,15 +40,15 @@ def place_named(gallery: str) -> Path | str:
 
 def place_of(gallery: str | None) -> Path | str:
     """The gallery that was named, or that of the working folder, or the one indexed last."""
-    from araclip.gallery import places
+    from araclip.gallery import locations
 
-    return place_named(gallery) if gallery else places.gallery_here(Path.cwd())
+    return place_named(gallery) if gallery else locations.gallery_here(Path.cwd())
 
 
 @contextmanager
-def opened(gallery: str | None, model: str) -> "Iterator[AnyGallery]":
+def opened(gallery: str | None, model: str) -> "Iterator[BaseGallery]":
     """The gallery of a command, open."""
-    from araclip.gallery.anywhere import open_gallery
+    from araclip.gallery.open import open_gallery
 
     with open_gallery(place_of(gallery), model=model) as found:
         yield found

@@ -19,7 +19,7 @@ from araclip.model_folder import DEFAULT_MODEL, find
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
-    from araclip.gallery.anygallery import AnyGallery
+    from araclip.gallery.base import BaseGallery
     from araclip.gallery.gallery import Gallery
     from araclip.gallery.results import Hit, Update
 
@@ -41,18 +41,18 @@ def index(
 
     Only new and changed files are read. Stop it whenever you like: the next run goes on where it was.
     """
-    from araclip.gallery import places
-    from araclip.gallery.anywhere import open_gallery
-    from araclip.gallery.scan import checked_root
+    from araclip.gallery import locations
+    from araclip.gallery.ingest.scan import checked_root
+    from araclip.gallery.open import open_gallery
 
     root = checked_root(folder)
-    place = place_named(gallery) if gallery else places.gallery_of(root)
+    place = place_named(gallery) if gallery else locations.gallery_of(root)
     with stoppable(partial(_go_on, place)):
         if reembed:
             _reembed(place, model, forget_missing, quiet=as_json)
         with open_gallery(place, model=model, create=True) as opened:
             _index(opened, root, as_json)
-    places.remember(place)
+    locations.remember(place)
     if as_json:
         return
     options = [
@@ -71,15 +71,15 @@ def watch(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Index a folder and keep its index in step with every change, until you stop it with Ctrl-C."""
-    from araclip.gallery import places
-    from araclip.gallery.anywhere import open_gallery
-    from araclip.gallery.scan import checked_root
-    from araclip.gallery.watch import watch as follow
+    from araclip.gallery import locations
+    from araclip.gallery.ingest.scan import checked_root
+    from araclip.gallery.ingest.watch import watch as follow
+    from araclip.gallery.open import open_gallery
 
     root = checked_root(folder)
-    place = place_named(gallery) if gallery else places.gallery_of(root)
+    place = place_named(gallery) if gallery else locations.gallery_of(root)
     with stoppable(partial(_go_on, place)), open_gallery(place, model=model, create=True) as opened:
-        places.remember(place)
+        locations.remember(place)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         follow(opened, [root], updated=_say_update_as_json if as_json else _say_update, skip=_say)
 
@@ -88,15 +88,15 @@ def _go_on(place: Path | str) -> str:
     """What is safe, when a command that fills the gallery is stopped."""
     if isinstance(place, str):  # on a server: a count would be one more request to wait for
         return "What was committed is indexed; run the same command again to go on."
-    from araclip.errors import AraclipError
-    from araclip.gallery import places
-    from araclip.gallery.catalog import Catalog
+    from araclip.errors import AraCLIPError
+    from araclip.gallery import locations
+    from araclip.gallery.catalog.catalog import Catalog
 
     try:
         with closing(Catalog.open(place, None)) as catalog:
-            places.remember(place)
+            locations.remember(place)
             return f"{catalog.counts()[1]:,} pictures are indexed; run the same command again to go on."
-    except AraclipError:  # it was stopped before there was a gallery
+    except AraCLIPError:  # it was stopped before there was a gallery
         return "Nothing is indexed yet; run the same command again."
 
 
@@ -116,9 +116,9 @@ def demo() -> None:
     The pictures are OpenMoji drawings and the photographs that ship with scikit-image (extra `demo`).
     """
     from araclip import demo as sample
-    from araclip.gallery import places
+    from araclip.gallery import locations
 
-    home = places.data_home() / "demo"
+    home = locations.data_home() / "demo"
     with (
         stoppable("Run the same command again to go on."),
         progress("Drawing the sample pictures") as show,
@@ -171,7 +171,7 @@ def _serve_demo(gallery: Path, query: str) -> None:
 
 def _reembed(place: Path | str, model: str, forget_missing: bool, *, quiet: bool) -> None:
     from araclip.encoder import AraCLIP
-    from araclip.gallery.anywhere import reembed_gallery
+    from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:
         count = reembed_gallery(place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say)
@@ -189,7 +189,7 @@ def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
 
 
-def _index(gallery: "AnyGallery", root: Path, as_json: bool = False) -> None:
+def _index(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
     start = time.perf_counter()
     with progress("Indexing") as show:
         report = gallery.update([root], progress=show, skip=_say)

@@ -13,7 +13,7 @@ from araclip.errors import GalleryNotFound, InputError
 from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from araclip.gallery.anygallery import AnyGallery
+    from araclip.gallery.base import BaseGallery
     from araclip.gallery.results import Hit
 
 CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.")]
@@ -53,7 +53,7 @@ def search(
 
     Without --gallery: the gallery of this folder or of one above it, else the one indexed last.
     """
-    from araclip.gallery.filters import Filters
+    from araclip.gallery.catalog.filters import Filters
 
     _check_form(as_json, paths)
     filters = Filters.read(where or (), collapse=collapse)
@@ -75,7 +75,7 @@ def similar(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Find the pictures that look like a picture. The picture itself is left out."""
-    from araclip.gallery.filters import Filters
+    from araclip.gallery.catalog.filters import Filters
 
     _check_form(as_json, paths)
     filters = Filters.read(where or (), collapse=collapse)
@@ -89,7 +89,7 @@ def _check_form(as_json: bool, paths: bool) -> None:
         raise InputError("--json and --paths exclude each other. Choose one.")
 
 
-def _show(query: str, hits: "list[Hit]", gallery: "AnyGallery", as_json: bool, paths: bool) -> None:
+def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool) -> None:
     total = len(gallery)
     if not total:
         raise GalleryNotFound(

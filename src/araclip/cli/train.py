@@ -18,7 +18,7 @@ from araclip.errors import InputError
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
 
 if TYPE_CHECKING:
-    from araclip.training.export import Report
+    from araclip.training.export.export import Report
 
 
 @app.command()
@@ -41,18 +41,19 @@ def train(
     numbers it would have had. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
     need_training_extra()
-    from araclip.training.recipe import read_recipe
-    from araclip.training.stages import leave_group, run_all, run_stage
+    from araclip.training.loop.processes import leave_group
+    from araclip.training.recipe.recipe import read_recipe
+    from araclip.training.stages.run import run_all, run_stage
 
     quiet_libraries()
     read = read_recipe(recipe, changes or [])
     place = runs or Path("runs") / read.name
     try:
-        with _watch() as watch:
+        with _watch() as reporter:
             if stage == "all":
-                results = run_all(read, place, watch, fresh=fresh)
+                results = run_all(read, place, reporter, fresh=fresh)
             else:
-                results = {stage: run_stage(read, stage, place, watch, fresh=fresh)}
+                results = {stage: run_stage(read, stage, place, reporter, fresh=fresh)}
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
@@ -97,15 +98,15 @@ def export(
     Nothing is written unless the graphs give the trained model's vectors, and small weights keep its dev recall.
     """
     need_training_extra()
-    from araclip.training import export as exporting
-    from araclip.training.export_card import read_about
-    from araclip.training.sections import DevSet
+    from araclip.training.export import export as exporting
+    from araclip.training.export.card import read_about
+    from araclip.training.recipe.stages import DevSet
 
     quiet_libraries()
     report = exporting.export(
         run, folder, name=name, version=version, dev=[DevSet(place, per_picture=None) for place in dev or ()] or None,
         weights=weights, about=read_about(about) if about else None,
-        say=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
+        log=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
     )  # fmt: skip
     _print_export(report)
 
@@ -120,14 +121,14 @@ def unpack(
     A recipe needs no such folder: its start, text or vision may name a model folder or a bundled model.
     """
     need_training_extra()
-    from araclip.training import students
-    from araclip.training.unpack import unpack as unpacked
+    from araclip.training.export.unpack import unpack as unpacked
+    from araclip.training.model.saved import save_model
 
     quiet_libraries()
     if folder.exists():
         raise InputError(f"{folder} exists already. Name a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    students.save(folder, *unpacked(model))
+    save_model(folder, *unpacked(model))
     out.print(f"The model lies in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
@@ -199,7 +200,7 @@ class _Watch:
         self.bars = bars
         self._teacher: TaskID | None = None
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.bars.console.print(shown(line), markup=False, soft_wrap=True)
 
     def progress(self, stage: str) -> _Bar:

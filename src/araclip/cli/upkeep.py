@@ -66,16 +66,16 @@ def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mo
     with stoppable("Run `araclip repair` again to go on."), progress("Encoding again") as show:
         if isinstance(place, str):  # on a server there is no file to save rows from
             with opened(place, model) as found:
-                deeds = found.repair()
+                actions = found.repair()
         else:
-            deeds = Gallery.rescue(place, model=model, progress=show)
+            actions = Gallery.rescue(place, model=model, progress=show)
     if as_json:
-        write_line(as_json_text({"deeds": deeds}))
+        write_line(as_json_text({"deeds": actions}))
         return
-    for deed in deeds:
+    for deed in actions:
         out.print(shown(deed), soft_wrap=True, markup=False)
     out.print(
-        "Repaired. Run `araclip index` on your folders to read again what was lost." if deeds else "Nothing to do."
+        "Repaired. Run `araclip index` on your folders to read again what was lost." if actions else "Nothing to do."
     )
 
 

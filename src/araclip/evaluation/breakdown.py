@@ -11,9 +11,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.arabic import normalize
 from araclip.evaluation.metrics import resampled_means
 from araclip.evaluation.results import Direction, Floats, Ints
+from araclip.text.normalization import normalize
 
 RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them
 LENGTHS = (1, 3, 5, 7, 9, 12)  # first word count of each group: captions have 6 words on average, typed queries 1 to 4

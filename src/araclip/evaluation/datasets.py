@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from araclip.arabic import normalize
 from araclip.errors import InputError
 from araclip.evaluation.results import Ints
+from araclip.text.normalization import normalize
 
 LISTING = "captions.jsonl"
 Row = Mapping[str, Any]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from araclip.arabic import normalize
 from araclip.errors import InputError
 from araclip.evaluation.datasets import LISTING, read_set
 from araclip.evaluation.results import Ints
 from araclip.images import SUFFIXES
+from araclip.text.normalization import normalize
 
 
 @dataclass(frozen=True)

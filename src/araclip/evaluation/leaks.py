@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip.arabic import normalize
 from araclip.encoder import usable_cores
 from araclip.errors import ImageError
 from araclip.evaluation.datasets import PictureSet
 from araclip.phash import Hashes, hashes, nearest
+from araclip.text.normalization import normalize
 
 NEAR = 6  # bits of 64; see docs/evaluation.md for how often copies and strangers come this close
 EXAMPLES = 10

@@ -101,11 +101,11 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
         ValueError: no values, or not as many clusters.
     """
     sums, counts = cluster_sums(values, clusters)
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     means = []
     for start in range(0, resamples, step := max(1, CELLS // len(counts))):
         size = min(step, resamples - start)
-        drawn = dice.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)  # (r, C)
+        drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)  # (r, C)
         means.append((drawn @ sums) / (drawn @ counts)[:, None])
     return np.concatenate(means)
 

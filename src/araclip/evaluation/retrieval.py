@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from araclip.arabic import NORMALIZER_VERSION
 from araclip.encoder import AraCLIP, Vectors
 from araclip.errors import InputError, ModelMismatch
 from araclip.evaluation import cache as results_cache
@@ -17,6 +16,7 @@ from araclip.evaluation.cache import Measured
 from araclip.evaluation.datasets import PictureSet
 from araclip.evaluation.results import Cost, Direction, Evaluated, Ints, Protocol
 from araclip.evaluation.scoring import score
+from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")
 UNIT_TOLERANCE = 1e-2  # of a vector's length: encoders in half precision bend it by a thousandth

@@ -87,10 +87,10 @@ def paired_permutation(
     Args and errors: as of `paired_bootstrap`.
     """
     sums, _ = cluster_sums(_differences(a, b)[:, None], clusters)  # (C, 1)
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     swapped = []
     for start in range(0, permutations, step := max(1, CELLS // len(sums))):
-        flips = dice.integers(0, 2, (min(step, permutations - start), len(sums)), dtype=np.int8)
+        flips = rng.integers(0, 2, (min(step, permutations - start), len(sums)), dtype=np.int8)
         swapped.append((2.0 * flips - 1.0) @ sums[:, 0])
     return _share(np.abs(np.concatenate(swapped)), abs(float(sums.sum())))
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from araclip.arabic import NORMALIZER_VERSION
 from araclip.encoder import Vectors
 from araclip.errors import InputError
 from araclip.evaluation.labelled import LabelledSet
@@ -13,6 +12,7 @@ from araclip.evaluation.metrics import recall_at
 from araclip.evaluation.results import Floats, Ints, Protocol
 from araclip.evaluation.retrieval import Encoder, label_of, vectors_of
 from araclip.evaluation.scoring import score
+from araclip.text.normalization import NORMALIZER_VERSION
 
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 

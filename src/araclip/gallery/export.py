@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.errors import InputError
-from araclip.gallery.catalog import Catalog
+from araclip.gallery.catalog.catalog import Catalog
 
 EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP
 from araclip.errors import GalleryCorrupt
-from araclip.gallery.catalog import Catalog
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.ingest.update import Progress
 from araclip.gallery.opened import Opened
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit
-from araclip.gallery.salvage import salvage
-from araclip.gallery.update import Progress
 from araclip.model_folder import find
 
 
@@ -63,11 +63,11 @@ class Gallery(Opened):
             with cls.open(path, model=model) as opened:
                 return opened.repair(progress=progress)
         except GalleryCorrupt:
-            deeds = salvage(Path(path).expanduser())
+            actions = salvage(Path(path).expanduser())
         with cls.open(path, model=model) as opened:
-            return deeds + opened.repair(doubt=True, progress=progress)
+            return actions + opened.repair(doubt=True, progress=progress)
 
     def _ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None
+        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, exclude: int | None = None
     ) -> list[Hit]:
-        return ranked(self._catalog, self._fresh_index(), scale, vector, page, but)
+        return ranked(self._catalog, self._fresh_index(), scale, vector, page, exclude)

@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.encoder import AraCLIP
-from araclip.gallery import history, upkeep
-from araclip.gallery.ann import MANY, ScanIndex
-from araclip.gallery.anygallery import AnyGallery
-from araclip.gallery.background import background
-from araclip.gallery.catalog import Catalog
-from araclip.gallery.coded import FEW
+from araclip.gallery import upkeep
+from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog import history
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.export import export
+from araclip.gallery.index.rabitq import FEW
+from araclip.gallery.index.scan_index import MANY, ScanIndex
+from araclip.gallery.ingest.update import Progress
+from araclip.gallery.reference_queries import background
 from araclip.gallery.relevance import Scale, scale_of
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.gallery.update import Progress
 
 SAMPLE = 4096  # pictures; their covariance is as good as that of all, and takes milliseconds
 
 
-class Opened(AnyGallery):
+class Opened(BaseGallery):
     """What `Gallery` stands on. Errors of writing: GalleryLocked, and OSError when the disk is full or read-only."""
 
     folder: Path
@@ -75,10 +76,10 @@ class Opened(AnyGallery):
             GalleryLocked, OSError: as for `update`.
         """
         with self._writing():
-            deeds = upkeep.repair(self._catalog, self.model, doubt, progress or (lambda done, total: None))
+            actions = upkeep.repair(self._catalog, self.model, doubt, progress or (lambda done, total: None))
             self._index = None
             self._fresh()
-        return deeds
+        return actions
 
     def compact(self) -> int:
         """Give the space of removed pictures back to the disk; returns how many bytes.

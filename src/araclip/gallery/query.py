@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.arabic import normalize
 from araclip.errors import InputError
+from araclip.text.normalization import normalize
 
 MAX_TERMS = 16
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import InputError
-from araclip.gallery.ann import ScanIndex
-from araclip.gallery.catalog import KEPT, Catalog
-from araclip.gallery.filters import EVERYTHING, Filters
-from araclip.gallery.near import is_near
+from araclip.gallery.catalog.catalog import KEPT, Catalog
+from araclip.gallery.catalog.filters import EVERYTHING, Filters
+from araclip.gallery.catalog.selection import paths_of, select
+from araclip.gallery.index.scan_index import ScanIndex
+from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit
-from araclip.gallery.selection import paths_of, select
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def ranked(
     scale: Scale | None,
     vector: NDArray[np.float32],
     page: Page,
-    but: int | None = None,
+    exclude: int | None = None,
 ) -> list[Hit]:
     """The hits of one page for a unit vector (D,), best first, ties by age in the gallery.
 
@@ -54,7 +54,7 @@ def ranked(
     """
     wanted = _Wanted(catalog, index, vector, page)
     judge = scale.judge(vector, wanted.best()) if scale else None
-    return hits_of(wanted.present(), lambda content: catalog.phash(content) or 0, judge, page, but)
+    return hits_of(wanted.present(), lambda content: catalog.phash(content) or 0, judge, page, exclude)
 
 
 def hits_of(
@@ -62,7 +62,7 @@ def hits_of(
     look: Callable[[int], int],
     judge: Callable[[float], float] | None,
     page: Page,
-    but: int | None,
+    exclude: int | None,
 ) -> list[Hit]:
     """The hits of one page among pictures found (id, cosine, paths), best first; `look` gives a perceptual hash."""
     hits: list[Hit] = []
@@ -71,7 +71,7 @@ def hits_of(
         relevance = judge(score) if judge else None
         if relevance is not None and relevance < page.threshold:
             break  # and so are all after it
-        if content != but and not (page.filters.collapse and _repeats(look(content), shown)):
+        if content != exclude and not (page.filters.collapse and _repeats(look(content), shown)):
             hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevance))
         if len(hits) == page.offset + page.k:
             break

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import ImageError, InputError
-from araclip.gallery import ann
-from araclip.gallery.catalog import KEPT, Catalog, File
+from araclip.gallery.catalog.catalog import KEPT, Catalog, File
+from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.duplicates import groups, semantic_pairs
-from araclip.gallery.exact import places
-from araclip.gallery.intake import Look, look_again
-from araclip.gallery.near import Hashes, is_near, near_pairs
+from araclip.gallery.index import scan_index
+from araclip.gallery.index.exact import places
+from araclip.gallery.ingest.intake import Look, look_again
+from araclip.gallery.near_hashes import Hashes, is_near, near_pairs
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.gallery.schema import FILE_NAME
 from araclip.images import open_image
 
 KINDS = ("exact", "near", "semantic")
@@ -55,7 +55,7 @@ def stats(catalog: Catalog) -> Stats:
         formats=dict(formats),
         taken=(taken_first, taken_last) if taken_first else None,
         added=(added_first, added_last) if added_first else None,
-        recall=ann.recall(catalog),
+        recall=scan_index.recall(catalog),
     )
 
 
@@ -148,7 +148,7 @@ def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
         paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
         name = os.fsdecode(paths[0][0]) if paths else f"{place}, picture {content}"
         yield Fault(name, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
-    for path in ann.damaged(catalog):
+    for path in scan_index.damaged(catalog):
         yield Fault(str(path), "the index is damaged", "Run `araclip repair`, which makes it anew.", True)
     for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
         yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
@@ -214,7 +214,7 @@ def _read(path: str) -> bytes:
 
 def repair(catalog: Catalog, model: AraCLIP, doubt: bool, progress: Progress) -> list[str]:
     """Put right what `verify` calls repairable in a catalogue that can be read; returns one line for each deed."""
-    deeds, bad = [], set(bad_vectors(catalog))
+    actions, bad = [], set(bad_vectors(catalog))
     every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
     for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
@@ -223,22 +223,22 @@ def repair(catalog: Catalog, model: AraCLIP, doubt: bool, progress: Progress) ->
         with catalog.writing():
             if isinstance(look, str) and content in bad:
                 catalog.remove_files(paths)
-                deeds.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
+                actions.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
             elif isinstance(look, str):  # the next update reads the file, whatever its size and time
                 catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
             elif _encode_again(catalog, content, look, model, content in bad):
-                deeds.append(f"{paths[0]}: encoded again.")
+                actions.append(f"{paths[0]}: encoded again.")
         progress(done, len(every))
     with catalog.writing():
         if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
-            deeds.append(f"{cleared} damaged metadata cleared.")
+            actions.append(f"{cleared} damaged metadata cleared.")
         catalog.change("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
         catalog.change(
             "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
         )
         catalog.remove_files(())
     drop_derived(catalog.folder)
-    return deeds
+    return actions
 
 
 def _encode_again(catalog: Catalog, content: int, look: Look, model: AraCLIP, bad: bool) -> bool:

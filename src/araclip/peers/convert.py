@@ -7,13 +7,13 @@ from pathlib import Path
 
 from araclip import atomic
 from araclip.errors import InputError
-from araclip.peers import registry
+from araclip.peers import model_registry
 from araclip.peers.checkpoint import folder_of
 from araclip.peers.loading import layout
 from araclip.peers.published import IMAGE_MODEL, Published, read
-from araclip.training.card import CARD, model_card
-from araclip.training.export import export
-from araclip.training.export_card import About
+from araclip.training.export.card import About
+from araclip.training.export.export import export
+from araclip.training.model.card import CARD, model_card
 
 Say = Callable[[str], None]
 _UNFILLED = "## Trained on, measured, limits, licence"
@@ -54,7 +54,7 @@ def convert(
     out = out.expanduser().resolve()
     if not onnx and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already. Name another folder, or move it away.")
-    peer = registry.BY_NAME.get(source)
+    peer = model_registry.BY_NAME.get(source)
     folder = folder_of(source, peer.place if peer else source.removeprefix("araclip:"))
     kind = layout(folder)
     if kind != "araclip" and head is None:
@@ -70,7 +70,7 @@ def convert(
     if onnx:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
             _save(Path(beside), published, source)
-            export(Path(beside), out, weights="float32", about=_about(source), say=say)
+            export(Path(beside), out, weights="float32", about=_about(source), log=say)
     else:
         atomic.write_folder(out, lambda temporary: _save(temporary, published, source))
     return Converted(out, published.model.config.projection_dim, published.size is not None, onnx)
@@ -95,7 +95,7 @@ def _about(source: str) -> About:
             "image tower: WebLI (SigLIP ViT-B/16 at 512 pixels, Apache-2.0)",
         ),
         notes=(
-            f"AraCLIP as published ({registry.ARACLIP_PAPER}), converted from `{named}` by `araclip "
+            f"AraCLIP as published ({model_registry.ARACLIP_PAPER}), converted from `{named}` by `araclip "
             "convert`: the weights are the authors', the English text tower is left out. Texts pass "
             "`araclip.normalize` first, as those of the published code do not; AraBERT v2 expects segmented words, "
             "which neither gives it."

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 
 from araclip.encoder import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, batches, checked_pictures, checked_texts
 from araclip.errors import ImageError, ModelMismatch
 from araclip.images import map_ahead, open_image
 from araclip.peers.loading import Request
-from araclip.training.libraries import Inputs, TextSide, fingerprint
+from araclip.training.teachers.libraries import Inputs, TextSide, fingerprint
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Dual:
 
     @torch.inference_mode()
     def _vectors(self, encode: Callable[[Any], Tensor], items: Any) -> Vectors:
-        vectors: Vectors = unit(encode(items).float(), dim=-1).cpu().numpy()  # (n, D)
+        vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (n, D)
         return vectors
 
     def _stack(self, parts: Iterator[Vectors]) -> Vectors:

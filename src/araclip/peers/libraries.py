@@ -9,7 +9,14 @@ from torch import Tensor
 from araclip.errors import ModelMismatch
 from araclip.peers.dual import Dual, ImageTower, TextTower, image_tower, text_tower
 from araclip.peers.loading import Request
-from araclip.training.libraries import FAILURES, Inputs, not_loaded, open_clip_text, pooled, transformers_text
+from araclip.training.teachers.libraries import (
+    FAILURES,
+    Inputs,
+    not_loaded,
+    open_clip_text,
+    pooled,
+    transformers_text,
+)
 
 
 def load_open_clip(asked: Request) -> Dual:

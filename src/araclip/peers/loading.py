@@ -12,7 +12,7 @@ from pathlib import Path
 
 from araclip.encoder import Encoder
 from araclip.errors import InputError, ModelNotFound
-from araclip.peers import registry
+from araclip.peers import model_registry
 
 HEADS = ("*.pickle", "*.pkl")  # how the head of an older text encoder is stored
 
@@ -87,8 +87,8 @@ def request(text: str) -> Request | None:
     Raises:
         ModelNotFound: a known kind, and no place.
     """
-    by_hub_id = [peer for peer in registry.PEERS if peer.hub_id == text]
-    peer = registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
+    by_hub_id = [peer for peer in model_registry.PEERS if peer.hub_id == text]
+    peer = model_registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
     if peer:
         return Request(peer.name, peer.kind, peer.place, peer.image, peer.license)
     folder = Path(text).expanduser()
@@ -96,7 +96,7 @@ def request(text: str) -> Request | None:
         kind = layout(folder)
         if kind is None:
             return None
-        image = registry.image_of(kind, folder.name)
+        image = model_registry.image_of(kind, folder.name)
         return Request(folder.name, kind, f"local-dir:{folder}" if kind == "open_clip" else str(folder), image)
     kind, _, place = text.partition(":")
     if kind not in KINDS:
@@ -106,8 +106,10 @@ def request(text: str) -> Request | None:
         place, _, image = place.partition(f"+{IMAGE_TOWERS[kind]}:")
     if not place:
         raise ModelNotFound(f"'{text}' names no place. Expected {KINDS[kind].way}.")
-    known = next((peer for peer in registry.PEERS if peer.kind == kind and place in (peer.place, peer.hub_id)), None)
-    return Request(text, kind, place, image or registry.image_of(kind, place), known.license if known else None)
+    known = next(
+        (peer for peer in model_registry.PEERS if peer.kind == kind and place in (peer.place, peer.hub_id)), None
+    )
+    return Request(text, kind, place, image or model_registry.image_of(kind, place), known.license if known else None)
 
 
 def layout(folder: Path) -> str | None:

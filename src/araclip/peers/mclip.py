@@ -14,8 +14,16 @@ from araclip.peers.checkpoint import check_fit, folder_of, read_json, read_state
 from araclip.peers.dual import Dual, text_tower
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import KINDS, Request
-from araclip.training import towers
-from araclip.training.libraries import FAILURES, Inputs, TextSide, not_loaded, open_clip_model, positions, tokenizer_at
+from araclip.training.model import towers
+from araclip.training.teachers.libraries import (
+    FAILURES,
+    Inputs,
+    TextSide,
+    not_loaded,
+    open_clip_model,
+    positions,
+    tokenizer_at,
+)
 
 FIELDS = ("modelBase", "transformerDimensions", "numDims")
 

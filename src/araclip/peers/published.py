@@ -26,8 +26,10 @@ from araclip.peers.dual import Dual, ImageTower, image_tower, text_tower
 from araclip.peers.head import read_head
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads
-from araclip.training.configuration import AraCLIPConfig
-from araclip.training.libraries import (
+from araclip.training.model.configuration import AraCLIPConfig
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.teachers.libraries import (
     FAILURES,
     Inputs,
     TextSide,
@@ -37,8 +39,6 @@ from araclip.training.libraries import (
     positions,
     tokenizer_at,
 )
-from araclip.training.model import AraCLIPModel
-from araclip.training.processing import AraCLIPProcessor
 
 IMAGE_MODEL = "ViT-B-16-SigLIP-512"
 TOKENIZER = "Arabic-Clip/bert-base-arabertv2-ViT-B-16-SigLIP-512-epoch-155-trained-2M"

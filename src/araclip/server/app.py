@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from araclip import __version__
 from araclip.display import shown
-from araclip.errors import AraclipError, ImageError, InputError
+from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
 from araclip.server.limits import Bounded, KnownHost, SafeHeaders
 from araclip.server.metrics import Measured
@@ -28,7 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
     """A server for one gallery, for uvicorn or a test client.
 
     Raises:
-        AraclipError: the gallery or the model cannot be used.
+        AraCLIPError: the gallery or the model cannot be used.
     """
     service = Service(settings)
 
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(routes)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(AraclipError, _own_error)
+    app.add_exception_handler(AraCLIPError, _own_error)
     app.add_exception_handler(OSError, _own_error)  # a disk that is full, a file that cannot be read
     app.add_exception_handler(Exception, _mistake)
     # The last one added is the first to see a request.

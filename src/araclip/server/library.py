@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from araclip.display import shown
 from araclip.encoder import AraCLIP
-from araclip.gallery.background import EVERYDAY
-from araclip.gallery.catalog import KEPT
-from araclip.gallery.filters import Filters
+from araclip.gallery.catalog.catalog import KEPT
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.ranking import Page
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit, identity_of
-from araclip.gallery.store import Store
 
 SUGGESTED = 8  # queries
 SHORT = 18  # characters
@@ -136,7 +136,7 @@ class Library(ABC):
 
     @abstractmethod
     def search(
-        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, but: int | None = None
+        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, exclude: int | None = None
     ) -> list[tuple[Picture, Hit]]:
         """The hits of one page for a unit vector (D,), with their pictures.
 

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from araclip.encoder import AraCLIP
 from araclip.errors import WidthMismatch
 from araclip.gallery import upkeep
-from araclip.gallery.ann import ScanIndex
-from araclip.gallery.background import background
-from araclip.gallery.catalog import KEPT, Catalog
+from araclip.gallery.catalog.catalog import KEPT, Catalog
+from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.opened import SAMPLE
 from araclip.gallery.ranking import Page, ranked
+from araclip.gallery.reference_queries import background
 from araclip.gallery.relevance import scale_of
 from araclip.gallery.results import Hit
+from araclip.server.indexing.writing import WriterLock
 from araclip.server.library import Copy, Library, Numbers, Picture, Snapshot, busiest, suggestions
-from araclip.server.writing import Pen
 
 _PICTURES = (
     "SELECT content, hash, format, width, height, taken, added, path, size, metadata "
@@ -47,7 +47,7 @@ class LocalLibrary(Library):
 
     def __init__(self, folder: Path, model: AraCLIP) -> None:
         self.folder = folder
-        self.pen = Pen(folder)
+        self.writer_lock = WriterLock(folder)
         self._local = threading.local()
         self._opened: list[Catalog] = []
         self._lock = threading.Lock()
@@ -82,11 +82,11 @@ class LocalLibrary(Library):
         return Indexed(index.generation, len(index), scale, suggestions(everyday, some), index)
 
     def search(
-        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, but: int | None = None
+        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, exclude: int | None = None
     ) -> list[tuple[Picture, Hit]]:
         """The hits of one page."""
         assert isinstance(snapshot, Indexed)
-        hits = ranked(self.catalog, snapshot.index, snapshot.scale if judged else None, vector, page, but)
+        hits = ranked(self.catalog, snapshot.index, snapshot.scale if judged else None, vector, page, exclude)
         pictures = self._holding([hit.path for hit in hits])
         return [(pictures[hit.path], hit) for hit in hits if hit.path in pictures]
 

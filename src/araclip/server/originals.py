@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass
 
 from araclip.errors import UnreadableImage
-from araclip.gallery.catalog import KEPT
+from araclip.gallery.catalog.catalog import KEPT
 from araclip.server.library import Library, Picture
 
 MAX_BYTES = 300_000_000  # read into memory whole; larger files are not sent

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP
-from araclip.gallery.background import background
+from araclip.gallery.locations import background_home
 from araclip.gallery.opened import SAMPLE
-from araclip.gallery.places import background_home
 from araclip.gallery.ranking import Page
+from araclip.gallery.reference_queries import background
 from araclip.gallery.relevance import scale_of
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible, where
@@ -52,11 +52,11 @@ class RemoteLibrary(Library):
         return Snapshot(state.generation, count, scale_of(some, everyday, meaningless), suggestions(everyday, some))
 
     def search(
-        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, but: int | None = None
+        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, exclude: int | None = None
     ) -> list[tuple[Picture, Hit]]:
         """The hits of one page."""
         search = Search(self._catalog.connection, self._catalog.state().number)
-        found = search.ranked(vector, page, snapshot.scale if judged else None, but)
+        found = search.ranked(vector, page, snapshot.scale if judged else None, exclude)
         return [(_picture(row), hit) for row, hit in found]
 
     def find(self, identity: str) -> Picture | None:

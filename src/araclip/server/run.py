@@ -116,7 +116,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
         ready: called with the address once requests are taken.
 
     Raises:
-        AraclipError: the address, the gallery or the model cannot be used.
+        AraCLIPError: the address, the gallery or the model cannot be used.
     """
     one_heap()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -139,7 +139,7 @@ def check(settings: Settings, query: str) -> Results:
     """Start a server, ask it one query over the network, stop it.
 
     Raises:
-        AraclipError: as for `serve`, or the server does not answer.
+        AraCLIPError: as for `serve`, or the server does not answer.
     """
     answers: list[Results | ServerError] = []
 

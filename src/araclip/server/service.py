@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP, usable_cores
 from araclip.errors import InputError
-from araclip.gallery.anywhere import MISSING_QDRANT
-from araclip.gallery.catalog import Catalog
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.open import MISSING_QDRANT
 from araclip.model_folder import find
 from araclip.server.auth import Keys
 from araclip.server.batching import Batcher, Remembered
+from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
-from araclip.server.indexing import Indexing
+from araclip.server.indexing.supervisor import Indexing
 from araclip.server.library import Library, Snapshot
 from araclip.server.limits import Gate
 from araclip.server.local import LocalLibrary
 from araclip.server.metrics import Metrics
 from araclip.server.problems import Problem
 from araclip.server.refreshing import Refresher
-from araclip.server.sandbox import Sandbox
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 
@@ -158,7 +158,7 @@ def opened(settings: Settings, model: AraCLIP) -> Library:
 
     Raises:
         InputError: it is on a server, and the extra `qdrant` is missing.
-        AraclipError: it cannot be opened.
+        AraCLIPError: it cannot be opened.
     """
     if not isinstance(settings.gallery, Path):
         try:

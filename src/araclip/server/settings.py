@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from araclip.errors import InputError
-from araclip.gallery import places
+from araclip.gallery import locations
 from araclip.gallery.remote.address import Address, is_remote
 from araclip.model_folder import DEFAULT_MODEL
 
@@ -86,7 +86,10 @@ class Settings(BaseSettings):
         if not isinstance(given, dict) or given.get("gallery"):
             return given
         folders = cls._folders(given.get("index", ()))
-        return {**given, "gallery": places.gallery_of(Path(folders[0])) if folders else places.gallery_here(Path.cwd())}
+        return {
+            **given,
+            "gallery": locations.gallery_of(Path(folders[0])) if folders else locations.gallery_here(Path.cwd()),
+        }
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -140,7 +143,7 @@ class Settings(BaseSettings):
         if isinstance(self.gallery, Path):
             return self.gallery
         key = hashlib.sha256(self.gallery.encode()).hexdigest()[:10]
-        return places.data_home() / "served" / f"{Address.read(self.gallery).collection}-{key}"
+        return locations.data_home() / "served" / f"{Address.read(self.gallery).collection}-{key}"
 
     @property
     def is_local(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, logsigmoid, softmax
-from torch.nn.functional import normalize as unit
+from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import DataError, RecipeError
 
@@ -40,7 +40,7 @@ def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     CLIP-KD's feature distillation, Yang et al. 2024; equals twice the cosine loss, in value and in gradient.
     """
-    return (unit(student, dim=-1) - unit(teacher, dim=-1)).square().sum(dim=-1).mean()
+    return (l2_normalize(student, dim=-1) - l2_normalize(teacher, dim=-1)).square().sum(dim=-1).mean()
 
 
 def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
@@ -98,7 +98,7 @@ def contrastive_loss(
     return (cross_entropy(logits, owner) + cross_entropy(_without(from_picture, siblings, own), own)) / 2
 
 
-def bank_loss(image: Tensor, bank: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
+def all_captions_loss(image: Tensor, bank: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
     """InfoNCE from pictures to every caption there is, for a text tower that is locked (LiT with the sides swapped).
 
     Each of a picture's captions is a positive, all captions of all pictures are the choice. The value is taken against
@@ -180,14 +180,17 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
         width = min(left.shape[-1], right.shape[-1])
         if widths[-1] > width:
             raise RecipeError(f"Matryoshka width {widths[-1]} exceeds the vectors' {width}. Leave it out.")
-        parts = [loss(unit(left[:, :d], dim=-1), unit(right[:, :d], dim=-1), *rest, **options) for d in widths]
+        parts = [
+            loss(l2_normalize(left[:, :d], dim=-1), l2_normalize(right[:, :d], dim=-1), *rest, **options)
+            for d in widths
+        ]
         return torch.stack(parts).mean()
 
     return nested
 
 
 def _of_units(loss: Loss) -> Loss:
-    return lambda student, teacher, same: loss(unit(student, dim=-1), unit(teacher, dim=-1))
+    return lambda student, teacher, same: loss(l2_normalize(student, dim=-1), l2_normalize(teacher, dim=-1))
 
 
 DISTILLATION_LOSSES: Mapping[str, Loss] = {
@@ -196,7 +199,7 @@ DISTILLATION_LOSSES: Mapping[str, Loss] = {
     "unit_mse": _of_units(unit_mse_loss),
     "affinity": _of_units(affinity_loss),
     "contrastive": lambda student, teacher, same: distillation_contrastive_loss(
-        unit(student, dim=-1), unit(teacher, dim=-1), same=same
+        l2_normalize(student, dim=-1), l2_normalize(teacher, dim=-1), same=same
     ),
 }
 

@@ -18,7 +18,7 @@ from qdrant_client import models
 
 from araclip.encoder import AraCLIP
 from araclip.errors import GalleryLocked
-from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.catalog.catalog import KEPT, File
 from araclip.gallery.remote.conditions import between, both, state_where, visible, where
 from araclip.gallery.remote.connection import PIXELS, Connection, groups, point_of
 from araclip.gallery.remote.lease import SECONDS, Lease

@@ -7,9 +7,9 @@ from pathlib import PurePath
 
 from qdrant_client import models
 
-from araclip.gallery.filters import Filters, roots_of
+from araclip.gallery.catalog.filters import Filters, roots_of
+from araclip.gallery.ingest.update import below
 from araclip.gallery.remote.rows import STATE, Held, Row, instant, mark, marks_of, orientation, stored_path
-from araclip.gallery.update import below
 
 INDEXES = {
     "since": "integer",

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
 from araclip.encoder import AraCLIP
-from araclip.gallery.anygallery import AnyGallery
-from araclip.gallery.background import background
+from araclip.gallery.base import BaseGallery
+from araclip.gallery.ingest.update import Progress
+from araclip.gallery.locations import background_home
 from araclip.gallery.opened import SAMPLE
-from araclip.gallery.places import background_home
 from araclip.gallery.ranking import Page
+from araclip.gallery.reference_queries import background
 from araclip.gallery.relevance import Scale, scale_of
 from araclip.gallery.remote import upkeep
 from araclip.gallery.remote.catalog import RemoteCatalog
@@ -24,11 +25,10 @@ from araclip.gallery.remote.lease import SECONDS
 from araclip.gallery.remote.nearest import Search, sample
 from araclip.gallery.remote.state import create as create_gallery
 from araclip.gallery.results import Fault, Group, Hit, Stats
-from araclip.gallery.update import Progress
 from araclip.model_folder import find
 
 
-class RemoteGallery(AnyGallery):
+class RemoteGallery(BaseGallery):
     """Pictures indexed with one model in a collection of a Qdrant server.
 
     Errors of every method: GalleryUnreachable when the server does not answer, GalleryError when it refuses,
@@ -114,7 +114,7 @@ class RemoteGallery(AnyGallery):
         """Close the connection."""
         self._catalog.named.close()
 
-    # ------------------------------------------------------------------ what `AnyGallery` stands on
+    # ------------------------------------------------------------------ what `BaseGallery` stands on
 
     def _writing(self) -> AbstractContextManager[None]:
         return self._catalog.session()
@@ -131,8 +131,8 @@ class RemoteGallery(AnyGallery):
         return self._scale[1]
 
     def _ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None
+        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, exclude: int | None = None
     ) -> list[Hit]:
         number = self._catalog.state().number
         search = Search(self._catalog.connection, number, self._exact)
-        return [hit for _, hit in search.ranked(vector, page, scale, but)]
+        return [hit for _, hit in search.ranked(vector, page, scale, exclude)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from araclip.gallery.filters import Filters
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ranking import Page, hits_of
 from araclip.gallery.relevance import Scale
 from araclip.gallery.remote.conditions import both, condition_of, passes, visible
@@ -28,7 +28,7 @@ class Search:
     exact: bool = True
 
     def ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, but: int | None = None
+        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, exclude: int | None = None
     ) -> list[tuple[Row, Hit]]:
         """One page of hits with their pictures; see `gallery.ranking.ranked`."""
         condition = condition_of(page.filters)
@@ -47,7 +47,7 @@ class Search:
                 rows[row.id] = holding[paths[0]] = row
                 yield row.id, score, paths
 
-        hits = hits_of(found(), lambda content: rows[content].phash, judge, page, but)
+        hits = hits_of(found(), lambda content: rows[content].phash, judge, page, exclude)
         return [(holding[hit.path], hit) for hit in hits]
 
     def _nearest(

@@ -11,8 +11,9 @@ from qdrant_client import QdrantClient, models
 
 from araclip.encoder import AraCLIP
 from araclip.errors import GalleryError
-from araclip.gallery.intake import ENCODE_BATCH
-from araclip.gallery.reembed import Again
+from araclip.gallery.ingest.intake import ENCODE_BATCH
+from araclip.gallery.ingest.reembed import Again
+from araclip.gallery.ingest.update import Progress, Skip
 from araclip.gallery.remote.address import Address
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import between
@@ -21,7 +22,6 @@ from araclip.gallery.remote.lease import Lease
 from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
 from araclip.gallery.remote.state import fill_new, physical, point_alias
 from araclip.gallery.remote.upkeep import look_of
-from araclip.gallery.update import Progress, Skip
 
 
 def reembed(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from araclip.gallery.catalog import KEPT, File
+from araclip.gallery.catalog.catalog import KEPT, File
 from araclip.gallery.results import identity_of
 from araclip.images import Facts
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP
-from araclip.gallery.catalog import KEPT
+from araclip.gallery.catalog.catalog import KEPT
 from araclip.gallery.export import write_export
-from araclip.gallery.intake import Look, look_again
+from araclip.gallery.ingest.intake import Look, look_again
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
@@ -96,7 +96,7 @@ def verify(catalog: RemoteCatalog, contents: bool, progress: Progress) -> list[F
 
 def repair(catalog: RemoteCatalog, model: AraCLIP) -> list[str]:
     """Encode pictures with damaged vectors again, or forget them; inside `session()`. One line for each deed."""
-    deeds = []
+    actions = []
     rows, vectors = _with_vectors(catalog)
     for row, vector in zip(rows, vectors, strict=True):
         if is_unit(vector):
@@ -106,11 +106,11 @@ def repair(catalog: RemoteCatalog, model: AraCLIP) -> list[str]:
         with catalog.writing():
             if isinstance(look, str):
                 catalog.remove_files([held.file.path for held in row.files])
-                deeds.append(f"{names}: forgotten, since it cannot be encoded again now.")
+                actions.append(f"{names}: forgotten, since it cannot be encoded again now.")
             else:
                 catalog.add_content(row.digest, model.encode_pixels(look.pixels[None])[0])
-                deeds.append(f"{names}: encoded again.")
-    return deeds
+                actions.append(f"{names}: encoded again.")
+    return actions
 
 
 def look_of(catalog: RemoteCatalog, row: Row, size: int) -> Look | str:

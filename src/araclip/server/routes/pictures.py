@@ -12,13 +12,13 @@ from starlette.requests import ClientDisconnect
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.results import identity_of
+from araclip.server.indexing.writing import add, forget
 from araclip.server.originals import Original, read_original
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, WRITE, ServiceOf, problems
 from araclip.server.schemas import Added, Details, Identity
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
-from araclip.server.writing import add, forget
 
 router = APIRouter(tags=["pictures"])
 FOR_EVER = "private, max-age=31536000, immutable"  # an id is a hash of the content: what it names never changes
@@ -142,7 +142,9 @@ async def upload(
     name = shown(_sent_name(file.filename or ""))[:200]
     try:
         await service.in_writer(
-            lambda: add(service.local.catalog, service.model, loaded, {"name": name} if name else {}, service.local.pen)
+            lambda: add(
+                service.local.catalog, service.model, loaded, {"name": name} if name else {}, service.local.writer_lock
+            )
         )
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
@@ -170,7 +172,7 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         found = service.library.find(identity)
         if found is None:
             return False
-        forget(service.local.catalog, [copy.path for copy in found.copies], service.local.pen)
+        forget(service.local.catalog, [copy.path for copy in found.copies], service.local.writer_lock)
         service.thumbnails.forget(identity)
         return True
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from araclip.display import shown
 from araclip.errors import InputError
-from araclip.gallery.catalog import KEPT
+from araclip.gallery.catalog.catalog import KEPT
 from araclip.gallery.query import Query as Parsed
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
@@ -155,8 +155,8 @@ def _results(
         alone: the id of the picture that is the whole query: it is left out of what looks like it.
     """
     known = service.library.find(alone) if alone and not alone.startswith(SENT) else None
-    but = known.content if known else None
-    pairs = service.library.search(snapshot, vector, page, judged=judged, but=but)
+    exclude = known.content if known else None
+    pairs = service.library.search(snapshot, vector, page, judged=judged, exclude=exclude)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])

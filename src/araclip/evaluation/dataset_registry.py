@@ -1,0 +1,173 @@
+"""Every picture set an evaluation can name: what it is, where it comes from, how it is read."""
+
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from araclip.errors import InputError
+from araclip.evaluation import layouts
+from araclip.evaluation.archives import Hub, unpack_hub, unpack_tars
+from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
+from araclip.evaluation.layouts import Place, Rows
+from araclip.gallery.locations import data_home
+
+OURS = "caption_ar"  # the caption field of our folders, unless another is named
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published picture set with Arabic captions.
+
+    Attributes:
+        title: its name in print. read: its files and the split → rows; None where it is read as the hub has it only.
+        fields: caption fields it has, the first by default. splits: its splits, or None where the files decide.
+        hub: where Hugging Face has it, pictures included, if we know; its captions' column is the first field.
+        license: of its captions, where we know it. note: what a reader of its numbers should know.
+    """
+
+    title: str
+    read: Callable[[Place, str | None], Rows] | None
+    fields: tuple[str, ...] = (OURS,)
+    splits: tuple[str, ...] | None = None
+    hub: Hub | None = None
+    license: str | None = None
+    note: str = ""
+
+
+def _flickr(*files: str) -> Callable[[Place, str | None], Rows]:
+    return lambda place, split: layouts.flickr(place, split, files)
+
+
+KNOWN: Mapping[str, Source] = {
+    "flickr8k-ar-eljundi": Source(
+        "Flickr8k-Arabic (ElJundi et al. 2020)",
+        _flickr("Flickr8k.arabic.full.txt"),
+        splits=("train", "dev", "test"),
+        note="Three captions a picture, machine-translated, then edited by people.",
+    ),
+    "flickr8k-ar-rev": Source(
+        "Flickr8k-Arabic-Rev",
+        _flickr("*[Rr]ev*.txt"),
+        splits=("train", "dev", "test"),
+        license="CC0",
+        note="Captions written or rewritten by people; some are generic and fit several pictures.",
+    ),
+    "flickr30k-ar": Source(
+        "Flickr30k-Arabic",
+        _flickr("*[Aa]rabic*"),
+        splits=("train", "val", "test"),
+        note="Machine translations of Flickr30k's captions.",
+    ),
+    "xtd-ar": Source(
+        "XTD-Arabic",
+        lambda place, split: layouts.xtd(place, "ar"),
+        splits=("test",),
+        note="800 of its 1,000 pictures are of COCO train2014: check what a model was trained on.",
+    ),
+    "xm3600-ar": Source(
+        "Crossmodal-3600, Arabic",
+        lambda place, split: layouts.crossmodal(place, "ar"),
+        fields=("captions",),
+        splits=("test",),
+        hub=Hub("mteb/xm3600", "ar"),
+        license="CC BY 4.0",
+        note="3,600 pictures, 7,367 captions; published numbers differ in whether they ask all captions or the first.",
+    ),
+    "coco-ar": Source(
+        "MS-COCO-Arabic",
+        layouts.coco,
+        note="Machine translations of COCO's captions, in COCO's or Karpathy's form.",
+    ),
+    "wit-ar": Source(
+        "WIT, Arabic (IGLUE's test side)",
+        None,
+        fields=("captions",),
+        splits=("test",),
+        hub=Hub("mteb/wit", "ar"),
+        license="CC BY-SA 4.0",
+        note="Captions of pictures in Wikipedia: many speak of what a picture means rather than of what it shows.",
+    ),
+}
+
+
+def load(
+    dataset: str | Path,
+    *,
+    path: Path | None = None,
+    images: Path | None = None,
+    split: str | None = None,
+    caption_field: str | None = None,
+    unpack_to: Path | None = None,
+) -> PictureSet:
+    """A picture set by what it is.
+
+    Args:
+        dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, one
+            saved by `datasets`, a WebDataset tar or a folder of tars (a split is then what their names begin with).
+        path: where a KNOWN set lies; without it, it comes from the hub, if we know it to be there.
+        images: the folder of a KNOWN set's pictures, where they do not lie with the captions.
+        split, caption_field: which; by default all pictures, and the field our folders call caption_ar ("txt" of tars).
+        unpack_to: where sets from tars and the hub are unpacked, once; the user's data directory by default.
+
+    Raises:
+        InputError: there is no such set, split or field, or a row is malformed (file and line are named).
+    """
+    unpack_to = unpack_to or data_home() / "datasets"
+    name = str(dataset)
+    if name in KNOWN:
+        return _known(name, path, images, split, caption_field, unpack_to)
+    if name.startswith("hub:"):
+        hub = Hub(name.removeprefix("hub:"), split or "test")
+        return _from_hub(hub, hub.id, hub.split, caption_field or OURS, unpack_to)
+    where = Path(dataset).expanduser()
+    if (where / LISTING).is_file():
+        return read_set(where, caption_field or OURS, split)
+    if _saved(where):
+        return _from_hub(Hub(str(where), split), where.name, split, caption_field or OURS, unpack_to)
+    if where.is_dir() and (tars := [path for path in sorted(where.iterdir()) if _shard_of(path, split)]):
+        return _from_tars(where.name, tars, split, caption_field or "txt", unpack_to)
+    if where.is_file() and tarfile.is_tarfile(where):
+        return _from_tars(where.name.partition(".")[0], [where], split, caption_field or "txt", unpack_to)
+    raise InputError(
+        f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "
+        "a tar or a folder of tars. Check the spelling, or write 'hub:<id>' for a Hugging Face dataset."
+    )
+
+
+def _known(
+    name: str, path: Path | None, images: Path | None, split: str | None, field: str | None, unpack_to: Path
+) -> PictureSet:
+    source = KNOWN[name]
+    if source.splits is not None and split is not None and split not in source.splits:
+        raise InputError(f"{name} has no split '{split}', it has {', '.join(source.splits)}.")
+    if field is not None and field not in source.fields:
+        raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
+    field = source.fields[0] if field is None else field
+    if path is not None and source.read is not None and not _saved(path):
+        return gather(name, split, field, source.read(Place(path.expanduser(), images), split))
+    if source.hub is None:
+        raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
+    hub = source.hub
+    if path is not None:
+        hub = replace(
+            hub, id=str(path.expanduser()), split=hub.split if (path / "dataset_dict.json").is_file() else None
+        )
+    return _from_hub(hub, name, split, field, unpack_to)
+
+
+def _saved(folder: Path) -> bool:
+    """Whether `datasets` has saved a set there."""
+    return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
+
+
+def _shard_of(path: Path, split: str | None) -> bool:
+    return path.name.startswith(split or "") and path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
+
+
+def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
+    return replace(read_set(unpack_hub(hub, unpack_to), field), name=name, split=split)
+
+
+def _from_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
+    return replace(read_set(unpack_tars(tars, unpack_to), field), name=name, split=split)

@@ -1,0 +1,190 @@
+"""Filters: which pictures a search may return, as a condition on the catalogue's rows. Pure.
+
+A picture passes when one path of it passes every filter that is set. A picture of which a fact is not known (no EXIF
+date, say) does not pass a filter on that fact.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from araclip.errors import InputError
+from araclip.images import FORMATS
+from araclip.text.normalization import normalize
+
+ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
+# A list matches when one of its members does; true and false match as these words.
+_METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
+    json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
+        CASE pair.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE pair.value END) || ']' END) AS member
+    WHERE pair.key = ? AND CAST(member.value AS TEXT) = ?)"""
+
+
+Values = tuple[str | int | bytes, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Two conditions of SQL, of which both must be true: on a row of `files`, and on its row of `contents`.
+
+    They stand apart so that each can be answered from an index of its own table. A condition on what is not known is
+    NULL, and nothing passes it.
+    """
+
+    of_file: str = "TRUE"
+    file_values: Values = ()
+    of_content: str = "TRUE"
+    content_values: Values = ()
+
+
+EVERYTHING = Condition()
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a picture must fulfil to be found.
+
+    Dates are texts, YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM(:SS), and both ends count: `taken_to="2023"` is the
+    end of that year. `taken` is the camera's clock (EXIF), `added` UTC.
+
+    Raises:
+        InputError: a date, format, orientation or size that makes no sense; the message says what would.
+    """
+
+    folder: str | os.PathLike[str] | None = None  # this folder and all below it
+    folder_name: str | None = None  # below any folder of this name, wherever it is; nothing is looked up on the disk
+    taken_from: str | None = None
+    taken_to: str | None = None
+    added_from: str | None = None
+    added_to: str | None = None
+    min_size: int | None = None  # bytes of the file
+    max_size: int | None = None
+    formats: tuple[str, ...] = ()  # of araclip.images.FORMATS, in any case; jpg and tif too
+    orientation: str | None = None  # landscape, portrait or square, as the picture is seen
+    metadata: Mapping[str, str] = field(default_factory=dict)  # each key must have this value
+    collapse: bool = False  # of near-duplicates (phash), only the best is returned
+
+    def __post_init__(self) -> None:
+        for name in ("taken_from", "taken_to", "added_from", "added_to"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _date(name, getattr(self, name)))
+        object.__setattr__(self, "formats", tuple(map(_format, self.formats)))
+        if self.orientation is not None and self.orientation not in ORIENTATIONS:
+            raise InputError(f"no orientation '{self.orientation}'. Choose one of {', '.join(ORIENTATIONS)}.")
+        for name in ("taken", "added"):
+            first, last = getattr(self, f"{name}_from"), getattr(self, f"{name}_to")
+            if first and last and first > last and not first.startswith(last):
+                raise InputError(f"{name}_from {first} is after {name}_to {last}: nothing can match. Swap them.")
+        if self.min_size is not None and self.max_size is not None and self.min_size > self.max_size:
+            raise InputError(f"min_size {self.min_size} is above max_size {self.max_size}: nothing can match.")
+
+    @classmethod
+    def read(cls, wishes: Iterable[str], *, collapse: bool = False) -> "Filters":
+        """Filters as people type them, KEY=VALUE each.
+
+        folder=PATH, taken=2023 or taken=2023-05..2023-07 (an open end is fine: 2023..), added=…, size=100kB..2MB,
+        format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
+
+        Raises:
+            InputError: an unknown key, one given twice, or a value that makes no sense.
+        """
+        fields: dict[str, Any] = {"collapse": collapse, "metadata": {}}
+        seen: set[str] = set()
+        for wish in wishes:
+            key, found, value = (part.strip() for part in wish.partition("="))
+            if not found or not value:
+                raise InputError(f"'{wish}' is no filter; write KEY=VALUE, for example taken=2023..2024.")
+            if key in seen:
+                raise InputError(f"'{key}' is given twice; join the two, for example format=JPEG,PNG.")
+            seen.add(key)
+            if key in ("taken", "added"):
+                fields[f"{key}_from"], fields[f"{key}_to"] = _range(value)
+            elif key == "size":
+                fields["min_size"], fields["max_size"] = (end and _bytes(end) for end in _range(value))
+            elif key == "format":
+                fields["formats"] = tuple(name.strip() for name in value.split(","))
+            elif key in ("folder", "orientation"):
+                fields[key] = value
+            elif key.startswith("meta.") and key != "meta.":
+                fields["metadata"][key.removeprefix("meta.")] = value
+            else:
+                raise InputError(
+                    f"no filter '{key}'. Choose among folder, taken, added, size, format, orientation and meta.KEY."
+                )
+        return cls(**fields)
+
+    def condition(self) -> Condition:
+        """All filters that are set, joined by AND; EVERYTHING when none is."""
+        of_file: list[tuple[str, Values]] = []
+        of_content: list[tuple[str, Values]] = []
+        if self.folder is not None:
+            of_file.append(_below(self.folder))
+        if self.folder_name is not None:
+            of_file.append(("instr(path, ?) > 0", (os.fsencode(f"{os.sep}{self.folder_name}{os.sep}"),)))
+        for name in ("taken", "added"):
+            if first := getattr(self, f"{name}_from"):
+                of_content.append((f"{name} >= ?", (first,)))
+            if last := getattr(self, f"{name}_to"):  # whatever follows in a date, a digit or T, comes before DEL
+                of_content.append((f"{name} < ?", (last + "\x7f",)))
+        if self.min_size is not None:
+            of_file.append(("size >= ?", (self.min_size,)))
+        if self.max_size is not None:
+            of_file.append(("size <= ?", (self.max_size,)))
+        if self.formats:
+            of_content.append((f"format IN ({', '.join('?' * len(self.formats))})", self.formats))
+        if self.orientation:
+            of_content.append((ORIENTATIONS[self.orientation], ()))
+        of_file += [(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
+        return Condition(*_all(of_file), *_all(of_content))
+
+
+def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
+    sql = " AND ".join(f"({part})" for part, _ in parts) or "TRUE"
+    return sql, tuple(value for _, values in parts for value in values)
+
+
+def _date(name: str, text: str) -> str:
+    date = normalize(str(text)).replace(" ", "T")
+    if not _DATE.fullmatch(date):
+        raise InputError(f"{name} is '{text}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
+    return date
+
+
+def _range(text: str) -> tuple[str | None, str | None]:
+    """first..last, with either end open; one value is both ends."""
+    first, dots, last = (part.strip() for part in text.partition(".."))
+    return (first or None, last or None) if dots else (first, first)
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(normalize(text))
+    if not found:
+        raise InputError(f"'{text}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
+    return int(float(found[1]) * 1000 ** " kmg".index((found[2] or " ").lower()))
+
+
+def _format(name: str) -> str:
+    known = {"JPG": "JPEG", "TIF": "TIFF"}.get(name.upper(), name.upper())
+    if known not in FORMATS:
+        raise InputError(f"no picture format '{name}'. Choose among {', '.join(FORMATS)}.")
+    return known
+
+
+def roots_of(folder: str | os.PathLike[str]) -> list[str]:
+    """A folder as it is named and as its links resolve: a path is stored as the walk met it."""
+    named = Path(folder).expanduser().absolute()
+    return [str(root) for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve()))]
+
+
+def _below(folder: str | os.PathLike[str]) -> tuple[str, Values]:
+    """SQL and values: paths below a folder."""
+    ranges: list[bytes] = []
+    for root in roots_of(folder):
+        prefix = os.fsencode(root).rstrip(os.sep.encode()) + os.sep.encode()
+        ranges += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
+    return " OR ".join(["path >= ? AND path < ?"] * (len(ranges) // 2)), tuple(ranges)

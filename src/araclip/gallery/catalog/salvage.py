@@ -1,0 +1,93 @@
+"""Saving what can be read of a damaged catalogue into a new one.
+
+Rows are read from both ends of each table up to the damage; what lies between is lost, and the next update reads those
+files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`. Until the new one is whole there
+is no catalogue, and whoever opens the gallery is asked to repair it: a run that was killed never ends in an empty one.
+"""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from araclip import atomic
+from araclip.errors import GalleryCorrupt, GalleryNotFound
+from araclip.gallery.catalog import schema, seal
+from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, is_gallery
+
+_KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  # in the order of their references
+
+
+def salvage(folder: Path) -> list[str]:
+    """Replace the catalogue in `folder` by one with every row that can still be read; returns one line for each table.
+
+    Raises:
+        GalleryNotFound: there is no catalogue, damaged or not.
+        GalleryCorrupt: not even its tables or its model can be read.
+        GalleryLocked: another process is writing this gallery.
+    """
+    path, damaged = folder / FILE_NAME, folder / DAMAGED_NAME
+    if not is_gallery(folder):
+        raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
+    with atomic.single_writer(folder / "lock"):
+        source = path
+        if not path.is_file():  # a run that was killed had moved it already, perhaps without its log
+            _move_logs(path, damaged)
+            source = damaged
+        tables = {table: _readable(source, table) for table in _KEYS}
+        meta = dict(tuple(row.values()) for row in tables["meta"])
+        if not {"model", "fingerprint", "width", "generation"} <= meta.keys():
+            raise GalleryCorrupt(
+                f"{source} cannot be saved: its tables are unreadable. Delete the gallery folder and run `araclip "
+                "index` again; your pictures are not touched."
+            )
+        whole = {row["id"] for row in tables["contents"] if len(row["vector"]) == 2 * int(meta["width"])}
+        tables["contents"] = [row for row in tables["contents"] if row["id"] in whole]
+        for table in ("files", "kept"):
+            tables[table] = [row for row in tables[table] if row["content"] in whole]
+        seal.remove(folder)
+        if source == path:
+            atomic.unlink(_beside(damaged, "-wal"))  # of an earlier one
+            atomic.step("set aside")
+            path.replace(damaged)
+            _move_logs(path, damaged)
+        atomic.write(path, lambda temporary: _write(temporary, meta, tables))
+    return [f"{table}: {len(tables[table]):,} rows saved." for table in ("contents", "files", "kept")]
+
+
+def _move_logs(path: Path, damaged: Path) -> None:
+    """Take the damaged file's write-ahead log to it; SQLite would replay it into the new one."""
+    log = _beside(path, "-wal")
+    if log.is_file():
+        atomic.step("set the log aside")
+        log.replace(_beside(damaged, "-wal"))
+    for file in (path, damaged):
+        atomic.unlink(_beside(file, "-shm"))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _readable(path: Path, table: str) -> list[dict[str, Any]]:
+    """Rows from the beginning and from the end of a table, as far as each can be read."""
+    found: dict[Any, dict[str, Any]] = {}
+    for order in ("ASC", "DESC"):
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
+            database.row_factory = sqlite3.Row
+            for row in database.execute(f"SELECT * FROM {table} ORDER BY {_KEYS[table]} {order}"):
+                found[row[_KEYS[table]]] = dict(row)
+            break  # all of it
+    return [found[key] for key in sorted(found)]
+
+
+def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, Any]]]) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        schema.create(database, meta)
+        with database:
+            database.execute("BEGIN")
+            for table in ("contents", "files", "kept"):
+                for row in tables[table]:
+                    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+                    with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row that repeats another's key
+                        database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))

@@ -1,0 +1,194 @@
+"""The catalogue's tables, numbered: making them, and bringing an older file to the present number.
+
+A new schema is one more entry of STEPS. A file is made by all of them and migrated by those it lacks, so the two can
+never differ. `PRAGMA user_version` holds the number.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
+from araclip.gallery.catalog import seal, transaction
+
+FILE_NAME = "catalog.sqlite"
+DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` sets a damaged one aside
+_NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
+
+STEPS = (
+    # 1: one picture by the hash of its bytes, with its vector, is a row of contents; a path that holds it, one of files
+    """
+    CREATE TABLE meta     (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE contents (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, vector BLOB NOT NULL) STRICT;
+    CREATE TABLE files    (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+                           content INTEGER NOT NULL REFERENCES contents (id)) STRICT, WITHOUT ROWID;
+    CREATE INDEX files_content ON files (content);
+    """,
+    # 2: what filters ask for (NULL: not known yet, the next update reads it), pictures without a file, the vectors of
+    # the next model
+    """
+    ALTER TABLE contents ADD COLUMN format TEXT;
+    ALTER TABLE contents ADD COLUMN width INTEGER;
+    ALTER TABLE contents ADD COLUMN height INTEGER;
+    ALTER TABLE contents ADD COLUMN taken TEXT;
+    ALTER TABLE contents ADD COLUMN added TEXT;
+    ALTER TABLE contents ADD COLUMN phash INTEGER;
+    ALTER TABLE files    ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE kept (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
+                       picture BLOB NOT NULL) STRICT;
+    CREATE TABLE next_vectors (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
+                               vector BLOB NOT NULL) STRICT;
+    """,
+    # 3: what a gallery of a million asks for. `changes` is the log of vectors that came, changed or went, `commits`
+    # says up to where it ran at each generation: an index of an earlier one is brought up to date by what changed.
+    # `loose` are pictures that may have lost their last path; its triggers ask first, for the upsert that fires them
+    # would overrule an OR IGNORE of theirs. The indexes answer filters without reading any vector.
+    """
+    CREATE TABLE changes (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
+    CREATE TABLE commits (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE loose   (content INTEGER PRIMARY KEY) STRICT;
+    INSERT INTO commits SELECT value, 0 FROM meta WHERE key = 'generation';
+    INSERT INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files);
+    CREATE TRIGGER vector_came AFTER INSERT ON contents
+        BEGIN INSERT INTO changes (content) VALUES (new.id); END;
+    CREATE TRIGGER vector_changed AFTER UPDATE OF vector ON contents
+        BEGIN INSERT INTO changes (content) VALUES (new.id); END;
+    CREATE TRIGGER vector_went AFTER DELETE ON contents
+        BEGIN INSERT INTO changes (content) VALUES (old.id); END;
+    CREATE TRIGGER committed AFTER UPDATE OF value ON meta WHEN new.key = 'generation'
+        BEGIN INSERT INTO commits VALUES (
+            new.value, ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)); END;
+    CREATE TRIGGER path_went AFTER DELETE ON files
+        WHEN NOT EXISTS (SELECT 1 FROM loose WHERE content = old.content)
+        BEGIN INSERT INTO loose VALUES (old.content); END;
+    CREATE TRIGGER path_changed AFTER UPDATE OF content ON files
+        WHEN new.content <> old.content AND NOT EXISTS (SELECT 1 FROM loose WHERE content = old.content)
+        BEGIN INSERT INTO loose VALUES (old.content); END;
+    CREATE INDEX contents_taken  ON contents (taken);
+    CREATE INDEX contents_added  ON contents (added);
+    CREATE INDEX contents_facts  ON contents (format, width, height);
+    CREATE INDEX contents_unread ON contents (id) WHERE format IS NULL OR phash IS NULL;
+    CREATE INDEX files_size      ON files (size, content);
+    """,
+)
+SCHEMA = len(STEPS)
+
+
+def is_gallery(folder: Path) -> bool:
+    """Whether a gallery lives in the folder, sound or damaged."""
+    return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Open the file, if it is as the last run left it: for writing if the folder allows it, else for reading.
+
+    Raises:
+        GalleryNotFound: there is none, and none shall be made.
+        GalleryCorrupt, GalleryError: it is no SQLite file, or cannot be opened now.
+    """
+    if not path.is_file():
+        if path.with_name(DAMAGED_NAME).is_file():
+            raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
+        if not create:
+            raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
+        seal.remove(path.parent)  # of one that was deleted
+    else:
+        seal.check_file(path)
+    return connect_again(path)
+
+
+def connect_again(path: Path) -> sqlite3.Connection:
+    """One more connection to a file that this process has open: its checksum is not asked a second time.
+
+    Raises:
+        GalleryCorrupt, GalleryError: as for `connect`.
+    """
+    writable = os.access(path.parent, os.W_OK)
+    uri = path.absolute().as_uri()
+    if not writable:
+        # Reading beside a live write-ahead log needs its shared memory file; without a log, nobody writes and none is.
+        log = path.with_name(f"{path.name}-wal")
+        uri += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise own_error(path, error) from error
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        if writable:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
+    except sqlite3.Error as error:
+        connection.close()
+        raise own_error(path, error) from error
+    return connection
+
+
+def create(database: sqlite3.Connection, meta: dict[str, str]) -> None:
+    """Make the tables in an empty file, in one transaction; one that has tables already stays as it is."""
+    with database:
+        database.execute("BEGIN IMMEDIATE")  # of two that create at once, the second finds it made
+        if _number(database) == 0:
+            _apply(database, STEPS)
+            database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+
+
+def migrate(database: sqlite3.Connection, path: Path) -> None:
+    """Bring an older file to the present schema, in one transaction: all of it, or nothing.
+
+    Raises:
+        NewerGallery: a later release made it.
+        GalleryCorrupt: it has no tables.
+        GalleryError: it is older, and its folder is read-only.
+    """
+    number = _number(database)
+    if number > SCHEMA:
+        raise NewerGallery(
+            f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
+        )
+    if number == 0:
+        raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
+    if number == SCHEMA:
+        return
+    try:
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            seal.breaking(path.parent, transaction.generation_of(database))
+            _apply(database, STEPS[_number(database) :])  # again: another process may have been first
+    except sqlite3.OperationalError as error:
+        raise GalleryError(
+            f"{path} has schema {number} and must become {SCHEMA}, but cannot be written ({error}). Open it once, for "
+            "example with `araclip stats`, from an account that may write there, or copy the gallery folder."
+        ) from error
+
+
+def own_error(path: Path, error: sqlite3.Error) -> GalleryError:
+    """What SQLite says of the file at `path`, as an error of ours that says what to do."""
+    if any(sign in str(error) for sign in _NOT_A_DATABASE):
+        return GalleryCorrupt(
+            f"{path} is damaged ({error}). Run `araclip repair`, which saves what can be read, or delete the gallery "
+            "folder and run `araclip index` again; your pictures are not touched."
+        )
+    return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
+
+
+def _number(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _apply(database: sqlite3.Connection, steps: tuple[str, ...]) -> None:
+    for step in steps:
+        for statement in _statements(step):
+            database.execute(statement)
+    database.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _statements(step: str) -> Iterator[str]:
+    """The statements of a step one by one; a trigger holds a semicolon of its own."""
+    statement = ""
+    for part in step.split(";"):
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

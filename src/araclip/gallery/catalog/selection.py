@@ -1,0 +1,46 @@
+"""Which pictures and paths pass a filter: the catalogue's rows under a condition."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.filters import EVERYTHING, Condition
+
+Ids = NDArray[np.int64]
+
+
+def select(catalog: Catalog, condition: Condition) -> Ids:
+    """Ids of the pictures of which some path passes, in order. A picture without any path may be among them."""
+    passed: Ids | None = None
+    for table, column, sql, values in (
+        ("files", "content", condition.of_file, condition.file_values),
+        ("contents", "id", condition.of_content, condition.content_values),
+    ):
+        if sql != EVERYTHING.of_file:
+            ids = _numbers(catalog, f"SELECT group_concat({column}) FROM {table} WHERE {sql}", values)
+            passed = ids if passed is None else np.intersect1d(passed, ids, assume_unique=True)
+    return _numbers(catalog, "SELECT group_concat(content) FROM files", ()) if passed is None else passed
+
+
+def _numbers(catalog: Catalog, sql: str, values: Sequence[Any]) -> Ids:
+    """The ids that a query joins with commas, in order, each once.
+
+    As one text they come three times as fast as in rows. DISTINCT or ORDER BY would make SQLite walk the index of that
+    column instead of the one that answers the condition: 0.7 s instead of 0.003 for one in a hundred of a million.
+    """
+    ((text,),) = catalog.rows(sql, values)
+    return np.unique(np.fromstring(text or "", np.int64, sep=","))
+
+
+def paths_of(catalog: Catalog, content: int, condition: Condition) -> list[str]:
+    """Paths that hold a picture, those that pass first, each part in order of the bytes."""
+    rows = catalog.rows(
+        "SELECT path FROM files JOIN contents ON contents.id = files.content WHERE content = ? "
+        f"ORDER BY NOT ifnull(({condition.of_file}) AND ({condition.of_content}), FALSE), path",
+        (content, *condition.file_values, *condition.content_values),
+    )
+    return [os.fsdecode(raw) for (raw,) in rows]

@@ -1,0 +1,71 @@
+"""What a gallery keeps its pictures in, as the code sees it that takes pictures in and finds them."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.gallery.catalog.catalog import File
+from araclip.images import Facts
+
+
+class Store(Protocol):
+    """`Catalog` and `RemoteCatalog`; the first one's docstrings hold for both."""
+
+    @property
+    def folder(self) -> Path | str:
+        """Where it is, for messages."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """All that is changed inside lands, or nothing."""
+
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """All files by path, or those at a path and below."""
+
+    def drives(self) -> set[str]:
+        """Mount points that were met below indexed folders."""
+
+    def remember_drives(self, drives: set[str]) -> None:
+        """Store them."""
+
+    def unread(self) -> set[str]:
+        """Paths of pictures of which something is missing."""
+
+    def counts(self) -> tuple[int, int]:
+        """Number of files, and of pictures."""
+
+    def digests(self) -> set[bytes]:
+        """Hashes of all pictures of which nothing is missing."""
+
+    def content(self, digest: bytes) -> int | None:
+        """The id of the picture with this hash."""
+
+    def content_of(self, path: str) -> int | None:
+        """The id of the picture that a path holds."""
+
+    def vector(self, content: int) -> NDArray[np.float32]:
+        """The vector (D,) of a picture."""
+
+    def metadata_of(self, path: str) -> dict[str, Any]:
+        """What was stored with a path."""
+
+    def kept(self, content: int) -> bytes | None:
+        """Pixels of a picture without a file."""
+
+    def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
+        """Store a picture; returns its id."""
+
+    def put_facts(self, content: int, facts: Facts, phash: int) -> None:
+        """What a picture looks like from outside."""
+
+    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
+        """A path holds a picture."""
+
+    def keep(self, content: int, picture: bytes) -> None:
+        """Store pixels of a picture without a file."""
+
+    def remove_files(self, paths: Iterable[str]) -> None:
+        """Forget paths, and pictures without any."""

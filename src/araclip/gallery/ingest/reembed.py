@@ -1,0 +1,150 @@
+"""Another model for a gallery: its vectors are made beside the old ones, then all switched in one transaction.
+
+Until then every search with the old model goes on as before; a run that is stopped or killed goes on where it was.
+"""
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip import atomic
+from araclip.encoder import AraCLIP
+from araclip.errors import GalleryError
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, Look, look_again
+from araclip.gallery.ingest.update import Progress, Skip
+from araclip.gallery.upkeep import drop_derived
+from araclip.images import map_ahead
+
+T = TypeVar("T")
+
+
+def reembed(
+    folder: Path,
+    model: AraCLIP,
+    *,
+    forget_missing: bool = False,
+    progress: Progress | None = None,
+    skip: Skip | None = None,
+) -> int:
+    """Give the gallery in `folder` the vectors of `model`; returns how many pictures were encoded in this run.
+
+    Args:
+        forget_missing: forget pictures whose files are gone or changed, instead of refusing to switch.
+        progress: called with (pictures done, pictures in all).
+        skip: called with one line for each picture that cannot be encoded.
+
+    Raises:
+        GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
+        GalleryError: pictures cannot be encoded now (an unplugged drive?); what was made is kept, nothing is switched.
+        GalleryLocked: another process is writing this gallery.
+        OSError: the disk is full or read-only.
+    """
+    catalog = Catalog.open(folder, None)
+    try:
+        with atomic.single_writer(folder / "lock"):
+            if catalog.meta("fingerprint") == model.config.fingerprint:
+                return 0
+            _begin(catalog, model)
+            made, missing = _encode(catalog, model, progress or (lambda done, total: None), skip or (lambda line: None))
+            if missing and not forget_missing:
+                raise GalleryError(
+                    f"{missing:,} pictures of {folder} cannot be encoded now, so it keeps the vectors of "
+                    f"{catalog.meta('model')}@{catalog.meta('fingerprint')}. Plug the drive in or run `araclip index` "
+                    "with that model first, then try again (what was made is kept), or forget them with "
+                    "--forget-missing."
+                )
+            _switch(catalog, model)
+            drop_derived(folder)
+            catalog.rest()
+            return made
+    finally:
+        catalog.close()
+
+
+def _begin(catalog: Catalog, model: AraCLIP) -> None:
+    """Keep what an earlier run made with this very model; forget what one made with another."""
+    if catalog.meta("next_fingerprint") != model.config.fingerprint:
+        with catalog.writing(visible=False):
+            catalog.change("DELETE FROM next_vectors")
+            catalog.change("INSERT OR REPLACE INTO meta VALUES ('next_fingerprint', ?)", (model.config.fingerprint,))
+
+
+def _encode(catalog: Catalog, model: AraCLIP, progress: Progress, skip: Skip) -> tuple[int, int]:
+    """Fill next_vectors; returns how many pictures were encoded, and how many cannot be."""
+    (total,) = catalog.rows("SELECT count(*) FROM contents")[0]
+    waiting = [row[0] for row in catalog.rows(
+        "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
+    )]  # fmt: skip
+    again = Again(model, total, progress, skip)
+    with closing(again.groups(waiting, lambda content: _look(catalog, content, model), COMMIT_EVERY)) as groups:
+        for group in groups:
+            with catalog.writing(visible=False):
+                for content, vector in group:
+                    catalog.change("INSERT OR REPLACE INTO next_vectors VALUES (?, ?)", (content, vector.tobytes()))
+    return again.made, again.missing
+
+
+class Again:
+    """Pictures encoded by another model, group by group. Counts those that were `made` and those that are `missing`."""
+
+    def __init__(self, model: AraCLIP, total: int, progress: Progress, skip: Skip) -> None:
+        self.made = self.missing = 0
+        self._model, self._total, self._progress, self._skip = model, total, progress, skip
+
+    def groups(
+        self, waiting: Sequence[T], look: Callable[[T], Look | str], size: int
+    ) -> Generator[list[tuple[T, NDArray[np.float16]]], None, None]:
+        """Groups of `size` pictures with their vectors (D,); a group counts as made when the next is asked for.
+
+        To be closed: threads that run `look` ahead must not read a store that is closed after Ctrl-C.
+        """
+        with closing(self._looks(waiting, look)) as remaining:
+            while group := list(islice(remaining, size)):
+                vectors: list[NDArray[np.float16]] = []
+                for start in range(0, len(group), ENCODE_BATCH):
+                    pixels = np.stack([one.pixels for _, one in group[start : start + ENCODE_BATCH]])
+                    vectors.extend(self._model.encode_pixels(pixels).astype("<f2"))
+                yield [(item, vector) for (item, _), vector in zip(group, vectors, strict=True)]
+                self.made += len(group)
+
+    def _looks(self, waiting: Sequence[T], look: Callable[[T], Look | str]) -> Generator[tuple[T, Look], None, None]:
+        done = self._total - len(waiting)
+        self._progress(done, self._total)
+        with closing(map_ahead(look, waiting, self._model.threads)) as ahead:
+            for item, found in ahead:
+                if isinstance(found, str):
+                    self.missing += 1
+                    self._skip(found)
+                else:
+                    yield item, found
+                done += 1
+                self._progress(done, self._total)
+
+
+def _look(catalog: Catalog, content: int, model: AraCLIP) -> Look | str:
+    """A picture decoded for the new model, from a file that still holds it or from its kept pixels; or why not."""
+    (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
+    paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
+    look = look_again(paths, digest, lambda: catalog.kept(content), model.config.image.size)
+    if isinstance(look, str):
+        return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({look})."
+    return look
+
+
+def _switch(catalog: Catalog, model: AraCLIP) -> None:
+    with catalog.writing():
+        gone = catalog.rows("SELECT path FROM files WHERE content NOT IN (SELECT content FROM next_vectors)")
+        catalog.remove_files([os.fsdecode(raw) for (raw,) in gone])
+        catalog.change("UPDATE contents SET vector = (SELECT vector FROM next_vectors WHERE content = contents.id)")
+        identity = {"model": model.config.name, "fingerprint": model.config.fingerprint, "width": str(model.width)}
+        for key, value in identity.items():
+            catalog.change("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+        catalog.change("DELETE FROM next_vectors")
+        catalog.change("DELETE FROM meta WHERE key = 'next_fingerprint'")

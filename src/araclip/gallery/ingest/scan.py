@@ -1,0 +1,109 @@
+"""Walking folders for pictures: every file once, links followed without loops, nothing hidden."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from araclip.errors import InputError
+from araclip.gallery.catalog.catalog import File
+from araclip.images import SUFFIXES
+
+
+@dataclass
+class Walk:
+    """What a walk met besides pictures.
+
+    `unreadable`: places about which it knows nothing, and why. `drives`: folders below a root that are file systems of
+    their own: one that is missing or empty later is unplugged, and its pictures are not deleted.
+    """
+
+    unreadable: dict[str, str] = field(default_factory=dict)
+    drives: set[str] = field(default_factory=set)
+
+    def pictures(self, root: Path | str) -> Iterator[File]:
+        """Picture files below `root` by their suffix, in a stable order.
+
+        Hidden files and folders are left out. A symbolic link is followed; a folder met a second time is not entered.
+        """
+        seen: set[tuple[int, int]] = set()
+        waiting: list[tuple[str, int | None]] = [(str(root), None)]
+        while waiting:
+            folder, device = waiting.pop()
+            try:
+                here = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
+                if (here.st_dev, here.st_ino) in seen:
+                    continue
+                seen.add((here.st_dev, here.st_ino))
+                with os.scandir(folder) as entries:
+                    listing = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                self.unreadable[folder] = error.strerror or type(error).__name__
+                continue
+            if device not in (None, here.st_dev):
+                self.drives.add(folder)
+            below = []
+            for entry in listing:
+                if entry.name.startswith("."):
+                    continue
+                try:
+                    if entry.is_dir():
+                        below.append((entry.path, here.st_dev))
+                    elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
+                        self.unreadable[entry.path] = "the link leads nowhere; is a drive unplugged?"
+                    elif _is_named_so(entry.name):
+                        about = entry.stat()
+                        if stat.S_ISREG(about.st_mode):
+                            yield File.of(entry.path, about)
+                except OSError as error:  # a file that vanished meanwhile is as if it had not been met
+                    if not isinstance(error, FileNotFoundError):
+                        self.unreadable[entry.path] = error.strerror or type(error).__name__
+            waiting += reversed(below)
+
+    def at(self, path: str) -> Iterator[File]:
+        """The picture at `path`, or those below it; none when nothing is there."""
+        try:
+            about = os.stat(path)  # noqa: PTH116  (as above)
+        except FileNotFoundError:
+            if os.path.islink(path):  # noqa: PTH114
+                self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
+        except OSError as error:
+            self.unreadable[path] = error.strerror or type(error).__name__
+        else:
+            if stat.S_ISDIR(about.st_mode):
+                yield from self.pictures(path)
+            elif stat.S_ISREG(about.st_mode) and _is_named_so(path):
+                yield File.of(path, about)
+
+    def miss(self, drives: Iterable[str]) -> None:
+        """Say of those drives that are not plugged in now that nothing is known about them."""
+        for drive in drives:
+            if drive not in self.drives and not _mounted(drive):
+                self.unreadable[drive] = "nothing is mounted there now; is a drive unplugged?"
+
+
+def _is_named_so(name: str) -> bool:
+    return name[name.rfind(".") :].lower() in SUFFIXES
+
+
+def _mounted(drive: str) -> bool:
+    try:
+        with os.scandir(drive) as entries:
+            return any(True for _ in entries)
+    except OSError:
+        return False
+
+
+def checked_root(folder: str | os.PathLike[str]) -> Path:
+    """The absolute path of a folder to index.
+
+    Raises:
+        InputError: no such folder, or a file.
+    """
+    path = Path(folder).expanduser()
+    if not path.exists():
+        raise InputError(f"no such folder: {path}. Check the spelling, or plug the drive in.")
+    if not path.is_dir():
+        raise InputError(f"{path} is a file, not a folder. Pass the folder that holds the pictures.")
+    return path.resolve()

@@ -1,0 +1,129 @@
+"""Bringing a gallery in step with folders: what is new or changed is taken in, what vanished is forgotten."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from araclip.encoder import AraCLIP
+from araclip.errors import ImageError, InputError
+from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import Intake
+from araclip.gallery.ingest.scan import Walk
+from araclip.gallery.results import Update
+from araclip.images import FORMATS
+
+Progress = Callable[[int, int], None]
+Skip = Callable[[str], None]
+
+
+def update(catalog: Store, model: AraCLIP, roots: list[Path], progress: Progress, skip: Skip) -> Update:
+    """Bring `catalog` in step with the folders `roots`; see `Gallery.update`."""
+    walk, known = Walk(), catalog.files()
+    found: dict[str, File] = {}
+    for root in roots:
+        here = {file.path: file for file in walk.pictures(root)}
+        if not here:
+            raise _nothing_in(root, sum(below(path, str(root)) for path in known))
+        found |= here
+    drives = catalog.drives()
+    inside = tuple(os.path.join(root, "") for root in roots)  # noqa: PTH118  (ends with the separator)
+    ours = {drive for drive in drives if drive.startswith(inside)}
+    walk.miss(ours)
+    there = (drives - ours) | walk.drives | (ours & walk.unreadable.keys())
+    if there != drives:
+        catalog.remember_drives(there)
+    mine = {path: file for path, file in known.items() if path.startswith(inside)}
+    return _settle(catalog, model, found, mine, walk, catalog.unread(), progress, skip)
+
+
+def update_at(catalog: Store, model: AraCLIP, roots: list[Path], paths: Iterable[str], skip: Skip) -> Update | None:
+    """Bring `catalog` in step with what lies at `paths` alone; None when only a walk of all of `roots` can tell."""
+    walk = Walk()
+    found, known = dict[str, File](), dict[str, File]()
+    for path in sorted(paths):
+        root = next((str(root) for root in roots if below(path, str(root))), None)
+        if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
+            return None  # a root itself, or behind a link: who knows under how many names
+        if any(part.startswith(".") for part in Path(path).relative_to(root).parts):
+            continue
+        found |= {file.path: file for file in walk.at(path)}
+        known |= catalog.files(path)
+    walk.miss(catalog.drives())
+    if known and not found and len(known) == catalog.counts()[0]:
+        return None  # nothing would be left: is a drive unplugged?
+    if any(not os.path.lexists(root) for root in roots) or walk.drives:
+        return None
+    return _settle(catalog, model, found, known, walk, set(), lambda done, total: None, skip, few=True)
+
+
+def _settle(
+    catalog: Store,
+    model: AraCLIP,
+    found: dict[str, File],
+    known: dict[str, File],
+    walk: Walk,
+    unread: set[str],
+    progress: Progress,
+    skip: Skip,
+    *,
+    few: bool = False,
+) -> Update:
+    """Take in what was found and is not known so, forget what is known and was not found."""
+    report = Update()
+
+    def skipped(line: str) -> None:
+        report.skipped.append(line)
+        skip(line)
+
+    changed = [file for file in found.values() if known.get(file.path) != file or file.path in unread]
+    report.unchanged = len(found) - len(changed)
+    for place, reason in walk.unreadable.items():
+        skipped(f"{place}: cannot be read ({reason}). What was indexed there is kept.")
+    gone = [
+        path
+        for path in known
+        if path not in found and not any(path == place or below(path, place) for place in walk.unreadable)
+    ]
+    progress(report.unchanged, len(found))
+
+    def refused(number: int, error: OSError | ImageError) -> None:
+        path = changed[number].path
+        if isinstance(error, FileNotFoundError):  # vanished since the walk: as if it had not been met
+            gone.append(path)
+        elif isinstance(error, ImageError):
+            gone.append(path)
+            skipped(str(error))
+        else:
+            skipped(unreadable(path, error))
+
+    intake = Intake(catalog, model, few=few)
+    intake.take(changed, refused, lambda done: progress(report.unchanged + done, len(found)))
+    report.added = intake.taken
+    report.removed = len(known.keys() & set(gone))
+    if gone or changed:
+        with catalog.writing():
+            catalog.remove_files(gone)
+    _, report.pictures = catalog.counts()
+    return report
+
+
+def below(path: str, folder: str) -> bool:
+    """Whether a path lies in a folder or deeper; both are absolute."""
+    return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
+
+
+def unreadable(path: str, error: OSError) -> str:
+    """The line for a file that cannot be read now."""
+    return f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
+
+
+def _nothing_in(root: Path, indexed: int) -> InputError:
+    if indexed:
+        return InputError(
+            f"no pictures left in {root}, where {indexed:,} were indexed. Is a drive unplugged? They are kept, and "
+            "found again when they are back."
+        )
+    return InputError(
+        f"no pictures in {root}. AraCLIP reads {', '.join(FORMATS)} files; hidden files and folders are left out."
+    )

@@ -1,0 +1,198 @@
+"""Decoding pictures in processes of their own, which may be slow, greedy or die without harm to the server."""
+
+import asyncio
+import contextlib
+import json
+import os
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import numpy as np
+from starlette.requests import ClientDisconnect
+
+from araclip import errors
+from araclip.decode_limits import MAX_PIXELS
+from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
+from araclip.gallery.catalog.catalog import File
+from araclip.gallery.ingest.intake import Loaded, Look
+from araclip.images import Facts
+from araclip.server.limits import Gate
+
+Unwanted = Callable[[], Awaitable[bool]]
+
+START_SECONDS = 30
+MOST_JOBS = 500  # a process, then a new one: what leaks in a decoder does not add up
+MAX_HEAD = 100_000
+KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
+
+
+class Sandbox:
+    """A few decoding processes, started when first needed."""
+
+    def __init__(self, *, processes: int, memory: int, seconds: float, max_waiting: int) -> None:
+        self.gate = Gate(max_waiting)
+        self.restarts = 0
+        self._memory = memory
+        self._seconds = seconds
+        self._turn = asyncio.Semaphore(processes)
+        self._idle: list[_Decoder] = []
+        self._all: set[_Decoder] = set()
+
+    async def thumbnail(
+        self, data: bytes, side: int, *, unwanted: Unwanted | None = None
+    ) -> tuple[bytes, bytes, int, int]:
+        """A small upright WebP of at most `side` pixels a side, its placeholder (maybe empty), width and height.
+
+        Args:
+            unwanted: asked once it is this picture's turn: who scrolled on has left a row of pictures waiting here.
+
+        Raises:
+            ImageError: the picture cannot be used.
+            Problem: too many wait.
+            ClientDisconnect: it is unwanted.
+        """
+        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, unwanted)
+        return small, placeholder, int(about["width"]), int(about["height"])
+
+    async def look(self, data: bytes, size: int, max_pixels: int) -> Loaded:
+        """A picture that was sent, read for the catalogue: its hash, the model's square, its facts, pixels to keep.
+
+        Raises:
+            ImageError, Problem: as for `thumbnail`.
+        """
+        about, (pixels, kept) = await self._job("look", data, size, max_pixels)
+        square = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
+        file = File(str(about["path"]), int(about["bytes"]), 0)
+        return Loaded(
+            file, bytes.fromhex(about["digest"]), Look(square, Facts(**about["facts"]), int(about["phash"])), kept
+        )
+
+    async def _job(
+        self, job: str, data: bytes, size: int, max_pixels: int, unwanted: Unwanted | None = None
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        about = {"job": job, "size": size, "max_pixels": max_pixels, "seconds": self._seconds}
+        async with self._decoder() as decoder:
+            if unwanted is not None and await unwanted():
+                raise ClientDisconnect
+            try:
+                async with asyncio.timeout(self._seconds):
+                    answer, blobs = await decoder.ask(about, data)
+            except TimeoutError:
+                decoder.kill()
+                raise UnreadableImage(
+                    f"the picture took more than {self._seconds:.0f} s to decode. Save a smaller or plainer copy."
+                ) from None
+            except (OSError, asyncio.IncompleteReadError, ValueError):
+                decoder.kill()
+                raise ImageTooLarge(
+                    "the picture could not be decoded within the memory and time it may take. Save a smaller copy."
+                ) from None
+            except BaseException:  # the client went away half way through an answer: nobody could read on from there
+                decoder.kill()
+                raise
+        if "error" in answer:
+            kind = getattr(errors, str(answer["error"]), UnreadableImage)
+            raise (kind if issubclass(kind, ImageError) else UnreadableImage)(str(answer["message"]))
+        return answer, blobs
+
+    @contextlib.asynccontextmanager
+    async def _decoder(self) -> "AsyncIterator[_Decoder]":
+        with self.gate.entered():
+            async with self._turn:
+                decoder = await self._ready()
+                try:
+                    yield decoder
+                finally:
+                    if decoder.alive and decoder.jobs < MOST_JOBS:
+                        self._idle.append(decoder)
+                    else:
+                        self.restarts += 1
+                        await self._drop(decoder)
+
+    async def _ready(self) -> "_Decoder":
+        while self._idle:
+            decoder = self._idle.pop()
+            if decoder.alive:
+                return decoder
+            await self._drop(decoder)  # somebody killed it while it had nothing to do
+        decoder = await _Decoder.start(self._memory)
+        self._all.add(decoder)
+        return decoder
+
+    async def _drop(self, decoder: "_Decoder") -> None:
+        self._all.discard(decoder)
+        await decoder.end()
+
+    async def close(self) -> None:
+        """End all processes."""
+        for decoder in list(self._all):
+            decoder.kill()
+            await self._drop(decoder)
+
+
+class _Decoder:
+    """One process of `araclip.server.decoding.worker`."""
+
+    def __init__(self, process: Process) -> None:
+        self.jobs = 0
+        self._killed = False
+        self._process = process
+
+    @property
+    def alive(self) -> bool:
+        return not self._killed and self._process.returncode is None
+
+    @classmethod
+    async def start(cls, memory: int) -> "_Decoder":
+        environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread's arena counts as memory
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "araclip.server.decoding.worker",
+            str(memory),
+            stdin=PIPE,
+            stdout=PIPE,
+            env=environment,
+        )
+        decoder = cls(process)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await decoder._answer()
+        except BaseException:
+            decoder.kill()
+            await decoder.end()
+            raise
+        return decoder
+
+    async def ask(self, about: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+        self.jobs += 1
+        head = json.dumps({**about, "blobs": [len(data)]}).encode()
+        assert self._process.stdin is not None
+        self._process.stdin.write(struct.pack(">I", len(head)) + head)
+        self._process.stdin.write(data)
+        await self._process.stdin.drain()
+        return await self._answer()
+
+    async def _answer(self) -> tuple[dict[str, Any], list[bytes]]:
+        source = self._process.stdout
+        assert source is not None
+        (length,) = struct.unpack(">I", await source.readexactly(4))
+        if length > MAX_HEAD:
+            raise ValueError(f"a head of {length} bytes")
+        about = json.loads(await source.readexactly(length))
+        return about, [await source.readexactly(int(size)) for size in about["blobs"]]
+
+    def kill(self) -> None:
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def end(self) -> None:
+        self._killed = True
+        if self._process.stdin is not None:
+            self._process.stdin.close()  # its input ends, and so does it
+        await self._process.wait()

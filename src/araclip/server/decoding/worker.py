@@ -1,0 +1,139 @@
+"""The process that decodes pictures for the server: it holds no token, no file and no network, and little memory.
+
+It reads jobs from its standard input and answers on its standard output; `sandbox` is the other end. A message is four
+bytes of length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing here is pickled: what
+comes out of a process that handles hostile pictures must not be able to run in the one that reads it.
+"""
+
+import io
+import json
+import math
+import os
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from araclip import decode_limits
+from araclip.errors import ImageError, ImageTooLarge
+from araclip.gallery.ingest.intake import load
+from araclip.images import open_image
+
+PLACEHOLDER_SIDE = 8  # pixels: shapes and colours to blur while a thumbnail is on its way
+PLACEHOLDER_BYTES = 130  # as a data URI, less than 200
+THUMBNAIL_QUALITY = 80
+
+Blobs = list[bytes]
+Reply = tuple[dict[str, Any], Blobs]
+
+
+def send(stream: BinaryIO, about: dict[str, Any], blobs: Sequence[bytes]) -> None:
+    """Write one message."""
+    head = json.dumps({**about, "blobs": [len(blob) for blob in blobs]}).encode()
+    stream.write(struct.pack(">I", len(head)) + head)
+    for blob in blobs:
+        stream.write(blob)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Reply | None:
+    """Read one message; None at the end."""
+    length = stream.read(4)
+    if len(length) < 4:
+        return None
+    about = json.loads(stream.read(struct.unpack(">I", length)[0]))
+    return about, [stream.read(size) for size in about["blobs"]]
+
+
+def thumbnail(data: bytes, side: int) -> Reply:
+    """The picture upright and small, as WebP without any metadata, and its placeholder."""
+    image = open_image(io.BytesIO(data), side // 2)  # of a JPEG not less than `side` is decoded
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]
+
+
+def look(data: bytes, size: int) -> Reply:
+    """What the catalogue keeps of a picture that has no file: see `gallery.intake.Loaded`."""
+    loaded = load(data, set(), size)
+    assert loaded.look is not None  # nothing is known to `load`
+    assert loaded.kept is not None  # of bytes
+    about = {
+        "path": loaded.file.path,
+        "bytes": loaded.file.size,
+        "digest": loaded.digest.hex(),
+        "facts": asdict(loaded.look.facts),
+        "phash": loaded.look.phash,
+        "side": size,
+    }
+    return about, [loaded.look.pixels.tobytes(), loaded.kept]
+
+
+def _webp(image: Image.Image, quality: int) -> bytes:
+    written = io.BytesIO()
+    clean = Image.frombytes("RGB", image.size, image.tobytes())  # info, and with it any profile, stays behind
+    clean.save(written, "WEBP", quality=quality, method=4)
+    return written.getvalue()
+
+
+def _placeholder(image: Image.Image) -> bytes:
+    scale = PLACEHOLDER_SIDE / max(image.size)
+    tiny = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    for quality in (40, 20, 0):
+        if len(written := _webp(tiny, quality)) <= PLACEHOLDER_BYTES:
+            return written
+    return b""
+
+
+JOBS: dict[str, Callable[[bytes, int], Reply]] = {"thumbnail": thumbnail, "look": look}
+
+
+def restrict(memory: int) -> None:
+    """Give up what decoding does not need, as far as the system can enforce it."""
+    if sys.platform == "win32":  # pragma: no cover
+        return
+    os.nice(5)  # a search goes before a thumbnail
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file grows by a byte; pipes are no files
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+    if hasattr(resource, "RLIMIT_NPROC"):
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+def _allow_processor(seconds: float) -> None:
+    """From now on, so many seconds of processor time until the system kills this process."""
+    if sys.platform == "win32":  # pragma: no cover
+        return
+    import resource
+
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds), hard))
+
+
+def main() -> None:
+    """Serve jobs until the server is gone."""
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    Image.init()  # every plugin now, while files may still be opened
+    restrict(int(sys.argv[1]))
+    send(sink, {"ready": True}, [])
+    while (message := receive(source)) is not None:
+        about, (data,) = message
+        decode_limits.MAX_PIXELS = about["max_pixels"]  # the cap of this job, in this process
+        _allow_processor(about["seconds"])
+        try:
+            answer, blobs = JOBS[about["job"]](data, about["size"])
+        except ImageError as error:
+            answer, blobs = {"error": type(error).__name__, "message": str(error)}, []
+        except MemoryError:
+            answer, blobs = {"error": ImageTooLarge.__name__, "message": "not enough memory to decode it."}, []
+        send(sink, answer, blobs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Classes that a classifier of pictures knows: their names, and where its features of them lie."""
+
+import hashlib
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import DataError
+from araclip.text.normalization import normalize
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Classes with a name in the languages of the stage.
+
+    Attributes:
+        features: (C, W) float32, in the space of the image tower's pooled output.
+        names: of each, normalised, at least one.
+        classifier: its weight (all classes, W) and bias, or None where it is not known.
+    """
+
+    features: Floats
+    names: list[tuple[str, ...]]
+    classifier: tuple[Floats, Floats] | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any feature or name."""
+        digest = hashlib.sha256(repr(self.names).encode())
+        for array in (self.features, *(self.classifier or ())):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:12]
+
+    @property
+    def all_names(self) -> list[str]:
+        """Those of all classes, one class after the other."""
+        return [name for names in self.names for name in names]
+
+    def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
+        """`count` names and their classes, none of them twice; a function of seed and step."""
+        rng = random.Random(f"concepts {seed} {step}")
+        classes = rng.sample(range(len(self.names)), min(count, len(self.names)))
+        return [rng.choice(self.names[c]) for c in classes], classes
+
+
+def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concepts:
+    """`<path>.npz` and `<path>.json` as recipes/mini_data.py makes them.
+
+    The first holds `features`, and `weight` and `bias` of the classifier where it is known; the second lists the
+    classes' names as `names_en` and `names_ar`.
+
+    Args:
+        width: W of the image tower.
+
+    Raises:
+        DataError: a file is missing or malformed, the two disagree, no class has a name in these languages, or the
+            features are another tower's.
+    """
+    try:
+        arrays = {name: array.astype(np.float32) for name, array in np.load(path.with_suffix(".npz")).items()}
+        found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        by_language = {"english": found["names_en"], "arabic": found["names_ar"]}
+        features = arrays["features"]
+        names = [
+            tuple(normalize(text) for language in languages for text in by_language[language][c])
+            for c in range(len(features))
+        ]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile) as error:
+        raise DataError(
+            f"{path}: {error!r:.200}. Concepts are a .npz with `features` (C, W) and a .json with C names."
+        ) from error
+    if any(len(listed) != len(features) for listed in by_language.values()):
+        raise DataError(f"{path}: {len(features)} rows of features, not as many classes. Make the two anew.")
+    if features.shape[1:] != (width,):
+        raise DataError(
+            f"{path}: features of shape {features.shape}, the image tower makes {width} numbers a picture. "
+            "Make the concepts with this tower, or train the tower they were made with."
+        )
+    usable = [c for c, texts in enumerate(names) if texts]
+    if not usable:
+        raise DataError(f"{path}: no class has a name in {' or '.join(languages)}. Add names, or leave `concepts` out.")
+    classifier = (arrays["weight"], arrays["bias"]) if {"weight", "bias"} <= arrays.keys() else None
+    return Concepts(features[usable], [names[c] for c in usable], classifier)

@@ -1,0 +1,244 @@
+"""Pictures and their texts for contrastive learning: picture sets mixed by share into batches without duplicates."""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import DataError, InputError, RecipeError
+from araclip.evaluation.datasets import Picture, read_pictures
+from araclip.training.data.noise import noisy
+from araclip.training.data.sampling import InterleavedSampler
+
+LANGUAGES = ("arabic", "english")
+SPARE = 10**9  # slots from here on replace rows that came twice in a batch
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """A picture set; `share` is its part of each batch, relative to the other sets."""
+
+    folder: Path
+    share: float = 1.0
+    split: str | None = None
+    english: tuple[str, ...] = ("caption_en",)
+    arabic: tuple[str, ...] = ("caption_ar",)
+    group: str = ""  # sets of one group fill whole batches, so that each picture is told from its like
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's pictures and texts.
+
+    Attributes:
+        rows: (I,) rows of `PictureMixture.pictures`, no picture twice.
+        texts: (T,) what the student reads.
+        english: (T,) an English caption of the same picture, or None where it has none.
+        owner: (T,) place in `rows` of each text's picture.
+        same: (T, I) bool, true where text and picture are no negatives: the picture has that very text too.
+    """
+
+    rows: list[int]
+    texts: list[str]
+    english: list[str | None]
+    owner: list[int]
+    same: NDArray[np.bool_]
+
+
+class PictureMixture:
+    """An endless stream of batches that is a function of seed, step and size.
+
+    Args:
+        sources: picture sets with their shares.
+        languages: share of texts a language, {"arabic": 0.8, "english": 0.2}. A picture that has only one of them
+            gives that one; a picture with no text in any of them is left out.
+        captions: texts a picture in a batch.
+        noise: chance that an Arabic text passes `noisy`.
+        shown: the pictures' files are read later, and have to be there. Where they are not, a picture with fewer than
+            `captions` texts is left out.
+
+    Raises:
+        RecipeError: no source, an unknown language, a share that is not positive.
+        DataError: a set's list is missing or malformed (the line is named), it has no picture with a text in those
+            languages, or a picture's file is missing.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PictureSource],
+        seed: int,
+        *,
+        languages: Mapping[str, float],
+        captions: int = 1,
+        noise: float = 0.0,
+        shown: bool = True,
+    ) -> None:
+        unknown = [name for name in languages if name not in LANGUAGES]
+        if unknown or not languages:
+            raise RecipeError(f"languages are {dict(languages)}, known are {', '.join(LANGUAGES)}. Name at least one.")
+        if wrong := [name for name, share in languages.items() if not 0 < share < float("inf")]:
+            raise RecipeError(
+                f"{wrong[0]} has share {languages[wrong[0]]}, expected a positive number. Or leave it out."
+            )
+        self.seed, self.languages, self.captions, self.noise = seed, dict(languages), captions, noise
+        self.pictures: list[Picture] = []
+        self._first: list[int] = []
+        for source in sources:
+            self._first.append(len(self.pictures))
+            self.pictures += _usable(source, tuple(languages), 1 if shown else captions, shown)
+        sizes = np.diff([*self._first, len(self.pictures)]).tolist()
+        groups: dict[str, list[int]] = {}
+        for which, source in enumerate(sources):
+            groups.setdefault(source.group, []).append(which)
+        self._members = list(groups.values())  # of each group, its sources
+        shares = [[sources[which].share for which in members] for members in self._members]
+        self._groups = InterleavedSampler([1] * len(groups), [sum(of_group) for of_group in shares], seed)
+        self._turns = [
+            InterleavedSampler([sizes[which] for which in members], of_group, seed)
+            for members, of_group in zip(self._members, shares, strict=True)
+        ]
+        self._shown = _same_file(self.pictures)
+        of_sources = [self._shown[first : first + size] for first, size in zip(self._first, sizes, strict=True)]
+        self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
+        texts: dict[int, set[str]] = {}
+        for row, picture in zip(self._shown, self.pictures, strict=True):
+            texts.setdefault(row, set()).update(picture.english + picture.arabic)
+        self._texts = [texts[row] for row in self._shown]
+        self._neighbours: NDArray[np.int64] | None = None
+        self._hard = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any picture's name or text, or their order."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
+        return digest.hexdigest()[:12]
+
+    def texts_of(self, row: int) -> list[str]:
+        """The captions of one picture in the languages asked for."""
+        return [text for language in self.languages for text in getattr(self.pictures[row], language)]
+
+    @property
+    def texts(self) -> list[str]:
+        """The captions of all pictures, one picture after the other."""
+        return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
+
+    def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
+        """From now on each drawn picture brings `hard` of its (N, K) `neighbours` along; see `hard_negatives.mined`."""
+        self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
+
+    def batch(self, step: int, size: int) -> Batch:
+        """The batch of one step; the same for the same seed, sources, step and size.
+
+        Raises:
+            DataError: there are fewer pictures than `size`.
+        """
+        if size > self._distinct:
+            raise DataError(
+                f"a batch of {size} pictures, but there are only {self._distinct} (in the smallest group, if there are "
+                "groups). Ask for fewer, or add some."
+            )
+        rows = self._rows(step, size)
+        texts, english, owner = [], [], []
+        for place, row in enumerate(rows):
+            rng = random.Random(f"{self.seed} {step} {place}")
+            for text in self._chosen(self.pictures[row], rng):
+                texts.append(text)
+                owner.append(place)
+                captions = self.pictures[row].english
+                english.append(rng.choice(captions) if captions else None)
+        same = self._same(texts, rows)
+        return Batch(rows, [self._typed(t, step, i) for i, t in enumerate(texts)], english, owner, same)
+
+    def _rows(self, step: int, size: int) -> list[int]:
+        seeds = -(-size // (1 + self._hard))
+        group, _, turn = self._groups.draw(step)  # the group whose batch this is, and how many it had before
+        own = range(turn * seeds, (turn + 1) * seeds)
+        rows: dict[int, int] = {}  # by what they show: the first row of a picture's file → the row that was drawn
+        for slot in chain(own, count(SPARE + turn * size)):
+            which, row, _ = self._turns[group].draw(slot)
+            row += self._first[self._members[group][which]]
+            rows.setdefault(self._shown[row], row)
+            if self._neighbours is not None:
+                rng = np.random.default_rng([self.seed, step, row])
+                for near in rng.permutation(self._neighbours[row])[: self._hard].tolist():
+                    rows.setdefault(self._shown[near], near)
+            if len(rows) >= size:
+                break
+        return list(rows.values())[:size]
+
+    def _chosen(self, picture: Picture, rng: random.Random) -> list[str]:
+        by_language = {name: getattr(picture, name) for name in self.languages if getattr(picture, name)}
+        names = list(by_language)
+        chosen: list[str] = []
+        for _ in range(self.captions):
+            name = rng.choices(names, [self.languages[n] for n in names])[0]
+            left = [text for text in by_language[name] if text not in chosen] or list(by_language[name])
+            chosen.append(rng.choice(left))
+        return chosen
+
+    def _same(self, texts: list[str], rows: list[int]) -> NDArray[np.bool_]:
+        places: dict[str, list[int]] = {}
+        for place, row in enumerate(rows):
+            for text in self._texts[row]:
+                places.setdefault(text, []).append(place)
+        same = np.zeros((len(texts), len(rows)), np.bool_)
+        for i, text in enumerate(texts):
+            same[i, places[text]] = True
+        return same
+
+    def _typed(self, text: str, step: int, place: int) -> str:
+        rng = random.Random(f"noise {self.seed} {step} {place}")
+        return noisy(text, rng) if rng.random() < self.noise else text
+
+
+def listed_pictures(
+    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None, *, shown: bool = True
+) -> list[Picture]:
+    """`read_pictures` for training, where a picture's file has to be there before the long part starts.
+
+    Args:
+        shown: the files are needed.
+
+    Raises:
+        DataError: the list is missing or malformed (the line is named), or it names a file that is not there.
+    """
+    try:
+        found = read_pictures(folder, english, arabic, split)
+    except InputError as error:
+        raise DataError(str(error)) from error
+    missing = [picture.path for picture in found if shown and not picture.path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(found)} pictures that {folder / 'captions.jsonl'} names are missing, {missing[0]} "
+            "for one. Fetch them, or remove their lines."
+        )
+    return found
+
+
+def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, shown: bool) -> list[Picture]:
+    fields = {name: getattr(source, name) for name in LANGUAGES}
+    found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split, shown=shown)
+    usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
+    if not usable:
+        raise DataError(
+            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has {_counted(texts)} in "
+            f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
+        )
+    return usable
+
+
+def _same_file(pictures: Sequence[Picture]) -> list[int]:
+    """For each picture the first row that shows the same file: two sets may list one with different captions."""
+    first: dict[Path, int] = {}
+    return [first.setdefault(picture.path, row) for row, picture in enumerate(pictures)]
+
+
+def _counted(texts: int) -> str:
+    return "a text" if texts == 1 else f"{texts} texts"

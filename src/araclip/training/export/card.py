@@ -1,0 +1,100 @@
+"""The model card of an exported folder, and about.toml: what only people know of a model."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from araclip import __version__
+from araclip.errors import RecipeError
+from araclip.model_folder import ModelConfig
+from araclip.training.recipe.tables import build
+
+_STORED = {
+    "int8": "int8 (small and depthwise convolutions float16), computed in float32",
+    "compact": "int8 (vocabulary in four bits, small and depthwise convolutions float16), computed in float32",
+    "float32": "float32",
+    "dynamic-int8": "int8 (small and depthwise convolutions float16), matrix products computed in int8",
+}
+_WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "n_images"))
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model was trained on, what it may be used for, and what else its card shall say."""
+
+    license: str = "not stated"
+    training_data: tuple[str, ...] = ()
+    notes: str = ""  # Markdown: how it was trained, limits, terms
+    text_tower: str = ""  # names for people; by default those of the checkpoints
+    image_tower: str = ""
+
+
+def read_about(path: Path) -> About:
+    """about.toml.
+
+    Raises:
+        RecipeError: no such file, no TOML, an unknown key or a value of the wrong kind.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"{path}: {error}. --about takes a TOML file with license, training_data and notes."
+        ) from error
+    about: About = build(About, table, str(path), path.parent)
+    return about
+
+
+def model_card(config: ModelConfig, about: About, megabytes: float) -> str:
+    """README.md of a model folder, in Markdown.
+
+    Args:
+        config: with what was measured.
+        megabytes: of the whole folder.
+    """
+    text, image = config.text, config.image
+    data = "\n".join(f"- {line}" for line in config.training_data) or "Not stated."
+    measured = "\n\n".join(f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items())
+    notes = f"{about.notes.strip()}\n\n" if about.notes.strip() else ""
+    return f"""# {config.name}
+
+A dual encoder for Arabic (and English) text and pictures, version {config.version}: {text.tower} ({text.pooling}
+pooling) and {image.tower}, each with a projection into one {config.width}-wide space.
+
+| | |
+|---|---|
+| size | {megabytes:.0f} MB, needs ONNX Runtime and no network |
+| weights | {_STORED[config.weights or "float32"]} |
+| text | up to {text.max_tokens} tokens, normaliser {text.normalizer} |
+| pictures | squashed to {image.size} × {image.size} |
+| licence | {config.license} |
+
+```python
+from araclip import AraCLIP
+
+model = AraCLIP.load("FOLDER")
+scores = model.encode_text(["قطة على طاولة"]) @ model.encode_image(["picture.jpg"]).T  # cosines
+```
+
+{notes}## Trained on
+
+{data}
+
+## Measured
+
+{measured or "Nothing: it was exported without a dev set."}
+
+Written by araclip {__version__}; the numbers are those of the files in this folder.
+"""
+
+
+def results_table(result: Mapping[str, Any]) -> str:
+    """Languages and directions of one protocol as a Markdown table."""
+    rows = ["| query | R@1 | R@5 | R@10 | MRR | median rank | queries |", "|---|---|---|---|---|---|---|"]
+    for language, found in result.items():
+        for way, name, count in _WAYS:
+            numbers = " | ".join(f"{found[way][key]:.3f}" for key in ("R@1", "R@5", "R@10", "MRR"))
+            rows.append(f"| {language}, {name} | {numbers} | {found[way]['median rank']:.0f} | {found[count]:,} |")
+    return "\n".join(rows)

@@ -1,0 +1,245 @@
+"""A trained AraCLIPModel → a model folder: ONNX graphs, tokenizer, config, model card; see `model_folder`."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from araclip import atomic, model_folder
+from araclip.encoder import AraCLIP
+from araclip.errors import InputError
+from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
+from araclip.training.export.card import About, model_card
+from araclip.training.export.checks import DevPictures, check_parity, check_recall, closeness, probes
+from araclip.training.export.graph import write_image_graph, write_text_graph
+from araclip.training.export.quantize import check_kind, store
+from araclip.training.export.scaling import Scaling, scaling_of
+from araclip.training.export.sizes import Part, parts_of
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.model.saved import load_model
+from araclip.training.recipe.stages import DevSet
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Dev R@1 of the float32 graphs and of the stored ones, and what was asked."""
+
+    protocol: str
+    float32: float
+    stored: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an export wrote and measured; `notes` is what the person should know."""
+
+    folder: Path
+    config: ModelConfig
+    parts: tuple[Part, ...]
+    recalls: tuple[Recall, ...]
+    notes: tuple[str, ...]
+
+
+def export(
+    run: Path, folder: Path, *, name: str | None = None, version: str = "1", dev: Sequence[DevSet] | None = None,
+    weights: str = "int8", about: About | None = None, log: Log = lambda line: None,
+) -> Report:  # fmt: skip
+    """Write a trained model as a model folder, which takes its place whole when all gates have passed.
+
+    Args:
+        run: a stage's folder of runs, whose model/ is taken and whose recipe names the dev set; or the folder of a
+            saved AraCLIPModel.
+        folder: where the model folder shall be; one that is there is replaced.
+        name, version: of the model; by default the folder's name, and 1.
+        dev: picture sets to measure on, every caption a query; None takes the run's own.
+        weights: how they are stored, see `quantize`.
+        about: licence, training data and notes for the card.
+        say: takes a line as each step is done.
+
+    Raises:
+        ExportRejected: a tower cannot be traced, a float32 graph strays from the PyTorch model (cosine below .999), or
+            small weights cost more than half a point of dev R@1. `folder` is as it was.
+        InputError: no model in `run`, a model or processor that a model folder cannot hold, or other files in `folder`.
+        DataError: a dev set has no captions.
+    """
+    check_kind(weights)
+    source, folder, about = model_of(run), folder.resolve(), about or About()
+    check_place(folder)
+    sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
+    model, processor = load_model(source)
+    scaling = scaling_of(model, processor)
+    draft = _config(model, processor, scaling, about, name or folder.name, version)
+    tokenizer = tokenizer_of(processor)
+    reports: list[Report] = []
+    folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(stored: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+            full = Path(beside)
+            tokenizer.save(str(full / "tokenizer.json"), pretty=False)
+            write_text_graph(model, full / "text.onnx")
+            log("text tower traced")
+            write_image_graph(model, scaling.size, scaling.mean, scaling.std, full / "image.onnx")
+            log("image tower traced")
+            exact = _sealed(full, replace(draft, weights="float32"))
+            known = probes(model, processor, scaling.size)
+            before = closeness(exact, known)
+            check_parity(before)
+            log("the float32 graphs give the vectors of the trained model")
+            shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
+            for part in ("text.onnx", "image.onnx"):
+                store(full / part, stored / part, weights)
+            small = _sealed(stored, replace(draft, weights=weights))
+            recalls, measured = _recalls(sets, exact, small, weights, log)
+            parts = parts_of(full, small, known, before)
+            config = _finish(stored, small.config, measured, about)
+        reports.append(Report(folder, config, parts, recalls, scaling.notes + _unmeasured(sets, weights)))
+
+    atomic.write_folder(folder, fill)
+    return reports[0]
+
+
+def model_of(run: Path) -> Path:
+    """The folder of the AraCLIPModel that a stage left, or `run` itself where it is one.
+
+    Raises:
+        InputError: there is none.
+    """
+    for folder in (run / "model", run):
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(config, dict) and config.get("model_type") == "araclip":
+            return folder
+    raise InputError(
+        f"{run} holds no trained model: neither model/ nor it itself is a saved AraCLIPModel. Give a stage's folder, "
+        "such as runs/mini/finetune, once the stage is done."
+    )
+
+
+def dev_of(run: Path) -> list[DevSet]:
+    """The dev set of a stage's recipe, every caption a query; none for a saved model.
+
+    Raises:
+        InputError: the run's config.json is damaged.
+    """
+    path = run / "config.json"
+    if model_of(run) == run or not path.is_file():
+        return []
+    try:
+        dev = json.loads(path.read_text(encoding="utf-8"))["recipe"]["dev"]
+        return [DevSet(Path(dev["folder"]), dev["split"], tuple(dev["captions"]), None)] if dev else []
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} does not say what the run was measured on ({error!r}). Export its model/ and give --dev."
+        ) from error
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a place where something else than a model folder lies, which would be lost.
+
+    Raises:
+        InputError: a file, or a folder with other files; one is named.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file. Name a folder to export to.")
+    if others := sorted(entry.name for entry in folder.iterdir() if entry.name not in PARTS):
+        raise InputError(
+            f"{folder} holds {others[0]}, which is no part of a model folder and would be lost. "
+            "Name another folder, or move it away."
+        )
+
+
+def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
+    """A copy of the fast tokenizer behind the processor's, without padding and truncation.
+
+    Raises:
+        InputError: there is none.
+    """
+    backend = getattr(processor.tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise InputError(
+            f"{type(processor.tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. "
+            "Convert it (transformers.convert_slow_tokenizer), or take a checkpoint that has a tokenizer.json."
+        )
+    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _config(
+    model: AraCLIPModel, processor: AraCLIPProcessor, scaling: Scaling, about: About, name: str, version: str
+) -> ModelConfig:
+    config = model.config
+    pad = processor.tokenizer.pad_token_id
+    pad = pad if pad is not None else getattr(config.text_config, "pad_token_id", None)
+    text = TextConfig(
+        tower=about.text_tower or _tower_name(config.text_config), pooling=config.text_pooling,
+        max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=config.normalizer, pad_id=pad or 0,
+    )  # fmt: skip
+    image = ImageConfig(
+        tower=about.image_tower or _tower_name(config.vision_config), size=scaling.size, resize="squash",
+        interpolation="bicubic", mean=scaling.mean, std=scaling.std,
+    )  # fmt: skip
+    return ModelConfig(
+        name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
+        license=about.license, training_data=about.training_data,
+    )  # fmt: skip
+
+
+def _tower_name(config: Any) -> str:
+    kind = getattr(config, "architecture", config.model_type)  # of timm's networks
+    return str(config.name_or_path or kind)
+
+
+def _sealed(folder: Path, config: ModelConfig) -> AraCLIP:
+    """Hash the files, write config.json and a first card, and open the folder as its users will."""
+    _write_config(folder, replace(config, files={part: model_folder.sha256(folder / part) for part in HASHED}))
+    (folder / "README.md").touch()
+    return AraCLIP(folder)
+
+
+def _finish(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
+    config = replace(config, measured=measured)
+    _write_config(folder, config)
+    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    (folder / "README.md").write_text(model_card(config, about, megabytes), encoding="utf-8")
+    return config
+
+
+def _write_config(folder: Path, config: ModelConfig) -> None:
+    fields = {"format": config.format, **asdict(config)}
+    (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _recalls(
+    sets: Sequence[DevPictures], exact: AraCLIP, small: AraCLIP, weights: str, log: Log
+) -> tuple[tuple[Recall, ...], dict[str, Any]]:
+    recalls, measured = [], {}
+    for dev in sets:
+        found = measured[dev.name] = dev.measure(small, all_languages=True)
+        stored = full = dev.r1(found)
+        if weights != "float32":
+            full = dev.r1(dev.measure(exact, all_languages=False))
+            check_recall(dev, full, stored, weights)
+        recalls.append(Recall(dev.name, full, stored))
+        log(f"measured on {dev.name}")
+    return tuple(recalls), measured
+
+
+def _unmeasured(sets: Sequence[DevPictures], weights: str) -> tuple[str, ...]:
+    if sets or weights == "float32":
+        return ()
+    return ("No dev set is known: what small weights cost in recall was not measured. Name one with --dev.",)

@@ -1,0 +1,130 @@
+"""PyTorch modules → ONNX graphs: any module, and the two towers of a model from raw input to unit vector."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.errors import ExportRejected
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.onnx_graph import MAX_BYTES, write_graph
+
+OUTPUT = "embedding"
+NOTES = "araclip"  # the key of what a graph says of the model it was made of
+_DYNAMIC = torch.export.Dim.DYNAMIC
+
+
+class TextGraph(nn.Module):
+    """(B, T) ids and mask → (B, D) of unit length: the text tower, pooled and projected."""
+
+    def __init__(self, model: AraCLIPModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return l2_normalize(self.model.get_text_features(input_ids, attention_mask), dim=-1)
+
+
+class ImageGraph(nn.Module):
+    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling, the image tower, pooled and projected.
+
+    Args:
+        mean, std: for each channel, of values from 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: AraCLIPModel, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
+        return l2_normalize(self.model.get_image_features(x), dim=-1)
+
+
+def write_text_graph(model: AraCLIPModel, path: Path) -> None:
+    """Write text.onnx in float32: `input_ids`, `attention_mask` (B, T) int64 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX, or it is too large for one file.
+    """
+    length = min(7, max(2, model.config.max_tokens))  # an axis of length 1 would be taken for a constant
+    ids = torch.arange(3 * length).view(3, length) % model.config.text_config.vocab_size
+    axes = {0: _DYNAMIC, 1: _DYNAMIC}
+    inputs = {"input_ids": axes, "attention_mask": axes}
+    _write_tower(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
+    note(path, model)
+
+
+def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std: Sequence[float], path: Path) -> None:
+    """Write image.onnx in float32: `pixels` (B, size, size, 3) uint8 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX, or it is too large for one file.
+    """
+    pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
+    graph = ImageGraph(model, mean, std)
+    _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: _DYNAMIC}})
+    note(path, model)
+
+
+def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
+    kind = tower.config.model_type
+    weight = sum(tensor.numel() * 4 for tensor in tower.parameters())
+    if weight > MAX_BYTES:
+        raise ExportRejected(
+            f"{path.name}: the tower '{kind}' is {weight / 1e9:.1f} GB in float32, one ONNX file holds "
+            f"{MAX_BYTES / 1e9:.0f} GB. Train a smaller tower, or prune its vocabulary."
+        )
+    if kind not in ("timm_wrapper", "araclip_branches"):
+        tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime knows best
+    try:
+        write_graph(graph, inputs, path, axes, OUTPUT)
+    except Exception as error:  # the exporter's stages have errors of their own, and pass on those of the tower
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ExportRejected(
+            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({reason}). "
+            "A newer torch or transformers may; otherwise take another tower."
+        ) from error
+
+
+def note(path: Path, model: AraCLIPModel) -> None:
+    """Write into a float32 graph, in place, what `unpack` needs to know.
+
+    That is the model's configuration, and where its weights went that the exporter renamed, turned, gave another shape
+    or merged with an equal one.
+    """
+    held = onnx.load(str(path))
+    there = {tensor.name for tensor in held.graph.initializer}
+    known: dict[bytes, str] = {}
+    for tensor in held.graph.initializer:
+        known.setdefault(_identity(numpy_helper.to_array(tensor)), tensor.name)
+    moved = {}
+    for name, weight in model.state_dict().items():
+        values = weight.detach().cpu().numpy()
+        for turned, laid in enumerate((values, values.T) if values.ndim == 2 else (values,)):
+            if f"model.{name}" not in there and (same := known.get(_identity(laid))) is not None:
+                moved[name] = [same, bool(turned)]
+    config = {**model.config.to_dict(), "logit_scale_init_value": model.logit_scale.item()}
+    if hasattr(model, "logit_bias"):
+        config["logit_bias_init"] = model.logit_bias.item()
+    entry = held.metadata_props.add()
+    entry.key, entry.value = NOTES, json.dumps({"config": config, "moved": moved})
+    onnx.save(held, str(path))
+
+
+def _identity(values: NDArray[Any]) -> bytes:
+    """Equal for equal numbers in one order: the exporter gives some an axis of length 1."""
+    return f"{values.dtype} {values.size} ".encode() + hashlib.sha256(values.tobytes()).digest()

@@ -1,0 +1,231 @@
+"""ONNX graphs in float32 → graphs that are stored small.
+
+- int8, computed in float32: matrices as int8 with one scale a column, convolutions over all channels as int8 with one
+  scale an output channel, embedding tables as int8 with one scale a row, other large weights (small and depthwise
+  convolutions, position maps) as float16. ONNX Runtime widens them once, when it opens the graph;
+  the rows of a table are widened when they are looked up.
+- compact: as int8, but tables of many rows, those of a vocabulary, in four bits with a scale for every 32 numbers of a
+  row: half the size, at a mean cosine of .9998 on the text tower of araclip-mini (docs/LOG.md).
+- dynamic-int8: matrix products in int8 too, their left side quantised as it comes (ONNX Runtime's dynamic
+  quantisation); the rest as above. Faster on processors with VNNI, but it moves the vectors more: a mean cosine of .990
+  against .9997 on the text tower of araclip-mini (docs/LOG.md).
+- float32: as they are.
+"""
+
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from araclip.errors import InputError
+from araclip.model_folder import WEIGHTS
+from araclip.training.onnx_graph import quiet
+
+Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of their inputs
+Axes = int | tuple[int, ...]
+
+_WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
+_SMALL_CONVOLUTION = 32_768  # elements; those below are the first ones, whose error all others pass on
+_MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
+_BLOCK = 32  # numbers of a row that share a scale there
+_SHRINKS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping the outermost can pay
+_HALF_MAX = 65504.0
+_TINY = 1e-12  # scale of a column of zeros
+
+
+def check_kind(weights: str) -> None:
+    """Refuse what is none of `model_folder.WEIGHTS`.
+
+    Raises:
+        InputError: the known ones are named.
+    """
+    if weights not in WEIGHTS:
+        raise InputError(f"weights are stored as {', '.join(WEIGHTS)}, not as '{weights}'.")
+
+
+def store(graph: Path, target: Path, weights: str) -> None:
+    """Write `target` from a float32 graph, its weights stored as `weights` says; raises what `check_kind` does."""
+    check_kind(weights)
+    if weights == "float32":
+        shutil.copyfile(graph, target)
+        return
+    if weights == "dynamic-int8":
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        with quiet():  # it advises a preparation that graphs of torch's exporter do not need
+            quantize_dynamic(
+                graph, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
+            )
+        graph = target
+    model = onnx.load(str(graph))
+    narrow(model.graph, compact=weights == "compact")
+    onnx.save(model, str(target))
+
+
+def narrow(graph: Any, *, compact: bool = False) -> None:
+    """Replace a graph's large float32 weights by narrow ones and the nodes that widen them, in place.
+
+    Args:
+        compact: tables of many rows in four bits.
+    """
+    uses: dict[str, Uses] = defaultdict(list)
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            uses[name].append((node, place))
+    weights: list[Any] = []
+    widening: list[Any] = []
+    lookups: dict[str, list[Any]] = {}  # by output: the nodes that take a look-up's place
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _WORTH_NARROWING or values.ndim < 2:
+            weights.append(tensor)
+        elif _is_table(values, uses[tensor.name]):
+            four = compact and _fits_four_bits(values)
+            arrays, found = (_four_bit_table if four else _table)(tensor.name, values, uses[tensor.name])
+            weights += arrays
+            lookups |= found
+        else:
+            arrays, nodes = _matrix(tensor, values, _summed_axes(values, uses[tensor.name]))
+            weights += arrays
+            widening += nodes
+    nodes = [new for node in graph.node for new in lookups.get(node.output[0] if node.output else "", [node])]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(weights)
+    graph.node.extend(widening + nodes)
+
+
+def widened(graph: Any) -> dict[str, NDArray[Any]]:
+    """A graph's weights by their names before `narrow`, as wide as it reads them."""
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for name in [*held]:
+        if name.endswith("_int8"):
+            whole = name.removesuffix("_int8")
+            held[whole] = held.pop(name).astype(np.float32) * held.pop(f"{whole}_scale")
+        elif name.endswith("_int4"):
+            whole = name.removesuffix("_int4")
+            held[whole] = unpacked(held.pop(name), held.pop(f"{whole}_scale"))
+        elif name.endswith("_half"):
+            held[name.removesuffix("_half")] = held.pop(name).astype(np.float32)
+    return held
+
+
+def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Weights as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
+
+    Returns:
+        int8 of the shape of `values`; scales of that shape with 1 in place of `axis`.
+    """
+    scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY) / np.float32(127)
+    return np.round(values / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def _fits_four_bits(values: NDArray[np.float32]) -> bool:
+    in_blocks = values.shape[1] % (2 * _BLOCK) == 0
+    return len(values) >= _MANY_ROWS and in_blocks and bool(np.abs(values).max() < _HALF_MAX)
+
+
+def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """(V, H) in four bits: (V, H / 2), a byte's low half of the first half of the row, its high half of the second; and
+    (V, H / 32) scales. values ≈ (four bits − 8) · scale of their 32."""
+    blocks = values.reshape(len(values), -1, _BLOCK)  # (V, H / 32, 32)
+    most = np.abs(blocks).max(axis=2, keepdims=True)
+    best, least = np.zeros_like(blocks), np.full_like(most, np.inf)
+    scales = np.zeros(most.shape, np.float16)
+    for shrink in _SHRINKS:
+        scale = np.maximum(most * np.float32(shrink / 7), np.finfo(np.float16).tiny).astype(np.float16)
+        steps = np.clip(np.round(blocks / scale.astype(np.float32)), -8, 7)
+        error = np.square(steps * scale - blocks).sum(axis=2, keepdims=True)
+        better = error < least
+        best, scales, least = np.where(better, steps, best), np.where(better, scale, scales), np.minimum(error, least)
+    low, high = np.split((best + 8).astype(np.uint8).reshape(values.shape), 2, axis=1)
+    return np.bitwise_or(low, high << 4).astype(np.uint8), scales[:, :, 0].astype(np.float16)
+
+
+def unpacked(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
+    """What `packed` made of (V, H) float32, as wide as before."""
+    steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
+    return steps * np.repeat(scale.astype(np.float32), _BLOCK, axis=1)
+
+
+def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
+    def looks_up(node: Any, place: int) -> bool:
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        return node.op_type == "Gather" and place == 0 and axis == 0
+
+    return values.ndim == 2 and bool(uses) and all(looks_up(*use) for use in uses)
+
+
+def _table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+    rows, scale = quantized(values, axis=1)  # (V, H), (V, 1)
+    arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
+    found = {}
+    for node, _ in uses:
+        ids, out = node.input[1], node.output[0]
+        found[out] = [
+            helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"], axis=0),
+            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"], axis=0),
+            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_wide"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{out}_wide", f"{out}_scale"], [out]),
+        ]
+    return arrays, found
+
+
+def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+    rows, scale = packed(values)
+    constants = {
+        f"{name}_int4": rows, f"{name}_scale": scale, f"{name}_low": np.uint8(15), f"{name}_shift": np.uint8(4),
+        f"{name}_zero": np.float32(8), f"{name}_block": np.arange(values.shape[1], dtype=np.int64) // _BLOCK,
+    }  # fmt: skip
+    arrays = [numpy_helper.from_array(np.asarray(array), called) for called, array in constants.items()]
+    found = {}
+    for node, _ in uses:
+        ids, out = node.input[1], node.output[0]
+        steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+            ("Gather", [f"{name}_int4", ids], f"{out}_int4", {"axis": 0}),  # (…, H / 2)
+            ("BitwiseAnd", [f"{out}_int4", f"{name}_low"], f"{out}_first", {}),
+            ("BitShift", [f"{out}_int4", f"{name}_shift"], f"{out}_second", {"direction": "RIGHT"}),
+            ("Concat", [f"{out}_first", f"{out}_second"], f"{out}_steps", {"axis": -1}),  # (…, H)
+            ("Cast", [f"{out}_steps"], f"{out}_wide", {"to": TensorProto.FLOAT}),
+            ("Sub", [f"{out}_wide", f"{name}_zero"], f"{out}_signed", {}),
+            ("Gather", [f"{name}_scale", ids], f"{out}_half", {"axis": 0}),  # (…, H / 32)
+            ("Cast", [f"{out}_half"], f"{out}_scales", {"to": TensorProto.FLOAT}),
+            ("Gather", [f"{out}_scales", f"{name}_block"], f"{out}_scale", {"axis": -1}),  # (…, H)
+            ("Mul", [f"{out}_signed", f"{out}_scale"], out, {}),
+        ]
+        found[out] = [helper.make_node(kind, inputs, [made], **how) for kind, inputs, made, how in steps]
+    return arrays, found
+
+
+def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
+    """The axes a product or convolution sums over, so that each output has a scale of its own; None for neither.
+
+    A depthwise convolution sums over too few values to be worth a scale, a small one gains too little.
+    """
+    large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
+    if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and at == 1 for n, at in uses):
+        return tuple(range(1, values.ndim))
+    if values.ndim != 2 or min(values.shape) < 2 or not uses:
+        return None
+    axes: set[int | None] = set()
+    for node, place in uses:
+        turned = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
+        axes.add((1 if turned else 0) if node.op_type in ("MatMul", "Gemm") and place == 1 else None)
+    return axes.pop() if len(axes) == 1 else None
+
+
+def _matrix(tensor: Any, values: NDArray[np.float32], axis: Axes | None) -> tuple[list[Any], list[Any]]:
+    name = tensor.name
+    if axis is not None:
+        rows, scale = quantized(values, axis)
+        arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
+        cast = helper.make_node("Cast", [f"{name}_int8"], [f"{name}_wide"], to=TensorProto.FLOAT)
+        return arrays, [cast, helper.make_node("Mul", [f"{name}_wide", f"{name}_scale"], [name])]
+    if np.abs(values).max() > _HALF_MAX:
+        return [tensor], []
+    half = numpy_helper.from_array(values.astype(np.float16), f"{name}_half")
+    return [half], [helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)]

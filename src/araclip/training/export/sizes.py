@@ -1,0 +1,73 @@
+"""The graphs of an exported folder in numbers: size, speed, closeness to the trained model."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip.encoder import IMAGE_BATCH, TEXT_BATCH, AraCLIP
+from araclip.training.export.checks import Closeness, Probes, closeness
+
+SECONDS = 0.5  # for which a speed is measured, and at least three runs
+TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # of usual length, for speeds
+
+
+@dataclass(frozen=True)
+class Part:
+    """One graph as it was written.
+
+    Megabytes (10⁶ bytes) in float32 and as stored; milliseconds an item alone and in a batch of `batch`; cosines to the
+    PyTorch model of the float32 graph (the least) and of the stored one (the least and the mean).
+    """
+
+    name: str
+    megabytes_float32: float
+    megabytes: float
+    milliseconds: float
+    milliseconds_batched: float
+    batch: int
+    cosine_float32: float
+    cosine: float
+    cosine_mean: float
+
+
+def parts_of(full: Path, small: AraCLIP, known: Probes, before: Sequence[Closeness]) -> tuple[Part, ...]:
+    """What was written, and how fast and how close to PyTorch it is.
+
+    Args:
+        full: folder of the float32 graphs, whose closeness is `before`. small: the model as stored.
+    """
+    squares = np.resize(known.squares, (IMAGE_BATCH, *known.squares.shape[1:]))
+    encode: Mapping[str, tuple[Callable[[int], Any], int]] = {
+        "text.onnx": (lambda n: small.encode_text([TEXT] * n), TEXT_BATCH),
+        "image.onnx": (lambda n: small.encode_pixels(squares[:n]), IMAGE_BATCH),
+    }
+    parts = []
+    for exact, stored in zip(before, closeness(small, known), strict=True):
+        run, batch = encode[exact.part]
+        parts.append(
+            Part(
+                exact.part, _megabytes(full / exact.part), _megabytes(small.folder / exact.part),
+                _milliseconds(run, 1), _milliseconds(run, batch) / batch, batch,
+                exact.least, stored.least, stored.mean,
+            )
+        )  # fmt: skip
+    return tuple(parts)
+
+
+def _milliseconds(run: Callable[[int], Any], count: int) -> float:
+    run(count)  # warm
+    taken: list[float] = []
+    while len(taken) < 3 or sum(taken) < SECONDS:
+        start = time.perf_counter()
+        run(count)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1e3
+
+
+def _megabytes(path: Path) -> float:
+    return path.stat().st_size / 1e6

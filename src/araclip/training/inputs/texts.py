@@ -1,0 +1,149 @@
+"""Where a step's text vectors come from: a tower that learns, or a locked one whose outputs are cached."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip import atomic
+from araclip.training.model import towers
+from araclip.training.model.fingerprint import fingerprint
+from araclip.training.model.freezing import freeze
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+
+CHUNK = 64  # texts encoded at once without a graph
+Tokens = dict[str, Tensor]
+
+
+def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
+    """Texts in chunks of like length, which spares padding, and the place of each text in their concatenation.
+
+    Returns:
+        Chunks of `input_ids` and `attention_mask` (b, T), and (n,) such that `vectors[places]` is in the texts' order.
+    """
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    chunks = []
+    for start in range(0, len(order), chunk):
+        tokens = processor(text=[texts[i] for i in order[start : start + chunk]], return_tensors="pt")
+        chunks.append({name: tokens[name] for name in ("input_ids", "attention_mask")})
+    places = torch.empty(len(order), dtype=torch.long)
+    places[torch.tensor(order)] = torch.arange(len(order))
+    return chunks, places
+
+
+def text_features(
+    model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], *, bfloat16: bool = False
+) -> Tensor:
+    """(n, H): the text tower's pooled output before the projection, without a graph; the model is in eval mode then."""
+    device = model.logit_scale.device
+    chunks, places = tokenized(processor, texts, CHUNK)
+    model.eval()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        parts = []
+        for chunk in chunks:
+            moved = {name: tensor.to(device) for name, tensor in chunk.items()}
+            tokens = model.text_model(**moved).last_hidden_state  # (b, T, H)
+            parts.append(towers.pooled_text(tokens, moved["attention_mask"], model.config.text_pooling).cpu())
+        return torch.cat(parts)[places]
+
+
+class LearningTexts:
+    """A text tower that learns, but for its lowest layers and embeddings where the recipe freezes them.
+
+    Args:
+        dropout: chance that replaces the tower's own.
+    """
+
+    def __init__(
+        self, model: AraCLIPModel, processor: AraCLIPProcessor, frozen_layers: int, dropout: float | None = None
+    ) -> None:
+        self.model, self.processor = model, processor
+        if dropout is not None:
+            for module in model.text_model.modules():
+                if isinstance(module, nn.Dropout):  # attention reads its chance there, too
+                    module.p = dropout
+        freeze(model.text_model, frozen_layers)
+        self.modules: list[nn.Module] = [model.text_model]
+
+    def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
+        """Chunks of tokens, and the places of the texts in their concatenation; see `tokenized`."""
+        return tokenized(self.processor, texts, chunk)
+
+    def features(self, tokens: Tokens) -> Tensor:
+        """(b, D), as the projection gives them."""
+        device = self.model.logit_scale.device
+        found: Tensor = self.model.get_text_features(**{n: t.to(device) for n, t in tokens.items()})
+        return found
+
+    def encode(self, tokens: Tokens) -> Tensor:
+        """(b, D), rows of unit length in float32, under autocast too."""
+        return l2_normalize(self.features(tokens).float(), dim=-1)
+
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        """(n, D) of any texts, with the weights of now."""
+        return _projected(self.model, text_features(self.model, self.processor, texts))
+
+
+def _projected(model: AraCLIPModel, features: Tensor) -> Tensor:
+    vectors: Tensor = model.text_projection(features.to(model.logit_scale.device))
+    return l2_normalize(vectors.float(), dim=-1)
+
+
+class LockedTexts:
+    """A text tower that never learns under a projection that does: each text passes the tower once.
+
+    Args:
+        texts: all that a batch may hold.
+        cache: folder in which the tower's outputs are kept from one start to the next.
+        bfloat16: the precision of that one pass.
+    """
+
+    def __init__(
+        self, model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], cache: Path,
+        *, bfloat16: bool = False,
+    ) -> None:  # fmt: skip
+        self.model, self.processor, self.cache, self.bfloat16 = model, processor, cache, bfloat16
+        model.text_model.requires_grad_(False)
+        self.modules: list[nn.Module] = []
+        self.rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        self.features = self._features(list(self.rows))  # (N, H)
+        self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
+
+    def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
+        """(n, H) as one chunk, for they need no tower, and the places of the texts in it."""
+        found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
+        return [torch.from_numpy(found)], torch.arange(len(texts))
+
+    def encode(self, features: Tensor) -> Tensor:
+        """(n, H) → (n, D), rows of unit length in float32, under autocast too."""
+        return _projected(self.model, features)
+
+    def everything(self) -> Tensor:
+        """(all texts, H), in the order of `rows`."""
+        return torch.from_numpy(self.features.astype(np.float32))
+
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        """(n, D) of any texts; the tower reads them at the first call only."""
+        key = tuple(texts)
+        if key not in self._others:
+            self._others[key] = self._features(texts)
+        return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
+
+    def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
+        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
+        for text in texts:
+            digest.update(text.encode() + b"\n")
+        path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            found = text_features(self.model, self.processor, texts, bfloat16=self.bfloat16).half().numpy()
+            self.cache.mkdir(parents=True, exist_ok=True)
+            atomic.write_array(path, found)
+        cached: NDArray[np.float16] = np.load(path)
+        return cached

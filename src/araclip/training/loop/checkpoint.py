@@ -1,0 +1,159 @@
+"""The state of a training run on disk: replaced whole, recognised when damaged, the last two kept.
+
+A checkpoint `step-000123.pt` is what torch.save writes, an ordinary zip, with the SHA-256 of all bytes before it as
+the archive's comment. torch.load reads it as any other file.
+"""
+
+import errno
+import hashlib
+import io
+import re
+import shutil
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from araclip import atomic
+from araclip.errors import TrainingError
+
+KEPT = 2  # the newest, and one more in case a disk error hits it
+_NAME = re.compile(r"step-(\d{6,})\.pt")
+_MARK = b"sha256:"
+_SEAL = len(_MARK) + 64
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_PLAIN = (int, float, bool, str, bytes, type(None))  # what torch.load takes besides tensors with weights_only=True
+
+
+def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
+    """Write the checkpoint of `step` and remove all but it and the one before it.
+
+    Checkpoints of later steps, and temporary files of killed runs, go too: a run that went on from this step has left
+    them behind. One process saves at a time.
+
+    Args:
+        step: how many steps are done.
+        state: tensors, numbers, strings, and dicts, lists and tuples of these.
+
+    Raises:
+        TrainingError: the disk is full (bytes needed and free are named; earlier checkpoints stay), or the state holds
+            something that could not be read back.
+    """
+    for place, thing in _leaves(state):
+        if not isinstance(thing, Tensor) and type(thing) not in _PLAIN:
+            raise TrainingError(
+                f"the state of step {step} holds a {type(thing).__name__} at {place}, which a checkpoint cannot give "
+                "back safely. Store numbers as int or float, arrays as tensors."
+            )
+    path = folder / f"step-{step:06}.pt"
+    try:
+        atomic.write(path, lambda temporary: _fill(temporary, state))
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        needed, free = _size(state), shutil.disk_usage(folder).free
+        if getattr(error, "errno", None) in _FULL or free < needed:
+            raise TrainingError(
+                f"the disk of {folder} is full: the checkpoint of step {step} needs about {needed:,} bytes, "
+                f"{free:,} are free. Earlier checkpoints are whole. Make room, then start the same command again: it "
+                "goes on from the last one."
+            ) from error
+        raise
+    _tidy(folder, step)
+    return path
+
+
+def newest(folder: Path, log: Callable[[str], None]) -> tuple[int, dict[str, Any]] | None:
+    """Step and state of the newest whole checkpoint, tensors on the CPU; None when there is none.
+
+    A damaged one is skipped, and `say` gets a line that names it and what is used instead.
+    """
+    torn: list[str] = []
+    for step, path in reversed(_checkpoints(folder)):
+        if not _is_whole(path):
+            torn.append(path.name)
+            continue
+        for name in torn:
+            log(f"{folder / name} is damaged, as by a crash or a disk error; going on from {path.name}.")
+        return step, torch.load(path, map_location="cpu", weights_only=True)
+    for name in torn:
+        log(f"{folder / name} is damaged and no whole checkpoint is left; starting from the beginning.")
+    return None
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint by name, unread."""
+    found = _checkpoints(folder)
+    return found[-1][1] if found else None
+
+
+def remove_all(folder: Path) -> None:
+    """Remove every checkpoint and every temporary file of one."""
+    for _, path in _checkpoints(folder):
+        path.unlink()
+    _tidy(folder, 0)
+
+
+def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("step-*.pt"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _tidy(folder: Path, step: int) -> None:
+    found = _checkpoints(folder)
+    kept = {path for at, path in [row for row in found if row[0] <= step][-KEPT:]}
+    for _, path in found:
+        if path not in kept:
+            path.unlink(missing_ok=True)
+    for path in folder.glob(".step-*.pt.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _leaves(value: Any, place: str = "state") -> Iterator[tuple[str, Any]]:
+    if type(value) in {dict, OrderedDict}:
+        for key, item in value.items():
+            yield f"a key of {place}", key
+            yield from _leaves(item, f"{place}[{key!r}]")
+    elif type(value) in {list, tuple}:
+        for i, item in enumerate(value):
+            yield from _leaves(item, f"{place}[{i}]")
+    else:
+        yield place, value
+
+
+def _size(state: dict[str, Any]) -> int:
+    tensors = [leaf for _, leaf in _leaves(state) if isinstance(leaf, Tensor)]
+    return sum(tensor.nbytes + 512 for tensor in tensors)  # the archive keeps some 300 bytes about each, and aligns it
+
+
+def _fill(temporary: Path, state: dict[str, Any]) -> None:
+    with temporary.open("wb") as file:  # by its name torch would hold it open, and its space taken, after a full disk
+        torch.save(state, file)
+    with temporary.open("rb+") as file:
+        file.seek(-2, io.SEEK_END)  # a zip ends in the length of its comment, here 0
+        file.write(struct.pack("<H", _SEAL))
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0, io.SEEK_END)
+        file.write(_MARK + digest.encode())
+
+
+def _is_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        length = file.seek(0, io.SEEK_END) - _SEAL
+        if length <= 0:
+            return False
+        file.seek(length)
+        seal = file.read(_SEAL)
+        file.seek(0)
+        return seal == _MARK + _digest(file, length).encode()
+
+
+def _digest(file: BinaryIO, length: int) -> str:
+    digest = hashlib.sha256()
+    while length > 0 and (block := file.read(min(length, 1 << 20))):
+        digest.update(block)
+        length -= len(block)
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+"""Recall on dev pictures while training."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.errors import DataError
+from araclip.evaluation.datasets import Picture
+from araclip.evaluation.metrics import ranks, summary
+from araclip.training.data.picture_data import listed_pictures
+from araclip.training.inputs.pictures import Log, image_side
+from araclip.training.model.processing import image_size, pixel_mean_and_std
+from araclip.training.model.saved import ModelAndProcessor
+from araclip.training.recipe.stages import DevSet, ImageSide
+
+Recall = Callable[[], dict[str, float]]
+TextVectors = Callable[[Sequence[str]], Tensor]
+
+
+class Dev:
+    """The pictures of a dev set and the captions that are asked, each finding its own picture.
+
+    Raises:
+        DataError: the set's list is missing or malformed, it has no caption in the fields asked for, or one of its
+            pictures is missing.
+    """
+
+    def __init__(self, spec: DevSet) -> None:
+        found = listed_pictures(spec.folder, (), spec.captions, spec.split)
+        self.pictures: list[Picture] = [picture for picture in found if picture.arabic]
+        if not self.pictures:
+            raise DataError(
+                f"{spec.folder} (split {spec.split}) has no caption in {', '.join(spec.captions)}: nothing to measure. "
+                "Correct `dev` in the recipe."
+            )
+        asked = [(text, row) for row, p in enumerate(self.pictures) for text in p.arabic[: spec.per_picture]]
+        self.texts = [text for text, _ in asked]
+        self.owner = [row for _, row in asked]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The pictures' files, which `recall` takes the vectors of."""
+        return [picture.path for picture in self.pictures]
+
+    def recall(self, text_vectors: TextVectors, image_vectors: Callable[[Sequence[Path]], Tensor]) -> dict[str, float]:
+        """R@1, R@5, R@10 and MRR, text → picture, any-hit, of what two encoders make of the set."""
+        with torch.inference_mode():
+            return _recall(text_vectors(self.texts), image_vectors(self.paths), self.owner)
+
+
+class CaptionDev:
+    """Dev pictures stood for by the mean vector of their English captions; the captions of the dev set find them.
+
+    Raises:
+        DataError: the set's list is missing or malformed, or no picture has captions on both sides.
+    """
+
+    def __init__(self, spec: DevSet) -> None:
+        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, shown=False)
+        pictures = [picture for picture in found if picture.english and picture.arabic]
+        if not pictures:
+            raise DataError(
+                f"{spec.folder} (split {spec.split}) has no picture with caption_en and {', '.join(spec.captions)}: "
+                "nothing to measure. Correct `dev` in the recipe."
+            )
+        self.queries = [(text, row) for row, p in enumerate(pictures) for text in p.arabic[: spec.per_picture]]
+        self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
+
+    def recall(self, text_vectors: TextVectors) -> dict[str, float]:
+        """R@1, R@5, R@10 and MRR, caption → mean of the captions of its picture."""
+        with torch.inference_mode():
+            queries, captions = (text_vectors([text for text, _ in side]) for side in (self.queries, self.gallery))
+            rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
+            sums = captions.new_zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions)
+            return _recall(queries, l2_normalize(sums, dim=-1), [row for _, row in self.queries])
+
+
+def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:
+    """Dev recall for a stage in which the image side stands still: its pictures pass the tower once.
+
+    Raises:
+        RecipeError: the model has no image tower. DataError: see `Dev`, or a picture cannot be read.
+    """
+    model, processor = student
+    dev = Dev(spec)
+    size, norm = image_size(processor), pixel_mean_and_std(processor)
+    images = image_side(model, size, norm, dev.paths, ImageSide(), 0, cache, log)
+    return lambda: dev.recall(text_vectors, images.vectors)
+
+
+def _recall(queries: Tensor, gallery: Tensor, owner: Sequence[int]) -> dict[str, float]:
+    found = summary(ranks(queries.float().cpu().numpy(), gallery.float().cpu().numpy(), [[row] for row in owner]))
+    return {name: value for name, value in found.items() if name != "median rank"}

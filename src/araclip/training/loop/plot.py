@@ -1,0 +1,133 @@
+"""The picture of a run: its loss and its dev recall over steps."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from araclip import atomic
+from araclip.errors import DataError
+
+RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": what `metrics.summary` calls it
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito 2008: told apart by all
+LINES = ("-", "--", ":", "-.")
+LABEL_GAP = 0.045  # of the highest recall: a line of text in a panel 450 pixels high
+WINDOW = 0.05  # part of a run over which the loss is smoothed
+
+Points = list[tuple[int, float]]
+
+
+def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> None:
+    """Write a PNG, 1,200 × 500 pixels: the loss (each step, and smoothed) beside R@1, R@5, R@10 on dev.
+
+    Args:
+        metrics: rows of a run (`Run.metrics`), each with `step`; `loss` makes the left panel, keys that end in `R@k`
+            the right one. What is before `R@k` tells several of them apart, as `en_R@1`.
+        title: the run's name; Arabic as it is, matplotlib shapes and orders it.
+
+    Raises:
+        DataError: no row has a loss or a recall.
+    """
+    losses = _points(metrics, "loss")
+    recalls = {key: _points(metrics, key) for key in _recall_keys(metrics)}
+    if not losses and not recalls:
+        raise DataError(
+            f"{len(metrics)} rows of metrics hold neither `loss` nor `R@k`, there is nothing to draw in {path}. "
+            "Train some steps first, or check that this is the folder of a run."
+        )
+    figure = Figure(figsize=(12, 5), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_loss(left, losses)
+    _draw_recall(right, recalls)
+    if title:
+        figure.suptitle(title)
+    atomic.write(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
+def smoothed(points: Sequence[tuple[int, float]], window: int) -> Points:
+    """Each value replaced by the mean of itself and of window // 2 values on each side, or as many as there are."""
+    reach, out = window // 2, []
+    for i, (step, _) in enumerate(points):
+        near = [value for _, value in points[max(0, i - reach) : i + reach + 1]]
+        out.append((step, sum(near) / len(near)))
+    return out
+
+
+def apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Heights for labels: in the same order, at least `gap` from each other, moved up only as far as needed."""
+    out = [0.0] * len(heights)
+    lowest = float("-inf")
+    for i in sorted(range(len(heights)), key=lambda i: heights[i]):
+        out[i] = max(heights[i], lowest)
+        lowest = out[i] + gap
+    return out
+
+
+def _draw_loss(axes: Axes, losses: Points) -> None:
+    _prepare(axes, "Loss")
+    if not losses:
+        _log(axes, "no loss was logged")
+        return
+    window = 2 * round(WINDOW * len(losses) / 2) + 1
+    marker = "o" if len(losses) == 1 else None
+    if window > 1:
+        axes.plot(*zip(*losses, strict=True), color=COLOURS[0], alpha=0.3, linewidth=0.8, label="each step")
+    label = f"mean of {window} rows" if window > 1 else "each row"
+    axes.plot(*zip(*smoothed(losses, window), strict=True), color=COLOURS[0], linewidth=2, marker=marker, label=label)
+    axes.legend(frameon=False)
+
+
+def _draw_recall(axes: Axes, recalls: Mapping[str, Points]) -> None:
+    _prepare(axes, "Recall on dev")
+    if not recalls:
+        _log(axes, "dev recall was not measured")
+        return
+    matches = {key: _match(key) for key in recalls}
+    cutoffs = sorted({int(match["k"]) for match in matches.values()})
+    kinds = sorted({match["of"] for match in matches.values()})
+    heights = apart([points[-1][1] for points in recalls.values()], LABEL_GAP * _highest(recalls))
+    for (key, points), height in zip(recalls.items(), heights, strict=True):
+        match = matches[key]
+        colour = COLOURS[cutoffs.index(int(match["k"])) % len(COLOURS)]
+        line = LINES[kinds.index(match["of"]) % len(LINES)]
+        axes.plot(*zip(*points, strict=True), line, color=colour, linewidth=2, marker="o", markersize=4)
+        # Named at the line's end, where it is read off; a legend would cover curves that start high.
+        label, at = f"{key}  {points[-1][1]:.1%}", (1.01, height)
+        axes.annotate(label, at, xycoords=("axes fraction", "data"), va="center", color=colour, annotation_clip=False)
+    axes.set_ylim(0.0, 1.05 * _highest(recalls))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def _highest(recalls: Mapping[str, Points]) -> float:
+    return max(value for points in recalls.values() for _, value in points) or 0.01
+
+
+def _prepare(axes: Axes, name: str) -> None:
+    axes.set_title(name, loc="left")
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def _log(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="grey")
+
+
+def _points(metrics: Sequence[Mapping[str, Any]], key: str) -> Points:
+    return [(row["step"], row[key]) for row in metrics if row.get(key) is not None]
+
+
+def _recall_keys(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = {key for row in metrics for key, value in row.items() if RECALL.fullmatch(key) and value is not None}
+    return sorted(found, key=lambda key: (_match(key)["of"], int(_match(key)["k"])))
+
+
+def _match(key: str) -> re.Match[str]:
+    match = RECALL.fullmatch(key)
+    assert match is not None
+    return match

@@ -1,0 +1,110 @@
+"""config.json of a run folder: the recipe, the data, the code and the packages a run was begun with."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from araclip import __version__, atomic
+from araclip.errors import RunMismatch
+from araclip.training.loop import checkpoint
+
+SHOWN = 8  # differing keys named in a message
+
+
+def begin(
+    folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Callable[[str], None]
+) -> dict[str, Any]:
+    """Write config.json, or compare with the one that is there.
+
+    Args:
+        fresh: forget the run that is there: its checkpoints, its metrics, its config.
+        say: gets a line when the run goes on with other code, packages or threads than it began with.
+
+    Returns:
+        What config.json holds.
+
+    Raises:
+        RunMismatch: the run that is there had another recipe or other data, or its config.json is damaged or gone.
+    """
+    path = folder / "config.json"
+    if fresh:  # checkpoints first: were this cut short, the old ones would pass for the new recipe's
+        checkpoint.remove_all(folder)
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    config = _config(recipe, data)
+    if not path.exists():
+        if left := checkpoint.latest(folder):
+            raise RunMismatch(
+                f"{left} is a checkpoint without a config.json that says what made it. "
+                "Begin anew with --fresh, or train into another folder."
+            )
+        atomic.write_text(path, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+        return config
+    try:
+        begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        before = _flat({"recipe": begun["recipe"], "data": begun["data"]})
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunMismatch(
+            f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
+        ) from error
+    if differing := _differences(before, _flat({"recipe": config["recipe"], "data": config["data"]})):
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        raise RunMismatch(
+            f"{folder} was begun with another recipe or other data: {'; '.join(differing[:SHOWN])}{more}. Go on with "
+            "what began it, forget it with --fresh, or train into another folder."
+        )
+    for name in ("git", "versions", "threads"):
+        if begun.get(name) != config[name]:
+            log(f"{folder} was begun with {name} {begun.get(name)}, now {config[name]}: results may differ.")
+    return begun
+
+
+def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+    # Through JSON and back, so that a tuple or a path equals what a file gives.
+    asked = json.loads(json.dumps({"recipe": recipe, "data": data}, ensure_ascii=False, default=str))
+    packages = {name: version(name) for name in ("torch", "transformers")}
+    return {
+        **asked,
+        "git": _git(),
+        "versions": {"araclip": __version__, "python": platform.python_version(), **packages},
+        "threads": torch.get_num_threads(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit, and whether tracked files differ from it, of the work tree we stand in; None outside of one."""
+
+    def ask(*question: str) -> str:
+        done = subprocess.run(["git", *question], capture_output=True, text=True, check=True, timeout=10)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    return {name: leaf for k, v in value.items() for name, leaf in _flat(v, f"{key}.{k}" if key else k).items()}
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    def shown(values: Mapping[str, Any], key: str) -> str:
+        return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
+
+    keys = sorted(before.keys() | now.keys())
+    return [
+        f"{key} was {shown(before, key)}, now {shown(now, key)}"
+        for key in keys
+        if shown(before, key) != shown(now, key)
+    ]

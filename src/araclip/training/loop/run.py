@@ -1,0 +1,235 @@
+"""A run folder: what was started (config.json), what was measured (metrics.jsonl), where to go on (step-*.pt)."""
+
+import contextlib
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from araclip import atomic
+from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, TrainingError
+from araclip.training.loop import checkpoint
+from araclip.training.loop.gradcache import is_distributed
+from araclip.training.loop.provenance import begin
+from araclip.training.loop.sinks import Sink, open_sink
+
+TIME_FIELDS = frozenset({"time", "rows_per_second"})  # all in which two runs of one recipe may differ
+_MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")
+
+Metrics = list[dict[str, Any]]
+
+
+class Progress(Protocol):
+    """What shows a run's progress; the command line draws it."""
+
+    def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
+        """After each step: `step` of `total` are done."""
+
+
+class Run:
+    """A run folder, open for one run at a time; made by `Run.open`.
+
+    A step s is the number of optimizer steps done. Log everything of step s, then `checkpoint(s, …)`: rows up to the
+    checkpoint are kept by `resume`, later ones are dropped and written again.
+    """
+
+    def __init__(self, folder: Path, is_main: bool, log: Callable[[str], None], sinks: Sequence[Sink]) -> None:
+        self.folder = folder
+        self.is_main = is_main
+        self._log = log
+        self._sinks = sinks
+        self._file: BinaryIO | None = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        data: Mapping[str, str],
+        *,
+        log: Callable[[str], None],
+        fresh: bool = False,
+        sinks: Sequence[str] = (),
+        is_main: bool = True,
+    ) -> Iterator["Run"]:
+        """Begin a run in `folder`, or go on with the one that is there; for a `with` block.
+
+        Args:
+            recipe: as resolved, every value filled in; JSON's types, paths and tuples.
+            data: a fingerprint for each source of data.
+            say: takes one line for the person who watches.
+            fresh: forget the run that is there.
+            sinks: names from `sinks.SINKS`.
+            is_main: of several processes, the one that writes; the others wait for it here, and share its folder.
+
+        Raises:
+            RunMismatch: the folder's run had another recipe or other data; the keys are named with both values.
+            TrainingError: another process trains in this folder.
+            RecipeError: a sink is unknown or not installed.
+        """
+        with contextlib.ExitStack() as stack:
+            opened: list[Sink] = []
+            if is_main:
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(atomic.single_writer(folder / "run.lock"))
+                except GalleryLocked as error:
+                    raise TrainingError(f"{error} Or train into another folder.") from error
+                config = begin(folder, recipe, data, fresh=fresh, log=log)
+                for name in sinks:
+                    opened.append(open_sink(name, folder, config))
+                    stack.callback(opened[-1].close)
+            if is_distributed():
+                dist.barrier()
+            run = cls(folder, is_main, log, opened)
+            stack.callback(run._close)
+            yield run
+
+    def resume(self) -> tuple[int, dict[str, Any]] | None:
+        """Step and state of the newest whole checkpoint, or None; before the first `log`.
+
+        Rows of metrics.jsonl after that step are dropped: the steps are run again and log them again.
+        """
+        found = checkpoint.newest(self.folder, self._log if self.is_main else lambda line: None)
+        if self.is_main and (self.folder / "metrics.jsonl").exists():
+            done = found[0] if found else -1  # without a checkpoint nothing is kept, not even a row of step 0
+            kept = [json.dumps(row, ensure_ascii=False) for row in self.metrics() if row["step"] <= done]
+            self._close()
+            atomic.write_text(self.folder / "metrics.jsonl", "".join(f"{line}\n" for line in kept))
+        return found
+
+    def log(self, step: int, **values: Any) -> None:
+        """Append one row to metrics.jsonl and to the sinks, with the `time` in Unix seconds.
+
+        Scalars of torch and NumPy become numbers; what is not finite becomes null.
+
+        Raises:
+            TrainingError: the disk is full.
+        """
+        if not self.is_main:
+            return
+        row = {"step": step, **{name: _plain(value) for name, value in values.items()}}
+        row["time"] = round(datetime.now(UTC).timestamp(), 3)
+        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        if self._file is None:
+            # Unbuffered: a row is with the system before the next step begins, and a failed one is not tried again.
+            self._file = (self.folder / "metrics.jsonl").open("ab", buffering=0)
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise TrainingError(f"{self.folder / 'metrics.jsonl'} cannot be written: {error}. Make room.") from error
+        if written != len(line):
+            raise TrainingError(f"the disk of {self.folder} is full. Make room, then start the same command again.")
+        for sink in self._sinks:
+            sink.log(step, {name: value for name, value in row.items() if name not in {"step", "time"}})
+
+    def metrics(self) -> Metrics:
+        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out."""
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # a whole row ends in a line end
+        return [json.loads(line) for line in lines]
+
+    def checkpoint(self, step: int, state: dict[str, Any]) -> None:
+        """Save all that the next step needs; see `checkpoint.save`, whose errors it raises."""
+        if self.is_main:
+            if self._file is not None:
+                os.fsync(self._file.fileno())  # the rows up to a checkpoint are never younger on disk than it is
+            checkpoint.save(self.folder, step, state)
+
+    @contextlib.contextmanager
+    def guard(self, *, batch: int, chunk: int | None = None) -> Iterator[None]:
+        """Around a step: running out of memory, of a GPU or of the machine, becomes an error that says what to lower.
+
+        Args:
+            batch: rows a step. chunk: rows held at a time (GradCache), None when the batch is done at once.
+
+        Raises:
+            OutOfMemory: instead of what torch, Python or the system raise.
+        """
+        try:
+            yield
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not _is_memory(error):
+                raise
+            size = f"a batch of {batch}" + (f" in chunks of {chunk}" if chunk else "")
+            smaller = (
+                f"Lower chunk below {chunk}, which changes no result"
+                if chunk and chunk > 1
+                else f"Set chunk to {max(1, (batch + 1) // 2)} or less, or lower batch_size below {batch}"
+            )
+            raise OutOfMemory(
+                f"a step with {size} did not fit into memory ({_first_line(error)}). "
+                f"{smaller}; gradient checkpointing and shorter texts help too. {self._last_checkpoint()}"
+            ) from error
+
+    def check_finite(self, loss: float | Tensor, step: int) -> None:
+        """Before the optimizer's step: a loss that is NaN or infinite ends the run while its weights are still good.
+
+        Raises:
+            LossDiverged: names the step and the last checkpoint.
+        """
+        if not math.isfinite(value := float(loss)):
+            raise LossDiverged(
+                f"the loss became {value} in step {step}. Lower the learning rate, lengthen the warm-up, turn bf16 "
+                f"off, or raise the lowest temperature; {self.folder / 'metrics.jsonl'} shows how it came. "
+                f"{self._last_checkpoint()}"
+            )
+
+    def _last_checkpoint(self) -> str:
+        path = checkpoint.latest(self.folder)
+        return f"The last checkpoint is {path}." if path else "No checkpoint had been written yet."
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class Pace:
+    """Throughput and time left, from the last steps; the clock is the caller's."""
+
+    def __init__(self, total: int, window: int = 50) -> None:
+        self.total = total
+        self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)  # steps done, rows done, seconds
+
+    def tick(self, step: int, rows: int, now: float) -> None:
+        """`step` steps are done, the last of them with `rows` rows, at `now` in seconds; also once before the first."""
+        before = self._ticks[-1][1] if self._ticks else 0
+        self._ticks.append((step, before + rows, now))
+
+    @property
+    def rows_per_second(self) -> float:
+        """Over the window; 0 until two ticks have come."""
+        (_, first, began), (_, last, now) = (self._ticks[0], self._ticks[-1]) if self._ticks else [(0, 0, 0.0)] * 2
+        return (last - first) / (now - began) if now > began else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until `total` steps are done at the window's pace; None until it is known."""
+        if not self._ticks or self._ticks[-1][0] == self._ticks[0][0]:
+            return None
+        (first, _, began), (last, _, now) = self._ticks[0], self._ticks[-1]
+        return max(0, self.total - last) * (now - began) / (last - first)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):  # scalars of torch and NumPy
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _MEMORY)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)  # a MemoryError has no text

@@ -1,0 +1,153 @@
+"""What a saved model carries beside its weights: the model card, and how sentence-transformers loads the folder."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from huggingface_hub import HfApi
+
+from araclip import __version__, atomic
+from araclip.training.model.configuration import AraCLIPConfig
+
+CARD = "README.md"
+UPLOAD = ("private", "token", "commit_message", "commit_description", "revision", "create_pr")
+
+_ST = "sentence_transformers.base.modules"
+_SENTENCE_TRANSFORMERS = [
+    {"idx": 0, "name": "0", "path": "", "type": f"{_ST}.transformer.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Normalize", "type": f"{_ST}.normalize.Normalize"},
+]
+
+
+def write_extras(folder: Path, config: AraCLIPConfig) -> None:
+    """Write the model card, unless the folder has one, and the two files that sentence-transformers reads."""
+    if not (folder / CARD).exists():
+        atomic.write_text(folder / CARD, model_card(config))
+    methods = {"text": "get_text_features", "image": "get_image_features"}
+    if config.vision_config is None:
+        del methods["image"]
+    _write_json(folder / "modules.json", _SENTENCE_TRANSFORMERS)
+    _write_json(
+        folder / "sentence_bert_config.json",
+        {
+            "transformer_task": "feature-extraction",
+            "modality_config": {
+                kind: {"method": method, "method_output_name": None} for kind, method in methods.items()
+            },
+            "module_output_name": "sentence_embedding",
+        },
+    )
+    (folder / "1_Normalize").mkdir(exist_ok=True)
+    _write_json(folder / "1_Normalize" / "config.json", {"module_input_name": "sentence_embedding"})
+
+
+def model_card(config: AraCLIPConfig) -> str:
+    """README.md in Markdown, its YAML header for the hub."""
+    sees = config.vision_config is not None
+    tower = _tower_name(config.vision_config) if sees else "none; image vectors are computed beforehand"
+    prefixes = ", ".join(map(str, config.matryoshka_dims))
+    width = f"{config.projection_dim}{f'; the prefixes {prefixes} are good vectors too' if prefixes else ''}"
+    pictures = ', images=Image.open("picture.jpg")' if sees else ""
+    pillow = "from PIL import Image\n" if sees else ""
+    return f"""---
+library_name: araclip
+pipeline_tag: {"zero-shot-image-classification" if sees else "feature-extraction"}
+language:
+- ar
+- en
+tags:
+- araclip
+- clip
+- arabic
+- image-text-retrieval
+- cross-lingual
+---
+
+# An AraCLIP model
+
+A dual encoder for Arabic (and English) text and pictures: both become vectors of one space, in which a text lies close
+to the pictures it describes. Written by araclip {__version__}.
+
+| | |
+|---|---|
+| text tower | {_tower_name(config.text_config)}, {config.text_pooling} pooling, linear projection |
+| image tower | {tower}{f", {config.vision_projection} projection" if sees else ""} |
+| width of the vectors | {width} |
+| loss | {"InfoNCE" if config.logit_bias_init is None else "sigmoid"} |
+| longest text | {config.max_tokens} tokens |
+| text normaliser | version {config.normalizer}; the processor applies it |
+
+## Use
+
+```bash
+pip install "araclip[train]"
+```
+
+AraCLIP:
+
+```python
+from araclip import AraCLIPModel, AraCLIPProcessor
+{pillow}
+model = AraCLIPModel.from_pretrained("FOLDER")
+processor = AraCLIPProcessor.from_pretrained("FOLDER")
+inputs = processor(text="قطة جالسة على طاولة"{pictures}, return_tensors="pt")
+outputs = model(**inputs)  # {"logits_per_image, " if sees else ""}text_embeds{", image_embeds" if sees else ""}
+```
+
+transformers, once araclip is imported:
+
+```python
+import araclip
+from transformers import AutoModel, AutoProcessor
+
+model, processor = AutoModel.from_pretrained("FOLDER"), AutoProcessor.from_pretrained("FOLDER")
+```
+
+sentence-transformers, version 6.2 or later:
+
+```python
+import araclip
+{pillow}from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("FOLDER")
+texts = model.encode(["قطة جالسة على طاولة"])  # (1, {config.projection_dim}), rows of length 1
+{'pictures = model.encode([Image.open("picture.jpg")])' if sees else ""}
+```
+
+## Trained on, measured, limits, licence
+
+Not filled in yet: name the data with their licences, the numbers with their protocol, and what the model cannot do.
+""".replace("\n\n```\n", "\n```\n")
+
+
+def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any = None, **commit: Any) -> Any:
+    """Upload a saved model; the repository is made if it is not there, and a card it already has stays.
+
+    Returns:
+        huggingface_hub's CommitInfo.
+    """
+    hub = HfApi(token=token)
+    repository = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    has_card = hub.file_exists(repository, CARD, revision=commit.get("revision"))
+    commit.setdefault("commit_message", "Upload model")
+    kept = [CARD] if has_card else None
+    return hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=kept, **commit)
+
+
+def save_and_upload(model: Any, repo_id: str, max_shard_size: int | str, **options: Any) -> Any:
+    """`model.save_pretrained` into a temporary folder, then `upload` of that folder."""
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder, max_shard_size=max_shard_size)
+        return upload(Path(folder), repo_id, **options)
+
+
+def _tower_name(config: Any) -> str:
+    size = getattr(config, "hidden_size", None)
+    kind = getattr(config, "architecture", config.model_type)  # of timm's networks
+    source = f"`{config.name_or_path}`, " if config.name_or_path else ""
+    return f"{source}{kind}{f', {size} wide' if size else ''}"
+
+
+def _write_json(path: Path, content: Any) -> None:
+    atomic.write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,154 @@
+"""AraCLIPConfig: the numbers that define an AraCLIP model; importing it imports no torch."""
+
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, ClassVar, TypeAlias
+
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from araclip.errors import ModelMismatch, RecipeError
+from araclip.text.normalization import NORMALIZER_VERSION
+from araclip.training.small_cnn.branches_configuration import EARLIER_TYPE, BranchesConfig
+
+MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
+TEMPERATURE = 2.6592  # ln(1 / 0.07), where CLIP's training starts
+BANK_AXES = 2  # numbers of a vector that a query bank takes for itself
+ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; the rest is BERT's default
+VIT = {"model_type": "vit"}
+
+Tower: TypeAlias = dict[str, Any] | PreTrainedConfig
+
+TEXT_POOLINGS = ("mean", "cls", "max")
+VISION_POOLINGS = ("pooler", "cls", "mean")
+VISION_PROJECTIONS = ("linear", "identity")
+# Their pooler is a dense layer that few checkpoints carry; what classifiers read is the first token.
+_CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
+
+
+class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
+    """Two towers and the space they share.
+
+    Args:
+        text_config: any text encoder's configuration or its dictionary with `model_type`; None is AraBERT v02's.
+        vision_config: any vision tower's, timm's through `model_type="timm_wrapper"`; None is no image tower, for
+            training on image vectors computed beforehand.
+        projection_dim: width D of the shared space.
+        text_pooling: "mean" over the tokens that are no padding, "cls" (the first token) or "max".
+        vision_pooling: "pooler" (what the tower itself pools), "cls" or "mean" over the tokens; None takes "cls" for
+            plain ViTs, "pooler" for all others.
+        vision_projection: "linear", or "identity" to keep the image space of a teacher as it is: SigLIP's pooled
+            output, CLIP's with its own projection. The tower's width must then be `projection_dim`.
+        vision_mirror: a picture's features are the mean of its own and of its mirror image's, for twice the time.
+        matryoshka_dims: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
+        logit_scale_init_value: log of the inverse temperature before training.
+        logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
+        query_bank: how many texts tell which pictures are near to everything, which these lose in their score; 0 is
+            none. `query_bank_sharpness` and `query_bank_weight`: see `hubness.QueryBankImageHead`.
+        max_tokens: length in tokens, special ones included, at which text is cut.
+        normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
+
+    Raises:
+        RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive, a
+            query bank where there is no room for one.
+        ModelMismatch: the model was trained with another text normaliser than this release has.
+    """
+
+    model_type = "araclip"
+    sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig, "vision_config": AutoConfig}
+
+    def __init__(
+        self,
+        text_config: Tower | None = None,
+        vision_config: Tower | None = VIT,
+        projection_dim: int = 512,
+        text_pooling: str = "mean",
+        vision_pooling: str | None = None,
+        vision_projection: str = "linear",
+        vision_mirror: bool = False,
+        matryoshka_dims: Iterable[int] = (),
+        logit_scale_init_value: float = TEMPERATURE,
+        logit_bias_init: float | None = None,
+        query_bank: int = 0,
+        query_bank_sharpness: float = 20.0,
+        query_bank_weight: float = 0.6,
+        max_tokens: int = MAX_TOKENS,
+        normalizer: int = NORMALIZER_VERSION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)  # first: it would reset the attention that given towers have chosen already
+        self.text_config = _tower(ARABERT if text_config is None else text_config)
+        self.vision_config: Any = None if vision_config is None else _tower(vision_config)
+        if vision_pooling is None:
+            vision_pooling = usual_vision_pooling(self.vision_config)
+        self.projection_dim = projection_dim
+        self.text_pooling = _one_of(TEXT_POOLINGS, "text_pooling", text_pooling)
+        self.vision_pooling = _one_of(VISION_POOLINGS, "vision_pooling", vision_pooling)
+        self.vision_projection = _one_of(VISION_PROJECTIONS, "vision_projection", vision_projection)
+        self.vision_mirror = vision_mirror
+        self.matryoshka_dims = sorted(set(matryoshka_dims))
+        self.logit_scale_init_value = logit_scale_init_value
+        self.logit_bias_init = logit_bias_init
+        self.query_bank = query_bank
+        self.query_bank_sharpness, self.query_bank_weight = query_bank_sharpness, query_bank_weight
+        self.max_tokens = max_tokens
+        self.normalizer = normalizer
+        self._check()
+        _register_model()
+
+    def _check(self) -> None:
+        if min(self.projection_dim, self.max_tokens, *self.matryoshka_dims, 1) < 1:
+            raise RecipeError(
+                f"projection_dim={self.projection_dim}, max_tokens={self.max_tokens} and "
+                f"matryoshka_dims={self.matryoshka_dims} must be positive."
+            )
+        if self.matryoshka_dims and self.matryoshka_dims[-1] > self.projection_dim:
+            raise RecipeError(
+                f"matryoshka_dims has {self.matryoshka_dims[-1]}, but the vectors are {self.projection_dim} wide. "
+                "Leave that prefix out, or raise projection_dim."
+            )
+        if self.query_bank and (self.vision_projection != "linear" or self.projection_dim <= BANK_AXES):
+            raise RecipeError(
+                f"query_bank={self.query_bank} needs linear projections, more than {BANK_AXES} numbers wide; these are "
+                f"{self.vision_projection}, projection_dim={self.projection_dim}. Leave the bank out."
+            )
+        if self.normalizer != NORMALIZER_VERSION:
+            raise ModelMismatch(
+                f"the model was trained with text normaliser {self.normalizer}, this release has "
+                f"{NORMALIZER_VERSION}. Install the araclip release the model was made for, or train it again."
+            )
+
+
+def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
+    """ "cls" for plain ViTs, whose pooler few checkpoints carry, and what the tower itself pools for all others."""
+    return "cls" if config is not None and config.model_type in _CLS_TOWERS else "pooler"
+
+
+def _tower(config: Tower) -> PreTrainedConfig:
+    if isinstance(config, PreTrainedConfig):
+        return config
+    if "model_type" not in config:
+        raise RecipeError(
+            f"a tower's configuration says no model_type, only {', '.join(config) or 'nothing'}. "
+            'Add it, for instance "bert", "siglip_vision_model" or "timm_wrapper".'
+        )
+    rest = {key: value for key, value in config.items() if key != "model_type"}
+    kind = BranchesConfig.model_type if config["model_type"] == EARLIER_TYPE else config["model_type"]
+    return AutoConfig.for_model(kind, **rest)
+
+
+def _one_of(known: tuple[str, ...], name: str, value: str) -> str:
+    if value not in known:
+        raise RecipeError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
+    return value
+
+
+def _register_model() -> None:
+    """Whoever asks AutoModel for this model holds a configuration; now transformers is whole, so now is the time."""
+    if find_spec("torch"):
+        import_module("araclip.training.model.model")
+
+
+AutoConfig.register("araclip_branches", BranchesConfig, exist_ok=True)
+AutoConfig.register("araclip", AraCLIPConfig, exist_ok=True)

@@ -1,0 +1,304 @@
+"""AraCLIPModel: a text tower and an image tower with projections into one space, called like a CLIPModel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize as l2_normalize
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput, can_return_tuple
+
+from araclip.errors import InputError
+from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
+from araclip.training.model import card, towers
+from araclip.training.model.configuration import AraCLIPConfig
+from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
+
+
+@dataclass
+class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
+    """What `AraCLIPModel` returns; N texts and M pictures, parts that were not asked for are None.
+
+    loss: scalar, where `return_loss`.
+    logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias where there is one.
+    text_embeds, image_embeds: (N, D) and (M, D), rows of unit length.
+    """
+
+    loss: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    text_embeds: Tensor | None = None
+    image_embeds: Tensor | None = None
+
+
+class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
+    """An Arabic CLIP: any text encoder, pooled and projected, beside any vision tower or none.
+
+    `AraCLIPModel(config)` has random weights and downloads nothing; `from_towers` starts from pretrained towers,
+    `from_pretrained` reads what `save_pretrained` wrote. `text_model` and `vision_model` replace the random towers.
+
+    Raises:
+        ModelMismatch: the image tower's width is not `projection_dim` although its projection is the identity.
+    """
+
+    config_class = AraCLIPConfig
+    base_model_prefix = "araclip"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True  # each tower still decides for itself
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    text_model: Any
+    text_projection: Any
+    vision_model: Any  # None without image tower
+    visual_projection: Any
+
+    def __init__(
+        self,
+        config: AraCLIPConfig,
+        text_model: PreTrainedModel | None = None,
+        vision_model: PreTrainedModel | None = None,
+    ) -> None:
+        super().__init__(config)
+        for given in (text_model, vision_model):
+            if given is not None:
+                towers.keep_weights(given)
+        self.text_model = text_model or towers.text_tower(config.text_config)
+        self.text_projection = towers.text_projection(config)
+        self.vision_model = self.visual_projection = None
+        if config.vision_config is not None:
+            self.vision_model = vision_model or towers.image_tower(
+                config.vision_config, config.vision_projection == "identity", config.vision_pooling
+            )
+            self.visual_projection = towers.visual_projection(config, towers.image_width(self.vision_model))
+        self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
+        if config.logit_bias_init is not None:
+            self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init)))
+        self.post_init()
+
+    @classmethod
+    def from_towers(
+        cls,
+        text: str | Path | PreTrainedModel,
+        vision: str | Path | PreTrainedModel | None = None,
+        projection_dim: int | None = None,
+        **config: Any,
+    ) -> "AraCLIPModel":
+        """Pretrained towers under new projections.
+
+        Args:
+            text, vision: hub id or folder of an encoder or of a dual encoder (its tower is taken), or a model at
+                hand; None for `vision` is no image tower.
+            projection_dim: width of the shared space; None is the image tower's own width where the projection is
+                the identity, otherwise the default of `AraCLIPConfig`, as for all of its arguments in `config`.
+        """
+        keep_space = config.get("vision_projection") == "identity"
+        text_model = text if isinstance(text, PreTrainedModel) else towers.load_text_tower(text)
+        vision_model: PreTrainedModel | None
+        if vision is None or isinstance(vision, PreTrainedModel):
+            vision_model = vision
+        else:
+            vision_model = towers.load_image_tower(vision, keep_space, config.get("vision_pooling"))
+        if projection_dim is None and vision_model is not None and keep_space:
+            projection_dim = towers.image_width(vision_model)
+        if projection_dim is not None:
+            config["projection_dim"] = projection_dim
+        whole = AraCLIPConfig(
+            text_config=text_model.config, vision_config=vision_model and vision_model.config, **config
+        )
+        return cls(whole, text_model, vision_model)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *args: Any, output_loading_info: bool = False, **kwargs: Any
+    ) -> Any:
+        """The model of a hub id or folder, as transformers loads it, but only whole.
+
+        Raises:
+            ModelMismatch: the checkpoint lacks weights, which transformers would draw at random.
+        """
+        source = pretrained_model_name_or_path
+        kwargs.setdefault("key_mapping", EARLIER_WEIGHTS)
+        model, report = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
+        # the bias is new where a model goes on with the sigmoid loss
+        towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))
+        return (model, report) if output_loading_info else model
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Called by transformers for what no checkpoint filled, here the projections and the two scalars."""
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, std=module.in_features**-0.5)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif module is self:
+            init.constant_(self.logit_scale, self.config.logit_scale_init_value)
+            if self.config.logit_bias_init is not None:
+                init.constant_(self.logit_bias, self.config.logit_bias_init)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The text tower's, for adapters and for checkpointing under frozen embeddings."""
+        embeddings: nn.Module = self.text_model.get_input_embeddings()
+        return embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the text tower's."""
+        self.text_model.set_input_embeddings(value)
+
+    def get_text_features(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T) token ids → (B, D) vectors, not of unit length. Without a mask all T tokens count."""
+        tokens_in = input_ids if input_ids is not None else inputs_embeds
+        if tokens_in is None:
+            raise InputError("get_text_features got no text. Pass input_ids, as AraCLIPProcessor(text=…) makes them.")
+        if attention_mask is None:
+            attention_mask = torch.ones(tokens_in.shape[:2], dtype=torch.long, device=tokens_in.device)
+        given = {
+            "input_ids": input_ids, "position_ids": position_ids, "token_type_ids": token_type_ids,
+            "inputs_embeds": inputs_embeds,
+        }  # fmt: skip
+        tokens = self.text_model(
+            attention_mask=attention_mask, **{name: value for name, value in given.items() if value is not None}
+        ).last_hidden_state  # (B, T, H)
+        pooled = towers.pooled_text(tokens, attention_mask, self.config.text_pooling)  # (B, H)
+        features: Tensor = self.text_projection(pooled)  # (B, D)
+        return features
+
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        pixel_attention_mask: Tensor | None = None,
+        spatial_shapes: Tensor | None = None,
+        **tower: Any,
+    ) -> Tensor:
+        """(B, 3, S, S) pixels → (B, D) vectors, not of unit length.
+
+        Args:
+            pixel_attention_mask, spatial_shapes: of a SigLIP 2 NaFlex tower, whose pixels are patches.
+            tower: what else the image tower takes, such as `interpolate_pos_encoding`.
+
+        Raises:
+            InputError: the model has no image tower.
+        """
+        if self.vision_model is None:
+            raise InputError(
+                "this model has no image tower (vision_config is None): it was trained on image vectors computed "
+                "beforehand. Compute them with that tower, or build the model with a vision_config."
+            )
+        for name, value in (("pixel_attention_mask", pixel_attention_mask), ("spatial_shapes", spatial_shapes)):
+            if value is not None:
+                tower[name] = value
+        pixels, mirror = pixel_values.to(self.vision_model.dtype), self.config.vision_mirror
+        pooled = towers.image_features(self.vision_model, pixels, self.config, mirror, **tower)  # (B, W)
+        features: Tensor = self.visual_projection(pooled)  # (B, D)
+        return features
+
+    @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        return_loss: bool | None = None,
+        token_type_ids: Tensor | None = None,
+        **tower: Any,
+    ) -> AraCLIPOutput:
+        """Vectors of what is given, and logits where both texts and pictures are.
+
+        Args:
+            return_loss: text i belongs to picture i; InfoNCE, or the sigmoid loss where the model has a bias, averaged
+                over the full width and the Matryoshka prefixes.
+            tower: for the image tower, see `get_image_features`.
+
+        Raises:
+            InputError: neither text nor pixels, pixels for a model without image tower, or a loss of one side only.
+            DataError: a loss of unequal numbers of texts and pictures.
+        """
+        text_embeds = image_embeds = logits_per_text = loss = None
+        if input_ids is not None:
+            text_embeds = l2_normalize(
+                self.get_text_features(input_ids, attention_mask, position_ids, token_type_ids), dim=-1
+            )
+        if pixel_values is not None:
+            image_embeds = l2_normalize(self.get_image_features(pixel_values, **tower), dim=-1)
+        if text_embeds is None and image_embeds is None:
+            raise InputError("the model got neither text nor picture. Pass input_ids, pixel_values or both.")
+        if text_embeds is not None and image_embeds is not None:
+            logits_per_text = self.logits(text_embeds, image_embeds)
+            loss = self.loss(text_embeds, image_embeds) if return_loss else None
+        elif return_loss:
+            missing = "pictures (pixel_values)" if image_embeds is None else "texts (input_ids)"
+            raise InputError(f"return_loss=True needs texts and pictures, the {missing} are missing.")
+        return AraCLIPOutput(
+            loss=loss,
+            logits_per_image=None if logits_per_text is None else logits_per_text.T,
+            logits_per_text=logits_per_text,
+            text_embeds=text_embeds,
+            image_embeds=image_embeds,
+        )
+
+    def logits(self, text: Tensor, image: Tensor) -> Tensor:
+        """Unit rows (N, D) and (M, D) → (N, M) logits, a row a text."""
+        similarities: Tensor = text @ image.T * self.logit_scale.exp()
+        return similarities if self.config.logit_bias_init is None else similarities + self.logit_bias
+
+    def loss(self, text: Tensor, image: Tensor, **pairs: Any) -> Tensor:
+        """The model's own loss of unit rows; `pairs` are the losses' `same` and `owner`.
+
+        InfoNCE (CLIP, Radford et al. 2021), or SigLIP's (Zhai et al. 2023) where the model has a bias.
+        """
+        plain = self.config.logit_bias_init is None
+        kind: Any = contrastive_loss if plain else sigmoid_loss
+        if self.config.matryoshka_dims:
+            kind = matryoshka(kind, sorted({*self.config.matryoshka_dims, self.config.projection_dim}))
+        learned = (self.logit_scale,) if plain else (self.logit_scale, self.logit_bias)
+        value: Tensor = kind(text, image, *learned, **pairs)
+        return value
+
+    def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
+        """Where all of transformers' doors to checkpointing lead; timm has a switch of its own, which they miss."""
+        super()._set_gradient_checkpointing(enable, *args, **kwargs)
+        tower = self.vision_model
+        if tower is not None and tower.config.model_type == "timm_wrapper" and tower.supports_gradient_checkpointing:
+            tower._set_gradient_checkpointing(enable)
+
+    def save_pretrained(
+        self, save_directory: str | Path, is_main_process: bool = True, push_to_hub: bool = False, **kwargs: Any
+    ) -> None:
+        """Write safetensors, config.json, a model card, and what sentence-transformers needs to load the folder.
+
+        A README.md that is already there is kept. `push_to_hub=True` uploads the folder as `push_to_hub` does, to
+        `repo_id` or the folder's name.
+        """
+        repository = kwargs.pop("repo_id", Path(save_directory).name)
+        upload = {name: kwargs.pop(name) for name in card.UPLOAD if name in kwargs} if push_to_hub else {}
+        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
+        if is_main_process:
+            card.write_extras(Path(save_directory), self.config)
+        if push_to_hub:
+            card.upload(Path(save_directory), repository, **upload)
+
+    def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **upload: Any) -> Any:
+        """Upload what `save_pretrained` writes; a model card that the repository already has stays.
+
+        Args:
+            repo_id: "owner/name"; the repository is made if it is not there.
+            upload: `private`, `token`, `commit_message`, `commit_description`, `revision`, `create_pr`.
+
+        Returns:
+            huggingface_hub's CommitInfo.
+        """
+        return card.save_and_upload(self, repo_id, max_shard_size, **upload)
+
+
+AutoModel.register(AraCLIPConfig, AraCLIPModel, exist_ok=True)

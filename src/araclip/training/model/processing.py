@@ -1,0 +1,215 @@
+"""AraCLIPProcessor: texts and pictures → the tensors that AraCLIPModel takes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer, ViTImageProcessor
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+from araclip.errors import InputError, ModelMismatch, RecipeError
+from araclip.text.normalization import NORMALIZER_VERSION, normalize
+from araclip.training.model.configuration import MAX_TOKENS, AraCLIPConfig
+
+BICUBIC = 3  # of PIL.Image.Resampling
+
+
+class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
+    """Normalises and tokenises text, resizes and scales pictures; the same in training and in use.
+
+    Args:
+        image_processor: any transformers image processor; None for a model without image tower.
+        tokenizer: the text tower's tokenizer. Its `model_max_length` becomes `max_tokens`.
+        max_tokens: the model's; longer text is cut.
+        normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
+
+    Raises:
+        InputError: no tokenizer.
+        ModelMismatch: the model was trained with another text normaliser than this release has.
+    """
+
+    def __init__(
+        self,
+        image_processor: Any = None,
+        tokenizer: Any = None,
+        max_tokens: int = MAX_TOKENS,
+        normalizer: int = NORMALIZER_VERSION,
+    ) -> None:
+        if tokenizer is None:
+            raise InputError("AraCLIPProcessor got no tokenizer. Pass tokenizer=AutoTokenizer.from_pretrained(…).")
+        if normalizer != NORMALIZER_VERSION:
+            raise ModelMismatch(
+                f"the processor belongs to text normaliser {normalizer}, this release has {NORMALIZER_VERSION}. "
+                "Install the araclip release the model was made for."
+            )
+        if image_processor is None:  # ProcessorMixin accepts no absent part
+            self.chat_template = self.image_processor = None
+            self.check_argument_for_proper_class("tokenizer", tokenizer)
+            self.tokenizer = tokenizer
+        else:
+            super().__init__(image_processor, tokenizer)
+        self.max_tokens = max_tokens
+        self.normalizer = normalizer
+        tokenizer.model_max_length = max_tokens
+
+    @classmethod
+    def from_towers(
+        cls, text: str | Path, vision: str | Path | PreTrainedConfig | None = None, max_tokens: int = MAX_TOKENS
+    ) -> "AraCLIPProcessor":
+        """The processor of pretrained towers: the arguments of `AraCLIPModel.from_towers`, by hub id or folder.
+
+        `vision` may also be the tower's configuration where that is timm's, which holds all that is needed.
+        """
+        tokenizer = AutoTokenizer.from_pretrained(text)
+        if vision is None:
+            return cls(None, tokenizer, max_tokens)
+        config = vision if isinstance(vision, PreTrainedConfig) else AutoConfig.from_pretrained(vision)
+        if config.model_type == "timm_wrapper":
+            return cls(timm_image_processor(config), tokenizer, max_tokens)
+        if isinstance(vision, PreTrainedConfig):
+            raise InputError(
+                f'the configuration of "{vision.model_type}" does not say how its pictures are scaled. '
+                "Pass the hub id or folder of the image tower."
+            )
+        return cls(AutoImageProcessor.from_pretrained(vision), tokenizer, max_tokens)
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        *,
+        return_tensors: str | None = None,
+        padding: bool | str = True,
+        truncation: bool | str = True,
+        max_length: int | None = None,
+        text_kwargs: Mapping[str, Any] | None = None,
+        images_kwargs: Mapping[str, Any] | None = None,
+        common_kwargs: Mapping[str, Any] | None = None,
+        **unused: Mapping[str, Any],
+    ) -> BatchFeature:
+        """Prepare texts, pictures or both, N and M of them.
+
+        Args:
+            images: one picture or several, as PIL images or arrays.
+            text: one text or several, in any spelling; they are normalised here.
+            return_tensors: "pt", or what else the tokenizer and the image processor can make; None is lists.
+            padding, truncation, max_length: the tokenizer's; never more than the model's `max_tokens`.
+            text_kwargs, images_kwargs, common_kwargs: for the tokenizer, the image processor, or both.
+            unused: videos_kwargs and audio_kwargs, which sentence-transformers passes to every processor.
+
+        Returns:
+            input_ids and attention_mask (N, T), pixel_values (M, 3, S, S).
+
+        Raises:
+            InputError: nothing to prepare, something that is no text, or pictures without image processor.
+        """
+        if unknown := set(unused) - {"videos_kwargs", "audio_kwargs"}:
+            raise TypeError(f"AraCLIPProcessor takes no {', '.join(sorted(unknown))}. See text_kwargs, images_kwargs.")
+        if text is None and images is None:
+            raise InputError("the processor got neither text nor picture. Pass text=, images= or both.")
+        common = {"return_tensors": return_tensors, **(common_kwargs or {})}
+        data: dict[str, Any] = {}
+        if text is not None:
+            how = {"padding": padding, "truncation": truncation, "max_length": max_length, **(text_kwargs or {})}
+            data.update(self._tokens(text, **{**common, **how}))
+        if images is not None:
+            if self.image_processor is None:
+                raise InputError("this processor has no image processor: its model has no image tower. Pass text only.")
+            data.update(self.image_processor(images, **{**common, **(images_kwargs or {})}))
+        return BatchFeature(data)
+
+    def _tokens(self, text: str | Sequence[str], max_length: int | None, **how: Any) -> Mapping[str, Any]:
+        texts = [text] if isinstance(text, str) else list(text)
+        for entry in texts:
+            if not isinstance(entry, str):
+                raise InputError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
+        longest = min(self.max_tokens, self.tokenizer.model_max_length)  # sentence-transformers lowers the latter
+        tokens: Mapping[str, Any] = self.tokenizer(
+            [normalize(entry) for entry in texts],
+            max_length=min(longest, max_length or longest),
+            **{"return_token_type_ids": False, **how},  # they tell two texts of a pair apart; here is only one
+        )
+        return tokens
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write the tokenizer's files, and processor_config.json with the image processor inside."""
+        if self.image_processor is not None:
+            paths: list[str] = super().save_pretrained(str(save_directory), push_to_hub=push_to_hub, **kwargs)
+            return paths
+        if push_to_hub:
+            raise InputError("save the processor without push_to_hub=True, then call its push_to_hub.")
+        self.tokenizer.save_pretrained(save_directory)
+        path = Path(save_directory) / "processor_config.json"
+        self.to_json_file(path)
+        return [str(path)]
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """ProcessorMixin's hook for reading the parts, since it does not know of an absent one."""
+        if (processor_dict or {}).get("image_processor") is None:
+            return [None, AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)]
+        parts: list[Any] = super()._get_arguments_from_pretrained(
+            pretrained_model_name_or_path, processor_dict, **kwargs
+        )
+        return parts
+
+
+def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
+    """A plain image processor with the size, mean and standard deviation that a timm model was trained with.
+
+    Pictures are squashed to the square, not cropped: what stands at the edge of a picture can be searched for as well.
+    """
+    import timm
+
+    trained = getattr(config, "pretrained_cfg", None) or {}
+    if not trained:
+        trained = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
+        trained = trained.to_dict() if trained else {}
+    data = timm.data.resolve_data_config({**(config.model_args or {})}, pretrained_cfg=trained)
+    _, height, width = data["input_size"]
+    return squashing(height, width, data["mean"], data["std"])
+
+
+def squashing(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
+    """An image processor that squashes pictures to one size, bicubically, as the exported models do."""
+    return ViTImageProcessor(
+        size={"height": height, "width": width},
+        resample=BICUBIC,
+        image_mean=list(mean),
+        image_std=list(std),
+        do_convert_rgb=True,
+    )
+
+
+AutoProcessor.register(AraCLIPConfig, AraCLIPProcessor, exist_ok=True)
+
+
+def squash(published: Any, size: int | None) -> ViTImageProcessor:
+    """An image processor with the mean and deviation of a published one that squashes pictures to its square.
+
+    Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
+    """
+    own = published.size
+    side = size or own.get("height") or own.get("shortest_edge")
+    return squashing(side, side, published.image_mean, published.image_std)
+
+
+def image_size(processor: AraCLIPProcessor) -> int:
+    """Pixels a side that pictures enter with.
+
+    Raises:
+        RecipeError: the model has no image tower.
+    """
+    if processor.image_processor is None:
+        raise RecipeError("this model has no image tower, and the stage or its dev set needs one. Name [model] vision.")
+    return int(processor.image_processor.size["height"])
+
+
+def pixel_mean_and_std(processor: AraCLIPProcessor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation a channel, for values from 0 to 1."""
+    pictures: Any = processor.image_processor
+    return list(pictures.image_mean), list(pictures.image_std)

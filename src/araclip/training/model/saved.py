@@ -1,0 +1,59 @@
+"""A trained model and its processor on disk, and the query bank taken off for further training."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError
+
+from araclip.errors import RecipeError
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.model.query_bank import without_query_bank
+
+ModelAndProcessor = tuple[AraCLIPModel, AraCLIPProcessor]
+Loaded = TypeVar("Loaded")
+
+
+def load_without_query_bank(folder: Path) -> ModelAndProcessor:
+    """What `save_model` wrote, to be trained further: without the query bank of its vectors.
+
+    Raises:
+        RecipeError: as for `load_model`.
+    """
+    model, processor = load_model(folder)
+    return without_query_bank(model), processor
+
+
+def load_model(folder: Path) -> ModelAndProcessor:
+    """What `save_model` wrote, in float32.
+
+    Raises:
+        RecipeError: the folder's files are damaged, or those of another kind of model.
+    """
+
+    def read() -> ModelAndProcessor:
+        return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
+
+    return loaded(read, f"the model in {folder}", "Run the stage that made it again, or name another folder.")
+
+
+def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
+    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or not there."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    model.save_pretrained(part)
+    processor.save_pretrained(part)
+    if folder.exists():
+        shutil.rmtree(folder)
+    part.rename(folder)
+
+
+def loaded(read: Callable[[], Loaded], what: str, remedy: str) -> Loaded:
+    try:
+        return read()
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # of transformers and its hub
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise RecipeError(f"{what} cannot be loaded ({reason:.300}). {remedy}") from error

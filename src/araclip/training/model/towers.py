@@ -1,0 +1,216 @@
+"""The towers: any text or vision encoder that transformers or, through it, timm knows; built, loaded and pooled."""
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
+from transformers.configuration_utils import PreTrainedConfig
+
+from araclip.errors import InputError, ModelMismatch
+from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
+from araclip.training.model.heads import QueryBankImageHead, QueryBankTextHead
+from araclip.training.small_cnn import branches  # noqa: F401  (a kind of tower that AutoModel knows once this is imported)
+
+# Vision towers whose own projection leads into the space of their text tower.
+_PROJECTED = {
+    "clip_vision_model": "CLIPVisionModelWithProjection",
+    "metaclip_2_vision_model": "MetaClip2VisionModelWithProjection",
+}
+
+
+def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
+    """A text encoder with random weights, without pooler where it can be left out.
+
+    Raises:
+        ModelMismatch: it is an encoder-decoder.
+    """
+    return AutoModel.from_config(config, **_text_options(config))
+
+
+def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreTrainedModel:
+    """A vision tower with random weights; `projected` asks for the tower's own projection where it has one."""
+    name = _PROJECTED.get(config.model_type) if projected else None
+    if name:
+        return getattr(transformers, name)(config)
+    return AutoModel.from_config(config, **_without_pooler(config, pooling != "pooler"))
+
+
+def load_text_tower(source: str | Path) -> PreTrainedModel:
+    """The pretrained text encoder of a hub id or folder, in float32; of a dual encoder, its text tower.
+
+    Raises:
+        ModelMismatch: it is an encoder-decoder, or the checkpoint lacks weights.
+    """
+    config = AutoConfig.from_pretrained(source)
+    if config.model_type == "araclip":
+        return load(AutoModel, source).text_model
+    config = getattr(config, "text_config", None) or config
+    return load(AutoModel, source, config=config, **_text_options(config))
+
+
+def load_image_tower(source: str | Path, projected: bool, pooling: str | None) -> PreTrainedModel:
+    """The pretrained vision tower of a hub id or folder, in float32; of a dual encoder, its vision tower.
+
+    Raises:
+        ModelMismatch: the checkpoint lacks weights, or is a model without image tower.
+    """
+    whole = AutoConfig.from_pretrained(source)
+    if whole.model_type == "araclip":
+        tower = load(AutoModel, source).vision_model
+        if tower is None:
+            raise ModelMismatch(f"{source} has no image tower. Take one from another model.")
+        return tower
+    config = getattr(whole, "vision_config", None) or whole
+    if config is not whole and hasattr(config, "projection_dim"):
+        config.projection_dim = whole.projection_dim  # the dual encoder's counts; its vision part may repeat a default
+    name = _PROJECTED.get(config.model_type) if projected else None
+    if name:
+        return load(getattr(transformers, name), source, config=config)
+    drop = _without_pooler(config, (pooling or usual_vision_pooling(config)) != "pooler")
+    return load(AutoModel, source, config=config, **drop)
+
+
+def load(kind: Any, source: str | Path, **options: Any) -> Any:
+    """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model."""
+    model, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **options)
+    check_complete(model, report["missing_keys"], source)
+    return model
+
+
+def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare: Iterable[str] = ()) -> None:
+    """Refuse a model whose weights are partly random: transformers only logs it.
+
+    Args:
+        missing: the weights that the checkpoint did not have; tables that are computed are no weights.
+        spare: those that may be missing.
+
+    Raises:
+        ModelMismatch: a weight was missing.
+    """
+    weights = {name for name, _ in model.named_parameters()}
+    lost = sorted((weights & set(missing)) - set(spare))
+    if lost:
+        raise ModelMismatch(
+            f"{source} lacks {len(lost)} of the {len(weights)} weights of {type(model).__name__}, {lost[0]} for one. "
+            f"It holds another kind of model, or was written by a newer transformers than {transformers.__version__}, "
+            "which is installed: check the path, or upgrade transformers."
+        )
+
+
+def text_projection(config: AraCLIPConfig) -> nn.Module:
+    """From the text tower's width to the shared space."""
+    width = config.text_config.hidden_size
+    return (QueryBankTextHead if config.query_bank else nn.Linear)(width, config.projection_dim)
+
+
+def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
+    """From the image tower's width to the shared space.
+
+    Raises:
+        ModelMismatch: the widths differ although the projection is the identity.
+    """
+    if config.query_bank:
+        bank = (config.query_bank, config.query_bank_sharpness, config.query_bank_weight)
+        return QueryBankImageHead(width, config.projection_dim, *bank)
+    if config.vision_projection == "linear":
+        return nn.Linear(width, config.projection_dim)
+    if width != config.projection_dim:
+        raise ModelMismatch(
+            f'vision_projection="identity", but the image tower "{config.vision_config.model_type}" makes {width}-wide '
+            f"vectors and projection_dim is {config.projection_dim}. Set projection_dim={width}, or "
+            'vision_projection="linear".'
+        )
+    return nn.Identity()
+
+
+def image_width(tower: PreTrainedModel) -> int:
+    """How many numbers `pooled_image` returns for one picture."""
+    config = tower.config
+    if config.model_type in _PROJECTED and hasattr(tower, "visual_projection"):
+        return int(config.projection_dim)
+    if config.model_type == "timm_wrapper":
+        return int(tower.timm_model.head_hidden_size)
+    if hasattr(config, "hidden_size"):
+        return int(config.hidden_size)
+    return int(config.hidden_sizes[-1])
+
+
+def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """(B, T, H) and its mask (B, T), 1 where a token is no padding → (B, H); padding changes nothing."""
+    if pooling == "cls":
+        return tokens[:, 0]
+    real = mask.unsqueeze(-1)  # (B, T, 1)
+    if pooling == "max":
+        return tokens.masked_fill(real == 0, torch.finfo(tokens.dtype).min).amax(dim=1)
+    return (tokens * real.to(tokens.dtype)).sum(dim=1) / real.sum(dim=1).clamp_min(1).to(tokens.dtype)
+
+
+def image_features(tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bool, **options: Any) -> Tensor:
+    """(B, 3, S, S) → (B, W): the tower's output, pooled.
+
+    Args:
+        mirror: take the mean of the picture's and of its mirror image's.
+        options: for the tower.
+
+    Raises:
+        InputError: patches, which have no mirror image. ModelMismatch: see `pooled_image`.
+    """
+    if mirror:
+        if pixels.ndim != 4:
+            raise InputError(
+                f"vision_mirror needs pixels (B, 3, S, S), these have the shape {tuple(pixels.shape)}. Set it to false "
+                "for a tower that takes patches."
+            )
+        pixels = torch.cat([pixels, pixels.flip(-1)])
+    pooled = pooled_image(tower(pixel_values=pixels, **options), config.vision_pooling, config.vision_config.model_type)
+    return pooled.view(2, -1, pooled.shape[-1]).mean(dim=0) if mirror else pooled
+
+
+def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
+    """A vision tower's output → (B, W).
+
+    Raises:
+        ModelMismatch: the tower pools nothing itself and `pooling` is "pooler".
+    """
+    if getattr(output, "image_embeds", None) is not None:
+        projected: Tensor = output.image_embeds
+        return projected
+    if pooling == "pooler":
+        pooled: Tensor | None = getattr(output, "pooler_output", None)
+        if pooled is None:
+            raise ModelMismatch(
+                f'vision tower "{tower}" has no pooled output. Set vision_pooling="cls" or "mean", '
+                "for a timm tower do_pooling=True."
+            )
+        return pooled.flatten(1)  # convolutional towers pool to (B, W, 1, 1)
+    tokens: Tensor = output.last_hidden_state  # (B, T, W), or (B, W, h, w) of a convolutional tower
+    if tokens.ndim == 4:
+        tokens = tokens.flatten(2).transpose(1, 2)
+    return tokens[:, 0] if pooling == "cls" else tokens.mean(dim=1)
+
+
+def keep_weights(tower: nn.Module) -> None:
+    """Say that all weights of `tower` are as they should be, so that no one initialises them again."""
+    for module in tower.modules():
+        module._is_hf_initialized = True  # type: ignore[assignment]
+
+
+def _text_options(config: PreTrainedConfig) -> dict[str, Any]:
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelMismatch(
+            f'"{config.model_type}" is an encoder-decoder, the text tower must be an encoder: '
+            "BERT, RoBERTa, XLM-R, ModernBERT or the like."
+        )
+    return _without_pooler(config, True)
+
+
+def _without_pooler(config: PreTrainedConfig, wanted: bool) -> dict[str, Any]:
+    if not wanted:
+        return {}
+    model = MODEL_MAPPING[type(config)]
+    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(model.__init__).parameters else {}

@@ -1,0 +1,210 @@
+"""An image tower of several branches over one shared blocks: networks that learned apart, asked together.
+
+They began as the same pretrained network and share its first blocks, which never learned, so a picture passes those
+once. Towers that learned apart err apart, and the sum of their vectors is a better vector than any of theirs (deep
+ensembles, Lakshminarayanan et al. 2017); a linear projection of all branches' features, side by side, is that sum.
+
+A branch with a gate is heard only for pictures like those it learned from: its features are multiplied by a number
+between 0 and 1 that it reads off them (a mixture of experts, Jacobs et al. 1991, whose gate opens one door only).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from araclip.errors import RecipeError
+from araclip.training.small_cnn.branches_configuration import BranchesConfig
+
+
+class SharedBlocks(nn.Module):
+    """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
+
+    It shares its layers with the network.
+
+    Args:
+        cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
+        blocks: how many stages of `cnn.blocks` belong to it.
+
+    Raises:
+        RecipeError: the network is of another kind, or has no more than `blocks` of them.
+    """
+
+    def __init__(self, cnn: Any, blocks: int) -> None:
+        super().__init__()
+        if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
+            raise RecipeError(
+                f"{type(cnn).__name__} cannot be cut after block {blocks}. Freezing "
+                "by cached maps works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
+            )
+        self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x: Tensor = self.norm(self.first(pixels))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Branch(nn.Module):
+    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W), on the network's own layers."""
+
+    def __init__(self, cnn: Any, blocks: int, *, gated: bool = False) -> None:
+        super().__init__()
+        self.blocks, self.conv_head, self.bn2 = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
+        self.gate = nn.Linear(cnn.conv_head.out_channels, 1) if gated else None
+
+    def forward(self, maps: Tensor) -> Tensor:
+        x = maps
+        for block in self.blocks:
+            x = block(x)
+        pooled: Tensor = self.bn2(self.conv_head(x)).mean(dim=(2, 3))
+        return pooled if self.gate is None else pooled * torch.sigmoid(self.gate(pooled))
+
+
+class Branches(nn.ModuleList):
+    """Several branches over one shared blocks: (B, C, h, w) → (B, their widths side by side)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.cat([branch(maps) for branch in self], dim=1)
+
+
+def can_split(cnn: Any) -> bool:
+    """Whether a network is laid out as `SharedBlocks` and `Crown` need it."""
+    return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
+
+
+class BranchesModel(PreTrainedModel):  # type: ignore[misc]
+    """A timm EfficientNet or MobileNet with several branches, with random weights."""
+
+    config_class = BranchesConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: BranchesConfig) -> None:
+        super().__init__(config)
+        networks = [_network(config.architecture) for _ in range(config.branches)]
+        self.shared = SharedBlocks(networks[0], config.shared_blocks)
+        blocks, gated = config.shared_blocks, config.gated
+        self.branches = Branches(
+            [Branch(network, blocks, gated=place in gated) for place, network in enumerate(networks)]
+        )
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' side by side."""
+        maps = self.shared(pixel_values)  # (B, C, h, w)
+        return BaseModelOutputWithPooling(last_hidden_state=maps, pooler_output=self.branches(maps))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Timm has drawn them."""
+
+
+def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
+    """One tower of all towers' branches.
+
+    Args:
+        towers: transformers' wrappers of one timm architecture, without classifier, or towers that this function made.
+        shared_blocks: the first blocks, which are the same in all of them.
+
+    Raises:
+        RecipeError: they are not of one such architecture, or their first blocks differ.
+    """
+    kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
+    if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
+        raise RecipeError(
+            f"image towers of the kinds {', '.join(kinds)} cannot share a shared blocks: that takes networks of one "
+            "architecture of timm's EfficientNet or MobileNet family."
+        )
+    (shared, *others), uppers = zip(*(split(tower, shared_blocks) for tower in towers), strict=True)
+    weights = shared.state_dict()
+    for place, other in enumerate(others, 2):
+        if differing := [name for name, tensor in other.state_dict().items() if not torch.equal(tensor, weights[name])]:
+            raise RecipeError(
+                f"the first {shared_blocks} blocks of image tower {place} are not those of the first one "
+                f"({differing[0]} differs). Train them with frozen_blocks of {shared_blocks} or more, from one start."
+            )
+    branches = [branch for upper in uppers for branch in (upper if isinstance(upper, Branches) else [upper])]
+    gated = [place for place, branch in enumerate(branches) if branch.gate is not None]
+    config = BranchesConfig(kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated)
+    model = BranchesModel(config)
+    model.shared.load_state_dict(weights)
+    for ours, theirs in zip(model.branches, branches, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    model.eval()
+    return model
+
+
+@torch.no_grad()
+def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
+    """A tower of one branch → the same with a gate that opens by sigmoid(weight · features + bias), weight (W,).
+
+    Raises:
+        RecipeError: it has more branches than one, a gate already, or cannot be cut.
+    """
+    if not is_splittable(tower) or isinstance(tower, BranchesModel):
+        raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
+    shared, branch = split(tower, shared_blocks)
+    model = BranchesModel(
+        BranchesConfig(tower.config.architecture, 1, shared_blocks, hidden_size=_width(tower), gated=[0])
+    )
+    model.shared.load_state_dict(shared.state_dict())
+    model.branches[0].load_state_dict({**branch.state_dict(), "gate.weight": weight[None], "gate.bias": bias.view(1)})
+    model.eval()
+    return model
+
+
+def branches_of(tower: Any) -> int:
+    """How many branches a tower has, each of which has vectors of its own.
+
+    Raises:
+        RecipeError: it has only itself, or one is an expert that other pictures leave silent.
+    """
+    if not isinstance(tower, BranchesModel) or tower.config.gated:
+        raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
+    return len(tower.branches)
+
+
+def is_splittable(tower: Any) -> bool:
+    """Whether `split` can cut a tower."""
+    return isinstance(tower, BranchesModel) or can_split(getattr(tower, "timm_model", None))
+
+
+def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
+    """A tower's first blocks and the rest of it, which share their layers with the tower.
+
+    Raises:
+        RecipeError: it cannot be cut there.
+    """
+    if not isinstance(tower, BranchesModel):
+        return SharedBlocks(tower.timm_model, blocks), Branch(tower.timm_model, blocks)
+    if blocks != tower.config.shared_blocks:
+        raise RecipeError(
+            f"this image tower has {len(tower.branches)} branches over {tower.config.shared_blocks} blocks and cannot "
+            f"be cut after block {blocks}. Set frozen_blocks (of an ensemble, shared_blocks) to "
+            f"{tower.config.shared_blocks}."
+        )
+    return tower.shared, tower.branches
+
+
+def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
+    """Every module of a tower that `split` would put into its branches, and what they hang on."""
+    if isinstance(tower, BranchesModel):
+        yield from tower.branches.modules()
+    else:
+        yield tower.timm_model
+        yield from tower.timm_model.blocks[blocks:].modules()
+
+
+def _network(architecture: str) -> Any:
+    return timm.create_model(architecture, num_classes=0)
+
+
+def _width(tower: Any) -> int:
+    return int(tower.config.hidden_size if isinstance(tower, BranchesModel) else tower.timm_model.head_hidden_size)
+
+
+AutoModel.register(BranchesConfig, BranchesModel, exist_ok=True)

@@ -1,0 +1,47 @@
+"""The configuration of an image tower of several branches; importing it imports no torch."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from transformers.configuration_utils import PreTrainedConfig
+
+# Models that were saved before the first release call the same tower and its weights by these names.
+EARLIER_TYPE = "araclip_crowns"
+_EARLIER_KEYS = {"crowns": "branches", "trunk_blocks": "shared_blocks"}
+EARLIER_WEIGHTS = {
+    r"(^|\.)vision_model\.crowns\.": r"\1vision_model.branches.",
+    r"(^|\.)vision_model\.trunk\.": r"\1vision_model.shared.",
+}
+
+
+def current_weight_name(name: str) -> str:
+    """The name that a weight has today, of a name in a checkpoint or graph of any age."""
+    for earlier, now in EARLIER_WEIGHTS.items():
+        name = re.sub(earlier, now, name)
+    return name
+
+
+class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
+    """An image tower of several branches over shared first blocks, see `branches`.
+
+    Args:
+        architecture: timm's name of the network.
+        branches: how many there are.
+        shared_blocks: the network's first blocks, which they share.
+        hidden_size: numbers a picture, of all branches together.
+        gated: the branches, by their number from 0, that have a gate.
+    """
+
+    model_type = "araclip_branches"
+
+    def __init__(
+        self, architecture: str = "tf_efficientnet_lite2", branches: int = 2, shared_blocks: int = 3,
+        hidden_size: int = 2560, gated: Iterable[int] = (), **kwargs: Any,
+    ) -> None:  # fmt: skip
+        earlier = {now: kwargs.pop(key) for key, now in _EARLIER_KEYS.items() if key in kwargs}
+        super().__init__(**kwargs)
+        self.architecture = architecture
+        self.branches = earlier.get("branches", branches)
+        self.shared_blocks = earlier.get("shared_blocks", shared_blocks)
+        self.hidden_size, self.gated = hidden_size, sorted(gated)

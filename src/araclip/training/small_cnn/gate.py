@@ -1,0 +1,33 @@
+"""A tower that is heard for pictures like its own alone: the gate that tells those from others, by its features."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+OTHERS = 8.0  # how much more it costs to hear the expert for a picture of another kind than to miss one of its own
+PENALTY = 1e-3  # of the squared weights, for features of unit spread
+STEPS = 100  # of L-BFGS, at most
+CHUNK = 32
+
+
+@torch.enable_grad()
+def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (W,) and bias () of the logistic regression that tells (N, W) from (M, W), which count `OTHERS` times."""
+    rows = torch.cat([own, others]).double()
+    wanted = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
+    counts = torch.where(wanted > 0, 1 / len(own), OTHERS / len(others)) * len(rows) / (1 + OTHERS)
+    centre, spread = rows.mean(dim=0), rows.std(dim=0) + 1e-3
+    even = (rows - centre) / spread
+    weight = torch.zeros(rows.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = cross_entropy(even @ weight + bias, wanted, weight=counts) + PENALTY * weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    search.step(loss)  # type: ignore[no-untyped-call]
+    slope = (weight / spread).detach()
+    return slope.float(), (bias.detach() - slope @ centre).float()

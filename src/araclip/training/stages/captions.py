@@ -1,0 +1,83 @@
+"""Before any picture: captions that several people wrote of one picture come together, in one language and across two.
+
+What a picture shows is what its captions have in common, so a text tower that has learned this from many pictures'
+captions makes a better space for pictures to learn than one that has seen the captions of few pictures with them.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from araclip.errors import RecipeError
+from araclip.training.data.picture_data import PictureMixture
+from araclip.training.inputs.texts import LearningTexts
+from araclip.training.loop.dev import CaptionDev
+from araclip.training.loop.gradcache import cached_backward, gather
+from araclip.training.loop.optimization import Part
+from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
+from araclip.training.loop.reporter import Reporter
+from araclip.training.loop.train_loop import Job, train_loop
+from araclip.training.losses import contrastive_loss
+from araclip.training.model.fingerprint import fingerprint
+from araclip.training.recipe.recipe import Recipe
+from araclip.training.recipe.stages import Captions
+from araclip.training.stages import starting_model
+from araclip.training.stages.stage_run import checkpoint_activations, stage_run
+
+
+def captions(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+    """Run one stage of the text tower alone: InfoNCE between two captions of each picture of a batch.
+
+    Supervised SimCSE (Gao et al. 2021) with a picture's other captions as what is entailed.
+
+    Returns:
+        Dev recall at the end, see `CaptionDev`. The model lies in `runs/<name>/model`.
+
+    Raises:
+        TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
+    """
+    stage = recipe.stage(name)
+    if not isinstance(stage, Captions):
+        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not captions.")
+    accelerator = accelerator_for(stage)
+    dev = CaptionDev(stage.dev) if stage.dev else None
+    mixture = PictureMixture(
+        stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, shown=False
+    )
+    mixture.batch(0, stage.batch)  # too few pictures: known before the model is loaded
+    model, processor = starting_model.start_of(recipe, name, runs)
+    model.to(accelerator.device)
+    data = {"start": fingerprint(model), "captions": mixture.fingerprint}
+    texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
+    if stage.gradient_checkpointing:
+        checkpoint_activations(model)
+
+    def backward(step: int) -> dict[str, float]:
+        batch = mixture.batch(step, stage.batch)
+        mine = share(accelerator, stage.batch)
+        chunks, places = texts.inputs(batch.texts[2 * mine.start : 2 * mine.stop], stage.chunk)
+        same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B)
+
+        def encode(group: list[dict[str, Tensor]]) -> Tensor:
+            with autocast(stage, accelerator):
+                return torch.cat([texts.encode(chunk) for chunk in group])
+
+        def loss(vectors: Tensor) -> Tensor:
+            vectors = gather(vectors[places])  # (2B, D): two of each picture, one after the other
+            return contrastive_loss(vectors[0::2], vectors[1::2], model.logit_scale, same=same)
+
+        value = cached_backward(
+            [[[chunk] for chunk in chunks] if stage.grad_cache else [chunks]], [encode], loss,
+            backward=accelerator.backward, seed=step_seed(stage, accelerator, step),
+        )  # fmt: skip
+        return {"loss": value}
+
+    parts = [
+        *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
+        Part(model.text_projection, stage.lr_head),
+        Part(model.logit_scale, 1e-3),
+    ]
+    recall = (lambda: dev.recall(texts.vectors)) if dev else None
+    with stage_run(stage, runs / name, data, (model, processor), accelerator, reporter, fresh) as run:
+        return train_loop(Job(model, stage, parts, backward, recall), run, reporter.progress(name))

@@ -1,0 +1,147 @@
+"""Models whose pictures learned the space of one text tower apart → one model with the sum of their image vectors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from araclip.errors import RecipeError
+from araclip.training.data.picture_data import LANGUAGES, PictureMixture, PictureSource
+from araclip.training.inputs.pictures import Pixels, pooled_features
+from araclip.training.loop.processes import accelerator_for
+from araclip.training.loop.reporter import Reporter
+from araclip.training.model.fingerprint import fingerprint
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import image_size, pixel_mean_and_std
+from araclip.training.model.saved import load_without_query_bank
+from araclip.training.recipe.recipe import Recipe
+from araclip.training.recipe.stages import Ensemble
+from araclip.training.small_cnn import gate
+from araclip.training.small_cnn.branches import joined, with_gate
+from araclip.training.stages import starting_model
+from araclip.training.stages.stage_run import save_untrained
+
+
+def ensemble(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+    """Put the image towers of several stages under the text tower that all of them were trained with.
+
+    Where the stage names pictures, each member's image vectors are first brought to one mean length, that of all, so
+    that members of different training count the same; a member that is an ensemble itself counts as often as it has
+    branches. An expert is heard for pictures like its own alone, see `expert`.
+
+    Returns:
+        Dev recall. The model lies in `runs/<name>/model`.
+
+    Raises:
+        RecipeError: a member has not been run, or members differ in their text tower or in what their image towers
+            should share.
+        TrainingError: see its children.
+    """
+    stage = recipe.stage(name)
+    if not isinstance(stage, Ensemble):
+        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not ensemble.")
+    accelerator = accelerator_for(stage)
+    names = [*stage.members, *([stage.expert] if stage.expert else [])]
+    folders = [starting_model.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in names]
+    found = [load_without_query_bank(folder) for folder in folders]
+    models, processor = [model for model, _ in found], found[0][1]
+    _check(dict(zip(names, models, strict=True)))
+    data = {f"member {member}": fingerprint(model) for member, model in zip(names, models, strict=True)}
+    pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
+    votes = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
+    lengths = [1.0] * len(models)
+    members = slice(len(stage.members))
+    if stage.pictures:
+        files, data["pictures"] = _drawn(stage.pictures, stage)
+        lengths[members] = [_mean_length(model, pooled_features(model, pixels, files)) for model in models[members]]
+    usual = sum(lengths[members]) / len(stage.members)  # a shorter sum would make the head's learning rate a larger one
+    shares = [vote / sum(votes[members]) * usual / length for vote, length in zip(votes, lengths, strict=True)]
+    if stage.expert:
+        own, data["expert pictures"] = _drawn(stage.expert_pictures, stage)
+        seen = pooled_features(models[-1], pixels, own)
+        shares[-1] = stage.expert_weight * usual / _mean_length(models[-1], seen)
+        models[-1] = with_gate_for(models[-1], stage.shared_blocks, seen, pooled_features(models[-1], pixels, files))
+    model = _joined(models, stage.shared_blocks, shares)
+    return save_untrained(stage, runs / name, data, (model, processor), accelerator, reporter, fresh)
+
+
+def _drawn(sources: Sequence[PictureSource], stage: Ensemble) -> tuple[list[Path], str]:
+    """A batch of pictures, and the fingerprint of what they were drawn from."""
+    mixture = PictureMixture(sources, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
+    return [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows], mixture.fingerprint
+
+
+def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
+    """Of the image vectors of (N, W) features."""
+    with torch.inference_mode():
+        return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
+
+
+def _check(members: dict[str, AraCLIPModel]) -> None:
+    (first_name, first), *others = members.items()
+    for name, other in others:
+        if differing := _difference(_text_side(first), _text_side(other)):
+            raise RecipeError(
+                f"the text towers of '{first_name}' and '{name}' differ in {differing}. Train both with "
+                'train_text = "locked" from one start.'
+            )
+    if not all(isinstance(model.visual_projection, nn.Linear) for model in members.values()):
+        raise RecipeError("only towers under linear projections have a sum. Leave vision_projection at linear.")
+
+
+def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, shares: Sequence[float]) -> AraCLIPModel:
+    first = members[0]
+    projections = [model.visual_projection for model in members]
+    tower = joined([model.vision_model for model in members], shared_blocks)
+    options = {key: value for key, value in first.config.to_dict().items() if key in _KEPT}
+    model = AraCLIPModel.from_towers(first.text_model, tower, **options)
+    with torch.no_grad():
+        model.text_projection.load_state_dict(first.text_projection.state_dict())
+        weights, biases = zip(
+            *((p.weight * s, p.bias * s) for p, s in zip(projections, shares, strict=True)), strict=True
+        )
+        model.visual_projection.weight.copy_(torch.cat(weights, dim=1))
+        model.visual_projection.bias.copy_(torch.stack(biases).sum(dim=0))
+        for learned in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
+            if hasattr(model, learned):
+                found = [getattr(member, learned) for member in members if hasattr(member, learned)]
+                getattr(model, learned).copy_(torch.stack(found).mean())
+    return model
+
+
+_KEPT = (
+    "projection_dim", "text_pooling", "vision_pooling", "vision_projection", "vision_mirror", "matryoshka_dims",
+    "logit_scale_init_value", "logit_bias_init", "max_tokens",
+)  # fmt: skip
+
+
+def _text_side(model: AraCLIPModel) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if name.startswith("text_")}
+
+
+def _difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> str | None:
+    if one.keys() != other.keys():
+        return "their layers"
+    return next((name for name, tensor in one.items() if not torch.equal(tensor, other[name])), None)
+
+
+def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
+    """The model with a gate on its image tower, open for pictures like `own`, shut for those like `others`.
+
+    Args:
+        own, others: (N, W) and (M, W), what `pooled_features` makes of such pictures.
+
+    Returns:
+        A model without the bias of the image projection, which no gate would shut.
+
+    Raises:
+        RecipeError: the image tower can have no gate.
+    """
+    tower = with_gate(model.vision_model, shared_blocks, *gate.logistic(own, others))
+    config = type(model.config).from_dict({**model.config.to_dict(), "vision_config": tower.config.to_dict()})
+    found = AraCLIPModel(config, model.text_model, tower)
+    for part in ("text_projection", "visual_projection"):
+        getattr(found, part).load_state_dict(getattr(model, part).state_dict())
+    found.visual_projection.bias.data.zero_()
+    return found

@@ -1,0 +1,99 @@
+"""A recipe's stages, one or all of them in order."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from araclip import atomic
+from araclip.errors import RunMismatch
+from araclip.training.loop.reporter import Reporter
+from araclip.training.recipe.recipe import Recipe
+from araclip.training.recipe.stages import as_json
+from araclip.training.stages.captions import captions
+from araclip.training.stages.distill import distill
+from araclip.training.stages.ensemble import ensemble
+from araclip.training.stages.finetune import finetune
+from araclip.training.stages.linear import linear
+from araclip.training.stages.query_bank import query_bank
+
+RUN: Mapping[str, Callable[..., dict[str, float]]] = {
+    "captions": captions, "linear": linear, "distill": distill, "ensemble": ensemble, "finetune": finetune,
+    "query_bank": query_bank,
+}  # fmt: skip
+
+
+def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+    """Run one stage, or go on with it where it was stopped.
+
+    Args:
+        runs: folder of the stages' folders. fresh: forget what an earlier run of this stage left.
+
+    Returns:
+        Dev recall of its result, empty without a dev set; also in `runs/<name>/result.json`.
+
+    Raises:
+        TrainingError: see its children; the same command goes on from the last checkpoint.
+    """
+    stage = recipe.stage(name)
+    if fresh:
+        _result(runs, name).unlink(missing_ok=True)
+    recall = RUN[stage.kind](recipe, name, runs, reporter, fresh=fresh)
+    atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
+    return recall
+
+
+def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, dict[str, float]]:
+    """Run the stages that `stages` lists, in order; one that has a result is not run again unless `fresh`.
+
+    Raises:
+        RunMismatch: a stage that is done was done by another recipe, or from a model that was trained again since.
+        TrainingError: as `run_stage`.
+    """
+    if fresh:  # all results now: were the run cut short, those of later stages would pass for new
+        for name in recipe.order:
+            _result(runs, name).unlink(missing_ok=True)
+    done = {name: _done(recipe, name, runs) for name in recipe.order if _result(runs, name).exists()}
+    for name in done:
+        reporter.log(f"{name} is done ({_result(runs, name)}); --fresh does it again")
+    return {
+        name: done[name] if name in done else run_stage(recipe, name, runs, reporter, fresh=fresh)
+        for name in recipe.order
+    }
+
+
+def _result(runs: Path, name: str) -> Path:
+    return runs / name / "result.json"
+
+
+def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
+    result, again = _result(runs, name), f"Do it again: `araclip train {name} … --fresh`."
+    try:
+        recall: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
+        before = json.loads((runs / name / "config.json").read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunMismatch(f"{runs / name} has a result, but not what it was made with ({error}). {again}") from error
+    now = json.loads(json.dumps(as_json(recipe.stage(name))))
+    if differing := [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]:
+        key = differing[0]
+        raise RunMismatch(
+            f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}, and "
+            f"{len(differing) - 1} more keys. {again}"
+        )
+    for start in _made_of(recipe, name):
+        first = _result(runs, start)
+        if not first.exists() or first.stat().st_mtime_ns > result.stat().st_mtime_ns:
+            raise RunMismatch(f"{name} is done, but stage {start}, from which it starts, was trained again. {again}")
+    return recall
+
+
+def _made_of(recipe: Recipe, name: str) -> list[str]:
+    """The stages whose models a stage takes: members, the towers of its `model` or its start; and its teacher."""
+    stage = recipe.stage(name)
+    if members := getattr(stage, "members", ()):
+        named = [*members, getattr(stage, "expert", None)]
+    elif stage.model:
+        named = [stage.model.text, stage.model.vision]
+    else:
+        named = [recipe.start_of[name]]
+    named.append(getattr(stage, "teacher", None))
+    return [found for found in dict.fromkeys(named) if found in recipe.stages]

@@ -1,0 +1,95 @@
+"""What all stages do alike: the run in its folder, the model saved at its end, the parts that learn."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import nn
+
+from araclip.errors import RecipeError
+from araclip.training.inputs.texts import LearningTexts
+from araclip.training.loop.dev import locked_recall
+from araclip.training.loop.optimization import Part
+from araclip.training.loop.reporter import Reporter
+from araclip.training.loop.run import Run
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.saved import ModelAndProcessor, save_model
+from araclip.training.recipe.stages import Stage, as_json
+from araclip.training.stages.starting_model import result_of
+
+
+def checkpoint_activations(model: AraCLIPModel) -> None:
+    """Gradient checkpointing (Chen et al. 2016): activations are computed a second time instead of being kept."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its name since transformers 5.24
+    (enable or model.gradient_checkpointing_enable)()
+
+
+def projection_parts(model: AraCLIPModel, stage: Stage) -> list[Part]:
+    """Projections, temperature and bias, as parts that learn."""
+    model.text_projection.requires_grad_(stage.train_text_head)
+    found = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
+    if isinstance(model.visual_projection, nn.Linear):
+        found.append(Part(model.visual_projection, stage.lr_head))
+    if hasattr(model, "logit_bias"):
+        found.append(Part(model.logit_bias, 1e-3))
+    return found
+
+
+def matryoshka_widths(model: AraCLIPModel) -> list[int]:
+    """The prefixes of a vector that shall be vectors of their own, and its full width, rising.
+
+    Raises:
+        RecipeError: the model names none.
+    """
+    if not model.config.matryoshka_dims:
+        raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
+    return sorted({*model.config.matryoshka_dims, model.config.projection_dim})
+
+
+@contextmanager
+def stage_run(
+    stage: Stage, folder: Path, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator,
+    reporter: Reporter, fresh: bool,
+) -> Iterator[Run]:  # fmt: skip
+    """The run of one stage in its folder; after the `with` block the student is saved there, where a next stage starts.
+
+    Args:
+        folder: of the runs, and in it the stage's. data: fingerprints of what the stage learns from.
+        fresh: forget what an earlier run left.
+    """
+    with Run.open(
+        folder,
+        as_json(stage),
+        data,
+        log=reporter.log,
+        fresh=fresh,
+        sinks=stage.sinks,
+        is_main=accelerator.is_main_process,
+    ) as run:
+        yield run
+        if run.is_main:
+            save_model(result_of(folder.parent, folder.name), *student)
+    accelerator.wait_for_everyone()
+
+
+def save_untrained(
+    stage: Stage, folder: Path, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator,
+    reporter: Reporter, fresh: bool,
+) -> dict[str, float]:  # fmt: skip
+    """Measure and keep what a stage made that trains nothing; the arguments are those of `stage_run`.
+
+    Returns:
+        Dev recall, empty without a dev set.
+    """
+    model, processor = student
+    model.to(accelerator.device).eval()
+    reached: dict[str, float] = {}
+    with accelerator.main_process_first():  # the others find the pictures' vectors on disk
+        if stage.dev:
+            texts = LearningTexts(model, processor, 0)
+            reached = locked_recall(stage.dev, student, texts.vectors, folder.parent / "cache", reporter.log)()
+    with stage_run(stage, folder, data, student, accelerator, reporter, fresh) as run:
+        run.resume()
+        run.log(1, **reached)
+    return reached

@@ -1,0 +1,185 @@
+"""The model a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoImageProcessor
+
+from araclip import model_folder
+from araclip.errors import RecipeError
+from araclip.training.data.pairs import read_pairs
+from araclip.training.export.unpack import unpack
+from araclip.training.model import pretrained, towers
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor, squash, timm_image_processor
+from araclip.training.model.saved import ModelAndProcessor, load_without_query_bank, loaded, save_model
+from araclip.training.recipe.recipe import Recipe
+from araclip.training.recipe.stages import ModelSpec
+
+
+def result_of(runs: Path, stage: str) -> Path:
+    """Where a stage leaves its model."""
+    return runs / stage / "model"
+
+
+def saved_model(recipe: Recipe, named: str, runs: Path, why: str) -> Path:
+    """The folder of the model that an earlier stage left, that lies in a folder, or that an exported one was made of.
+
+    Args:
+        named: a stage of the recipe, a folder, or a bundled model. why: begins the message, such as "stage 'distill'
+            starts from".
+
+    Raises:
+        RecipeError: the stage has not been run, or the folder holds no model.
+        ModelMismatch: an exported model cannot be unpacked.
+    """
+    is_stage = named in recipe.stages
+    if not is_stage and model_folder.is_ours(named):
+        return _unpacked(named, runs / "cache")
+    folder = result_of(runs, named) if is_stage else Path(named)
+    if not (folder / "config.json").is_file():
+        todo = f"Run `araclip train {named}` first." if is_stage else "Give a stage, or a model's folder or name."
+        raise RecipeError(f"{why} {folder}, which holds no model. {todo}")
+    return folder
+
+
+def is_model(recipe: Recipe, named: str) -> bool:
+    """Whether it names an earlier stage or an exported model, and no hub id or folder of transformers'."""
+    return named in recipe.stages or model_folder.is_ours(named)
+
+
+def _unpacked(exported: str, cache: Path) -> Path:
+    folder = cache / model_folder.read_config(model_folder.find(exported)).label
+    if not (folder / "config.json").is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        save_model(folder, *unpack(exported))
+    return folder
+
+
+def start_of(recipe: Recipe, stage_name: str, runs: Path) -> ModelAndProcessor:
+    """The model and processor that a stage starts from.
+
+    Raises:
+        RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
+        ModelMismatch: an exported model cannot be unpacked.
+    """
+    stage, before = recipe.stage(stage_name), recipe.start_of[stage_name]
+    if stage.model is not None:
+        return from_spec(stage.model, recipe, runs)
+    if before is None:
+        return from_spec(recipe.model, recipe, runs)
+    return load_without_query_bank(saved_model(recipe, before, runs, f"stage '{stage_name}' starts from"))
+
+
+def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> ModelAndProcessor:
+    """Towers by name, hub id, folder, earlier stage or exported model, under projections.
+
+    Raises:
+        RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
+        ModelMismatch: an exported model cannot be unpacked.
+    """
+    torch.manual_seed(0)  # of the projections
+    taken = (
+        load_without_query_bank(saved_model(recipe, spec.text, runs, _TEXT_FROM))
+        if is_model(recipe, spec.text)
+        else None
+    )
+    text, tokenizer = (taken[0].text_model, taken[1].tokenizer) if taken else _text(spec)
+    options: dict[str, Any] = {
+        "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
+        "vision_mirror": spec.vision_mirror, "max_tokens": spec.max_tokens, "matryoshka_dims": spec.matryoshka_dims,
+        "logit_bias_init": spec.logit_bias,
+    }  # fmt: skip
+    if taken:
+        options |= {name: getattr(taken[0].config, name) for name in ("text_pooling", "max_tokens")}
+    if spec.logit_scale is not None:
+        options["logit_scale_init_value"] = spec.logit_scale
+    if spec.vision and (is_model(recipe, spec.vision) or (Path(spec.vision) / "modules.json").is_file()):
+        whole = load_without_query_bank(saved_model(recipe, spec.vision, runs, "[model] takes its image tower from"))
+        model, image_processor = _beside(whole, text, spec, options)
+    else:
+        vision, image_processor = _vision(spec)
+        model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
+    if taken:
+        _keep_projection(model, taken[0], spec)
+    elif spec.text_identity:
+        _identity(model.text_projection)
+    return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=model.config.max_tokens)
+
+
+_TEXT_FROM = "[model] takes its text tower from"
+
+
+def _keep_projection(model: AraCLIPModel, taken: AraCLIPModel, spec: ModelSpec) -> None:
+    """The text projection that the taken text tower learned under, so that its space is the same."""
+    ours, theirs = model.config.projection_dim, taken.config.projection_dim
+    if ours != theirs:
+        raise RecipeError(
+            f"{_TEXT_FROM} {spec.text}, whose vectors are {theirs} wide, but pictures' are to be {ours} wide. Set "
+            f"projection_dim = {theirs}, or take an image tower of that width."
+        )
+    model.text_projection.load_state_dict(taken.text_projection.state_dict())
+
+
+def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:
+    """A new text tower beside the image tower, projection and temperature of a finished model; its image processor."""
+    theirs, processor = whole
+    if theirs.vision_model is None:
+        raise RecipeError(f"[model] takes its image tower from {spec.vision}, which has none. Name another model.")
+    kept = {name: getattr(theirs.config, name) for name in ("vision_projection", "vision_pooling", "vision_mirror")}
+    model = AraCLIPModel.from_towers(text, theirs.vision_model, theirs.config.projection_dim, **{**options, **kept})
+    model.visual_projection.load_state_dict(theirs.visual_projection.state_dict())
+    if spec.logit_scale is None:
+        model.logit_scale.data.copy_(theirs.logit_scale.data)
+    return model, squash(processor.image_processor, spec.image_size)
+
+
+def _text(spec: ModelSpec) -> tuple[Any, Any]:
+    if spec.text not in pretrained.TEXT_TOWERS:
+        return loaded(
+            lambda: (towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer),
+            f"[model] text = {spec.text}", f"Give a folder, a hub id, or one of {', '.join(pretrained.TEXT_TOWERS)}.",
+        )  # fmt: skip
+    texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
+    return pretrained.TEXT_TOWERS[spec.text](texts)
+
+
+def _vision(spec: ModelSpec) -> tuple[Any, Any]:
+    if spec.vision is None:
+        return None, None
+    if spec.vision in pretrained.IMAGE_TOWERS:
+        tower = pretrained.IMAGE_TOWERS[spec.vision]()
+        return tower, squash(timm_image_processor(tower.config), spec.image_size)
+    source = spec.vision
+
+    def read() -> tuple[Any, Any]:
+        tower = towers.load_image_tower(source, spec.vision_projection == "identity", None)
+        if tower.config.model_type == "timm_wrapper":
+            return tower, timm_image_processor(tower.config)
+        return tower, AutoImageProcessor.from_pretrained(source)
+
+    known = ", ".join(pretrained.IMAGE_TOWERS)
+    tower, published = loaded(read, f"[model] vision = {source}", f"Give a folder, a hub id, or one of {known}.")
+    return tower, squash(published, spec.image_size)
+
+
+def _identity(projection: nn.Linear) -> None:
+    with torch.no_grad():
+        nn.init.eye_(projection.weight)
+        projection.bias.zero_()
+
+
+def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
+    """All texts of the parallel files that match, sorted."""
+    texts: set[str] = set()
+    for pattern in patterns:
+        files = sorted(pattern.parent.glob(pattern.name))
+        if not files:
+            raise RecipeError(f"[model] vocabulary: no file matches {pattern}.")
+        for file in files:
+            texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
+    return sorted(texts)

@@ -1,0 +1,231 @@
+"""Models as their own libraries load and feed them: open_clip, transformers, and our saved AraCLIPModel.
+
+Each is loaded whole; whoever needs one tower drops the other.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from araclip.errors import ModelMismatch, ModelNotFound
+
+# Their token ids stand for a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, too many tokens
+PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
+# Of text towers after RoBERTa, whose positions count from behind the padding's id
+_OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "chinese_clip_text_model")
+
+_ARABIC_LETTER = re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]")
+# What the libraries raise at a missing, damaged or foreign file
+FAILURES = (OSError, RuntimeError, ValueError, ImportError, SafetensorError, StrictDataclassError, UnpicklingError)
+
+Inputs = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TextSide:
+    """A model and how it encodes text: `tokens` makes its inputs from texts, `features` makes (n, D) from the inputs.
+
+    kind: of model, for fingerprints.
+    """
+
+    kind: str
+    model: Any
+    tokens: Callable[[list[str]], Inputs]
+    features: Callable[[Inputs], Tensor]
+
+
+def open_clip_text(name: str, place: str) -> TextSide:
+    """A model of open_clip, see `open_clip_model`, and open_clip's tokenizer for it, which lower-cases and pads.
+
+    NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. It takes English
+    unless it is told, and is told here: Arabic for texts in Arabic letters. (open_clip's `set_language` has no effect:
+    transformers goes back to `src_lang` with every call.)
+
+    Raises:
+        ModelNotFound: no weights are named, or open_clip cannot load them or the tokenizer.
+    """
+    import open_clip
+
+    model = open_clip_model(name, place)
+    try:
+        tokenizer = open_clip.get_tokenizer(_open_clip_names(place)[0])
+    except FAILURES as error:
+        raise not_loaded(name, error, "its tokenizer must be on this machine, or the network be there") from error
+    told = threading.Lock()  # the language is a state of the tokenizer
+
+    def tokens(texts: list[str]) -> Inputs:
+        inner: Any = getattr(tokenizer, "tokenizer", None)
+        if not hasattr(inner, "src_lang"):
+            return {"text": tokenizer(texts)}
+        rows: dict[int, Tensor] = {}
+        arabic = [_ARABIC_LETTER.search(text) is not None for text in texts]
+        with told:
+            for wanted, language in ((False, "eng_Latn"), (True, "arb_Arab")):
+                inner.src_lang = language
+                rows |= {i: tokenizer([text])[0] for i, text in enumerate(texts) if arabic[i] == wanted}
+        return {"text": torch.stack([rows[i] for i in range(len(texts))])}
+
+    return TextSide("open_clip", model, tokens, lambda inputs: model.encode_text(inputs["text"]))
+
+
+def open_clip_model(name: str, place: str) -> Any:
+    """`MODEL/PRETRAINED`: a model of open_clip's list and a tag or file of weights; or `local-dir:` or `hf-hub:` PLACE.
+
+    Args:
+        name: how the model was asked for, for messages.
+
+    Raises:
+        ModelNotFound: no weights are named, or open_clip cannot load them.
+    """
+    import open_clip
+
+    model_name, weights = _open_clip_names(place)
+    if not model_name or weights == "":
+        raise ModelNotFound(f"{name}: expected open_clip:MODEL/PRETRAINED, as in open_clip:ViT-B-32/openai.")
+    try:
+        return open_clip.create_model(model_name, pretrained=weights, require_pretrained=weights is not None)
+    except FAILURES as error:
+        raise not_loaded(
+            name, error, "open_clip.list_pretrained() has the names; a file of weights works too"
+        ) from error
+
+
+def _open_clip_names(place: str) -> tuple[str, str | None]:
+    """Model and weights; no weights where the place holds both."""
+    if place.startswith(("local-dir:", "hf-hub:")):
+        return place, None
+    model, _, weights = place.partition("/")
+    return model, weights
+
+
+def transformers_text(name: str, place: str) -> TextSide:
+    """A folder or hub id of a CLIP-like model or of its text tower alone, its projection included where it has one.
+
+    SigLIP's towers were trained on lower-case text padded to the full length with every position attended to, and get
+    the same here; others get their tokenizer's mask.
+
+    Args:
+        name: how the model was asked for, for messages.
+
+    Raises:
+        ModelNotFound: transformers cannot load it, or its tokenizer.
+        ModelMismatch: it has no text features.
+    """
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+        saved_as = (config.architectures or [""])[0]
+        alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
+        loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
+        model = loader.from_pretrained(place, dtype=torch.float32, trust_remote_code=False)
+        tokenizer = tokenizer_at(place)
+    except FAILURES as error:
+        raise not_loaded(name, error, "check the path or hub id, and that its tokenizer lies beside it") from error
+    if not alone and not hasattr(model, "get_text_features"):
+        raise ModelMismatch(
+            f"{name} is a {type(model).__name__}, which has no get_text_features. "
+            "Name a CLIP-like model, or the text tower of one."
+        )
+    longest = min(positions(config.get_text_config()), tokenizer.model_max_length)
+    siglip = config.model_type.startswith("siglip")
+
+    def tokens(texts: list[str]) -> Inputs:
+        if siglip:
+            tokenizer.padding_side = "right"
+            texts = [text.lower() for text in texts]
+        padding = "max_length" if siglip else True
+        found = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
+        return {
+            key: found[key]
+            for key in ("input_ids", "attention_mask")
+            if key in found and (key == "input_ids" or not siglip)
+        }
+
+    def features(inputs: Inputs) -> Tensor:
+        return pooled(model.get_text_features(**inputs) if hasattr(model, "get_text_features") else model(**inputs))
+
+    return TextSide(f"transformers {config.model_type}", model, tokens, features)
+
+
+def araclip_text(name: str, folder: Path) -> TextSide:
+    """A folder that AraCLIPModel and AraCLIPProcessor were saved to; the processor normalises texts and cuts them.
+
+    Raises:
+        ModelNotFound: they cannot be loaded from there.
+    """
+    from araclip.training.model.model import AraCLIPModel
+    from araclip.training.model.processing import AraCLIPProcessor
+
+    try:
+        model = AraCLIPModel.from_pretrained(folder, dtype=torch.float32)
+        processor = AraCLIPProcessor.from_pretrained(folder)
+    except FAILURES as error:
+        raise not_loaded(
+            name, error, "a folder that AraCLIPModel and AraCLIPProcessor were saved to is needed"
+        ) from error
+
+    def tokens(texts: list[str]) -> Inputs:
+        found = processor(text=texts, return_tensors="pt")
+        return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
+
+    return TextSide("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs))
+
+
+def tokenizer_at(place: str | Path, config: Any = None) -> Any:
+    """The tokenizer of a folder or hub id.
+
+    Args:
+        config: of the model, where the place does not say what kind of tokenizer it holds.
+
+    Raises:
+        ValueError: there are no files of a tokenizer; transformers makes one without words then, and says nothing.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(place, config=config, trust_remote_code=False)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ValueError(f"{place} holds no tokenizer")
+    return tokenizer
+
+
+def pooled(output: Any) -> Tensor:
+    """(n, D) of what a transformers model's feature method returns: a tensor, or an output that holds one."""
+    if isinstance(output, Tensor):
+        return output
+    vectors: Tensor = output.text_embeds if "text_embeds" in output else output.pooler_output
+    return vectors
+
+
+def positions(config: Any) -> int:
+    """How many tokens a transformers text tower takes."""
+    most = int(config.max_position_embeddings)
+    return most - (config.pad_token_id or 0) - 1 if config.model_type in _OFFSET else most
+
+
+def fingerprint(kind: str, state: Mapping[str, Tensor], tokens: Callable[[list[str]], Inputs]) -> str:
+    """Hex digits that change whenever a vector could: kind, weights, and the ids of texts that show how text is cut."""
+    digest = hashlib.sha256(kind.encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for probe in PROBES:
+        for name, tensor in sorted(tokens([probe]).items()):
+            digest.update(f"{name} {tensor.tolist()}".encode())
+    return digest.hexdigest()
+
+
+def not_loaded(name: str, error: Exception, remedy: str) -> ModelNotFound:
+    """The error that says what a library could not load, its reason in one line, and what to do."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ModelNotFound(f"{name} cannot be loaded ({reason:.300}). Remedy: {remedy}.")

@@ -1,0 +1,116 @@
+"""The text towers that can teach: each turns texts into unit vectors, exactly as its own library would."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.encoder import AraCLIP
+from araclip.model_folder import find
+from araclip.text.normalization import NORMALIZER_VERSION
+from araclip.training.teachers.libraries import TextSide, araclip_text, fingerprint, open_clip_text, transformers_text
+
+NOT_TEXT = ("visual.", "vision_model.", "visual_projection.", "logit_")  # these never touch a text's vector
+
+
+class Teacher(Protocol):
+    """A frozen text encoder whose vectors a student learns to make."""
+
+    @property
+    def name(self) -> str:
+        """How it was asked for, as messages show it."""
+
+    @property
+    def width(self) -> int:
+        """D, the length of its vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change whenever a vector could: weights, tokens and kind."""
+
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
+
+
+class TorchTeacher:
+    """A PyTorch text tower."""
+
+    def __init__(self, name: str, side: TextSide, device: str, bfloat16: bool = False) -> None:
+        self.name, self.device, self.bfloat16, self._side = name, device, bfloat16, side
+        side.model.eval().requires_grad_(False).to(device)
+
+    @cached_property
+    def width(self) -> int:
+        """D, the length of its vectors."""
+        return int(self.encode(["a photo of a cat"]).shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of kind, text weights and the token ids of a few texts that show how text is prepared."""
+        state = self._side.model.state_dict()
+        text = {name: tensor for name, tensor in state.items() if not name.startswith(NOT_TEXT)}
+        kind = f"{self._side.kind} bfloat16" if self.bfloat16 else self._side.kind
+        return fingerprint(kind, text, self._side.tokens)[:16]
+
+    @torch.inference_mode()
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
+        if not texts:
+            return np.empty((0, self.width), np.float32)
+        inputs = {name: tensor.to(self.device) for name, tensor in self._side.tokens(texts).items()}  # (n, T) each
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
+            features = self._side.features(inputs)
+        vectors: NDArray[np.float32] = l2_normalize(features.float(), dim=-1).cpu().numpy()  # (n, D)
+        return vectors
+
+
+class FolderTeacher:
+    """A model folder of AraCLIP on ONNX Runtime."""
+
+    def __init__(self, name: str, model: AraCLIP) -> None:
+        self.name, self._model = name, model
+
+    @property
+    def width(self) -> int:
+        """D, the length of its vectors."""
+        return self._model.width
+
+    @property
+    def fingerprint(self) -> str:
+        """The folder's own, which covers graphs and tokenizer, with the text normaliser's version."""
+        kind = f"onnx {self._model.config.fingerprint} normalizer {NORMALIZER_VERSION}"
+        return hashlib.sha256(kind.encode()).hexdigest()[:16]
+
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
+        return self._model.encode_text(texts)
+
+
+def open_clip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
+    """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `libraries.open_clip_text`."""
+    side = open_clip_text(f"teacher {name}", place)
+    side.model.visual = None  # half of the memory, and no text goes through it
+    return TorchTeacher(name, side, device, bfloat16)
+
+
+def transformers_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
+    """A folder or hub id of a CLIP-like model or of its text tower alone, see `libraries.transformers_text`."""
+    side = transformers_text(f"teacher {name}", place)
+    if hasattr(side.model, "vision_model"):
+        side.model.vision_model = None
+    return TorchTeacher(name, side, device, bfloat16)
+
+
+def araclip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
+    """A saved AraCLIPModel with its processor, or a model folder (or bundled model) with ONNX graphs."""
+    folder = Path(place).expanduser()
+    if (folder / "text.onnx").is_file() or not folder.is_dir():
+        return FolderTeacher(name, AraCLIP(find(place)))
+    side = araclip_text(f"teacher {name}", folder)
+    side.model.vision_model = side.model.visual_projection = None
+    return TorchTeacher(name, side, device, bfloat16)
