@@ -18,7 +18,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from crash.story import pictures_bytes
 
-BLOWS = int(os.environ.get("ARACLIP_TEST_BLOWS", "2"))  # for each file; docs/LOG.md has a run with more
+BLOWS = int(os.environ.get("ARACLIP_TEST_BLOWS", "2"))  # for each file; docs/log/2026-11.md has a run with more
 
 Answers = list[list[tuple[str, float, float | None]]]
 

@@ -5,7 +5,7 @@
   (`gallery.near`). The vectors have no say: scaling a picture to half moves its vector further than its hash.
 - semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, whatever the hashes say.
 
-Thresholds: benchmarks/duplicates.py, docs/LOG.md.
+Thresholds: benchmarks/duplicates.py, docs/log/2026-11.md.
 """
 
 from collections.abc import Iterable, Iterator

@@ -3,7 +3,7 @@
 A hash of 64 bits is cut into PARTS. Two that differ in at most NEAR bits differ in at most one of them in some part (or
 there would be two in each, eight in all), so in each part only those are compared whose part is equal or one bit off
 (multi-index hashing, Norouzi, Punjani and Fleet 2012). FAISS's IndexBinaryMultiHash does the same and took 14 times as
-long (docs/LOG.md).
+long (docs/RESULTS.md).
 """
 
 from collections.abc import Iterator

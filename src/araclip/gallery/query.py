@@ -19,7 +19,7 @@ from araclip.text.normalization import normalize
 
 MAX_TERMS = 16
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
-MINUS = 0.5  # what a minus counts beside a plus; see docs/LOG.md, benchmarks/composition.py
+MINUS = 0.5  # what a minus counts beside a plus; see docs/log/2026-11.md, benchmarks/composition.py
 PICTURE_BESIDE_TEXT = 0.5  # pictures resemble pictures more than texts do; at equal weights they drown the text
 
 _SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0}
@@ -215,7 +215,7 @@ def combine(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
     """Unit vectors of the terms (n, D) → the query's unit vector (D,): their weighted sum.
 
     A minus counts half, and so does a picture beside text. Moving texts and pictures to a common centre first (the
-    modality gap) was measured and did not help; see docs/LOG.md.
+    modality gap) was measured and did not help; see docs/log/2026-11.md.
 
     Raises:
         InputError: the terms cancel each other out.

@@ -8,7 +8,7 @@ were found to tell good from bad, and are multiplied:
   would give the same picture; it is placed between that of meaningless letters and that of everyday queries.
 - **How far down the list?** The place of the hit's score between the average picture and the best.
 
-Choices and numbers: benchmarks/relevance.py, docs/LOG.md.
+Choices and numbers: benchmarks/relevance.py, docs/log/2026-11.md.
 """
 
 from collections.abc import Callable

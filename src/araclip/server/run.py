@@ -128,7 +128,7 @@ def one_heap() -> None:
     """Have all threads of this process share one heap, where the C library is glibc.
 
     It gives each a heap of its own, and all of them grow to the most they ever held: a tenth more memory in ten minutes
-    of queries (docs/LOG.md). Only heaps that are not there yet are spared.
+    of queries (docs/log/2026-11.md). Only heaps that are not there yet are spared.
     """
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if hasattr(library, "mallopt"):

@@ -5,10 +5,10 @@
   convolutions, position maps) as float16. ONNX Runtime widens them once, when it opens the graph;
   the rows of a table are widened when they are looked up.
 - compact: as int8, but tables of many rows, those of a vocabulary, in four bits with a scale for every 32 numbers of a
-  row: half the size, at a mean cosine of .9998 on the text tower of araclip-mini (docs/LOG.md).
+  row: half the size (docs/log/2026-11.md).
 - dynamic-int8: matrix products in int8 too, their left side quantised as it comes (ONNX Runtime's dynamic
   quantisation); the rest as above. Faster on processors with VNNI, but it moves the vectors more: a mean cosine of .990
-  against .9997 on the text tower of araclip-mini (docs/LOG.md).
+  against .9997 on the text tower of araclip-mini (docs/log/2026-11.md).
 - float32: as they are.
 """
 

@@ -1,7 +1,7 @@
 """1 × 1 convolutions in bfloat16, all else in float32.
 
 They are a convolutional tower's matrix products, which processors with AVX-512's bfloat16 or AMX do at twice the speed;
-its depthwise convolutions are slower in bfloat16, backwards three times (docs/LOG.md).
+its depthwise convolutions are slower in bfloat16 (docs/log/2026-11.md).
 """
 
 from functools import partial
