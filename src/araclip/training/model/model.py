@@ -12,9 +12,9 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
 from araclip.errors import InputError
-from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
 from araclip.training.model import card, towers
 from araclip.training.model.configuration import AraCLIPConfig
+from araclip.training.model.objective import objective
 from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
 
 
@@ -235,7 +235,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
             raise InputError("the model got neither text nor picture. Pass input_ids, pixel_values or both.")
         if text_embeds is not None and image_embeds is not None:
             logits_per_text = self.logits(text_embeds, image_embeds)
-            loss = self.loss(text_embeds, image_embeds) if return_loss else None
+            loss = self.contrastive_loss(text_embeds, image_embeds) if return_loss else None
         elif return_loss:
             missing = "pictures (pixel_values)" if image_embeds is None else "texts (input_ids)"
             raise InputError(f"return_loss=True needs texts and pictures, the {missing} are missing.")
@@ -252,18 +252,11 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         similarities: Tensor = text @ image.T * self.logit_scale.exp()
         return similarities if self.config.logit_bias_init is None else similarities + self.logit_bias
 
-    def loss(self, text: Tensor, image: Tensor, **pairs: Any) -> Tensor:
-        """The model's own loss of unit rows; `pairs` are the losses' `same` and `owner`.
-
-        InfoNCE (CLIP, Radford et al. 2021), or SigLIP's (Zhai et al. 2023) where the model has a bias.
-        """
-        plain = self.config.logit_bias_init is None
-        kind: Any = contrastive_loss if plain else sigmoid_loss
-        if self.config.matryoshka_dims:
-            kind = matryoshka(kind, sorted({*self.config.matryoshka_dims, self.config.projection_dim}))
-        learned = (self.logit_scale,) if plain else (self.logit_scale, self.logit_bias)
-        value: Tensor = kind(text, image, *learned, **pairs)
-        return value
+    def contrastive_loss(
+        self, text: Tensor, image: Tensor, *, same: Tensor | None = None, owner: Tensor | None = None
+    ) -> Tensor:
+        """The loss that the model is trained with, of unit rows (T, D) and (I, D) → scalar, see `objective`."""
+        return objective(self)(text, image, same=same, owner=owner)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
         """Where all of transformers' doors to checkpointing lead; timm has a switch of its own, which they miss."""

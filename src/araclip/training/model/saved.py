@@ -52,6 +52,7 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
 
 
 def loaded(read: Callable[[], Loaded], what: str, remedy: str) -> Loaded:
+    """What `read` returns; what transformers and its hub raise becomes a RecipeError that names `what` and `remedy`."""
     try:
         return read()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # of transformers and its hub

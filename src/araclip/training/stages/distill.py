@@ -16,10 +16,11 @@ from araclip.training.loop.reporter import Reporter
 from araclip.training.loop.train_loop import Job, train_loop
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.model.fingerprint import fingerprint
+from araclip.training.model.objective import matryoshka_widths
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Distill, Finetune, Linear
 from araclip.training.stages import starting_model
-from araclip.training.stages.stage_run import checkpoint_activations, matryoshka_widths, stage_run
+from araclip.training.stages.stage_run import checkpoint_activations, stage_run
 from araclip.training.teachers.teacher import TeacherCache, load_teacher, teacher_vectors
 
 

@@ -28,21 +28,19 @@ from araclip.training.loop.reporter import Reporter
 from araclip.training.loop.train_loop import Job, train_loop
 from araclip.training.losses import (
     all_captions_loss,
-    contrastive_loss,
     cosine_loss,
     forgetting_loss,
-    matryoshka,
-    sigmoid_loss,
 )
 from araclip.training.model import towers
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.objective import objective
 from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Finetune
 from araclip.training.stages import starting_model
 from araclip.training.stages.distill import cached_teacher
-from araclip.training.stages.stage_run import checkpoint_activations, matryoshka_widths, projection_parts, stage_run
+from araclip.training.stages.stage_run import checkpoint_activations, projection_parts, stage_run
 from araclip.training.teachers.teacher import TeacherCache
 
 NEIGHBOURS = 20  # most alike pictures a picture draws its hard negatives from
@@ -72,7 +70,7 @@ def finetune(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
     model, processor = starting_model.start_of(recipe, name, runs)
     model.to(accelerator.device)
     size, norm = image_size(processor), pixel_mean_and_std(processor)
-    contrast = _contrast(model, stage)
+    contrast = objective(model, stage.loss, stage.matryoshka)
     concepts = None
     if stage.concepts:
         concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
@@ -176,18 +174,6 @@ class _Step:
     def _encode_images(self, group: list[Tensor]) -> Tensor:
         with autocast(self.stage, self.accelerator, image=True):
             return torch.cat([self.losses.encode(chunk) for chunk in group])
-
-
-def _contrast(model: AraCLIPModel, stage: Finetune) -> Callable[..., Tensor]:
-    """The loss of unit rows, with `same` and `owner`, that the stage names."""
-    kind: Callable[..., Tensor] = contrastive_loss
-    learned = [model.logit_scale]
-    if stage.loss == "sigmoid":
-        if not hasattr(model, "logit_bias"):
-            raise RecipeError("the sigmoid loss needs a bias, and the model has none. Set [model] logit_bias = -10.0.")
-        kind, learned = sigmoid_loss, [model.logit_scale, model.logit_bias]
-    loss = matryoshka(kind, matryoshka_widths(model)) if stage.matryoshka else kind
-    return lambda text, image, **pairs: loss(text, image, *learned, **pairs)
 
 
 class _Losses:

@@ -7,7 +7,6 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import nn
 
-from araclip.errors import RecipeError
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import locked_recall
 from araclip.training.loop.optimization import Part
@@ -34,17 +33,6 @@ def projection_parts(model: AraCLIPModel, stage: Stage) -> list[Part]:
     if hasattr(model, "logit_bias"):
         found.append(Part(model.logit_bias, 1e-3))
     return found
-
-
-def matryoshka_widths(model: AraCLIPModel) -> list[int]:
-    """The prefixes of a vector that shall be vectors of their own, and its full width, rising.
-
-    Raises:
-        RecipeError: the model names none.
-    """
-    if not model.config.matryoshka_dims:
-        raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
-    return sorted({*model.config.matryoshka_dims, model.config.projection_dim})
 
 
 @contextmanager
