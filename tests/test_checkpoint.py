@@ -23,7 +23,7 @@ from araclip.training.loop import checkpoint
 SAVE_FOR_EVER = """
 import sys, torch
 from pathlib import Path
-from araclip.training import checkpoint
+from araclip.training.loop import checkpoint
 for step in range(1, 100000):
     state = {"step": step, "weights": torch.full((50_000,), float(step))}
     checkpoint.save(Path(sys.argv[1]), step, state)
@@ -33,7 +33,7 @@ for step in range(1, 100000):
 TORN_IN_THE_MIDDLE = """
 import os, signal, sys, torch
 from pathlib import Path
-from araclip.training import checkpoint
+from araclip.training.loop import checkpoint
 state = {"weights": torch.ones(50_000)}
 checkpoint.save(Path(sys.argv[1]), 1, state)
 def half(state, file):

@@ -24,7 +24,7 @@ SLOW = f"""
 import sys, time
 from araclip import cli
 from araclip.encoder import AraCLIP
-from araclip.gallery import intake, opened, reembed, upkeep
+from araclip.gallery.ingest import intake, reembed; from araclip.gallery import opened, upkeep
 intake.COMMIT_EVERY = reembed.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def slow(self, pixels, **options):

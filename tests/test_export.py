@@ -368,7 +368,7 @@ def test_a_processor_that_scales_otherwise_than_the_graph_is_refused(
     other = AraCLIPProcessor(
         ViTImageProcessor(size={"height": 32, "width": 32}, resample=3), tiny_hf.tiny_tokenizer(), max_tokens=TOKENS
     )
-    monkeypatch.setattr(exporting.students, "load", lambda folder: (bert.model, other))
+    monkeypatch.setattr(exporting, "load_model", lambda folder: (bert.model, other))
     with pytest.raises(ExportRejected, match=r"image\.onnx"):
         export(bert.saved, tmp_path / "model")
 
@@ -487,7 +487,7 @@ def test_a_model_without_image_tower_is_refused(tmp_path: Path) -> None:
 def test_a_slow_tokenizer_is_refused(bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), image_processor=bert.processor.image_processor,
                            max_tokens=TOKENS)  # fmt: skip
-    monkeypatch.setattr(exporting.students, "load", lambda folder: (bert.model, slow))
+    monkeypatch.setattr(exporting, "load_model", lambda folder: (bert.model, slow))
     with pytest.raises(InputError, match="no fast tokenizer"):
         export(bert.saved, tmp_path / "model")
 

@@ -107,7 +107,7 @@ def imported(tree: ast.Module, package: str, known: set[str]) -> Iterator[tuple[
                 continue
             for alias in node.names:
                 name = ".".join([*origin[1:], alias.name])
-                if name in known:  # from araclip.gallery import places
+                if name in known:  # from araclip.gallery import locations
                     yield node.lineno, name
                 elif origin[1:]:  # from araclip.gallery.locations import gallery_of
                     yield node.lineno, ".".join(origin[1:])

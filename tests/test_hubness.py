@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.model.configuration import BANK_AXES
-from araclip.training.model.heads import A, B, BankedImageHead, BankedTextHead
+from araclip.training.model.heads import A, B, QueryBankImageHead, QueryBankTextHead
 
 WIDTH, D, TEXTS = 6, 10, 7
 
 
-def heads(seed: int = 0, weight: float = 0.6) -> tuple[BankedTextHead, BankedImageHead]:
+def heads(seed: int = 0, weight: float = 0.6) -> tuple[QueryBankTextHead, QueryBankImageHead]:
     torch.manual_seed(seed)
-    text, image = BankedTextHead(WIDTH, D), BankedImageHead(WIDTH, D, TEXTS, 20.0, weight)
+    text, image = QueryBankTextHead(WIDTH, D), QueryBankImageHead(WIDTH, D, TEXTS, 20.0, weight)
     image.bank.copy_(l2_normalize(torch.randn(TEXTS, D - BANK_AXES), dim=-1))
     image.centre.fill_(0.2)
     return text.eval(), image.eval()

@@ -119,7 +119,7 @@ def test_a_writer_that_dies_over_a_picture_without_a_file_leaves_nothing_over(
 WRITER = """
 import sys
 from araclip import AraCLIP
-from araclip.gallery import intake
+from araclip.gallery.ingest import intake
 from araclip.gallery.open import open_gallery
 intake.COMMIT_EVERY = 4
 open_gallery(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1), create=True).update([sys.argv[3]])

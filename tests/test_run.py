@@ -24,7 +24,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from araclip.training.loop.run import Run
-with Run.open(Path(sys.argv[1]), {}, {}, say=print):
+with Run.open(Path(sys.argv[1]), {}, {}, log=print):
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -34,7 +34,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from araclip.training.loop.run import Run
-with Run.open(Path(sys.argv[1]), {"lr": 0.1}, {}, say=print) as run:
+with Run.open(Path(sys.argv[1]), {"lr": 0.1}, {}, log=print) as run:
     found = run.resume()
     step, weight = (found[0], found[1]["weight"]) if found else (0, torch.zeros(3))
     if not found:
@@ -57,7 +57,7 @@ def unheard(line: str) -> None:
 
 
 def opened(folder: Path, recipe: dict[str, Any] = RECIPE, data: dict[str, str] = DATA, **options: Any) -> Any:
-    return Run.open(folder, recipe, data, **{"say": unheard, **options})
+    return Run.open(folder, recipe, data, **{"log": unheard, **options})
 
 
 def timeless(run: Path) -> list[dict[str, Any]]:

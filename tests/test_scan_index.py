@@ -299,12 +299,12 @@ BUILDER = """
 import sys
 from pathlib import Path
 import numpy as np
-from araclip.gallery import ann, coded
+from araclip.gallery.index import rabitq, scan_index
 from araclip.gallery.catalog.catalog import Catalog
-ann.FEW = coded.FEW = 30
+scan_index.FEW = rabitq.FEW = 30
 catalog = Catalog.open(Path(sys.argv[1]), None)
 print("ready", flush=True)
-ann.ScanIndex.of(catalog, lambda: np.eye(32, dtype=np.float32)[:20])
+scan_index.ScanIndex.of(catalog, lambda: np.eye(32, dtype=np.float32)[:20])
 """
 
 

@@ -559,8 +559,8 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     run_stage(read, "more", runs, Notes())
     after = load_model(runs / "more" / "model")[0].vision_model
     assert len(after.branches) == 2
-    shared = models["both"].vision_model.shared.state_dict()
-    assert all(torch.equal(tensor, shared[name]) for name, tensor in after.shared.state_dict().items())
+    first_blocks = models["both"].vision_model.shared.state_dict()
+    assert all(torch.equal(tensor, first_blocks[name]) for name, tensor in after.shared.state_dict().items())
     strayed = [*changes, *section("two", train_text_head=True, lr_head=1e-2)]
     run_stage(recipe(world, *strayed), "two", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="text towers of 'one' and 'two' differ in text_projection"):

@@ -184,7 +184,7 @@ def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
     if blocks != tower.config.shared_blocks:
         raise RecipeError(
             f"this image tower has {len(tower.branches)} branches over {tower.config.shared_blocks} blocks and cannot "
-            f"be cut after block {blocks}. Set frozen_blocks (of an ensemble, shared_blocks) to "
+            f"be cut after block {blocks}. Set frozen_blocks (of an ensemble, shared_blocks) = "
             f"{tower.config.shared_blocks}."
         )
     return tower.shared, tower.branches
