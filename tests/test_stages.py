@@ -38,6 +38,7 @@ from araclip.training.model.saved import load_model, load_without_query_bank
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import DevSet, ImageSide
 from araclip.training.stages import starting_model
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.run import run_all, run_stage
 from toy_training import (
     NAMES,
@@ -228,7 +229,7 @@ def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:
             f"distill.model={student(world, text)}",
             *section("distill", steps=1, sources='[{path = "pairs.tsv"}]'),
         )
-        model, processor = starting_model.start_of(read, "distill", runs)
+        model, processor = starting_model.start_of(StageContext(read, "distill", runs))
         model.train()
         tokens = processor(text=["دائرة حمراء"], return_tensors="pt")
         seen.append(torch.equal(model.get_text_features(**tokens), model.get_text_features(**tokens)))
@@ -240,7 +241,7 @@ def test_a_stage_may_do_without_the_dropout_its_tower_was_made_with(world: Path,
     found = []
     for seed, dropout in ((1, []), (2, []), (1, ["distill.dropout=0"]), (2, ["distill.dropout=0"])):
         read = recipe(world, f"distill.model={student(world)}", *changes, *dropout)
-        model, processor = starting_model.start_of(read, "distill", runs)
+        model, processor = starting_model.start_of(StageContext(read, "distill", runs))
         stage = read.stage("distill")
         texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
         model.train()
@@ -405,7 +406,7 @@ def test_layer_decay_moves_lower_layers_less_and_frozen_layers_not_at_all(world:
         world, f"distill.model={student(world)}", *section("distill", steps=4, layer_decay=0.1, weight_decay=0.0),
         *section("finetune", start="distill", steps=4, frozen_layers=1),
     )  # fmt: skip
-    before = starting_model.start_of(read, "distill", runs)[0].state_dict()
+    before = starting_model.start_of(StageContext(read, "distill", runs))[0].state_dict()
     run_stage(read, "distill", runs, Notes())
     after = weights(runs, "distill")
 

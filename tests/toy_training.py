@@ -227,7 +227,7 @@ class Notes(SilentReporter):
     def log(self, line: str) -> None:
         self.lines.append(line)
 
-    def progress(self, stage: str) -> "Notes":
+    def step_progress(self, stage: str) -> "Notes":
         return self
 
     def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:

@@ -49,7 +49,7 @@ def train(
     read = read_recipe(recipe, changes or [])
     place = runs or Path("runs") / read.name
     try:
-        with _watch() as reporter:
+        with _bars() as reporter:
             if stage == "all":
                 results = run_all(read, place, reporter, fresh=fresh)
             else:
@@ -179,8 +179,8 @@ def quiet_libraries() -> None:
     logging.getLogger("timm").setLevel(logging.ERROR)
 
 
-class _Bar:
-    """One stage's steps."""
+class _StepBar:
+    """A bar of one stage's steps."""
 
     def __init__(self, bars: Progress, stage: str) -> None:
         self.bars, self.stage = bars, stage
@@ -193,7 +193,7 @@ class _Bar:
         self.bars.update(self.task, completed=step, news=news)
 
 
-class _Watch:
+class _BarReporter:
     """Bars on a terminal, lines anywhere."""
 
     def __init__(self, bars: Progress) -> None:
@@ -203,10 +203,10 @@ class _Watch:
     def log(self, line: str) -> None:
         self.bars.console.print(shown(line), markup=False, soft_wrap=True)
 
-    def progress(self, stage: str) -> _Bar:
-        return _Bar(self.bars, stage)
+    def step_progress(self, stage: str) -> _StepBar:
+        return _StepBar(self.bars, stage)
 
-    def teacher(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
+    def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
         if self._teacher is None:
             self._teacher = self.bars.add_task("teacher's vectors", total=total, news="")
         self.bars.update(self._teacher, completed=done, total=total, news=f"{per_second:.0f} texts/s")
@@ -215,10 +215,10 @@ class _Watch:
 
 
 @contextmanager
-def _watch() -> Iterator[_Watch]:
+def _bars() -> Iterator[_BarReporter]:
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[news]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=err) as bars:
-        yield _Watch(bars)
+        yield _BarReporter(bars)

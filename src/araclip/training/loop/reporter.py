@@ -1,32 +1,37 @@
-"""What a training command shows: lines, and bars with throughput and time left; silent by default."""
+"""What a training command shows while it runs: lines, and the progress of steps and of a teacher's vectors."""
 
 from typing import Protocol
 
-from araclip.training.loop.run import Progress
+
+class StepProgress(Protocol):
+    """Shows the steps of one stage."""
+
+    def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
+        """After each step: `step` of `total` are done; `values` are the step's, "loss" among them."""
 
 
 class Reporter(Protocol):
-    """Who watches a run."""
+    """Takes what a stage reports; the command line draws it."""
 
     def log(self, line: str) -> None:
-        """One line of news."""
+        """One line of text."""
 
-    def progress(self, stage: str) -> Progress | None:
-        """The bar of a stage's steps."""
+    def step_progress(self, stage: str) -> StepProgress | None:
+        """What is told of each step of a stage that now begins; None where nobody wants to know."""
 
-    def teacher(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """So many of the teacher's vectors are computed."""
+    def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
+        """`done` of `total` texts have their teacher's vector."""
 
 
 class SilentReporter:
-    """Nobody watches."""
+    """Shows nothing."""
 
     def log(self, line: str) -> None:
-        """Nothing."""
+        """Drop the line."""
 
-    def progress(self, stage: str) -> Progress | None:
-        """No bar."""
+    def step_progress(self, stage: str) -> StepProgress | None:
+        """No progress is shown."""
         return None
 
-    def teacher(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """Nothing."""
+    def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
+        """No progress is shown."""

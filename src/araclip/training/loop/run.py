@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import torch
 import torch.distributed as dist
@@ -25,13 +25,6 @@ TIME_FIELDS = frozenset({"time", "rows_per_second"})  # all in which two runs of
 _MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")
 
 Metrics = list[dict[str, Any]]
-
-
-class Progress(Protocol):
-    """What shows a run's progress; the command line draws it."""
-
-    def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
-        """After each step: `step` of `total` are done."""
 
 
 class Run:
@@ -66,7 +59,7 @@ class Run:
         Args:
             recipe: as resolved, every value filled in; JSON's types, paths and tuples.
             data: a fingerprint for each source of data.
-            say: takes one line for the person who watches.
+            log: takes one line of text to show.
             fresh: forget the run that is there.
             sinks: names from `sinks.SINKS`.
             is_main: of several processes, the one that writes; the others wait for it here, and share its folder.

@@ -15,7 +15,8 @@ from araclip.training.loop.best import Best
 from araclip.training.loop.gradcache import average_gradients
 from araclip.training.loop.optimization import Ema, Part, cosine_schedule, parameter_groups, set_lr
 from araclip.training.loop.plot import training_plot
-from araclip.training.loop.run import Pace, Progress, Run
+from araclip.training.loop.reporter import StepProgress
+from araclip.training.loop.run import Pace, Run
 from araclip.training.model.freezing import freeze_batchnorm
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import Stage
@@ -40,7 +41,7 @@ class Job:
     recall: Callable[[], dict[str, float]] | None = None
 
 
-def train_loop(job: Job, run: Run, progress: Progress | None) -> dict[str, float]:
+def train_loop(job: Job, run: Run, progress: StepProgress | None) -> dict[str, float]:
     """Take the steps that are left; the model ends with its averaged, or its best, or its last weights.
 
     The averaged ones where the stage has `ema`; of those, or of the last ones, the best on dev where it has `patience`.

@@ -4,29 +4,25 @@ What a picture shows is what its captions have in common, so a text tower that h
 captions makes a better space for pictures to learn than one that has seen the captions of few pictures with them.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from araclip.errors import RecipeError
 from araclip.training.data.picture_data import PictureMixture
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import CaptionDev
 from araclip.training.loop.gradcache import cached_backward, gather
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
-from araclip.training.loop.reporter import Reporter
 from araclip.training.loop.train_loop import Job, train_loop
 from araclip.training.losses import contrastive_loss
 from araclip.training.model.fingerprint import fingerprint
-from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Captions
 from araclip.training.stages import starting_model
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.stage_run import checkpoint_activations, stage_run
 
 
-def captions(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     """Run one stage of the text tower alone: InfoNCE between two captions of each picture of a batch.
 
     Supervised SimCSE (Gao et al. 2021) with a picture's other captions as what is entailed.
@@ -37,16 +33,13 @@ def captions(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
     Raises:
         TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
     """
-    stage = recipe.stage(name)
-    if not isinstance(stage, Captions):
-        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not captions.")
     accelerator = accelerator_for(stage)
     dev = CaptionDev(stage.dev) if stage.dev else None
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, shown=False
     )
     mixture.batch(0, stage.batch)  # too few pictures: known before the model is loaded
-    model, processor = starting_model.start_of(recipe, name, runs)
+    model, processor = starting_model.start_of(context)
     model.to(accelerator.device)
     data = {"start": fingerprint(model), "captions": mixture.fingerprint}
     texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
@@ -79,5 +72,5 @@ def captions(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
         Part(model.logit_scale, 1e-3),
     ]
     recall = (lambda: dev.recall(texts.vectors)) if dev else None
-    with stage_run(stage, runs / name, data, (model, processor), accelerator, reporter, fresh) as run:
-        return train_loop(Job(model, stage, parts, backward, recall), run, reporter.progress(name))
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
+        return train_loop(Job(model, stage, parts, backward, recall), run, context.step_progress())

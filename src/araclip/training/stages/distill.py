@@ -1,30 +1,26 @@
 """Stage 1: teach the Arabic text tower the space of an English CLIP, with parallel text and no picture."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from araclip.errors import RecipeError
 from araclip.training.data.text_data import Mixture
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import locked_recall
 from araclip.training.loop.gradcache import cached_backward, gather
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
-from araclip.training.loop.reporter import Reporter
 from araclip.training.loop.train_loop import Job, train_loop
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.objective import matryoshka_widths
-from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import Distill, Finetune, Linear
+from araclip.training.recipe.stages import Distill
 from araclip.training.stages import starting_model
+from araclip.training.stages.cached_teacher import cached_teacher
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.stage_run import checkpoint_activations, stage_run
-from araclip.training.teachers.teacher import TeacherCache, load_teacher, teacher_vectors
 
 
-def distill(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     """Run one distillation stage of a recipe.
 
     The student's vector of an Arabic text moves to the teacher's vector of its English original (Multilingual-CLIP,
@@ -36,11 +32,8 @@ def distill(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh:
     Raises:
         TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
     """
-    stage = recipe.stage(name)
-    if not isinstance(stage, Distill):
-        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not distill.")
     accelerator = accelerator_for(stage)
-    model, processor = starting_model.start_of(recipe, name, runs)
+    model, processor = starting_model.start_of(context)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
@@ -50,12 +43,10 @@ def distill(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh:
     texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     with accelerator.main_process_first():  # the others find on disk what it computes
         english = mixture.teacher_texts(stage.steps * stage.batch)
-        teacher = cached_teacher(
-            recipe, stage, english, model.config.projection_dim, runs, reporter, accelerator.device
-        )
+        teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
         recall = None
         if stage.dev:
-            recall = locked_recall(stage.dev, (model, processor), texts.vectors, runs / "cache", reporter.log)
+            recall = locked_recall(stage.dev, (model, processor), texts.vectors, context.cache, context.reporter.log)
     if stage.gradient_checkpointing:
         checkpoint_activations(model)
 
@@ -82,33 +73,5 @@ def distill(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh:
         Part(model.text_projection, stage.lr_head),
     ]
     data["teacher"] = teacher.fingerprint
-    with stage_run(stage, runs / name, data, (model, processor), accelerator, reporter, fresh) as run:
-        return train_loop(Job(model, stage, parts, backward, recall), run, reporter.progress(name))
-
-
-def cached_teacher(
-    recipe: Recipe, stage: Linear | Distill | Finetune, texts: list[str], width: int, runs: Path, reporter: Reporter,
-    device: torch.device,
-) -> TeacherCache:  # fmt: skip
-    """The vectors of a stage's teacher for all of its texts; that may be an earlier stage or an exported model.
-
-    Args:
-        width: of the student, whose vectors are compared with them.
-
-    Raises:
-        RecipeError: the stage names no teacher, an unknown one, one that is still to be trained, or of another width.
-        ModelNotFound: the teacher cannot be loaded.
-    """
-    spec = stage.teacher
-    if not spec:
-        raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")
-    if starting_model.is_model(recipe, spec):
-        spec = f"araclip:{starting_model.saved_model(recipe, spec, runs, 'the teacher is')}"
-    teacher = load_teacher(spec, str(device), bfloat16=stage.precision == "bfloat16")
-    if teacher.width != width:
-        raise RecipeError(
-            f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim {width}. "
-            f"Set [model] projection_dim = {teacher.width}."
-        )
-    folder = runs / "cache" / f"teacher-{teacher.fingerprint[:12]}"
-    return teacher_vectors(teacher, texts, folder, progress=reporter.teacher)
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
+        return train_loop(Job(model, stage, parts, backward, recall), run, context.step_progress())

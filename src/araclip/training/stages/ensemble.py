@@ -10,20 +10,19 @@ from araclip.errors import RecipeError
 from araclip.training.data.picture_data import LANGUAGES, PictureMixture, PictureSource
 from araclip.training.inputs.pictures import Pixels, pooled_features
 from araclip.training.loop.processes import accelerator_for
-from araclip.training.loop.reporter import Reporter
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.model.saved import load_without_query_bank
-from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Ensemble
 from araclip.training.small_cnn import gate
 from araclip.training.small_cnn.branches import joined, with_gate
 from araclip.training.stages import starting_model
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.stage_run import save_untrained
 
 
-def ensemble(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     """Put the image towers of several stages under the text tower that all of them were trained with.
 
     Where the stage names pictures, each member's image vectors are first brought to one mean length, that of all, so
@@ -38,12 +37,9 @@ def ensemble(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
             should share.
         TrainingError: see its children.
     """
-    stage = recipe.stage(name)
-    if not isinstance(stage, Ensemble):
-        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not ensemble.")
     accelerator = accelerator_for(stage)
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
-    folders = [starting_model.saved_model(recipe, member, runs, f"stage '{name}' joins") for member in names]
+    folders = [starting_model.saved_model(context, member, f"stage '{context.name}' joins") for member in names]
     found = [load_without_query_bank(folder) for folder in folders]
     models, processor = [model for model, _ in found], found[0][1]
     _check(dict(zip(names, models, strict=True)))
@@ -63,7 +59,7 @@ def ensemble(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
         shares[-1] = stage.expert_weight * usual / _mean_length(models[-1], seen)
         models[-1] = with_gate_for(models[-1], stage.shared_blocks, seen, pooled_features(models[-1], pixels, files))
     model = _joined(models, stage.shared_blocks, shares)
-    return save_untrained(stage, runs / name, data, (model, processor), accelerator, reporter, fresh)
+    return save_untrained(stage, context, data, (model, processor), accelerator)
 
 
 def _drawn(sources: Sequence[PictureSource], stage: Ensemble) -> tuple[list[Path], str]:

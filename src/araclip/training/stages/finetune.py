@@ -24,7 +24,6 @@ from araclip.training.loop.dev import Dev
 from araclip.training.loop.gradcache import cached_backward, gather
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, check_even, share, step_seed
-from araclip.training.loop.reporter import Reporter
 from araclip.training.loop.train_loop import Job, train_loop
 from araclip.training.losses import (
     all_captions_loss,
@@ -36,17 +35,17 @@ from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.objective import objective
 from araclip.training.model.processing import image_size, pixel_mean_and_std
-from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Finetune
 from araclip.training.stages import starting_model
-from araclip.training.stages.distill import cached_teacher
+from araclip.training.stages.cached_teacher import cached_teacher
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.stage_run import checkpoint_activations, projection_parts, stage_run
 from araclip.training.teachers.teacher import TeacherCache
 
 NEIGHBOURS = 20  # most alike pictures a picture draws its hard negatives from
 
 
-def finetune(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     """Run one contrastive stage of a recipe.
 
     InfoNCE (CLIP, Radford et al. 2021) or the sigmoid loss (SigLIP, Zhai et al. 2023) between texts and pictures, with
@@ -58,16 +57,13 @@ def finetune(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
     Raises:
         TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
     """
-    stage = recipe.stage(name)
-    if not isinstance(stage, Finetune):
-        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not finetune.")
     accelerator = accelerator_for(stage)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
     )
     mixture.batch(0, stage.batch)  # too few pictures: known before the long part
-    model, processor = starting_model.start_of(recipe, name, runs)
+    model, processor = starting_model.start_of(context)
     model.to(accelerator.device)
     size, norm = image_size(processor), pixel_mean_and_std(processor)
     contrast = objective(model, stage.loss, stage.matryoshka)
@@ -83,7 +79,7 @@ def finetune(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
     with accelerator.main_process_first():  # the others find on disk what it computes
         pictures = [picture.path for picture in mixture.pictures]
         images = image_side(
-            model, size, norm, pictures, stage.image, stage.seed, runs / "cache", reporter.log,
+            model, size, norm, pictures, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
         if stage.hard_negatives:
@@ -92,12 +88,11 @@ def finetune(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
             if stage.negatives_from:
                 data["negatives"] = hashlib.sha256(vectors.tobytes()).hexdigest()[:12]
         if stage.distillation:
-            teacher = cached_teacher(
-                recipe, stage, _english(mixture), model.config.projection_dim, runs, reporter, accelerator.device
-            )
+            english, width = _english(mixture), model.config.projection_dim
+            teacher = cached_teacher(stage, context, english, width, accelerator.device)
     asked = [*mixture.texts, *(concepts.all_names if concepts else ())]
     texts = (
-        LockedTexts(model, processor, asked, runs / "cache", bfloat16=stage.precision == "bfloat16")
+        LockedTexts(model, processor, asked, context.cache, bfloat16=stage.precision == "bfloat16")
         if stage.train_text == "locked"
         else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     )
@@ -112,8 +107,8 @@ def finetune(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh
         *projection_parts(model, stage),
     ]
     data["teacher"] = teacher.fingerprint if teacher else ""
-    with stage_run(stage, runs / name, data, (model, processor), accelerator, reporter, fresh) as run:
-        found = train_loop(Job(model, stage, parts, backward, recall), run, reporter.progress(name))
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
+        found = train_loop(Job(model, stage, parts, backward, recall), run, context.step_progress())
         images.close()
     return found
 

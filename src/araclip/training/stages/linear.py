@@ -3,26 +3,22 @@
 The baseline every distillation has to beat, and where it starts from.
 """
 
-from pathlib import Path
-
 import torch
 
-from araclip.errors import RecipeError
 from araclip.training.data.text_data import Mixture
 from araclip.training.inputs.texts import LearningTexts, text_features
 from araclip.training.loop.dev import locked_recall
 from araclip.training.loop.processes import accelerator_for
-from araclip.training.loop.reporter import Reporter
 from araclip.training.model.fingerprint import fingerprint
-from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Linear
 from araclip.training.stages import starting_model
-from araclip.training.stages.distill import cached_teacher
+from araclip.training.stages.cached_teacher import cached_teacher
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.ridge import fit_linear_map
 from araclip.training.stages.stage_run import stage_run
 
 
-def linear(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     """Fit the text projection to the teacher's vectors by ridge regression, over the first `rows` of the mixture.
 
     Returns:
@@ -31,11 +27,8 @@ def linear(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: 
     Raises:
         TrainingError: see its children.
     """
-    stage = recipe.stage(name)
-    if not isinstance(stage, Linear):
-        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not linear.")
     accelerator = accelerator_for(stage)
-    model, processor = starting_model.start_of(recipe, name, runs)
+    model, processor = starting_model.start_of(context)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
@@ -43,11 +36,11 @@ def linear(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: 
     texts = LearningTexts(model, processor, 0)
     with accelerator.main_process_first():  # the others find on disk what it computes
         english, width = [row.english for row in rows], model.config.projection_dim
-        teacher = cached_teacher(recipe, stage, english, width, runs, reporter, accelerator.device)
+        teacher = cached_teacher(stage, context, english, width, accelerator.device)
         recall = None
         if stage.dev:
-            recall = locked_recall(stage.dev, (model, processor), texts.vectors, runs / "cache", reporter.log)
-    reporter.log(f"text features of {len(rows):,} rows")
+            recall = locked_recall(stage.dev, (model, processor), texts.vectors, context.cache, context.reporter.log)
+    context.reporter.log(f"text features of {len(rows):,} rows")
     features = text_features(model, processor, [row.text for row in rows]).numpy()  # (N, H)
     targets = teacher.lookup([row.english for row in rows])  # (N, D)
     found = fit_linear_map(features, targets, None if stage.penalty is None else [stage.penalty], seed=stage.seed)
@@ -56,7 +49,7 @@ def linear(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: 
         model.text_projection.bias.copy_(torch.from_numpy(found.bias))
     reached = recall() if recall else {}
     data["teacher"] = teacher.fingerprint
-    with stage_run(stage, runs / name, data, (model, processor), accelerator, reporter, fresh) as run:
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
         run.resume()
         run.log(1, held_out_cosine=found.held_out_cosine, penalty=found.penalty, **reached)
     return reached

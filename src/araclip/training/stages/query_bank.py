@@ -1,31 +1,27 @@
 """A finished model → the same with a bank of texts in its image head, so that hubs stand back; see `hubness`."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.errors import RecipeError
 from araclip.training.data.picture_data import PictureMixture
 from araclip.training.inputs.pictures import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.processes import accelerator_for
-from araclip.training.loop.reporter import Reporter
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.heads import QueryBankImageHead
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.model.query_bank import with_query_bank
-from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import QueryBank
 from araclip.training.stages import starting_model
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.stage_run import save_untrained
 
 SAMPLE = 256  # pictures whose mean popularity is the bank's centre
 
 
-def query_bank(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
+def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     """Give a model a bank of the texts that its pictures' captions and names are. Nothing is trained; see `bank`.
 
     Returns:
@@ -35,14 +31,11 @@ def query_bank(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fre
         RecipeError: the model it starts from has not been made, has no image tower, or no linear projection.
         TrainingError: see its children.
     """
-    stage = recipe.stage(name)
-    if not isinstance(stage, QueryBank):
-        raise RecipeError(f"stage '{name}' is of kind {stage.kind}, not query_bank.")
     accelerator = accelerator_for(stage)
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
     batch = mixture.batch(0, stage.batch)
     texts = list(dict.fromkeys(batch.texts))
-    before, processor = starting_model.start_of(recipe, name, runs)
+    before, processor = starting_model.start_of(context)
     pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
     files = [mixture.pictures[row].path for row in batch.rows[:SAMPLE]]
     with torch.no_grad():
@@ -52,7 +45,7 @@ def query_bank(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fre
     with torch.inference_mode():
         model.visual_projection.centre.copy_(_mean_popularity(model.eval(), pixels.read(files)))
     data = {"start": fingerprint(before), "pictures": mixture.fingerprint}
-    return save_untrained(stage, runs / name, data, (model, processor), accelerator, reporter, fresh)
+    return save_untrained(stage, context, data, (model, processor), accelerator)
 
 
 def _mean_popularity(model: AraCLIPModel, pixels: Tensor) -> Tensor:

@@ -3,22 +3,23 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from araclip import atomic
 from araclip.errors import RunMismatch
 from araclip.training.loop.reporter import Reporter
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import as_json
+from araclip.training.recipe.stages import Captions, Distill, Ensemble, Finetune, Linear, QueryBank, Stage, as_json
 from araclip.training.stages.captions import captions
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.distill import distill
 from araclip.training.stages.ensemble import ensemble
 from araclip.training.stages.finetune import finetune
 from araclip.training.stages.linear import linear
 from araclip.training.stages.query_bank import query_bank
 
-RUN: Mapping[str, Callable[..., dict[str, float]]] = {
-    "captions": captions, "linear": linear, "distill": distill, "ensemble": ensemble, "finetune": finetune,
-    "query_bank": query_bank,
+RUN: Mapping[type[Stage], Callable[[Any, StageContext], dict[str, float]]] = {
+    Captions: captions, Linear: linear, Distill: distill, Ensemble: ensemble, Finetune: finetune, QueryBank: query_bank,
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     stage = recipe.stage(name)
     if fresh:
         _result(runs, name).unlink(missing_ok=True)
-    recall = RUN[stage.kind](recipe, name, runs, reporter, fresh=fresh)
+    recall = RUN[type(stage)](stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
     return recall
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from accelerate import Accelerator
 from torch import nn
@@ -10,11 +9,11 @@ from torch import nn
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import locked_recall
 from araclip.training.loop.optimization import Part
-from araclip.training.loop.reporter import Reporter
 from araclip.training.loop.run import Run
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved import ModelAndProcessor, save_model
 from araclip.training.recipe.stages import Stage, as_json
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.starting_model import result_of
 
 
@@ -37,34 +36,31 @@ def projection_parts(model: AraCLIPModel, stage: Stage) -> list[Part]:
 
 @contextmanager
 def stage_run(
-    stage: Stage, folder: Path, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator,
-    reporter: Reporter, fresh: bool,
-) -> Iterator[Run]:  # fmt: skip
+    stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
+) -> Iterator[Run]:
     """The run of one stage in its folder; after the `with` block the student is saved there, where a next stage starts.
 
     Args:
-        folder: of the runs, and in it the stage's. data: fingerprints of what the stage learns from.
-        fresh: forget what an earlier run left.
+        data: fingerprints of what the stage learns from.
     """
     with Run.open(
-        folder,
+        context.folder,
         as_json(stage),
         data,
-        log=reporter.log,
-        fresh=fresh,
+        log=context.reporter.log,
+        fresh=context.fresh,
         sinks=stage.sinks,
         is_main=accelerator.is_main_process,
     ) as run:
         yield run
         if run.is_main:
-            save_model(result_of(folder.parent, folder.name), *student)
+            save_model(result_of(context.runs, context.name), *student)
     accelerator.wait_for_everyone()
 
 
 def save_untrained(
-    stage: Stage, folder: Path, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator,
-    reporter: Reporter, fresh: bool,
-) -> dict[str, float]:  # fmt: skip
+    stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
+) -> dict[str, float]:
     """Measure and keep what a stage made that trains nothing; the arguments are those of `stage_run`.
 
     Returns:
@@ -76,8 +72,8 @@ def save_untrained(
     with accelerator.main_process_first():  # the others find the pictures' vectors on disk
         if stage.dev:
             texts = LearningTexts(model, processor, 0)
-            reached = locked_recall(stage.dev, student, texts.vectors, folder.parent / "cache", reporter.log)()
-    with stage_run(stage, folder, data, student, accelerator, reporter, fresh) as run:
+            reached = locked_recall(stage.dev, student, texts.vectors, context.cache, context.reporter.log)()
+    with stage_run(stage, context, data, student, accelerator) as run:
         run.resume()
         run.log(1, **reached)
     return reached

@@ -19,6 +19,7 @@ from araclip.training.model.processing import AraCLIPProcessor, squash, timm_ima
 from araclip.training.model.saved import ModelAndProcessor, load_without_query_bank, loaded, save_model
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import ModelSpec
+from araclip.training.stages.context import StageContext
 
 
 def result_of(runs: Path, stage: str) -> Path:
@@ -26,7 +27,7 @@ def result_of(runs: Path, stage: str) -> Path:
     return runs / stage / "model"
 
 
-def saved_model(recipe: Recipe, named: str, runs: Path, why: str) -> Path:
+def saved_model(context: StageContext, named: str, why: str) -> Path:
     """The folder of the model that an earlier stage left, that lies in a folder, or that an exported one was made of.
 
     Args:
@@ -37,10 +38,10 @@ def saved_model(recipe: Recipe, named: str, runs: Path, why: str) -> Path:
         RecipeError: the stage has not been run, or the folder holds no model.
         ModelMismatch: an exported model cannot be unpacked.
     """
-    is_stage = named in recipe.stages
+    is_stage = named in context.recipe.stages
     if not is_stage and model_folder.is_ours(named):
-        return _unpacked(named, runs / "cache")
-    folder = result_of(runs, named) if is_stage else Path(named)
+        return _unpacked(named, context.cache)
+    folder = result_of(context.runs, named) if is_stage else Path(named)
     if not (folder / "config.json").is_file():
         todo = f"Run `araclip train {named}` first." if is_stage else "Give a stage, or a model's folder or name."
         raise RecipeError(f"{why} {folder}, which holds no model. {todo}")
@@ -60,22 +61,23 @@ def _unpacked(exported: str, cache: Path) -> Path:
     return folder
 
 
-def start_of(recipe: Recipe, stage_name: str, runs: Path) -> ModelAndProcessor:
+def start_of(context: StageContext) -> ModelAndProcessor:
     """The model and processor that a stage starts from.
 
     Raises:
         RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
         ModelMismatch: an exported model cannot be unpacked.
     """
-    stage, before = recipe.stage(stage_name), recipe.start_of[stage_name]
+    recipe, name = context.recipe, context.name
+    stage, before = recipe.stage(name), recipe.start_of[name]
     if stage.model is not None:
-        return from_spec(stage.model, recipe, runs)
+        return from_spec(stage.model, context)
     if before is None:
-        return from_spec(recipe.model, recipe, runs)
-    return load_without_query_bank(saved_model(recipe, before, runs, f"stage '{stage_name}' starts from"))
+        return from_spec(recipe.model, context)
+    return load_without_query_bank(saved_model(context, before, f"stage '{name}' starts from"))
 
 
-def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> ModelAndProcessor:
+def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     """Towers by name, hub id, folder, earlier stage or exported model, under projections.
 
     Raises:
@@ -83,10 +85,9 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> ModelAndProcessor:
         ModelMismatch: an exported model cannot be unpacked.
     """
     torch.manual_seed(0)  # of the projections
+    recipe = context.recipe
     taken = (
-        load_without_query_bank(saved_model(recipe, spec.text, runs, _TEXT_FROM))
-        if is_model(recipe, spec.text)
-        else None
+        load_without_query_bank(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
     )
     text, tokenizer = (taken[0].text_model, taken[1].tokenizer) if taken else _text(spec)
     options: dict[str, Any] = {
@@ -99,7 +100,7 @@ def from_spec(spec: ModelSpec, recipe: Recipe, runs: Path) -> ModelAndProcessor:
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
     if spec.vision and (is_model(recipe, spec.vision) or (Path(spec.vision) / "modules.json").is_file()):
-        whole = load_without_query_bank(saved_model(recipe, spec.vision, runs, "[model] takes its image tower from"))
+        whole = load_without_query_bank(saved_model(context, spec.vision, "[model] takes its image tower from"))
         model, image_processor = _beside(whole, text, spec, options)
     else:
         vision, image_processor = _vision(spec)

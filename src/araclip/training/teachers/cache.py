@@ -29,7 +29,7 @@ from araclip.training.teachers.text_towers import Teacher
 FORMAT = 1
 UNIT_TOLERANCE = 1e-2  # teachers compute in half precision, too
 
-Progress = Callable[[int, int, float, float], None]
+TeacherProgress = Callable[[int, int, float, float], None]
 Log = Callable[[str], None]
 
 
@@ -73,7 +73,7 @@ def teacher_vectors(
     license: str | Sequence[str] | None = None,
     shard: int = 8192,
     batch: int = 256,
-    progress: Progress | None = None,
+    progress: TeacherProgress | None = None,
     log: Log | None = None,
 ) -> TeacherCache:
     """The teacher's vectors for `texts`, from `folder` where it has them, computed and kept there where not.
@@ -145,7 +145,7 @@ def _fill(
     about: dict[str, tuple[str | None, str | None]],
     shard: int,
     batch: int,
-    progress: Progress | None,
+    progress: TeacherProgress | None,
     warn: Log,
 ) -> None:
     for left in cache.folder.glob(".*.tmp"):  # of a killed run; we hold the lock
