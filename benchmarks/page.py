@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 from doing import CHROMIUM, FLAGS, serving
 
 from araclip import AraCLIP, Gallery
-from araclip.encoder import usable_cores
+from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.catalog import File
 from araclip.images import Facts
 from araclip.model_folder import DEFAULT_MODEL

@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from araclip import AraCLIP
-from araclip.encoder import usable_cores
+from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.catalog import Catalog, File
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.images import Facts

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from araclip import AraCLIP, Gallery
-from araclip.encoder import usable_cores
+from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.catalog import File
 
 PHOTOGRAPHS = (

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from araclip.encoder import usable_cores
+from araclip.encoder_base import usable_cores
 from araclip.evaluation.datasets import read_pictures
 from araclip.training.export.export import model_of
 from araclip.training.export.graph import write_text_graph

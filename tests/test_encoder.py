@@ -1,10 +1,11 @@
 """AraCLIP over a real model folder, whole and broken."""
 
+import io
 import itertools
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from PIL import Image
 
 import pictures
 import tiny
-from araclip import model_folder
-from araclip.encoder import IMAGE_BATCH, TEXT_BATCH, AraCLIP
+from araclip import Gallery, model_folder
+from araclip.encoder import AraCLIP
+from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
 from araclip.images import AHEAD
 
@@ -88,8 +90,16 @@ def test_more_texts_than_one_read_holds_are_all_there(model: AraCLIP) -> None:
     assert np.array_equal(vectors.argmax(axis=1), [0 if number % 2 else 2 for number in range(75)])
 
 
-@pytest.mark.parametrize("texts", ["قطة", ["قطة", 7], [None], [b"cat"]])
-def test_what_is_no_list_of_texts_is_refused(model: AraCLIP, texts: Any) -> None:
+def test_one_text_gives_one_vector_and_several_give_rows(model: AraCLIP) -> None:
+    one = model.encode_text("قطة")
+    assert (one.shape, one.dtype) == ((model.width,), np.float32)
+    assert np.array_equal(one, model.encode_text(["قطة"])[0])
+    assert model.encode_text(text for text in ["قطة"]).shape == (1, model.width)
+    assert model.encode_text("").shape == (model.width,)
+
+
+@pytest.mark.parametrize("texts", [["قطة", 7], [None], [b"cat"], b"cat", None, 3, 0.5])
+def test_what_is_neither_a_text_nor_several_is_refused(model: AraCLIP, texts: Any) -> None:
     with pytest.raises(InputError, match="encode_text takes"):
         model.encode_text(texts)
 
@@ -165,10 +175,61 @@ def test_a_generator_of_pictures_is_read_as_needed(model: AraCLIP, tmp_path: Pat
     assert next(taken) <= AHEAD + 1
 
 
-@pytest.mark.parametrize("one", ["cat.jpg", Path("cat.jpg"), Image.new("RGB", (4, 4))])
-def test_a_single_picture_instead_of_several_is_refused(model: AraCLIP, one: Any) -> None:
-    with pytest.raises(InputError, match="several pictures"):
-        model.encode_image(one)
+def test_one_picture_of_any_kind_gives_one_vector(model: AraCLIP, tmp_path: Path) -> None:
+    path = pictures.solid(tmp_path / "red.png", pictures.RED)
+    with Image.open(path) as image, path.open("rb") as file:
+        kinds: list[Any] = [path, str(path), image, np.asarray(image), io.BytesIO(path.read_bytes()), file]
+        (expected,) = model.encode_image([path])
+        for one in kinds:
+            vector = model.encode_image(one)
+            assert (vector.shape, vector.dtype) == ((model.width,), np.float32)
+            assert np.allclose(vector, expected, atol=1e-6), one
+
+
+def test_arrays_of_pixels_are_pictures_and_a_batch_of_them_is_several(model: AraCLIP) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+    expected = model.encode_image([Image.fromarray(one) for one in pixels])
+    assert np.array_equal(model.encode_image(pixels), expected)
+    assert np.array_equal(model.encode_image(list(pixels)), expected)
+    assert np.array_equal(model.encode_image(pixels[1]), model.encode_image([Image.fromarray(pixels[1])])[0])
+    assert np.array_equal(model.encode_image(pixels[0][::-1, ::2]), model.encode_image(pixels[0][::-1, ::2].copy()))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((2, 4, 4, 3), np.int64),
+        np.zeros((1, 2, 4, 4, 3), np.uint8),
+        np.array(5),
+    ],
+    ids=lambda array: f"{array.shape} {array.dtype}",
+)
+def test_an_array_of_another_shape_or_type_is_refused_with_both(model: AraCLIP, array: Any) -> None:
+    with pytest.raises(InputError, match=rf"{array.dtype} is no picture; expected \(height, width, 3\) of uint8"):
+        model.encode_image(array)
+    with pytest.raises(InputError, match="is no picture"):
+        model.encode_image([array])
+
+
+@pytest.mark.parametrize("entry", [None, 3, b"bytes", object()])
+def test_what_is_no_picture_is_refused_by_its_type(model: AraCLIP, entry: Any) -> None:
+    for several in (entry, [entry]):
+        with pytest.raises(InputError, match=f"encode_image takes pictures, got {type(entry).__name__}"):
+            model.encode_image(several)
+    assert model.encode_image(np.array([], dtype=str)).shape == (0, model.width)
+
+
+def test_pixels_of_another_shape_or_type_are_refused(model: AraCLIP) -> None:
+    good = np.zeros((2, tiny.SIZE, tiny.SIZE, 3), np.uint8)
+    assert model.encode_pixels(good).shape == (2, model.width)
+    for bad in (good[0], good[:, 1:], good.astype(np.float32), [1, 2]):
+        with pytest.raises(InputError, match=rf"encode_pixels takes an array \(n, {tiny.SIZE}, {tiny.SIZE}, 3\)"):
+            model.encode_pixels(bad)  # type: ignore[arg-type]
 
 
 def test_threads_may_share_a_model_that_nobody_used_before(tiny_model: Path) -> None:
@@ -200,6 +261,66 @@ def test_the_builder_makes_the_same_model_twice_and_another_one_for_another_seed
     assert len({model.config.fingerprint for model in (first, other, wide)}) == 3
     assert wide.encode_text(["قطة"]).shape == (1, 12)
     assert wide.encode_image([Image.new("RGB", (4, 4))]).shape == (1, 12)
+
+
+# ------------------------------------------------------------------ which model is meant
+
+
+def test_a_model_is_named_by_name_path_text_or_itself(tiny_model: Path) -> None:
+    model = AraCLIP(tiny_model, threads=1)
+    assert AraCLIP.load(model) is model
+    for found in (AraCLIP(str(tiny_model)), AraCLIP.load(tiny_model), AraCLIP.load(str(tiny_model))):
+        assert (found.name, found.fingerprint, found.label) == (model.name, model.fingerprint, model.label)
+    assert (model.name, model.image_size, model.threads) == ("tiny", tiny.SIZE, 1)
+    assert model.label == f"tiny@{model.fingerprint}" == model.config.label
+
+
+class Foreign:
+    """An encoder of somebody else: all members of the contract, none of ours inherited."""
+
+    name, fingerprint, label, license = "foreign", "f" * 12, "foreign@ffffffffffff", None
+    width, image_size, threads = 3, 4, 1
+
+    def encode_text(self, texts: str | Iterable[str], *, batch_size: int = 1) -> NDArray[np.float32]:
+        count = 1 if isinstance(texts, str) else len(list(texts))
+        return np.eye(3, dtype=np.float32)[np.zeros(count, int)]
+
+    def encode_image(self, pictures: Any, *, batch_size: int = 1) -> NDArray[np.float32]:
+        return np.eye(3, dtype=np.float32)[[0 for _ in pictures]]
+
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.eye(3, dtype=np.float32)[pixels.mean(axis=(1, 2)).argmax(axis=1)]
+
+
+def test_any_encoder_is_a_model_and_a_gallery_searches_with_it(tmp_path: Path) -> None:
+    encoder = Foreign()
+    assert AraCLIP.load(encoder) is encoder
+    for name, colour in (("red", pictures.RED), ("blue", pictures.BLUE)):
+        pictures.solid(tmp_path / "pictures" / f"{name}.png", colour)
+    with Gallery.open(tmp_path / "g", model=encoder, create=True) as gallery:
+        gallery.update([tmp_path / "pictures"])
+        assert [Path(hit.path).stem for hit in gallery.search("أحمر", k=1)] == ["red"]
+
+
+@pytest.mark.parametrize("model", [None, 3, b"araclip-mini", ["araclip-mini"], object(), AraCLIP])
+def test_what_names_no_model_is_refused_by_its_type(model: Any, tmp_path: Path) -> None:
+    for use_it in (AraCLIP.load, AraCLIP, lambda it: Gallery.open(tmp_path / "g", model=it, create=True)):
+        with pytest.raises(InputError, match=rf"a {type(model).__name__} (is no|names no) model"):
+            use_it(model)
+
+
+def test_an_encoder_that_lacks_something_is_told_what() -> None:
+    class Half:
+        name = label = "half"
+
+        def encode_text(self, texts: Any) -> None: ...
+
+    with pytest.raises(InputError, match="lacks encode_image, encode_pixels, fingerprint, image_size, license, thr"):
+        AraCLIP.load(Half())  # type: ignore[arg-type]
+
+
+def test_a_model_shows_what_it_is(model: AraCLIP) -> None:
+    assert repr(model) == f"<AraCLIP {model.label}: 8-wide vectors, {tiny.SIZE} × {tiny.SIZE} pixels>"
 
 
 # ------------------------------------------------------------------ broken folders

@@ -24,6 +24,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "images",
     "phash",
     "model_folder",
+    "encoder_base",
     "encoder",
     "gallery.catalog.seal",
     "gallery.catalog.transaction",
@@ -169,7 +170,8 @@ def public_without_docstring(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 waiting.append((owner, child))
             elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and child.name[0] != "_":
                 inherited = child.name in INHERITED and isinstance(node, ast.ClassDef) and node.bases
-                if not ast.get_docstring(child) and not inherited:
+                signature = any(isinstance(mark, ast.Name) and mark.id == "overload" for mark in child.decorator_list)
+                if not ast.get_docstring(child) and not inherited and not signature:
                     yield child.lineno, owner + child.name
                 if isinstance(child, ast.ClassDef):
                     waiting.append((f"{child.name}.", child))
@@ -327,11 +329,13 @@ def test_a_missing_docstring_and_a_print_are_found() -> None:
         "if True:\n    class Nested: ...\nprinter = pprint(1)\n"
         "class Net(Module):\n    '''Doc.'''\n    def forward(self): ...\n"
         "class Loose:\n    '''Doc.'''\n    def forward(self): ...\n"
+        "@overload\ndef either(x: int): ...\n@cached\ndef kept(): ...\n"
     )
     assert sorted(public_without_docstring(tree)) == [
         (3, "Shown.bare"),
         (6, "loud"),
         (10, "Nested"),
         (17, "Loose.forward"),
+        (21, "kept"),
     ]
     assert sorted(prints(tree)) == [4, 8]

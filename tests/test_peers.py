@@ -38,7 +38,8 @@ from transformers import (
 import tiny_hf
 from araclip import AraCLIP, Gallery
 from araclip.encoder import Encoder
-from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage
+from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
+from araclip.images import open_image, square
 from araclip.peers import loading, model_registry
 from araclip.peers.loading import request
 from araclip.peers.translation import Translated
@@ -115,6 +116,19 @@ def squares(pictures: list[Path | Image.Image], side: int) -> torch.Tensor:
     square = transforms.Resize((side, side), transforms.InterpolationMode.BICUBIC, antialias=True)
     compose = transforms.Compose([square, transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
     return torch.stack([compose(picture) for picture in rgb(pictures)])
+
+
+def write_clip_of_sentence_transformers(folder: Path) -> Path:
+    """A tiny CLIP in the layout of sentence-transformers, in `folder`/st."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+
+    clip = folder / "clip"
+    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(clip)
+    image_processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    CLIPProcessor(image_processor, tiny_hf.tiny_tokenizer()).save_pretrained(clip)
+    SentenceTransformer(modules=[Transformer(str(clip))], device="cpu").save_pretrained(str(folder / "st"))
+    return folder / "st"
 
 
 # ------------------------------------------------------------------ parity with the code each was published with
@@ -242,13 +256,8 @@ def test_a_dual_encoder_of_vit_and_bert(tmp_path: Path, pictures: list[Any]) -> 
 @torch.inference_mode()
 def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: list[Any]) -> None:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Transformer
 
-    clip = tmp_path / "clip"
-    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(clip)
-    image_processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    CLIPProcessor(image_processor, tiny_hf.tiny_tokenizer()).save_pretrained(clip)
-    SentenceTransformer(modules=[Transformer(str(clip))], device="cpu").save_pretrained(str(tmp_path / "st"))
+    write_clip_of_sentence_transformers(tmp_path)
     reference = SentenceTransformer(str(tmp_path / "st"), device="cpu")
     text, image = (torch.tensor(reference.encode(items)) for items in (TEXTS, rgb(pictures)))
     same(AraCLIP.load(tmp_path / "st"), text, image, pictures)
@@ -329,14 +338,14 @@ def test_an_iterator_is_read_as_it_is_needed_and_stops_at_a_picture_that_cannot_
     assert len(list(texts)) == 98
 
 
-def test_one_text_one_picture_and_what_is_neither_are_refused(encoder: Encoder, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"Pass \[text\]"):
-        encoder.encode_text("قطة")
+def test_what_is_neither_texts_nor_pictures_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="takes a string or several, got NoneType"):
+        encoder.encode_text(None)  # type: ignore[call-overload]
     with pytest.raises(InputError, match="takes strings, got int: 3"):
         encoder.encode_text(["قطة", 3])  # type: ignore[list-item]
-    for picture in ("cat.png", tmp_path, tiny_hf.picture()):
-        with pytest.raises(InputError, match=r"Pass \[picture\]"):
-            encoder.encode_image(picture)  # type: ignore[arg-type]
+    for picture in (b"bytes", 3, np.zeros((4, 4), np.uint8)):
+        with pytest.raises(InputError, match=r"(takes pictures, got|\(4, 4\) and type uint8 is no picture)"):
+            encoder.encode_image(picture)  # type: ignore[call-overload]
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     with pytest.raises(ImageError, match=r"cut\.jpg"):
         encoder.encode_image([tiny_hf.picture(), tmp_path / "cut.jpg"])
@@ -442,9 +451,37 @@ def test_what_is_not_there_says_so(name: str, error: type[Exception], message: s
         AraCLIP.load(name)
 
 
-def test_a_gallery_takes_no_peers(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="a gallery takes model folders only"):
-        Gallery.open(tmp_path / "gallery", model="m-clip-b16plus", create=True)
+def searched(model: Any, folder: Path, pictures: list[Any]) -> None:
+    """A gallery made and searched with a model: its scores are those of the pictures squashed to the model's square."""
+    encoder = AraCLIP.load(model)
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        assert len(gallery.add(pictures).paths) == 3
+        assert gallery.stats().model == f"{encoder.name}@{encoder.fingerprint}"
+        hits = gallery.search("a cat", k=3)
+    squares = np.stack([square(open_image(picture), encoder.image_size) for picture in pictures])
+    expected = np.sort(encoder.encode_pixels(squares) @ encoder.encode_text("a cat"))[::-1]
+    np.testing.assert_allclose([hit.score for hit in hits], expected, atol=2e-3)
+
+
+def test_a_gallery_takes_peers_by_place_path_or_object(tmp_path: Path, clip_weights: str, pictures: list[Any]) -> None:
+    place, folder = f"open_clip:{clip_weights}", write_clip_of_sentence_transformers(tmp_path)
+    searched(place, tmp_path / "a", pictures)
+    searched(folder, tmp_path / "b", pictures)
+    searched(Translated(AraCLIP.load(place), str.upper), tmp_path / "c", pictures)
+    assert AraCLIP.load(folder).image_size == AraCLIP.load(place).image_size == 16
+    with pytest.raises(WidthMismatch, match="holds 8-wide vectors of open_clip:"):
+        Gallery.open(tmp_path / "a", model=folder)
+
+
+def test_a_single_text_or_picture_of_a_peer_is_one_vector(clip_weights: str, pictures: list[Any]) -> None:
+    encoder = AraCLIP.load(f"open_clip:{clip_weights}")
+    for model in (encoder, Translated(encoder, str.upper)):
+        assert model.encode_text("a cat").shape == model.encode_image(pictures[0]).shape == (8,)
+        np.testing.assert_allclose(model.encode_text("a cat"), model.encode_text(["a cat"])[0], **CLOSE)
+        with pytest.raises(InputError, match="encode_image takes pictures, got int"):
+            model.encode_image([3])  # type: ignore[list-item]
+    assert repr(encoder) == f"<Dual open_clip:{clip_weights}: open_clip:{clip_weights} on cpu>"
+    assert repr(Translated(encoder, str.upper)).startswith("<Translated by upper: <Dual open_clip:")
 
 
 def test_knowing_the_names_needs_no_torch() -> None:

@@ -1,145 +1,133 @@
-"""AraCLIP on ONNX Runtime: text and pictures in, unit vectors out. No torch."""
+"""Models by name, path or object; AraCLIP on ONNX Runtime: texts and pictures in, unit vectors out. No torch."""
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib import import_module
-from itertools import chain, islice
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from araclip import model_folder
+from araclip.encoder_base import (
+    Encoder,
+    EncoderBase,
+    Opened,
+    Vectors,
+    batches,
+    checked_pixels,
+    checked_texts,
+    missing_members,
+    usable_cores,
+)
 from araclip.errors import InputError, ModelMismatch
-from araclip.images import decode_ahead
+from araclip.images import open_image, square
 from araclip.text.normalization import normalize
 
 if TYPE_CHECKING:
     import onnxruntime
     from tokenizers import Tokenizer
 
-T = TypeVar("T")
-Vectors = NDArray[np.float32]
-Picture = str | PathLike[str] | Image.Image
+__all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder"]
 
-TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
-IMAGE_BATCH = 16
+ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
+
 PEERS = "araclip.peers.loading"  # by name: it needs torch, and stands below training, which stands below this room
 
 
-class Encoder(Protocol):
-    """What text and pictures are encoded with: our own models on ONNX Runtime, and those of others on PyTorch."""
+def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "cpu") -> Encoder:
+    """The encoder of a name or path; an encoder as it is. What every `model=` of this package goes through.
 
-    @property
-    def width(self) -> int:
-        """D, the length of a vector."""
+    Args:
+        model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
+            "m-clip-b16plus"; a kind and a place, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+            "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
+            docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
+        threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+        device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
 
-    @property
-    def label(self) -> str:
-        """Name and fingerprint, as messages and results show it: araclip-mini@3f2a91bc04de."""
+    Raises:
+        ModelNotFound: no such name or folder, or a library cannot load what lies there.
+        ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
+        InputError: it is neither a name, a path nor an encoder; or a peer, and what it needs is not installed.
+    """
+    if not isinstance(model, str | PathLike):
+        if absent := missing_members(model):
+            raise InputError(
+                f"a {type(model).__name__} is no model; it lacks {', '.join(absent)} of `araclip.encoder.Encoder`. "
+                "Pass a name, such as 'araclip-mini', the path of a model folder, or an encoder."
+            )
+        return model
+    if model_folder.is_ours(model):
+        return AraCLIP(model, threads=threads)
+    peer: Encoder | None = import_module(PEERS).load(model, threads or usable_cores(), device)
+    return peer or AraCLIP(model, threads=threads)
 
-    @property
-    def license(self) -> str | None:
-        """Of the weights; None where it is not known."""
 
-    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """Texts → (n, D) float32 of unit length, in the order given."""
-
-    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """Paths or PIL pictures → (n, D) float32 of unit length, in the order given."""
-
-
-class AraCLIP:
+class AraCLIP(EncoderBase):
     """A dual encoder: Arabic or English text, and pictures, in one space.
 
     >>> model = AraCLIP.load()
-    >>> scores = model.encode_text(["قطة"]) @ model.encode_image(["cat.jpg", "dog.jpg"]).T   # (1, 2) cosines
+    >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
-    Graphs are opened when first needed, so a text query never pays for the image tower. Instances may be shared
-    between threads.
+    Graphs are opened when first needed, so a text query never pays for the image tower. Each text passes
+    `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Instances may be shared between threads.
+
+    Args:
+        name_or_path: a bundled model's name or a model folder; `AraCLIP.load` takes models of others too.
+        threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+
+    Raises:
+        ModelNotFound, ModelMismatch, InputError: as for `load`.
     """
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        self.folder = folder
-        self.config = model_folder.read_config(folder)
+    def __init__(
+        self, name_or_path: str | PathLike[str] = model_folder.DEFAULT_MODEL, *, threads: int | None = None
+    ) -> None:
+        self.folder = model_folder.find(name_or_path)
+        self.config = model_folder.read_config(self.folder)
+        self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = threads or usable_cores()
 
-    @classmethod
-    def load(
-        cls, name_or_path: str | Path = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu"
-    ) -> Encoder:
-        """Load a model of ours, or any that docs/peers.md lists (extra `peers`).
-
-        Args:
-            name_or_path: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
-                "m-clip-b16plus"; a kind and a place, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
-                "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout.
-            threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-            device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
-
-        Raises:
-            ModelNotFound: no such name or folder, or a library cannot load what lies there.
-            ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: a peer, and what it needs is not installed.
-        """
-        if model_folder.is_ours(name_or_path):
-            return cls(model_folder.find(name_or_path), threads=threads)
-        peer: Encoder | None = import_module(PEERS).load(name_or_path, threads or usable_cores(), device)
-        return peer or cls(model_folder.find(name_or_path), threads=threads)
+    def __repr__(self) -> str:
+        return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
 
     @property
-    def label(self) -> str:
-        """Name and fingerprint, as messages and results show it."""
-        return self.config.label
-
-    @property
-    def license(self) -> str:
-        """Of the weights."""
-        return self.config.license
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change whenever a vector could."""
+        return self.config.fingerprint
 
     @property
     def width(self) -> int:
         """D, the length of a vector."""
         return self.config.width
 
-    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """Texts → (n, D) float32 of unit length, in the order given.
+    @staticmethod
+    def load(
+        model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu"
+    ) -> Encoder:
+        """A model of ours, or any that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
 
-        Each text passes `arabic.normalize`; tokens past `config.text.max_tokens` are cut. An iterator is read as it
-        is needed, never as a whole.
-
-        Raises:
-            InputError: `texts` is one string rather than several, or holds something that is not a string.
-        """
-        groups = batches(checked_texts(texts), batch_size * 16)  # enough texts at once to put like lengths together
-        return self._stack(self._encode_texts(group, batch_size) for group in groups)
-
-    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """Paths or PIL pictures → (n, D) float32 of unit length, in the order given.
-
-        Files are decoded by threads a few batches ahead of the network; an iterator is read as it is needed.
+        Args:
+            model: a name, a path, or an encoder, which is returned as it is.
+            threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+            device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
 
         Raises:
-            InputError: `pictures` is a single path or picture.
-            ImageError: a picture cannot be used; the message names it.
+            ModelNotFound: no such name or folder, or a library cannot load what lies there.
+            ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
+            InputError: `model` is of another type; or a peer, and what it needs is not installed.
         """
-        several = checked_pictures(pictures)
-
-        def pixels() -> Iterator[NDArray[np.uint8]]:
-            for _, decoded in decode_ahead(several, self.config.image.size, self.threads):
-                if isinstance(decoded, Exception):
-                    raise decoded
-                yield decoded
-
-        return self._stack(self.encode_pixels(np.stack(group)) for group in batches(pixels(), batch_size))
+        return as_encoder(model, threads=threads, device=device)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB squares, S = config.image.size → (n, D) float32 of unit length."""
-        return _run(self._image_graph, {"pixels": pixels})
+        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
+
+        Raises:
+            InputError: they have another shape or type.
+        """
+        return _run(self._image_graph, {"pixels": checked_pixels(pixels, self.image_size)})
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:
         """How many tokens of each text the model reads, marks of beginning and end counted."""
@@ -159,8 +147,11 @@ class AraCLIP:
             out[list(rows)] = _run(self._text_graph, {"input_ids": ids, "attention_mask": mask})
         return out
 
-    def _stack(self, parts: Iterator[Vectors]) -> Vectors:
-        return np.concatenate(list(chain([np.empty((0, self.width), np.float32)], parts)))
+    def _prepared(self, picture: Opened) -> NDArray[np.uint8]:
+        return square(open_image(picture, self.image_size), self.image_size)  # (S, S, 3)
+
+    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
+        return self.encode_pixels(np.stack(pictures))
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
@@ -216,53 +207,6 @@ class AraCLIP:
         return session
 
 
-def _run(session: "onnxruntime.InferenceSession", inputs: dict[str, NDArray[np.generic]]) -> Vectors:
+def _run(session: "onnxruntime.InferenceSession", inputs: Mapping[str, NDArray[np.generic]]) -> Vectors:
     vectors: Vectors = session.run(None, inputs)[0]
     return vectors
-
-
-def checked_texts(texts: Iterable[str]) -> Iterator[str]:
-    """The texts one by one.
-
-    Raises:
-        InputError: it is one string rather than several, or, once it is reached, something that is not a string.
-    """
-    if isinstance(texts, str):
-        raise InputError("encode_text takes several texts, got one string. Pass [text].")
-    return (_text(entry) for entry in texts)
-
-
-def checked_pictures(pictures: Iterable[Picture]) -> Iterable[Picture]:
-    """The pictures as they are.
-
-    Raises:
-        InputError: it is a single path or picture.
-    """
-    if isinstance(pictures, str | PathLike | Image.Image):
-        raise InputError("encode_image takes several pictures, got one. Pass [picture].")
-    return pictures
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Tuples of `size` items, the last one perhaps of fewer; what comes later is not read yet.
-
-    Raises:
-        InputError: `size` is below 1.
-    """
-    # itertools.batched, which Python 3.11 does not have yet
-    if size < 1:
-        raise InputError(f"batch_size is {size}, expected a positive whole number.")
-    remaining = iter(items)
-    while batch := tuple(islice(remaining, size)):
-        yield batch
-
-
-def _text(entry: object) -> str:
-    if not isinstance(entry, str):
-        raise InputError(f"encode_text takes strings, got {type(entry).__name__}: {entry!r:.80}.")
-    return entry
-
-
-def usable_cores() -> int:
-    """Cores this process may run on (containers and taskset narrow it below the machine's count)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

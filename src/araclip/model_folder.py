@@ -13,10 +13,11 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.text.normalization import NORMALIZER_VERSION
 
 FORMAT = 1
@@ -84,7 +85,7 @@ def bundled() -> dict[str, Path]:
     return {entry.name: entry for entry in sorted(folder.iterdir()) if (entry / "config.json").is_file()}
 
 
-def is_ours(name_or_path: str | Path) -> bool:
+def is_ours(name_or_path: str | PathLike[str]) -> bool:
     """Whether it is a bundled model's name or a folder that is, or shall be, a model folder, whole or damaged."""
     if str(name_or_path) in bundled():
         return True
@@ -92,12 +93,18 @@ def is_ours(name_or_path: str | Path) -> bool:
     return any((folder / part).is_file() for part in ("text.onnx", "image.onnx"))
 
 
-def find(name_or_path: str | Path) -> Path:
+def find(name_or_path: str | PathLike[str]) -> Path:
     """The folder of a bundled model's name or of a path.
 
     Raises:
         ModelNotFound: it is neither.
+        InputError: it is no text and no path.
     """
+    if not isinstance(name_or_path, str | PathLike):
+        raise InputError(
+            f"a {type(name_or_path).__name__} names no model. Pass a name, such as '{DEFAULT_MODEL}', or the path of a "
+            "model folder."
+        )
     known = bundled()
     if str(name_or_path) in known:  # first, so that a folder of that name in the working directory changes nothing
         return known[str(name_or_path)]
@@ -106,8 +113,8 @@ def find(name_or_path: str | Path) -> Path:
         return path
     raise ModelNotFound(
         f"no model '{name_or_path}': neither a folder nor one of the bundled models ({', '.join(known) or 'none'}). "
-        "Check the spelling, or pass the path of a model folder. (Models of others, which docs/peers.md lists, can be "
-        "measured beside ours; a gallery takes model folders only.)"
+        "Check the spelling, or pass the path of a model folder. docs/peers.md lists the models of others, which "
+        "AraCLIP.load and --model take as well."
     )
 
 

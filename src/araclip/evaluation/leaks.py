@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip.encoder import usable_cores
+from araclip.encoder_base import usable_cores
 from araclip.errors import ImageError
 from araclip.evaluation.datasets import PictureSet
 from araclip.phash import Hashes, hashes, nearest

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from araclip.encoder import AraCLIP, Vectors
+from araclip.encoder import AraCLIP
+from araclip.encoder_base import Vectors
 from araclip.errors import InputError
 from araclip.evaluation.retrieval import Encoder, label_of
 

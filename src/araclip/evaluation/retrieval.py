@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from araclip.encoder import AraCLIP, Vectors
+from araclip.encoder import AraCLIP
+from araclip.encoder_base import Vectors
 from araclip.errors import InputError, ModelMismatch
 from araclip.evaluation import cache as results_cache
 from araclip.evaluation.cache import Measured

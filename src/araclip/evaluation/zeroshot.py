@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from araclip.encoder import Vectors
+from araclip.encoder_base import Vectors
 from araclip.errors import InputError
 from araclip.evaluation.labelled import LabelledSet
 from araclip.evaluation.metrics import recall_at

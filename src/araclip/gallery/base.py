@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.catalog import KEPT, File
 from araclip.gallery.catalog.filters import Filters
@@ -29,7 +29,7 @@ class BaseGallery(ABC):
     """`Gallery` and `RemoteGallery`: what they share, over the store that each has."""
 
     folder: Path | str
-    model: AraCLIP
+    model: Encoder
     _catalog: Store
 
     @abstractmethod
@@ -290,6 +290,6 @@ class BaseGallery(ABC):
             if content is None:
                 raise InputError(f"{picture} is not in the gallery {self.folder}. Pass the path of a hit.")
             return self._catalog.vector(content), content
-        loaded = load(source_of(picture), set(), self.model.config.image.size)
+        loaded = load(source_of(picture), set(), self.model.image_size)
         assert loaded.look is not None  # nothing is known to `load`
         return self.model.encode_pixels(loaded.look.pixels[None])[0], self._catalog.content(loaded.digest)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
@@ -15,36 +15,35 @@ from araclip.gallery.opened import Opened
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.relevance import Scale
 from araclip.gallery.results import Hit
-from araclip.model_folder import find
+from araclip.model_folder import DEFAULT_MODEL
 
 
 class Gallery(Opened):
     """Pictures indexed with one model. One process writes at a time, any number search."""
 
     @classmethod
-    def open(
-        cls, path: str | os.PathLike[str], *, model: AraCLIP | str = "araclip-mini", create: bool = False
-    ) -> "Gallery":
+    def open(cls, path: str | os.PathLike[str], *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> "Gallery":
         """Open the gallery in folder `path`; one that an older release made is migrated.
 
         Args:
+            model: a name, a path or an encoder, as `AraCLIP.load` takes.
             create: make it if it is not there.
 
         Raises:
+            ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
             GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
             WidthMismatch: it was made by another model than `model`.
         """
-        encoder = model if isinstance(model, AraCLIP) else AraCLIP(find(model))
+        encoder = as_encoder(model)
         opener = Catalog.create if create else Catalog.open
-        config = encoder.config
-        return cls(opener(Path(path).expanduser(), config.name, config.fingerprint, config.width), encoder)
+        return cls(opener(Path(path).expanduser(), encoder.name, encoder.fingerprint, encoder.width), encoder)
 
     @classmethod
     def rescue(
         cls,
         path: str | os.PathLike[str],
         *,
-        model: AraCLIP | str = "araclip-mini",
+        model: ModelLike = DEFAULT_MODEL,
         progress: Progress | None = None,
     ) -> list[str]:
         """Repair the gallery in folder `path`, also one that cannot be opened; returns one line for each thing done.

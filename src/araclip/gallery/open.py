@@ -3,19 +3,20 @@
 import os
 from pathlib import Path
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder, ModelLike
 from araclip.errors import InputError
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.reembed import reembed
 from araclip.gallery.ingest.update import Progress, Skip
 from araclip.gallery.remote.address import is_remote
+from araclip.model_folder import DEFAULT_MODEL
 
 MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
 
 
 def open_gallery(
-    place: str | os.PathLike[str], *, model: AraCLIP | str = "araclip-mini", create: bool = False
+    place: str | os.PathLike[str], *, model: ModelLike = DEFAULT_MODEL, create: bool = False
 ) -> BaseGallery:
     """The gallery in a folder, or at an address such as qdrant://HOST:6333/COLLECTION.
 
@@ -34,7 +35,7 @@ def open_gallery(
 
 def reembed_gallery(
     place: str | os.PathLike[str],
-    model: AraCLIP,
+    model: Encoder,
     *,
     forget_missing: bool = False,
     progress: Progress | None = None,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import atomic
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.gallery import upkeep
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import history
@@ -31,7 +31,7 @@ class Opened(BaseGallery):
     folder: Path
     _catalog: Catalog
 
-    def __init__(self, catalog: Catalog, model: AraCLIP) -> None:
+    def __init__(self, catalog: Catalog, model: Encoder) -> None:
         self.folder = catalog.folder
         self.model = model
         self._catalog = catalog

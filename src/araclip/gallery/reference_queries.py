@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import atomic
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 
 VERSION = 1  # of the two lists; raise it when they change
 MEANINGLESS = 64
@@ -51,9 +51,9 @@ def _letters(number: int) -> str:
     return "".join(alphabet[byte % len(alphabet)] for byte in drawn[1 : 4 + drawn[0] % 6])
 
 
-def background(folder: Path, model: AraCLIP) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def background(folder: Path, model: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Vectors of the everyday queries (E, D) and of the meaningless ones (M, D), from their file or encoded anew."""
-    path = folder / f"background-{model.config.fingerprint}-{VERSION}.f32"
+    path = folder / f"background-{model.fingerprint}-{VERSION}.f32"
     size = (len(EVERYDAY) + MEANINGLESS) * model.width * 4
     stored = atomic.read_checked(path)
     if stored is not None and len(stored) == size:

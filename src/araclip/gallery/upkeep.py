@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import atomic
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.catalog import KEPT, Catalog, File
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -212,14 +212,14 @@ def _read(path: str) -> bytes:
         return stream.read()
 
 
-def repair(catalog: Catalog, model: AraCLIP, doubt: bool, progress: Progress) -> list[str]:
+def repair(catalog: Catalog, model: Encoder, doubt: bool, progress: Progress) -> list[str]:
     """Put right what `verify` calls repairable in a catalogue that can be read; returns one line for each deed."""
     actions, bad = [], set(bad_vectors(catalog))
     every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
     for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
         (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
-        look = look_again(paths, digest, partial(catalog.kept, content), model.config.image.size)
+        look = look_again(paths, digest, partial(catalog.kept, content), model.image_size)
         with catalog.writing():
             if isinstance(look, str) and content in bad:
                 catalog.remove_files(paths)
@@ -241,7 +241,7 @@ def repair(catalog: Catalog, model: AraCLIP, doubt: bool, progress: Progress) ->
     return actions
 
 
-def _encode_again(catalog: Catalog, content: int, look: Look, model: AraCLIP, bad: bool) -> bool:
+def _encode_again(catalog: Catalog, content: int, look: Look, model: Encoder, bad: bool) -> bool:
     """Store what a picture looks like, if that is not what is stored; a copy that was kept is not quite the picture."""
     vector = model.encode_pixels(look.pixels[None])[0].astype("<f2")
     stored = np.zeros(len(vector)) if bad else catalog.vector(content)

@@ -1,20 +1,20 @@
 """A dual encoder of another system on PyTorch, behind the contract of `araclip.encoder.Encoder`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.encoder import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, batches, checked_pictures, checked_texts
-from araclip.errors import ImageError, ModelMismatch
-from araclip.images import map_ahead, open_image
+from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Opened, Vectors, batches, checked_pixels
+from araclip.errors import InputError, ModelMismatch
+from araclip.images import open_image
 from araclip.peers.loading import Request
 from araclip.training.teachers.libraries import Inputs, TextSide, fingerprint
 
@@ -31,11 +31,21 @@ class TextTower:
 
 @dataclass(frozen=True)
 class ImageTower:
-    """`prepare` takes an upright RGB picture, in one of several threads; `encode` makes (n, D) of n results."""
+    """`prepare` takes an upright RGB picture, in one of several threads; `encode` makes (n, D) of n results.
+
+    inputs: the tensors that the network gets of one picture, where `prepare` does not return them.
+    """
 
     model: Any
     prepare: Callable[[Image.Image], Any]
     encode: Callable[[Sequence[Any]], Tensor]
+    inputs: Callable[[Image.Image], Inputs] | None = None
+
+    def side(self) -> int | None:
+        """Pixels a side of the square that the network sees of any picture; None where it sees no square of pixels."""
+        inputs = (self.inputs or self.prepare)(Image.new("RGB", (96, 64)))
+        shapes = [value.shape for value in inputs.values() if isinstance(value, Tensor)]
+        return next((int(s[-1]) for s in shapes if len(s) == 4 and s[-1] == s[-2]), None)
 
 
 def text_tower(side: TextSide, device: str) -> TextTower:
@@ -58,85 +68,75 @@ def _on(device: str, inputs: Inputs) -> Inputs:
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
-class Dual:
+class Dual(EncoderBase):
     """A text tower and an image tower into one space, each fed as its own library would.
 
-    Texts reach the tokenizer as they are: nobody's model but ours was trained on what `arabic.normalize` makes of them.
+    Texts reach the tokenizer as they are: no model but ours was trained on what `araclip.normalize` makes of them.
     Instances may be shared between threads.
     """
 
     def __init__(self, asked: Request, text: TextTower, image: ImageTower) -> None:
         self.asked, self._text, self._image = asked, text, image
+        self.name, self.license, self.threads = asked.name, asked.license, asked.threads
         for model in (text.model, image.model):
             model.eval().requires_grad_(False).to(asked.device)
+
+    def __repr__(self) -> str:  # without width and fingerprint, which take a pass of the model and over its weights
+        return f"<Dual {self.name}: {self.asked.kind}:{self.asked.place} on {self.asked.device}>"
 
     @cached_property
     def width(self) -> int:
         """D, the length of a vector."""
-        return int(self._encode_texts(["a photo of a cat"]).shape[1])
+        return int(self._vectors(self._text.encode, ["a photo of a cat"]).shape[1])
 
     @cached_property
-    def label(self) -> str:
-        """Name and twelve hex digits that change whenever a vector could."""
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change whenever a vector could: over weights and token ids."""
         parts = {"": self._text.model}
         if self._image.model not in list(self._text.model.modules()):
             parts["image "] = self._image.model
         state = {start + name: value for start, part in parts.items() for name, value in part.state_dict().items()}
-        return f"{self.asked.name}@{fingerprint(self._text.kind, state, self._text.tokens)[:12]}"
+        return fingerprint(self._text.kind, state, self._text.tokens)[:12]
 
-    @property
-    def license(self) -> str | None:
-        """Of the weights; None where it is not known."""
-        return self.asked.license
-
-    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """Texts → (n, D) float32 of unit length, in the order given; an iterator is read as it is needed.
+    @cached_property
+    def image_size(self) -> int:
+        """S, the side of the squares that `encode_pixels` takes: the one at which the image tower sees pictures.
 
         Raises:
-            InputError: `texts` is one string rather than several, or holds something that is not a string.
+            InputError: it sees pictures of several sizes.
         """
-        groups = batches(checked_texts(texts), batch_size * 16)  # enough texts at once to put like lengths together
-        return self._stack(self._by_length(group, batch_size) for group in groups)
+        size = self._image.side()
+        if size is None:
+            raise InputError(f"{self.name} has no square that it sees pictures at. Use another model for a gallery.")
+        return size
 
-    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """Paths or PIL pictures → (n, D) float32 of unit length, in the order given; an iterator is read as needed.
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
+
+        Galleries squash pictures to this square; the crop that some models make of oblong pictures is then not made.
 
         Raises:
-            InputError: `pictures` is a single path or picture.
-            ImageError: a picture cannot be used; the message names it.
-            ModelMismatch: the image tower leads into another space than the text tower.
+            InputError: they have another shape or type.
         """
-        several = checked_pictures(pictures)
+        squares = checked_pixels(pixels, self.image_size)
+        groups = batches((self._image.prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
+        return self._stacked(self._encode_prepared(group) for group in groups)
 
-        def prepared() -> Iterator[Any]:
-            for _, found in map_ahead(self._prepare, several, self.asked.threads):
-                if isinstance(found, ImageError):
-                    raise found
-                yield found
+    def _prepared(self, picture: Opened) -> Any:
+        return self._image.prepare(open_image(picture))
 
-        return self._stack(self._encode_pictures(group) for group in batches(prepared(), batch_size))
-
-    def _prepare(self, picture: Picture) -> Any:
-        try:
-            return self._image.prepare(open_image(picture))
-        except ImageError as error:
-            return error
-
-    def _by_length(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
+    def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         out = np.empty((len(texts), self.width), np.float32)
         order = np.argsort([len(text) for text in texts], kind="stable")  # like lengths together: less padding
         for rows in batches(order, batch_size):
-            out[list(rows)] = self._encode_texts([texts[row] for row in rows])
+            out[list(rows)] = self._vectors(self._text.encode, [texts[row] for row in rows])
         return out
 
-    def _encode_texts(self, texts: list[str]) -> Vectors:
-        return self._vectors(self._text.encode, texts)
-
-    def _encode_pictures(self, prepared: tuple[Any, ...]) -> Vectors:
-        vectors = self._vectors(self._image.encode, prepared)
+    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
+        vectors = self._vectors(self._image.encode, pictures)
         if vectors.shape[1] != self.width:
             raise ModelMismatch(
-                f"{self.asked.name}: the image tower makes {vectors.shape[1]}-wide vectors, the text tower "
+                f"{self.name}: the image tower makes {vectors.shape[1]}-wide vectors, the text tower "
                 f"{self.width}-wide ones. Name the image tower that the text tower was trained for."
             )
         return vectors
@@ -145,6 +145,3 @@ class Dual:
     def _vectors(self, encode: Callable[[Any], Tensor], items: Any) -> Vectors:
         vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (n, D)
         return vectors
-
-    def _stack(self, parts: Iterator[Vectors]) -> Vectors:
-        return np.concatenate(list(chain([np.empty((0, self.width), np.float32)], parts)))

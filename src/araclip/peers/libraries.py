@@ -97,7 +97,12 @@ def load_sentence_transformers(asked: Request) -> Dual:
     return Dual(
         asked,
         TextTower("sentence-transformers", text, lambda texts: _encoded(text, texts), tokens),
-        ImageTower(image, lambda picture: picture, lambda pictures: _encoded(image, list(pictures))),
+        ImageTower(
+            image,
+            lambda picture: picture,
+            lambda pictures: _encoded(image, list(pictures)),
+            lambda picture: dict(image.preprocess([picture])),
+        ),
     )
 
 

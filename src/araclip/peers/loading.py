@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
+from os import PathLike, fspath
 from pathlib import Path
 
 from araclip.encoder import Encoder
@@ -60,7 +61,7 @@ IMAGE_TOWERS = {"araclip": "open_clip", "m-clip": "open_clip", "sentence-transfo
 _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 
 
-def load(name_or_path: str | Path, threads: int, device: str) -> Encoder | None:
+def load(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
     """The encoder of a peer's name, a kind and place, or a folder in a published layout; None where it is none.
 
     Raises:
@@ -68,7 +69,7 @@ def load(name_or_path: str | Path, threads: int, device: str) -> Encoder | None:
         ModelNotFound: its library cannot load what lies there, or a known kind names no place.
         ModelMismatch: its parts contradict each other.
     """
-    asked = request(str(name_or_path))
+    asked = request(fspath(name_or_path))
     if asked is None:
         return None
     kind = KINDS[asked.kind]

@@ -1,9 +1,14 @@
 """The baseline that needs no Arabic model: translate the query into English, then ask an English one."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
-from araclip.encoder import IMAGE_BATCH, TEXT_BATCH, AraCLIP, Encoder, Picture, Vectors, checked_texts
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.encoder import AraCLIP, Encoder
+from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, checked_texts
 from araclip.errors import InputError
 from araclip.peers.loading import KINDS, Request
 
@@ -19,7 +24,13 @@ class Translated:
 
     def __init__(self, encoder: Encoder, translate: Translate, name: str | None = None) -> None:
         self.encoder, self.translate = encoder, translate
-        self.name = name or getattr(translate, "__name__", type(translate).__name__)
+        self.translator = name or getattr(translate, "__name__", type(translate).__name__)
+        self.name, self.label = f"{self.translator}+{encoder.name}", f"{self.translator}+{encoder.label}"
+        self.fingerprint = hashlib.sha256(self.label.encode()).hexdigest()[:12]  # texts have other vectors
+        self.license, self.threads = encoder.license, encoder.threads  # the translator's licence is not known here
+
+    def __repr__(self) -> str:
+        return f"<Translated by {self.translator}: {self.encoder!r}>"
 
     @property
     def width(self) -> int:
@@ -27,32 +38,34 @@ class Translated:
         return self.encoder.width
 
     @property
-    def label(self) -> str:
-        """The translator's name and the encoder's label."""
-        return f"{self.name}+{self.encoder.label}"
+    def image_size(self) -> int:
+        """S, the side of the squares that `encode_pixels` takes."""
+        return self.encoder.image_size
 
-    @property
-    def license(self) -> str | None:
-        """Of the encoder's weights; the translator's is not known here."""
-        return self.encoder.license
-
-    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """Texts → (n, D) float32 of unit length, in the order given, each translated first.
+    def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
+        """A text → (D,) float32 of unit length; several → (n, D), in the order given, each translated first.
 
         Raises:
-            InputError: `texts` is one string, or holds something that is not a string, or the translator returned such.
+            InputError: `texts` is, or holds, something that is not a string, or the translator returned such.
         """
         english = (self._translated(text) for text in checked_texts(texts))
-        return self.encoder.encode_text(english, batch_size=batch_size)
+        vectors = self.encoder.encode_text(english, batch_size=batch_size)
+        return vectors[0] if isinstance(texts, str) else vectors
 
-    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """Paths or PIL pictures → (n, D) float32 of unit length, as the encoder makes them."""
+    def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
+        """A picture → (D,) float32 of unit length; several → (n, D), as the encoder makes them."""
         return self.encoder.encode_image(pictures, batch_size=batch_size)
+
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """(n, S, S, 3) uint8 RGB pixels → (n, D) float32 of unit length, as the encoder makes them."""
+        return self.encoder.encode_pixels(pixels)
 
     def _translated(self, text: str) -> str:
         english: object = self.translate(text)
         if not isinstance(english, str):
-            raise InputError(f"{self.name} translated {text!r:.80} to a {type(english).__name__}, expected a string.")
+            raise InputError(
+                f"{self.translator} translated {text!r:.80} to a {type(english).__name__}, expected a string."
+            )
         return english
 
 

@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import AraCLIP, usable_cores
+from araclip.encoder import AraCLIP
+from araclip.encoder_base import usable_cores
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.open import MISSING_QDRANT

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip import phash
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import ImageError, ImageTooLarge, InputError
 from araclip.gallery.catalog.catalog import KEPT, File
 from araclip.gallery.catalog.store import Store
@@ -61,7 +61,7 @@ class Intake:
     With `few` pictures to come, their hashes are looked up one by one, when they are committed.
     """
 
-    def __init__(self, catalog: Store, model: AraCLIP, *, few: bool = False) -> None:
+    def __init__(self, catalog: Store, model: Encoder, *, few: bool = False) -> None:
         self.taken = 0
         self._catalog = catalog
         self._model = model
@@ -106,7 +106,7 @@ class Intake:
         if isinstance(source, Loaded):
             return source
         try:
-            return load(source, self._known, self._model.config.image.size)
+            return load(source, self._known, self._model.image_size)
         except (OSError, ImageError) as error:
             return error
 

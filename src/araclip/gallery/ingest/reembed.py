@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import atomic
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, Look, look_again
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def reembed(
     folder: Path,
-    model: AraCLIP,
+    model: Encoder,
     *,
     forget_missing: bool = False,
     progress: Progress | None = None,
@@ -49,7 +49,7 @@ def reembed(
     catalog = Catalog.open(folder, None)
     try:
         with atomic.single_writer(folder / "lock"):
-            if catalog.meta("fingerprint") == model.config.fingerprint:
+            if catalog.meta("fingerprint") == model.fingerprint:
                 return 0
             _begin(catalog, model)
             made, missing = _encode(catalog, model, progress or (lambda done, total: None), skip or (lambda line: None))
@@ -68,15 +68,15 @@ def reembed(
         catalog.close()
 
 
-def _begin(catalog: Catalog, model: AraCLIP) -> None:
+def _begin(catalog: Catalog, model: Encoder) -> None:
     """Keep what an earlier run made with this very model; forget what one made with another."""
-    if catalog.meta("next_fingerprint") != model.config.fingerprint:
+    if catalog.meta("next_fingerprint") != model.fingerprint:
         with catalog.writing(visible=False):
             catalog.change("DELETE FROM next_vectors")
-            catalog.change("INSERT OR REPLACE INTO meta VALUES ('next_fingerprint', ?)", (model.config.fingerprint,))
+            catalog.change("INSERT OR REPLACE INTO meta VALUES ('next_fingerprint', ?)", (model.fingerprint,))
 
 
-def _encode(catalog: Catalog, model: AraCLIP, progress: Progress, skip: Skip) -> tuple[int, int]:
+def _encode(catalog: Catalog, model: Encoder, progress: Progress, skip: Skip) -> tuple[int, int]:
     """Fill next_vectors; returns how many pictures were encoded, and how many cannot be."""
     (total,) = catalog.rows("SELECT count(*) FROM contents")[0]
     waiting = [row[0] for row in catalog.rows(
@@ -94,7 +94,7 @@ def _encode(catalog: Catalog, model: AraCLIP, progress: Progress, skip: Skip) ->
 class Again:
     """Pictures encoded by another model, group by group. Counts those that were `made` and those that are `missing`."""
 
-    def __init__(self, model: AraCLIP, total: int, progress: Progress, skip: Skip) -> None:
+    def __init__(self, model: Encoder, total: int, progress: Progress, skip: Skip) -> None:
         self.made = self.missing = 0
         self._model, self._total, self._progress, self._skip = model, total, progress, skip
 
@@ -128,22 +128,22 @@ class Again:
                 self._progress(done, self._total)
 
 
-def _look(catalog: Catalog, content: int, model: AraCLIP) -> Look | str:
+def _look(catalog: Catalog, content: int, model: Encoder) -> Look | str:
     """A picture decoded for the new model, from a file that still holds it or from its kept pixels; or why not."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-    look = look_again(paths, digest, lambda: catalog.kept(content), model.config.image.size)
+    look = look_again(paths, digest, lambda: catalog.kept(content), model.image_size)
     if isinstance(look, str):
         return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({look})."
     return look
 
 
-def _switch(catalog: Catalog, model: AraCLIP) -> None:
+def _switch(catalog: Catalog, model: Encoder) -> None:
     with catalog.writing():
         gone = catalog.rows("SELECT path FROM files WHERE content NOT IN (SELECT content FROM next_vectors)")
         catalog.remove_files([os.fsdecode(raw) for (raw,) in gone])
         catalog.change("UPDATE contents SET vector = (SELECT vector FROM next_vectors WHERE content = contents.id)")
-        identity = {"model": model.config.name, "fingerprint": model.config.fingerprint, "width": str(model.width)}
+        identity = {"model": model.name, "fingerprint": model.fingerprint, "width": str(model.width)}
         for key, value in identity.items():
             catalog.change("UPDATE meta SET value = ? WHERE key = ?", (value, key))
         catalog.change("DELETE FROM next_vectors")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.catalog import File
 from araclip.gallery.catalog.store import Store
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 Skip = Callable[[str], None]
 
 
-def update(catalog: Store, model: AraCLIP, roots: list[Path], progress: Progress, skip: Skip) -> Update:
+def update(catalog: Store, model: Encoder, roots: list[Path], progress: Progress, skip: Skip) -> Update:
     """Bring `catalog` in step with the folders `roots`; see `Gallery.update`."""
     walk, known = Walk(), catalog.files()
     found: dict[str, File] = {}
@@ -37,7 +37,7 @@ def update(catalog: Store, model: AraCLIP, roots: list[Path], progress: Progress
     return _settle(catalog, model, found, mine, walk, catalog.unread(), progress, skip)
 
 
-def update_at(catalog: Store, model: AraCLIP, roots: list[Path], paths: Iterable[str], skip: Skip) -> Update | None:
+def update_at(catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip) -> Update | None:
     """Bring `catalog` in step with what lies at `paths` alone; None when only a walk of all of `roots` can tell."""
     walk = Walk()
     found, known = dict[str, File](), dict[str, File]()
@@ -59,7 +59,7 @@ def update_at(catalog: Store, model: AraCLIP, roots: list[Path], paths: Iterable
 
 def _settle(
     catalog: Store,
-    model: AraCLIP,
+    model: Encoder,
     found: dict[str, File],
     known: dict[str, File],
     walk: Walk,

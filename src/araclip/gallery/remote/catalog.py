@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.catalog import KEPT, File
 from araclip.gallery.remote.conditions import between, both, state_where, visible, where
@@ -31,7 +31,7 @@ from araclip.images import Facts
 class RemoteCatalog:
     """One gallery's collection. What changes it, changes it inside `session()` and `writing()`."""
 
-    def __init__(self, named: Connection, model: AraCLIP | None, lease_seconds: float = SECONDS) -> None:
+    def __init__(self, named: Connection, model: Encoder | None, lease_seconds: float = SECONDS) -> None:
         """The gallery that is called `named`, of this model or of any."""
         self.named = named
         self._model = model

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.ingest.update import Progress
 from araclip.gallery.locations import background_home
@@ -25,7 +25,7 @@ from araclip.gallery.remote.lease import SECONDS
 from araclip.gallery.remote.nearest import Search, sample
 from araclip.gallery.remote.state import create as create_gallery
 from araclip.gallery.results import Fault, Group, Hit, Stats
-from araclip.model_folder import find
+from araclip.model_folder import DEFAULT_MODEL
 
 
 class RemoteGallery(BaseGallery):
@@ -35,7 +35,7 @@ class RemoteGallery(BaseGallery):
     WidthMismatch when the gallery was given another model meanwhile.
     """
 
-    def __init__(self, connection: Connection, model: AraCLIP, *, exact: bool, lease_seconds: float) -> None:
+    def __init__(self, connection: Connection, model: Encoder, *, exact: bool, lease_seconds: float) -> None:
         self.model = model
         self.folder = connection.name
         self._catalog: RemoteCatalog = RemoteCatalog(connection, model, lease_seconds)
@@ -47,7 +47,7 @@ class RemoteGallery(BaseGallery):
         cls,
         address: str,
         *,
-        model: AraCLIP | str = "araclip-mini",
+        model: ModelLike = DEFAULT_MODEL,
         create: bool = False,
         exact: bool = True,
         lease_seconds: float = SECONDS,
@@ -67,7 +67,7 @@ class RemoteGallery(BaseGallery):
             WidthMismatch: it was made by another model than `model`.
             GalleryUnreachable, InputError: no answer; no address.
         """
-        encoder = model if isinstance(model, AraCLIP) else AraCLIP(find(model))
+        encoder = as_encoder(model)
         connection = connected(address, client)
         if not connection.exists():
             if not create:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.ingest.reembed import Again
@@ -26,7 +26,7 @@ from araclip.gallery.remote.upkeep import look_of
 
 def reembed(
     address: str,
-    model: AraCLIP,
+    model: Encoder,
     *,
     forget_missing: bool = False,
     progress: Progress | None = None,
@@ -40,17 +40,17 @@ def reembed(
     place = Address.read(address)
     named = Connection(client or connect(place), place.collection, str(place))
     catalog = RemoteCatalog(named, None)
-    if catalog.state().fingerprint == model.config.fingerprint:
+    if catalog.state().fingerprint == model.fingerprint:
         return 0
     before = catalog.connection
     with Lease(before).held() as lease:
-        target = fill_new(named.of(physical(place.collection, model.config.fingerprint)), model)
+        target = fill_new(named.of(physical(place.collection, model.fingerprint)), model)
         rows = sorted(catalog.rows(), key=lambda row: row.id)
         _drop(target, rows)
         there = _refreshed(target, rows)
         waiting = [row for row in rows if point_id(row.digest, 0) not in there]
         again = Again(model, len(rows), progress or (lambda *_: None), skip or (lambda _: None))
-        size = model.config.image.size
+        size = model.image_size
         with closing(again.groups(waiting, lambda row: look_of(catalog, row, size), ENCODE_BATCH)) as made:
             for group in made:
                 lease.check()

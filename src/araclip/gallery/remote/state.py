@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qdrant_client import models
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery, WidthMismatch
 from araclip.gallery.remote.conditions import INDEXES, equals, state_where
 from araclip.gallery.remote.connection import Connection
@@ -32,17 +32,16 @@ class State:
         """A token: equal tokens, equal content."""
         return f"{self.birth}-{self.number}"
 
-    def check(self, model: AraCLIP, name: str) -> None:
+    def check(self, model: Encoder, name: str) -> None:
         """Refuse another model.
 
         Raises:
             WidthMismatch: the vectors are another model's.
         """
-        config = model.config
-        if (self.fingerprint, self.width) != (config.fingerprint, config.width):
+        if (self.fingerprint, self.width) != (model.fingerprint, model.width):
             raise WidthMismatch(
                 f"gallery {name} holds {self.width}-wide vectors of {self.model}@{self.fingerprint}, but "
-                f"{config.name}@{config.fingerprint} makes {config.width}-wide ones. Use that model, index into "
+                f"{model.name}@{model.fingerprint} makes {model.width}-wide ones. Use that model, index into "
                 "another collection, or run `araclip index --reembed` to make this one's vectors anew."
             )
 
@@ -82,27 +81,26 @@ def physical(collection: str, fingerprint: str) -> str:
     return f"{collection}--{fingerprint}"
 
 
-def create(connection: Connection, model: AraCLIP) -> None:
+def create(connection: Connection, model: Encoder) -> None:
     """Make a gallery under a name that is free; of two that do at once, the second finds it made."""
-    made = fill_new(connection.of(physical(connection.collection, model.config.fingerprint)), model)
+    made = fill_new(connection.of(physical(connection.collection, model.fingerprint)), model)
     if not connection.exists():
         point_alias(connection, made.collection)
 
 
-def fill_new(connection: Connection, model: AraCLIP, number: int = 0) -> Connection:
+def fill_new(connection: Connection, model: Encoder, number: int = 0) -> Connection:
     """Make a collection with its indexes and its state, or whatever is missing of them."""
-    config = model.config
     if not connection.exists():
-        params = models.VectorParams(size=config.width, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16)
+        params = models.VectorParams(size=model.width, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16)
         with contextlib.suppress(GalleryError):  # another process was first; if nobody was, the next request says so
             connection.call("create_collection", vectors_config=params)
     for field, kind in INDEXES.items():
         connection.call("create_payload_index", field_name=field, field_schema=kind, wait=True)
     if not connection.call("retrieve", ids=[STATE]):
         birth = secrets.token_hex(8)
-        about = {"araclip": LAYOUT, "model": config.name, "fingerprint": config.fingerprint, "width": config.width}
+        about = {"araclip": LAYOUT, "model": model.name, "fingerprint": model.fingerprint, "width": model.width}
         about |= {"birth": birth, "generation": number, "writer": "", "owner": "", "expires": 0.0, "made": time.time()}
-        connection.upsert([models.PointStruct(id=STATE, vector=[0.0] * config.width, payload=about)])
+        connection.upsert([models.PointStruct(id=STATE, vector=[0.0] * model.width, payload=about)])
     return connection
 
 

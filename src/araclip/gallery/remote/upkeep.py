@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder
 from araclip.gallery.catalog.catalog import KEPT
 from araclip.gallery.export import write_export
 from araclip.gallery.ingest.intake import Look, look_again
@@ -94,14 +94,14 @@ def verify(catalog: RemoteCatalog, contents: bool, progress: Progress) -> list[F
     return faults
 
 
-def repair(catalog: RemoteCatalog, model: AraCLIP) -> list[str]:
+def repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
     """Encode pictures with damaged vectors again, or forget them; inside `session()`. One line for each deed."""
     actions = []
     rows, vectors = _with_vectors(catalog)
     for row, vector in zip(rows, vectors, strict=True):
         if is_unit(vector):
             continue
-        look = look_of(catalog, row, model.config.image.size)
+        look = look_of(catalog, row, model.image_size)
         names = ", ".join(held.file.path for held in row.files)
         with catalog.writing():
             if isinstance(look, str):

@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from araclip.encoder import AraCLIP, usable_cores
+from araclip.encoder import AraCLIP
+from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery

@@ -72,7 +72,7 @@ def add(catalog: Catalog, model: AraCLIP, loaded: Loaded, metadata: dict[str, st
         raise error
 
     with writer_lock.held():
-        if catalog.meta("fingerprint") != model.config.fingerprint:
+        if catalog.meta("fingerprint") != model.fingerprint:
             raise WidthMismatch(f"gallery {catalog.folder} has another model's vectors now. Serve it with that model.")
         Intake(catalog, model).take([loaded], refused, metadata=[metadata])
 

@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
 
-from araclip.encoder import batches
+from araclip.encoder_base import batches
 from araclip.errors import InputError
 from araclip.server.routes.shared import READ, ServiceOf, problems
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Usage
@@ -38,7 +38,7 @@ async def embeddings(service: ServiceOf, asked: EmbeddingsRequest) -> Embeddings
 
 async def _picture(service: Service, data_uri: str) -> NDArray[np.float32]:
     data = picture_of(data_uri, service.settings.max_upload)
-    loaded = await service.sandbox.look(data, service.model.config.image.size, service.settings.max_pixels)
+    loaded = await service.sandbox.look(data, service.model.image_size, service.settings.max_pixels)
     assert loaded.look is not None
     return await service.pixels.row(loaded.look.pixels)
 

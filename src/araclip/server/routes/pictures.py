@@ -137,7 +137,7 @@ async def upload(
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    loaded = await service.sandbox.look(data, service.model.config.image.size, service.settings.max_pixels)
+    loaded = await service.sandbox.look(data, service.model.image_size, service.settings.max_pixels)
     assert loaded.look is not None
     name = shown(_sent_name(file.filename or ""))[:200]
     try:

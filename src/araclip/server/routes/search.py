@@ -132,7 +132,7 @@ async def _sent_vector(service: Service, name: str, sent: list[bytes]) -> NDArra
     number = name.removeprefix(SENT)
     if not (number.isascii() and number.isdigit() and int(number) < len(sent)):
         raise Problem("no-picture", id=shown(name[:40]))
-    size = service.model.config.image.size
+    size = service.model.image_size
     loaded = await service.sandbox.look(sent[int(number)], size, service.settings.max_pixels)
     assert loaded.look is not None
     return await service.pixels.row(loaded.look.pixels)

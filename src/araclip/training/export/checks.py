@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.encoder import AraCLIP, Vectors
+from araclip.encoder import AraCLIP
+from araclip.encoder_base import Vectors
 from araclip.errors import DataError, ExportRejected, InputError
 from araclip.evaluation.datasets import Picture, PictureSet, read_pictures
 from araclip.evaluation.metrics import summary

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from araclip.encoder import IMAGE_BATCH, TEXT_BATCH, AraCLIP
+from araclip.encoder import AraCLIP
+from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.training.export.checks import Closeness, Probes, closeness
 
 SECONDS = 0.5  # for which a speed is measured, and at least three runs
