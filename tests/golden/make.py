@@ -1,10 +1,15 @@
-"""Write araclip-mini.json: the first numbers of a few canonical vectors. Run it when new weights are committed.
+"""Write araclip-mini.json: the first numbers of a few canonical vectors, and recall on drawings (`drawings.py`).
+
+Run it when new weights are committed (extra `demo`):
 
 python tests/golden/make.py
 """
 
 import json
+import tempfile
 from pathlib import Path
+
+from drawings import EVERY, recall_on_drawings
 
 from araclip import AraCLIP
 
@@ -14,6 +19,8 @@ model = AraCLIP.load()
 heads = {
     text: [round(float(x), 4) for x in vector[:8]] for text, vector in zip(TEXTS, model.encode_text(TEXTS), strict=True)
 }
-golden = {"fingerprint": model.config.fingerprint, "texts": heads}
+with tempfile.TemporaryDirectory() as folder:
+    recall = {name: round(value, 4) for name, value in recall_on_drawings(model, Path(folder)).items()}
+golden = {"fingerprint": model.config.fingerprint, "texts": heads, "drawings": {"every": EVERY, **recall}}
 path = Path(__file__).with_name("araclip-mini.json")
 path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
