@@ -238,7 +238,7 @@ def test_threads_may_share_a_model_that_nobody_used_before(tiny_model: Path) -> 
     start, results = threading.Barrier(4), []
 
     def encode() -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=60)
         for _ in range(5):
             results.append((model.encode_text(MIXED), model.encode_image([picture])))
 

@@ -349,7 +349,7 @@ def test_work_of_any_kind_runs_ahead_in_order_and_several_at_once() -> None:
 
     def work(number: int) -> int:
         if number < 4:
-            together.wait(timeout=10)  # passes only when four of them run at the same time
+            together.wait(timeout=60)  # passes only when four of them run at the same time
         time.sleep(0.0005 * (number % 3))
         return number * number
 

@@ -26,6 +26,7 @@ pytest.importorskip("qdrant_client")
 from qdrant_client import QdrantClient, models
 
 from araclip.gallery.remote import connection as connections
+from araclip.gallery.remote import lease as leases
 from araclip.gallery.remote.conditions import state_where
 from araclip.gallery.remote.gallery import RemoteGallery
 from araclip.gallery.remote.lease import Lease
@@ -53,6 +54,20 @@ def open_(address: str, model: AraCLIP, **more: Any) -> RemoteGallery:
 
 def found(gallery: RemoteGallery) -> list[str]:
     return sorted(Path(hit.path).name for hit in gallery.search("صورة", 100))
+
+
+class Clock:
+    """The lease's clock, which a test moves on: `ahead` seconds before the real one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        monkeypatch.setattr(leases, "time", self)
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 # ------------------------------------------------------------------ the network
@@ -169,32 +184,41 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_old_owner_stops(
     address: str, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lease, "_renew", lambda self: None)  # a process that was put to sleep
+    clock = Clock(monkeypatch)
     with open_(address, model) as gallery:
         own = gallery._catalog.connection
-        with Lease(own, 2).held() as first:
+        with Lease(own).held() as first:
             first.check()
             with (
                 pytest.raises(GalleryLocked, match=r"being written by process \d+ on .*seconds are enough"),
                 Lease(own).held(),
             ):
                 pass
-            time.sleep(2.1)
+            clock.ahead += leases.SECONDS + 1
             with pytest.raises(GalleryLocked, match="the right to write was lost"):
                 first.check()
-            with Lease(own, 60).held() as second:
+            with Lease(own).held() as second:
                 second.check()
-        with Lease(own, 60).held() as third:  # what the first gave back was not the second's
+        with Lease(own).held() as third:  # what the first gave back was not the second's
             third.check()
 
 
-def test_a_lease_is_renewed_while_its_owner_works(address: str, model: AraCLIP) -> None:
+def test_a_lease_is_renewed_while_its_owner_works(
+    address: str, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW", 0.1)
+    clock = Clock(monkeypatch)
     with open_(address, model) as gallery:
         own = gallery._catalog.connection
-        with Lease(own, 2).held() as lease:
+        with Lease(own).held() as lease:
             for _ in range(6):
-                time.sleep(0.5)
+                clock.ahead += leases.SECONDS / 2
+                now, give_up = clock.time(), time.monotonic() + 60
+                while lease._state()["expires"] < now + leases.SECONDS:  # until the background thread has renewed it
+                    assert time.monotonic() < give_up, "the lease is not renewed"
+                    time.sleep(0.02)
                 lease.check()
-            with pytest.raises(GalleryLocked), Lease(own, 2).held():
+            with pytest.raises(GalleryLocked), Lease(own).held():
                 pass
 
 

@@ -157,8 +157,8 @@ def test_sigterm_lets_what_is_being_answered_be_answered_and_ends_streams(galler
         with connected(address) as stream, connected(address) as half:
             stream.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert stream.recv(65536).startswith(b"HTTP/1.1 200")
-            half.sendall(POST + b"Content-Length: 14\r\n\r\n")
-            time.sleep(0.5)  # the request is being answered: its body is awaited
+            half.sendall(POST + b"Content-Length: 14\r\nExpect: 100-continue\r\n\r\n")
+            assert half.recv(65536).startswith(b"HTTP/1.1 100")  # the request is being answered: its body is awaited
             running.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             half.sendall(b'{"q": "xyz"}  ')

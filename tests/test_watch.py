@@ -19,7 +19,7 @@ from araclip.gallery.ingest.scan import Walk
 from araclip.gallery.ingest.watch import watch
 from araclip.gallery.results import Update
 
-PATIENCE = 20  # seconds: far more than it takes, on a machine that does much else
+PATIENCE = 60  # seconds: far more than it takes, on a machine that does much else
 
 
 class Watched:
