@@ -1,12 +1,21 @@
 """AraCLIP: type Arabic, find pictures.
 
 >>> from araclip import AraCLIP, Gallery
->>> model = AraCLIP.load()
->>> model.encode_text(["قطة على طاولة"]).shape
-(1, 384)
+>>> model = AraCLIP.load()                       # a name, a path or an encoder
+>>> model.encode_text("قطة على طاولة").shape     # a list of n texts gives (n, 384)
+(384,)
+>>> with Gallery.open("my-gallery", model=model, create=True) as gallery:
+...     gallery.update(["~/Pictures"])
+...     hits = gallery.search("غروب الشمس فوق البحر", k=5)
 
-Names are imported when first used: `import araclip` alone loads neither ONNX Runtime nor torch nor transformers.
-Whoever uses transformers beside it finds AraCLIP's models there, through `AutoModel` and `AutoProcessor`.
+- AraCLIP: a model that encodes texts and pictures; `AraCLIP.load` takes the models of others too.
+- Gallery, open_gallery: pictures in a folder, or on a server as well; Hit is what a search finds, Filters narrow it.
+- Client: the same over HTTP, for a server that `araclip serve` runs.
+- AraCLIPModel, AraCLIPProcessor, AraCLIPConfig: the PyTorch model that is trained, as a transformers user expects it.
+- AraCLIPError: the root of all errors. normalize: the form of Arabic text that models read.
+
+Names are imported when first used: `import araclip` alone loads neither NumPy nor ONNX Runtime nor torch nor
+transformers. Whoever uses transformers beside it finds AraCLIP's models there, through `AutoModel` and `AutoProcessor`.
 """
 
 from importlib import import_module
@@ -15,9 +24,13 @@ from typing import TYPE_CHECKING, Any
 from araclip import registration
 
 if TYPE_CHECKING:
+    from araclip.client import Client
     from araclip.encoder import AraCLIP
     from araclip.errors import AraCLIPError
+    from araclip.gallery.catalog.filters import Filters
     from araclip.gallery.gallery import Gallery
+    from araclip.gallery.open import open_gallery
+    from araclip.gallery.results import Hit
     from araclip.text.normalization import normalize
     from araclip.training.model.configuration import AraCLIPConfig
     from araclip.training.model.model import AraCLIPModel
@@ -31,8 +44,12 @@ _HOME = {
     "AraCLIPModel": "araclip.training.model.model",
     "AraCLIPProcessor": "araclip.training.model.processing",
     "AraCLIPError": "araclip.errors",
+    "Client": "araclip.client",
+    "Filters": "araclip.gallery.catalog.filters",
     "Gallery": "araclip.gallery.gallery",
+    "Hit": "araclip.gallery.results",
     "normalize": "araclip.text.normalization",
+    "open_gallery": "araclip.gallery.open",
 }
 __all__ = [
     "AraCLIP",
@@ -40,9 +57,13 @@ __all__ = [
     "AraCLIPError",
     "AraCLIPModel",
     "AraCLIPProcessor",
+    "Client",
+    "Filters",
     "Gallery",
+    "Hit",
     "__version__",
     "normalize",
+    "open_gallery",
 ]
 
 
