@@ -1,4 +1,4 @@
-"""Picture sets in every published form: written here as published, read through one door, ugly ones first."""
+"""Picture sets in every published form: written here as published, read by `load_dataset`, malformed ones first."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import pytest
 
 import pictures
 from araclip.errors import InputError
-from araclip.evaluation.dataset_registry import KNOWN, load
+from araclip.evaluation.dataset_registry import KNOWN, load_dataset
 from araclip.evaluation.datasets import PictureSet, read_pictures, read_set
 
 CAT, DOG, SEA = "قطة على طاولة", "كلب في حديقة", "غروب فوق البحر"
@@ -80,16 +80,16 @@ def test_a_missing_picture_is_counted_and_the_rest_is_there(tmp_path: Path) -> N
         {"image": "quiet.png"},
         files=("قطة <b>.png", "quiet.png"),
     )
-    found = load(folder)
+    found = load_dataset(folder)
     assert (found.name, found.missing, said(found)) == ("مجموعة", 1, {"قطة <b>.png": (CAT,), "quiet.png": ()})
     (folder / "قطة <b>.png").unlink()
     with pytest.raises(InputError, match="none of 1 pictures has a caption in 'caption_ar'"):
-        load(folder)
+        load_dataset(folder)
     (folder / "quiet.png").unlink()
     with pytest.raises(InputError, match=r"none of its 3 pictures is there, such as .*gone\.png"):
-        load(folder)
+        load_dataset(folder)
     with pytest.raises(InputError, match=r"\(split test\) has no pictures"):
-        load(folder, split="test")
+        load_dataset(folder, split="test")
 
 
 def test_a_picture_with_a_line_for_each_caption_is_one_picture(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_picture_with_a_line_for_each_caption_is_one_picture(tmp_path: Path) -
         {"image": "b.png", "caption_ar": DOG},
         {"image": "a.png", "caption_ar": SEA},
     ]
-    found = load(a_set(tmp_path / "set", *rows, files=("a.png", "b.png")))
+    found = load_dataset(a_set(tmp_path / "set", *rows, files=("a.png", "b.png")))
     assert said(found) == {"a.png": (CAT, SEA), "b.png": (DOG,)}
     texts, owner = found.queries()
     assert (texts, owner.tolist()) == ([CAT, SEA, DOG], [0, 0, 1])
@@ -110,10 +110,10 @@ def test_a_picture_with_a_line_for_each_caption_is_one_picture(tmp_path: Path) -
 
 def test_the_fingerprint_changes_with_names_sizes_and_captions(tmp_path: Path) -> None:
     row = {"image": "a.png", "caption_ar": CAT}
-    one, same = (load(a_set(tmp_path / name, row, files=("a.png",))) for name in ("one", "same"))
+    one, same = (load_dataset(a_set(tmp_path / name, row, files=("a.png",))) for name in ("one", "same"))
     assert one.fingerprint == same.fingerprint
-    other_text = load(a_set(tmp_path / "text", {**row, "caption_ar": DOG}, files=("a.png",)))
-    other_name = load(a_set(tmp_path / "name", {**row, "image": "b.png"}, files=("b.png",)))
+    other_text = load_dataset(a_set(tmp_path / "text", {**row, "caption_ar": DOG}, files=("a.png",)))
+    other_name = load_dataset(a_set(tmp_path / "name", {**row, "image": "b.png"}, files=("b.png",)))
     pictures.photograph(tmp_path / "same" / "a.png", (64, 64))
     assert len({one.fingerprint, other_text.fingerprint, other_name.fingerprint, same.fingerprint}) == 4
 
@@ -128,16 +128,16 @@ def test_flickr8k_eljundi_as_published(tmp_path: Path) -> None:
     (texts / "Flickr_8k.testImages.txt").write_text("1.jpg\n", "utf-8")
     for name in ("1.jpg", "2.jpg"):
         pictures.solid(tmp_path / "data" / "Flicker8k_Dataset" / name)
-    found = load("flickr8k-ar-eljundi", path=tmp_path / "data", split="test")
+    found = load_dataset("flickr8k-ar-eljundi", path=tmp_path / "data", split="test")
     assert (found.name, said(found)) == ("flickr8k-ar-eljundi", {"1.jpg": (CAT, SEA)})
-    assert len(load("flickr8k-ar-eljundi", path=tmp_path / "data").pictures) == 2
+    assert len(load_dataset("flickr8k-ar-eljundi", path=tmp_path / "data").pictures) == 2
     (texts / "Flickr8k.arabic.full.txt").write_text(f"1.jpg#0\t{CAT}\n2.jpg {DOG}\n", "utf-8")
     with pytest.raises(InputError, match=r"arabic\.full\.txt line 2: no tab"):
-        load("flickr8k-ar-eljundi", path=tmp_path / "data")
+        load_dataset("flickr8k-ar-eljundi", path=tmp_path / "data")
     with pytest.raises(InputError, match="no split 'validation', it has train, dev, test"):
-        load("flickr8k-ar-eljundi", path=tmp_path / "data", split="validation")
+        load_dataset("flickr8k-ar-eljundi", path=tmp_path / "data", split="validation")
     with pytest.raises(InputError, match=r"no Flickr_8k\.devImages\.txt or dev\.txt"):
-        load("flickr8k-ar-eljundi", path=tmp_path / "data", split="dev")
+        load_dataset("flickr8k-ar-eljundi", path=tmp_path / "data", split="dev")
 
 
 def test_flickr30k_with_lists_of_names_without_suffix(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_flickr30k_with_lists_of_names_without_suffix(tmp_path: Path) -> None:
     captions.write_text(f"1.jpg#0\t{CAT}\n2.jpg#0\t{DOG}\n", "utf-8")
     (tmp_path / "test.txt").write_text("2\n", "utf-8")
     pictures.solid(tmp_path / "elsewhere" / "2.jpg")
-    found = load("flickr30k-ar", path=captions, images=tmp_path / "elsewhere", split="test")
+    found = load_dataset("flickr30k-ar", path=captions, images=tmp_path / "elsewhere", split="test")
     assert said(found) == {"2.jpg": (DOG,)}
 
 
@@ -156,27 +156,27 @@ def test_xtd_as_published_with_pictures_of_coco(tmp_path: Path) -> None:
     (xtd / "test_image_names.txt").write_text("\n".join(names) + "\n", "utf-8")
     (xtd / "test_1kcaptions_ar.txt").write_text(f"{CAT}\n{DOG}\n", "utf-8")
     pictures.solid(tmp_path / "coco" / "train2014" / names[0])
-    found = load("xtd-ar", path=xtd, images=tmp_path / "coco")
+    found = load_dataset("xtd-ar", path=xtd, images=tmp_path / "coco")
     assert (said(found), found.missing) == ({names[0]: (CAT,)}, 1)
     (xtd / "test_1kcaptions_ar.txt").write_text(f"{CAT}\n", "utf-8")
     with pytest.raises(InputError, match=r"has 1 lines, test_image_names\.txt 2"):
-        load("xtd-ar", path=xtd)
+        load_dataset("xtd-ar", path=xtd)
     with pytest.raises(InputError, match="no hub that has XTD-Arabic"):
-        load("xtd-ar")
+        load_dataset("xtd-ar")
 
 
 def test_crossmodal_3600_as_published(tmp_path: Path) -> None:
     row = {"image/key": "0001", "image/locale": "ar", "ar": {"caption": [CAT, SEA], "caption/tokenized": ["x"]}}
     (tmp_path / "captions.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", "utf-8")
     pictures.solid(tmp_path / "images" / "0001.jpg")
-    found = load("xm3600-ar", path=tmp_path)
+    found = load_dataset("xm3600-ar", path=tmp_path)
     assert (said(found), found.caption_field) == ({"0001.jpg": (CAT, SEA)}, "captions")
     with (tmp_path / "captions.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"image/key": "0002", "en": {"caption": ["a cat"]}}')
     with pytest.raises(InputError, match=r"captions\.jsonl line 2: no 'image/key' with texts in 'ar'"):
-        load("xm3600-ar", path=tmp_path)
+        load_dataset("xm3600-ar", path=tmp_path)
     with pytest.raises(InputError, match="no caption field 'caption_ar', it has captions"):
-        load("xm3600-ar", path=tmp_path, caption_field="caption_ar")
+        load_dataset("xm3600-ar", path=tmp_path, caption_field="caption_ar")
 
 
 def test_coco_in_its_own_form_and_in_karpathys(tmp_path: Path) -> None:
@@ -189,16 +189,16 @@ def test_coco_in_its_own_form_and_in_karpathys(tmp_path: Path) -> None:
     own.write_text(json.dumps(annotations), "utf-8")
     for name in ("7.jpg", "8.jpg"):
         pictures.solid(tmp_path / "val2014" / name)
-    assert said(load("coco-ar", path=tmp_path, split="val2014")) == {"7.jpg": (CAT, SEA), "8.jpg": ()}
+    assert said(load_dataset("coco-ar", path=tmp_path, split="val2014")) == {"7.jpg": (CAT, SEA), "8.jpg": ()}
     karpathy = tmp_path / "dataset_coco.json"
     entries = [
         {"filename": f"{i}.jpg", "split": s, "sentences": [{"raw": DOG}]} for i, s in ((7, "test"), (8, "train"))
     ]
     karpathy.write_text(json.dumps({"images": entries}), "utf-8")
-    assert said(load("coco-ar", path=karpathy, split="test")) == {"7.jpg": (DOG,)}
+    assert said(load_dataset("coco-ar", path=karpathy, split="test")) == {"7.jpg": (DOG,)}
     own.write_text(json.dumps({"images": [{"id": 7}], "annotations": [{"image_id": 9, "caption": CAT}]}), "utf-8")
     with pytest.raises(InputError, match=r"captions_val2014\.json: KeyError"):
-        load("coco-ar", path=own)
+        load_dataset("coco-ar", path=own)
 
 
 # ------------------------------------------------------------------ tars
@@ -227,19 +227,19 @@ def test_a_webdataset_shard_is_unpacked_once_and_read(tmp_path: Path, picture: b
         **{"a__jpg": picture, "a__txt": CAT.encode(), "._a__jpg": b"mac", "a__seg__cls": b"5",
            "sub___b__txt": DOG.encode(), "sub___b__json": about, "sub___b__PNG": picture, "c__txt": SEA.encode()},
     )  # fmt: skip
-    found = load(shard, unpack_to=tmp_path / "unpacked")
+    found = load_dataset(shard, unpack_to=tmp_path / "unpacked")
     assert (found.name, found.caption_field, found.missing) == ("test-000", "txt", 1)
     assert said(found) == {"00000000.jpg": (CAT,), "00000001.png": (DOG,)}
     assert [path.read_bytes() for path in found.pictures] == [picture, picture]
     before = found.pictures[0].stat().st_mtime_ns
-    again = load(shard, unpack_to=tmp_path / "unpacked", caption_field="caption_ar")
+    again = load_dataset(shard, unpack_to=tmp_path / "unpacked", caption_field="caption_ar")
     assert said(again) == {"00000000.jpg": (), "00000001.png": (DOG,)}
     assert again.pictures[0].stat().st_mtime_ns == before
 
 
 def test_half_a_character_in_a_json_member_is_no_crash(tmp_path: Path, picture: bytes) -> None:
     shard = tar(tmp_path / "x.tar", a__jpg=picture, a__json=b'{"caption_ar": "\\ud83d \\u0642\\u0637\\u0629"}')
-    (texts,) = load(shard, caption_field="caption_ar", unpack_to=tmp_path / "u").captions
+    (texts,) = load_dataset(shard, caption_field="caption_ar", unpack_to=tmp_path / "u").captions
     assert texts[0].endswith(" قطة")
 
 
@@ -247,11 +247,12 @@ def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path:
     for name in ("train-0", "test-0", "test-1"):
         tar(tmp_path / "shards" / f"{name}.tar", a__jpg=picture, a__txt=name.encode())
     texts = {
-        split: load(tmp_path / "shards", split=split, unpack_to=tmp_path / "u").captions for split in (None, "test")
+        split: load_dataset(tmp_path / "shards", split=split, unpack_to=tmp_path / "u").captions
+        for split in (None, "test")
     }
     assert texts == {None: (("test-0",), ("test-1",), ("train-0",)), "test": (("test-0",), ("test-1",))}
     with pytest.raises(InputError, match="no picture set"):
-        load(tmp_path / "shards", split="dev", unpack_to=tmp_path / "u")
+        load_dataset(tmp_path / "shards", split="dev", unpack_to=tmp_path / "u")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path:
 )
 def test_a_malformed_member_names_tar_and_member(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load(tar(tmp_path / "x.tar", **members), unpack_to=tmp_path / "u")
+        load_dataset(tar(tmp_path / "x.tar", **members), unpack_to=tmp_path / "u")
     assert list((tmp_path / "u").iterdir()) == []
 
 
@@ -272,7 +273,7 @@ def test_a_shard_whose_download_broke_off_is_named(tmp_path: Path, picture: byte
     whole = tar(tmp_path / "x.tar", a__jpg=picture * 50, a__txt=CAT.encode()).read_bytes()
     (tmp_path / "x.tar").write_bytes(whole[: len(picture) * 25])
     with pytest.raises(InputError, match=r"x\.tar is no whole tar"):
-        load(tmp_path / "x.tar", unpack_to=tmp_path / "u")
+        load_dataset(tmp_path / "x.tar", unpack_to=tmp_path / "u")
 
 
 # ------------------------------------------------------------------ Hugging Face
@@ -286,12 +287,12 @@ def test_crossmodal_and_wit_as_the_hub_has_them(tmp_path: Path, picture: bytes) 
     decoded = structs.cast_column("image", datasets.Image())  # WIT's are pictures
     for name, rows in (("xm3600-ar", structs), ("wit-ar", decoded)):
         rows.save_to_disk(tmp_path / name)
-        found = load(name, path=tmp_path / name, unpack_to=tmp_path / "u")
+        found = load_dataset(name, path=tmp_path / name, unpack_to=tmp_path / "u")
         assert (found.name, found.captions) == (name, ((CAT, SEA), (DOG,)))
         assert found.pictures[0].read_bytes() == picture
         datasets.DatasetDict({"ar": rows}).save_to_disk(tmp_path / f"{name}-all")
-        assert load(name, path=tmp_path / f"{name}-all", unpack_to=tmp_path / "u").captions == found.captions
-    assert load(tmp_path / "wit-ar", caption_field="captions", unpack_to=tmp_path / "u").captions == (
+        assert load_dataset(name, path=tmp_path / f"{name}-all", unpack_to=tmp_path / "u").captions == found.captions
+    assert load_dataset(tmp_path / "wit-ar", caption_field="captions", unpack_to=tmp_path / "u").captions == (
         (CAT, SEA),
         (DOG,),
     )
@@ -303,15 +304,15 @@ def test_any_saved_dataset_is_read_by_split_and_column(tmp_path: Path, picture: 
     rows = {"caption_ar": [CAT, None], "image": [{"bytes": picture, "path": "a.png"}, None], "n": [1, 2]}
     part = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
     datasets.DatasetDict({"dev": part, "test": part.select([0])}).save_to_disk(tmp_path / "saved")
-    found = load(tmp_path / "saved", split="dev", unpack_to=tmp_path / "u")
+    found = load_dataset(tmp_path / "saved", split="dev", unpack_to=tmp_path / "u")
     assert (found.name, found.split, found.captions, found.missing) == ("saved", "dev", ((CAT,),), 1)
     with pytest.raises(InputError, match="has the splits dev, test, asked was None"):
-        load(tmp_path / "saved", unpack_to=tmp_path / "u")
+        load_dataset(tmp_path / "saved", unpack_to=tmp_path / "u")
     with pytest.raises(InputError, match="has a caption in 'captions'"):
-        load(tmp_path / "saved", split="dev", caption_field="captions", unpack_to=tmp_path / "u")
+        load_dataset(tmp_path / "saved", split="dev", caption_field="captions", unpack_to=tmp_path / "u")
     part.rename_column("image", "photo").save_to_disk(tmp_path / "other")
     with pytest.raises(InputError, match="has the columns caption_ar, photo, n, and no 'image'"):
-        load(tmp_path / "other", unpack_to=tmp_path / "u")
+        load_dataset(tmp_path / "other", unpack_to=tmp_path / "u")
 
 
 def test_without_the_package_or_the_network_the_remedy_is_named(
@@ -321,21 +322,21 @@ def test_without_the_package_or_the_network_the_remedy_is_named(
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"nobody/nothing \(split test\) cannot be loaded: .*pass its path"):
-        load("hub:nobody/nothing", unpack_to=tmp_path)
+        load_dataset("hub:nobody/nothing", unpack_to=tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(InputError, match=r"pip install 'araclip\[hub\]'"):
-        load("xm3600-ar", unpack_to=tmp_path)
+        load_dataset("xm3600-ar", unpack_to=tmp_path)
 
 
 def test_a_set_nobody_knows_names_those_that_are_known() -> None:
     with pytest.raises(InputError, match=r"no picture set 'flikr8k'.*flickr8k-ar-eljundi.*hub:<id>"):
-        load("flikr8k")
+        load_dataset("flikr8k")
     assert all(source.title and source.fields and source.note for source in KNOWN.values())
 
 
 def test_queries_of_a_set_are_rows_of_its_pictures(tmp_path: Path) -> None:
     rows = [{"image": f"{i}.png", "caption_ar": [str(i)] * (i % 3)} for i in range(6)]
-    found = load(a_set(tmp_path / "set", *rows, files=tuple(f"{i}.png" for i in range(6))))
+    found = load_dataset(a_set(tmp_path / "set", *rows, files=tuple(f"{i}.png" for i in range(6))))
     texts, owner = found.queries()
     assert owner.dtype == np.int64
     assert [found.pictures[row].stem for row in owner] == texts

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import pictures as drawn
 from araclip import AraCLIP, Gallery
 from araclip.errors import DataError, GalleryNotFound, RecipeError
-from araclip.evaluation.datasets import Picture
+from araclip.evaluation.datasets import CaptionedPicture
 from araclip.training.data.hard_negatives import gallery_vectors, mined
 from araclip.training.data.picture_data import Batch, PictureMixture, PictureSource
 from toy_training import write_lines
@@ -49,7 +49,7 @@ def numbered(count: int) -> list[Line]:
     return [{"image": i, "caption_ar": [f"نص {i}", f"آخر {i}"], "caption_en": f"text {i}"} for i in range(count)]
 
 
-def check(batch: Batch, pictures: Sequence[Picture], size: int, captions: int) -> None:
+def check(batch: Batch, pictures: Sequence[CaptionedPicture], size: int, captions: int) -> None:
     """What holds for every batch."""
     paths = [pictures[row].path for row in batch.rows]
     assert len(batch.rows) == len(set(paths)) == size
@@ -149,8 +149,8 @@ def test_hard_negatives_join_the_batch_of_their_picture(folder: Path) -> None:
 
 
 def test_the_most_alike_pictures_come_first_but_those_that_share_a_text_or_file_last() -> None:
-    def picture(name: str, *arabic: str) -> Picture:
-        return Picture(Path(name), (), arabic, "set")
+    def picture(name: str, *arabic: str) -> CaptionedPicture:
+        return CaptionedPicture(Path(name), (), arabic, "set")
 
     pictures = [picture("0", "أ"), picture("1", "أ"), picture("2", "ب"), picture("0", "ت"), picture("4", "ث")]
     angles = np.array([0.0, 0.1, 0.2, 0.3, 3.0])
@@ -187,7 +187,7 @@ def test_a_gallery_of_any_model_tells_which_pictures_are_near(tmp_path: Path, ti
         gallery.update([tmp_path / "صور"])
     vectors = gallery_vectors(tmp_path / "gallery", paths)
     np.testing.assert_allclose(vectors, AraCLIP(tiny_model).encode_image(paths), atol=1e-3)
-    own = [Picture(path, (path.stem,), (), "صور") for path in paths]
+    own = [CaptionedPicture(path, (path.stem,), (), "صور") for path in paths]
     assert mined(vectors, own, 1)[:, 0].tolist() == [1, 0, 3, 2]
 
 

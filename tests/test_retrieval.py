@@ -176,11 +176,11 @@ def test_a_damaged_result_is_computed_again_with_a_line_that_says_so(
         }[damage]
     )
     lines: list[str] = []
-    again = evaluate(model, coloured, cache=tmp_path, say=lines.append)
+    again = evaluate(model, coloured, cache=tmp_path, log=lines.append)
     assert len(lines) == 1
     assert f"{path} is damaged" in lines[0] and "computed again" in lines[0]
     assert again.t2i.ranks.tolist() == found.t2i.ranks.tolist()
-    assert same(evaluate(model, coloured, cache=tmp_path, say=lines.append), untimed(again))
+    assert same(evaluate(model, coloured, cache=tmp_path, log=lines.append), untimed(again))
     assert len(lines) == 1
 
 

@@ -59,14 +59,14 @@ def evaluate(
 
     Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
     """
-    from araclip.evaluation import dataset_registry
+    from araclip.evaluation.dataset_registry import load_dataset
     from araclip.evaluation.datasets import stated_dialects
     from araclip.evaluation.report import check_ready, write_report
     from araclip.evaluation.summary import json_of, summarise
 
     if report is not None:
         check_ready(report)
-    pictures = dataset_registry.load(dataset, path=path, images=images, split=split, caption_field=caption_field)
+    pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
     dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:
@@ -131,7 +131,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
         err.print(f"{lost} not there and left out.", style="yellow")
     done: list[Evaluated] = []
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         err.print(shown(line), soft_wrap=True, markup=False)
 
     try:
@@ -139,7 +139,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
             with bars() as show:
                 watch = partial(_of_model, show, name)
                 done.append(
-                    evaluate(AraCLIP.load(name), pictures, captions=captions, cache=cache, say=say, progress=watch)
+                    evaluate(AraCLIP.load(name), pictures, captions=captions, cache=cache, log=log, progress=watch)
                 )
     except KeyboardInterrupt:
         kept = "; the same command goes on from there" if cache else "; with --cache they would be kept" if done else ""

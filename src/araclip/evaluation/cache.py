@@ -25,7 +25,7 @@ class Measured:
     cost: Cost
 
 
-def read(folder: Path, protocol: Protocol, say: Callable[[str], None]) -> Measured | None:
+def read(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
     """What was measured under this protocol, if the folder has it whole; a damaged file is told of and passed over."""
     path = folder / f"{protocol.id}.npz"
     if not path.is_file():
@@ -38,7 +38,7 @@ def read(folder: Path, protocol: Protocol, say: Callable[[str], None]) -> Measur
             return Measured(_direction(stored, "t2i"), _direction(stored, "i2t"), Cost(**about["cost"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        say(f"{path} is damaged ({reason:.120}); its results are computed again.")
+        log(f"{path} is damaged ({reason:.120}); its results are computed again.")
         return None
 
 

@@ -91,7 +91,7 @@ KNOWN: Mapping[str, Source] = {
 }
 
 
-def load(
+def load_dataset(
     dataset: str | Path,
     *,
     path: Path | None = None,

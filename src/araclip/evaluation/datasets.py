@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Picture:
+class CaptionedPicture:
     """One picture and what people call it."""
 
     path: Path
@@ -49,6 +49,13 @@ class PictureSet:
     pictures: tuple[Path, ...]
     captions: tuple[tuple[str, ...], ...]
     missing: int = 0
+
+    def __repr__(self) -> str:
+        of, captions = f", split {self.split}" if self.split else "", sum(map(len, self.captions))
+        return (
+            f"<PictureSet {self.name}{of}: {len(self.pictures):,} pictures, {captions:,} captions in "
+            f"'{self.caption_field}', {self.missing:,} pictures missing>"
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -113,7 +120,7 @@ def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tupl
 
 def read_pictures(
     folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None = None
-) -> list[Picture]:
+) -> list[CaptionedPicture]:
     """Rows of `folder/captions.jsonl`, of one split if named, with the caption fields asked for.
 
     Raises:
@@ -125,7 +132,7 @@ def read_pictures(
         return tuple(text for text in found if text)
 
     return [
-        Picture(folder / row["image"], texts(where, row, english), texts(where, row, arabic), folder.name)
+        CaptionedPicture(folder / row["image"], texts(where, row, english), texts(where, row, arabic), folder.name)
         for where, row in _rows(folder, split)
     ]
 

@@ -32,6 +32,10 @@ class LabelledSet:
     labels: Ints
     missing: int = 0
 
+    def __repr__(self) -> str:
+        of = f", split {self.split}" if self.split else ""
+        return f"<LabelledSet {self.name}{of}: {len(self.pictures):,} pictures of {len(self.names):,} classes>"
+
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that change with any class name, and with any picture's name or class."""

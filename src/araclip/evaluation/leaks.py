@@ -43,6 +43,9 @@ class Leaks:
     unread: int
     flat: int
 
+    def __repr__(self) -> str:
+        return f"<Leaks: {len(self.pictures):,} test pictures and {len(self.captions):,} test captions in training>"
+
     def lines(self) -> list[str]:
         """The report: counts, then up to ten examples of each kind."""
         lines = [

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.encoder_base import Vectors
 from araclip.errors import InputError
-from araclip.evaluation.retrieval import Encoder, label_of
+from araclip.evaluation.retrieval import label_of
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -31,14 +31,12 @@ class MTEBModel:
     """A dual encoder behind mteb's `EncoderProtocol`: text, pictures, or both in one input.
 
     Args:
-        model: an encoder, or what `AraCLIP.load` takes.
+        model: what `AraCLIP.load` takes: a name, a path or an encoder.
         revision, device: as mteb passes them; a model folder has one revision and runs on the CPU.
     """
 
-    def __init__(
-        self, model: "Encoder | str | Path", revision: str | None = None, *, device: str | None = None, **_: Any
-    ) -> None:
-        self.encoder: Encoder = AraCLIP.load(model) if isinstance(model, str | Path) else model
+    def __init__(self, model: ModelLike, revision: str | None = None, *, device: str | None = None, **_: Any) -> None:
+        self.encoder: Encoder = as_encoder(model)
 
     def encode(self, inputs: Iterable[Mapping[str, Any]], **_: Any) -> Vectors:
         """Batches with `text` (strings), `image` (PIL pictures) or both → (n, D) float32 of unit length.
@@ -137,7 +135,7 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
     return found
 
 
-def run_tasks(model: "Encoder | str | Path", tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
+def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
     """Run tasks of mteb and keep its own result files in `folder`; what is there already is not run again.
 
     Raises:

@@ -27,7 +27,7 @@ class Protocol:
         caption_field: field of captions.jsonl that the queries come from.
         captions: "all" of a picture's captions are queries, or the "first".
         n_queries, n_images: pool sizes.
-        normalizer: version of `araclip.normalize` (`arabic.NORMALIZER_VERSION`).
+        normalizer: version of `araclip.normalize` (`NORMALIZER_VERSION` of `text.normalization`).
         model: label and fingerprint of the encoder, such as "araclip-mini@3f2a".
     """
 
@@ -72,6 +72,9 @@ class Direction:
     relevant_score: NDArray[np.float32]
     margin: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -108,3 +111,6 @@ class Evaluated:
     pictures: Sequence[Path]
     missing: int
     cost: Cost
+
+    def __repr__(self) -> str:
+        return f"<Evaluated {self.protocol.model} on {self.protocol.dataset}: text to image {self.t2i}>"

@@ -2,9 +2,9 @@
 
 import logging
 import time
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol as Contract
 from typing import TypeVar
 
 import numpy as np
@@ -23,8 +23,8 @@ Item = TypeVar("Item")
 UNIT_TOLERANCE = 1e-2  # of a vector's length: encoders in half precision bend it by a thousandth
 
 
-class Encoder(Contract):
-    """Whatever puts texts and pictures into one space; `AraCLIP` is one."""
+class MinimalEncoder(typing.Protocol):
+    """The least that an evaluation needs of a model; any `araclip.encoder.Encoder` has it."""
 
     @property
     def width(self) -> int:
@@ -41,7 +41,7 @@ class Encoder(Contract):
 
 
 def evaluate(
-    model: Encoder,
+    model: MinimalEncoder,
     dataset: PictureSet,
     *,
     captions: str = "all",
@@ -50,7 +50,7 @@ def evaluate(
     megabytes: float | None = None,
     image_vectors: Vectors | None = None,
     cache: Path | None = None,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluated:
     """Every caption a query over all pictures, and every picture with captions a query over them.
@@ -63,7 +63,7 @@ def evaluate(
             `license` does. An AraCLIP knows both, and its megabytes.
         image_vectors: (N, D) of `dataset.pictures`, where they are known already.
         cache: a folder for results, by protocol id; with it, nothing is measured twice.
-        say: called with a line for each damaged file of the cache; by default a warning of `logging`.
+        log: called with a line for each damaged file of the cache; by default a warning of `logging`.
         progress: called as `progress("pictures" or "texts", read, total)` while they are encoded.
 
     Raises:
@@ -89,7 +89,7 @@ def evaluate(
         normalizer=NORMALIZER_VERSION,
         model=label,
     )
-    measured = results_cache.read(cache, protocol, say or logging.getLogger(__name__).warning) if cache else None
+    measured = results_cache.read(cache, protocol, log or logging.getLogger(__name__).warning) if cache else None
     if measured is None:
         measured = _measured(model, dataset, queries, owner, image_vectors, megabytes, progress)
         if cache:
@@ -119,7 +119,7 @@ def both_ways(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tup
 
 
 def _measured(
-    model: Encoder,
+    model: MinimalEncoder,
     dataset: PictureSet,
     queries: Sequence[str],
     owner: Ints,
@@ -150,7 +150,7 @@ def _measured(
     return Measured(*ways, Cost(megabytes, model.width, text_ms, image_ms))
 
 
-def label_of(model: Encoder, label: str | None) -> str:
+def label_of(model: MinimalEncoder, label: str | None) -> str:
     """The label that was given, or the model's own.
 
     Raises:

@@ -10,7 +10,7 @@ from araclip.errors import InputError
 from araclip.evaluation.labelled import LabelledSet
 from araclip.evaluation.metrics import recall_at
 from araclip.evaluation.results import Floats, Ints, Protocol
-from araclip.evaluation.retrieval import Encoder, label_of, vectors_of
+from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
 from araclip.evaluation.scoring import score
 from araclip.text.normalization import NORMALIZER_VERSION
 
@@ -31,6 +31,9 @@ class Classified:
     labels: Ints
     missing: int
 
+    def __repr__(self) -> str:
+        return f"<Classified {len(self.ranks):,} pictures by {self.protocol.model}: top 1 {self.top1:.3f}>"
+
     @property
     def top1(self) -> float:
         """Share of pictures whose right class is the nearest."""
@@ -50,7 +53,7 @@ class Classified:
 
 
 def classify(
-    model: Encoder,
+    model: MinimalEncoder,
     dataset: LabelledSet,
     templates: Sequence[str] = TEMPLATES,
     *,
@@ -89,7 +92,7 @@ def classify(
     return Classified(protocol, found.ranks, dataset.labels, dataset.missing)
 
 
-def class_vectors(model: Encoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
+def class_vectors(model: MinimalEncoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
     """(C, D) of unit length: the mean over templates of the prompts' unit vectors (Radford et al. 2021, section 3.1.4).
 
     Raises:

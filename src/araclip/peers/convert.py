@@ -35,7 +35,7 @@ def convert(
 ) -> Converted:  # fmt: skip
     """Read AraCLIP as published and write it as a model of ours, its tokenizer with it; the English tower is dropped.
 
-    `out` is whole when it appears. Texts pass `arabic.normalize` from now on; otherwise vectors are the published ones.
+    `out` is whole when it appears. Texts pass `araclip.normalize` from now on; otherwise vectors are as published.
 
     Args:
         source: a registry name, hub id or folder, in either published layout.

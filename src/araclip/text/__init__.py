@@ -1,0 +1,1 @@
+"""Arabic text: its normalisation for models. What else is understood of typed queries belongs here."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import DataError
-from araclip.evaluation.datasets import Picture
+from araclip.evaluation.datasets import CaptionedPicture
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.ingest.intake import absolute
 
@@ -34,7 +34,7 @@ def gallery_vectors(folder: Path, pictures: Sequence[Path]) -> NDArray[np.float3
     return vectors[[place[content] for content in contents if content is not None]].astype(np.float32)
 
 
-def mined(vectors: NDArray[np.float32], pictures: Sequence[Picture], count: int) -> NDArray[np.int64]:
+def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
     """(N, K) rows of the K = min(count, N − 1) pictures most alike to each, by inner product, itself left out.
 
     Pictures that share a text or the file come last, they are no negatives; of the 2·K nearest, others come first.

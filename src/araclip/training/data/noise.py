@@ -48,7 +48,7 @@ def drop_space(text: str, rng: random.Random) -> str:
 def add_tashkeel(text: str, rng: random.Random) -> str:
     """قط → قِطُ: a vowel mark after about a third of the letters; any mark, for a reader of the letters needs none.
 
-    `arabic.normalize` takes the marks off again: this is for students that are fed without it.
+    `araclip.normalize` takes the marks off again: this is for students that are fed without it.
     """
 
     def marked(word: str) -> str:

@@ -40,7 +40,7 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
     Columns: English and Arabic by name (`en`, `english`, `ar`, `arabic` …), in a .tsv without such names the first and
     the second; `source`, `license` and one whose name ends in `split` are optional. A file or a .jsonl row without
     split is "train". In a .tsv, cells after the last needed one may be missing, others may not. Both texts pass
-    `arabic.normalize`; a row with an empty one is skipped.
+    `araclip.normalize`; a row with an empty one is skipped.
 
     Args:
         split: rows of any other split are left out.

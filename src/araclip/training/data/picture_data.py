@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import DataError, InputError, RecipeError
-from araclip.evaluation.datasets import Picture, read_pictures
+from araclip.evaluation.datasets import CaptionedPicture, read_pictures
 from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
@@ -86,7 +86,7 @@ class PictureMixture:
                 f"{wrong[0]} has share {languages[wrong[0]]}, expected a positive number. Or leave it out."
             )
         self.seed, self.languages, self.captions, self.noise = seed, dict(languages), captions, noise
-        self.pictures: list[Picture] = []
+        self.pictures: list[CaptionedPicture] = []
         self._first: list[int] = []
         for source in sources:
             self._first.append(len(self.pictures))
@@ -173,7 +173,7 @@ class PictureMixture:
                 break
         return list(rows.values())[:size]
 
-    def _chosen(self, picture: Picture, rng: random.Random) -> list[str]:
+    def _chosen(self, picture: CaptionedPicture, rng: random.Random) -> list[str]:
         by_language = {name: getattr(picture, name) for name in self.languages if getattr(picture, name)}
         names = list(by_language)
         chosen: list[str] = []
@@ -200,7 +200,7 @@ class PictureMixture:
 
 def listed_pictures(
     folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None, *, shown: bool = True
-) -> list[Picture]:
+) -> list[CaptionedPicture]:
     """`read_pictures` for training, where a picture's file has to be there before the long part starts.
 
     Args:
@@ -222,7 +222,7 @@ def listed_pictures(
     return found
 
 
-def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, shown: bool) -> list[Picture]:
+def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, shown: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
     found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split, shown=shown)
     usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
@@ -234,7 +234,7 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, shown
     return usable
 
 
-def _same_file(pictures: Sequence[Picture]) -> list[int]:
+def _same_file(pictures: Sequence[CaptionedPicture]) -> list[int]:
     """For each picture the first row that shows the same file: two sets may list one with different captions."""
     first: dict[Path, int] = {}
     return [first.setdefault(picture.path, row) for row, picture in enumerate(pictures)]

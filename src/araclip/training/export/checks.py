@@ -13,7 +13,7 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import Vectors
 from araclip.errors import DataError, ExportRejected, InputError
-from araclip.evaluation.datasets import Picture, PictureSet, read_pictures
+from araclip.evaluation.datasets import CaptionedPicture, PictureSet, read_pictures
 from araclip.evaluation.metrics import summary
 from araclip.evaluation.retrieval import evaluate
 from araclip.training.inputs.texts import tokenized
@@ -180,7 +180,7 @@ class DevPictures:
     """A dev set as an export measures it: every caption a query, in each language that has some."""
 
     name: str
-    pictures: list[Picture]
+    pictures: list[CaptionedPicture]
     languages: tuple[str, ...]  # the gate asks in the first
 
     @classmethod

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import DataError
-from araclip.evaluation.datasets import Picture
+from araclip.evaluation.datasets import CaptionedPicture
 from araclip.evaluation.metrics import ranks, summary
 from araclip.training.data.picture_data import listed_pictures
 from araclip.training.inputs.pictures import Log, image_side
@@ -30,7 +30,7 @@ class Dev:
 
     def __init__(self, spec: DevSet) -> None:
         found = listed_pictures(spec.folder, (), spec.captions, spec.split)
-        self.pictures: list[Picture] = [picture for picture in found if picture.arabic]
+        self.pictures: list[CaptionedPicture] = [picture for picture in found if picture.arabic]
         if not self.pictures:
             raise DataError(
                 f"{spec.folder} (split {spec.split}) has no caption in {', '.join(spec.captions)}: nothing to measure. "
