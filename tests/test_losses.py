@@ -14,9 +14,12 @@ from araclip.errors import DataError, RecipeError
 from araclip.training.losses import (
     DISTILLATION_LOSSES,
     affinity_loss,
+    all_captions_loss,
+    concept_loss,
     contrastive_loss,
     cosine_loss,
     distillation_contrastive_loss,
+    forgetting_loss,
     matryoshka,
     mse_loss,
     same_pairs,
@@ -118,6 +121,46 @@ def test_sigmoid_loss_says_yes_to_every_caption_of_a_picture() -> None:
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)) + math.log(2))
 
 
+def test_all_captions_loss_by_hand_on_two_pictures_and_three_captions() -> None:
+    # Captions e0 of picture e0, and e1 twice of picture e1; at an inverse temperature of 2 the logits are
+    #   picture 0: (2, 0, 0)   log-sum-exp log(e² + 2) = 2.239545, its caption 2            0.239545
+    #   picture 1: (0, 2, 2)   log-sum-exp log(2e² + 1) = 2.758624, its captions (2 + 2)/2  0.758624
+    # mean 0.499084, less log(3 / 2) = 0.405465
+    belongs = torch.tensor([[True, False, False], [False, True, True]])
+    loss = all_captions_loss(EYE, EYE[[0, 1, 1]], torch.tensor(math.log(2.0)), belongs)
+    assert loss.item() == pytest.approx(0.093619, abs=1e-6)
+
+
+def test_all_captions_loss_takes_the_mean_logit_of_a_pictures_captions() -> None:
+    # picture e0, captions e0 and e1, both its own: logits (1, 0), log(e + 1) = 1.313262 less the mean 0.5 less log 2
+    loss = all_captions_loss(EYE[:1], EYE, ZERO, torch.tensor([[True, True]]))
+    assert loss.item() == pytest.approx(1.313262 - 0.5 - 0.693147, abs=1e-6)
+
+
+@pytest.mark.parametrize("captions", [3, 30])
+def test_all_captions_loss_at_chance_is_that_of_the_batch_however_many_captions_there_are(captions: int) -> None:
+    belongs = torch.arange(captions) == torch.arange(3)[:, None]  # the first caption of all is picture 0's, and so on
+    loss = all_captions_loss(torch.eye(3), torch.zeros(captions, 3), ZERO, belongs)
+    assert loss.item() == pytest.approx(math.log(3))
+
+
+def test_forgetting_loss_by_hand_on_two_pictures_and_two_classes() -> None:
+    # picture 0: probabilities were (3/4, 1/4), are (1/2, 1/2): 3/4 · log(3/2) + 1/4 · log(1/2) = 0.304099 − 0.173287
+    # picture 1: probabilities are (1/2, 1/2) as they were, whatever was added to both logits: 0
+    before, now = torch.tensor([[math.log(3.0), 0.0], [5.0, 5.0]]), torch.zeros(2, 2)
+    assert forgetting_loss(now, before).item() == pytest.approx((0.130812 + 0.0) / 2, abs=1e-6)
+    # the other way round: 1/2 · log(2/3) + 1/2 · log 2 = −0.202733 + 0.346574, so the direction counts
+    assert forgetting_loss(before, now).item() == pytest.approx((0.143841 + 0.0) / 2, abs=1e-6)
+
+
+def test_concept_loss_by_hand_on_two_names_of_three_classes() -> None:
+    # each name among three classes: logits (1, 0, 0) turned; each of the two classes among the two names: (1, 0) turned
+    among_classes, among_names = math.log(1 + 2 * math.exp(-1)), math.log(1 + math.exp(-1))
+    for classes in ([0, 1], [2, 0]):
+        loss = concept_loss(torch.eye(3)[classes], torch.eye(3), torch.tensor(classes), ZERO)
+        assert loss.item() == pytest.approx((among_classes + among_names) / 2)
+
+
 def test_same_pairs_marks_equal_keys_of_rows_and_columns() -> None:
     assert same_pairs(["a", "b", "a"]).tolist() == [[True, False, True], [False, True, False], [True, False, True]]
     assert same_pairs(["x", "y"], ["y", "z", "y"]).tolist() == [[False, False, False], [True, False, True]]
@@ -180,6 +223,14 @@ def test_gradients_of_losses_over_pictures() -> None:
     assert torch.autograd.gradcheck(
         lambda t, i, a, b: sigmoid_loss(t, i, a, b, SAME, OWNER), (text, image, LOG_SCALE, BIAS)
     )
+
+
+def test_gradients_of_the_losses_of_captions_concepts_and_forgetting() -> None:
+    text, image = vectors(4).requires_grad_(), vectors(3, seed=1).requires_grad_()
+    belongs, classes = OWNER[None] == torch.arange(3)[:, None], torch.tensor([2, 0, 1])
+    assert torch.autograd.gradcheck(lambda i, t, a: all_captions_loss(i, t, a, belongs), (image, text, LOG_SCALE))
+    assert torch.autograd.gradcheck(lambda n, c, a: concept_loss(n, c, classes, a), (image, text, LOG_SCALE))
+    assert torch.autograd.gradcheck(lambda now: forgetting_loss(now, vectors(4, seed=2)), (text,))
 
 
 def test_a_masked_pair_gets_no_gradient() -> None:

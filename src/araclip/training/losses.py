@@ -1,7 +1,7 @@
 """Losses of both stages: pure functions of vectors.
 
-Shapes: B rows of D numbers, T texts, I pictures. "Unit" means rows of length 1. `same` is a boolean matrix of pairs
-that are no negatives although they stand off the diagonal: the same text twice, or two texts of one picture.
+Shapes: B rows of D numbers, T texts, I pictures. "Unit" means rows of length 1. `same` is a boolean matrix, true for
+pairs that must not count as negatives: the same text twice, or two texts of one picture.
 """
 
 import math
@@ -28,7 +28,7 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of all numbers as they are, (B, D) twice → scalar; lengths count.
+    """Mean squared difference of all numbers, (B, D) twice → scalar; rows are not normalised, so lengths count.
 
     Multilingual-CLIP, Carlsson et al. 2022, and AraCLIP as released.
     """
@@ -44,9 +44,10 @@ def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
-    """KL divergence between the rows of in-batch similarities, teacher to student.
+    """KL divergence between the rows of in-batch similarities, teacher to student; (B, D) unit twice → scalar.
 
-    The student answers the teacher's own gallery: `student @ teacher.T` should rank like `teacher @ teacher.T`.
+    The student's queries should rank the teacher's vectors as the teacher's own do: softmax of `student @ teacher.T`
+    is compared with that of `teacher @ teacher.T`.
     """
     wanted = softmax(teacher @ teacher.T / temperature, dim=-1)
     got = log_softmax(student @ teacher.T / temperature, dim=-1)
@@ -56,7 +57,7 @@ def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -
 def distillation_contrastive_loss(
     student: Tensor, teacher: Tensor, temperature: float = 0.05, same: Tensor | None = None
 ) -> Tensor:
-    """InfoNCE from student to teacher: row i of the student picks row i among the batch's teacher vectors.
+    """InfoNCE from student to teacher: row i of the student is classified as row i among the batch's teacher vectors.
 
     Contrastive representation distillation, Tian et al. 2020, with the batch as the negatives (CLIP-KD's interactive
     contrastive learning, Yang et al. 2024).
@@ -75,14 +76,14 @@ def contrastive_loss(
 ) -> Tensor:
     """Symmetric InfoNCE over a batch (CLIP, Radford et al. 2021), with any number of captions a picture.
 
-    Each caption makes one term in either direction: it picks its picture among all pictures, and its picture picks it
-    among all captions. The picture's other captions are left out of that choice, so they are neither pulled apart nor
-    counted twice. The mean is over captions; a picture without caption is a negative only.
+    Each caption makes one term in either direction: its picture is classified among all pictures, and it is classified
+    among all captions. The picture's other captions are masked in the latter softmax, so they are neither negatives
+    nor counted twice. The mean is over captions; a picture without caption is a negative only.
 
     Args:
         text: (T, D) unit.
         image: (I, D) unit.
-        log_scale: log of the inverse temperature.
+        log_scale: log of the inverse temperature, a scalar.
         same: (T, I) bool, true where text and picture are no negatives of each other: the same picture twice, or
             the same text. A text's own picture is never masked.
         owner: (T,) int, the row in `image` of each text's picture; by default row i of both belong together.
@@ -98,25 +99,44 @@ def contrastive_loss(
     return (cross_entropy(logits, owner) + cross_entropy(_without(from_picture, siblings, own), own)) / 2
 
 
-def all_captions_loss(image: Tensor, bank: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
-    """InfoNCE from pictures to every caption there is, for a text tower that is locked (LiT with the sides swapped).
+def all_captions_loss(image: Tensor, captions: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
+    """InfoNCE from pictures to every caption of the data, for a text tower that is locked (LiT with the sides swapped).
 
-    Each of a picture's captions is a positive, all captions of all pictures are the choice. The value is taken against
-    that of chance, so that it compares across banks.
+    Each of a picture's captions is a positive, and the softmax runs over the captions of all pictures, those of the
+    batch and others. log(N / I) is subtracted: chance is log I, as in `contrastive_loss`, however many captions
+    there are.
 
     Args:
-        image: (I, D) unit. bank: (N, D) unit.
+        image: (I, D) unit.
+        captions: (N, D) unit.
+        log_scale: log of the inverse temperature, a scalar.
         belongs: (I, N) bool, true for the captions of a picture; at least one a row.
     """
-    logits = log_scale.exp() * image @ bank.T  # (I, N)
+    logits = log_scale.exp() * image @ captions.T  # (I, N)
     positive = (logits * belongs).sum(dim=1) / belongs.sum(dim=1)
-    return (torch.logsumexp(logits, dim=1) - positive).mean() - math.log(len(bank) / len(image))
+    return (torch.logsumexp(logits, dim=1) - positive).mean() - math.log(len(captions) / len(image))
+
+
+def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE between class names and the prototypes of classes, such as the weights of a classifier.
+
+    A name is classified among all C classes; each class of the batch is classified among the batch's names.
+
+    Args:
+        names: (K, D) unit.
+        prototypes: (C, D) unit.
+        classes: (K,) int, the class of each name, none of them twice.
+        log_scale: log of the inverse temperature, a scalar.
+    """
+    logits = log_scale.exp() * names @ prototypes.T  # (K, C)
+    back = logits[:, classes].T  # (K, K)
+    return (cross_entropy(logits, classes) + cross_entropy(back, torch.arange(len(names), device=names.device))) / 2
 
 
 def forgetting_loss(logits: Tensor, before: Tensor) -> Tensor:
-    """KL divergence from the class probabilities of before, both (B, C) → scalar.
+    """KL divergence from the class probabilities before training to those of now, logits (B, C) twice → scalar.
 
-    Learning without forgetting, Li and Hoiem 2016, at temperature 1.
+    Learning without forgetting, Li and Hoiem 2016, at temperature 1. `before` needs no gradient.
     """
     known = log_softmax(before, dim=-1)
     return (known.exp() * (known - log_softmax(logits, dim=-1))).sum(dim=-1).mean()
@@ -130,10 +150,10 @@ def sigmoid_loss(
     same: Tensor | None = None,
     owner: Tensor | None = None,
 ) -> Tensor:
-    """Every pair is a yes-or-no question of its own (SigLIP, Zhai et al. 2023): summed over pictures, mean over texts.
+    """Binary cross-entropy of every pair (SigLIP, Zhai et al. 2023), summed over pictures, mean over texts.
 
     Args:
-        text, image, log_scale, same, owner: as for `contrastive_loss`; pairs of `same` are not asked about.
+        text, image, log_scale, same, owner: as for `contrastive_loss`; pairs of `same` are left out of the sum.
         bias: added to every scaled cosine; SigLIP starts it at −10 with log_scale at log 10.
 
     Raises:
@@ -162,8 +182,8 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     """The mean of `loss` over prefixes of both vectors, each cut to d numbers and brought back to unit length.
 
     Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if it
-    stands in `dims`. A teacher's prefix says something where the teacher was trained the same way or rotated by
-    principal components; otherwise use it for the losses of stage 2.
+    stands in `dims`. With a teacher it needs one whose prefixes are vectors too: trained the same way, or rotated to
+    its principal components. Otherwise use it for the contrastive losses only.
 
     Args:
         loss: takes two (·, D) matrices first; what else it is given is passed on.
@@ -207,8 +227,8 @@ DISTILLATION_LOSSES: Mapping[str, Loss] = {
 def weighted_sum(weights: Mapping[str, float]) -> Loss:
     """`{"cosine": 1.0, "affinity": 0.5}` → a function of (student, teacher, same=None), the weighted sum of its losses.
 
-    `student` and `teacher` are (B, D), as the towers give them: "mse" sees them so, all others unit rows. `same` is
-    used by "contrastive".
+    `student` and `teacher` are (B, D), not normalised: "mse" compares them as they are, all others normalise the rows.
+    `same` is used by "contrastive".
 
     Raises:
         RecipeError: no loss, an unknown name, or a weight that is not a positive number.
@@ -238,7 +258,7 @@ def _owner(text: Tensor, image: Tensor, owner: Tensor | None) -> Tensor:
 
 
 def _without(logits: Tensor, same: Tensor | None, own: Tensor) -> Tensor:
-    """(R, C) logits with the pairs of `same` out of the choice; row r keeps column own[r]."""
+    """(R, C) logits, −∞ at the pairs of `same`; row r keeps column own[r]."""
     if same is None:
         return logits
     keep = own[:, None] == torch.arange(logits.shape[1], device=logits.device)
