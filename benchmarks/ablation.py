@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from araclip import AraCLIP
 from araclip.evaluation.metrics import interval, ranks
-from araclip.training.inputs.pictures import image_side
+from araclip.training.inputs.pictures import training_images
+from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import Dev
-from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.model.saved import load_model
 from araclip.training.recipe.stages import DevSet, ImageSide
 
@@ -27,16 +27,7 @@ Vectors = NDArray[np.float32]
 def of_stage(folder: Path, dev: Dev, cache: Path) -> tuple[Vectors, Vectors]:
     """Text and picture vectors of a trained stage, by PyTorch."""
     model, processor = load_model(folder / "model")
-    images = image_side(
-        model,
-        image_size(processor),
-        pixel_mean_and_std(processor),
-        dev.paths,
-        ImageSide(),
-        0,
-        cache,
-        print,
-    )
+    images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, print)
     with torch.inference_mode():
         texts = LearningTexts(model, processor, 0).vectors(dev.texts)
         return texts.numpy(), images.vectors(dev.paths).numpy()

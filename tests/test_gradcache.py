@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -152,7 +152,48 @@ def test_a_locked_tower_gets_no_gradient_and_is_not_embedded_again() -> None:
     got = pair.gradients()
     assert_equal(got, wanted, 1e-10)
     assert not any(name.startswith("image") for name in got)
-    assert len(calls) <= 4  # three chunks, and one look to see that it is locked
+    assert len(calls) <= 4  # three chunks, and one more to see that it is locked
+
+
+class Both(NamedTuple):
+    """What an encoder with two outputs gives: unit vectors for each of two heads, and what they were made of."""
+
+    vectors: Tensor  # (b, 2, WIDTH)
+    features: Tensor  # (b, 16)
+
+
+@pytest.mark.parametrize("kind", [Both, tuple])
+def test_an_encoder_of_several_tensors_gets_a_gradient_through_each_that_the_loss_uses(kind: type) -> None:
+    pair, text, image = Pair(), list(rows(7).split([3, 4])), list(rows(7, seed=2).split([2, 4, 1]))
+
+    def encode(chunk: Tensor) -> tuple[Tensor, ...]:
+        features = pair.image.layers[:3](chunk)
+        vector = l2_normalize(pair.image.layers[3](features), dim=-1)
+        both = torch.stack([vector, vector.flip(1)], dim=1), features
+        return Both(*both) if kind is Both else both
+
+    def loss(text: Tensor, image: tuple[Tensor, ...], weight: float) -> Tensor:
+        assert type(image) is kind
+        vectors, features = image
+        value = pair.loss(text, vectors[:, 0]) + pair.loss(text, vectors[:, 1])
+        return value + weight * features[::2].square().mean() if weight else value
+
+    for weight in (0.5, 0.0):
+        outputs: list[list[Any]] = [[], []]
+        for tower, (encoder, chunks) in enumerate(((pair.text, text), (encode, image))):
+            for i, chunk in enumerate(chunks):
+                with seeded(SEED, tower, i):
+                    outputs[tower].append(encoder(chunk))
+        whole = [torch.cat(tensors) for tensors in zip(*outputs[1], strict=True)]
+        wanted_loss = loss(torch.cat(outputs[0]), Both(*whole) if kind is Both else tuple(whole), weight)
+        wanted_loss.backward()
+        wanted = pair.gradients()
+        got_loss = cached_backward(
+            [text, image], [pair.text, encode], lambda t, i, weight=weight: loss(t, i, weight),
+            backward=Tensor.backward, seed=SEED,
+        )  # fmt: skip
+        assert got_loss == pytest.approx(wanted_loss.item())
+        assert_equal(pair.gradients(), wanted, 1e-10)
 
 
 def test_scaling_by_backward_reaches_every_gradient_once() -> None:
@@ -187,8 +228,8 @@ def test_another_seed_draws_other_masks_and_the_callers_random_numbers_go_on_und
 
 def test_towers_and_chunks_do_not_share_their_masks() -> None:
     drawn = set()
-    for place in ((1, 0, 0), (1, 0, 1), (1, 1, 0), (2, 0, 0), (1, 11, 0), (11, 1, 0)):
-        with seeded(*place):
+    for numbers in ((1, 0, 0), (1, 0, 1), (1, 1, 0), (2, 0, 0), (1, 11, 0), (11, 1, 0)):
+        with seeded(*numbers):
             drawn.add(torch.rand(()).item())
     assert len(drawn) == 6
 

@@ -1,4 +1,4 @@
-"""How a training run sees pictures: augmented, through cached maps, with fused BatchNorms, locked."""
+"""The pictures of a training run: augmented, as cached feature maps, with fused BatchNorms, of a locked tower."""
 
 import os
 from collections.abc import Iterator
@@ -20,17 +20,20 @@ from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.images import open_image, square
 from araclip.training.data.augmentation import JITTER, augment, recolour, views
-from araclip.training.inputs.pictures import BranchImages, LockedImages, PixelImages, image_side
+from araclip.training.inputs.pictures import BranchImages, LockedImages, PixelImages, training_images
+from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import ImageSide
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches import Branch, Branches, SharedBlocks, can_split, joined, split, upper_modules
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
 from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
+from araclip.training.stages.finetune_losses import ForgettingLoss
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 SIZE = 32
 HALF = ([0.5] * 3, [0.5] * 3)
+PIXELS = Pixels(SIZE, *HALF)
 FAMILIES = ("test_efficientnet", "mobilenetv1_100", "tf_efficientnet_lite0")
 
 
@@ -40,7 +43,7 @@ def seeded() -> None:
 
 
 def gradient(width: int = 60, height: int = 40) -> Image.Image:
-    """Red grows to the right, green downwards: a place in the picture can be read off its colour."""
+    """Red grows to the right, green downwards: a position in the picture can be read off its colour."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([across, down, np.full_like(across, 128)], axis=2).astype(np.uint8))
 
@@ -92,7 +95,7 @@ def silent(line: str) -> None:
 
 @settings(max_examples=30)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(0, 10**6))
-def test_a_picture_of_any_shape_becomes_a_square_that_depends_on_the_dice_alone(
+def test_a_picture_of_any_shape_becomes_a_square_that_depends_on_the_generator_alone(
     width: int, height: int, size: int, seed: int
 ) -> None:
     image = gradient(width, height)
@@ -135,13 +138,13 @@ def test_the_first_view_is_the_picture_itself_the_second_its_mirror_image_the_ot
 
 
 def above(network: Any, first: int) -> Iterator[nn.Module]:
-    """What `melt` is given of a timm network: as `upper_modules` of its tower."""
+    """What `fuse` is given of a timm network: as `upper_modules` of its tower."""
     return upper_modules(SimpleNamespace(timm_model=network), first)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("first", [0, 2])
-def test_a_melted_network_computes_what_it_did_and_is_restored_with_its_own_names(name: str, first: int) -> None:
+def test_a_fused_network_computes_what_it_did_and_is_restored_with_its_own_names(name: str, first: int) -> None:
     network, fresh = cnn(name), timm.create_model(name, num_classes=0)
     pixels = torch.randn(2, 3, SIZE, SIZE)
     before, names = network(pixels), list(network.state_dict())
@@ -155,7 +158,7 @@ def test_a_melted_network_computes_what_it_did_and_is_restored_with_its_own_name
     assert torch.equal(fresh.eval()(pixels), network(pixels))
 
 
-def test_what_a_melted_network_learns_is_there_when_it_is_restored() -> None:
+def test_what_a_fused_network_learns_is_there_when_it_is_restored() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
     fused = batchnorm.fuse(above(network, 2))
     with torch.no_grad():
@@ -174,7 +177,7 @@ def test_a_convolution_with_a_bias_is_restored_too() -> None:
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
 
 
-def test_frozen_convolutions_stay_frozen_when_melted() -> None:
+def test_frozen_convolutions_stay_frozen_when_fused() -> None:
     network = cnn()
     network.blocks[2].requires_grad_(False)
     batchnorm.fuse(above(network, 2))
@@ -182,12 +185,12 @@ def test_frozen_convolutions_stay_frozen_when_melted() -> None:
     assert all(parameter.requires_grad for parameter in network.blocks[3].parameters())
 
 
-# ------------------------------------------------------------------ stem and branch
+# ------------------------------------------------------------------ shared blocks and branches
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("blocks", [0, 2])
-def test_stem_and_crown_make_the_network(name: str, blocks: int) -> None:
+def test_shared_blocks_and_a_branch_make_the_network(name: str, blocks: int) -> None:
     network = cnn(name)
     squares = torch.randint(0, 256, (2, SIZE, SIZE, 3), dtype=torch.uint8)
     pixels = (squares.permute(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
@@ -251,23 +254,28 @@ def test_joined_towers_give_the_features_of_each_side_by_side() -> None:
     assert torch.equal(branches(shared(pixels)), whole(pixel_values=pixels).pooler_output)
 
 
-def test_each_crown_by_itself_gives_the_vectors_its_own_tower_would(pictures: list[Path], tmp_path: Path) -> None:
+def test_each_branch_by_itself_gives_the_vectors_its_own_tower_would(pictures: list[Path], tmp_path: Path) -> None:
     whole = joined(grown(1, 2), 2)
     made = AraCLIPModel.from_towers(model().text_model, whole, 8).eval()
     spec = ImageSide("partial", frozen_blocks=2, window=1.0, each_branch=True)
-    images = image_side(made, SIZE, HALF, pictures, spec, 3, tmp_path / "cache", silent)
+    images = training_images(made, PIXELS, pictures, spec, 3, tmp_path / "cache", silent)
     assert isinstance(images, BranchImages)
     inputs = images.inputs([0, 1, 2], 0)
-    found = images.encode(inputs).view(3, 2, 8)
+    found = images.encode(inputs).vectors
+    assert found.shape == (3, 2, 8)
+    together = images.encode(inputs).features
+    assert torch.equal(together, images.features(inputs))
+    forgetting = ForgettingLoss((np.ones((3, together.shape[1]), np.float32), np.zeros(3, np.float32)), together.device)
+    assert forgetting(together, images.first_features(inputs)) == 0.0  # a classifier of all branches' features
     features = images.features(inputs).chunk(2, dim=1)
-    for place, weight in enumerate(made.visual_projection.weight.chunk(2, dim=1)):
-        alone = 2 * features[place] @ weight.T + made.visual_projection.bias
-        assert torch.allclose(found[:, place], alone / alone.norm(dim=1, keepdim=True), atol=1e-5)
+    for branch, weight in enumerate(made.visual_projection.weight.chunk(2, dim=1)):
+        alone = 2 * features[branch] @ weight.T + made.visual_projection.bias
+        assert torch.allclose(found[:, branch], alone / alone.norm(dim=1, keepdim=True), atol=1e-5)
     assert images.vectors(pictures).shape == (len(pictures), 8)
     images.close()
 
 
-def test_towers_that_share_no_trunk_are_not_joined_and_a_joined_one_is_cut_at_its_trunk_only() -> None:
+def test_towers_that_share_no_blocks_are_not_joined_and_a_joined_one_is_cut_after_its_shared_blocks_only() -> None:
     towers = grown(1, 2)
     with pytest.raises(RecipeError, match=r"first 3 blocks of image tower 2 are not those of the first one"):
         joined(towers, 3)
@@ -284,7 +292,7 @@ def graph() -> FrozenFeaturesGraph:
     return FrozenFeaturesGraph(FrozenFeatures(SharedBlocks(cnn(), 2), *HALF), SIZE)
 
 
-def test_cached_maps_are_what_the_stem_makes_of_every_view(
+def test_cached_maps_are_what_the_frozen_blocks_make_of_every_view(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     maps = FeatureMaps(graph, pictures, 3, tmp_path / "cache", silent)
@@ -331,7 +339,7 @@ def test_every_unreadable_picture_is_named_and_nothing_is_left_behind(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_windows_are_cut_from_the_views_by_their_own_dice(
+def test_windows_are_cut_from_the_views_by_each_rows_own_generator(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     maps = FeatureMaps(graph, pictures, 2, tmp_path / "cache", silent)
@@ -347,7 +355,7 @@ def test_windows_are_cut_from_the_views_by_their_own_dice(
     assert any((whole == view).all() for view in maps[2])
 
 
-# ------------------------------------------------------------------ the sides
+# ------------------------------------------------------------------ the kinds of images
 
 
 @pytest.fixture(params=["locked", "partial", "full", "partial vit"])
@@ -355,12 +363,12 @@ def side(request: pytest.FixtureRequest, pictures: list[Path], tmp_path: Path) -
     train, _, other = request.param.partition(" ")
     made = model("vit" if other else "timm efficientnet")
     spec = ImageSide(train, frozen_blocks=1)
-    images = image_side(made, SIZE, HALF, pictures, spec, 3, tmp_path / "cache", silent)
+    images = training_images(made, PIXELS, pictures, spec, 3, tmp_path / "cache", silent)
     yield made, images
     images.close()
 
 
-def test_each_side_is_of_its_kind_and_only_what_shall_learn_learns(
+def test_each_kind_of_images_is_chosen_and_only_what_shall_learn_learns(
     side: tuple[AraCLIPModel, Any], request: pytest.FixtureRequest
 ) -> None:
     made, images = side
@@ -399,11 +407,14 @@ def test_inputs_depend_on_seed_step_and_row_alone_and_vectors_have_unit_length(
     if request.node.callspec.params["side"] != "locked":
         assert not torch.equal(inputs, images.inputs([4, 1], 10))
     made.eval()
-    vectors = images.encode(inputs)
-    assert vectors.shape == (2, 8)
-    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
+    vectors, features = images.encode(inputs)
+    assert vectors.shape == (2, 1, 8)
+    assert len(features) == 2
+    assert torch.allclose(vectors.norm(dim=2), torch.ones(2, 1), atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.allclose(images.encode(inputs).norm(dim=1), torch.ones(2), atol=1e-5)
+        found = images.encode(inputs)
+    assert torch.allclose(found.vectors.norm(dim=2), torch.ones(2, 1), atol=1e-5)
+    assert found.vectors.dtype == found.features.dtype == torch.float32
 
 
 def test_vectors_are_those_of_the_whole_model_in_eval_mode(
@@ -427,7 +438,7 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
     made = model("vit")
 
     def side() -> LockedImages:
-        found = image_side(made, SIZE, HALF, pictures, ImageSide(), 0, tmp_path / "cache", silent)
+        found = training_images(made, PIXELS, pictures, ImageSide(), 0, tmp_path / "cache", silent)
         assert isinstance(found, LockedImages)
         return found
 
@@ -436,18 +447,18 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
     changed = side().features
     assert not np.array_equal(changed[0], first[0])
     assert np.array_equal(changed[1:], first[1:])
-    monkeypatch.setattr("araclip.training.inputs.pictures.decode_ahead", None)  # nothing is opened again
+    monkeypatch.setattr("araclip.training.inputs.pixels.decode_ahead", None)  # nothing is opened again
     assert np.array_equal(side().features, changed)
 
 
 def test_a_picture_that_becomes_unreadable_is_named_with_what_to_do(pictures: list[Path], tmp_path: Path) -> None:
-    images = image_side(model("vit"), SIZE, HALF, pictures, ImageSide("full"), 0, tmp_path, silent)
+    images = training_images(model("vit"), PIXELS, pictures, ImageSide("full"), 0, tmp_path, silent)
     pictures[1].unlink()
     with pytest.raises(DataError, match=r"1.png: no such file.*Restored, it lets the same command go on"):
         images.inputs([0, 1], 0)
 
 
-def test_a_recipe_may_name_the_place_of_what_is_computed(pictures: list[Path], tmp_path: Path) -> None:
-    image_side(model("vit"), SIZE, HALF, pictures, ImageSide(cache=tmp_path / "mine"), 0, tmp_path / "usual", silent)
+def test_a_recipe_may_name_the_folder_of_what_is_computed(pictures: list[Path], tmp_path: Path) -> None:
+    training_images(model("vit"), PIXELS, pictures, ImageSide(cache=tmp_path / "mine"), 0, tmp_path / "usual", silent)
     assert len(list((tmp_path / "mine").glob("features-*.npy"))) == 1
     assert not (tmp_path / "usual").exists()

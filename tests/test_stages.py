@@ -28,7 +28,8 @@ from araclip.errors import (
     TrainingError,
 )
 from araclip.evaluation.datasets import read_pictures
-from araclip.training.inputs.pictures import PixelImages, Pixels
+from araclip.training.inputs.pictures import PixelImages
+from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import Dev
 from araclip.training.model.configuration import BANK_AXES

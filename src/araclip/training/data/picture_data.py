@@ -120,6 +120,11 @@ class PictureMixture:
             digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
         return digest.hexdigest()[:12]
 
+    @property
+    def files(self) -> list[Path]:
+        """The pictures' files, in the order of `pictures`."""
+        return [picture.path for picture in self.pictures]
+
     def texts_of(self, row: int) -> list[str]:
         """The captions of one picture in the languages asked for."""
         return [text for language in self.languages for text in getattr(self.pictures[row], language)]

@@ -1,15 +1,14 @@
-"""Where a step's image vectors come from: a locked tower's cache, cached maps under learning blocks, or pixels.
+"""Where a step's image vectors come from: a locked tower's cache, cached feature maps under learning blocks, or pixels.
 
-Each side gives `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
-which makes (B, D) vectors of unit length and is called again in a second pass of GradCache. `vectors(pictures)` leaves
-the model in eval mode.
+Each kind gives `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
+which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the model in eval mode.
 """
 
 import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,9 +19,9 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip import atomic
 from araclip.errors import DataError, ImageError
-from araclip.images import decode_ahead, map_ahead, open_image
+from araclip.images import map_ahead, open_image
 from araclip.training.data.augmentation import augment
-from araclip.training.model import towers
+from araclip.training.inputs.pixels import EVAL_BATCH, Pixels, pooled
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import ImageSide
@@ -31,82 +30,61 @@ from araclip.training.small_cnn.branches import branches_of, is_splittable, spli
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
 from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
 
-CHUNK = 50  # pictures encoded at once without a graph
-Log = Callable[[str], None]
+LogLine = Callable[[str], None]
 
 
-class Images(Protocol):
-    """What the loop asks of the image tower's side."""
+class EncodedImages(NamedTuple):
+    """What an image tower and its projection make of B pictures.
 
-    modules: list[nn.Module]  # the parts of the tower that learn
-    vectors_each: int  # K, how many vectors `encode` makes of a picture
+    Attributes:
+        vectors: (B, K, D) float32, each of unit length. K is 1, or the number of branches where each has its own loss.
+        features: (B, W) float32, the tower's output that was projected.
+    """
+
+    vectors: Tensor
+    features: Tensor
+
+
+class TrainingImages(Protocol):
+    """The pictures of a stage, as its steps see them."""
+
+    modules: list[nn.Module]  # the parts of the image tower that learn
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """What `encode` takes for these pictures in this step."""
+        """What `encode` takes for these training pictures in this step, a row a picture."""
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """(B, K · D), each vector of unit length."""
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """Vectors of a step's pictures, with a graph where the tower or its projection learns."""
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of other pictures as they are, unchanged, with the tower's weights of now."""
+        """(N, D) of any pictures, without augmentation, with the current weights."""
 
     def close(self) -> None:
-        """Leave the tower in the layout it came in."""
+        """Give the tower back the modules and the precision it had before training."""
 
 
-def image_side(
-    model: AraCLIPModel, size: int, norm: tuple[list[float], list[float]], pictures: Sequence[Path], side: ImageSide,
-    seed: int, cache: Path, log: Log, *, pointwise: bool = False,
-) -> Images:  # fmt: skip
-    """The side that a recipe asks for.
+def training_images(
+    model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
+    log: LogLine, *, pointwise: bool = False,
+) -> TrainingImages:  # fmt: skip
+    """The kind of training images that a recipe asks for.
 
     Args:
         model: with an image tower.
-        size, norm: pixels a picture enters with, mean and standard deviation a channel.
+        pictures: the training pictures; `inputs` gets rows of this list.
         cache: folder of what is computed once, unless `side` names its own.
-        pointwise: branches on cached maps learn with `pointwise`'s bfloat16; elsewhere it changes nothing.
-        pictures: the training pictures, which rows count.
+        pointwise: branches on cached maps learn with bfloat16 pointwise convolutions; elsewhere it changes nothing.
 
     Raises:
         RecipeError: the tower has fewer blocks than are to be frozen.
         DataError: a picture cannot be read; where they are read in every step, the step raises it.
     """
-    pixels, cache = Pixels(size, *norm), side.cache or cache
+    cache = side.cache or cache
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, log)
     if side.train == "partial" and is_splittable(model.vision_model):
         return BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
     return PixelImages(model, pixels, pictures, side, seed)
-
-
-class Pixels:
-    """Pictures → (B, 3, S, S) normalised: squashed to the square, as the exported model does."""
-
-    def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
-        self.size, self.mean, self.std = size, mean, std
-
-    def __call__(self, squares: NDArray[np.uint8]) -> Tensor:
-        values = torch.from_numpy(squares).permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        return (values - torch.tensor(self.mean).view(1, 3, 1, 1)) / torch.tensor(self.std).view(1, 3, 1, 1)
-
-    def read(self, pictures: Sequence[Path]) -> Tensor:
-        """Files as they are.
-
-        Raises:
-            DataError: one cannot be read.
-        """
-        squares = []
-        for _, square in decode_ahead(pictures, self.size, torch.get_num_threads()):
-            if isinstance(square, ImageError):
-                raise DataError(f"{square} Remove it from its captions.jsonl.")
-            squares.append(square)
-        return self(np.stack(squares))
-
-
-def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
-    """The tower's output before the projection, (B, W); a learning one sees mirror images by augmentation only."""
-    pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
-    return towers.image_features(model.vision_model, pixels, model.config, mirror)
 
 
 def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
@@ -115,14 +93,21 @@ def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
     return l2_normalize(vectors.float(), dim=-1)
 
 
+def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
+    """(B, W) pooled outputs and one vector of each."""
+    features = features.float()
+    return EncodedImages(projected(model, features).unsqueeze(1), features)
+
+
 class LockedImages:
     """The tower never learns: its pooled outputs are computed once and kept on disk (LiT, Zhai et al. 2022)."""
 
-    def __init__(self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, log: Log) -> None:
+    def __init__(
+        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, log: LogLine
+    ) -> None:
         self.model, self.pixels, self.cache, self.log = model, pixels, cache, log
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
-        self.vectors_each = 1
         self.features = self._features(pictures)  # (N, W) float16
         self._seen = {tuple(pictures): self.features}
 
@@ -130,19 +115,19 @@ class LockedImages:
         """(B, W), the tower's pooled outputs."""
         return torch.from_numpy(self.features[list(rows)].astype(np.float32))
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """(B, D), rows of unit length."""
-        return projected(self.model, inputs)
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """One vector a picture; only the projection computes."""
+        return encoded(self.model, inputs)
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures."""
+        """(N, D) of any pictures; the tower sees them at the first call only."""
         key = tuple(pictures)
         if key not in self._seen:
             self._seen[key] = self._features(pictures)
-        return self.encode(torch.from_numpy(self._seen[key].astype(np.float32)))
+        return projected(self.model, torch.from_numpy(self._seen[key].astype(np.float32)))
 
     def close(self) -> None:
-        """Nothing to put back."""
+        """Nothing was changed."""
 
     def _features(self, pictures: Sequence[Path]) -> NDArray[np.float16]:
         digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
@@ -156,8 +141,8 @@ class LockedImages:
             self.model.eval()
             parts = []
             with torch.inference_mode():
-                for start in range(0, len(pictures), CHUNK):
-                    values = self.pixels.read(pictures[start : start + CHUNK])
+                for start in range(0, len(pictures), EVAL_BATCH):
+                    values = self.pixels.read(pictures[start : start + EVAL_BATCH])
                     parts.append(pooled(self.model, values).to(torch.float16).cpu().numpy())
                     if start and start % 1000 == 0:
                         self.log(f"image vectors computed for {start:,} of {len(pictures):,} pictures")
@@ -167,11 +152,11 @@ class LockedImages:
 
 
 class BranchImages:
-    """The upper blocks of a convolutional tower learn, on windows of the lower ones' cached maps."""
+    """The upper blocks of a convolutional tower learn, on windows of the frozen blocks' cached feature maps."""
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
-        log: Log, *, pointwise: bool = False,
+        log: LogLine, *, pointwise: bool = False,
     ) -> None:  # fmt: skip
         tower = model.vision_model.requires_grad_(False)
         self._fused = batchnorm.fuse(upper_modules(tower, side.frozen_blocks))
@@ -183,7 +168,7 @@ class BranchImages:
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = branch.to(memory_format=torch.channels_last).requires_grad_(True)  # type: ignore[call-overload]
         self.modules: list[nn.Module] = [self._branch]
-        self.vectors_each = branches_of(tower) if side.each_branch else 1
+        self._branches = branches_of(tower) if side.each_branch else 1
         self._first = copy.deepcopy(self._branch).requires_grad_(False).eval()
         if pointwise:
             narrow_pointwise(self._branch)
@@ -193,50 +178,50 @@ class BranchImages:
         rng = [np.random.default_rng([self.seed, step, row]) for row in rows]
         return self.maps.windows(rows, self.window, rng)
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """(B, D), rows of unit length; where each branch learns by itself (B, K · D), its vectors side by side."""
-        features = self.features(inputs)
-        if self.vectors_each == 1:
-            return self.project(features)
-        head: nn.Linear = self.model.visual_projection
-        parts = zip(features.chunk(self.vectors_each, dim=1), head.weight.chunk(self.vectors_each, dim=1), strict=True)
-        vectors = [linear(part, self.vectors_each * weight, head.bias) for part, weight in parts]  # their mean is whole
-        return torch.cat([l2_normalize(vector.float(), dim=-1) for vector in vectors], dim=1)
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """One vector a picture, or where each branch has its own loss, one a picture and branch.
 
-    def project(self, features: Tensor) -> Tensor:
-        """(B, W) → (B, D), rows of unit length."""
-        return projected(self.model, features)
+        The projection is linear: with K times its weights a branch's features give a vector whose mean over the
+        branches is that of all features together.
+        """
+        features = self.features(inputs).float()
+        if self._branches == 1:
+            return encoded(self.model, features)
+        head: nn.Linear = self.model.visual_projection
+        parts = zip(features.chunk(self._branches, dim=1), head.weight.chunk(self._branches, dim=1), strict=True)
+        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]  # K of (B, D)
+        return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """(B, W): what the projection sees."""
+        """(B, W): the branches' outputs before the projection."""
         found: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
         return found
 
     def first_features(self, inputs: Tensor) -> Tensor:
-        """(B, W) as they were when the stage began."""
+        """(B, W): `features` with the weights that the stage began with."""
         with torch.no_grad():
             found: Tensor = self._first(inputs.contiguous(memory_format=torch.channels_last))
         return found
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures, whole, with the weights of now."""
+        """(N, D) of any pictures, from whole feature maps, with the current weights."""
         key = tuple(pictures)
         if key not in self._seen:
             self._seen[key] = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log)
         maps, device = self._seen[key], self.model.logit_scale.device
         self.model.eval()
-        features = (self.features(maps.whole(rows).to(device)) for rows in _chunks(len(pictures)))
-        return torch.cat([self.project(found) for found in features])
+        features = (self.features(maps.whole(rows).to(device)) for rows in _eval_batches(len(pictures)))
+        return torch.cat([projected(self.model, found) for found in features])
 
     def close(self) -> None:
-        """Give the tower its precision and its BatchNorms back."""
+        """Give the tower its float32 convolutions and its BatchNorms back."""
         widen_pointwise(self._branch)
         batchnorm.restore(self._fused)
         self._fused = []
 
 
 class PixelImages:
-    """The tower, or all of it above its first blocks, learns on pictures augmented anew in every step."""
+    """The tower, or all of it above its first blocks, learns on pictures that are augmented anew in every step."""
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int
@@ -246,7 +231,6 @@ class PixelImages:
         if side.train == "partial":
             freeze(tower, side.frozen_blocks, embeddings=True)
         self.modules = [tower]
-        self.vectors_each = 1
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
         """(B, 3, S, S): pictures augmented for this step.
@@ -268,27 +252,19 @@ class PixelImages:
 
         return self.pixels(np.stack([square for _, square in map_ahead(read, rows, torch.get_num_threads())]))
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """(B, D), rows of unit length."""
-        return projected(self.model, pooled(self.model, inputs))
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """One vector a picture."""
+        return encoded(self.model, pooled(self.model, inputs))
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures, unchanged, with the weights of now."""
+        """(N, D) of any pictures, without augmentation, with the current weights."""
         self.model.eval()
-        return torch.cat(
-            [self.encode(self.pixels.read([pictures[row] for row in rows])) for rows in _chunks(len(pictures))]
-        )
+        batches = (self.pixels.read([pictures[row] for row in rows]) for rows in _eval_batches(len(pictures)))
+        return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])
 
     def close(self) -> None:
-        """Nothing to put back."""
+        """Nothing was changed."""
 
 
-def _chunks(count: int) -> Iterator[range]:
-    return (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
-
-
-def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path]) -> Tensor:
-    """(N, W): what the projection sees of pictures."""
-    with torch.inference_mode():
-        chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
-        return torch.cat([pooled(model.eval(), pixels.read(chunk)) for chunk in chunks]).clone()
+def _eval_batches(count: int) -> Iterator[range]:
+    return (range(start, min(start + EVAL_BATCH, count)) for start in range(0, count, EVAL_BATCH))

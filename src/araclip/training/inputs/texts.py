@@ -17,24 +17,25 @@ from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 
-CHUNK = 64  # texts encoded at once without a graph
+EVAL_BATCH = 64  # texts that pass the tower at once without a graph
 Tokens = dict[str, Tensor]
 
 
 def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
-    """Texts in chunks of like length, which spares padding, and the place of each text in their concatenation.
+    """Texts in chunks of like length, which spares padding, and the order that undoes it.
 
     Returns:
-        Chunks of `input_ids` and `attention_mask` (b, T), and (n,) such that `vectors[places]` is in the texts' order.
+        Chunks of `input_ids` and `attention_mask` (b, T), and the inverse order (n,): with the vectors of all chunks
+        one after the other, `vectors[inverse]` is in the order of `texts`.
     """
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     chunks = []
     for start in range(0, len(order), chunk):
         tokens = processor(text=[texts[i] for i in order[start : start + chunk]], return_tensors="pt")
         chunks.append({name: tokens[name] for name in ("input_ids", "attention_mask")})
-    places = torch.empty(len(order), dtype=torch.long)
-    places[torch.tensor(order)] = torch.arange(len(order))
-    return chunks, places
+    inverse = torch.empty(len(order), dtype=torch.long)
+    inverse[torch.tensor(order)] = torch.arange(len(order))
+    return chunks, inverse
 
 
 def text_features(
@@ -42,7 +43,7 @@ def text_features(
 ) -> Tensor:
     """(n, H): the text tower's pooled output before the projection, without a graph; the model is in eval mode then."""
     device = model.logit_scale.device
-    chunks, places = tokenized(processor, texts, CHUNK)
+    chunks, inverse = tokenized(processor, texts, EVAL_BATCH)
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         parts = []
@@ -50,14 +51,15 @@ def text_features(
             moved = {name: tensor.to(device) for name, tensor in chunk.items()}
             tokens = model.text_model(**moved).last_hidden_state  # (b, T, H)
             parts.append(towers.pooled_text(tokens, moved["attention_mask"], model.config.text_pooling).cpu())
-        return torch.cat(parts)[places]
+        return torch.cat(parts)[inverse]
 
 
 class LearningTexts:
     """A text tower that learns, but for its lowest layers and embeddings where the recipe freezes them.
 
     Args:
-        dropout: chance that replaces the tower's own.
+        frozen_layers: how many of its lowest layers do not learn; the embeddings go with them.
+        dropout: chance that replaces the tower's own; None keeps it.
     """
 
     def __init__(
@@ -66,17 +68,17 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                if isinstance(module, nn.Dropout):  # attention reads its chance there, too
+                if isinstance(module, nn.Dropout):  # attention reads its chance from one, too
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
         self.modules: list[nn.Module] = [model.text_model]
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
-        """Chunks of tokens, and the places of the texts in their concatenation; see `tokenized`."""
+        """Chunks of tokens and the inverse order of their concatenation; see `tokenized`."""
         return tokenized(self.processor, texts, chunk)
 
     def features(self, tokens: Tokens) -> Tensor:
-        """(b, D), as the projection gives them."""
+        """(b, D), as the projection gives them, not of unit length."""
         device = self.model.logit_scale.device
         found: Tensor = self.model.get_text_features(**{n: t.to(device) for n, t in tokens.items()})
         return found
@@ -86,7 +88,7 @@ class LearningTexts:
         return l2_normalize(self.features(tokens).float(), dim=-1)
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        """(n, D) of any texts, with the weights of now."""
+        """(n, D) of any texts, with the current weights."""
         return _projected(self.model, text_features(self.model, self.processor, texts))
 
 
@@ -100,7 +102,7 @@ class LockedTexts:
 
     Args:
         texts: all that a batch may hold.
-        cache: folder in which the tower's outputs are kept from one start to the next.
+        cache: folder in which the tower's outputs are stored, for this run and later ones.
         bfloat16: the precision of that one pass.
     """
 
@@ -116,7 +118,7 @@ class LockedTexts:
         self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
-        """(n, H) as one chunk, for they need no tower, and the places of the texts in it."""
+        """(n, H) as one chunk, since the tower has nothing to compute, and its order, which is that of `texts`."""
         found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
         return [torch.from_numpy(found)], torch.arange(len(texts))
 
@@ -124,12 +126,12 @@ class LockedTexts:
         """(n, H) → (n, D), rows of unit length in float32, under autocast too."""
         return _projected(self.model, features)
 
-    def everything(self) -> Tensor:
-        """(all texts, H), in the order of `rows`."""
+    def all_features(self) -> Tensor:
+        """(N, H): the tower's outputs for all texts, in the order of `rows`."""
         return torch.from_numpy(self.features.astype(np.float32))
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        """(n, D) of any texts; the tower reads them at the first call only."""
+        """(n, D) of any texts; they pass the tower at the first call only."""
         key = tuple(texts)
         if key not in self._others:
             self._others[key] = self._features(texts)

@@ -1,4 +1,4 @@
-"""Recall on dev pictures while training."""
+"""Dev recall while training: captions find their pictures, or the other captions of them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ from araclip.errors import DataError
 from araclip.evaluation.datasets import CaptionedPicture
 from araclip.evaluation.metrics import ranks, summary
 from araclip.training.data.picture_data import listed_pictures
-from araclip.training.inputs.pictures import Log, image_side
-from araclip.training.model.processing import image_size, pixel_mean_and_std
+from araclip.training.inputs.pictures import LogLine, training_images
+from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.saved import ModelAndProcessor
 from araclip.training.recipe.stages import DevSet, ImageSide
 
@@ -21,7 +21,7 @@ TextVectors = Callable[[Sequence[str]], Tensor]
 
 
 class Dev:
-    """The pictures of a dev set and the captions that are asked, each finding its own picture.
+    """A dev set: captions are the queries, each of which should find its own picture.
 
     Raises:
         DataError: the set's list is missing or malformed, it has no caption in the fields asked for, or one of its
@@ -42,17 +42,17 @@ class Dev:
 
     @property
     def paths(self) -> list[Path]:
-        """The pictures' files, which `recall` takes the vectors of."""
+        """The pictures' files, in the order in which `recall` asks for their vectors."""
         return [picture.path for picture in self.pictures]
 
     def recall(self, text_vectors: TextVectors, image_vectors: Callable[[Sequence[Path]], Tensor]) -> dict[str, float]:
-        """R@1, R@5, R@10 and MRR, text → picture, any-hit, of what two encoders make of the set."""
+        """R@1, R@5, R@10 and MRR, text → picture, of two encoders on this set."""
         with torch.inference_mode():
-            return _recall(text_vectors(self.texts), image_vectors(self.paths), self.owner)
+            return _recall_of(text_vectors(self.texts), image_vectors(self.paths), self.owner)
 
 
 class CaptionDev:
-    """Dev pictures stood for by the mean vector of their English captions; the captions of the dev set find them.
+    """A dev set without pictures: a picture's vector is the mean of its English captions', other captions are queries.
 
     Raises:
         DataError: the set's list is missing or malformed, or no picture has captions on both sides.
@@ -70,27 +70,28 @@ class CaptionDev:
         self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
 
     def recall(self, text_vectors: TextVectors) -> dict[str, float]:
-        """R@1, R@5, R@10 and MRR, caption → mean of the captions of its picture."""
+        """R@1, R@5, R@10 and MRR, caption → mean vector of its picture's English captions."""
         with torch.inference_mode():
             queries, captions = (text_vectors([text for text, _ in side]) for side in (self.queries, self.gallery))
             rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
             sums = captions.new_zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions)
-            return _recall(queries, l2_normalize(sums, dim=-1), [row for _, row in self.queries])
+            return _recall_of(queries, l2_normalize(sums, dim=-1), [row for _, row in self.queries])
 
 
-def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:
-    """Dev recall for a stage in which the image side stands still: its pictures pass the tower once.
+def locked_recall(
+    spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: LogLine
+) -> Recall:
+    """Dev recall for a stage whose image tower does not learn: the dev pictures pass it once, before training.
 
     Raises:
         RecipeError: the model has no image tower. DataError: see `Dev`, or a picture cannot be read.
     """
     model, processor = student
     dev = Dev(spec)
-    size, norm = image_size(processor), pixel_mean_and_std(processor)
-    images = image_side(model, size, norm, dev.paths, ImageSide(), 0, cache, log)
+    images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, log)
     return lambda: dev.recall(text_vectors, images.vectors)
 
 
-def _recall(queries: Tensor, gallery: Tensor, owner: Sequence[int]) -> dict[str, float]:
+def _recall_of(queries: Tensor, gallery: Tensor, owner: Sequence[int]) -> dict[str, float]:
     found = summary(ranks(queries.float().cpu().numpy(), gallery.float().cpu().numpy(), [[row] for row in owner]))
     return {name: value for name, value in found.items() if name != "median rank"}

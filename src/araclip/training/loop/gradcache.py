@@ -17,7 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 Chunks = Sequence[Any]  # what one tower reads, in pieces that fit into memory
-Encode = Callable[[Any], Tensor]  # one chunk → (b, D), row by row: no BatchNorm in training mode
+Encoded = Tensor | tuple[Tensor, ...]  # of one chunk of b rows: (b, …), or several such tensors, as of a NamedTuple
+Encode = Callable[[Any], Encoded]  # row by row: no BatchNorm in training mode
 
 
 def cached_backward(
@@ -39,11 +40,13 @@ def cached_backward(
 
     Args:
         inputs: for each tower its chunks, of any sizes.
-        encode: for each tower, chunk → (b, D). If it runs in autocast, it enters autocast itself.
-        loss_fn: one (B, D) a tower → scalar. Parameters it uses itself (temperature, bias) get their gradients too.
+        encode: for each tower, a chunk of b rows → (b, D), or a NamedTuple of tensors whose first dimension is b; a
+            gradient is cached for each tensor that the loss uses. If it runs in autocast, it enters autocast itself.
+        loss_fn: for each tower what `encode` gives, of all its rows → scalar. Parameters that it uses itself
+            (temperature, bias) get their gradients too.
         backward: called once, on the loss: `Tensor.backward`, or `accelerator.backward`, whose scaling reaches all.
-        no_sync: makes a context in which DistributedDataParallel leaves gradients alone; it would count the many
-            backward passes as many steps.
+        no_sync: makes a context in which DistributedDataParallel does not synchronise gradients; it expects one
+            backward pass a step, and here are many.
         seed: of this step and, where processes differ in dropout, of this process.
 
     Returns:
@@ -58,14 +61,33 @@ def cached_backward(
     with no_sync():
         if all(len(chunks) == 1 for chunks in inputs):
             return _plain(inputs, encode, loss_fn, backward, seed)
-        embeddings = [_embed(chunks, encode[t], seed, t) for t, chunks in enumerate(inputs)]  # (B, D) each
-        loss = loss_fn(*embeddings)
+        embedded = [_embed(chunks, encode[tower], seed, tower) for tower, chunks in enumerate(inputs)]
+        loss = loss_fn(*embedded)
         backward(loss)
         for tower, chunks in enumerate(inputs):
-            gradient = embeddings[tower].grad  # (B, D)
-            if gradient is not None:
-                _backpropagate(chunks, encode[tower], gradient, seed, tower)
+            gradients = [leaf.grad for leaf in _tensors(embedded[tower])]
+            _backpropagate(chunks, encode[tower], gradients, seed, tower)
     return float(loss.detach())
+
+
+def grouped(chunks: Chunks, grad_cache: bool) -> list[Chunks]:
+    """Chunks in the groups that `cached_backward` gets as its chunks: each alone with GradCache, otherwise all in one.
+
+    Either way a tower reads one chunk at a time; see `joined`.
+    """
+    return [[chunk] for chunk in chunks] if grad_cache else [chunks]
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """The rows of several chunks in one: (b, …) each → (B, …), of the type that they have."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)])
+    make: Callable[[list[Tensor]], tuple[Tensor, ...]] = getattr(type(parts[0]), "_make", tuple)
+    return make([torch.cat(tensors) for tensors in zip(*parts, strict=True)])
+
+
+def _tensors(encoded: Encoded) -> tuple[Tensor, ...]:
+    return (encoded,) if isinstance(encoded, Tensor) else tuple(encoded)
 
 
 def _plain(
@@ -75,43 +97,55 @@ def _plain(
     backward: Callable[[Tensor], object],
     seed: int,
 ) -> float:
-    embeddings = []
+    embedded = []
     for tower, (chunk,) in enumerate(inputs):
         with seeded(seed, tower, 0):
-            embeddings.append(encode[tower](chunk))
-    loss = loss_fn(*embeddings)
+            embedded.append(encode[tower](chunk))
+    loss = loss_fn(*embedded)
     backward(loss)
     return float(loss.detach())
 
 
-def _embed(chunks: Chunks, encode: Encode, seed: int, tower: int) -> Tensor:
-    """All chunks, without a graph, as a leaf that collects the loss's gradient: (B, D)."""
+def _embed(chunks: Chunks, encode: Encode, seed: int, tower: int) -> Encoded:
+    """All chunks, without a graph, as leaves that collect the loss's gradient."""
     parts = []
     with torch.no_grad():
         for i, chunk in enumerate(chunks):
             with seeded(seed, tower, i):
                 parts.append(encode(chunk))
-    # Inside of somebody's autocast, weights cast without a graph were reused by the second pass and never learned,
-    # until torch mended it (its pull request 165068, merged in December 2025).
+    # Under an autocast of the caller's, weights cast without a graph were reused by the second pass and never learned,
+    # until PyTorch fixed it (its pull request 165068, merged in December 2025).
     torch.clear_autocast_cache()
-    return torch.cat(parts).requires_grad_()
+    whole = joined(parts)
+    for tensor in _tensors(whole):
+        tensor.requires_grad_()
+    return whole
 
 
-def _backpropagate(chunks: Chunks, encode: Encode, gradient: Tensor, seed: int, tower: int) -> None:
+def _backpropagate(chunks: Chunks, encode: Encode, gradients: Sequence[Tensor | None], seed: int, tower: int) -> None:
+    """Embed each chunk again, with a graph, and send the cached gradients of its rows through it."""
+    if all(gradient is None for gradient in gradients):
+        return
     start = 0
     for i, chunk in enumerate(chunks):
         with seeded(seed, tower, i):
-            embedding = encode(chunk)  # (b, D)
-        if not embedding.requires_grad:  # a locked tower
+            tensors = _tensors(encode(chunk))  # (b, …) each
+        stop = start + len(tensors[0])
+        learning = [
+            (tensor, gradient[start:stop].to(tensor.dtype))
+            for tensor, gradient in zip(tensors, gradients, strict=True)
+            if tensor.requires_grad and gradient is not None
+        ]
+        if not learning:  # a locked tower
             return
-        # Not through `backward`: the cached gradient carries its scaling already.
-        torch.autograd.backward(embedding, gradient[start : start + len(embedding)].to(embedding.dtype))
-        start += len(embedding)
+        # Not through `backward`: the cached gradients carry its scaling already.
+        torch.autograd.backward([tensor for tensor, _ in learning], [gradient for _, gradient in learning])
+        start = stop
 
 
 @contextlib.contextmanager
 def seeded(seed: int, tower: int, chunk: int) -> Iterator[None]:
-    """Random numbers inside of the block depend on these three numbers only; outside they go on as if it were not."""
+    """A block whose random numbers depend on these three numbers only; the generators' states are restored after it."""
     digest = hashlib.blake2b(f"{seed}/{tower}/{chunk}".encode(), digest_size=8).digest()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
@@ -123,7 +157,7 @@ def seeded(seed: int, tower: int, chunk: int) -> Iterator[None]:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The rows of all processes, process 0's first: (b, D) → (world × b, D). Alone, the tensor itself.
+    """The rows of all processes, process 0's first: (b, …) → (world × b, …). In a single process, the tensor itself.
 
     Gradients flow back to every process. With E = [e₀ … e_w₋₁] the gathered rows and L_k the loss of process k, the
     backward pass gives process r Σ_k ∂L_k/∂e_r. Averaged over w processes, a parameter θ gets
@@ -150,14 +184,14 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()  # (world × b, D)
+        total = gradient.contiguous().clone()  # (world × b, …)
         dist.all_reduce(total)
         return total[dist.get_rank() * ctx.rows :][: ctx.rows]
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over all processes; alone, nothing happens.
+    """Replace each gradient by its mean over all processes; in a single process nothing happens.
 
     Every process passes the same parameters in the same order. A parameter without a gradient here counts as zero, and
     gets the mean when another process has a gradient for it.
@@ -174,5 +208,5 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def is_distributed() -> bool:
-    """Is this process one of a group?"""
+    """Whether this process is one of a group."""
     return dist.is_available() and dist.is_initialized()

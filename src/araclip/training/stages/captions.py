@@ -10,7 +10,7 @@ from torch import Tensor
 from araclip.training.data.picture_data import PictureMixture
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import CaptionDev
-from araclip.training.loop.gradcache import cached_backward, gather
+from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
 from araclip.training.loop.train_loop import Job, train_loop
@@ -49,7 +49,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     def backward(step: int) -> dict[str, float]:
         batch = mixture.batch(step, stage.batch)
         mine = share(accelerator, stage.batch)
-        chunks, places = texts.inputs(batch.texts[2 * mine.start : 2 * mine.stop], stage.chunk)
+        chunks, inverse = texts.inputs(batch.texts[2 * mine.start : 2 * mine.stop], stage.chunk)
         same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B)
 
         def encode(group: list[dict[str, Tensor]]) -> Tensor:
@@ -57,11 +57,11 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
                 return torch.cat([texts.encode(chunk) for chunk in group])
 
         def loss(vectors: Tensor) -> Tensor:
-            vectors = gather(vectors[places])  # (2B, D): two of each picture, one after the other
+            vectors = gather(vectors[inverse])  # (2B, D): two of each picture, one after the other
             return contrastive_loss(vectors[0::2], vectors[1::2], model.logit_scale, same=same)
 
         value = cached_backward(
-            [[[chunk] for chunk in chunks] if stage.grad_cache else [chunks]], [encode], loss,
+            [grouped(chunks, stage.grad_cache)], [encode], loss,
             backward=accelerator.backward, seed=step_seed(stage, accelerator, step),
         )  # fmt: skip
         return {"loss": value}

@@ -6,7 +6,7 @@ from torch import Tensor
 from araclip.training.data.text_data import Mixture
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev import locked_recall
-from araclip.training.loop.gradcache import cached_backward, gather
+from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
 from araclip.training.loop.train_loop import Job, train_loop
@@ -53,7 +53,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     def backward(step: int) -> dict[str, float]:
         rows = mixture.batch(step, stage.batch)
         mine = rows[share(accelerator, stage.batch)]
-        chunks, places = texts.inputs([row.text for row in mine], stage.chunk)
+        chunks, inverse = texts.inputs([row.text for row in mine], stage.chunk)
         wanted = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)
         same = same_pairs([row.english for row in rows]).to(accelerator.device)
 
@@ -62,8 +62,8 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
                 return torch.cat([texts.features(chunk) for chunk in group]).float()
 
         value = cached_backward(
-            [[[chunk] for chunk in chunks] if stage.grad_cache else [chunks]], [encode],
-            lambda got: loss(gather(got[places]), wanted, same=same),
+            [grouped(chunks, stage.grad_cache)], [encode],
+            lambda got: loss(gather(got[inverse]), wanted, same=same),
             backward=accelerator.backward, seed=step_seed(stage, accelerator, step),
         )  # fmt: skip
         return {"loss": value}

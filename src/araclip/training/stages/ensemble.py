@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from araclip.errors import RecipeError
 from araclip.training.data.picture_data import LANGUAGES, PictureMixture, PictureSource
-from araclip.training.inputs.pictures import Pixels, pooled_features
+from araclip.training.inputs.pixels import Pixels, pooled_features
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.data.picture_data import PictureMixture
-from araclip.training.inputs.pictures import Pixels
+from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint

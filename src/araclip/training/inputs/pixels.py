@@ -1,0 +1,67 @@
+"""Picture files → pixels → what an image tower makes of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from araclip.errors import DataError, ImageError
+from araclip.images import decode_ahead
+from araclip.training.model import towers
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor, image_size, pixel_mean_and_std
+
+EVAL_BATCH = 50  # pictures that pass a tower at once without a graph
+
+
+class Pixels:
+    """Pictures → (B, 3, S, S) float32, normalised: squashed to the square, as the exported model does.
+
+    Args:
+        size: S.
+        mean, std: of each channel, for values from 0 to 1.
+    """
+
+    def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
+        self.size, self.mean, self.std = size, mean, std
+
+    @classmethod
+    def of(cls, processor: AraCLIPProcessor) -> "Pixels":
+        """As a model's processor prepares them."""
+        return cls(image_size(processor), *pixel_mean_and_std(processor))
+
+    def __call__(self, squares: NDArray[np.uint8]) -> Tensor:
+        values = torch.from_numpy(squares).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        return (values - torch.tensor(self.mean).view(1, 3, 1, 1)) / torch.tensor(self.std).view(1, 3, 1, 1)
+
+    def read(self, files: Sequence[Path]) -> Tensor:
+        """Pictures as they are, without augmentation.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        squares = []
+        for _, square in decode_ahead(files, self.size, torch.get_num_threads()):
+            if isinstance(square, ImageError):
+                raise DataError(f"{square} Remove it from its captions.jsonl.")
+            squares.append(square)
+        return self(np.stack(squares))
+
+
+def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
+    """The tower's output before the projection: (B, 3, S, S) → (B, W).
+
+    In training mode mirror images come from augmentation only, also where the model averages over them.
+    """
+    pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
+    return towers.image_features(model.vision_model, pixels, model.config, mirror)
+
+
+def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path]) -> Tensor:
+    """(N, W): the tower's outputs for pictures as they are, without a graph; the model is in eval mode then."""
+    with torch.inference_mode():
+        chunks = (files[start : start + EVAL_BATCH] for start in range(0, len(files), EVAL_BATCH))
+        return torch.cat([pooled(model.eval(), pixels.read(chunk)) for chunk in chunks]).clone()
