@@ -1,4 +1,4 @@
-"""One step of a finetune stage: a batch, its vectors, the loss and its gradients. The optimizer steps in `train_loop`."""
+"""One step of a finetune stage: a batch, its vectors, the loss, its gradients. The optimizer steps in `train_loop`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
