@@ -28,7 +28,7 @@ def real_vectors(data: Path, work: Path, model: AraCLIP, most: int) -> tuple[Flo
     Kept in `work`: the first run encodes, about a hundred pictures a second on two cores. With fewer than there
     are, a random part of them.
     """
-    kept = work / f"real-{model.config.fingerprint}-{most}.npz"
+    kept = work / f"real-{model.fingerprint}-{most}.npz"
     if kept.is_file():
         with np.load(kept) as found:
             return found["pictures"], found["dev"], found["train"]

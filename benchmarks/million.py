@@ -236,7 +236,7 @@ def whole(place: Path) -> None:
             times = []
             for query in EVERYDAY:
                 begun = time.perf_counter()
-                assert len(gallery.search(query, WANTED, filters=filters)) == WANTED
+                assert len(gallery.search(query, WANTED, where=filters)) == WANTED
                 times.append(time.perf_counter() - begun)
             cells.append("p50 {:.1f} ms, p99 {:.1f} ms, the first {:.1f} ms".format(
                 *(np.percentile(times, [50, 99]) * 1e3), times[0] * 1e3
@@ -246,7 +246,7 @@ def whole(place: Path) -> None:
             begun = time.perf_counter()
             gallery.model.encode_text([query])
             encode.append(time.perf_counter() - begun)
-        index, allowed = gallery._fresh_index(), select(gallery._catalog, rare.condition())
+        index, allowed = gallery._reader.latest().index, select(gallery._catalog, rare.condition())
         vectors = gallery.model.encode_text(list(EVERYDAY))
         scans = []
         for vector in vectors:

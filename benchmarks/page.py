@@ -27,7 +27,7 @@ from doing import CHROMIUM, FLAGS, serving
 
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
-from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.records import File
 from araclip.images import Facts
 from araclip.model_folder import DEFAULT_MODEL
 

@@ -22,7 +22,7 @@ from depicted import COMMON, depicted
 from araclip import AraCLIP
 from araclip.evaluation.datasets import read_pictures
 from araclip.gallery import relevance
-from araclip.gallery.reference_queries import EVERYDAY, meaningless
+from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 
 WORDS = {
     **COMMON,
@@ -68,7 +68,7 @@ def main() -> None:
     vectors = model.encode_image([row.path for row in rows])
     captions = model.encode_text([text for row in rows for text in row.arabic])
     owners = np.array([i for i, row in enumerate(rows) for _ in row.arabic])
-    background = model.encode_text(list(EVERYDAY)), model.encode_text(meaningless())
+    reference = relevance.ReferenceVectors(model.encode_text(list(EVERYDAY)), model.encode_text(nonsense_queries()))
     fixed = {
         "words": model.encode_text(list(WORDS)),
         "not shown": model.encode_text(NOT_SHOWN),
@@ -77,7 +77,7 @@ def main() -> None:
     print(f"{model.config.label} on {arguments.data.name} {arguments.split}, {len(rows) // 2} pictures a half")
     for name, start in (("choosing", 0), ("reported", 1)):
         gallery = vectors[start::2]
-        scale = relevance.scale_of(gallery, *background)
+        scale = relevance.relevance_scale(gallery, reference)
         assert scale is not None
         mine = owners % 2 == start
         sets = {"captions": captions[mine], **fixed}
@@ -97,7 +97,7 @@ def main() -> None:
         tail([row.english for row in rows[start::2]], gallery, fixed["words"])
 
 
-def removed(gallery: np.ndarray, queries: np.ndarray, own: np.ndarray, scale: relevance.Scale) -> None:
+def removed(gallery: np.ndarray, queries: np.ndarray, own: np.ndarray, scale: relevance.RelevanceScale) -> None:
     """The same captions with their picture in the gallery and without, by every statistic that was tried."""
     there = queries @ gallery.T
     gone = there.copy()

@@ -42,7 +42,7 @@ def compared(local: BaseGallery, remote: BaseGallery, queries: list[str], k: int
         answers = []
         for name, gallery in (("local", local), ("remote", remote)):
             start = time.perf_counter()
-            answers.append(gallery.search(query, k, filters=filters))
+            answers.append(gallery.search(query, k, where=filters))
             took[name].append(time.perf_counter() - start)
         one, other = answers
         same += [hit.path for hit in one] == [hit.path for hit in other]

@@ -32,7 +32,8 @@ from PIL import Image
 
 from araclip import AraCLIP
 from araclip.encoder_base import usable_cores
-from araclip.gallery.catalog.catalog import Catalog, File
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.images import Facts
 

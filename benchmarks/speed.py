@@ -24,7 +24,7 @@ from PIL import Image
 
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
-from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.records import File
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -92,7 +92,7 @@ def searching(work: Path, pictures: int = 10_000) -> None:
         whole = seconds(lambda: [gallery.search(query) for query in QUERIES], 20) / len(QUERIES)
         text = seconds(lambda: [model.encode_text([query]) for query in QUERIES], 20) / len(QUERIES)
         query = model.encode_text([QUERIES[0]])[0]
-        index = gallery._fresh_index()
+        index = gallery._reader.latest().index
         scan = seconds(lambda: index.search(query, 10), 50)
         plain = seconds(lambda: np.argpartition(-(vectors @ query), 10)[:10], 50)
     print(

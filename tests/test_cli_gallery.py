@@ -65,7 +65,7 @@ def test_a_query_may_name_a_picture_file_and_similar_finds_its_likes(
 
 
 def test_nothing_found_is_said_on_stderr(run: Run, indexed: Path) -> None:
-    ran = run("search", "أحمر", "-w", "taken=1900")
+    ran = run("search", "أحمر", "-w", "captured=1900")
     assert (ran.code, ran.out) == (0, "")
     assert "Nothing found" in ran.err
 

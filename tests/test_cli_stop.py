@@ -24,7 +24,7 @@ SLOW = f"""
 import sys, time
 from araclip import cli
 from araclip.encoder import AraCLIP
-from araclip.gallery.ingest import intake, reembed; from araclip.gallery import opened, upkeep
+from araclip.gallery.ingest import intake, reembed; from araclip.gallery import gallery, upkeep
 intake.COMMIT_EVERY = reembed.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def slow(self, pixels, **options):
@@ -35,7 +35,7 @@ AraCLIP.encode_pixels = slow
 def waiting(*_, **__):
     sys.stderr.write("encoding\\n" * 9); sys.stderr.flush()
     time.sleep(30)
-upkeep.compact = opened.export = waiting
+upkeep.compact = gallery.export = waiting
 sys.argv = ["araclip", *sys.argv[1:]]
 cli.main()
 """
@@ -132,7 +132,7 @@ def test_every_command_on_galleries_answers_in_json(root: Path, tmp_path: Path, 
     report = answer("index", str(root))
     assert (report["added"], report["pictures"], report["gallery"]) == (60, 60, str(place))
     assert "x.png" in str(report["skipped"])
-    assert answer("repair") == {"deeds": []}
+    assert answer("repair") == {"actions": []}
     assert answer("remove", str(root / "1.png")) == {"forgotten": 1}
     assert answer("compact").keys() == {"bytes"}
     assert answer("export-gallery", str(tmp_path / "out"))["pictures"] == 59
@@ -170,8 +170,8 @@ printf '%s\\n' "${COMPREPLY[@]}"
     [
         (("sea",), {"search"}),
         (("search", "قطة", "--thr"), {"--threshold"}),
-        (("search", "قطة", "--where", "ta"), {"taken="}),
-        (("search", "قطة", "-w", ""), {"folder=", "taken=", "added=", "size=", "format=", "orientation=", "meta."}),
+        (("search", "قطة", "--where", "ca"), {"captured="}),
+        (("search", "قطة", "-w", ""), {"folder=", "captured=", "added=", "size=", "format=", "orientation=", "meta."}),
         (("duplicates", "--kind", ""), {"exact", "near", "semantic"}),
         (("index", ".", "--model", "arac"), {"araclip-mini"}),
     ],

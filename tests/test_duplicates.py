@@ -97,11 +97,9 @@ def test_an_unknown_kind_is_refused(gallery: Gallery) -> None:
 
 def test_collapsed_hits_show_each_picture_once_whatever_the_page(gallery: Gallery) -> None:
     assert len(gallery.search("صورة", 50)) == 9
-    whole = gallery.search("صورة", 50, filters=Filters(collapse=True))
+    whole = gallery.search("صورة", 50, where=Filters(collapse=True))
     assert len({Path(hit.path).name[0] for hit in whole}) == len(whole) == 6
-    pages = [
-        hit for at in range(0, 6, 2) for hit in gallery.search("صورة", 2, filters=Filters(collapse=True), offset=at)
-    ]
+    pages = [hit for at in range(0, 6, 2) for hit in gallery.search("صورة", 2, where=Filters(collapse=True), offset=at)]
     assert pages == whole
 
 

@@ -99,7 +99,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(gallery: BaseGallery, query: str = "صورة", k: int = 100, **filters: object) -> list[str]:
-    hits = gallery.search(query, k, filters=Filters(**filters))  # type: ignore[arg-type]
+    hits = gallery.search(query, k, where=Filters(**filters))  # type: ignore[arg-type]
     return [os.fsencode(hit.path).rsplit(b"/", 1)[1].decode("utf-8", "replace") for hit in hits]
 
 
@@ -172,8 +172,8 @@ def test_pages_fit_together_though_scores_tie(gallery: BaseGallery, folder: Path
 
 
 FILTERS: list[tuple[dict[str, object], set[str]]] = [
-    ({"taken_from": "2023-05-17T18:30", "taken_to": "2023"}, {"may.jpg"}),
-    ({"taken_from": "2023-06"}, set()),
+    ({"captured_from": "2023-05-17T18:30", "captured_to": "2023"}, {"may.jpg"}),
+    ({"captured_from": "2023-06"}, set()),
     ({"added_to": "2020"}, set()),
     ({"formats": ("webp", "GIF")}, {"بحر.webp"}),
     ({"formats": ("jpg",), "orientation": "landscape"}, {"أحمر.jpg", "turned.jpg"}),
@@ -200,8 +200,8 @@ def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: P
     assert names(gallery, folder=folder.parent / "صو") == []
     assert gallery.metadata(str(folder / "green.png")) == about
     both = Filters(folder=folder / "رحلة 🏖️", metadata={"album": "رحلة"})
-    assert gallery.search("صورة", filters=both) == []  # of two paths of one picture, neither passes both
-    (hit,) = gallery.search("أخضر", 1, filters=Filters(folder=folder / "رحلة 🏖️"))
+    assert gallery.search("صورة", where=both) == []  # of two paths of one picture, neither passes both
+    (hit,) = gallery.search("أخضر", 1, where=Filters(folder=folder / "رحلة 🏖️"))
     assert (Path(hit.path).name, [Path(path).name for path in hit.copies]) == ("copy.png", ["green.png"])
 
 
@@ -211,7 +211,7 @@ def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: BaseGall
     assert added.paths[0] == added.paths[2] != added.paths[1]
     assert added.paths[3] is None
     assert len(added.skipped) == 1
-    (best,) = gallery.search("أحمر", 1, filters=Filters(metadata={"who": "me"}))
+    (best,) = gallery.search("أحمر", 1, where=Filters(metadata={"who": "me"}))
     assert best.path == added.paths[0]
     assert Image.open(io.BytesIO(gallery.picture(best.path))).size == (64, 48)
     assert [hit.path for hit in gallery.similar(best.path)] == [added.paths[1]]
@@ -258,8 +258,8 @@ def test_stats_verify_and_export_tell_the_same(gallery: BaseGallery, folder: Pat
     gallery.update([folder])
     gallery.add([(folder / "أحمر.jpg").read_bytes()])
     numbers = gallery.stats()
-    assert (numbers.pictures, numbers.kept, numbers.width, numbers.formats["BMP"]) == (22, 1, 8, 16)
-    assert numbers.taken == ("2023-05-17T18:30:00", "2023-05-17T18:30:00")
+    assert (numbers.pictures, numbers.stored, numbers.width, numbers.formats["BMP"]) == (22, 1, 8, 16)
+    assert numbers.captured_at == ("2023-05-17T18:30:00", "2023-05-17T18:30:00")
     assert gallery.verify(contents=True) == []
     (folder / "green.png").unlink()
     (fault,) = gallery.verify()

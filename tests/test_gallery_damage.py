@@ -73,7 +73,7 @@ def answers(place: Path, model: AraCLIP, *, whole: bool = True) -> Answers:
         return [
             [
                 (hit.path, hit.score, hit.relevance if whole else None)
-                for hit in gallery.search(query, 100, filters=only)
+                for hit in gallery.search(query, 100, where=only)
                 if whole or not hit.path.startswith("picture:")
             ]
             for query in ("أحمر", "blue - أخضر")

@@ -15,8 +15,9 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import Catalog, File
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.selection import select
 from araclip.images import Facts, read_facts
 
@@ -49,7 +50,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP) -> Iterato
 
 
 def found(gallery: Gallery, **filters: object) -> set[str]:
-    return {Path(hit.path).name for hit in gallery.search("صورة", 50, filters=Filters(**filters))}  # type: ignore[arg-type]
+    return {Path(hit.path).name for hit in gallery.search("صورة", 50, where=Filters(**filters))}  # type: ignore[arg-type]
 
 
 ALL = {"may.jpg", "new year.jpg", "scan.webp", "no clock.jpg", "turned.jpg", "plain.png"}
@@ -59,12 +60,12 @@ ALL = {"may.jpg", "new year.jpg", "scan.webp", "no clock.jpg", "turned.jpg", "pl
     ("filters", "expected"),
     [
         ({}, ALL),
-        ({"taken_from": "2023-06"}, {"new year.jpg", "scan.webp"}),
-        ({"taken_to": "2023"}, {"may.jpg", "new year.jpg"}),
-        ({"taken_from": "2023-05-17", "taken_to": "2023-05-17"}, {"may.jpg"}),
-        ({"taken_from": "٢٠٢٣-١٢-٣١"}, {"new year.jpg", "scan.webp"}),
-        ({"taken_from": "2023-05-17 18:30", "taken_to": "2023"}, {"may.jpg", "new year.jpg"}),
-        ({"taken_from": "2023-05-17T18:30:01", "taken_to": "2023-12"}, {"new year.jpg"}),
+        ({"captured_from": "2023-06"}, {"new year.jpg", "scan.webp"}),
+        ({"captured_to": "2023"}, {"may.jpg", "new year.jpg"}),
+        ({"captured_from": "2023-05-17", "captured_to": "2023-05-17"}, {"may.jpg"}),
+        ({"captured_from": "٢٠٢٣-١٢-٣١"}, {"new year.jpg", "scan.webp"}),
+        ({"captured_from": "2023-05-17 18:30", "captured_to": "2023"}, {"may.jpg", "new year.jpg"}),
+        ({"captured_from": "2023-05-17T18:30:01", "captured_to": "2023-12"}, {"new year.jpg"}),
         ({"added_from": "2020"}, ALL),
         ({"added_to": "2020"}, set()),
         ({"formats": ("png", "WEBP")}, {"scan.webp", "plain.png"}),
@@ -103,16 +104,16 @@ def test_a_copy_elsewhere_is_no_reason_to_show_the_wrong_path(model: AraCLIP, tm
     copy.write_bytes(first.read_bytes())
     with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
         gallery.update([tmp_path / "p"])
-        (hit,) = gallery.search("أحمر", filters=Filters(folder=copy.parent))
+        (hit,) = gallery.search("أحمر", where=Filters(folder=copy.parent))
     assert (hit.path, hit.copies) == (str(copy), (str(first),))
 
 
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        ({"taken_from": "yesterday"}, "taken_from is 'yesterday'.*2023-05-17"),
+        ({"captured_from": "yesterday"}, "captured_from is 'yesterday'.*2023-05-17"),
         ({"added_to": "2023-13"}, "added_to"),
-        ({"taken_from": "2024", "taken_to": "2023"}, "Swap"),
+        ({"captured_from": "2024", "captured_to": "2023"}, "Swap"),
         ({"formats": ("heic",)}, "no picture format 'heic'.*JPEG"),
         ({"orientation": "wide"}, "landscape, portrait, square"),
         ({"min_size": 2, "max_size": 1}, "nothing can match"),
@@ -132,7 +133,7 @@ def test_no_value_of_a_filter_is_ever_read_as_sql(gallery: Gallery, key: str, va
         key.encode()
     except UnicodeEncodeError:
         return
-    assert gallery.search("صورة", filters=Filters(metadata={key: value})) == []
+    assert gallery.search("صورة", where=Filters(metadata={key: value})) == []
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +156,9 @@ def many(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP) -> Iterator[G
 def test_pages_fit_together_without_gap_or_repetition_though_scores_tie(
     many: Gallery, k: int, filters: Filters | None
 ) -> None:
-    whole = many.search("قطة", 1000, filters=filters)
+    whole = many.search("قطة", 1000, where=filters)
     assert len(whole) == (10 if filters else 60)
-    pages = [hit for start in range(0, 60, k) for hit in many.search("قطة", k, offset=start, filters=filters)]
+    pages = [hit for start in range(0, 60, k) for hit in many.search("قطة", k, offset=start, where=filters)]
     assert pages == whole
     assert [hit.rank for hit in whole] == list(range(1, len(whole) + 1))
 
@@ -172,11 +173,17 @@ def test_ties_stand_in_the_order_of_indexing(many: Gallery) -> None:
 def test_a_selective_filter_finds_what_an_exact_scan_of_its_pictures_finds(many: Gallery, model: AraCLIP) -> None:
     pngs = [hit.path for hit in many.search("سيارة", 60) if hit.path.endswith(".png")]
     scores = model.encode_image(pngs) @ model.encode_text(["سيارة"])[0]
-    hits = many.search("سيارة", 3, filters=Filters(formats=("PNG",)))
+    hits = many.search("سيارة", 3, where=Filters(formats=("PNG",)))
     assert [hit.score for hit in hits] == pytest.approx(np.sort(scores)[::-1][:3].tolist(), abs=2e-3)
 
 
-SELECTIVE = [{"min_size": 2}, {"folder": "/rare"}, {"taken_from": "2024"}, {"formats": ("PNG",)}, {"added_to": "2020"}]
+SELECTIVE = [
+    {"min_size": 2},
+    {"folder": "/rare"},
+    {"captured_from": "2024"},
+    {"formats": ("PNG",)},
+    {"added_to": "2020"},
+]
 
 
 @pytest.mark.parametrize("filters", SELECTIVE, ids=lambda filters: next(iter(filters)))
@@ -230,9 +237,9 @@ def test_facts_survive_a_damaged_exif_block(tmp_path: Path) -> None:
     ("wishes", "expected"),
     [
         ([], Filters()),
-        (["taken=2023"], Filters(taken_from="2023", taken_to="2023")),
-        (["taken=2023-05..2023-07-01"], Filters(taken_from="2023-05", taken_to="2023-07-01")),
-        (["taken=2023..", "added=..٢٠٢٤"], Filters(taken_from="2023", added_to="2024")),
+        (["captured=2023"], Filters(captured_from="2023", captured_to="2023")),
+        (["captured=2023-05..2023-07-01"], Filters(captured_from="2023-05", captured_to="2023-07-01")),
+        (["captured=2023..", "added=..٢٠٢٤"], Filters(captured_from="2023", added_to="2024")),
         (["size=100kB..1.5MB"], Filters(min_size=100_000, max_size=1_500_000)),
         (["size=..2g"], Filters(max_size=2_000_000_000)),
         (["format=jpg, png", "orientation=portrait"], Filters(formats=("JPEG", "PNG"), orientation="portrait")),
@@ -247,11 +254,11 @@ def test_filters_are_read_as_people_type_them(wishes: list[str], expected: Filte
     ("wish", "message"),
     [
         ("2023", "KEY=VALUE"),
-        ("taken=", "KEY=VALUE"),
+        ("captured=", "KEY=VALUE"),
         ("album=رحلة", "no filter 'album'.*meta.KEY"),
         ("meta.=x", "no filter 'meta.'"),
         ("size=big", "'big' is no size"),
-        ("taken=2023..yesterday", "taken_to is 'yesterday'"),
+        ("captured=2023..yesterday", "captured_to is 'yesterday'"),
     ],
 )
 def test_a_wish_that_is_no_filter_is_refused(wish: str, message: str) -> None:

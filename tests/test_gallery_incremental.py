@@ -116,17 +116,17 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(
 ) -> None:
     whole, grown = pictures_bytes(501), root / "growing.png"
     grown.write_bytes(whole[:-40])
-    load = intake.load
+    read_source = intake.read_source
 
-    def slow(source: intake.Source, known: set[bytes], size: int) -> intake.Loaded:
+    def slow(source: intake.Source, known: set[bytes], size: int) -> intake.LoadedPicture:
         try:
-            return load(source, known, size)
+            return read_source(source, known, size)
         finally:
             if getattr(source, "path", "") == str(grown):
                 grown.write_bytes(whole)
 
     with monkeypatch.context() as patched:
-        patched.setattr(intake, "load", slow)
+        patched.setattr(intake, "read_source", slow)
         gallery.update([root])
     assert gallery.update([root]).skipped == []
     assert "growing.png" in names(gallery)
@@ -137,17 +137,17 @@ def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(
 ) -> None:
     replaced = root / "a.png"
     replaced.write_bytes(pictures_bytes(601))
-    load = intake.load
+    read_source = intake.read_source
 
-    def swapped(source: intake.Source, known: set[bytes], size: int) -> intake.Loaded:
-        loaded = load(source, known, size)
+    def swapped(source: intake.Source, known: set[bytes], size: int) -> intake.LoadedPicture:
+        loaded = read_source(source, known, size)
         if getattr(source, "path", "") == str(replaced):
             (tmp_path / "new.png").write_bytes(pictures_bytes(602))
             (tmp_path / "new.png").rename(replaced)
         return loaded
 
     with monkeypatch.context() as patched:
-        patched.setattr(intake, "load", swapped)
+        patched.setattr(intake, "read_source", swapped)
         gallery.update([root])
     assert gallery.update([root]).added == 1
     assert same_as_anew(gallery, root, tmp_path)

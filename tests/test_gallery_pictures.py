@@ -114,9 +114,9 @@ def test_metadata_belongs_to_a_path_and_follows_a_renamed_file(gallery: Gallery,
         {"mine": "true"},
         {"album": "رحلة", "stars": "5"},
     ):
-        assert [hit.path for hit in gallery.search("صورة", filters=Filters(metadata=asked))] == [str(red)]
+        assert [hit.path for hit in gallery.search("صورة", where=Filters(metadata=asked))] == [str(red)]
     for asked in ({"album": "x"}, {"tags": "بحر", "stars": "4"}, {"no'key\"": "1"}):
-        assert gallery.search("صورة", filters=Filters(metadata=asked)) == []
+        assert gallery.search("صورة", where=Filters(metadata=asked)) == []
     renamed = red.rename(folder / "renamed.png")
     gallery.update([folder])
     assert gallery.metadata(str(renamed))["album"] == "رحلة"

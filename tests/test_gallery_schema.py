@@ -55,9 +55,7 @@ def test_a_gallery_of_every_earlier_schema_opens_is_searched_and_brought_up_to_d
         monkeypatch.setattr(model, "encode_pixels", no_encoding)
         report = gallery.update([place / "pictures"])  # reads each file once more, for what filters ask
         assert (report.pictures, report.skipped) == (3, [])
-        assert [Path(hit.path).name for hit in gallery.search("أحمر", filters=Filters(formats=("webp",)))] == [
-            "بحر.webp"
-        ]
+        assert [Path(hit.path).name for hit in gallery.search("أحمر", where=Filters(formats=("webp",)))] == ["بحر.webp"]
         assert gallery.update([place / "pictures"]).unchanged == 4
         assert gallery.verify(contents=True) == []
 

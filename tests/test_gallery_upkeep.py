@@ -48,12 +48,12 @@ def damage(gallery: Gallery, sql: str, *values: object) -> None:
 def test_stats_counts_files_pictures_bytes_and_formats(gallery: Gallery, folder: Path) -> None:
     gallery.add([(folder / "green.png").read_bytes()])
     stats = gallery.stats()
-    assert (stats.files, stats.pictures, stats.kept) == (5, 3, 1)
+    assert (stats.files, stats.pictures, stats.stored) == (5, 3, 1)
     assert stats.formats == {"JPEG": 1, "PNG": 1, "WEBP": 1}
     assert stats.file_bytes == sum(path.stat().st_size for path in [*folder.iterdir(), folder / "green.png"])
     assert stats.catalogue_bytes == (gallery.folder / "catalog.sqlite").stat().st_size
     assert stats.model == gallery.model.config.label
-    assert stats.taken is None
+    assert stats.captured_at is None
     assert stats.added is not None
     assert stats.added[0][:2] == "20"
 
@@ -160,7 +160,7 @@ def test_an_export_holds_vectors_and_pictures_row_by_row(gallery: Gallery, folde
         assert float(vector.astype(np.float32) @ expected) > 0.999
     (green,) = [row for row in rows if row["format"] == "PNG"]
     assert [file["metadata"] for file in green["files"]] == [{"album": "رحلة"}, {}]
-    assert (green["width"], green["height"], green["taken"]) == (64, 48, None)
+    assert (green["width"], green["height"], green["captured_at"]) == (64, 48, None)
 
 
 def test_an_export_is_of_one_moment_though_another_process_writes(

@@ -75,7 +75,7 @@ def test_what_begins_like_a_path_is_a_picture_spaces_and_all(text: str, value: s
 
 
 def test_a_picture_that_the_gallery_keeps_may_be_named_anywhere() -> None:
-    assert parse("picture:0f + قطة").terms[0] == Term("kept", "picture:0f")
+    assert parse("picture:0f + قطة").terms[0] == Term("stored", "picture:0f")
     assert parse("picture\\:0f").terms[0] == Term("text", "picture:0f")
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import pictures
 from araclip import AraCLIP, Gallery, demo
 from araclip.errors import InputError
-from araclip.gallery.reference_queries import EVERYDAY, meaningless
-from araclip.gallery.relevance import FEWEST, Scale, scale_of
+from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
+from araclip.gallery.relevance import FEWEST, ReferenceVectors, RelevanceScale, relevance_scale
 
 D = 8
 
@@ -21,16 +21,16 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def made_up(seed: int = 0, pictures: int = 200) -> Scale:
-    """Pictures that differ along two axes only; everyday queries along those, meaningless ones along the others."""
+def made_up(seed: int = 0, pictures: int = 200) -> RelevanceScale:
+    """Pictures that differ along two axes only; everyday queries along those, nonsense along the others."""
     rng = np.random.default_rng(seed)
     spread = np.array([1, 1, *[0.05] * (D - 2)])
     everyday = np.array([1, 1, *[0.3] * (D - 2)])
-    scale = scale_of(
-        unit(rng.normal(size=(pictures, D)) * spread),
-        unit(rng.normal(size=(60, D)) * everyday),
-        unit(rng.normal(size=(60, D)) * everyday[::-1]),
+    sample = unit(rng.normal(size=(pictures, D)) * spread)
+    reference = ReferenceVectors(
+        unit(rng.normal(size=(60, D)) * everyday), unit(rng.normal(size=(60, D)) * everyday[::-1])
     )
+    scale = relevance_scale(sample, reference)
     assert scale is not None
     return scale
 
@@ -45,33 +45,34 @@ def test_a_query_along_which_pictures_differ_means_something_and_another_does_no
 @given(st.integers(0, 50), st.lists(st.floats(-1, 1), min_size=2, max_size=20))
 def test_relevance_lies_between_0_and_1_and_never_rises_as_the_score_falls(seed: int, scores: list[float]) -> None:
     scale, query = made_up(seed), unit(np.random.default_rng(seed).normal(size=D))
-    judge = scale.judge(query, max(scores))
-    found = [judge(score) for score in sorted(scores, reverse=True)]
+    relevance = scale.relevance(query, max(scores))
+    found = [relevance(score) for score in sorted(scores, reverse=True)]
     assert all(0 <= value <= 1 for value in found)
     assert found == sorted(found, reverse=True)
 
 
 def test_the_best_hit_has_the_query_s_whole_meaning_and_an_average_picture_none() -> None:
     scale, query = made_up(), np.eye(D, dtype=np.float32)[0]
-    judge = scale.judge(query, 0.9)
-    assert judge(0.9) == pytest.approx(scale.meaning(query))
-    assert judge(float(query @ scale.pictures)) == 0
+    relevance = scale.relevance(query, 0.9)
+    assert relevance(0.9) == pytest.approx(scale.meaning(query))
+    assert relevance(float(query @ scale.pictures)) == 0
 
 
 def test_a_few_pictures_have_no_scale() -> None:
     queries = unit(np.random.default_rng(0).normal(size=(20, D)))
-    assert scale_of(queries[: FEWEST - 1], queries, queries) is None
+    reference = ReferenceVectors(queries, queries)
+    assert relevance_scale(queries[: FEWEST - 1], reference) is None
     same = np.repeat(queries[:1], 50, axis=0)  # a gallery of one picture many times over: no spread, no crash
-    scale = scale_of(same, queries, queries)
+    scale = relevance_scale(same, reference)
     assert scale is not None
     assert 0 <= scale.meaning(queries[0]) <= 1
 
 
-def test_the_background_is_fixed_and_its_two_lists_share_nothing() -> None:
-    assert meaningless() == meaningless()
-    assert len(set(meaningless())) == 64
+def test_the_reference_queries_are_fixed_and_the_two_lists_share_nothing() -> None:
+    assert nonsense_queries() == nonsense_queries()
+    assert len(set(nonsense_queries())) == 64
     assert len(set(EVERYDAY)) == len(EVERYDAY) > 100
-    assert not set(EVERYDAY) & set(meaningless())
+    assert not set(EVERYDAY) & set(nonsense_queries())
     assert all(text == text.strip() and text for text in EVERYDAY)
 
 
@@ -122,7 +123,7 @@ def test_in_a_gallery_of_a_few_pictures_relevance_is_not_known_and_nothing_is_cu
         assert (hit.relevance, hit.weak) == (None, False)
 
 
-def test_the_background_s_file_is_made_once_and_made_anew_when_damaged(
+def test_the_file_of_reference_vectors_is_made_once_and_made_anew_when_damaged(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (path,) = gallery.folder.glob("background-*")

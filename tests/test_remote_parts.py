@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import File
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.records import File
 from araclip.images import FORMATS, Facts
 
 pytest.importorskip("qdrant_client")
@@ -52,7 +52,7 @@ ends = st.none() | st.sampled_from(["2022", "2023", "2023-01", "2023-05-17", "20
 
 @st.composite
 def wishes(draw: st.DrawFn) -> Filters:
-    fields = {name: draw(ends) for name in ("taken_from", "taken_to", "added_from", "added_to")}
+    fields = {name: draw(ends) for name in ("captured_from", "captured_to", "added_from", "added_to")}
     try:
         return Filters(
             folder=draw(st.none() | st.sampled_from(FOLDERS)),

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.gallery.catalog import history
-from araclip.gallery.catalog.catalog import Catalog, File
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.records import File
 from araclip.gallery.index import index_file, rabitq, scan_index
 from araclip.gallery.index.scan_index import ScanIndex
 

@@ -24,8 +24,7 @@ from araclip.images import open_image
 from araclip.server.batching import Batcher, Remembered
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
-from araclip.server.library import suggestions
-from araclip.server.local import LocalLibrary
+from araclip.server.library import Library, suggestions
 from araclip.server.problems import KINDS, Problem
 from araclip.server.refreshing import Refresher
 from araclip.server.translations import in_arabic, validation_in_arabic
@@ -137,7 +136,7 @@ def test_hostile_pictures_cost_an_error_each_and_the_process_goes_on(tmp_path: P
             with pytest.raises(kind):
                 await box.thumbnail(data, 64)
             with pytest.raises(ImageError):
-                await box.look(data, 16, 10_000_000)
+                await box.read(data, 16, 10_000_000)
         small, placeholder, width, height = await box.thumbnail(encoded(pictures.landscape((80, 40))), 64)
         assert (width, height) == (64, 32)
         assert len(small) > len(placeholder) > 0
@@ -206,18 +205,18 @@ def test_a_decoding_process_sees_no_token_and_can_write_no_file(
 
 
 def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_path: Path, tiny_model: Path) -> None:
-    from araclip.gallery.ingest.intake import load
+    from araclip.gallery.ingest.sources import read_source
 
     data = pictures.photograph(tmp_path / "p.jpg", (300, 200)).read_bytes()
 
     async def story(box: Sandbox):  # type: ignore[no-untyped-def]
-        return await box.look(data, 16, 10_000_000)
+        return await box.read(data, 16, 10_000_000)
 
-    there, here = in_sandbox(story), load(data, set(), 16)
-    assert (there.file, there.digest, there.kept) == (here.file, here.digest, here.kept)
-    assert here.look is not None
-    assert (there.look.facts, there.look.phash) == (here.look.facts, here.look.phash)
-    assert np.array_equal(there.look.pixels, here.look.pixels)
+    there, here = in_sandbox(story), read_source(data, set(), 16)
+    assert (there.file, there.digest, there.stored_pixels) == (here.file, here.digest, here.stored_pixels)
+    assert here.decoded is not None
+    assert (there.decoded.facts, there.decoded.phash) == (here.decoded.facts, here.decoded.phash)
+    assert np.array_equal(there.decoded.pixels, here.decoded.pixels)
 
 
 # ------------------------------------------------------------------ events
@@ -258,16 +257,17 @@ def test_a_stream_ends_by_itself_after_its_time() -> None:
 # ------------------------------------------------------------------ generations
 
 
-def search(library: LocalLibrary, text: str) -> list[str]:
+def search(library: Library, text: str) -> list[str]:
     query = parse(text)
     vector = combine(library.model.encode_text([text]), query)
-    return [hit.path for _, hit in library.search(library.snapshot, vector, Page(20, 0, Filters()), judged=True)]
+    page = Page(20, 0, Filters())
+    return [hit.path for _, hit in library.snapshot.search_records(vector, page, relevance=True)]
 
 
 def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tmp_path: Path, tiny_model: Path) -> None:
     album = photo_album(tmp_path / "album")
     model = AraCLIP(tiny_model, threads=1)
-    library = LocalLibrary(make_gallery(tmp_path / "gallery", album, tiny_model), model)
+    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), model)
     told = threading.Event()
     refresher = Refresher(library, changed=lambda snapshot: told.set(), failed=lambda error: None)
     try:
@@ -287,7 +287,7 @@ def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tm
 
 def test_threads_search_one_library_at_once_and_all_find_the_same(tmp_path: Path, tiny_model: Path) -> None:
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = LocalLibrary(gallery, AraCLIP(tiny_model, threads=1))
+    library = Library(gallery, AraCLIP(tiny_model, threads=1))
     expected, found = search(library, "أخضر"), []
 
     def many() -> None:
@@ -306,11 +306,11 @@ def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_pat
     from araclip.gallery.ingest.reembed import reembed
 
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = LocalLibrary(gallery, AraCLIP(tiny_model, threads=1))
+    library = Library(gallery, AraCLIP(tiny_model, threads=1))
     expected = search(library, "أحمر")
     other = write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")
     assert reembed(gallery, AraCLIP(other, threads=1)) == 13
-    with pytest.raises(WidthMismatch, match=r"other.*Start the server again"):
+    with pytest.raises(WidthMismatch, match=r"other.*start the server again"):
         library.refresh()
     assert search(library, "أحمر") == expected
     library.close()
@@ -339,8 +339,8 @@ QUERIES = (
     "", "+", "- كلب", "«قطة", "قطة + ", "0.001:قطة", "./a.jpg", "قطة + كلب" * 20, "1:قطة - 2:قطة",
 )  # fmt: skip
 FILTERS = (
-    ["taken=x"], ["nonsense"], ["taken=2023", "taken=2024"], ["where=x"], ["size=x"], ["format=PDF"],
-    ["orientation=up"], ["taken=2024..2023"], ["size=5..1"],
+    ["captured=x"], ["nonsense"], ["captured=2023", "captured=2024"], ["where=x"], ["size=x"], ["format=PDF"],
+    ["orientation=up"], ["captured=2024..2023"], ["size=5..1"],
 )  # fmt: skip
 
 

@@ -255,7 +255,7 @@ def test_the_same_upload_twice_is_one_picture(client: TestClient) -> None:
 
 def test_nothing_is_forgotten_while_the_server_indexes(client: TestClient) -> None:
     identity = id_of(client, "blue1")
-    with client.app.state.service.local.writer_lock.held():
+    with client.app.state.service.library.writable()[1].held():
         answer = client.delete(f"/images/{identity}")
         problem(answer, "busy-writing")
         assert int(answer.headers["retry-after"]) > 0

@@ -58,7 +58,7 @@ def test_stats_are_counted_by_the_server_and_follow_the_generation(
     make_gallery(address, album, tiny_model)
     with serving(settings_for(address, tiny_model)) as client:
         first = client.get("/stats").json()
-        assert (first["pictures"], first["files"], first["taken"]) == (13, 14, None)
+        assert (first["pictures"], first["files"], first["captured_at"]) == (13, 14, None)
         assert first["folders"] == ["رحلة", "بيت", "album"]
         engine.requests.clear()
         assert client.get("/stats").json() == first
@@ -74,7 +74,7 @@ def test_stats_are_counted_by_the_server_and_follow_the_generation(
             assert time.monotonic() < ends, "the new generation was not taken up"
             time.sleep(0.05)
         later = client.get("/stats").json()
-        assert later["taken"] == ["2019-05-17T10:30:00", "2023-05-17T10:30:00"]
+        assert later["captured_at"] == ["2019-05-17T10:30:00", "2023-05-17T10:30:00"]
         assert later["files"] == 16
         assert "2023.jpg" in ids(client)
 

@@ -108,7 +108,7 @@ def test_filters_choose_by_format_and_by_a_folders_own_name(client: TestClient) 
 
 
 def test_nothing_found_is_said_when_all_results_are_left_out(client: TestClient) -> None:
-    answer = client.get("/search", params={"q": "أحمر", "where": "taken=1999"}).json()
+    answer = client.get("/search", params={"q": "أحمر", "where": "captured=1999"}).json()
     assert (answer["results"], answer["nothing_found"], answer["more"]) == ([], True, False)
 
 

@@ -14,7 +14,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.scan import Walk
 from araclip.gallery.ingest.watch import watch
 from araclip.gallery.results import Update
@@ -25,7 +25,7 @@ PATIENCE = 60  # seconds: far more than it takes, on a machine that does much el
 class Watched:
     """A watch in a thread of its own, with the gallery that it fills."""
 
-    def __init__(self, place: Path, model: AraCLIP, folder: Path, honest_s: float = 600.0) -> None:
+    def __init__(self, place: Path, model: AraCLIP, folder: Path, full_walk_s: float = 600.0) -> None:
         self.updates: list[Update] = []
         self.lines: list[str] = []
         self.stop = Event()
@@ -33,7 +33,12 @@ class Watched:
         self.thread = Thread(
             target=watch,
             args=(self.gallery, [folder]),
-            kwargs={"updated": self.updates.append, "skip": self.lines.append, "stop": self.stop, "honest_s": honest_s},
+            kwargs={
+                "updated": self.updates.append,
+                "skip": self.lines.append,
+                "stop": self.stop,
+                "full_walk_s": full_walk_s,
+            },
         )
         self.thread.start()
 
@@ -109,7 +114,7 @@ def test_what_the_system_did_not_tell_is_found_by_the_next_walk_of_everything(
     tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Gallery, "update_at", lambda self, paths, folders, skip: Update())  # as if the queue ran over
-    watched = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, honest_s=1.0)
+    watched = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, full_walk_s=1.0)
     try:
         watched.until(lambda: len(watched.updates) == 1)
         pictures.solid(folder / "b.png", pictures.BLUE)

@@ -15,12 +15,24 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from araclip.errors import InputError, ServerError
 
 Answer = TypeVar("Answer")
+
+
+class FiltersLike(Protocol):
+    """`araclip.Filters`, which this module does without: it needs the standard library only."""
+
+    collapse: bool
+
+    def texts(self) -> list[str]:
+        """KEY=VALUE each."""
+
+
+Where = FiltersLike | str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Added:
-    """A picture that was taken in."""
+    """A picture that was added."""
 
     id: str
     name: str
@@ -92,7 +104,7 @@ class Client:
         k: int = 24,
         *,
         offset: int = 0,
-        where: Sequence[str] = (),
+        where: Where = None,
         threshold: float = 0.0,
         collapse: bool = False,
         like: Mapping[str, float] | Sequence[str] = (),
@@ -100,6 +112,9 @@ class Client:
     ) -> Results:
         """The k pictures nearest to a query of text, pictures of the gallery (`like`: ids, or ids with weights), and
         pictures that are sent (`pictures`: paths or bytes).
+
+        Args:
+            where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); a folder by its name alone.
 
         Raises:
             ServerError: the server refuses, or cannot be reached.
@@ -109,9 +124,9 @@ class Client:
             "q": query,
             "k": k,
             "offset": offset,
-            "where": list(where),
+            "where": _texts(where),
             "threshold": threshold,
-            "collapse": "near" if collapse else None,
+            "collapse": "near" if collapse or getattr(where, "collapse", False) else None,
             "like": [{"id": identity, "weight": weight} for identity, weight in weights.items()],
             "pictures": [{"data": _data_uri(picture)} for picture in pictures],
         }
@@ -239,6 +254,12 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _texts(where: Where) -> list[str]:
+    if where is None or isinstance(where, str):
+        return [where] if where else []
+    return list(where) if isinstance(where, Sequence) else where.texts()
 
 
 def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:

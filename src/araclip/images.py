@@ -98,15 +98,15 @@ def open_image(
 
 @dataclass(frozen=True)
 class Facts:
-    """What a picture says of itself: one of FORMATS, size in pixels as it is seen (upright), and when it was taken.
+    """What a picture's header says: one of FORMATS, width and height in pixels of the upright picture, EXIF date.
 
-    `taken` is the camera's own clock, YYYY-MM-DDTHH:MM:SS without a time zone; None when no EXIF block tells.
+    `captured_at` is the camera's own clock, YYYY-MM-DDTHH:MM:SS without a time zone; None when no EXIF block has it.
     """
 
     format: str
     width: int
     height: int
-    taken: str | None
+    captured_at: str | None
 
 
 def read_facts(source: str | PathLike[str] | IO[bytes] | Image.Image) -> Facts:
@@ -128,11 +128,11 @@ def _facts(image: Image.Image) -> Facts:
         if exif.get(ExifTags.Base.Orientation, 1) in _LYING:
             width, height = height, width
         times = exif.get_ifd(ExifTags.IFD.Exif)
-        taken = _time(times.get(ExifTags.Base.DateTimeOriginal) or times.get(ExifTags.Base.DateTimeDigitized))
+        captured_at = _time(times.get(ExifTags.Base.DateTimeOriginal) or times.get(ExifTags.Base.DateTimeDigitized))
     except Exception:  # as in _upright: what cannot be read says nothing
-        taken = None
+        captured_at = None
     kind = image.format or "PNG"
-    return Facts("JPEG" if kind == "MPO" else kind, width, height, taken)
+    return Facts("JPEG" if kind == "MPO" else kind, width, height, captured_at)
 
 
 def _time(text: object) -> str | None:

@@ -97,7 +97,7 @@ def photograph(camera: Camera) -> None:
         page.locator("#filter-switch").blur()
         camera.settled(page)
         camera.take(page, "filters")
-    with camera.aimed("?q=قطة&where=taken%3D1999") as page:
+    with camera.aimed("?q=قطة&where=captured%3D1999") as page:
         camera.take(page, "empty")
     with camera.aimed("?q=-%20كلب") as page:
         camera.take(page, "error")

@@ -88,7 +88,7 @@ def test_a_failure_while_paging_leaves_the_results_and_the_button(visit: Visit) 
 
 
 def test_nothing_found_says_what_to_try(visit: Visit) -> None:
-    page = visit("?q=أحمر&where=taken%3D1999")
+    page = visit("?q=أحمر&where=captured%3D1999")
     expect(page.locator(".notice")).to_contain_text("لا نتائج")
     expect(page.locator(".notice")).to_contain_text("أزل بعض التصفية")
 

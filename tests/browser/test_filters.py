@@ -69,7 +69,7 @@ def test_dates_are_asked_for_and_shown_as_people_write_them(visit: Visit) -> Non
     expect(page.locator(".chip.filter > span")).to_have_text(
         "التُقطت: \u2068١ يناير ٢٠٢١\u2069 إلى \u2068٣١ ديسمبر ٢٠٢١\u2069"
     )
-    address, wish = page.url.split("?")[0], "where=taken%3D2021-01-01..2021-12-31"
+    address, wish = page.url.split("?")[0], "where=captured%3D2021-01-01..2021-12-31"
     of_that_year = page.request.get(f"{address}search?q=أخضر&k=96&{wish}").json()["results"]
     assert 10 < len(of_that_year) < 30
     until(page, f"document.querySelectorAll('.tile').length === {len(of_that_year)}")

@@ -113,7 +113,7 @@ def some_state(rng: random.Random) -> dict[str, object]:
     def pictures() -> list[dict[str, object]]:
         return [{"id": text("0123456789abcdef", 1), "weight": rng.choice([1, -1])} for _ in range(rng.randint(0, 2))]
 
-    keys = rng.sample(["folder", "taken", "format", "meta.album"], k=rng.randint(0, 4))
+    keys = rng.sample(["folder", "captured", "format", "meta.album"], k=rng.randint(0, 4))
     return {
         "q": text('قطة +-&=%?#«»"\\ab', 0).strip(),
         "like": pictures(),

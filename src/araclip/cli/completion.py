@@ -6,8 +6,8 @@ from araclip.model_folder import bundled
 
 FILTERS = {
     "folder=": "this folder and all below it",
-    "taken=": "2023, 2023-05..2023-07, 2023..",
-    "added=": "when it was indexed, like taken",
+    "captured=": "2023, 2023-05..2023-07, 2023..",
+    "added=": "when it was indexed, like captured",
     "size=": "100kB..2MB",
     "format=": "JPEG,PNG",
     "orientation=": "landscape, portrait or square",

@@ -11,6 +11,7 @@ from araclip.cli.completion import bundled_models
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
+    from araclip.gallery.locations import Location
 
 GalleryOption = Annotated[
     str | None,
@@ -31,18 +32,13 @@ ModelOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def place_named(gallery: str) -> Path | str:
-    """The folder or the address that was typed."""
-    from araclip.gallery.remote.address import is_remote
-
-    return gallery if is_remote(gallery) else Path(gallery)
-
-
-def place_of(gallery: str | None) -> Path | str:
-    """The gallery that was named, or that of the working folder, or the one indexed last."""
+def location(gallery: str | None, pictures: Path | None = None) -> "Location":
+    """The gallery that was named, or that of a picture folder, or of the working folder, or the one indexed last."""
     from araclip.gallery import locations
 
-    return place_named(gallery) if gallery else locations.gallery_here(Path.cwd())
+    if gallery:
+        return locations.location_of(gallery)
+    return locations.gallery_of(pictures) if pictures else locations.gallery_here(Path.cwd())
 
 
 @contextmanager
@@ -50,5 +46,5 @@ def opened(gallery: str | None, model: str) -> "Iterator[BaseGallery]":
     """The gallery of a command, open."""
     from araclip.gallery.open import open_gallery
 
-    with open_gallery(place_of(gallery), model=model) as found:
+    with open_gallery(location(gallery), model=model) as found:
         yield found

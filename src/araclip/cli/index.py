@@ -14,13 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, place_named
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, location
 from araclip.model_folder import DEFAULT_MODEL, find
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
     from araclip.gallery.base import BaseGallery
     from araclip.gallery.gallery import Gallery
+    from araclip.gallery.locations import Location
     from araclip.gallery.results import Hit, Update
 
 
@@ -46,7 +47,7 @@ def index(
     from araclip.gallery.open import open_gallery
 
     root = checked_root(folder)
-    place = place_named(gallery) if gallery else locations.gallery_of(root)
+    place = location(gallery, root)
     with stoppable(partial(_go_on, place)):
         if reembed:
             _reembed(place, model, forget_missing, quiet=as_json)
@@ -77,16 +78,16 @@ def watch(
     from araclip.gallery.open import open_gallery
 
     root = checked_root(folder)
-    place = place_named(gallery) if gallery else locations.gallery_of(root)
+    place = location(gallery, root)
     with stoppable(partial(_go_on, place)), open_gallery(place, model=model, create=True) as opened:
         locations.remember(place)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         follow(opened, [root], updated=_say_update_as_json if as_json else _say_update, skip=_say)
 
 
-def _go_on(place: Path | str) -> str:
+def _go_on(place: "Location") -> str:
     """What is safe, when a command that fills the gallery is stopped."""
-    if isinstance(place, str):  # on a server: a count would be one more request to wait for
+    if not isinstance(place, Path):  # on a server: a count would be one more request to wait for
         return "What was committed is indexed; run the same command again to go on."
     from araclip.errors import AraCLIPError
     from araclip.gallery import locations
@@ -169,7 +170,7 @@ def _serve_demo(gallery: Path, query: str) -> None:
         out.print(f"The page and its API answer: {len(results)} pictures for «{query}».")
 
 
-def _reembed(place: Path | str, model: str, forget_missing: bool, *, quiet: bool) -> None:
+def _reembed(place: "Location", model: str, forget_missing: bool, *, quiet: bool) -> None:
     from araclip.encoder import AraCLIP
     from araclip.gallery.open import reembed_gallery
 

@@ -22,7 +22,7 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         "-w",
-        help="Only pictures with KEY=VALUE: folder, taken, added, size, format, … Repeatable.",
+        help="Only pictures with KEY=VALUE: folder, captured, added, size, format, … Repeatable.",
         autocompletion=offers(FILTERS),
     ),
 ]
@@ -53,12 +53,9 @@ def search(
 
     Without --gallery: the gallery of this folder or of one above it, else the one indexed last.
     """
-    from araclip.gallery.catalog.filters import Filters
-
     _check_form(as_json, paths)
-    filters = Filters.read(where or (), collapse=collapse)
     with opened(gallery, model) as found:
-        hits = found.search(query, k, filters=filters, threshold=threshold, offset=offset, files=True)
+        hits = found.search(query, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True)
         _show(query, hits, found, as_json, paths)
 
 
@@ -75,12 +72,9 @@ def similar(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Find the pictures that look like a picture. The picture itself is left out."""
-    from araclip.gallery.catalog.filters import Filters
-
     _check_form(as_json, paths)
-    filters = Filters.read(where or (), collapse=collapse)
     with opened(gallery, model) as found:
-        hits = found.similar(picture, k, filters=filters, offset=offset)
+        hits = found.similar(picture, k, where=where, offset=offset, collapse=collapse)
         _show(picture, hits, found, as_json, paths)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from araclip.cli.completion import KINDS, offers
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened, place_of
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, location, opened
 from araclip.model_folder import DEFAULT_MODEL
 
 
@@ -25,10 +25,10 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
     table = Table(show_header=False, title=escape(shown(numbers.folder)), title_justify="left")
     rows = {
         "model": f"{numbers.model}, {numbers.width} wide",
-        "pictures": f"{numbers.pictures:,} in {numbers.files:,} files, {numbers.kept:,} of them kept in the gallery",
+        "pictures": f"{numbers.pictures:,} in {numbers.files:,} files, {numbers.stored:,} of them stored here",
         "bytes": f"{numbers.file_bytes:,} of pictures, {numbers.catalogue_bytes:,} of catalogue",
         "formats": ", ".join(f"{kind} {count:,}" for kind, count in numbers.formats.items()) or "–",
-        "taken": " – ".join(numbers.taken or ()) or "–",
+        "captured": " – ".join(numbers.captured_at or ()) or "–",
         "added": " – ".join(numbers.added or ()) or "–",
         "recall": "not measured yet" if numbers.recall is None else f"{numbers.recall:.3f} at 10, of the index",
     }
@@ -59,21 +59,17 @@ def verify(
 
 @app.command()
 def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
-    """Put right what `araclip verify` calls damaged; of a catalogue that cannot be opened, save what can be read."""
-    from araclip.gallery.gallery import Gallery
+    """Fix what `araclip verify` calls damaged; of a catalogue that cannot be opened, save what can be read."""
+    from araclip.gallery.open import repair_gallery
 
-    place = place_of(gallery)
+    place = location(gallery)
     with stoppable("Run `araclip repair` again to go on."), progress("Encoding again") as show:
-        if isinstance(place, str):  # on a server there is no file to save rows from
-            with opened(place, model) as found:
-                actions = found.repair()
-        else:
-            actions = Gallery.rescue(place, model=model, progress=show)
+        actions = repair_gallery(place, model=model, progress=show)
     if as_json:
-        write_line(as_json_text({"deeds": actions}))
+        write_line(as_json_text({"actions": actions}))
         return
-    for deed in actions:
-        out.print(shown(deed), soft_wrap=True, markup=False)
+    for action in actions:
+        out.print(shown(action), soft_wrap=True, markup=False)
     out.print(
         "Repaired. Run `araclip index` on your folders to read again what was lost." if actions else "Nothing to do."
     )

@@ -1,4 +1,4 @@
-"""What every gallery does, wherever it keeps its pictures: taking in, forgetting, finding."""
+"""What galleries in folders and on servers share: ingestion, removal, search."""
 
 import os
 from abc import ABC, abstractmethod
@@ -9,46 +9,40 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
-from araclip.gallery.catalog.catalog import KEPT, File
-from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.filters import Filters, Where
+from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Intake, Picture, absolute, load, metadata_for_each, source_of
+from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.update import Progress, Skip, unreadable, update, update_at
+from araclip.gallery.ingest.sources import PictureSource, absolute, metadata_for_each, read_source, several, source_of
+from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
-from araclip.gallery.relevance import Scale
+from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import Addition, Fault, Group, Hit, Stats, Update
+
+Named = str | os.PathLike[str]
 
 
 class BaseGallery(ABC):
-    """`Gallery` and `RemoteGallery`: what they share, over the store that each has."""
+    """`Gallery` and `RemoteGallery`. Errors of what writes: GalleryLocked when another process is writing, OSError when
+    the disk is full or read-only."""
 
-    folder: Path | str
+    folder: Path | str  # or the address
     model: Encoder
     _catalog: Store
+    _reader: GalleryReader
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[None]:
         """The right to write, for the length of a `with` block."""
 
     @abstractmethod
-    def _fresh(self) -> None:
-        """Derive what the next search will need."""
-
-    @abstractmethod
-    def _fresh_scale(self) -> Scale | None:
-        """What relevance is measured against."""
-
-    @abstractmethod
-    def _ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, exclude: int | None = None
-    ) -> list[Hit]:
-        """One page of the pictures nearest to a unit vector (D,), without picture `but`."""
+    def _settle(self) -> None:
+        """After writing: derive what the next search needs."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -58,13 +52,16 @@ class BaseGallery(ABC):
     def close(self) -> None:
         """Release the store."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r}, model={self.model.label!r})"
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ------------------------------------------------------------------ upkeep, told in full in `Opened`
+    # ------------------------------------------------------------------ upkeep
 
     @abstractmethod
     def stats(self) -> Stats:
@@ -72,28 +69,51 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of files that belong together."""
+        """Groups of files that belong together, the largest picture of each first; kind by kind.
+
+        Args:
+            kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
+                the same scene). Semantic compares every picture with every other, near does not.
+
+        Raises:
+            InputError: an unknown kind.
+        """
 
     @abstractmethod
-    def verify(self, *, contents: bool = False, progress: Progress | None = None) -> list[Fault]:
-        """Everything that is wrong."""
+    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
+        """Everything that is wrong: with the store, the vectors, and the files on the disk. Changes nothing.
+
+        Args:
+            contents: also read every file and compare its hash: damage that left size and time as they were.
+            progress: called with (files done, files in all).
+        """
 
     @abstractmethod
     def repair(self) -> list[str]:
-        """Put right what can be; one line for each thing done."""
+        """Fix every fault that `verify` calls repairable; returns one line for each action.
+
+        A damaged vector is encoded again from the picture, or the picture forgotten until the next `update`.
+        """
 
     @abstractmethod
     def compact(self) -> int:
-        """Give space back; returns how many bytes."""
+        """Free the space of removed pictures; returns how many bytes of this disk that gave."""
 
     @abstractmethod
     def export(self, folder: str | os.PathLike[str]) -> int:
-        """Write the gallery for other programs; returns the number of pictures."""
+        """Write the gallery for other programs into `folder`; returns the number of pictures.
+
+        about.json names the model; vectors.npy holds (n, D) float16 of unit length; line i of pictures.jsonl is the
+        picture of row i: sha256, format, width, height, captured_at, added, and its files (path, size, metadata).
+
+        Raises:
+            InputError: the folder holds other files. An earlier export there is replaced.
+        """
 
     # ------------------------------------------------------------------ what is in it
 
     def update(
-        self, folders: Iterable[str | os.PathLike[str]], *, progress: Progress | None = None, skip: Skip | None = None
+        self, folders: Iterable[Named], *, progress: FilesProgress | None = None, skip: Skip | None = None
     ) -> Update:
         """Bring the gallery in step with `folders`: new and changed files are encoded, vanished ones forgotten.
 
@@ -107,52 +127,39 @@ class BaseGallery(ABC):
         Raises:
             InputError: a folder does not exist, or holds no picture (what was indexed there is kept: an unplugged drive
                 looks like an empty folder).
-            GalleryLocked: another process is writing this gallery.
-            OSError: the disk is full or read-only.
         """
-        if isinstance(folders, str | os.PathLike):
-            raise InputError("update takes several folders, got one. Pass [folder].")
-        roots = [checked_root(folder) for folder in folders]
+        roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
         with self._writing():
             report = update(
                 self._catalog, self.model, roots, progress or (lambda done, found: None), skip or (lambda line: None)
             )
-            self._fresh()
+            self._settle()
         return report
 
-    def update_at(
-        self,
-        paths: Iterable[str],
-        folders: Iterable[str | os.PathLike[str]],
-        *,
-        skip: Skip | None = None,
-    ) -> Update:
+    def update_at(self, paths: Iterable[str], folders: Iterable[Named], *, skip: Skip | None = None) -> Update:
         """As `update` of `folders`, when all that changed lies at `paths` (absolute) or below: looks only there.
 
         Where that cannot be told from a few paths (links, drives that come and go), it updates all of `folders`.
-
-        Raises:
-            InputError, GalleryLocked, OSError: as for `update`.
         """
-        roots = [checked_root(folder) for folder in folders]
+        roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
         with self._writing():
             report = update_at(self._catalog, self.model, roots, paths, skip or (lambda line: None))
             if report is not None:
-                self._fresh()
+                self._settle()
                 return report
         return self.update(roots, skip=skip)
 
     def add(
         self,
-        pictures: Iterable[Picture],
+        pictures: Iterable[PictureSource],
         *,
         metadata: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
         skip: Skip | None = None,
     ) -> Addition:
-        """Add single pictures: paths, encoded bytes, PIL pictures.
+        """Add single pictures: paths, encoded bytes, PIL pictures, or (H, W, 3) uint8 arrays.
 
-        Of a picture without a file the catalogue keeps the pixels, as a JPEG of at most 1,024 pixels a side, under the
-        path `picture:…`, which its content decides: the same bytes added twice are one picture.
+        Of a picture without a file the pixels are stored, as a JPEG of at most 1,024 pixels a side, under the path
+        `picture:…`, which its content decides: the same bytes added twice are one picture.
 
         Args:
             metadata: a flat mapping for all pictures, or one for each: texts to texts, numbers, true/false or lists of
@@ -162,43 +169,35 @@ class BaseGallery(ABC):
         Raises:
             InputError: a single picture instead of several, a folder, a path that does not exist, or odd metadata;
                 nothing is added.
-            GalleryLocked, OSError: as for `update`.
         """
-        if isinstance(pictures, str | os.PathLike | bytes | Image.Image):
-            raise InputError("add takes several pictures, got one. Pass [picture].")
-        sources = [source_of(picture) for picture in pictures]
+        sources = [source_of(picture) for picture in several(pictures, "add", "picture")]
         about = metadata_for_each(metadata, len(sources))
         lines: list[str] = []
 
         def refused(number: int, error: OSError | ImageError) -> None:
-            source = sources[number]
+            source, line = sources[number], f"picture {number + 1}: {error}"
             if isinstance(source, File) and isinstance(error, OSError):
                 line = unreadable(source.path, error)
-            else:
-                line = f"picture {number + 1}: {error}"
             lines.append(line)
             if skip:
                 skip(line)
 
         with self._writing():
             paths = Intake(self._catalog, self.model).take(sources, refused, metadata=about)
-            self._fresh()
+            self._settle()
         return Addition(tuple(paths), tuple(lines))
 
-    def remove(self, paths: Iterable[str | os.PathLike[str]]) -> int:
+    def remove(self, paths: Iterable[Named]) -> int:
         """Forget pictures by path (`picture:…` too), and all below a folder; returns how many paths were forgotten.
 
-        No file on the disk is touched, and the next `update` of a folder takes in again what still lies there.
+        No file on the disk is touched, and the next `update` of a folder ingests again what still lies there.
 
         Raises:
             InputError: a path is not in the gallery; nothing is removed.
-            GalleryLocked, OSError: as for `update`.
         """
-        if isinstance(paths, str | os.PathLike):
-            raise InputError("remove takes several paths, got one. Pass [path].")
         with self._writing():
             gone: set[str] = set()
-            for path in paths:
+            for path in several(paths, "remove", "path"):
                 named = absolute(path)
                 found = self._catalog.files(named)
                 if not found:
@@ -208,36 +207,41 @@ class BaseGallery(ABC):
                 gone.update(found)
             with self._catalog.writing():
                 self._catalog.remove_files(sorted(gone))
-            self._fresh()
+            self._settle()
         return len(gone)
 
     def picture(self, path: str) -> bytes:
-        """An encoded picture: the file at `path`, or what the gallery keeps under `picture:…`.
+        """An encoded picture: the file at `path`, or the JPEG stored under `picture:…`.
 
         Raises:
             InputError: the path is not in the gallery.
             OSError: its file cannot be read.
         """
+        content = self._content_of(path)
+        stored = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
+        return stored if stored is not None else Path(path).read_bytes()
+
+    def metadata(self, path: str) -> dict[str, Any]:
+        """The metadata that `add` was given for a path; empty when none."""
+        return self._catalog.metadata_of(path)
+
+    def _content_of(self, path: str) -> int:
         content = self._catalog.content_of(path)
         if content is None:
             raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
-        kept = self._catalog.kept(content) if path.startswith(KEPT) else None
-        return kept if kept is not None else Path(path).read_bytes()
-
-    def metadata(self, path: str) -> dict[str, Any]:
-        """What `add` was told of a path; empty when nothing."""
-        return self._catalog.metadata_of(path)
+        return content
 
     # ------------------------------------------------------------------ what it finds
 
     def search(
         self,
-        query: str | Query,
+        query: str | Query | PictureSource,
         k: int = 10,
         *,
-        filters: Filters | None = None,
+        where: Where = None,
         threshold: float = 0.0,
         offset: int = 0,
+        collapse: bool = False,
         files: bool = False,
     ) -> list[Hit]:
         """The k pictures nearest to a query, best first: «قطة + سجادة حمراء - كلب», `picture:…` and weights too.
@@ -246,22 +250,39 @@ class BaseGallery(ABC):
         which their pictures were indexed, so pages (`offset` 0, k, 2 k, …) fit together.
 
         Args:
-            filters: only pictures that pass; none of them is missed, however few pass.
+            query: a text (docs/queries.md), or a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array.
+            where: only pictures that pass: Filters, or texts as `araclip search --where` takes them ("format=JPEG").
+                None of those that pass is missed, however few they are.
             threshold: leave out what has a lower relevance: at 0.5 the weak hits, all of them for a query that means
                 nothing here. Where relevance is not known (a picture in the query, a gallery of a few pictures),
                 nothing is left out.
             offset: how many of the best to leave out.
+            collapse: of near-duplicates, find the best only.
             files: whether a term may name a picture file, as in «./sofa.jpg + لون أزرق». Not for what strangers type.
 
         Raises:
-            InputError: the query is empty or malformed (docs/queries.md), or k, offset or threshold
-                makes no sense.
+            InputError: the query is empty, malformed or of a wrong type, or k, offset, threshold or a filter makes no
+                sense.
             ImageError: a picture of the query cannot be used.
         """
-        page = Page(k, offset, filters or Filters(), threshold)
+        page = Page(k, offset, Filters.of(where, collapse=collapse), threshold)
+        if not isinstance(query, str | Query):
+            return self._reader.latest().search(self._picture_vector(query)[0], page, relevance=False)
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        scale = self._fresh_scale() if all(term.kind == "text" for term in parsed.terms) else None
-        return self._ranked(combine(self._vectors(parsed), parsed), page, scale)
+        vector = combine(self._vectors(parsed), parsed)
+        return self._reader.latest().search(vector, page, relevance=parsed.of_texts)
+
+    def similar(
+        self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
+    ) -> list[Hit]:
+        """The k pictures that look most like a picture (as for `search`, or a path as text, or `picture:…`).
+
+        The picture itself is left out when the gallery has it. What likeness is worth was not measured: the hits'
+        relevance is None. Arguments and errors: as for `search`.
+        """
+        page = Page(k, offset, Filters.of(where, collapse=collapse))
+        vector, content = self._picture_vector(picture)
+        return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
     def _vectors(self, query: Query) -> NDArray[np.float32]:
         """The vectors of the query's terms, (n, D)."""
@@ -269,27 +290,11 @@ class BaseGallery(ABC):
         rows = [next(texts) if term.kind == "text" else self._picture_vector(term.value)[0] for term in query.terms]
         return np.stack(rows)
 
-    def similar(self, picture: Picture, k: int = 10, *, filters: Filters | None = None, offset: int = 0) -> list[Hit]:
-        """The k pictures that look most like a picture (path, bytes, PIL, or `picture:…`), best first.
-
-        The picture itself is left out when the gallery has it. What likeness is worth was not measured: the hits'
-        relevance is None.
-
-        Raises:
-            InputError: as for `search`.
-            ImageError: the picture cannot be used.
-        """
-        page = Page(k, offset, filters or Filters())
-        vector, content = self._picture_vector(picture)
-        return self._ranked(vector, page, None, content)
-
-    def _picture_vector(self, picture: Picture) -> tuple[NDArray[np.float32], int | None]:
-        """The vector of a picture (D,), and its id if the gallery has it."""
-        if isinstance(picture, str) and picture.startswith(KEPT):
-            content = self._catalog.content_of(picture)
-            if content is None:
-                raise InputError(f"{picture} is not in the gallery {self.folder}. Pass the path of a hit.")
+    def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
+        """The vector of a picture (D,), and its number if the gallery has it."""
+        if isinstance(picture, str) and picture.startswith(STORED_PREFIX):
+            content = self._content_of(picture)
             return self._catalog.vector(content), content
-        loaded = load(source_of(picture), set(), self.model.image_size)
-        assert loaded.look is not None  # nothing is known to `load`
-        return self.model.encode_pixels(loaded.look.pixels[None])[0], self._catalog.content(loaded.digest)
+        loaded = read_source(source_of(picture), set(), self.model.image_size)
+        assert loaded.decoded is not None  # no hash is known here
+        return self.model.encode_pixels(loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)

@@ -1,4 +1,4 @@
-"""A gallery taken elsewhere: about.json, pictures.jsonl and vectors.npy, for other programs."""
+"""A gallery as files for other programs: about.json, pictures.jsonl and vectors.npy."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def export(catalog: Catalog, folder: Path) -> int:
         )
     pictures: dict[int, dict[str, Any]] = {}
     for content, path, metadata, size, digest, *facts in rows:
-        about = dict(zip(("format", "width", "height", "taken", "added"), facts, strict=True))
+        about = dict(zip(("format", "width", "height", "captured_at", "added"), facts, strict=True))
         picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
         picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
     about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}

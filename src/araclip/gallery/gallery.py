@@ -1,25 +1,43 @@
-"""A gallery: pictures, kept in step with the disk and searched by text or picture. The door to this package."""
+"""A gallery in a folder: its catalogue, index and lock."""
 
 import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from araclip.encoder import ModelLike, as_encoder
-from araclip.errors import GalleryCorrupt
+from araclip import atomic
+from araclip.encoder import Encoder, ModelLike, as_encoder
+from araclip.errors import GalleryCorrupt, InputError
+from araclip.gallery import upkeep
+from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
-from araclip.gallery.ingest.update import Progress
-from araclip.gallery.opened import Opened
-from araclip.gallery.ranking import Page, ranked
-from araclip.gallery.relevance import Scale
-from araclip.gallery.results import Hit
+from araclip.gallery.export import export
+from araclip.gallery.ingest.update import FilesProgress
+from araclip.gallery.locations import location_of
+from araclip.gallery.reader import FolderReader
+from araclip.gallery.results import Fault, Group, Stats
 from araclip.model_folder import DEFAULT_MODEL
 
 
-class Gallery(Opened):
+class Gallery(BaseGallery):
     """Pictures indexed with one model. One process writes at a time, any number search."""
+
+    folder: Path
+    _catalog: Catalog
+    _reader: FolderReader
+
+    def __init__(self, catalog: Catalog, model: Encoder, *, lock: bool = True) -> None:
+        """Take an open catalogue.
+
+        Args:
+            lock: False where the caller holds the gallery's lock already.
+        """
+        self.folder = catalog.folder
+        self.model = model
+        self._catalog = catalog
+        self._reader = FolderReader(lambda: catalog, model)
+        self._lock = lock
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> "Gallery":
@@ -30,13 +48,15 @@ class Gallery(Opened):
             create: make it if it is not there.
 
         Raises:
-            ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
             GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
             WidthMismatch: it was made by another model than `model`.
+            InputError: the address of a gallery on a server, or no path.
+            ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
         """
+        folder = _folder(path)
         encoder = as_encoder(model)
         opener = Catalog.create if create else Catalog.open
-        return cls(opener(Path(path).expanduser(), encoder.name, encoder.fingerprint, encoder.width), encoder)
+        return cls(opener(folder, encoder.name, encoder.fingerprint, encoder.width), encoder)
 
     @classmethod
     def rescue(
@@ -44,9 +64,9 @@ class Gallery(Opened):
         path: str | os.PathLike[str],
         *,
         model: ModelLike = DEFAULT_MODEL,
-        progress: Progress | None = None,
+        progress: FilesProgress | None = None,
     ) -> list[str]:
-        """Repair the gallery in folder `path`, also one that cannot be opened; returns one line for each thing done.
+        """Repair the gallery in folder `path`, also one that cannot be opened; returns one line for each action.
 
         Of a damaged catalogue every row that can be read is saved into a new one, and every picture that can be read is
         encoded again, since nobody knows what else is wrong. `update` then reads what was lost.
@@ -62,11 +82,74 @@ class Gallery(Opened):
             with cls.open(path, model=model) as opened:
                 return opened.repair(progress=progress)
         except GalleryCorrupt:
-            actions = salvage(Path(path).expanduser())
+            actions = salvage(_folder(path))
         with cls.open(path, model=model) as opened:
             return actions + opened.repair(doubt=True, progress=progress)
 
-    def _ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, exclude: int | None = None
-    ) -> list[Hit]:
-        return ranked(self._catalog, self._fresh_index(), scale, vector, page, exclude)
+    def __len__(self) -> int:
+        """Number of different pictures."""
+        return self._catalog.counts()[1]
+
+    def close(self) -> None:
+        """Release the catalogue file."""
+        self._catalog.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self._lock:
+            with atomic.single_writer(self.folder / "lock"):
+                atomic.sweep(self.folder)
+                yield
+                self._catalog.rest()
+        else:
+            yield
+            self._catalog.rest()
+
+    def _settle(self) -> None:
+        self._reader.settle()
+
+    # ------------------------------------------------------------------ upkeep: the docstrings of `BaseGallery` hold
+
+    def stats(self) -> Stats:
+        """The gallery in numbers."""
+        return upkeep.stats(self._catalog)
+
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of files that belong together."""
+        return upkeep.duplicates(self._catalog, kinds)
+
+    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
+        """Everything that is wrong."""
+        return upkeep.verify(self._catalog, contents, progress or (lambda done, total: None))
+
+    def repair(self, *, doubt: bool = False, progress: FilesProgress | None = None) -> list[str]:
+        """Fix every fault that `verify` calls repairable.
+
+        Args:
+            doubt: the catalogue was damaged, nobody knows where: encode every picture again that can be read.
+            progress: called with (pictures done, pictures in all).
+        """
+        with self._writing():
+            actions = upkeep.repair(self._catalog, self.model, doubt, progress or (lambda done, total: None))
+            self._reader.drop()
+            self._settle()
+        return actions
+
+    def compact(self) -> int:
+        """Give the space of removed pictures back to the disk."""
+        with self._writing():
+            self._reader.drop()
+            return upkeep.compact(self._catalog)
+
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        """Write the gallery for other programs."""
+        return export(self._catalog, Path(folder).expanduser())
+
+
+def _folder(path: str | os.PathLike[str]) -> Path:
+    location = location_of(path)
+    if not isinstance(location, Path):
+        raise InputError(
+            f"{location} is the address of a gallery on a server. Open it with araclip.open_gallery({str(location)!r})."
+        )
+    return location

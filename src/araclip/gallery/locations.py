@@ -1,17 +1,84 @@
-"""Where galleries live when nobody says: in the user's data directory, one for each indexed folder."""
+"""Where galleries are: in folders or on Qdrant servers, and the folder that is used when nobody names one."""
 
 import hashlib
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
 from araclip import atomic
-from araclip.errors import GalleryNotFound
+from araclip.errors import GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 
+KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable; never an argument, which other users of a machine can read
+PORT = 6333
+_SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A collection on a Qdrant server: qdrant://host:6333/collection, or https://… for an encrypted connection.
+
+    `str` of it is what was typed, without secrets.
+    """
+
+    server: str  # http(s)://host:port/prefix
+    collection: str
+    text: str
+
+    @classmethod
+    def read(cls, text: str) -> "Address":
+        """The address that `text` is.
+
+        Raises:
+            InputError: no host, no collection, or a password in it.
+        """
+        example = f"Write qdrant://HOST:{PORT}/COLLECTION, or https://HOST:{PORT}/COLLECTION."
+        parts = urlsplit(text)
+        if parts.username or parts.password or parts.query:
+            raise InputError(f"an address of a gallery holds no password. Put the API key into ${KEY}. {example}")
+        try:
+            host, port = parts.hostname, parts.port or PORT
+        except ValueError:
+            raise InputError(f"'{text}' has a port that is none. {example}") from None
+        *prefix, collection = parts.path.strip("/").split("/")
+        if parts.scheme not in _SCHEMES or not host:
+            raise InputError(f"'{text}' is no address of a gallery. {example}")
+        if not _NAME.fullmatch(collection):
+            raise InputError(
+                f"'{text}' names no collection, or one with other signs than letters, digits, _, - and dots. {example}"
+            )
+        shown_host = f"[{host}]" if ":" in host else host
+        return cls("/".join([f"{_SCHEMES[parts.scheme]}://{shown_host}:{port}", *prefix]), collection, text.rstrip("/"))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Location = Path | Address
+
+
+def location_of(named: str | os.PathLike[str] | Address) -> Location:
+    """The folder or the address that a text names. Only this function tells the two apart.
+
+    Raises:
+        InputError: an address that cannot be used, or neither a text nor a path.
+    """
+    if isinstance(named, Address):
+        return named
+    if isinstance(named, str) and re.match(r"[a-z]+://", named):
+        return Address.read(named)
+    if isinstance(named, str | os.PathLike):
+        return Path(named).expanduser()
+    raise InputError(
+        f"a gallery is named by a folder or an address, got {type(named).__name__}. Pass a path, or a text such as "
+        f"qdrant://HOST:{PORT}/COLLECTION."
+    )
 
 
 def data_home() -> Path:
@@ -20,8 +87,8 @@ def data_home() -> Path:
     return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("araclip")
 
 
-def background_home() -> Path:
-    """The folder for what galleries on servers are judged against; made if it is not there."""
+def reference_home() -> Path:
+    """The folder for vectors of the reference queries of galleries on servers; made if it is not there."""
     home = data_home() / "background"
     home.mkdir(parents=True, exist_ok=True)
     return home
@@ -35,8 +102,8 @@ def gallery_of(folder: Path) -> Path:
     return data_home() / "galleries" / f"{name}-{key}"
 
 
-def remember(gallery: Path | str) -> None:
-    """Make `gallery` the one that `latest` finds, unless somebody chose its place: that is to be named again."""
+def remember(gallery: Location) -> None:
+    """Make `gallery` the one that is searched by default, unless somebody chose its location: that is named again."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST, gallery.name)

@@ -1,9 +1,9 @@
-"""Queries people make: «قطة + سجادة حمراء - كلب», weights, pictures beside text. Pure; docs/queries.md is the guide.
+"""The query language: «قطة + سجادة حمراء - كلب», weights, pictures beside text. Pure; docs/queries.md is the guide.
 
 query  = [sign] term { space sign term }        sign: + - −, with a space (or the beginning) before it
 term   = [weight :] (text | picture)            weight: 2 or 0.5, digits of any script
 text   = anything; "…", «…» and “…” make signs and weights inside them ordinary characters, \\ the next one
-picture = ./… ../… /… ~/… C:/… (a file), picture:… (one that the gallery keeps)
+picture = ./… ../… /… ~/… C:/… (a file), picture:… (one that the gallery stores)
 """
 
 import re
@@ -30,10 +30,10 @@ _LAYOUT = (
 _ESCAPABLE = frozenset("\\:./~") | _SIGNS.keys() | _QUOTES.keys() | set(_QUOTES.values())
 _WEIGHT = re.compile(r"(\d+(?:[.,٫]\d+)?|[.,٫]\d+)\s*:")
 
-Kind = Literal["text", "file", "kept"]
+Kind = Literal["text", "file", "stored"]
 _BEGINNINGS: dict[Kind, re.Pattern[str]] = {
     "file": re.compile(r"\.{1,2}[\\/]|/|~[\\/]|[A-Za-z]:[\\/]"),
-    "kept": re.compile("picture:"),
+    "stored": re.compile("picture:"),
 }
 EXAMPLE = "قطة على طاولة"
 
@@ -56,6 +56,11 @@ class Query:
     """Terms, of which one at least has a positive weight. `parse(str(query)) == query`."""
 
     terms: tuple[Term, ...]
+
+    @property
+    def of_texts(self) -> bool:
+        """Whether no term is a picture, so that hits get a relevance."""
+        return all(term.kind == "text" for term in self.terms)
 
     def __str__(self) -> str:
         signed = [("-" if term.weight < 0 else "+", term) for term in self.terms]

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import KEPT, Catalog
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING, Filters
+from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.selection import paths_of, select
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import is_near
-from araclip.gallery.relevance import Scale
+from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 
 
@@ -42,7 +43,7 @@ class Page:
 def ranked(
     catalog: Catalog,
     index: ScanIndex,
-    scale: Scale | None,
+    scale: RelevanceScale | None,
     vector: NDArray[np.float32],
     page: Page,
     exclude: int | None = None,
@@ -50,39 +51,39 @@ def ranked(
     """The hits of one page for a unit vector (D,), best first, ties by age in the gallery.
 
     Args:
-        but: the id of a picture to leave out.
+        exclude: the id of a picture to leave out.
     """
     wanted = _Wanted(catalog, index, vector, page)
-    judge = scale.judge(vector, wanted.best()) if scale else None
-    return hits_of(wanted.present(), lambda content: catalog.phash(content) or 0, judge, page, exclude)
+    relevance = scale.relevance(vector, wanted.best()) if scale else None
+    return hits_of(wanted.present(), lambda content: catalog.phash(content) or 0, relevance, page, exclude)
 
 
 def hits_of(
     found: Iterable[tuple[int, float, list[str]]],
-    look: Callable[[int], int],
-    judge: Callable[[float], float] | None,
+    phash: Callable[[int], int],
+    relevance: Callable[[float], float] | None,
     page: Page,
     exclude: int | None,
 ) -> list[Hit]:
-    """The hits of one page among pictures found (id, cosine, paths), best first; `look` gives a perceptual hash."""
+    """The hits of one page among pictures found (id, cosine, paths), best first; `phash` gives the hash of an id."""
     hits: list[Hit] = []
     shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
     for content, score, paths in found:
-        relevance = judge(score) if judge else None
-        if relevance is not None and relevance < page.threshold:
+        relevant = relevance(score) if relevance else None
+        if relevant is not None and relevant < page.threshold:
             break  # and so are all after it
-        if content != exclude and not (page.filters.collapse and _repeats(look(content), shown)):
-            hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevance))
+        if content != exclude and not (page.filters.collapse and _repeats(phash(content), shown)):
+            hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevant))
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]
 
 
-def _repeats(look: int, shown: list[int]) -> bool:
+def _repeats(phash: int, shown: list[int]) -> bool:
     """Whether a picture is nearly one of those shown; if not, it becomes one of them."""
-    if any(is_near(look, other) for other in shown):
+    if any(is_near(phash, other) for other in shown):
         return True
-    shown.append(look)
+    shown.append(phash)
     return False
 
 
@@ -116,4 +117,4 @@ class _Wanted:
 
 def present(path: str) -> bool:
     """Whether a path leads to a picture now: a file that is there, or pixels in the catalogue."""
-    return path.startswith(KEPT) or os.path.lexists(path)
+    return path.startswith(STORED_PREFIX) or os.path.lexists(path)

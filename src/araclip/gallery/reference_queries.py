@@ -1,6 +1,7 @@
-"""The background that relevance is measured against: what people ask galleries for, and what nobody does.
+"""The reference queries that relevance is measured against: everyday ones and nonsense.
 
-Their vectors belong to a model and lie beside the catalogue, so that a search from a cold shell encodes one text only.
+Their vectors belong to a model and are cached beside the catalogue, so that a search by a new process encodes one
+text.
 """
 
 import contextlib
@@ -8,13 +9,13 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.encoder import Encoder
+from araclip.gallery.relevance import ReferenceVectors
 
 VERSION = 1  # of the two lists; raise it when they change
-MEANINGLESS = 64
+NONSENSE = 64
 
 EVERYDAY = (
     """
@@ -40,9 +41,9 @@ EVERYDAY = (
 _ARABIC, _LATIN = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي", "abcdefghijklmnopqrstuvwxyz"
 
 
-def meaningless() -> list[str]:
-    """Letters in a row that mean nothing, three quarters of them Arabic; the same ones everywhere."""
-    return [_letters(i) if i % 2 else f"{_letters(i)} {_letters(MEANINGLESS + i)}" for i in range(MEANINGLESS)]
+def nonsense_queries() -> list[str]:
+    """Random strings of letters, three quarters of them Arabic; the same ones everywhere."""
+    return [_letters(i) if i % 2 else f"{_letters(i)} {_letters(NONSENSE + i)}" for i in range(NONSENSE)]
 
 
 def _letters(number: int) -> str:
@@ -51,18 +52,18 @@ def _letters(number: int) -> str:
     return "".join(alphabet[byte % len(alphabet)] for byte in drawn[1 : 4 + drawn[0] % 6])
 
 
-def background(folder: Path, model: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors of the everyday queries (E, D) and of the meaningless ones (M, D), from their file or encoded anew."""
+def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
+    """Vectors of the reference queries, from their file in `folder` or encoded and stored there."""
     path = folder / f"background-{model.fingerprint}-{VERSION}.f32"
-    size = (len(EVERYDAY) + MEANINGLESS) * model.width * 4
+    size = (len(EVERYDAY) + NONSENSE) * model.width * 4
     stored = atomic.read_checked(path)
     if stored is not None and len(stored) == size:
         vectors = np.frombuffer(stored, "<f4").reshape(-1, model.width)
-        return vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :]
-    vectors = model.encode_text([*EVERYDAY, *meaningless()])
+        return ReferenceVectors(vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :])
+    vectors = model.encode_text([*EVERYDAY, *nonsense_queries()])
     with contextlib.suppress(OSError):  # read-only or full: the next start encodes them again, about a second
         atomic.write_checked(path, vectors.astype("<f4").tobytes())
         for stale in folder.glob("background-*"):
             if stale != path:
                 atomic.unlink(stale)
-    return vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :]
+    return ReferenceVectors(vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :])

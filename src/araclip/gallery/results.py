@@ -5,11 +5,6 @@ from dataclasses import dataclass, field
 from araclip.gallery.relevance import WEAK
 
 
-def identity_of(digest: bytes) -> str:
-    """The name of a picture for other programs: half of its hash, which no two pictures share."""
-    return digest[:16].hex()
-
-
 @dataclass(frozen=True)
 class Hit:
     """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
@@ -52,7 +47,8 @@ class Addition:
 
 @dataclass(frozen=True)
 class Stats:
-    """A gallery in numbers. Bytes are those of the indexed files and of the catalogue file; dates as in Filters.
+    """A gallery in numbers. `stored` counts pictures without a file, whose pixels are stored. Bytes are those of the
+    indexed files and of the catalogue file; dates are the first and the last, as in Filters.
 
     `recall` is the share of the ten best pictures of a text that the index finds: 1 for an exact scan, as small
     galleries have; measured on everyday queries when codes are made; None while there is no index, or where a server's
@@ -65,11 +61,11 @@ class Stats:
     generation: str
     files: int
     pictures: int
-    kept: int
+    stored: int
     file_bytes: int
     catalogue_bytes: int
     formats: dict[str, int]
-    taken: tuple[str, str] | None
+    captured_at: tuple[str, str] | None
     added: tuple[str, str] | None
     recall: float | None
 

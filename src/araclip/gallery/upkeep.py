@@ -11,37 +11,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
-from araclip.gallery.catalog.catalog import KEPT, Catalog, File
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.duplicates import groups, semantic_pairs
 from araclip.gallery.index import scan_index
-from araclip.gallery.index.exact import places
-from araclip.gallery.ingest.intake import Look, look_again
+from araclip.gallery.index.exact import positions
+from araclip.gallery.ingest.sources import DecodedPicture, decode_again
+from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.near_hashes import Hashes, is_near, near_pairs
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.images import open_image
 
 KINDS = ("exact", "near", "semantic")
-_KEPT_ALIKE = 0.98  # cosine of a picture and the JPEG that was kept of it
+_STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
-Progress = Callable[[int, int], None]
 Ids = NDArray[np.int64]
 
 
 def stats(catalog: Catalog) -> Stats:
     """Counts, sizes and ranges; see `Stats`."""
     files, pictures = catalog.counts()
-    (size, kept, taken_first, taken_last, added_first, added_last) = catalog.rows(
-        "SELECT (SELECT ifnull(sum(size), 0) FROM files), (SELECT count(*) FROM kept), "
-        "min(taken), max(taken), min(added), max(added) FROM contents"
+    size, stored, first, last = catalog.rows(
+        "SELECT (SELECT ifnull(sum(size), 0) FROM files), (SELECT count(*) FROM kept), min(added), max(added) "
+        "FROM contents"
     )[0]
-    formats = catalog.rows(
-        "SELECT ifnull(format, 'not known'), count(*) AS n FROM contents GROUP BY 1 ORDER BY n DESC, 1"
-    )
     return Stats(
         folder=str(catalog.folder),
         model=f"{catalog.meta('model')}@{catalog.meta('fingerprint')}",
@@ -49,12 +46,12 @@ def stats(catalog: Catalog) -> Stats:
         generation=catalog.generation,
         files=files,
         pictures=pictures,
-        kept=kept,
+        stored=stored,
         file_bytes=size,
         catalogue_bytes=(catalog.folder / FILE_NAME).stat().st_size,
-        formats=dict(formats),
-        taken=(taken_first, taken_last) if taken_first else None,
-        added=(added_first, added_last) if added_first else None,
+        formats=catalog.formats(),
+        captured_at=catalog.captured_at(),
+        added=(first, last) if first else None,
         recall=scan_index.recall(catalog),
     )
 
@@ -75,7 +72,7 @@ def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
     rows = catalog.rows(
         "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
         "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
-        (len(KEPT), KEPT.encode()),
+        (len(STORED_PREFIX), STORED_PREFIX.encode()),
     )
     files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
     for content, path, size, pixels in rows:
@@ -107,16 +104,18 @@ def grouped(
     if {"near", "semantic"}.isdisjoint(kinds):
         return found
     there = np.array(sorted(files), np.int64)
-    ids, looks = hashes()
-    ids, looks = ids[here := places(ids, there)], looks[here]
+    ids, phashes = hashes()
+    ids, phashes = ids[here := positions(ids, there)], phashes[here]
     pairs: dict[str, Iterable[tuple[int, int]]] = {}
     if "near" in kinds:
-        pairs["near"] = near_pairs(looks)
+        pairs["near"] = near_pairs(phashes)
     if "semantic" in kinds:
         seen, stored = vectors()
-        rows_of = places(ids, seen).tolist()
-        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(stored[places(seen, ids)].astype(np.float32)))
-        pairs["semantic"] = ((one, other) for one, other in alike if not is_near(int(looks[one]), int(looks[other])))
+        rows_of = positions(ids, seen).tolist()
+        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(stored[positions(seen, ids)].astype(np.float32)))
+        pairs["semantic"] = (
+            (one, other) for one, other in alike if not is_near(int(phashes[one]), int(phashes[other]))
+        )
     for kind, together in pairs.items():
         for rows in groups(len(ids), together):
             found.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
@@ -128,7 +127,7 @@ def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:
     return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))
 
 
-def verify(catalog: Catalog, *, contents: bool = False, progress: Progress = lambda done, total: None) -> list[Fault]:
+def verify(catalog: Catalog, contents: bool, progress: FilesProgress) -> list[Fault]:
     """Everything that is wrong with a gallery: its catalogue, its vectors, its files.
 
     Args:
@@ -170,21 +169,21 @@ def is_unit(vector: NDArray[np.float32]) -> bool:
     return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
 
 
-def _file_faults(catalog: Catalog, contents: bool, progress: Progress) -> Iterator[Fault]:
+def _file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
     rows = catalog.rows(
         "SELECT path, size, mtime_ns, hash, content FROM files JOIN contents ON id = content ORDER BY path"
     )
     for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
         path = os.fsdecode(raw)
-        if path.startswith(KEPT):
-            yield from kept_fault(path, catalog.kept(content))
+        if path.startswith(STORED_PREFIX):
+            yield from stored_fault(path, catalog.stored_pixels(content))
         else:
             yield from file_fault(File(path, size, mtime), digest if contents else None)
         progress(done, len(rows))
 
 
-def kept_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
-    """What is wrong with the kept pixels of a picture without a file."""
+def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
+    """What is wrong with the stored pixels of a picture without a file."""
     try:
         open_image(io.BytesIO(pixels or b""), 16, name=path)
     except ImageError:
@@ -212,21 +211,21 @@ def _read(path: str) -> bytes:
         return stream.read()
 
 
-def repair(catalog: Catalog, model: Encoder, doubt: bool, progress: Progress) -> list[str]:
-    """Put right what `verify` calls repairable in a catalogue that can be read; returns one line for each deed."""
+def repair(catalog: Catalog, model: Encoder, doubt: bool, progress: FilesProgress) -> list[str]:
+    """Put right what `verify` calls repairable in a catalogue that can be read; returns one line for each action."""
     actions, bad = [], set(bad_vectors(catalog))
     every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
     for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
         (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
-        look = look_again(paths, digest, partial(catalog.kept, content), model.image_size)
+        decoded = decode_again(paths, digest, partial(catalog.stored_pixels, content), model.image_size)
         with catalog.writing():
-            if isinstance(look, str) and content in bad:
+            if isinstance(decoded, str) and content in bad:
                 catalog.remove_files(paths)
                 actions.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
-            elif isinstance(look, str):  # the next update reads the file, whatever its size and time
+            elif isinstance(decoded, str):  # the next update reads the file, whatever its size and time
                 catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
-            elif _encode_again(catalog, content, look, model, content in bad):
+            elif _encode_again(catalog, content, decoded, model, content in bad):
                 actions.append(f"{paths[0]}: encoded again.")
         progress(done, len(every))
     with catalog.writing():
@@ -237,32 +236,26 @@ def repair(catalog: Catalog, model: Encoder, doubt: bool, progress: Progress) ->
             "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
         )
         catalog.remove_files(())
-    drop_derived(catalog.folder)
+    scan_index.drop_derived(catalog.folder)
     return actions
 
 
-def _encode_again(catalog: Catalog, content: int, look: Look, model: Encoder, bad: bool) -> bool:
-    """Store what a picture looks like, if that is not what is stored; a copy that was kept is not quite the picture."""
-    vector = model.encode_pixels(look.pixels[None])[0].astype("<f2")
+def _encode_again(catalog: Catalog, content: int, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
+    """Store what a picture looks like, if that is not what is stored; the stored JPEG is not quite the picture."""
+    vector = model.encode_pixels(decoded.pixels[None])[0].astype("<f2")
     stored = np.zeros(len(vector)) if bad else catalog.vector(content)
-    alike = float(stored @ vector.astype(np.float32)) >= _KEPT_ALIKE if catalog.kept(content) else False
+    alike = float(stored @ vector.astype(np.float32)) >= _STORED_ALIKE if catalog.stored_pixels(content) else False
     if alike or (stored.astype("<f2") == vector).all():
         return False
     catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (vector.tobytes(), content))
-    catalog.put_facts(content, look.facts, look.phash)
+    catalog.put_facts(content, decoded.facts, decoded.phash)
     return True
-
-
-def drop_derived(folder: Path) -> None:
-    """Remove what is derived from the catalogue or was left by a killed run; what is needed is built again."""
-    for left_over in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
-        atomic.unlink(left_over)
 
 
 def compact(catalog: Catalog) -> int:
     """Give space that removed pictures took back to the disk; returns how many bytes."""
     before = _size(catalog.folder)
-    drop_derived(catalog.folder)
+    scan_index.drop_derived(catalog.folder)
     with catalog.writing(visible=False):
         pass  # breaks the seal, which VACUUM does not know
     catalog.rows("VACUUM")

@@ -1,169 +1,82 @@
-"""What a server asks of its gallery, be it in a folder or on a Qdrant server. Any thread may ask."""
+"""The gallery of a server: its reader, its lock, and what pages show of it."""
 
-import os
-from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.display import shown
-from araclip.encoder import AraCLIP
-from araclip.gallery.catalog.catalog import KEPT
+from araclip.encoder import Encoder
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.records import Overview
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ranking import Page
+from araclip.gallery.locations import Location
+from araclip.gallery.open import open_reader
+from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.gallery.relevance import Scale
-from araclip.gallery.results import Hit, identity_of
+from araclip.server.indexing.writer_lock import WriterLock
 
 SUGGESTED = 8  # queries
 SHORT = 18  # characters
 FOLDERS = 50  # as many as a menu takes
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What searches use: one generation, its scale, and how many pictures there are."""
+class Library:
+    """The gallery of a server. Any thread may use it."""
 
-    generation: str
-    pictures: int
-    scale: Scale | None
-    suggestions: tuple[str, ...]  # queries that find something here
+    def __init__(self, location: Location, model: Encoder, *, create: bool = False) -> None:
+        """Open the gallery at a location.
 
+        Args:
+            create: make it if it is not there and lies in a folder.
 
-@dataclass(frozen=True)
-class Copy:
-    """A path that holds a picture, with its bytes and what was said of it."""
-
-    path: str
-    size: int
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def kept(self) -> bool:
-        """Whether the gallery itself holds the pixels, and no file."""
-        return self.path.startswith(KEPT)
-
-    @property
-    def name(self) -> str:
-        """The file's, or the one that a picture was sent with; to be shown."""
-        return shown(str((self.kept and self.metadata.get("name")) or Path(self.path).name))
-
-    @property
-    def folder(self) -> str:
-        """The name of the folder it lies in, to be shown; empty where there is none."""
-        return "" if self.kept else shown(Path(self.path).parent.name)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What is known of a picture. `content` is the gallery's own number for it."""
-
-    content: int
-    digest: bytes
-    format: str | None
-    width: int | None
-    height: int | None
-    taken: str | None
-    added: str
-    copies: tuple[Copy, ...]  # in order of the bytes of their paths
-
-    @property
-    def id(self) -> str:
-        """Its name over HTTP."""
-        return identity_of(self.digest)
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A generation in numbers: files, pictures of each format, names of folders (those with most pictures first), first
-    and last date taken."""
-
-    files: int
-    formats: dict[str, int]
-    folders: list[str]
-    taken: tuple[str, str] | None
-
-
-class Library(ABC):
-    """A gallery as many threads read it: what `LocalLibrary` and `RemoteLibrary` share, over the store of each."""
-
-    def __init__(self, model: AraCLIP) -> None:
+        Raises:
+            InputError, GalleryError: it cannot be opened.
+        """
+        self.location = location
         self.model = model
-        self._numbers: tuple[str, Numbers] | None = None  # of a generation
-        self._snapshot = self._build(None)
+        self._writer_lock = WriterLock(location) if isinstance(location, Path) else None
+        self._reader = open_reader(location, model, create=create)
+        self._overview: tuple[str, Overview] | None = None  # of a generation
+        self.refresh()
 
     @property
     def snapshot(self) -> Snapshot:
         """What searches use now."""
-        return self._snapshot
-
-    def refresh(self) -> bool:
-        """Take up what changed since the last time; returns whether anything did.
-
-        Raises:
-            WidthMismatch: the gallery belongs to another model now; the snapshot stays.
-        """
-        if self._generation() == self._snapshot.generation:
-            return False
-        self._snapshot = self._build(self._snapshot)
-        return True
-
-    def numbers(self) -> Numbers:
-        """What there is, counted once a generation."""
-        generation, known = self._generation(), self._numbers
-        if known is None or known[0] != generation:
-            known = self._numbers = generation, self._count()
-        return known[1]
-
-    def vector(self, picture: Picture) -> NDArray[np.float32]:
-        """The vector (D,) of a picture."""
-        return self.catalog.vector(picture.content)
-
-    def kept(self, picture: Picture) -> bytes | None:
-        """The pixels that the gallery keeps of a picture without a file, as a JPEG."""
-        return self.catalog.kept(picture.content)
+        return self._reader.snapshot
 
     @property
-    @abstractmethod
-    def catalog(self) -> Store:
-        """What this thread may ask."""
+    def store(self) -> Store:
+        """The gallery's store, as this thread may use it."""
+        return self._reader.store
 
-    @abstractmethod
-    def search(
-        self, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, *, judged: bool, exclude: int | None = None
-    ) -> list[tuple[Picture, Hit]]:
-        """The hits of one page for a unit vector (D,), with their pictures.
+    def writable(self) -> tuple[Catalog, WriterLock]:
+        """This thread's catalogue and the lock for what changes it; settings allow that for a folder alone."""
+        assert self._writer_lock is not None
+        assert isinstance(self.store, Catalog)
+        return self.store, self._writer_lock
 
-        Args:
-            judged: whether to say how far to trust each.
-            but: the number of a picture to leave out.
+    def refresh(self) -> bool:
+        """Switch to a new snapshot, if the gallery has changed; returns whether it did.
+
+        Raises:
+            WidthMismatch: the gallery belongs to another model now; the old snapshot stays.
         """
+        return self._reader.refresh(prepared=True)
 
-    @abstractmethod
-    def find(self, identity: str) -> Picture | None:
-        """A picture by its id."""
+    def overview(self) -> Overview:
+        """The present generation in numbers, counted once a generation."""
+        store, known = self.store, self._overview
+        generation = store.generation
+        if known is None or known[0] != generation:
+            known = self._overview = generation, store.overview()
+        return known[1]
 
-    @abstractmethod
     def close(self) -> None:
         """Close every connection."""
-
-    @abstractmethod
-    def _generation(self) -> str:
-        """The gallery's present one."""
-
-    @abstractmethod
-    def _build(self, before: Snapshot | None) -> Snapshot:
-        """What searches shall use from now on."""
-
-    @abstractmethod
-    def _count(self) -> Numbers:
-        """What there is now."""
+        self._reader.close()
 
 
 def served_filters(wishes: Iterable[str], *, collapse: bool) -> Filters:
@@ -193,9 +106,6 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
 
 
-def busiest(counted: Mapping[str, int]) -> list[str]:
-    """Names of folders for a menu, from how many pictures lie directly in each folder (path → number)."""
-    named: Counter[str] = Counter()
-    for folder, number in counted.items():
-        named[os.path.basename(folder)] += number  # noqa: PTH119  (names that are not UTF-8 stay text)
-    return sorted(named, key=lambda name: (-named[name], name))[:FOLDERS]
+def busiest(folders: Mapping[str, int]) -> list[str]:
+    """Names of folders for a menu, those with most pictures first."""
+    return sorted(folders, key=lambda name: (-folders[name], name))[:FOLDERS]

@@ -12,8 +12,8 @@ import stat
 from dataclasses import dataclass
 
 from araclip.errors import UnreadableImage
-from araclip.gallery.catalog.catalog import KEPT
-from araclip.server.library import Library, Picture
+from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.gallery.catalog.store import Store
 
 MAX_BYTES = 300_000_000  # read into memory whole; larger files are not sent
 TYPES = {
@@ -35,20 +35,20 @@ class Original:
     path: str
 
 
-def read_original(library: Library, identity: str) -> Original | None:
+def read_original(store: Store, identity: str) -> Original | None:
     """The picture with this id; None when the gallery has none, or no file holds it any more.
 
-    Pixels that the gallery keeps of a picture without a file are its JPEG of them.
+    Of a picture without a file it is the JPEG that the gallery stores.
     """
-    picture = library.find(identity)
+    picture = store.record(identity)
     if picture is None:
         return None
-    return _from_files(picture) or _kept(library, picture)
+    return _from_files(picture) or _stored(store, picture)
 
 
-def _from_files(picture: Picture) -> Original | None:
+def _from_files(picture: PictureRecord) -> Original | None:
     for copy in picture.copies:
-        if not copy.kept:
+        if not copy.stored:
             with contextlib.suppress(OSError, UnreadableImage):
                 data = _read(copy.path)
                 if hashlib.sha256(data).digest() == picture.digest:
@@ -56,9 +56,9 @@ def _from_files(picture: Picture) -> Original | None:
     return None
 
 
-def _kept(library: Library, picture: Picture) -> Original | None:
-    kept = library.kept(picture)
-    return None if kept is None else Original(kept, "image/jpeg", f"{KEPT}{picture.id}")
+def _stored(store: Store, picture: PictureRecord) -> Original | None:
+    pixels = store.stored_pixels(picture.content)
+    return None if pixels is None else Original(pixels, "image/jpeg", f"{STORED_PREFIX}{picture.id}")
 
 
 def _read(path: str) -> bytes:

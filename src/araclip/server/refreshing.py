@@ -4,7 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from araclip.server.library import Library, Snapshot
+from araclip.gallery.reader import Snapshot
+from araclip.server.library import Library
 
 LOOK_SECONDS = 1.0  # how often to look for what another process changed; one tiny query
 LONGEST_REST = 30.0
@@ -29,7 +30,7 @@ class Refresher:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look now."""
+        """Check for a new generation now."""
         self._wake.set()
 
     def stop(self) -> None:

@@ -83,14 +83,14 @@ class Details(BaseModel):
     height: int | None
     format: str | None
     bytes: int
-    taken: str | None
+    captured_at: str | None
     added: str | None
     metadata: dict[str, Any]
     copies: list[str]
 
 
 class Added(BaseModel):
-    """A picture that was taken in."""
+    """A picture that was added."""
 
     id: str
     name: str
@@ -107,7 +107,7 @@ class Stats(BaseModel):
     width: int
     formats: dict[str, int]
     folders: list[str]
-    taken: list[str] | None = Field(description="First and last date, as cameras noted them.")
+    captured_at: list[str] | None = Field(description="First and last EXIF date.")
     generation: str
     uploads: bool
     writable: bool

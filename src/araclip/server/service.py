@@ -16,17 +16,15 @@ from numpy.typing import NDArray
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import usable_cores
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.open import MISSING_QDRANT
+from araclip.gallery.reader import Snapshot
 from araclip.model_folder import find
 from araclip.server.auth import Keys
 from araclip.server.batching import Batcher, Remembered
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
 from araclip.server.indexing.supervisor import Indexing
-from araclip.server.library import Library, Snapshot
+from araclip.server.library import Library
 from araclip.server.limits import Gate
-from araclip.server.local import LocalLibrary
 from araclip.server.metrics import Metrics
 from araclip.server.problems import Problem
 from araclip.server.refreshing import Refresher
@@ -45,7 +43,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # the rest is for Python
-        self.library: Library = opened(settings, self.model)
+        self.library = Library(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
         self.events = Events()
@@ -62,12 +60,6 @@ class Service:
         )
         self._measure()
 
-    @property
-    def local(self) -> LocalLibrary:
-        """The gallery in its folder, where it can be changed; settings allow that for no other."""
-        assert isinstance(self.library, LocalLibrary)
-        return self.library
-
     async def start(self) -> None:
         """Start what needs a loop, and warm up: the first query shall not pay for opening the graphs."""
         settings = self.settings
@@ -81,7 +73,7 @@ class Service:
         self.refresher = Refresher(self.library, changed=self._announce, failed=lambda e: log.error("%s", e))
         if settings.index:
             self.indexing = Indexing(
-                self.local, settings.model, settings.index, self.events, follow=settings.watch,
+                self.library, settings.model, settings.index, self.events, follow=settings.watch,
                 committed=self.refresher.wake,
             )  # fmt: skip
             self.indexing.start()
@@ -98,7 +90,7 @@ class Service:
         """End everything that was started."""
         self.drain()
         if self.indexing:
-            await self.indexing.close()
+            await asyncio.to_thread(self.indexing.close)
         await asyncio.to_thread(self.refresher.stop)
         await self.sandbox.close()
         for pool in (self._writer, self._threads):
@@ -152,25 +144,6 @@ def picture_of(data_uri: str, most: int) -> bytes:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
         raise InputError("the picture's data URI is no valid base64.") from None
-
-
-def opened(settings: Settings, model: AraCLIP) -> Library:
-    """The gallery of these settings; one in a folder is made if it shall be indexed.
-
-    Raises:
-        InputError: it is on a server, and the extra `qdrant` is missing.
-        AraCLIPError: it cannot be opened.
-    """
-    if not isinstance(settings.gallery, Path):
-        try:
-            from araclip.server.remote import RemoteLibrary
-        except ImportError as error:
-            raise InputError(MISSING_QDRANT) from error
-        return RemoteLibrary(settings.gallery, model)
-    if settings.index:
-        config = model.config
-        Catalog.create(settings.gallery, config.name, config.fingerprint, config.width).close()
-    return LocalLibrary(settings.gallery, model)
 
 
 def _cache_folder(settings: Settings) -> Path:

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from araclip.errors import InputError
 from araclip.gallery import locations
-from araclip.gallery.remote.address import Address, is_remote
+from araclip.gallery.locations import Address, location_of
 from araclip.model_folder import DEFAULT_MODEL
 
 SHORTEST_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 
-    gallery: Path | str  # a folder, or an address such as qdrant://HOST:6333/COLLECTION
+    gallery: Path | Address  # an address such as qdrant://HOST:6333/COLLECTION
     model: str = DEFAULT_MODEL
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     watch: bool = False  # follow those folders
@@ -67,8 +67,8 @@ class Settings(BaseSettings):
 
     @field_validator("gallery", mode="before")
     @classmethod
-    def _place(cls, value: Any) -> Any:
-        return str(Address.read(value)) if is_remote(value) else Path(value)
+    def _location(cls, value: Any) -> Any:
+        return location_of(value)
 
     @field_validator("index", mode="before")
     @classmethod
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
             )
         if self.uploads and tokens and "write" not in tokens:
             raise ValueError("uploads need a token that may write. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
-        if not isinstance(self.gallery, Path) and (self.index or self.uploads):
+        if isinstance(self.gallery, Address) and (self.index or self.uploads):
             raise ValueError(
                 f"the gallery {self.gallery} is on a Qdrant server, which pages only read. Leave --index and --uploads "
                 f"off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
@@ -142,8 +142,8 @@ class Settings(BaseSettings):
         """Where what is derived from the gallery is kept: its folder, or one of its own for a gallery on a server."""
         if isinstance(self.gallery, Path):
             return self.gallery
-        key = hashlib.sha256(self.gallery.encode()).hexdigest()[:10]
-        return locations.data_home() / "served" / f"{Address.read(self.gallery).collection}-{key}"
+        key = hashlib.sha256(str(self.gallery).encode()).hexdigest()[:10]
+        return locations.data_home() / "served" / f"{self.gallery.collection}-{key}"
 
     @property
     def is_local(self) -> bool:

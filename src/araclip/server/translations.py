@@ -27,7 +27,7 @@ _FORMS: tuple[tuple[str, str], ...] = (
     (r"k is (\d+), the most is (\d+)\..*", "العدد k هو {0}، وأقصاه {1}. اطلب صفحات متتالية بـ offset."),
     # filters
     (r"(\w+) is '(.*)'; write a date as.*", "قيمة {0} هي '{1}'؛ اكتب التاريخ مثل 2023 أو 2023-05 أو 2023-05-17."),
-    (r"'(.*)' is no filter; write.*", "'{0}' ليس مرشحًا؛ اكتب KEY=VALUE، مثل taken=2023..2024."),
+    (r"'(.*)' is no filter; write.*", "'{0}' ليس مرشحًا؛ اكتب KEY=VALUE، مثل captured=2023..2024."),
     (r"'(.*)' is given twice; join.*", "ورد '{0}' مرتين؛ اجمعهما، مثل format=JPEG,PNG."),
     (r"no filter '(.*)'\. Choose among (.+)\.", "لا يوجد مرشح '{0}'. اختر من: {1}."),
     (r"'(.*)' is no size; write.*", "'{0}' ليس حجمًا؛ اكتب البايتات أو وحدة: 200000 أو 200kB أو 1.5MB."),

@@ -6,8 +6,8 @@ date, say) does not pass a filter on that fact.
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ EVERYTHING = Condition()
 class Filters:
     """What a picture must fulfil to be found.
 
-    Dates are texts, YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM(:SS), and both ends count: `taken_to="2023"` is the
-    end of that year. `taken` is the camera's clock (EXIF), `added` UTC.
+    Dates are texts, YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM(:SS), and both ends count: `captured_to="2023"` is
+    the end of that year. `captured` is the camera's clock (EXIF), `added` UTC.
 
     Raises:
         InputError: a date, format, orientation or size that makes no sense; the message says what would.
@@ -58,8 +58,8 @@ class Filters:
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
     folder_name: str | None = None  # below any folder of this name, wherever it is; nothing is looked up on the disk
-    taken_from: str | None = None
-    taken_to: str | None = None
+    captured_from: str | None = None
+    captured_to: str | None = None
     added_from: str | None = None
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
@@ -70,13 +70,13 @@ class Filters:
     collapse: bool = False  # of near-duplicates (phash), only the best is returned
 
     def __post_init__(self) -> None:
-        for name in ("taken_from", "taken_to", "added_from", "added_to"):
+        for name in ("captured_from", "captured_to", "added_from", "added_to"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _date(name, getattr(self, name)))
         object.__setattr__(self, "formats", tuple(map(_format, self.formats)))
         if self.orientation is not None and self.orientation not in ORIENTATIONS:
             raise InputError(f"no orientation '{self.orientation}'. Choose one of {', '.join(ORIENTATIONS)}.")
-        for name in ("taken", "added"):
+        for name in ("captured", "added"):
             first, last = getattr(self, f"{name}_from"), getattr(self, f"{name}_to")
             if first and last and first > last and not first.startswith(last):
                 raise InputError(f"{name}_from {first} is after {name}_to {last}: nothing can match. Swap them.")
@@ -84,10 +84,26 @@ class Filters:
             raise InputError(f"min_size {self.min_size} is above max_size {self.max_size}: nothing can match.")
 
     @classmethod
+    def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":
+        """The filters that `where` is: Filters, one text KEY=VALUE, or several; None for none.
+
+        Raises:
+            InputError: another type, or as for `read`.
+        """
+        if isinstance(where, Filters):
+            return replace(where, collapse=True) if collapse else where
+        texts = [where] if isinstance(where, str) else where or ()
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise InputError(
+                f'where is {where!r:.80}; pass a text such as "format=JPEG", a list of such texts, or Filters(…).'
+            )
+        return cls.read(texts, collapse=collapse)
+
+    @classmethod
     def read(cls, wishes: Iterable[str], *, collapse: bool = False) -> "Filters":
         """Filters as people type them, KEY=VALUE each.
 
-        folder=PATH, taken=2023 or taken=2023-05..2023-07 (an open end is fine: 2023..), added=…, size=100kB..2MB,
+        folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), added=…, size=100kB..2MB,
         format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
 
         Raises:
@@ -98,11 +114,11 @@ class Filters:
         for wish in wishes:
             key, found, value = (part.strip() for part in wish.partition("="))
             if not found or not value:
-                raise InputError(f"'{wish}' is no filter; write KEY=VALUE, for example taken=2023..2024.")
+                raise InputError(f"'{wish}' is no filter; write KEY=VALUE, for example captured=2023..2024.")
             if key in seen:
                 raise InputError(f"'{key}' is given twice; join the two, for example format=JPEG,PNG.")
             seen.add(key)
-            if key in ("taken", "added"):
+            if key in ("captured", "added"):
                 fields[f"{key}_from"], fields[f"{key}_to"] = _range(value)
             elif key == "size":
                 fields["min_size"], fields["max_size"] = (end and _bytes(end) for end in _range(value))
@@ -114,9 +130,27 @@ class Filters:
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
                 raise InputError(
-                    f"no filter '{key}'. Choose among folder, taken, added, size, format, orientation and meta.KEY."
+                    f"no filter '{key}'. Choose among folder, captured, added, size, format, orientation and meta.KEY."
                 )
         return cls(**fields)
+
+    def texts(self) -> list[str]:
+        """The filters as `read` takes them, KEY=VALUE each; `folder_name` and `collapse` have no such text."""
+        found = {f"meta.{key}": value for key, value in self.metadata.items()}
+        for key, first, last in (
+            ("captured", self.captured_from, self.captured_to),
+            ("added", self.added_from, self.added_to),
+            ("size", self.min_size, self.max_size),
+        ):
+            if first is not None or last is not None:
+                found[key] = f"{'' if first is None else first}..{'' if last is None else last}"
+        if self.folder is not None:
+            found["folder"] = os.fspath(self.folder)
+        if self.formats:
+            found["format"] = ",".join(self.formats)
+        if self.orientation is not None:
+            found["orientation"] = self.orientation
+        return [f"{key}={value}" for key, value in found.items()]
 
     def condition(self) -> Condition:
         """All filters that are set, joined by AND; EVERYTHING when none is."""
@@ -126,11 +160,11 @@ class Filters:
             of_file.append(_below(self.folder))
         if self.folder_name is not None:
             of_file.append(("instr(path, ?) > 0", (os.fsencode(f"{os.sep}{self.folder_name}{os.sep}"),)))
-        for name in ("taken", "added"):
+        for name, column in (("captured", "taken"), ("added", "added")):
             if first := getattr(self, f"{name}_from"):
-                of_content.append((f"{name} >= ?", (first,)))
+                of_content.append((f"{column} >= ?", (first,)))
             if last := getattr(self, f"{name}_to"):  # whatever follows in a date, a digit or T, comes before DEL
-                of_content.append((f"{name} < ?", (last + "\x7f",)))
+                of_content.append((f"{column} < ?", (last + "\x7f",)))
         if self.min_size is not None:
             of_file.append(("size >= ?", (self.min_size,)))
         if self.max_size is not None:
@@ -141,6 +175,9 @@ class Filters:
             of_content.append((ORIENTATIONS[self.orientation], ()))
         of_file += [(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
         return Condition(*_all(of_file), *_all(of_content))
+
+
+Where = Filters | str | Sequence[str] | None  # as `BaseGallery.search` takes it
 
 
 def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:

@@ -2,6 +2,9 @@
 
 A new schema is one more entry of STEPS. A file is made by all of them and migrated by those it lacks, so the two can
 never differ. `PRAGMA user_version` holds the number.
+
+Names of tables and columns are part of the file format and stay: `contents.taken` is what the code calls `captured_at`
+(the EXIF date), and the table `kept` holds the stored pixels of pictures without a file.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a gallery keeps its pictures in, as the code sees it that takes pictures in and finds them."""
+"""The interface of what a gallery stores its pictures in: a catalogue in a folder, or a collection on a server."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.records import File, Overview, PictureRecord
 from araclip.images import Facts
 
 
@@ -18,6 +18,10 @@ class Store(Protocol):
     @property
     def folder(self) -> Path | str:
         """Where it is, for messages."""
+
+    @property
+    def generation(self) -> str:
+        """A token of what is committed now: equal tokens, equal content."""
 
     def writing(self) -> AbstractContextManager[None]:
         """All that is changed inside lands, or nothing."""
@@ -52,20 +56,26 @@ class Store(Protocol):
     def metadata_of(self, path: str) -> dict[str, Any]:
         """What was stored with a path."""
 
-    def kept(self, content: int) -> bytes | None:
-        """Pixels of a picture without a file."""
+    def stored_pixels(self, content: int) -> bytes | None:
+        """The JPEG of a picture without a file."""
+
+    def record(self, identity: str) -> PictureRecord | None:
+        """A picture by its id (32 hex digits), with all its paths."""
+
+    def overview(self) -> Overview:
+        """The present generation in numbers."""
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
         """Store a picture; returns its id."""
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """What a picture looks like from outside."""
+        """Store format, size, date and perceptual hash of a picture."""
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """A path holds a picture."""
 
-    def keep(self, content: int, picture: bytes) -> None:
-        """Store pixels of a picture without a file."""
+    def store_pixels(self, content: int, picture: bytes) -> None:
+        """Store the JPEG of a picture without a file."""
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Forget paths, and pictures without any."""

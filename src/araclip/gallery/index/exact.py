@@ -46,7 +46,7 @@ class Exact:
         Args:
             allowed: only these ids may be found, in ascending order; ids that are not here are passed over.
         """
-        rows = None if allowed is None else places(self.ids, allowed)
+        rows = None if allowed is None else positions(self.ids, allowed)
         most = len(self.ids) if rows is None else len(rows)
         if k < 1 or most == 0:
             return NONE
@@ -80,7 +80,7 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def places(ids: Ids, wanted: Ids) -> Ids:
+def positions(ids: Ids, wanted: Ids) -> Ids:
     """Rows of `ids` that hold one of `wanted`; both in ascending order, and so is the answer."""
     at = np.searchsorted(ids, wanted)
     at = at[at < len(ids)]

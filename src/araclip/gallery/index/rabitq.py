@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.index import index_file
-from araclip.gallery.index.exact import NONE, Exact, Found, Ids, Scores, one_thread, places
+from araclip.gallery.index.exact import NONE, Exact, Found, Ids, Scores, one_thread, positions
 from araclip.gallery.index.index_file import IndexFile
 
 Vectors = NDArray[np.float16]
@@ -59,7 +59,7 @@ class Coded:
         """
         passed = shown
         if allowed is not None:
-            rows = places(self.ids, allowed)
+            rows = positions(self.ids, allowed)
             rows = rows if shown is None else rows[shown[rows]]
             if len(rows) <= FEW:
                 return self._exact(query, k, rows)

@@ -24,7 +24,7 @@ from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Condition
 from araclip.gallery.index import index_file, rabitq
-from araclip.gallery.index.exact import Exact, Ids, places
+from araclip.gallery.index.exact import Exact, Ids, positions
 from araclip.gallery.index.rabitq import FEW, Coded
 
 MANY = 32_768  # changes from which on a writer makes the base anew: beside it they cost a query a few milliseconds
@@ -59,7 +59,7 @@ class ScanIndex:
         self._written = written
         self._rest = rest
         self._shown: NDArray[np.bool_] | None = None
-        if base and changed is not None and len(hidden := places(base.codes.ids, changed)):
+        if base and changed is not None and len(hidden := positions(base.codes.ids, changed)):
             self._shown = np.ones(len(base.codes.ids), bool)
             self._shown[hidden] = False
         self._selected: dict[Condition, Ids] = {}
@@ -118,14 +118,14 @@ class ScanIndex:
         changed = history.changed_since(frozen, self.base.generation) if self.base else None
         if len(new if changed is None else changed) > (many if self.base else len(self._rest) // 4):
             return None
-        kept = np.ones(len(self._rest), bool)
-        kept[places(self._rest.ids, new)] = False
+        same = np.ones(len(self._rest), bool)
+        same[positions(self._rest.ids, new)] = False
         came, vectors = history.vectors_of(frozen, new)
-        ids = np.concatenate([self._rest.ids[kept], came])
+        ids = np.concatenate([self._rest.ids[same], came])
         order = np.argsort(ids)
         if not self.base and len(ids) > FEW:
             return None
-        rest = Exact(ids[order], np.concatenate([self._rest.vectors[kept], vectors])[order])
+        rest = Exact(ids[order], np.concatenate([self._rest.vectors[same], vectors])[order])
         return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
 
     def keep(self, catalog: Catalog) -> None:
@@ -206,6 +206,12 @@ def recall(catalog: Catalog) -> float | None:
     return None
 
 
+def drop_derived(folder: Path) -> None:
+    """Remove index files and what a killed run left half written; what is needed is built again."""
+    for path in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
+        atomic.unlink(path)
+
+
 def damaged(catalog: Catalog) -> Iterator[Path]:
     """Index files of this catalogue's past that are not as they were written. Reads all of them."""
     for path in _files(catalog):
@@ -240,9 +246,9 @@ def _files(catalog: Catalog) -> list[Path]:
 def _remove_older(catalog: Catalog, written: Path) -> None:
     """Remove index files of another past, and of this one those older than the one that was just written."""
     known = _files(catalog)
-    kept = known[: known.index(written) + 1] if written in known else [written]
+    current = known[: known.index(written) + 1] if written in known else [written]
     for path in catalog.folder.glob("scan-*.faiss"):
-        if path not in kept:
+        if path not in current:
             atomic.unlink(path)
 
 

@@ -17,9 +17,10 @@ from araclip import atomic
 from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, Look, look_again
-from araclip.gallery.ingest.update import Progress, Skip
-from araclip.gallery.upkeep import drop_derived
+from araclip.gallery.index.scan_index import drop_derived
+from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH
+from araclip.gallery.ingest.sources import DecodedPicture, decode_again
+from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.images import map_ahead
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ def reembed(
     model: Encoder,
     *,
     forget_missing: bool = False,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
     """Give the gallery in `folder` the vectors of `model`; returns how many pictures were encoded in this run.
@@ -76,14 +77,14 @@ def _begin(catalog: Catalog, model: Encoder) -> None:
             catalog.change("INSERT OR REPLACE INTO meta VALUES ('next_fingerprint', ?)", (model.fingerprint,))
 
 
-def _encode(catalog: Catalog, model: Encoder, progress: Progress, skip: Skip) -> tuple[int, int]:
+def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Skip) -> tuple[int, int]:
     """Fill next_vectors; returns how many pictures were encoded, and how many cannot be."""
     (total,) = catalog.rows("SELECT count(*) FROM contents")[0]
     waiting = [row[0] for row in catalog.rows(
         "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
     )]  # fmt: skip
     again = Again(model, total, progress, skip)
-    with closing(again.groups(waiting, lambda content: _look(catalog, content, model), COMMIT_EVERY)) as groups:
+    with closing(again.groups(waiting, lambda content: _decoded(catalog, content, model), COMMIT_EVERY)) as groups:
         for group in groups:
             with catalog.writing(visible=False):
                 for content, vector in group:
@@ -94,18 +95,18 @@ def _encode(catalog: Catalog, model: Encoder, progress: Progress, skip: Skip) ->
 class Again:
     """Pictures encoded by another model, group by group. Counts those that were `made` and those that are `missing`."""
 
-    def __init__(self, model: Encoder, total: int, progress: Progress, skip: Skip) -> None:
+    def __init__(self, model: Encoder, total: int, progress: FilesProgress, skip: Skip) -> None:
         self.made = self.missing = 0
         self._model, self._total, self._progress, self._skip = model, total, progress, skip
 
     def groups(
-        self, waiting: Sequence[T], look: Callable[[T], Look | str], size: int
+        self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str], size: int
     ) -> Generator[list[tuple[T, NDArray[np.float16]]], None, None]:
         """Groups of `size` pictures with their vectors (D,); a group counts as made when the next is asked for.
 
-        To be closed: threads that run `look` ahead must not read a store that is closed after Ctrl-C.
+        To be closed: threads that run `decode` ahead must not read a store that is closed after Ctrl-C.
         """
-        with closing(self._looks(waiting, look)) as remaining:
+        with closing(self._decoded(waiting, decode)) as remaining:
             while group := list(islice(remaining, size)):
                 vectors: list[NDArray[np.float16]] = []
                 for start in range(0, len(group), ENCODE_BATCH):
@@ -114,10 +115,12 @@ class Again:
                 yield [(item, vector) for (item, _), vector in zip(group, vectors, strict=True)]
                 self.made += len(group)
 
-    def _looks(self, waiting: Sequence[T], look: Callable[[T], Look | str]) -> Generator[tuple[T, Look], None, None]:
+    def _decoded(
+        self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str]
+    ) -> Generator[tuple[T, DecodedPicture], None, None]:
         done = self._total - len(waiting)
         self._progress(done, self._total)
-        with closing(map_ahead(look, waiting, self._model.threads)) as ahead:
+        with closing(map_ahead(decode, waiting, self._model.threads)) as ahead:
             for item, found in ahead:
                 if isinstance(found, str):
                     self.missing += 1
@@ -128,14 +131,14 @@ class Again:
                 self._progress(done, self._total)
 
 
-def _look(catalog: Catalog, content: int, model: Encoder) -> Look | str:
-    """A picture decoded for the new model, from a file that still holds it or from its kept pixels; or why not."""
+def _decoded(catalog: Catalog, content: int, model: Encoder) -> DecodedPicture | str:
+    """A picture decoded for the new model, from a file that still holds it or from its stored pixels; or why not."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-    look = look_again(paths, digest, lambda: catalog.kept(content), model.image_size)
-    if isinstance(look, str):
-        return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({look})."
-    return look
+    decoded = decode_again(paths, digest, lambda: catalog.stored_pixels(content), model.image_size)
+    if isinstance(decoded, str):
+        return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({decoded})."
+    return decoded
 
 
 def _switch(catalog: Catalog, model: Encoder) -> None:

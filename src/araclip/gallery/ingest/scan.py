@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.records import File
 from araclip.images import SUFFIXES
 
 

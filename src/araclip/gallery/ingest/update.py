@@ -1,4 +1,4 @@
-"""Bringing a gallery in step with folders: what is new or changed is taken in, what vanished is forgotten."""
+"""Bringing a gallery in step with folders: new and changed files are ingested, vanished ones forgotten."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
-from araclip.gallery.catalog.catalog import File
+from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.scan import Walk
 from araclip.gallery.results import Update
 from araclip.images import FORMATS
 
-Progress = Callable[[int, int], None]
+FilesProgress = Callable[[int, int], None]  # called with (files done, files found)
 Skip = Callable[[str], None]
 
 
-def update(catalog: Store, model: Encoder, roots: list[Path], progress: Progress, skip: Skip) -> Update:
+def update(catalog: Store, model: Encoder, roots: list[Path], progress: FilesProgress, skip: Skip) -> Update:
     """Bring `catalog` in step with the folders `roots`; see `Gallery.update`."""
     walk, known = Walk(), catalog.files()
     found: dict[str, File] = {}
@@ -64,12 +64,12 @@ def _settle(
     known: dict[str, File],
     walk: Walk,
     unread: set[str],
-    progress: Progress,
+    progress: FilesProgress,
     skip: Skip,
     *,
     few: bool = False,
 ) -> Update:
-    """Take in what was found and is not known so, forget what is known and was not found."""
+    """Ingest what was found and is not known so, forget what is known and was not found."""
     report = Update()
 
     def skipped(line: str) -> None:
@@ -99,7 +99,7 @@ def _settle(
 
     intake = Intake(catalog, model, few=few)
     intake.take(changed, refused, lambda done: progress(report.unchanged + done, len(found)))
-    report.added = intake.taken
+    report.added = intake.committed
     report.removed = len(known.keys() & set(gone))
     if gone or changed:
         with catalog.writing():

@@ -18,140 +18,37 @@ from qdrant_client import models
 
 from araclip.encoder import Encoder
 from araclip.errors import GalleryLocked
-from araclip.gallery.catalog.catalog import KEPT, File
-from araclip.gallery.remote.conditions import between, both, state_where, visible, where
+from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.remote.conditions import between, state_where
 from araclip.gallery.remote.connection import PIXELS, Connection, groups, point_of
 from araclip.gallery.remote.lease import SECONDS, Lease
 from araclip.gallery.remote.mirror import Mirror
-from araclip.gallery.remote.rows import ABOUT, STATE, Held, Row, kept_id, payload_of, point_id, row_of, stored_path
-from araclip.gallery.remote.state import State, advance, physical, read_state
+from araclip.gallery.remote.reading import RemoteReading
+from araclip.gallery.remote.rows import (
+    Held,
+    Row,
+    payload_of,
+    pixels_id,
+    point_id,
+)
+from araclip.gallery.remote.state import advance
 from araclip.images import Facts
 
 
-class RemoteCatalog:
+class RemoteCatalog(RemoteReading):
     """One gallery's collection. What changes it, changes it inside `session()` and `writing()`."""
 
     def __init__(self, named: Connection, model: Encoder | None, lease_seconds: float = SECONDS) -> None:
         """The gallery that is called `named`, of this model or of any."""
-        self.named = named
-        self._model = model
+        super().__init__(named, model)
         self._lease_seconds = lease_seconds
-        self._own: Connection | None = None
         self._lease: Lease | None = None
-        self._mirror: Mirror | None = None
         self._vectors: dict[int, NDArray[np.float32]] = {}  # of pictures that the open transaction adds
-        self._pixels: dict[bytes, dict[str, Any] | None] = {}  # payloads of kept pixels, None where it drops them
-
-    @property
-    def folder(self) -> str:
-        """The address."""
-        return self.named.name
-
-    def state(self) -> State:
-        """The present state, of our model.
-
-        Raises:
-            WidthMismatch: the gallery was given another model meanwhile.
-        """
-        state = read_state(self.named)
-        if self._model:
-            state.check(self._model, self.folder)
-        if self._own is None:  # the name is an alias; what it stood for a moment ago is asked, or nobody
-            own = self.named.of(physical(self.named.collection, state.fingerprint))
-            self._own = own if own.exists() else self.named
-        return state
-
-    @property
-    def connection(self) -> Connection:
-        """The collection with our model's vectors, whatever the name comes to mean."""
-        if self._own is None:
-            self.state()
-        assert self._own is not None
-        return self._own
-
-    # ------------------------------------------------------------------ reading
-
-    def rows(self, condition: models.Filter | None = None) -> Iterator[Row]:
-        """Every picture of the present generation that passes."""
-        wanted = both(visible(self.state().number), condition)
-        for point in self.connection.scroll(wanted, payload=list(ABOUT)):
-            yield row_of(str(point.id), point.payload or {})
-
-    def row(self, condition: models.Filter) -> Row | None:
-        """The one picture that passes."""
-        return next(self.rows(condition), None)
-
-    def by_id(self, content: int) -> Row:
-        """A picture by its number."""
-        row = self._mirror.rows[content] if self._mirror else self.row(where("order", content))
-        assert row is not None  # its number came from this gallery a moment ago
-        return row
-
-    def content(self, digest: bytes) -> int | None:
-        """As in `Catalog`; so are the others below."""
-        if self._mirror:
-            return self._mirror.by_digest.get(digest)
-        row = self.row(where("sha256", digest.hex()))
-        return row.id if row else None
-
-    def content_of(self, path: str) -> int | None:
-        """The number of the picture that a path holds."""
-        row = self._with_path(path)
-        return row.id if row else None
-
-    def metadata_of(self, path: str) -> dict[str, Any]:
-        """What `add` was told of a path."""
-        row = self._with_path(path)
-        return next((dict(held.metadata) for held in row.files if held.file.path == path), {}) if row else {}
-
-    def _with_path(self, path: str) -> Row | None:
-        if self._mirror:
-            content = self._mirror.by_path.get(path)
-            return None if content is None else self._mirror.rows[content]
-        return self.row(where("files[].path", stored_path(path)))
-
-    def vector(self, content: int) -> NDArray[np.float32]:
-        """The vector (D,) of a picture."""
-        (point,) = self.connection.call("retrieve", ids=[self.by_id(content).point], with_vectors=True)
-        return np.asarray(point.vector, np.float32)
-
-    def kept(self, content: int) -> bytes | None:
-        """The pixels of a picture without a file."""
-        found = self.connection.call("retrieve", ids=[kept_id(self.by_id(content).digest)], with_payload=True)
-        return base64.b64decode(found[0].payload["pixels"]) if found else None
-
-    def files(self, at: str | None = None) -> dict[str, File]:
-        """All files by path, or those at a path and below."""
-        mirror = self._mirror
-        rows: Iterable[Row] = mirror.rows.values() if mirror else self.rows()
-        if mirror and at in mirror.by_path:  # a file, and so nothing is below it
-            rows = [mirror.rows[mirror.by_path[at]]]
-        files = {held.file.path: held.file for row in rows for held in row.files}
-        return {path: file for path, file in files.items() if at is None or path == at or path.startswith(f"{at}/")}
-
-    def drives(self) -> set[str]:
-        """Mount points that were met below indexed folders."""
-        (state,) = self.connection.call("retrieve", ids=[STATE], with_payload=["drives"])
-        return set((state.payload or {}).get("drives", ()))
+        self._pixels: dict[bytes, dict[str, Any] | None] = {}  # payloads of stored pixels, None to drop them
 
     def remember_drives(self, drives: set[str]) -> None:
         """Store them beside the state."""
         self.connection.set_payload({"drives": sorted(drives)}, state_where())
-
-    def counts(self) -> tuple[int, int]:
-        """Number of files, and of pictures."""
-        rows = list(self._mirror.rows.values() if self._mirror else self.rows())
-        return sum(len(row.files) for row in rows), sum(bool(row.files) for row in rows)
-
-    def digests(self) -> set[bytes]:
-        """Hashes of all pictures."""
-        return {row.digest for row in (self._mirror.rows.values() if self._mirror else self.rows())}
-
-    def unread(self) -> set[str]:
-        """None: no release ever stored a picture here without its facts."""
-        return set()
-
-    # ------------------------------------------------------------------ writing
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -202,7 +99,7 @@ class RemoteCatalog:
         return content
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """What a picture looks like from outside."""
+        """Store format, size, date and perceptual hash of a picture."""
         assert self._mirror is not None
         self._mirror.put(replace(self._mirror.rows[content], facts=facts, phash=phash))
 
@@ -214,10 +111,12 @@ class RemoteCatalog:
         row = self._mirror.rows[content]
         self._mirror.put(replace(row, files=(*row.files, held)))
 
-    def keep(self, content: int, picture: bytes) -> None:
+    def store_pixels(self, content: int, picture: bytes) -> None:
         """Store pixels of a picture without a file."""
         row = self.by_id(content)
-        known = any(held.file.path.startswith(KEPT) for held in row.files)  # of these a dead writer leaves nothing over
+        known = any(
+            held.file.path.startswith(STORED_PREFIX) for held in row.files
+        )  # of these a dead writer leaves nothing over
         pixels = base64.b64encode(picture).decode()
         self._pixels[row.digest] = {"keeps": row.digest.hex(), "pixels": pixels, "kept_since": 0 if known else None}
 
@@ -233,17 +132,17 @@ class RemoteCatalog:
             if gone.metadata:
                 files = tuple(held if held.metadata else Held(held.file, gone.metadata) for held in row.files)
                 self._mirror.put(replace(row, files=files))
-            if path.startswith(KEPT):
+            if path.startswith(STORED_PREFIX):
                 self._pixels[row.digest] = None
         self._mirror.drop_empty()
 
     def drop_orphans(self) -> None:
-        """Delete kept pixels of pictures that are gone; inside `session()`."""
+        """Delete stored pixels of pictures that are gone; inside `session()`."""
         assert self._mirror is not None
         wanted = {
-            kept_id(self._mirror.rows[id_].digest)
+            pixels_id(self._mirror.rows[id_].digest)
             for path, id_ in self._mirror.by_path.items()
-            if path.startswith(KEPT)
+            if path.startswith(STORED_PREFIX)
         }
         there = self.connection.scroll(models.Filter(must=[between("kept_since", 0, None)]), payload=False)
         for ids in groups([str(point.id) for point in there if str(point.id) not in wanted]):
@@ -259,8 +158,8 @@ class RemoteCatalog:
         number = state.number + 1
         # A picture whose last path went to another one is gone for readers; here it stays, should a path come back.
         fresh = [(old, row) for old, row in changed if row and row.files]
-        kept_as_is = [old for old, row in fresh if old and row.id not in self._vectors]
-        vectors = self._vectors | self._stored_vectors(kept_as_is)
+        unchanged = [old for old, row in fresh if old and row.id not in self._vectors]
+        vectors = self._vectors | self._stored_vectors(unchanged)
         points = []
         for _, row in fresh:
             named = replace(row, point=point_id(row.digest, number))
@@ -268,9 +167,11 @@ class RemoteCatalog:
             self._mirror.name(named)
         blank = np.zeros(state.width, np.float32)
         pixels = [
-            point_of(kept_id(digest), blank, {**kept, "kept_since": number if kept["kept_since"] is None else 0})
-            for digest, kept in self._pixels.items()
-            if kept is not None
+            point_of(
+                pixels_id(digest), blank, {**payload, "kept_since": number if payload["kept_since"] is None else 0}
+            )
+            for digest, payload in self._pixels.items()
+            if payload is not None
         ]
         self._lease.check()
         self.connection.upsert(pixels, PIXELS)
@@ -285,7 +186,7 @@ class RemoteCatalog:
                 f"{self.folder}: another process took over the right to write. What was committed before is kept; run "
                 "the command again."
             )
-        for ids in groups([kept_id(digest) for digest, kept in self._pixels.items() if kept is None]):
+        for ids in groups([pixels_id(digest) for digest, payload in self._pixels.items() if payload is None]):
             self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
     def _stored_vectors(self, rows: list[Row]) -> dict[int, NDArray[np.float32]]:

@@ -70,11 +70,11 @@ def condition_of(filters: Filters) -> models.Filter | None:
     """All filters that are set; None when none is."""
     of_picture: list[models.Condition] = []
     of_path: list[models.Condition] = []
-    for name in ("taken", "added"):
+    for name, key in (("captured", "taken_at"), ("added", "added_at")):
         first, last = getattr(filters, f"{name}_from"), getattr(filters, f"{name}_to")
         if first or last:
             ends = (instant(first) if first else None, instant(last, "9") if last else None)
-            of_picture.append(between(f"{name}_at", *ends))
+            of_picture.append(between(key, *ends))
     if filters.formats:
         of_picture.append(models.FieldCondition(key="format", match=models.MatchAny(any=list(filters.formats))))
     if filters.orientation:
@@ -96,7 +96,7 @@ def condition_of(filters: Filters) -> models.Filter | None:
 def passes(filters: Filters, row: Row, held: Held) -> bool:
     """Whether one path of a picture passes: what `condition_of` asks of the server."""
     facts = row.facts
-    if not _within(facts.taken if facts else None, filters.taken_from, filters.taken_to):
+    if not _within(facts.captured_at if facts else None, filters.captured_from, filters.captured_to):
         return False
     if not _within(row.added, filters.added_from, filters.added_to):
         return False

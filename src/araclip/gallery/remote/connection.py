@@ -1,5 +1,6 @@
 """Requests to a Qdrant server: tried again while a fault may pass, then told as an error of ours."""
 
+import os
 import random
 import time
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,14 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from araclip.errors import GalleryError, GalleryNotFound, GalleryUnreachable
-from araclip.gallery.remote.address import KEY, Address, api_key
+from araclip.gallery.locations import KEY, Address
 
 TIMEOUT = 60  # seconds a request may take; an exact search over millions takes some of them
 TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds between: a restart of the server is survived
 PAUSE = 0.2
 PAGE = 1000  # points a scroll
 CHUNK = 256  # points a write: about 2 MB of JSON at 384 numbers each; Qdrant takes 32 MB
-PIXELS = 16  # the same for kept pixels, a quarter of a megabyte each
+PIXELS = 16  # the same for stored pixels, a quarter of a megabyte each
 IDS = 1000  # points named in one request
 Id = int | str | UUID  # as qdrant-client names points; ours are texts
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -38,7 +39,9 @@ def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
         warnings.filterwarnings(
             "ignore", message="Api key is used with an insecure connection"
         )  # docs/remote.md says so
-        return QdrantClient(url=address.server, api_key=api_key(), timeout=timeout, check_compatibility=False)
+        return QdrantClient(
+            url=address.server, api_key=os.environ.get(KEY) or None, timeout=timeout, check_compatibility=False
+        )
 
 
 def point_of(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
@@ -53,13 +56,13 @@ def groups(ids: Iterable[str]) -> Iterator[list[Id]]:
         yield [*group]
 
 
-def connected(address: str, client: QdrantClient | None = None) -> "Connection":
+def connected(address: str | Address, client: QdrantClient | None = None) -> "Connection":
     """The collection at an address, through a client of its own or the one given; nothing is sent yet.
 
     Raises:
         InputError: it is no address.
     """
-    place = Address.read(address)
+    place = address if isinstance(address, Address) else Address.read(address)
     return Connection(client or connect(place), place.collection, str(place))
 
 

@@ -5,26 +5,20 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.gallery.base import BaseGallery
-from araclip.gallery.ingest.update import Progress
-from araclip.gallery.locations import background_home
-from araclip.gallery.opened import SAMPLE
-from araclip.gallery.ranking import Page
-from araclip.gallery.reference_queries import background
-from araclip.gallery.relevance import Scale, scale_of
+from araclip.gallery.ingest.update import FilesProgress
+from araclip.gallery.locations import Address
 from araclip.gallery.remote import upkeep
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.connection import Connection, connected
 from araclip.gallery.remote.lease import SECONDS
-from araclip.gallery.remote.nearest import Search, sample
+from araclip.gallery.remote.reader import RemoteReader
 from araclip.gallery.remote.state import create as create_gallery
-from araclip.gallery.results import Fault, Group, Hit, Stats
+from araclip.gallery.results import Fault, Group, Stats
 from araclip.model_folder import DEFAULT_MODEL
 
 
@@ -35,17 +29,19 @@ class RemoteGallery(BaseGallery):
     WidthMismatch when the gallery was given another model meanwhile.
     """
 
+    _catalog: RemoteCatalog
+
     def __init__(self, connection: Connection, model: Encoder, *, exact: bool, lease_seconds: float) -> None:
         self.model = model
         self.folder = connection.name
-        self._catalog: RemoteCatalog = RemoteCatalog(connection, model, lease_seconds)
+        self._catalog = RemoteCatalog(connection, model, lease_seconds)
+        self._reader = RemoteReader(self._catalog, model, exact=exact)
         self._exact = exact
-        self._scale: tuple[str, Scale | None] | None = None
 
     @classmethod
     def open(
         cls,
-        address: str,
+        address: str | Address,
         *,
         model: ModelLike = DEFAULT_MODEL,
         create: bool = False,
@@ -77,7 +73,21 @@ class RemoteGallery(BaseGallery):
         opened._catalog.state()
         return opened
 
-    # ------------------------------------------------------------------ upkeep; the docstrings of `Opened` hold
+    def __len__(self) -> int:
+        """Number of different pictures."""
+        return self._catalog.connection.count(visible(self._catalog.state().number))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._reader.close()
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return self._catalog.session()
+
+    def _settle(self) -> None:
+        pass  # the server keeps its indexes itself
+
+    # ------------------------------------------------------------------ upkeep: the docstrings of `BaseGallery` hold
 
     def stats(self) -> Stats:
         """The gallery in numbers; `catalogue_bytes` is 0, since the server does not tell."""
@@ -87,12 +97,12 @@ class RemoteGallery(BaseGallery):
         """Groups of files that belong together, whether they are there or not; near and semantic fetch all vectors."""
         return upkeep.duplicates(self._catalog, kinds)
 
-    def verify(self, *, contents: bool = False, progress: Progress | None = None) -> list[Fault]:
-        """Everything that is wrong with vectors and files, seen from this machine. Changes nothing."""
+    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
+        """Everything that is wrong with vectors and files, seen from this machine."""
         return upkeep.verify(self._catalog, contents, progress or (lambda done, total: None))
 
     def repair(self) -> list[str]:
-        """Encode pictures with damaged vectors again, clear away what a dead writer left; one line for each deed."""
+        """Encode pictures with damaged vectors again, and remove what a dead writer left."""
         with self._writing():
             return upkeep.repair(self._catalog, self.model)
 
@@ -103,36 +113,5 @@ class RemoteGallery(BaseGallery):
         return 0
 
     def export(self, folder: str | os.PathLike[str]) -> int:
-        """Write the gallery for other programs, in the form of `Gallery.export`; returns the number of pictures."""
+        """Write the gallery for other programs."""
         return upkeep.export(self._catalog, Path(folder).expanduser())
-
-    def __len__(self) -> int:
-        """Number of different pictures."""
-        return self._catalog.connection.count(visible(self._catalog.state().number))
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._catalog.named.close()
-
-    # ------------------------------------------------------------------ what `BaseGallery` stands on
-
-    def _writing(self) -> AbstractContextManager[None]:
-        return self._catalog.session()
-
-    def _fresh(self) -> None:
-        pass  # the server keeps its indexes itself
-
-    def _fresh_scale(self) -> Scale | None:
-        state = self._catalog.state()
-        if self._scale is None or self._scale[0] != state.generation:
-            everyday, meaningless = background(background_home(), self.model)
-            some = sample(self._catalog.connection, state.number, state.width, SAMPLE)
-            self._scale = (state.generation, scale_of(some, everyday, meaningless))
-        return self._scale[1]
-
-    def _ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, exclude: int | None = None
-    ) -> list[Hit]:
-        number = self._catalog.state().number
-        search = Search(self._catalog.connection, number, self._exact)
-        return [hit for _, hit in search.ranked(vector, page, scale, exclude)]

@@ -11,7 +11,7 @@ from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ranking import Page, hits_of
-from araclip.gallery.relevance import Scale
+from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.remote.conditions import both, condition_of, passes, visible
 from araclip.gallery.remote.connection import Connection
 from araclip.gallery.remote.rows import ABOUT, Row, row_of
@@ -28,15 +28,15 @@ class Search:
     exact: bool = True
 
     def ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: Scale | None, exclude: int | None = None
+        self, vector: NDArray[np.float32], page: Page, scale: RelevanceScale | None, exclude: int | None = None
     ) -> list[tuple[Row, Hit]]:
         """One page of hits with their pictures; see `gallery.ranking.ranked`."""
         condition = condition_of(page.filters)
         nearest = self._nearest(vector, page.offset + page.k, condition)
-        judge = None
+        relevance = None
         if scale:  # against the best picture of all, whatever the filters
             first = list(islice(nearest if condition is None else self._nearest(vector, 1, None), 1))
-            judge = scale.judge(vector, first[0][1] if first else 0.0)
+            relevance = scale.relevance(vector, first[0][1] if first else 0.0)
             nearest = chain(first, nearest) if condition is None else nearest
         rows: dict[int, Row] = {}
         holding: dict[str, Row] = {}
@@ -47,7 +47,7 @@ class Search:
                 rows[row.id] = holding[paths[0]] = row
                 yield row.id, score, paths
 
-        hits = hits_of(found(), lambda content: rows[content].phash, judge, page, exclude)
+        hits = hits_of(found(), lambda content: rows[content].phash, relevance, page, exclude)
         return [(holding[hit.path], hit) for hit in hits]
 
     def _nearest(

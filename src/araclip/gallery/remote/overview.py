@@ -1,25 +1,13 @@
 """A generation in numbers that the server counts by its payload indexes: no payload is read, however many pictures."""
 
-from dataclasses import dataclass
-
 from qdrant_client import models
 
+from araclip.gallery.catalog.records import Overview
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.connection import Connection
 from araclip.gallery.remote.rows import read_path
 
 MOST = 10_000  # different numbers of copies, or folders
-
-
-@dataclass(frozen=True)
-class Overview:
-    """Pictures, files, pictures of each format and in each folder (by name), first and last date taken."""
-
-    pictures: int
-    files: int
-    formats: dict[str, int]
-    folders: dict[str, int]
-    taken: tuple[str, str] | None
 
 
 def overview(connection: Connection, generation: int) -> Overview:
@@ -30,18 +18,17 @@ def overview(connection: Connection, generation: int) -> Overview:
         hits = connection.call("facet", key=key, facet_filter=seen, limit=MOST, exact=True).hits
         return {str(hit.value): hit.count for hit in hits}
 
-    ends = [_taken(connection, seen, direction) for direction in (models.Direction.ASC, models.Direction.DESC)]
+    ends = [_captured(connection, seen, direction) for direction in (models.Direction.ASC, models.Direction.DESC)]
     first, last = ends
     return Overview(
-        pictures=connection.count(seen),
         files=sum(int(held) * pictures for held, pictures in counted("held").items()),
         formats=dict(sorted(counted("format").items(), key=lambda pair: (-pair[1], pair[0]))),
         folders={read_path(name): pictures for name, pictures in counted("files[].in").items()},
-        taken=(first, last) if first and last else None,
+        captured_at=(first, last) if first and last else None,
     )
 
 
-def _taken(connection: Connection, seen: models.Filter, direction: models.Direction) -> str | None:
+def _captured(connection: Connection, seen: models.Filter, direction: models.Direction) -> str | None:
     order = models.OrderBy(key="taken_at", direction=direction)
     points, _ = connection.call(
         "scroll", scroll_filter=seen, limit=1, order_by=order, with_payload=["taken"], with_vectors=False

@@ -13,45 +13,44 @@ from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.ingest.reembed import Again
-from araclip.gallery.ingest.update import Progress, Skip
-from araclip.gallery.remote.address import Address
+from araclip.gallery.ingest.update import FilesProgress, Skip
+from araclip.gallery.locations import Address
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import between
-from araclip.gallery.remote.connection import Connection, connect, groups
+from araclip.gallery.remote.connection import Connection, connected, groups
 from araclip.gallery.remote.lease import Lease
 from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
 from araclip.gallery.remote.state import fill_new, physical, point_alias
-from araclip.gallery.remote.upkeep import look_of
+from araclip.gallery.remote.upkeep import decode_row
 
 
 def reembed(
-    address: str,
+    address: str | Address,
     model: Encoder,
     *,
     forget_missing: bool = False,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
     skip: Skip | None = None,
     client: QdrantClient | None = None,
 ) -> int:
     """Give the gallery at `address` the vectors of `model`; returns how many pictures were encoded in this run.
 
-    Args, errors: as `gallery.reembed.reembed`, and GalleryUnreachable.
+    Args, errors: as for `gallery.ingest.reembed.reembed`, and GalleryUnreachable.
     """
-    place = Address.read(address)
-    named = Connection(client or connect(place), place.collection, str(place))
+    named = connected(address, client)
     catalog = RemoteCatalog(named, None)
     if catalog.state().fingerprint == model.fingerprint:
         return 0
     before = catalog.connection
     with Lease(before).held() as lease:
-        target = fill_new(named.of(physical(place.collection, model.fingerprint)), model)
+        target = fill_new(named.of(physical(named.collection, model.fingerprint)), model)
         rows = sorted(catalog.rows(), key=lambda row: row.id)
         _drop(target, rows)
         there = _refreshed(target, rows)
         waiting = [row for row in rows if point_id(row.digest, 0) not in there]
         again = Again(model, len(rows), progress or (lambda *_: None), skip or (lambda _: None))
         size = model.image_size
-        with closing(again.groups(waiting, lambda row: look_of(catalog, row, size), ENCODE_BATCH)) as made:
+        with closing(again.groups(waiting, lambda row: decode_row(catalog, row, size), ENCODE_BATCH)) as made:
             for group in made:
                 lease.check()
                 target.upsert(
@@ -67,7 +66,7 @@ def reembed(
         if again.missing and not forget_missing:
             state = catalog.state()
             raise GalleryError(
-                f"{again.missing:,} pictures of {place} cannot be encoded now, so it keeps the vectors of "
+                f"{again.missing:,} pictures of {named.name} cannot be encoded now, so it keeps the vectors of "
                 f"{state.model}@{state.fingerprint}. Make their files reachable or run `araclip index` with that model "
                 "first, then try again (what was made is kept), or forget them with --forget-missing."
             )
@@ -106,9 +105,9 @@ def _refreshed(target: Connection, rows: list[Row]) -> set[str]:
 
 def _copy_pixels(source: Connection, target: Connection) -> None:
     """Pixels of pictures without a file."""
-    kept = models.Filter(must=[between("kept_since", 0, None)])
+    stored = models.Filter(must=[between("kept_since", 0, None)])
     blank = [0.0] * int(target.call("get_collection").config.params.vectors.size)
-    for point in source.scroll(kept, page=16):
+    for point in source.scroll(stored, page=16):
         target.upsert(
             [models.PointStruct(id=point.id, vector=blank, payload={**(point.payload or {}), "kept_since": 0})]
         )

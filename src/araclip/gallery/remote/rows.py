@@ -1,4 +1,7 @@
-"""What a point of the collection says of one picture, and the way there and back. Pure.
+"""What a point of the collection says of one picture, and the conversions. Pure.
+
+The names in a payload are the format of galleries on servers and stay: `taken` and `taken_at` are what the code calls
+`captured_at`, `kept_since` marks stored pixels.
 
 A picture is one point for each version of what is known of it: `since` is the generation that it came with, `until`
 the one that it went with. A reader who knows the present generation sees one version of every picture. The point's id
@@ -10,12 +13,11 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import PurePath
 from typing import Any
 
-from araclip.gallery.catalog.catalog import KEPT, File
-from araclip.gallery.results import identity_of
+from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, PictureRecord, identity_of
 from araclip.images import Facts
 
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease
@@ -50,7 +52,7 @@ def point_id(digest: bytes, since: int) -> str:
     return str(uuid.uuid5(_SPACE, f"{digest.hex()}@{since}"))
 
 
-def kept_id(digest: bytes) -> str:
+def pixels_id(digest: bytes) -> str:
     """The id of the point that keeps the pixels of a picture without a file."""
     return str(uuid.uuid5(_SPACE, f"{digest.hex()} pixels"))
 
@@ -70,8 +72,8 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
         "files": [_file_payload(held) for held in row.files],
     }
     if facts:
-        about |= {"format": facts.format, "width": facts.width, "height": facts.height, "taken": facts.taken}
-        about |= {"orientation": orientation(facts), "taken_at": facts.taken and instant(facts.taken)}
+        about |= {"format": facts.format, "width": facts.width, "height": facts.height, "taken": facts.captured_at}
+        about |= {"orientation": orientation(facts), "taken_at": facts.captured_at and instant(facts.captured_at)}
     return about
 
 
@@ -87,9 +89,18 @@ def row_of(point: str, payload: Mapping[str, Any]) -> Row:
     return Row(payload["order"], digest, payload["added"], facts, int(payload["phash"], 16), files, point)
 
 
+def record_of(row: Row) -> PictureRecord:
+    """A picture as every store describes it."""
+    facts = row.facts
+    kind, width, height, captured_at = astuple(facts) if facts else (None,) * 4
+    held = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
+    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in held)
+    return PictureRecord(row.id, row.digest, kind, width, height, captured_at, row.added, copies)
+
+
 def _file_payload(held: Held) -> dict[str, Any]:
     path = held.file.path
-    folders = [] if path.startswith(KEPT) else list(PurePath(path).parents)
+    folders = [] if path.startswith(STORED_PREFIX) else list(PurePath(path).parents)
     return {
         "path": stored_path(path),
         "size": held.file.size,

@@ -1,7 +1,8 @@
 """Upkeep of a remote gallery: numbers, duplicates, verification, repair, export."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
-from araclip.gallery.catalog.catalog import KEPT
+from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.export import write_export
-from araclip.gallery.ingest.intake import Look, look_again
+from araclip.gallery.ingest.sources import DecodedPicture, decode_again
+from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.gallery.upkeep import Ids, check_kinds, file_fault, grouped, is_unit, kept_fault
-
-Progress = Callable[[int, int], None]
+from araclip.gallery.upkeep import Ids, check_kinds, file_fault, grouped, is_unit, stored_fault
 
 
 def stats(catalog: RemoteCatalog, exact: bool) -> Stats:
     """Counts, sizes and ranges. The server tells no size of its files: `catalogue_bytes` is 0."""
     state = catalog.state()
     formats: dict[str, int] = {}
-    files = size = pictures = kept = 0
-    taken: list[str] = []
+    files = size = pictures = stored = 0
+    captured: list[str] = []
     added: list[str] = []
     for row in catalog.rows():
         pictures, files = pictures + 1, files + len(row.files)
         size += sum(held.file.size for held in row.files)
-        kept += any(held.file.path.startswith(KEPT) for held in row.files)
+        stored += any(held.file.path.startswith(STORED_PREFIX) for held in row.files)
         name = row.facts.format if row.facts else "not known"
         formats[name] = formats.get(name, 0) + 1
-        taken += [row.facts.taken] if row.facts and row.facts.taken else []
+        captured += [row.facts.captured_at] if row.facts and row.facts.captured_at else []
         added.append(row.added)
     return Stats(
         folder=catalog.folder,
@@ -43,11 +43,11 @@ def stats(catalog: RemoteCatalog, exact: bool) -> Stats:
         generation=state.generation,
         files=files,
         pictures=pictures,
-        kept=kept,
+        stored=stored,
         file_bytes=size,
         catalogue_bytes=0,
         formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
-        taken=(min(taken), max(taken)) if taken else None,
+        captured_at=(min(captured), max(captured)) if captured else None,
         added=(min(added), max(added)) if added else None,
         recall=1.0 if exact else None,
     )
@@ -61,7 +61,7 @@ def duplicates(catalog: RemoteCatalog, kinds: Collection[str]) -> list[Group]:
     for row in rows:
         pixels = row.facts.width * row.facts.height if row.facts else 0
         named = sorted(row.files, key=lambda held: os.fsencode(held.file.path))
-        several = [(h.file.path, h.file.size, pixels) for h in named if not h.file.path.startswith(KEPT)]
+        several = [(h.file.path, h.file.size, pixels) for h in named if not h.file.path.startswith(STORED_PREFIX)]
         if several:
             files[row.id] = several
 
@@ -74,7 +74,7 @@ def duplicates(catalog: RemoteCatalog, kinds: Collection[str]) -> list[Group]:
     return grouped(files, lambda: (ids, hashes), vectors, kinds)
 
 
-def verify(catalog: RemoteCatalog, contents: bool, progress: Progress) -> list[Fault]:
+def verify(catalog: RemoteCatalog, contents: bool, progress: FilesProgress) -> list[Fault]:
     """Everything that is wrong with the vectors and with the files, as this machine sees them."""
     faults: list[Fault] = []
     rows, vectors = _with_vectors(catalog)
@@ -85,8 +85,8 @@ def verify(catalog: RemoteCatalog, contents: bool, progress: Progress) -> list[F
             faults.append(Fault(row.files[0].file.path, "its vector is damaged", remedy, True))
         for held in row.files:
             path = held.file.path
-            if path.startswith(KEPT):
-                faults += kept_fault(path, catalog.kept(row.id))
+            if path.startswith(STORED_PREFIX):
+                faults += stored_fault(path, catalog.stored_pixels(row.id))
             else:
                 faults += file_fault(held.file, row.digest if contents else None)
             done += 1
@@ -95,29 +95,29 @@ def verify(catalog: RemoteCatalog, contents: bool, progress: Progress) -> list[F
 
 
 def repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
-    """Encode pictures with damaged vectors again, or forget them; inside `session()`. One line for each deed."""
+    """Encode pictures with damaged vectors again, or forget them; inside `session()`. One line for each action."""
     actions = []
     rows, vectors = _with_vectors(catalog)
     for row, vector in zip(rows, vectors, strict=True):
         if is_unit(vector):
             continue
-        look = look_of(catalog, row, model.image_size)
+        decoded = decode_row(catalog, row, model.image_size)
         names = ", ".join(held.file.path for held in row.files)
         with catalog.writing():
-            if isinstance(look, str):
+            if isinstance(decoded, str):
                 catalog.remove_files([held.file.path for held in row.files])
                 actions.append(f"{names}: forgotten, since it cannot be encoded again now.")
             else:
-                catalog.add_content(row.digest, model.encode_pixels(look.pixels[None])[0])
+                catalog.add_content(row.digest, model.encode_pixels(decoded.pixels[None])[0])
                 actions.append(f"{names}: encoded again.")
     return actions
 
 
-def look_of(catalog: RemoteCatalog, row: Row, size: int) -> Look | str:
-    """A picture decoded anew, from a file that still holds it or from its kept pixels; or why not."""
+def decode_row(catalog: RemoteCatalog, row: Row, size: int) -> DecodedPicture | str:
+    """A picture decoded anew, from a file that still holds it or from its stored pixels; or why not."""
     paths = [held.file.path for held in row.files]
-    look = look_again(paths, row.digest, lambda: catalog.kept(row.id), size)
-    return f"{paths[0]}: cannot be encoded again ({look})." if isinstance(look, str) else look
+    decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), size)
+    return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded
 
 
 def export(catalog: RemoteCatalog, folder: Path) -> int:
@@ -130,7 +130,7 @@ def export(catalog: RemoteCatalog, folder: Path) -> int:
 
 def _line(row: Row) -> dict[str, Any]:
     facts = row.facts
-    seen = {"format": facts.format, "width": facts.width, "height": facts.height, "taken": facts.taken} if facts else {}
+    seen = asdict(facts) if facts else {}
     files = [
         {"path": held.file.path, "size": held.file.size, "metadata": dict(held.metadata)}
         for held in sorted(row.files, key=lambda held: os.fsencode(held.file.path))

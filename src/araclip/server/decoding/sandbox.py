@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect
 from araclip import errors
 from araclip.decode_limits import MAX_PIXELS
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
-from araclip.gallery.catalog.catalog import File
-from araclip.gallery.ingest.intake import Loaded, Look
+from araclip.gallery.catalog.records import File
+from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
 from araclip.images import Facts
 from araclip.server.limits import Gate
 
@@ -57,17 +57,20 @@ class Sandbox:
         about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, unwanted)
         return small, placeholder, int(about["width"]), int(about["height"])
 
-    async def look(self, data: bytes, size: int, max_pixels: int) -> Loaded:
-        """A picture that was sent, read for the catalogue: its hash, the model's square, its facts, pixels to keep.
+    async def read(self, data: bytes, size: int, max_pixels: int) -> LoadedPicture:
+        """A picture that was sent, read for the catalogue: its hash, the model's square, its facts, the JPEG to store.
 
         Raises:
             ImageError, Problem: as for `thumbnail`.
         """
-        about, (pixels, kept) = await self._job("look", data, size, max_pixels)
+        about, (pixels, stored) = await self._job("read", data, size, max_pixels)
         square = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)
-        return Loaded(
-            file, bytes.fromhex(about["digest"]), Look(square, Facts(**about["facts"]), int(about["phash"])), kept
+        return LoadedPicture(
+            file,
+            bytes.fromhex(about["digest"]),
+            DecodedPicture(square, Facts(**about["facts"]), int(about["phash"])),
+            stored,
         )
 
     async def _job(

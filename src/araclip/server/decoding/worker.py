@@ -19,7 +19,7 @@ from PIL import Image
 
 from araclip import decode_limits
 from araclip.errors import ImageError, ImageTooLarge
-from araclip.gallery.ingest.intake import load
+from araclip.gallery.ingest.sources import read_source
 from araclip.images import open_image
 
 PLACEHOLDER_SIDE = 8  # pixels: shapes and colours to blur while a thumbnail is on its way
@@ -55,20 +55,20 @@ def thumbnail(data: bytes, side: int) -> Reply:
     return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]
 
 
-def look(data: bytes, size: int) -> Reply:
-    """What the catalogue keeps of a picture that has no file: see `gallery.intake.Loaded`."""
-    loaded = load(data, set(), size)
-    assert loaded.look is not None  # nothing is known to `load`
-    assert loaded.kept is not None  # of bytes
+def read(data: bytes, size: int) -> Reply:
+    """A picture that was sent, read for the catalogue: see `gallery.ingest.intake.LoadedPicture`."""
+    loaded = read_source(data, set(), size)
+    assert loaded.decoded is not None  # no hash is known here
+    assert loaded.stored_pixels is not None  # of bytes
     about = {
         "path": loaded.file.path,
         "bytes": loaded.file.size,
         "digest": loaded.digest.hex(),
-        "facts": asdict(loaded.look.facts),
-        "phash": loaded.look.phash,
+        "facts": asdict(loaded.decoded.facts),
+        "phash": loaded.decoded.phash,
         "side": size,
     }
-    return about, [loaded.look.pixels.tobytes(), loaded.kept]
+    return about, [loaded.decoded.pixels.tobytes(), loaded.stored_pixels]
 
 
 def _webp(image: Image.Image, quality: int) -> bytes:
@@ -87,7 +87,7 @@ def _placeholder(image: Image.Image) -> bytes:
     return b""
 
 
-JOBS: dict[str, Callable[[bytes, int], Reply]] = {"thumbnail": thumbnail, "look": look}
+JOBS: dict[str, Callable[[bytes, int], Reply]] = {"thumbnail": thumbnail, "read": read}
 
 
 def restrict(memory: int) -> None:

@@ -38,9 +38,9 @@ async def embeddings(service: ServiceOf, asked: EmbeddingsRequest) -> Embeddings
 
 async def _picture(service: Service, data_uri: str) -> NDArray[np.float32]:
     data = picture_of(data_uri, service.settings.max_upload)
-    loaded = await service.sandbox.look(data, service.model.image_size, service.settings.max_pixels)
-    assert loaded.look is not None
-    return await service.pixels.row(loaded.look.pixels)
+    loaded = await service.sandbox.read(data, service.model.image_size, service.settings.max_pixels)
+    assert loaded.decoded is not None
+    return await service.pixels.row(loaded.decoded.pixels)
 
 
 def _written(row: NDArray[np.float32], form: str) -> list[float] | str:

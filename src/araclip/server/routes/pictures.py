@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
-from araclip.gallery.results import identity_of
+from araclip.gallery.catalog.records import identity_of
 from araclip.server.indexing.writing import add, forget
 from araclip.server.originals import Original, read_original
 from araclip.server.problems import Problem
@@ -88,7 +88,7 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def _original(service: Service, identity: str) -> Original:
-    found = await service.in_thread(lambda: read_original(service.library, identity))
+    found = await service.in_thread(lambda: read_original(service.library.store, identity))
     if found is None:
         raise Problem("no-picture", id=identity)
     return found
@@ -104,7 +104,7 @@ async def details(service: ServiceOf, identity: Identity) -> Details:
 
 
 def _details(service: Service, identity: str) -> Details | None:
-    picture = service.library.find(identity)
+    picture = service.library.store.record(identity)
     if picture is None:
         return None
     first, *others = picture.copies
@@ -117,7 +117,7 @@ def _details(service: Service, identity: str) -> Details | None:
         height=picture.height,
         format=picture.format,
         bytes=first.size,
-        taken=picture.taken,
+        captured_at=picture.captured_at,
         added=picture.added,
         metadata=dict(first.metadata),
         copies=[copy.name for copy in others],
@@ -137,21 +137,17 @@ async def upload(
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    loaded = await service.sandbox.look(data, service.model.image_size, service.settings.max_pixels)
-    assert loaded.look is not None
+    loaded = await service.sandbox.read(data, service.model.image_size, service.settings.max_pixels)
+    assert loaded.decoded is not None
     name = shown(_sent_name(file.filename or ""))[:200]
     try:
-        await service.in_writer(
-            lambda: add(
-                service.local.catalog, service.model, loaded, {"name": name} if name else {}, service.local.writer_lock
-            )
-        )
+        await service.in_writer(lambda: add(service.library, loaded, {"name": name} if name else {}))
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
     service.refresher.wake()
     identity = identity_of(loaded.digest)
     response.headers["Location"] = f"/images/{identity}"
-    facts = loaded.look.facts
+    facts = loaded.decoded.facts
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
 
 
@@ -169,10 +165,10 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         raise Problem("uploads-off")
 
     def forgotten() -> bool:
-        found = service.library.find(identity)
+        found = service.library.store.record(identity)
         if found is None:
             return False
-        forget(service.local.catalog, [copy.path for copy in found.copies], service.local.writer_lock)
+        forget(service.library, [copy.path for copy in found.copies])
         service.thumbnails.forget(identity)
         return True
 

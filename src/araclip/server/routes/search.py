@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from araclip.display import shown
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import KEPT
+from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.query import Query as Parsed
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
+from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.server.library import Picture, Snapshot, served_filters
+from araclip.server.library import served_filters
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, ServiceOf, problems
 from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
@@ -85,10 +86,8 @@ async def found(
     page = Page(asked.k + 1, asked.offset, filters, asked.threshold)  # one more tells whether there is a next page
     with service.searches.entered():
         vector = combine(await _vectors(service, query, sent), query)
-        judged = all(term.kind == "text" for term in query.terms)
         snapshot = service.library.snapshot
-        alone = query.terms[0].value.removeprefix(KEPT) if len(query.terms) == 1 and not judged else None
-        results, more = await service.in_thread(lambda: _results(service, snapshot, vector, page, judged, alone))
+        results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page))
     return SearchAnswer(
         query=asked.q,
         results=results,
@@ -104,7 +103,9 @@ def _parsed(asked: SearchRequest, weights: list[float]) -> Parsed:
     """The query with everything that stands beside its text as terms of its own."""
     beside = [(picture.id, picture.weight) for picture in asked.like]
     beside += [(f"{SENT}{number}", weight) for number, weight in enumerate(weights)]
-    written = " ".join(f"{'-' if weight < 0 else '+'} {abs(weight):.4f}:{KEPT}{name}" for name, weight in beside)
+    written = " ".join(
+        f"{'-' if weight < 0 else '+'} {abs(weight):.4f}:{STORED_PREFIX}{name}" for name, weight in beside
+    )
     text = asked.q.strip()
     if not written:
         return parse(text)
@@ -121,7 +122,7 @@ async def _vectors(service: Service, query: Parsed, sent: list[bytes]) -> NDArra
     for term in query.terms:
         if term.kind == "text":
             rows.append(next(texts))
-        elif (name := term.value.removeprefix(KEPT)).startswith(SENT):
+        elif (name := term.value.removeprefix(STORED_PREFIX)).startswith(SENT):
             rows.append(await _sent_vector(service, name, sent))
         else:
             rows.append(await service.in_thread(lambda name=name: _known_vector(service, name)))  # type: ignore[misc]
@@ -133,37 +134,37 @@ async def _sent_vector(service: Service, name: str, sent: list[bytes]) -> NDArra
     if not (number.isascii() and number.isdigit() and int(number) < len(sent)):
         raise Problem("no-picture", id=shown(name[:40]))
     size = service.model.image_size
-    loaded = await service.sandbox.look(sent[int(number)], size, service.settings.max_pixels)
-    assert loaded.look is not None
-    return await service.pixels.row(loaded.look.pixels)
+    loaded = await service.sandbox.read(sent[int(number)], size, service.settings.max_pixels)
+    assert loaded.decoded is not None
+    return await service.pixels.row(loaded.decoded.pixels)
 
 
 def _known_vector(service: Service, identity: str) -> NDArray[np.float32]:
     whole = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
-    known = service.library.find(identity) if whole else None
+    known = service.library.store.record(identity) if whole else None
     if known is None:
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.library.vector(known)
+    return service.library.store.vector(known.content)
 
 
 def _results(
-    service: Service, snapshot: Snapshot, vector: NDArray[np.float32], page: Page, judged: bool, alone: str | None
+    service: Service, snapshot: Snapshot, query: Parsed, vector: NDArray[np.float32], page: Page
 ) -> tuple[list[Result], bool]:
     """The page's results but the last, and whether there is a last.
 
-    Args:
-        alone: the id of the picture that is the whole query: it is left out of what looks like it.
+    A picture of the gallery that is the whole query is left out of what looks like it.
     """
-    known = service.library.find(alone) if alone and not alone.startswith(SENT) else None
+    alone = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
+    known = service.library.store.record(alone) if alone and not alone.startswith(SENT) else None
     exclude = known.content if known else None
-    pairs = service.library.search(snapshot, vector, page, judged=judged, exclude=exclude)
+    pairs = snapshot.search_records(vector, page, relevance=query.of_texts, exclude=exclude)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
     return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs], more
 
 
-def _result(picture: Picture, hit: Hit, placeholder: bytes | None) -> Result:
+def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:
     found = next(copy for copy in picture.copies if copy.path == hit.path)
     return Result(
         id=picture.id,

@@ -7,6 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.server.auth import COOKIE
+from araclip.server.library import busiest, suggestions
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
@@ -24,19 +25,19 @@ async def stats(service: ServiceOf, request: Request) -> Stats:
 
 def _stats(service: Service, writable: bool) -> Stats:
     library, snapshot = service.library, service.library.snapshot
-    numbers, config = library.numbers(), library.model.config
+    numbers = library.overview()
     return Stats(
         pictures=snapshot.pictures,
         files=numbers.files,
         model=library.model.label,
-        width=config.width,
+        width=library.model.width,
         formats=numbers.formats,
-        folders=[shown(name) for name in numbers.folders],
-        taken=list(numbers.taken) if numbers.taken else None,
+        folders=[shown(name) for name in busiest(numbers.folders)],
+        captured_at=list(numbers.captured_at) if numbers.captured_at else None,
         generation=snapshot.generation,
         uploads=service.settings.uploads,
         writable=writable,
-        examples=list(snapshot.suggestions),
+        examples=list(suggestions(snapshot.reference.everyday, snapshot.sample)),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from araclip.errors import DataError
 from araclip.evaluation.datasets import CaptionedPicture
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.ingest.intake import absolute
+from araclip.gallery.ingest.sources import absolute
 
 BLOCK = 1024  # pictures compared with all others at once
 

@@ -1,4 +1,4 @@
-/** The page: what the address says is shown, what people do changes the address. */
+/** The page: maps actions to URLs, and shows the state that the URL holds. */
 
 import * as api from './api.js';
 import { filterCount, isSearch, read, searchOf, write } from './address.js';
@@ -35,7 +35,7 @@ const moreButton = button('quiet.more', 'more', null, () => fetchMore(true), t('
 const near = new IntersectionObserver(([button]) => { if (button.isIntersecting) fetchMore(); }, { rootMargin: '600px' });
 $('results').after(moreButton);
 
-// ------------------------------------------------------------------ from deeds to the address
+// ------------------------------------------------------------------ from actions to the URL
 
 /** Change a part of the state, and the address with it. */
 function go(change, { replace = false } = {}) {
@@ -81,7 +81,7 @@ async function searchByPicture(file) {
   go({ q: $('query').value.trim(), pictures: [{ id, weight: 1 }], like: [] });
 }
 
-// ------------------------------------------------------------------ from the address to the page
+// ------------------------------------------------------------------ from the URL to the page
 
 /** Show what the address says now. */
 async function arrive({ scroll } = {}) {

@@ -1,8 +1,8 @@
 // Language and theme before the first paint, so that nothing flickers. Everything else is a module.
 (() => {
   const root = document.documentElement;
-  const kept = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
-  if (kept('araclip.language') === 'en') Object.assign(root, { lang: 'en', dir: 'ltr' });
-  const theme = kept('araclip.theme');
+  const stored = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
+  if (stored('araclip.language') === 'en') Object.assign(root, { lang: 'en', dir: 'ltr' });
+  const theme = stored('araclip.theme');
   if (theme === 'light' || theme === 'dark') root.dataset.theme = theme;
 })();

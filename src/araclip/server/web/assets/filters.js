@@ -20,12 +20,12 @@ export class Filters {
     this.stats = stats;
     const formats = Object.keys(stats.formats ?? {});
     const folders = stats.folders ?? [];
-    const [first, last] = (stats.taken ?? []).map((day) => day.slice(0, 10));
+    const [first, last] = (stats.captured_at ?? []).map((day) => day.slice(0, 10));
     const day = (name) => el('label', {}, el('span', {}, t(name)), el('input', { type: 'date', name, min: first, max: last }));
     this.form.replaceChildren(...[
       folders.length > 1 && group('folder', el('select', { name: 'folder', 'aria-label': t('folder') },
         el('option', { value: '' }, t('any')), folders.map((folder) => el('option', { value: folder }, folder)))),
-      first && group('taken', day('from'), day('to')),
+      first && group('captured', day('from'), day('to')),
       formats.length > 1 && group('format', ...formats.map((format) => pill('checkbox', 'format', format, el('bdi', {}, format)))),
       group('orientation', pill('radio', 'orientation', '', t('any')), ...ORIENTATIONS.map((name) => pill('radio', 'orientation', name, t(name)))),
       group('size', pill('radio', 'size', '', t('any')), ...SIZES.map((range) => pill('radio', 'size', range, sizeLabel(range)))),
@@ -39,7 +39,7 @@ export class Filters {
   sync(state) {
     if (!this.stats) return;
     const { where } = state;
-    const [from = '', to = ''] = where.taken?.includes('..') ? where.taken.split('..') : [where.taken, where.taken];
+    const [from = '', to = ''] = where.captured?.includes('..') ? where.captured.split('..') : [where.captured, where.captured];
     const formats = (where.format ?? '').split(',');
     for (const control of this.form.elements) {
       const { name, value, type } = control;
@@ -63,12 +63,12 @@ export class Filters {
     const [from, to] = [given.get('from') ?? '', given.get('to') ?? ''];
     const wanted = {
       folder: given.get('folder'),
-      taken: from === to ? from : `${from}..${to}`,
+      captured: from === to ? from : `${from}..${to}`,
       format: given.getAll('format').join(','),
       orientation: given.get('orientation'),
       size: given.get('size'),
     };
-    const { folder, taken, format, orientation, size, ...others } = this.where; // added, meta.…: no control has them
+    const { folder, captured, format, orientation, size, ...others } = this.where; // added, meta.…: no control has them
     const set = Object.entries(wanted).filter(([, value]) => value);
     this.change({ where: { ...others, ...Object.fromEntries(set) }, strong: given.has('strong'), collapse: given.has('collapse') });
   }
@@ -85,12 +85,12 @@ export function filterChips(state) {
   return out;
 }
 
-const keyLabel = (key) => (['folder', 'taken', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+const keyLabel = (key) => (['folder', 'captured', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
   if (key === 'size') return sizeLabel(value);
-  if (key !== 'taken' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
+  if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];
   if (!last) return t('since', { date: date(first) });
   if (!first) return t('until', { date: date(last) });

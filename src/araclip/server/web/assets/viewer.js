@@ -100,7 +100,7 @@ export class Viewer {
       [t('relevance'), item.relevance !== null && item.relevance !== undefined && percent(item.relevance)],
       [t('dimensions'), item.width && isolated(pixels)],
       [t('format'), item.format && [el('bdi', {}, item.format), item.bytes && ` · ${bytes(item.bytes)}`]],
-      [t('taken'), item.taken && date(item.taken)],
+      [t('captured'), item.captured_at && date(item.captured_at)],
       [t('added'), item.added && date(item.added.slice(0, 10))],
       [t('folder'), item.folder && el('bdi', {}, item.folder)],
       ...Object.entries(item.metadata ?? {}).map(([key, value]) => [el('bdi', {}, key), el('bdi', {}, [value].flat().join(' · '))]),

@@ -1,0 +1,190 @@
+"""Reading a catalogue: pictures, paths, vectors, and the SQL of other modules."""
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import GalleryCorrupt
+from araclip.gallery.catalog import schema, transaction
+from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord
+from araclip.gallery.catalog.schema import FILE_NAME
+
+_JOINED = "files JOIN contents ON contents.id = files.content"
+_RECORDS = f"SELECT content, hash, format, width, height, taken, added, path, size, metadata FROM {_JOINED}"
+_AT_ONCE = 500  # question marks in a statement; SQLite allows 999 in old versions
+
+
+class CatalogReading:
+    """The reading half of `Catalog`."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._db = connection
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise schema.own_error(self.folder / FILE_NAME, error) from error
+
+    def meta(self, key: str) -> str:
+        """A value of the `meta` table; empty when absent."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else ""
+
+    @property
+    def generation(self) -> str:
+        """A token that every committed change replaces by a new random one: equal tokens, equal content.
+
+        A counter would come round again after the file was restored from a backup or made anew.
+        """
+        with self._own_errors():
+            return self.meta("generation")
+
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """All files by path, or the one `at` a path and those below it."""
+        sql, raw = "SELECT path, size, mtime_ns FROM files", os.fsencode(at or "")
+        rows = self.rows(sql) if at is None else self.rows(
+            f"{sql} WHERE path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
+        )  # fmt: skip
+        return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
+
+    def drives(self) -> set[str]:
+        """Mount points that were met below indexed folders."""
+        return set(json.loads(self.meta("drives") or "[]"))
+
+    def counts(self) -> tuple[int, int]:
+        """Number of files, and of different pictures among them."""
+        with self._own_errors():
+            files, pictures = self._db.execute("SELECT count(*), count(DISTINCT content) FROM files").fetchone()
+        return files, pictures
+
+    def unread(self) -> set[str]:
+        """Paths of pictures whose facts or perceptual hash an older release did not store."""
+        with self._own_errors():
+            rows = self._db.execute(f"SELECT path FROM {_JOINED} WHERE format IS NULL OR phash IS NULL")
+            return {os.fsdecode(raw) for (raw,) in rows}
+
+    def digests(self) -> set[bytes]:
+        """Hashes of all pictures of which nothing is missing."""
+        with self._own_errors():
+            rows = self._db.execute("SELECT hash FROM contents WHERE format IS NOT NULL AND phash IS NOT NULL")
+            return {row[0] for row in rows}
+
+    def content(self, digest: bytes) -> int | None:
+        """The id of the picture with this hash, if it is known."""
+        with self._own_errors():
+            row = self._db.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()
+        return row[0] if row else None
+
+    def stored_pixels(self, content: int) -> bytes | None:
+        """The JPEG that `store_pixels` stored."""
+        with self._own_errors():
+            row = self._db.execute("SELECT picture FROM kept WHERE content = ?", (content,)).fetchone()
+        return row[0] if row else None
+
+    def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+        """Ids (n,) and float16 vectors (n, D) of all pictures that some path holds, in order of the ids."""
+        return self.as_vectors(
+            self.rows("SELECT id, vector FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id")
+        )
+
+    def as_vectors(self, rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+        """Rows of id and vector as arrays, (n,) and (n, D)."""
+        width = int(self.meta("width"))
+        ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        raw = b"".join(row[1] for row in rows)
+        if len(raw) != len(rows) * width * 2:
+            raise GalleryCorrupt(
+                f"{self.folder / FILE_NAME}: vectors take {len(raw)} bytes, {len(rows)} of width {width} need "
+                f"{len(rows) * width * 2}. Run `araclip repair`, which encodes damaged ones again."
+            )
+        return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
+
+    def vector(self, content: int) -> NDArray[np.float32]:
+        """The vector (D,) of one picture."""
+        (raw,) = self.rows("SELECT vector FROM contents WHERE id = ?", (content,))[0]
+        return np.frombuffer(raw, "<f2").astype(np.float32)
+
+    def phash(self, content: int) -> int | None:
+        """The perceptual hash of one picture, 64 bits; None when an older release stored none."""
+        (signed,) = self.rows("SELECT phash FROM contents WHERE id = ?", (content,))[0]
+        return None if signed is None else signed % (1 << 64)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query of SQL answers."""
+        with self._own_errors():
+            return self._db.execute(sql, values).fetchall()
+
+    def content_of(self, path: str) -> int | None:
+        """The id of the picture that a path holds, if the path is known."""
+        with self._own_errors():
+            row = self._db.execute("SELECT content FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
+        return row[0] if row else None
+
+    def metadata_of(self, path: str) -> dict[str, Any]:
+        """What `put_file` stored with a path."""
+        with self._own_errors():
+            row = self._db.execute("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
+        found: dict[str, Any] = json.loads(row[0]) if row else {}
+        return found
+
+    def record(self, identity: str) -> PictureRecord | None:
+        """A picture by its id (see `identity_of`), with all its paths."""
+        first = bytes.fromhex(identity)
+        rows = self.rows(f"{_RECORDS} WHERE hash BETWEEN ? AND ? ORDER BY path", (first, first + b"\xff" * 16))
+        return _record(rows) if rows else None
+
+    def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
+        """The picture at each path, that path being its only copy here; unknown paths are left out."""
+        found: dict[str, PictureRecord] = {}
+        for start in range(0, len(paths), _AT_ONCE):
+            raw = [os.fsencode(path) for path in paths[start : start + _AT_ONCE]]
+            for row in self.rows(f"{_RECORDS} WHERE path IN ({', '.join('?' * len(raw))})", raw):
+                found[os.fsdecode(row[7])] = _record([row])
+        return found
+
+    def formats(self) -> dict[str, int]:
+        """How many pictures there are of each format, the most frequent first."""
+        sql = "SELECT ifnull(format, 'not known'), count(*) AS n FROM contents GROUP BY 1 ORDER BY n DESC, 1"
+        return dict(self.rows(sql))
+
+    def captured_at(self) -> tuple[str, str] | None:
+        """The first and the last EXIF date; None without any."""
+        first, last = self.rows("SELECT min(taken), max(taken) FROM contents")[0]
+        return (first, last) if first else None
+
+    def overview(self) -> Overview:
+        """This generation in numbers; reads every path."""
+        folders: Counter[str] = Counter()
+        prefix = STORED_PREFIX.encode()
+        folders.update(
+            os.fsdecode(os.path.basename(os.path.dirname(raw)))  # noqa: PTH119, PTH120  (not every path is UTF-8)
+            for (raw,) in self.rows("SELECT path FROM files")
+            if not raw.startswith(prefix)
+        )
+        return Overview(self.counts()[0], self.formats(), dict(folders), self.captured_at())
+
+    def reading(self) -> AbstractContextManager[None]:
+        """All that is read inside is of one moment."""
+        return transaction.snapshot(self._db)
+
+    def close(self) -> None:
+        """Close the file; SQLite folds its write-ahead log back in."""
+        self._db.close()
+
+
+def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
+    """A picture from its rows of _RECORDS, one for each path."""
+    copies = tuple(Copy(os.fsdecode(path), size, json.loads(about)) for *_, path, size, about in rows)
+    content, digest, kind, width, height, captured_at, added = rows[0][:7]
+    return PictureRecord(content, digest, kind, width, height, captured_at, added, copies)

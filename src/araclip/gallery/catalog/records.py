@@ -1,0 +1,85 @@
+"""What is known of files and pictures, whichever store keeps it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from araclip.display import shown
+
+STORED_PREFIX = "picture:"  # begins the path of a picture without a file; a file's path is absolute
+_LAST_NS = 2**63 - 1
+
+
+def identity_of(digest: bytes) -> str:
+    """A picture's id for other programs: half of its SHA-256 hash, as 32 hex digits."""
+    return digest[:16].hex()
+
+
+@dataclass(frozen=True)
+class File:
+    """One path as it was when it was indexed."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str, about: os.stat_result) -> "File":
+        """A path and what `stat` says of it; a time beyond SQLite's 64 bits (a broken clock) is cut to them."""
+        return cls(path, about.st_size, max(-_LAST_NS, min(about.st_mtime_ns, _LAST_NS)))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One of the paths that hold a picture, its size in bytes and the metadata given to `add`."""
+
+    path: str
+    size: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def stored(self) -> bool:
+        """Whether there is no file, and the store keeps the pixels."""
+        return self.path.startswith(STORED_PREFIX)
+
+    @property
+    def name(self) -> str:
+        """The file's name, or the one that a picture was uploaded with; for display."""
+        return shown(str((self.stored and self.metadata.get("name")) or Path(self.path).name))
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder it lies in, for display; empty without a file."""
+        return "" if self.stored else shown(Path(self.path).parent.name)
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """A picture as a store knows it. `content` is the store's own number for it; `captured_at` as in `images.Facts`."""
+
+    content: int
+    digest: bytes
+    format: str | None
+    width: int | None
+    height: int | None
+    captured_at: str | None
+    added: str
+    copies: tuple[Copy, ...]  # in order of the bytes of their paths
+
+    @property
+    def id(self) -> str:
+        """Its id over HTTP."""
+        return identity_of(self.digest)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A generation in numbers: files, pictures of each format, pictures directly in folders of each name, and the first
+    and the last EXIF date."""
+
+    files: int
+    formats: dict[str, int]
+    folders: dict[str, int]
+    captured_at: tuple[str, str] | None

@@ -1,0 +1,188 @@
+"""Pictures as callers pass them and as the store takes them: read, hashed, decoded."""
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from araclip import phash
+from araclip.encoder_base import picture_of
+from araclip.errors import ImageError, ImageTooLarge, InputError
+from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.images import Facts, open_image, read_facts, square
+
+MAX_BYTES = 1_000_000_000  # a file is read whole; uncompressed, the largest picture allowed takes 900 MB in 16 bits
+STORED_SIDE = 1024  # pixels: enough for a preview and for every model's square, about 200 kB as JPEG
+STORED_QUALITY = 90
+
+PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3) RGB
+Source = File | bytes | Image.Image
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """(S, S, 3) uint8 RGB pixels of the model's square, the facts of the header, and the perceptual hash (64 bits)."""
+
+    pixels: NDArray[np.uint8]
+    facts: Facts
+    phash: int
+
+
+@dataclass(frozen=True)
+class LoadedPicture:
+    """A source as read: its file and hash, the decoded picture unless the gallery knows the hash, and for a source
+    without a file the JPEG to store."""
+
+    file: File
+    digest: bytes
+    decoded: DecodedPicture | None
+    stored_pixels: bytes | None = None
+
+
+def read_source(source: Source, known: set[bytes], size: int) -> LoadedPicture:
+    """Read one picture; decode it unless its hash is in `known`.
+
+    Raises:
+        OSError, ImageError: it cannot be read, or used.
+    """
+    if isinstance(source, Image.Image):
+        return _in_memory(source, size)
+    if isinstance(source, bytes):
+        digest = hashlib.sha256(source).digest()
+        image = open_image(io.BytesIO(source), STORED_SIDE // 2)  # also if known: a file may vanish, these stay
+        decoded = _decoded(image, read_facts(io.BytesIO(source)), size)
+        return LoadedPicture(_stored_file(digest, len(source)), digest, decoded, _as_jpeg(image))
+    with open(source.path, "rb") as stream:  # noqa: PTH123  (a path that is not UTF-8 stays as it is)
+        file = File.of(source.path, os.fstat(stream.fileno()))  # what is read, should it have changed since the walk
+        if file.size > MAX_BYTES:
+            raise ImageTooLarge(
+                f"{file.path}: {file.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
+            )
+        data = stream.read()
+    digest = hashlib.sha256(data).digest()
+    if digest in known:
+        return LoadedPicture(file, digest, None)
+    image = open_image(io.BytesIO(data), size, name=file.path)
+    return LoadedPicture(file, digest, _decoded(image, read_facts(io.BytesIO(data)), size))
+
+
+def _in_memory(source: Image.Image, size: int) -> LoadedPicture:
+    image = open_image(source)
+    digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
+    pixels = _as_jpeg(image)
+    return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, read_facts(source), size), pixels)
+
+
+def _decoded(image: Image.Image, facts: Facts, size: int) -> DecodedPicture:
+    bits = phash.phash(square(image, phash.SIZE)[None])[0]
+    return DecodedPicture(square(image, size), facts, int(bits))
+
+
+def _stored_file(digest: bytes, size: int) -> File:
+    return File(STORED_PREFIX + digest.hex()[:32], size, 0)
+
+
+def _as_jpeg(image: Image.Image) -> bytes:
+    small = image.copy()
+    small.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    small.save(written, "JPEG", quality=STORED_QUALITY)
+    return written.getvalue()
+
+
+def source_of(picture: PictureSource) -> Source:
+    """What `read_source` reads for a picture of any kind.
+
+    Raises:
+        InputError: the path leads to no file, or it is no picture at all.
+    """
+    if isinstance(picture, bytes | Image.Image):
+        return picture
+    if isinstance(picture, np.ndarray):
+        return picture_of(picture)  # type: ignore[return-value]  # of an array it is a PIL picture
+    if not isinstance(picture, str | os.PathLike):
+        raise InputError(
+            f"a picture is a path, encoded bytes, a PIL picture or an array of pixels; got {type(picture).__name__}."
+        )
+    path = absolute(picture)
+    try:
+        about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: no such picture ({reason}). Check the path.") from None
+    if not stat.S_ISREG(about.st_mode):
+        raise InputError(f"{path} is no file. Pass picture files, or bring a whole folder in with update([folder]).")
+    return File.of(path, about)
+
+
+def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
+    """The items as they are.
+
+    Raises:
+        InputError: it is one of them, and not several.
+    """
+    if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
+        raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
+    return items
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """As `update` stores it: the folder's links resolved, the file's own not."""
+    if str(path).startswith(STORED_PREFIX):
+        return str(path)
+    named = Path(path).expanduser()
+    return str(named.parent.resolve() / named.name)
+
+
+def metadata_for_each(
+    metadata: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None, count: int
+) -> list[Mapping[str, Any]] | None:
+    """One mapping for each of `count` pictures, or None when there is no metadata.
+
+    Raises:
+        InputError: another number of mappings, or odd ones.
+    """
+    if metadata is None:
+        return None
+    several = [metadata] * count if isinstance(metadata, Mapping) else list(metadata)
+    if len(several) != count:
+        raise InputError(f"{count} pictures but {len(several)} metadata. Pass one mapping for all, or one for each.")
+    return [_checked_metadata(each) for each in several]
+
+
+def _checked_metadata(metadata: object) -> Mapping[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise InputError(f"metadata is a {type(metadata).__name__}; pass a mapping, such as {{'album': 'رحلة'}}.")
+    for key, value in metadata.items():
+        members = value if isinstance(value, list | tuple) else [value]
+        if not isinstance(key, str) or not all(isinstance(member, str | int | float | bool) for member in members):
+            raise InputError(
+                f"metadata {key!r} is {value!r:.80}; a key is a text, a value a text, a number, true, false or a list "
+                "of these."
+            )
+    return metadata
+
+
+def decode_again(
+    paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], size: int
+) -> DecodedPicture | str:
+    """A known picture decoded again, from a file that still holds it or else from its stored pixels; or why not."""
+    reason = "its file changed since it was indexed"
+    for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # the file is better than a JPEG of it
+        try:
+            pixels = (stored_pixels() or b"") if path.startswith(STORED_PREFIX) else None
+            loaded = read_source(File(path, 0, 0) if pixels is None else pixels, set(), size)
+            if loaded.decoded and (pixels is not None or loaded.digest == digest):
+                return loaded.decoded
+        except (OSError, ImageError) as error:
+            reason = str(error)
+    return reason

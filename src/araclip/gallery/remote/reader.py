@@ -1,0 +1,80 @@
+"""The read side of a gallery on a server, which keeps index and catalogue; this side only asks.
+
+A search sees the generation of its moment. The snapshot holds what is derived from one generation (scale, count), and
+may be a moment older. Once the gallery was given another model, searches are refused: the vectors that they are for may
+be gone.
+"""
+
+from araclip.encoder import Encoder
+from araclip.gallery.catalog.records import PictureRecord
+from araclip.gallery.locations import Address, reference_home
+from araclip.gallery.ranking import Page
+from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
+from araclip.gallery.reference_queries import reference_vectors
+from araclip.gallery.remote.catalog import RemoteCatalog
+from araclip.gallery.remote.conditions import visible
+from araclip.gallery.remote.connection import connected
+from araclip.gallery.remote.nearest import Search, sample
+from araclip.gallery.remote.rows import Row, record_of
+from araclip.gallery.remote.state import State
+from araclip.gallery.results import Hit
+
+
+class RemoteSnapshot(Snapshot):
+    """A generation of a collection."""
+
+    def __init__(self, catalog: RemoteCatalog, state: State, model: Encoder, exact: bool) -> None:
+        super().__init__(state.generation, lambda: reference_vectors(reference_home(), model))
+        self._catalog, self._state, self._exact = catalog, state, exact
+
+    def search(self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None) -> list[Hit]:
+        """One page of hits."""
+        return [hit for _, hit in self._ranked(vector, page, relevance, exclude)]
+
+    def search_records(
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None
+    ) -> list[tuple[PictureRecord, Hit]]:
+        """One page of hits with their pictures."""
+        return [(record_of(row), hit) for row, hit in self._ranked(vector, page, relevance, exclude)]
+
+    def _ranked(self, vector: Vectors, page: Page, relevance: bool, exclude: int | None) -> list[tuple[Row, Hit]]:
+        search = Search(self._catalog.connection, self._catalog.state().number, self._exact)
+        return search.ranked(vector, page, self.scale if relevance else None, exclude)
+
+    def _count(self) -> int:
+        return self._catalog.connection.count(visible(self._state.number))
+
+    def _draw(self) -> Vectors:
+        return sample(self._catalog.connection, self._state.number, self._state.width, SAMPLE)
+
+
+class RemoteReader(GalleryReader):
+    """Reads a gallery on a Qdrant server; one connection for all threads."""
+
+    def __init__(self, catalog: RemoteCatalog, model: Encoder, *, exact: bool = True) -> None:
+        super().__init__(model)
+        self._catalog, self._exact = catalog, exact
+
+    @classmethod
+    def open(cls, address: Address, model: Encoder) -> "RemoteReader":
+        """Read the gallery at an address.
+
+        Raises:
+            GalleryNotFound, GalleryUnreachable: there is none; no answer.
+        """
+        named = connected(address)
+        if not named.exists():
+            raise named.not_found()
+        return cls(RemoteCatalog(named, model), model)
+
+    @property
+    def store(self) -> RemoteCatalog:
+        """The collection."""
+        return self._catalog
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._catalog.named.close()
+
+    def _take(self, before: Snapshot | None) -> RemoteSnapshot:
+        return RemoteSnapshot(self._catalog, self._catalog.state(), self.model, self._exact)
