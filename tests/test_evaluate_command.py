@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import pictures
 from araclip import AraCLIP, cli
@@ -135,6 +138,40 @@ def test_the_report_is_written_and_named(run: Run, tiny_model: Path, colours: Pa
     assert "ألوان" in page
     assert "Sudanese" in page
     assert "not stated" in page
+
+
+def test_what_of_the_test_side_stands_in_training_data_is_counted(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    for name in ("test", "one", "two"):
+        (tmp_path / name).mkdir()
+    copied, fresh = (tmp_path / "test" / f"{name}.png" for name in ("copied", "fresh"))
+    pictures.photograph(copied, (64, 64))
+    noise = np.random.default_rng(5).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((64, 64)).save(fresh)
+    shutil.copy(copied, tmp_path / "one" / "renamed.png")
+    write_rows(
+        tmp_path / "test",
+        {"image": copied.name, "caption_ar": ["قِطّة", "صورة أحمر"]},
+        {"image": fresh.name, "caption_ar": "أزرق"},
+    )
+    write_rows(
+        tmp_path / "one",
+        {"image": "renamed.png", "caption_ar": "قطة", "split": "train"},
+        {"image": "renamed.png", "caption_ar": "أزرق", "split": "dev"},  # no training data
+    )
+    pictures.solid(tmp_path / "two" / "red.png")
+    write_rows(tmp_path / "two", {"image": "red.png", "caption_ar": "كلب"})
+    training = ["--train-data", tmp_path / "one", "--train-data", tmp_path / "two"]
+    ran = run("evaluate", "--model", tiny_model, "--dataset", tmp_path / "test", *training)
+    assert "1 of 2 test pictures have a near copy among 2 training pictures" in ran.out
+    assert "copied.png ~ " in ran.out
+    assert "1 of 3 test captions are training captions too" in ran.out
+    made = json.loads(run("evaluate", "--model", tiny_model, "--dataset", tmp_path / "test", *training, "--json").out)
+    assert made["leaks"] == {
+        "pictures": 1, "captions": 1, "test_pictures": 2, "test_captions": 3, "training_pictures": 2, "not_compared": 0,
+    }  # fmt: skip
+    assert "leaks" not in json.loads(
+        run("evaluate", "--model", tiny_model, "--dataset", tmp_path / "test", "--json").out
+    )
 
 
 def test_a_picture_that_is_not_there_is_counted_and_takes_no_part(run: Run, tiny_model: Path, colours: Path) -> None:

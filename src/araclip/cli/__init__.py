@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli import (  # noqa: F401  (their commands hang themselves on the app)
+from araclip.cli import (  # noqa: F401  (importing them adds their commands to the app)
+    classify,
     convert,
     evaluate,
     index,

@@ -54,6 +54,10 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of its pictures, if they do not lie with its captions.")
     ] = None,
+    train_data: Annotated[
+        list[str] | None,
+        typer.Option("--train-data", help="A set that a model was trained on: count what of the test is in it."),
+    ] = None,
 ) -> None:
     """Measure how well models find pictures by text, and text by pictures; compare them with the first.
 
@@ -61,23 +65,28 @@ def evaluate(
     """
     from araclip.evaluation.dataset_registry import load_dataset
     from araclip.evaluation.datasets import stated_dialects
+    from araclip.evaluation.leaks import everything_in, find_leaks
     from araclip.evaluation.report import check_ready, write_report
     from araclip.evaluation.summary import json_of, summarise
 
     if report is not None:
         check_ready(report)
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
+    training = [load_dataset(name, split="train", caption_field=caption_field) for name in train_data or ()]
+    leaks = find_leaks(pictures, *everything_in(training)) if training else None
     dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()
         write_report(report, summaries, [dialects[row] for row in owner] if dialects else None)
     if as_json:
-        write_line(as_json_text(json_of(summaries)))
+        write_line(as_json_text({**json_of(summaries), **({"leaks": leaks.counts()} if leaks else {})}))
     else:
         out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
         if both:
             out.print(_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
+        for line in leaks.lines() if leaks else ():
+            out.print(shown(line), soft_wrap=True, markup=False)
     if report is not None:
         err.print(f"The report lies in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
 

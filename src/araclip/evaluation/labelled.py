@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,25 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
         pictures=tuple(path for path, _ in listed),
         labels=np.array([label for _, label in listed], np.int64),
     )
+
+
+def labelled_set(folder: Path, labels: str | None, field: str, split: str | None = None) -> LabelledSet:
+    """The labelled set in a folder, by what lies there: `captions.jsonl`, or a folder a class.
+
+    Args:
+        labels: names of the classes of folders: between commas in the order of the folders, or a JSON file as of
+            `imagenet`. field: where a line of `captions.jsonl` names the class.
+
+    Raises:
+        InputError: as of `from_folder` and `imagenet`; or labels are missing, or not asked for.
+    """
+    if (folder / LISTING).is_file():
+        if labels is not None:
+            raise InputError(f"{folder / LISTING} names the classes itself. Leave the labels out.")
+        return from_folder(folder, field, split)
+    if labels is None:
+        raise InputError(f"{folder} has no {LISTING}. Name the classes of its folders: a JSON file, or texts in order.")
+    return imagenet(folder, Path(labels) if labels.endswith(".json") else re.split(" *[,،] *", labels.strip()))
 
 
 def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Leaks: does the test side of an evaluation stand in the training data, as a picture or as a caption?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,17 @@ class Leaks:
     def __repr__(self) -> str:
         return f"<Leaks: {len(self.pictures):,} test pictures and {len(self.captions):,} test captions in training>"
 
+    def counts(self) -> dict[str, int]:
+        """Numbers alone, for programs: of leaked pictures and captions, and of what was compared."""
+        return {
+            "pictures": len(self.pictures),
+            "captions": len(self.captions),
+            "test_pictures": self.n_pictures,
+            "test_captions": self.n_captions,
+            "training_pictures": self.n_training,
+            "not_compared": self.unread + self.flat,
+        }
+
     def lines(self) -> list[str]:
         """The report: counts, then up to ten examples of each kind."""
         lines = [
@@ -90,6 +101,12 @@ def find_leaks(
         unread=unread + unread_too,
         flat=len(tested) - len(shaped),
     )
+
+
+def everything_in(sets: Sequence[PictureSet]) -> tuple[list[Path], list[str]]:
+    """All pictures and all captions of several sets."""
+    pictures = [path for found in sets for path in found.pictures]
+    return pictures, [text for found in sets for texts in found.captions for text in texts]
 
 
 def _hashed(pictures: Iterable[Path]) -> tuple[list[Path], Hashes, int]:

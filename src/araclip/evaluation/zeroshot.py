@@ -1,7 +1,10 @@
 """Zero-shot classification: the class whose name, put into prompts, comes nearest to the picture."""
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,8 +15,9 @@ from araclip.evaluation.metrics import recall_at
 from araclip.evaluation.results import Floats, Ints, Protocol
 from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
 from araclip.evaluation.scoring import score
-from araclip.text.normalization import NORMALIZER_VERSION
+from araclip.text.normalization import NORMALIZER_VERSION, normalize
 
+SCALE = 30.0  # of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 
 
@@ -105,3 +109,46 @@ def class_vectors(model: MinimalEncoder, names: Sequence[str], templates: Sequen
     means = vectors.reshape(len(names), len(templates), -1).mean(axis=1)
     unit: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     return unit
+
+
+def label_probabilities(
+    model: MinimalEncoder, pictures: Sequence[Path], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
+) -> Vectors:
+    """(N, C) how probable each label is for each picture, if one of them is right: rows sum to 1.
+
+    The softmax of `SCALE` × cosine (Radford et al. 2021), at the scale at which araclip-mini is calibrated.
+
+    Raises:
+        InputError: fewer than two labels, a picture that is a folder, or templates as of `class_vectors`.
+        ModelMismatch, ImageError: as of `evaluate`.
+    """
+    if len(labels) < 2:
+        raise InputError(f"{len(labels)} label to choose from: {', '.join(labels) or 'none'}. Name at least two.")
+    if folder := next((path for path in pictures if path.is_dir()), None):
+        raise InputError(f"{folder} is a folder. Pass picture files, such as {folder / '*.jpg'}.")
+    classes = class_vectors(model, labels, templates)  # (C, D)
+    found = vectors_of("picture", model.encode_image, pictures, model.width)  # (N, D)
+    logits = SCALE * found @ classes.T  # (N, C)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Vectors = odds / odds.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Labels between commas (، too), or one a line of the file of this name; normalised, each once.
+
+    Raises:
+        InputError: the file cannot be read, or there are none.
+    """
+    path = os.path.expanduser(text)  # noqa: PTH111 - pathlib raises where a long list of labels is no file name
+    try:
+        is_file = os.path.isfile(path)  # noqa: PTH113
+        named = Path(path).read_text(encoding="utf-8-sig").splitlines() if is_file else re.split("[,،]", text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text ({error}). Write one label a line.") from None
+    labels = tuple(dict.fromkeys(label for label in map(normalize, named) if label))
+    if not labels:
+        raise InputError(
+            f"'{text}' names no labels. Write them between commas, such as قطة,كلب, or one a line of a file."
+        )
+    return labels

@@ -1,0 +1,47 @@
+"""At which scale of cosines the probabilities of `araclip classify` are calibrated.
+
+    python benchmarks/label_probabilities.py --data DATA --held WORK/data/nips17-held/captions.jsonl [--model araclip-mini]
+
+Protocol: each photograph of an ImageNet class, held out of all training (see class_names.py), gets its own class and 2, 9
+or all others at random to choose from, 20 draws. Prints how often the first label is right, and for each scale the mean
+probability of the first label (calibrated where the two agree) and the mean negative log-likelihood of the right one.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from araclip import AraCLIP
+from araclip.evaluation.zeroshot import SCALE, class_vectors
+
+SCALES = (10.0, 20.0, SCALE, 50.0, 100.0)
+DRAWS = 20
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--data", type=Path, required=True, help="the folder that holds more/nips17_ccby")
+parser.add_argument("--held", type=Path, required=True, help="captions.jsonl of the pictures to classify")
+parser.add_argument("--model", default="araclip-mini")
+args = parser.parse_args()
+
+model, rng = AraCLIP.load(args.model), np.random.default_rng(0)
+rows = [json.loads(line) for line in args.held.read_text(encoding="utf-8").splitlines()]
+pictures = [args.data / "more" / "nips17_ccby" / "images" / Path(row["image"]).name for row in rows]
+names = sorted({row["class_ar"] for row in rows})
+own = np.array([names.index(row["class_ar"]) for row in rows])
+cosines = model.encode_image(pictures) @ class_vectors(model, names).T  # (N, C)
+print(f"{model.label}, {len(rows)} photographs, {len(names)} classes; scale: mean probability, negative log-likelihood")
+for count in (3, 10, len(names)):
+    drawn = []
+    for picture, right in enumerate(own.tolist()):
+        others = np.delete(np.arange(len(names)), right)
+        draws = [rng.choice(others, count - 1, replace=False) for _ in range(DRAWS if count < len(names) else 1)]
+        drawn += [cosines[picture, [right, *wrong]] for wrong in draws]
+    chosen = np.stack(drawn).astype(np.float64)  # (n, count), the right one first
+    cells = []
+    for scale in SCALES:
+        odds = np.exp(scale * (chosen - chosen.max(axis=1, keepdims=True)))
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        cells.append(f"{scale:g}: {probabilities.max(axis=1).mean():.3f} {-np.log(probabilities[:, 0]).mean():.2f}")
+    print(f"{count:3} labels, right {(chosen.argmax(axis=1) == 0).mean():.3f} | " + " | ".join(cells))

@@ -1,0 +1,138 @@
+"""`araclip classify` as its users meet it: pictures named by their labels, accuracy on a labelled set, and refusals."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pictures
+from araclip import AraCLIP, cli
+from araclip.errors import InputError
+from araclip.evaluation.zeroshot import SCALE, label_probabilities, read_labels
+from tiny import ARABIC, COLOURS
+
+Run = Callable[..., tuple[int, str, str]]
+WORDS = ",".join(ARABIC[name] for name in COLOURS)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path) -> Run:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["araclip", "classify", *map(str, arguments), "--model", str(tiny_model)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    return [pictures.solid(tmp_path / f"{name}.png", colour) for name, colour in COLOURS.items()]
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Three pictures with the word of their colour, one with the word of another."""
+    rows = [{"image": f"{name}.png", "label": ARABIC[name], "split": "dev"} for name in COLOURS]
+    rows.append({"image": "odd.png", "label": ARABIC["red"], "split": "train"})
+    for row in rows:
+        pictures.solid(tmp_path / "set" / row["image"], COLOURS.get(Path(row["image"]).stem, pictures.BLUE))
+    (tmp_path / "set" / "captions.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    return tmp_path / "set"
+
+
+def test_each_picture_gets_its_best_labels_with_probabilities(run: Run, files: list[Path]) -> None:
+    code, out, _ = run(*files, "--labels", WORDS, "-k", 2)
+    assert code == 0
+    lines = [line for line in out.splitlines() if "│" in line]
+    assert len(lines) == 2 * len(files)
+    for name, best in zip(COLOURS, lines[::2], strict=True):
+        assert f"{name}.png" in best and ARABIC[name] in best and "1.00" in best
+
+
+def test_json_has_the_labels_of_each_picture_best_first(run: Run, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("\ufeff" + WORDS.replace(",", "\n\n") + "\n", "utf-8")
+    _, out, _ = run(*files, "--labels", tmp_path / "labels.txt", "--template", "صورة {}", "--json")
+    made = json.loads(out)
+    assert made["labels"] == WORDS.split(",")
+    for path, name, found in zip(files, COLOURS, made["results"], strict=True):
+        assert (found["path"], found["labels"][0]["label"]) == (str(path), ARABIC[name])
+        shares = [entry["probability"] for entry in found["labels"]]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(1, abs=1e-3)
+
+
+def test_probabilities_are_the_softmax_of_scaled_cosines(tiny_model: Path, files: list[Path]) -> None:
+    model = AraCLIP.load(tiny_model)
+    labels = ["أحمر", "أزرق", "قطة"]
+    cosines = model.encode_image(files) @ model.encode_text(labels).T
+    odds = np.exp(SCALE * cosines.astype(np.float64))
+    expected = odds / odds.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(label_probabilities(model, files, labels, ["{}"]), expected, atol=1e-5)
+
+
+def test_labels_are_read_between_commas_of_either_script_and_once(tmp_path: Path) -> None:
+    assert read_labels("قِطّة، كلب,سيارة حمراء ,,كلب") == ("قطة", "كلب", "سيارة حمراء")
+    assert len(read_labels(",".join(f"كلمة {number}" for number in range(500)))) == 500  # longer than any file name
+    with pytest.raises(InputError, match="names no labels"):
+        read_labels(" ، ,")
+    (tmp_path / "labels").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(InputError, match="cannot be read as UTF-8 text"):
+        read_labels(str(tmp_path / "labels"))
+
+
+def test_accuracy_is_measured_on_a_set_whose_list_names_the_classes(run: Run, labelled: Path) -> None:
+    code, out, _ = run("--dataset", labelled)
+    assert (code, out.splitlines()[0]) == (0, "set: 4 pictures of 3 classes")
+    assert out.splitlines()[1] == "top 1 0.750, top 5 1.000, mean over classes of top 1 0.833"
+    made = json.loads(run("--dataset", labelled, "--split", "dev", "--json")[1])
+    assert (made["top1"], made["pictures"], made["classes"], made["missing"]) == (1.0, 3, 3, 0)
+    assert (made["dataset"], made["split"], len(made["protocol"])) == ("set", "dev", 12)
+
+
+def test_accuracy_is_measured_on_a_folder_a_class(run: Run, tmp_path: Path) -> None:
+    for wnid, colour in zip(("n1", "n2", "n3"), COLOURS.values(), strict=True):
+        pictures.solid(tmp_path / "val" / wnid / "1.jpg", colour)
+    (tmp_path / "names.json").write_text(json.dumps(WORDS.split(",")), "utf-8")
+    (tmp_path / "templates.json").write_text(json.dumps({"AR": ["{c}", "صورة {c}"]}), "utf-8")
+    for labels in (WORDS, tmp_path / "names.json"):
+        _, out, _ = run("--dataset", tmp_path / "val", "--labels", labels, "--template", tmp_path / "templates.json")
+        assert "top 1 1.000" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name pictures to classify, or --dataset"),
+        (["red.png", "--dataset", "set"], "one of the two"),
+        (["red.png"], "name the labels to choose from"),
+        (["red.png", "--labels", "أحمر"], "1 label to choose from: أحمر. Name at least two."),
+        (["red.png", "--labels", ","], "names no labels"),
+        (["red.png", "--labels", WORDS, "-k", "0"], "k is 0"),
+        (["red.png", "--labels", WORDS, "--template", "صورة"], "where the name goes"),
+        (["gone.png", "--labels", WORDS], "gone.png: no such file"),
+        (["set", "--labels", WORDS], "set is a folder. Pass picture files"),
+        (["--dataset", "set", "--labels", WORDS], "names the classes itself"),
+        (["--dataset", "."], "Name the classes of its folders"),
+        (["--dataset", "set", "--label-field", "class"], "has a caption in 'class'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_2(
+    run: Run, files: list[Path], labelled: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[Any], message: str
+) -> None:
+    monkeypatch.chdir(labelled.parent)
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
