@@ -25,7 +25,7 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
-        help="A bundled model's name, or the path of a model folder.",
+        help="Bundled model, model folder or peer (docs/peers.md).",
         autocompletion=bundled_models,
     ),
 ]

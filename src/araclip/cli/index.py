@@ -15,7 +15,7 @@ from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, location
-from araclip.model_folder import DEFAULT_MODEL, find
+from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
@@ -171,11 +171,11 @@ def _serve_demo(gallery: Path, query: str) -> None:
 
 
 def _reembed(place: "Location", model: str, forget_missing: bool, *, quiet: bool) -> None:
-    from araclip.encoder import AraCLIP
+    from araclip.encoder import as_encoder
     from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:
-        count = reembed_gallery(place, AraCLIP(find(model)), forget_missing=forget_missing, progress=show, skip=_say)
+        count = reembed_gallery(place, as_encoder(model), forget_missing=forget_missing, progress=show, skip=_say)
     if not quiet:
         out.print(f"{count:,} pictures encoded again")
 
