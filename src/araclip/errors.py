@@ -2,7 +2,7 @@
 
 AraCLIPError
 ├── InputError              what was asked cannot be done: empty query, no such folder, k out of range
-├── ImageError              one picture cannot be used; a run skips it and goes on
+├── ImageError              one picture cannot be used; an indexing run skips it
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
 │   ├── ImageTooLarge       more pixels than the cap
 │   └── UnreadableImage     damaged, cut short, or not a picture at all
@@ -14,17 +14,17 @@ AraCLIPError
 │   ├── WidthMismatch       the gallery was made by another model
 │   ├── GalleryLocked       another process is writing it
 │   ├── GalleryCorrupt      the catalogue file is damaged
-│   ├── NewerGallery        made by a later release; this one would harm it
+│   ├── NewerGallery        made by a later release; this one could damage it
 │   └── GalleryUnreachable  the server of a remote gallery does not answer
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
-└── TrainingError           a training run cannot start or go on; what it has written stays good
+└── TrainingError           a training run cannot start or continue; what it has written stays usable
     ├── RecipeError         the recipe names something unknown or asks for the impossible
     ├── DataError           a row, file or split of the training data cannot be used; the line is named
     ├── TeacherMismatch     cached teacher vectors were made by another teacher or from other texts
     ├── RunMismatch         the run folder belongs to another recipe or other data
-    ├── LossDiverged        the loss became NaN or infinite; the last checkpoint is whole
+    ├── LossDiverged        the loss became NaN or infinite; the last checkpoint is intact
     ├── OutOfMemory         a step did not fit; the message says what to make smaller
-    └── ExportRejected      an exported graph strays too far from the trained model
+    └── ExportRejected      vectors of an exported graph differ too much from the trained model's
 
 Each message says what, where, both sides where two disagree, and what to do next.
 """
@@ -124,7 +124,7 @@ class RunMismatch(TrainingError):
 
 
 class LossDiverged(TrainingError):
-    """The loss is no longer a number."""
+    """The loss became NaN or infinite."""
 
 
 class OutOfMemory(TrainingError):

@@ -1,6 +1,6 @@
-"""The model folder: what stands in it, and the checks that its parts belong together.
+"""The model folder: its files, and the checks that they belong together.
 
-    config.json      what this page calls ModelConfig
+    config.json      the fields of ModelConfig
     tokenizer.json   Hugging Face tokenizers
     text.onnx        input_ids, attention_mask (B, T) int64 → embedding (B, D) float32, unit length
     image.onnx       pixels (B, S, S, 3) uint8 RGB → embedding (B, D) float32, unit length

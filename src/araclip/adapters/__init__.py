@@ -1,1 +1,1 @@
-"""AraCLIP inside other people's frameworks. Nothing of theirs is imported before it is asked for."""
+"""AraCLIP as a component of other frameworks, one module a framework; a module imports only its own framework."""

@@ -26,7 +26,7 @@ class Measured:
 
 
 def read(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
-    """What was measured under this protocol, if the folder has it whole; a damaged file is told of and passed over."""
+    """What was measured under this protocol, if the folder has it whole; a damaged file is reported and not used."""
     path = folder / f"{protocol.id}.npz"
     if not path.is_file():
         return None

@@ -9,7 +9,7 @@ from araclip.errors import InputError
 from araclip.evaluation import layouts
 from araclip.evaluation.archives import Hub, unpack_hub, unpack_tars
 from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
-from araclip.evaluation.layouts import Place, Rows
+from araclip.evaluation.layouts import Rows, SetFiles
 from araclip.gallery.locations import data_home
 
 OURS = "caption_ar"  # the caption field of our folders, unless another is named
@@ -27,7 +27,7 @@ class Source:
     """
 
     title: str
-    read: Callable[[Place, str | None], Rows] | None
+    read: Callable[[SetFiles, str | None], Rows] | None
     fields: tuple[str, ...] = (OURS,)
     splits: tuple[str, ...] | None = None
     hub: Hub | None = None
@@ -35,8 +35,8 @@ class Source:
     note: str = ""
 
 
-def _flickr(*files: str) -> Callable[[Place, str | None], Rows]:
-    return lambda place, split: layouts.flickr(place, split, files)
+def _flickr(*files: str) -> Callable[[SetFiles, str | None], Rows]:
+    return lambda there, split: layouts.flickr(there, split, files)
 
 
 KNOWN: Mapping[str, Source] = {
@@ -61,13 +61,13 @@ KNOWN: Mapping[str, Source] = {
     ),
     "xtd-ar": Source(
         "XTD-Arabic",
-        lambda place, split: layouts.xtd(place, "ar"),
+        lambda there, split: layouts.xtd(there, "ar"),
         splits=("test",),
         note="800 of its 1,000 pictures are of COCO train2014: check what a model was trained on.",
     ),
     "xm3600-ar": Source(
         "Crossmodal-3600, Arabic",
-        lambda place, split: layouts.crossmodal(place, "ar"),
+        lambda there, split: layouts.crossmodal(there, "ar"),
         fields=("captions",),
         splits=("test",),
         hub=Hub("mteb/xm3600", "ar"),
@@ -145,7 +145,7 @@ def _known(
         raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
     field = source.fields[0] if field is None else field
     if path is not None and source.read is not None and not _saved(path):
-        return gather(name, split, field, source.read(Place(path.expanduser(), images), split))
+        return gather(name, split, field, source.read(SetFiles(path.expanduser(), images), split))
     if source.hub is None:
         raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
     hub = source.hub

@@ -56,8 +56,8 @@ def from_folder(folder: Path, field: str, split: str | None = None) -> LabelledS
         if len(set(texts)) > 1:
             raise InputError(f"{folder / LISTING}: {path} has several classes in '{field}': {', '.join(texts)}.")
     names = sorted({texts[0] for _, texts in classed})
-    place = {name: row for row, name in enumerate(names)}
-    labels = np.array([place[texts[0]] for _, texts in classed], np.int64)
+    class_of = {name: row for row, name in enumerate(names)}
+    labels = np.array([class_of[texts[0]] for _, texts in classed], np.int64)
     return LabelledSet(found.name, split, tuple(names), tuple(path for path, _ in classed), labels, found.missing)
 
 
@@ -67,7 +67,7 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
     Args:
         folder: `val` or `train`.
         names: the classes' Arabic names in the order of their ids, or a JSON file of them: a list for all classes, or
-            Babel-ImageNet's object, language → [places, names], which names some of them (Geigle et al. 2024); the
+            Babel-ImageNet's object, language → [indexes, names], which names some of them (Geigle et al. 2024); the
             pictures of the others are left out.
 
     Raises:
@@ -81,12 +81,12 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
         if len(called) != len(classes):
             raise InputError(f"{len(called)} names for {len(classes)} classes in {folder}. Pass one a class.")
         called = dict(enumerate(called))
-    if any(not 0 <= place < len(classes) for place in called):
+    if any(not 0 <= index < len(classes) for index in called):
         raise InputError(f"a name for class {max(called)}, but {folder} has {len(classes)}. Is it all of ImageNet?")
     listed = [
         (path, label)
-        for label, place in enumerate(called)
-        for path in sorted(classes[place].iterdir())
+        for label, index in enumerate(called)
+        for path in sorted(classes[index].iterdir())
         if path.suffix.lower() in SUFFIXES
     ]
     if not listed:
@@ -133,17 +133,17 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
 
 
 def _named(path: Path, language: str) -> list[str] | dict[int, str]:
-    """Names of all classes, or of some by their place."""
+    """Names of all classes, or of some by their index."""
     content = _json(path)
     if isinstance(content, dict):
         content = _of_language(content, language, path)
         if isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content):
-            places, names = content
-            if len(places) == len(names) and _all(places, int) and _all(names, str):
-                return dict(zip(places, names, strict=True))
+            indexes, names = content
+            if len(indexes) == len(names) and _all(indexes, int) and _all(names, str):
+                return dict(zip(indexes, names, strict=True))
     elif isinstance(content, list) and _all(content, str):
         return content
-    raise InputError(f"{path}: expected a list of names, or language → [places, names] as Babel-ImageNet has it.")
+    raise InputError(f"{path}: expected a list of names, or language → [indexes, names] as Babel-ImageNet has it.")
 
 
 def _all(items: Iterable[Any], kind: type) -> bool:

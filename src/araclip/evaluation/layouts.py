@@ -18,8 +18,8 @@ FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr3
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a set lies.
+class SetFiles:
+    """Where the files of a set lie.
 
     Attributes:
         folder: with the caption files, right there or one folder further down; or the caption file itself.
@@ -61,60 +61,60 @@ class Place:
 Rows = Iterator[tuple[Path, Sequence[str]]]
 
 
-def flickr(place: Place, split: str | None, files: tuple[str, ...]) -> Rows:
+def flickr(there: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
     """Lines of `name.jpg#0<tab>caption`; a split's names, one a line, in Flickr_8k.<split>Images.txt or <split>.txt.
 
     Args:
-        files: names the caption file may have.
+        patterns: names the caption file may have.
 
     Raises:
         InputError: a file is missing, or a line has no tab.
     """
     listed = None
     if split is not None:
-        names = _lines(place.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
+        names = _lines(there.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
         listed = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
     found: dict[str, Path] = {}
-    for where, line in _lines(place.captions(*files)):
+    for where, line in _lines(there.captions(*patterns)):
         name, tab, caption = line.partition("\t")
         if not tab:
             raise InputError(f"{where}: no tab in {line!r:.60}. Each line is name.jpg#0, a tab, and the caption.")
         name = name.partition("#")[0]
         if listed is None or Path(name).stem in listed:
             if name not in found:
-                found[name] = place.picture(name)  # once a picture, not once a caption
+                found[name] = there.picture(name)  # once a picture, not once a caption
             yield found[name], [caption]
 
 
-def xtd(place: Place, language: str) -> Rows:
+def xtd(there: SetFiles, language: str) -> Rows:
     """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
 
     Raises:
         InputError: a file is missing, or they differ in length.
     """
-    images = [line for _, line in _lines(place.file("test_image_names.txt"))]
-    path = place.file(f"test_1kcaptions_{language}.txt")
+    images = [line for _, line in _lines(there.file("test_image_names.txt"))]
+    path = there.file(f"test_1kcaptions_{language}.txt")
     captions = [line for _, line in _lines(path)]
     if len(images) != len(captions):
         raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
     for name, caption in zip(images, captions, strict=True):
-        yield place.picture(name), [caption]
+        yield there.picture(name), [caption]
 
 
-def crossmodal(place: Place, language: str) -> Rows:
+def crossmodal(there: SetFiles, language: str) -> Rows:
     """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; pictures are <key>.jpg.
 
     Raises:
         InputError: the file is missing, or a line has no key or language.
     """
-    for where, row in json_lines(place.captions("captions.jsonl")):
+    for where, row in json_lines(there.captions("captions.jsonl")):
         key, texts = row.get("image/key"), row.get(language)
         if not isinstance(key, str) or not isinstance(texts, dict):
             raise InputError(f"{where}: no 'image/key' with texts in '{language}'. Is it Crossmodal-3600's file?")
-        yield place.picture(f"{key}.jpg"), texts_of(texts, where, "caption")
+        yield there.picture(f"{key}.jpg"), texts_of(texts, where, "caption")
 
 
-def coco(place: Place, split: str | None) -> Rows:
+def coco(there: SetFiles, split: str | None) -> Rows:
     """COCO's own form, captions_<split>.json ("images", "annotations"), or Karpathy's dataset_*.json ("sentences").
 
     Translations keep the form and replace the texts. Splits are those of the file names (train2014, val2014) in the
@@ -123,30 +123,30 @@ def coco(place: Place, split: str | None) -> Rows:
     Raises:
         InputError: no such file, it is no JSON, or an entry lacks a field.
     """
-    path = place.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
+    path = there.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
         content = json.loads(path.read_bytes())
         pictures = content["images"]
         if "annotations" in content:
-            yield from _annotated(place, pictures, content["annotations"])
+            yield from _annotated(there, pictures, content["annotations"])
             return
         for entry in pictures:
             if split is None or entry["split"] == split:
-                yield place.picture(entry["filename"]), [sentence["raw"] for sentence in entry["sentences"]]
+                yield there.picture(entry["filename"]), [sentence["raw"] for sentence in entry["sentences"]]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
 
 
-def _annotated(place: Place, pictures: list[Any], annotations: list[Any]) -> Rows:
+def _annotated(there: SetFiles, pictures: list[Any], annotations: list[Any]) -> Rows:
     captions: dict[Any, list[str]] = {entry["id"]: [] for entry in pictures}
     for annotation in annotations:
         captions[annotation["image_id"]].append(annotation["caption"])
     for entry in pictures:
-        yield place.picture(entry["file_name"]), captions[entry["id"]]
+        yield there.picture(entry["file_name"]), captions[entry["id"]]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Place and text of each line that is not blank.
+    """SetFiles and text of each line that is not blank.
 
     Raises:
         InputError: it cannot be read, or a line is no UTF-8.

@@ -1,4 +1,4 @@
-"""Leaks: does the test side of an evaluation stand in the training data, as a picture or as a caption?"""
+"""Leaks: test pictures and captions that are also in the training data."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from araclip.evaluation.datasets import PictureSet
 from araclip.phash import Hashes, hashes, nearest
 from araclip.text.normalization import normalize
 
-NEAR = 6  # bits of 64; see docs/evaluation.md for how often copies and strangers come this close
+NEAR = 6  # bits of 64; see docs/evaluation.md for how often copies and different pictures are this close
 EXAMPLES = 10
 
 
@@ -84,12 +84,14 @@ def find_leaks(
     """
     training_paths, training, unread = _hashed(pictures)
     test_paths, tested, unread_too = _hashed(test.pictures)
-    shaped = np.flatnonzero(tested)  # a flat picture's hash is 0 and says nothing
+    shaped = np.flatnonzero(tested)  # the hash of a picture of one colour is always 0
     copies = []
     if len(training) and len(shaped):
         rows, apart = nearest(tested[shaped], training)
         found = zip(shaped.tolist(), rows.tolist(), apart.tolist(), strict=True)
-        copies = [Copy(test_paths[place], training_paths[row], bits) for place, row, bits in found if bits <= near]
+        copies = [
+            Copy(test_paths[tested_row], training_paths[row], bits) for tested_row, row, bits in found if bits <= near
+        ]
     known = {normalize(caption) for caption in captions}
     asked = dict.fromkeys(text for texts in test.captions for text in texts)
     return Leaks(

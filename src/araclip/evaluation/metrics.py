@@ -33,7 +33,7 @@ def recall_at(ranks: Floats, k: int) -> float:
 
 
 def mrr(ranks: Floats, k: float = np.inf) -> float:
-    """Mean reciprocal rank of the first relevant item; past place k it counts 0."""
+    """Mean reciprocal rank of the first relevant item; past rank k it counts 0."""
     return float(_reciprocal(ranks, k).mean())
 
 
@@ -70,7 +70,7 @@ def interval(
 ) -> tuple[float, float]:
     """Bootstrap interval of a mean over queries, resampled by cluster (Efron and Tibshirani 1993, percentile method).
 
-    The captions of one picture stand or fall together, so pictures are drawn with replacement, not captions.
+    The captions of one picture are not independent, so pictures are drawn with replacement, not captions.
 
     Args:
         values: (Q,) what is averaged: reciprocal ranks, or 1 and 0 for found among the first k and not.
@@ -118,9 +118,9 @@ def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats
     """
     if not len(values) or len(values) != len(clusters):
         raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
-    _, place = np.unique(np.asarray(clusters), return_inverse=True)
-    sums: Floats = np.stack([np.bincount(place, column) for column in values.T], axis=1)
-    return sums, np.bincount(place).astype(np.int64)
+    _, row = np.unique(np.asarray(clusters), return_inverse=True)
+    sums: Floats = np.stack([np.bincount(row, column) for column in values.T], axis=1)
+    return sums, np.bincount(row).astype(np.int64)
 
 
 def _reciprocal(ranks: Floats, k: float) -> Floats:

@@ -1,4 +1,4 @@
-"""What an evaluation found, as plain data: how it was asked, and what came back, query by query.
+"""What an evaluation found, as plain data: how the queries were chosen, and the outcome of each.
 
 Reports, tests of significance and the cache read these; nothing here computes anything but means.
 """
@@ -57,7 +57,7 @@ class Direction:
         level: (Q,) how many irrelevant candidates score exactly as the best relevant one does.
         ndcg10: (Q,) nDCG@10 with binary relevance, ties averaged.
         clusters: (Q,) the picture each query belongs to, for intervals by picture.
-        found: (Q, K) the K best candidates, best first, ties by place.
+        found: (Q, K) the K best candidates, best first, ties by position.
         scores: (Q, K) float32, their cosines.
         relevant_score: (Q,) float32, cosine of the best relevant candidate.
         margin: (Q,) float32, `relevant_score` less the best irrelevant cosine.

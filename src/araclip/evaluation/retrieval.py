@@ -145,8 +145,8 @@ def _measured(
         image_vectors = vectors_of("picture", lambda _: known, dataset.pictures, model.width)
     distinct = list(dict.fromkeys(queries))  # equal texts get one vector, and so tie
     text_vectors, text_ms = timed("text", model.encode_text, distinct)
-    place = {text: row for row, text in enumerate(distinct)}
-    ways = both_ways(text_vectors[[place[text] for text in queries]], image_vectors, owner)
+    row_of = {text: row for row, text in enumerate(distinct)}
+    ways = both_ways(text_vectors[[row_of[text] for text in queries]], image_vectors, owner)
     return Measured(*ways, Cost(megabytes, model.width, text_ms, image_ms))
 
 

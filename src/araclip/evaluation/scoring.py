@@ -14,7 +14,7 @@ from araclip.evaluation.results import Direction, Floats, Ints
 
 DEPTH = 10  # of nDCG@10 and MRR@10
 BLOCK = 48 << 20  # bytes of scores multiplied at once: enough rows for the matrix product to be worth its packing
-SLICE = 4 << 20  # bytes of scores judged at once: they are read six times, so let them stay in the processor's cache
+SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
 
 _GAIN = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))])  # DCG of n relevant places
 
@@ -29,7 +29,7 @@ def score(
     clusters: Sequence[int] | Ints | None = None,
     keep: int = DEPTH,
 ) -> Direction:
-    """Rank the gallery for each query and judge the ranking; finding any relevant candidate counts.
+    """Rank the gallery for each query and measure the ranking; finding any relevant candidate counts.
 
     Candidates with exactly the same score are in no order: ranks are expected ranks under a random one, nDCG is its
     expectation (McSherry and Najork 2008). An encoder that maps everything to one point scores like chance, not like
