@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pictures
 from araclip.client import Client
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError, ServerError
+from araclip.gallery.catalog.filters import Filters
 from serving import READ, WRITE, encoded, listening, make_gallery, photo_album, settings_for
 
 
@@ -118,3 +120,18 @@ def test_a_server_that_is_not_there_is_an_error_that_says_so() -> None:
     assert caught.value.status is None
     with pytest.raises(InputError, match="no address"):
         Client("file:///etc/passwd")
+
+
+def test_filters_are_given_as_for_a_gallery(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["format=PNG", "orientation=portrait"]
+    wanted = client.search("أزرق", k=20, where=texts).results
+    assert wanted
+    assert client.search("أزرق", k=20, where=Filters(formats=("PNG",), orientation="portrait")).results == wanted
+    assert client.search("أزرق", k=20, where="format=JPEG").results != wanted
+    asked: list[dict[str, Any]] = []
+    answer = {"query": "", "results": [], "offset": 0, "more": False, "nothing_found": True, "took_ms": 0.0}
+    monkeypatch.setattr(Client, "_json", lambda *given: asked.append(given[3]) or {**answer, "generation": ""})
+    client.search("أزرق", where=Filters(formats=("PNG",), orientation="portrait", collapse=True))
+    client.search("أزرق", where=texts, collapse=True)
+    assert asked[0] == asked[1]
+    assert (asked[0]["where"], asked[0]["collapse"]) == (texts, "near")

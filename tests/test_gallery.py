@@ -441,3 +441,35 @@ def test_a_full_disk_is_our_own_error_and_what_was_committed_is_kept(
             assert len(opened) == 43
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_an_address_and_what_is_no_path_are_refused_with_the_right_call(tmp_path: Path, tiny_model: Path) -> None:
+    for open_ in (Gallery.open, Gallery.rescue):
+        with pytest.raises(InputError, match=r"on a server.*araclip\.open_gallery\('qdrant://host:6333/pictures'\)"):
+            open_("qdrant://host:6333/pictures", model=tiny_model)
+        with pytest.raises(InputError, match=r"a folder or an address, got int"):
+            open_(5, model=tiny_model)  # type: ignore[arg-type]
+
+
+def test_a_gallery_shows_where_it_is_and_whose_vectors_it_has(tmp_path: Path, tiny_model: Path) -> None:
+    with Gallery.open(tmp_path / "صور", model=tiny_model, create=True) as gallery:
+        assert repr(gallery) == f"Gallery('{tmp_path / 'صور'}', model='{gallery.model.label}')"
+
+
+def test_a_gallery_that_was_given_another_model_meanwhile_is_neither_searched_nor_written(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    from araclip.gallery.ingest.reembed import reembed
+
+    pictures.solid(tmp_path / "pictures" / "a.png")
+    other = AraCLIP(write_tiny_model(tmp_path / "other", seed=1, name="other"), threads=1)
+    with Gallery.open(tmp_path / "g", model=tiny_model, create=True) as gallery:
+        gallery.update([tmp_path / "pictures"])
+        assert reembed(tmp_path / "g", other) == 1
+        with pytest.raises(WidthMismatch, match=r"vectors of other now, and was opened with tiny.*again"):
+            gallery.search("أحمر")
+        pictures.solid(tmp_path / "pictures" / "b.png", pictures.BLUE)
+        with pytest.raises(WidthMismatch, match="vectors of other now"):
+            gallery.update([tmp_path / "pictures"])
+    with Gallery.open(tmp_path / "g", model=other) as gallery:
+        assert len(gallery) == 1  # nothing of another model's came in

@@ -266,3 +266,37 @@ def test_a_wish_that_is_no_filter_is_refused(wish: str, message: str) -> None:
         Filters.read([wish])
     with pytest.raises(InputError, match="given twice"):
         Filters.read(["format=PNG", "format=JPEG"])
+
+
+def test_where_takes_filters_one_text_or_several_and_means_the_same(gallery: Gallery) -> None:
+    wanted = gallery.search("صورة", 50, where=Filters(formats=("JPEG",), orientation="landscape"))
+    assert wanted
+    assert gallery.search("صورة", 50, where=["format=JPEG", "orientation=landscape"]) == wanted
+    assert gallery.search("صورة", 50, where="format=JPEG") == gallery.search("صورة", 50, where=("format=JPEG",))
+    assert gallery.search("صورة", 50, where=None) == gallery.search("صورة", 50) == gallery.search("صورة", 50, where=[])
+    picture = wanted[0].path
+    assert gallery.similar(picture, where="format=PNG") == gallery.similar(picture, where=Filters(formats=("PNG",)))
+    alone = gallery.search("صورة", 50, where="format=JPEG", collapse=True)
+    assert alone == gallery.search("صورة", 50, where=Filters(formats=("JPEG",), collapse=True))
+
+
+@pytest.mark.parametrize("where", [5, {"format": "JPEG"}, [5], b"format=JPEG"])
+def test_a_filter_of_a_wrong_type_is_refused_with_what_would_do(gallery: Gallery, where: object) -> None:
+    with pytest.raises(InputError, match=r"where is .*format=JPEG.*Filters"):
+        gallery.search("صورة", where=where)  # type: ignore[arg-type]
+
+
+@given(
+    st.builds(
+        Filters,
+        folder=st.none() | st.just("/صور = a"),
+        captured_from=st.sampled_from([None, "2023", "2023-05-17T18:30"]),
+        added_to=st.sampled_from([None, "2024-01"]),
+        min_size=st.none() | st.integers(0, 10**12),
+        formats=st.lists(st.sampled_from(["JPEG", "PNG", "TIFF"]), unique=True).map(tuple),
+        orientation=st.sampled_from([None, "portrait", "square"]),
+        metadata=st.dictionaries(st.sampled_from(["album", "من"]), st.sampled_from(["رحلة = بحر", "5"])),
+    )
+)
+def test_filters_written_as_texts_are_read_as_the_same(filters: Filters) -> None:
+    assert Filters.read(filters.texts()) == filters

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -178,3 +179,40 @@ def test_a_relative_path_and_one_through_a_link_name_the_same_picture(
     gallery.update([folder])
     assert len(gallery.search("أحمر")[0].copies) == 0
     assert gallery.remove([os.path.join("pictures", "a.png")]) == 1  # noqa: PTH118
+
+
+def test_a_picture_of_any_kind_is_a_query(gallery: Gallery, tmp_path: Path) -> None:
+    red, blue = pictures.solid(tmp_path / "red.png"), pictures.solid(tmp_path / "blue.png", pictures.BLUE)
+    gallery.add([red, blue])
+    image = Image.open(blue).convert("RGB")
+    for query in (blue, image, np.asarray(image), blue.read_bytes()):
+        hits = gallery.search(query, 1)
+        assert [(hit.path, hit.relevance) for hit in hits] == [(str(blue), None)]
+    assert gallery.search(red, where="format=JPEG") == []
+
+
+def test_an_array_of_pixels_is_added_as_a_picture(gallery: Gallery) -> None:
+    pixels = np.full((30, 40, 3), (20, 20, 240), np.uint8)
+    (path,) = gallery.add([pixels]).paths
+    assert path is not None
+    assert path.startswith("picture:")
+    assert gallery.search("أزرق", 1)[0].path == path
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (5, "a picture is a path, encoded bytes, a PIL picture or an array of pixels; got int"),
+        (None, "got NoneType"),
+        (["قطة"], "got list"),
+        (np.zeros((8, 8), np.uint8), "expected \\(height, width, 3\\)"),
+        (np.zeros((8, 8, 3), np.float32), "type float32"),
+        (Path("nowhere.png"), "no such picture"),
+    ],
+)
+def test_what_is_no_query_is_an_error_of_ours(gallery: Gallery, query: object, message: str) -> None:
+    for find in (gallery.search, gallery.similar):
+        with pytest.raises(InputError, match=message):
+            find(query)  # type: ignore[operator]
+    with pytest.raises(InputError, match=message):
+        gallery.add([query])  # type: ignore[list-item]

@@ -3,8 +3,10 @@
 import asyncio
 import re
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import pictures
+from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat, WidthMismatch
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.gallery import Gallery
+from araclip.gallery.ingest.watch import Due
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
@@ -24,6 +28,8 @@ from araclip.images import open_image
 from araclip.server.batching import Batcher, Remembered
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
+from araclip.server.indexing import supervisor
+from araclip.server.indexing.supervisor import Indexing
 from araclip.server.library import Library, suggestions
 from araclip.server.problems import KINDS, Problem
 from araclip.server.refreshing import Refresher
@@ -386,3 +392,64 @@ def test_the_clients_own_words_come_through_a_translation_unchanged(words: str) 
 def test_a_value_that_is_not_valid_is_explained_in_arabic() -> None:
     assert validation_in_arabic("greater_than_equal", {"ge": 1}) == "يجب ألا تقل القيمة عن 1"
     assert ARABIC.search(validation_in_arabic("never heard of", {}))
+
+
+# ------------------------------------------------------------------ indexing
+
+
+class Told(list[str]):
+    """Stands in for `Events`: the states that were published."""
+
+    def publish(self, kind: str, data: dict[str, Any]) -> None:
+        self.append(data["state"])
+
+
+def indexed(library: Library, album: Path, model: Path, **options: Any) -> Told:
+    """Index until it is done or has failed."""
+    told, ends = Told(), time.monotonic() + 120
+    indexing = Indexing(library, str(model), [album], told, committed=lambda: None, **options)  # type: ignore[arg-type]
+    indexing.start()
+    while not {"done", "failed"} & set(told):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    indexing.close()
+    return told
+
+
+def test_the_indexing_process_looks_only_at_the_paths_that_changed(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album = photo_album(tmp_path / "album")
+    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+    new, missed = pictures.solid(album / "new.png", size=(77, 77)), pictures.solid(album / "missed.png", size=(78, 78))
+    due = [Due(frozenset({str(new)}))]
+    monkeypatch.setattr(supervisor, "changes", lambda roots, stop: iter(due))
+    assert indexed(library, album, tiny_model, follow=True)[-1] == "done"
+    assert not due[0].postponed
+    assert {str(new)} == {str(new), str(missed)} & library.store.files().keys()
+    assert indexed(library, album, tiny_model, follow=False)[-1] == "done"
+    assert str(missed) in library.store.files()
+    library.close()
+
+
+def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album = photo_album(tmp_path / "album")
+    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+    monkeypatch.setattr(supervisor, "AGAIN_SECONDS", 0.01)
+    new = pictures.solid(album / "new.png", size=(77, 77))
+    tries: list[Due] = []
+
+    def changes(roots: list[Path], stop: threading.Event) -> Iterator[Due]:
+        with atomic.single_writer(tmp_path / "gallery" / "lock"):
+            tries.append(Due(frozenset({str(new)})))
+            yield tries[0]
+        tries.append(Due(frozenset({str(new)})))
+        yield tries[1]
+
+    monkeypatch.setattr(supervisor, "changes", changes)
+    assert indexed(library, album, tiny_model, follow=True)[-1] == "done"
+    assert [due.postponed for due in tries] == [True, False]
+    assert str(new) in library.store.files()
+    library.close()

@@ -99,11 +99,14 @@ class Gallery(BaseGallery):
         if self._lock:
             with atomic.single_writer(self.folder / "lock"):
                 atomic.sweep(self.folder)
-                yield
-                self._catalog.rest()
+                yield from self._changing()
         else:
-            yield
-            self._catalog.rest()
+            yield from self._changing()
+
+    def _changing(self) -> Iterator[None]:
+        self._catalog.check_model(self.model.name, self.model.fingerprint)
+        yield
+        self._catalog.rest()
 
     def _settle(self) -> None:
         self._reader.settle()
