@@ -183,10 +183,10 @@ class Client:
             vectors += [entry["embedding"] for entry in answer["data"]]
         return vectors
 
-    # ------------------------------------------------------------------ the line
+    # ------------------------------------------------------------------ events and requests
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Live news, ("indexing" or "generation", data), until the server ends the stream."""
+        """Server-sent events, ("indexing" or "generation", data), until the server ends the stream."""
         connection = self._connect()  # of its own: it is busy as long as somebody listens
         try:
             connection.request("GET", self._parts.path.rstrip("/") + "/events", headers=self._headers)

@@ -1,4 +1,4 @@
-"""What the commands on galleries share: which gallery, with which model, and how to answer programs."""
+"""Options that the commands on galleries share, and the gallery that they mean."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

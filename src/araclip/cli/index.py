@@ -82,7 +82,7 @@ def watch(
     with stoppable(partial(_go_on, place)), open_gallery(place, model=model, create=True) as opened:
         locations.remember(place)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
-        follow(opened, [root], updated=_say_update_as_json if as_json else _say_update, skip=_say)
+        follow(opened, [root], updated=_log_update_as_json if as_json else _log_update, skip=_log)
 
 
 def _go_on(place: "Location") -> str:
@@ -101,11 +101,11 @@ def _go_on(place: "Location") -> str:
         return "Nothing is indexed yet; run the same command again."
 
 
-def _say_update(report: "Update") -> None:
+def _log_update(report: "Update") -> None:
     out.print(f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.removed:,} gone")
 
 
-def _say_update_as_json(report: "Update") -> None:
+def _log_update_as_json(report: "Update") -> None:
     write_line(as_json_text(asdict(report)))
     sys.stdout.flush()
 
@@ -175,12 +175,12 @@ def _reembed(place: "Location", model: str, forget_missing: bool, *, quiet: bool
     from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:
-        count = reembed_gallery(place, as_encoder(model), forget_missing=forget_missing, progress=show, skip=_say)
+        count = reembed_gallery(place, as_encoder(model), forget_missing=forget_missing, progress=show, skip=_log)
     if not quiet:
         out.print(f"{count:,} pictures encoded again")
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     err.print(shown(line), soft_wrap=True, markup=False)
 
 
@@ -193,7 +193,7 @@ def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
 def _index(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
     start = time.perf_counter()
     with progress("Indexing") as show:
-        report = gallery.update([root], progress=show, skip=_say)
+        report = gallery.update([root], progress=show, skip=_log)
     seconds = time.perf_counter() - start
     if as_json:
         write_line(as_json_text({"gallery": str(gallery.folder), **asdict(report), "seconds": round(seconds, 3)}))

@@ -1,8 +1,8 @@
-"""Which pictures are the same, nearly the same, or of the same thing. Pure: hashes and vectors in, groups out.
+"""Groups of duplicates: the same bytes, nearly the same picture, the same scene. Pure: hashes and vectors → groups.
 
 - exact: the same bytes under several paths.
 - near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart
-  (`gallery.near`). The vectors have no say: scaling a picture to half moves its vector further than its hash.
+  (`gallery.near_hashes`). Vectors are not compared: halving a picture's size moves its vector further than its hash.
 - semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, whatever the hashes say.
 
 Thresholds: benchmarks/duplicates.py, docs/log/2026-11.md.
@@ -33,7 +33,7 @@ def _blocks(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Rows 0 … count - 1 that hang together by pairs, groups of two or more, each in order, by their first row."""
+    """Connected components of two or more of the rows 0 … count - 1, each in order, by their first row."""
     parent = list(range(count))
 
     def root(row: int) -> int:

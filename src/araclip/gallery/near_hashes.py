@@ -26,10 +26,10 @@ def is_near(one: int, other: int) -> bool:
 
 
 def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, first below second, that tie together all of (n,) hashes that are near; see `is_near`.
+    """Pairs of rows, first below second, that connect all of (n,) hashes that are near each other; see `is_near`.
 
-    Of rows with the same hash each is paired with the first alone, and that one with the rows of near hashes; otherwise
-    a thousand copies would make half a million pairs.
+    Rows with the same hash are each paired with the first of them only, and that one with rows of near hashes:
+    otherwise a thousand copies would make half a million pairs.
     """
     known, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():

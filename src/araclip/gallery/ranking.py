@@ -1,4 +1,4 @@
-"""From a vector to hits: the nearest pictures that pass the filters and are there, in a fixed order, page by page."""
+"""From a vector to hits: the nearest pictures that pass the filters and still exist, in a fixed order, page by page."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""A gallery's upkeep: what is in it, whether it is sound, putting it right, making it small."""
+"""Upkeep of a gallery in a folder: statistics, duplicates, verification, repair, compaction."""
 
 import hashlib
 import io
@@ -212,7 +212,7 @@ def _read(path: str) -> bytes:
 
 
 def repair(catalog: Catalog, model: Encoder, doubt: bool, progress: FilesProgress) -> list[str]:
-    """Put right what `verify` calls repairable in a catalogue that can be read; returns one line for each action."""
+    """Fix what `verify` calls repairable in a catalogue that can be read; returns one line for each action."""
     actions, bad = [], set(bad_vectors(catalog))
     every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
     for done, content in enumerate(every, 1):

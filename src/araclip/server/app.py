@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraCLIPError, _own_error)
     app.add_exception_handler(OSError, _own_error)  # a disk that is full, a file that cannot be read
-    app.add_exception_handler(Exception, _mistake)
+    app.add_exception_handler(Exception, _internal_error)
     # The last one added is the first to see a request.
     app.add_middleware(
         Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
@@ -99,5 +99,5 @@ async def _own_error(request: Request, error: Exception) -> Response:
     return answered(request, Problem("gallery", headers={"Retry-After": "5"}))
 
 
-async def _mistake(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     return answered(request, Problem("internal"))  # Starlette logs the error itself

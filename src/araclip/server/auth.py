@@ -1,6 +1,6 @@
-"""Who may do what: bearer tokens with scopes, and a short-lived cookie for what a browser fetches by itself.
+"""Authorization: bearer tokens with scopes, and a short-lived cookie for what a browser fetches by itself.
 
-Without tokens (possible on loopback only) everybody who reaches the server may do everything it offers.
+Without tokens (possible on loopback only) every request may do everything that the server offers.
 """
 
 import hashlib

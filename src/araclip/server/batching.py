@@ -1,7 +1,7 @@
 """Micro-batching: items that arrive while the encoder is busy go through it together, next.
 
-Nobody waits for company: an item that finds the encoder idle is encoded at once, alone. Under load the batches grow by
-themselves, and with them the throughput.
+No item waits for a batch to fill: when the encoder is idle, an item is encoded at once, alone. Under load batches grow,
+and with them the throughput.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 
 class Batcher(Generic[Item]):
-    """Rows of `encode(items)`, computed in one thread for all who ask at about the same time."""
+    """Rows of `encode(items)`, computed in one thread for all callers of about the same time."""
 
     def __init__(self, encode: Callable[[Sequence[Item]], Vector], *, most: int, name: str) -> None:
         self.batches = 0
@@ -53,7 +53,7 @@ class Batcher(Generic[Item]):
                 self.items += len(group)
                 try:
                     vectors = await loop.run_in_executor(self._thread, self._encode, [item for item, _ in group])
-                except Exception as error:  # whatever it is, each of those who wait shall hear of it
+                except Exception as error:  # whatever it is, every caller gets it
                     for _, future in group:
                         if not future.done():
                             future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Live news as server-sent events: how indexing goes on, and that the gallery has changed."""
+"""Server-sent events: the progress of indexing, and new generations of the gallery."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ BEHIND = 32  # events that a slow client may be behind; then the oldest go, sinc
 
 
 class Events:
-    """Sends each event to all who listen; who comes later hears the latest of each kind first."""
+    """Sends each event to all listeners; a new listener gets the latest event of each kind first."""
 
     def __init__(self, *, most_listeners: int = 128) -> None:
         self.gate = Gate(most_listeners, retry_after=10)

@@ -1,4 +1,4 @@
-"""What a request may cost: how many run at once, how large it is, how long it takes, and which name it came by.
+"""Limits of requests: how many at once, how large, how long, and for which host names.
 
 ASGI middleware of our own: Starlette bounds the parts of a form, not the whole body.
 """
@@ -29,9 +29,9 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Gate:
-    """Lets a number of requests in at once, those that wait inside for their turn counted, and turns the others away.
+    """Admits a number of requests at once, including those that wait for a thread or process, and refuses the others.
 
-    Counting those that wait keeps their number, and with it memory and the longest wait, bounded.
+    Counting those that wait bounds their number, and with it memory and the longest wait.
     """
 
     def __init__(self, most: int, *, retry_after: int = 1) -> None:
@@ -56,7 +56,7 @@ class Gate:
 
 
 class SafeHeaders:
-    """Every answer carries the headers that keep browsers out of trouble; one that is set already stays."""
+    """Adds security headers for browsers to every answer; one that is set already stays."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -77,7 +77,7 @@ class SafeHeaders:
 
 
 class KnownHost:
-    """Only requests for a name of this server are answered, and none that another site's page sent to change something.
+    """Answers only requests for a host name of this server, and none by which another site's page changes something.
 
     The first stops DNS rebinding, by which a foreign page would read a server on this machine; the second stops its
     forms, which need no permission to be sent.

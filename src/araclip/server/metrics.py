@@ -30,7 +30,7 @@ class Metrics:
         )
 
     def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
-        """A number that is asked for when somebody looks."""
+        """A number that is computed when metrics are scraped."""
         Gauge(f"araclip_{name}", about, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:
@@ -39,7 +39,7 @@ class Metrics:
 
 
 class Measured:
-    """Counts and times every request, by its route's template: an address with an id would be a series for each."""
+    """Counts and times every request, by its route's template: a URL with an id would be a series for each."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app

@@ -1,8 +1,7 @@
-"""The bytes of a picture as it was indexed, and never anything else.
+"""The bytes of a picture as it was indexed.
 
-A path of the catalogue may by now lead elsewhere: somebody put a link to another file in its place. What is read is
-hashed, and given out only if the hash is the picture's own, so that no path and no link can make the server tell what
-it was not given to index.
+A path may lead to another file by now, for example through a link put in its place. What is read is hashed, and sent
+only if the hash is the picture's: no path and no link can make the server send what it did not index.
 """
 
 import contextlib

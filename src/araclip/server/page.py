@@ -1,4 +1,4 @@
-"""The page: its files as they were when the server started, from memory. No request can name a path of the disk."""
+"""The page: its files, read into memory when the server starts. No request can name a path of the disk."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Errors over HTTP: problem details (RFC 9457) in Arabic or English, whichever the client likes better."""
+"""Errors over HTTP: problem details (RFC 9457) in Arabic or English, as the client prefers."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

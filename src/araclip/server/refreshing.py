@@ -1,4 +1,4 @@
-"""Keeping what a server searches new, from a thread of its own."""
+"""Refreshing a server's snapshot of its gallery, in a thread of its own."""
 
 import threading
 import time
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from araclip.gallery.reader import Snapshot
 from araclip.server.library import Library
 
-LOOK_SECONDS = 1.0  # how often to look for what another process changed; one tiny query
-LONGEST_REST = 30.0
+CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
+LONGEST_PAUSE = 30.0
 
 
 class Refresher:
-    """Keeps a library's snapshot new, from a thread of its own.
+    """Refreshes a library's snapshot in a thread of its own.
 
-    After a build it rests nine times as long as the build took: while an indexing run commits every few seconds, the
-    builds take a tenth of a core's time and no more.
+    After a build it pauses nine times as long as the build took: while an indexing run commits every few seconds,
+    builds take at most a tenth of a core's time.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Refresher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait(LOOK_SECONDS)
+            self._wake.wait(CHECK_SECONDS)
             self._wake.clear()
             began = time.monotonic()
             try:
@@ -49,4 +49,4 @@ class Refresher:
                     self._changed(self._library.snapshot)
             except Exception as error:  # a disk that fails now may work again; the old snapshot still does
                 self._failed(error)
-            self._stop.wait(min(9 * (time.monotonic() - began), LONGEST_REST))
+            self._stop.wait(min(9 * (time.monotonic() - began), LONGEST_PAUSE))

@@ -1,4 +1,4 @@
-"""Running a server: uvicorn with time limits of our own, an address, an orderly end."""
+"""Running a server: uvicorn with time limits of our own, its address, an orderly shutdown."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ MAX_HEADERS = 16_384  # bytes; a request whose headers are longer is refused by 
 
 
 class Serving(uvicorn.Server):
-    """A uvicorn server that says when it is ready, and lets endless answers end before it waits for the others."""
+    """A uvicorn server that reports when it is ready, and ends event streams before it waits for other answers."""
 
     def __init__(self, settings: Settings, *, ready: Callable[[str], None] = lambda address: None) -> None:
         self.app = create_app(settings)
@@ -35,7 +35,7 @@ class Serving(uvicorn.Server):
                 self.app,
                 host=settings.host,
                 port=settings.port,
-                http=type("Protocol", (_Hasty,), limits),
+                http=type("Protocol", (_TimedProtocol,), limits),
                 ws="none",
                 access_log=False,  # it would hold what people search for
                 log_config=None,
@@ -49,7 +49,7 @@ class Serving(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does; then tell the address."""
+        """As uvicorn does; then report the address."""
         await super().startup(sockets=sockets)
         if self.started and sockets:
             host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
@@ -61,7 +61,7 @@ class Serving(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
-class _Hasty(H11Protocol):
+class _TimedProtocol(H11Protocol):
     """Closes a connection whose request headers do not arrive in time: uvicorn itself would wait for ever."""
 
     header_seconds: float

@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP, as OpenAPI describes it."""
+"""Requests and responses of the HTTP API, as OpenAPI describes them."""
 
 from typing import Annotated, Any, Literal
 

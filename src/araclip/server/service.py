@@ -1,4 +1,4 @@
-"""What one server has running: gallery, encoders, decoding processes, threads."""
+"""What a server consists of: gallery, encoders, decoding processes, threads."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # the rest is for Python
+        self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # leaves cores for Python
         self.library = Library(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
@@ -58,7 +58,7 @@ class Service:
         self.pixels: Batcher[NDArray[np.uint8]] = Batcher(
             lambda squares: self.model.encode_pixels(np.stack(squares)), most=IMAGE_BATCH, name="image"
         )
-        self._measure()
+        self._add_gauges()
 
     async def start(self) -> None:
         """Start what needs a loop, and warm up: the first query shall not pay for opening the graphs."""
@@ -82,7 +82,7 @@ class Service:
         self.ready = True
 
     def drain(self) -> None:
-        """Be no longer ready, and end what would never end by itself."""
+        """Stop being ready, and end the streams that would never end by themselves."""
         self.ready = False
         self.events.close()
 
@@ -101,7 +101,7 @@ class Service:
         self.library.close()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run what blocks beside the event loop, with one of a few threads."""
+        """Run what blocks in one of a few threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def in_writer(self, work: Callable[[], T]) -> T:
@@ -111,7 +111,7 @@ class Service:
     def _announce(self, snapshot: Snapshot) -> None:
         self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
 
-    def _measure(self) -> None:
+    def _add_gauges(self) -> None:
         numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (
             ("pictures", "Pictures that can be found.", lambda: self.library.snapshot.pictures),
             ("searches_inside", "Searches that run or wait.", lambda: self.searches.inside),

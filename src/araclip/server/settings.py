@@ -1,4 +1,4 @@
-"""What a server is told: by options of `araclip serve`, else by the environment (ARACLIP_PORT, ARACLIP_TOKEN_READ)."""
+"""Settings of a server: by options of `araclip serve`, else by the environment (ARACLIP_PORT, ARACLIP_TOKEN_READ)."""
 
 import hashlib
 import ipaddress
@@ -21,7 +21,7 @@ MB = 1_000_000
 
 
 class Settings(BaseSettings):
-    """Everything a server can be told. Sizes are bytes, times seconds."""
+    """All settings. Sizes are bytes, times seconds."""
 
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 

@@ -1,7 +1,7 @@
-"""What changed in a catalogue since an earlier generation, so that an index need not begin again at every commit.
+"""What changed in a catalogue since an earlier generation, so that an index need not be built again at every commit.
 
-Triggers (`gallery.schema`) write the log, whoever changes a vector. A generation that is not in it has no past here,
-because the catalogue was restored from a backup or made anew, or the log was cut: its index is of no use.
+Triggers (`gallery.catalog.schema`) write the log, whoever changes a vector. A generation that is not in the log is
+unknown (a restored backup, a catalogue made anew, a log that was cut), and an index of it cannot be brought up to date.
 """
 
 from collections.abc import Iterator

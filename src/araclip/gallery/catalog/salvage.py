@@ -2,7 +2,7 @@
 
 Rows are read from both ends of each table up to the damage; what lies between is lost, and the next update reads those
 files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`. Until the new one is whole there
-is no catalogue, and whoever opens the gallery is asked to repair it: a run that was killed never ends in an empty one.
+is no catalogue, and opening the gallery asks for a repair: a run that was killed never leaves an empty one.
 """
 
 import contextlib

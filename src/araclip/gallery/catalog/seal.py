@@ -1,9 +1,9 @@
 """The seal of a catalogue: its last commit, and its checksum while nobody writes.
 
-SQLite takes damage in its log for a write that was not finished, and forgets it and all that follows without a word;
-its pages have no checksum. So a small file beside the catalogue holds the generation of the last commit, before a
-commit the coming one too, and at rest (log empty, writer gone) size and CRC-32 of the catalogue file. A gallery without
-a seal, from an older release or after a restored backup, is taken as it is.
+SQLite treats damage in its write-ahead log as an unfinished write and silently drops it with all that follows, and its
+pages have no checksum. So a small file beside the catalogue holds the generation of the last commit, before a commit
+also the next one, and at rest (log empty, no writer) size and CRC-32 of the catalogue file. A gallery without a seal,
+from an older release or a restored backup, is accepted as it is.
 """
 
 import contextlib
@@ -17,9 +17,7 @@ from araclip import atomic
 from araclip.errors import GalleryCorrupt
 
 FILE_NAME = "catalog.seal"
-LARGEST = (
-    64_000_000  # bytes of a catalogue (about 70,000 pictures) that are summed at each opening: a tenth of a second
-)
+LARGEST = 64_000_000  # bytes (70,000 pictures) up to which a catalogue's checksum is compared at each opening: .1 s
 _LENGTH = 200  # always: it is overwritten in place, within one sector of any disk
 _TRIES = 5  # a writer may break the seal while a reader looks
 
@@ -54,7 +52,7 @@ def write(folder: Path, seal: Seal, *, durable: bool) -> None:
 
 
 def breaking(folder: Path, generation: str, coming: str | None = None) -> None:
-    """Say that the catalogue will change, and into which generation, before it does.
+    """Note that the catalogue is about to change, and into which generation.
 
     Raises:
         OSError: the disk is full or read-only.
@@ -69,21 +67,21 @@ def breaking(folder: Path, generation: str, coming: str | None = None) -> None:
 
 
 def at_rest(path: Path, generation: str) -> None:
-    """Sum up the catalogue file, whose log is empty."""
-    with contextlib.suppress(OSError):  # read-only or full: without a checksum it is as good as ever
+    """Store size and checksum of the catalogue file, whose log is empty."""
+    with contextlib.suppress(OSError):  # read-only or full: a checksum is no necessity
         if path.stat().st_size <= LARGEST:
             size, crc = _sum(path)
             write(path.parent, Seal(generation, None, size, crc), durable=True)
 
 
 def is_at_rest(folder: Path) -> bool:
-    """Whether nothing was written since the catalogue was summed up."""
+    """Whether nothing was written since the checksum was stored."""
     seal = read(folder)
     return seal is not None and seal.crc is not None
 
 
 def check_file(path: Path) -> None:
-    """Compare the catalogue file with its checksum, if it is at rest; one that was written to is not empty.
+    """Compare the catalogue file with its checksum, if it is at rest; one that is being written is only not empty.
 
     Raises:
         GalleryCorrupt: they differ.
@@ -127,5 +125,5 @@ def _sum(path: Path) -> tuple[int, int]:
 
 
 def remove(folder: Path) -> None:
-    """Take the catalogue as it is from now on."""
+    """Remove the seal: the catalogue is accepted as it is from now on."""
     atomic.unlink(folder / FILE_NAME)

@@ -1,4 +1,4 @@
-"""One change of a catalogue: all of it lands, or nothing."""
+"""Transactions of a catalogue: all of a change is committed, or nothing."""
 
 import contextlib
 import secrets
@@ -34,17 +34,17 @@ def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> I
             "again: it goes on where it stopped."
         ) from error
     atomic.step("committed")
-    with contextlib.suppress(OSError, sqlite3.OperationalError):  # the seal allows for both
-        _tell(database, path, coming)
+    with contextlib.suppress(OSError, sqlite3.OperationalError):  # the seal allows for both generations
+        _seal_commit(database, path, coming)
 
 
-def _tell(database: sqlite3.Connection, path: Path, generation: str) -> None:
-    """Say in the seal that a commit is done, unless the next one is on its way, which says so itself.
+def _seal_commit(database: sqlite3.Connection, path: Path, generation: str) -> None:
+    """Note in the seal that a commit is done, unless another one has begun, which will note itself.
 
-    A server's uploads and its indexing process write in turns: who was stopped here for a while must not put an older
-    generation over a newer one. So nobody can commit between the look and the word.
+    A server's uploads and its indexing process write in turns: one that was suspended here must not overwrite a newer
+    generation with an older one. The transaction keeps others from committing between the check and the write.
     """
-    with _no_patience(database):
+    with _no_wait(database):
         database.execute("BEGIN IMMEDIATE")
         try:
             if generation_of(database) == generation:
@@ -54,8 +54,8 @@ def _tell(database: sqlite3.Connection, path: Path, generation: str) -> None:
 
 
 @contextmanager
-def _no_patience(database: sqlite3.Connection) -> Iterator[None]:
-    """Inside, what another connection keeps waiting fails at once."""
+def _no_wait(database: sqlite3.Connection) -> Iterator[None]:
+    """Inside, a lock that another connection holds is an error at once."""
     database.execute("PRAGMA busy_timeout = 0")
     try:
         yield
@@ -65,7 +65,7 @@ def _no_patience(database: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(database: sqlite3.Connection) -> Iterator[None]:
-    """All that is read in the `with` block is of one moment, whoever writes meanwhile."""
+    """All that is read in the `with` block is of one moment, whatever is committed meanwhile."""
     database.execute("BEGIN")
     try:
         yield
@@ -80,10 +80,10 @@ def generation_of(database: sqlite3.Connection) -> str:
 
 
 def rest(database: sqlite3.Connection, path: Path) -> None:
-    """Fold the log into the catalogue and seal it, unless somebody reads just now."""
+    """Checkpoint the log into the catalogue and seal it, unless somebody is reading."""
     if seal.is_at_rest(path.parent):
         return
-    with _no_patience(database):
+    with _no_wait(database):
         (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if not busy:
         seal.at_rest(path, generation_of(database))

@@ -67,9 +67,9 @@ class Exact:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """FAISS without a team of threads, which one query does not need.
+    """FAISS without its thread pool, which one query does not need.
 
-    A team waits for more work by spinning, and the encoder of the next query has to share its cores with it: a warm
+    The pool's threads spin while they wait for work and compete with the encoder of the next query for cores: a warm
     query over 10,000 pictures took 18 ms in place of 8.
     """
     before = faiss.omp_get_max_threads()  # of this thread, as is what follows
@@ -81,7 +81,7 @@ def one_thread() -> Iterator[None]:
 
 
 def positions(ids: Ids, wanted: Ids) -> Ids:
-    """Rows of `ids` that hold one of `wanted`; both in ascending order, and so is the answer."""
+    """Positions in `ids` of those of `wanted` that are there; both in ascending order, and so is the answer."""
     at = np.searchsorted(ids, wanted)
     at = at[at < len(ids)]
     rows: Ids = at[ids[at] == wanted[: len(at)]]

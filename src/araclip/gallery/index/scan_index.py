@@ -1,11 +1,12 @@
 """The scan index: which pictures are nearest to a query. Derived from the catalogue and always rebuildable.
 
-Up to FEW pictures are compared exactly. Of more, most have short codes in one file (`gallery.coded`), the base, made at
-some generation; those that came or changed since, by the catalogue's own log, are compared exactly beside it, and those
-that changed or went are hidden. The base is made anew when many have changed. Few pictures have a file of their
-vectors, and what changed since it was written is read from the catalogue; it is written anew when one in SPARED has.
+Up to FEW pictures are compared exactly. Of more, most have short codes in one file (`gallery.index.rabitq`), the base,
+made at some generation; those that came or changed since, by the catalogue's own log, are compared exactly beside it,
+and those that changed or went are hidden. The base is made anew when many have changed. Few pictures have a file of
+their vectors, and what changed since it was written is read from the catalogue; it is written anew when one in SPARED
+has.
 
-A file carries the generation it was made at in its name, so one of another past is never read; one that is missing or
+A file's name holds the generation it was made at, so one of another history is never read; one that is missing or
 damaged is made again.
 """
 

@@ -13,9 +13,9 @@ from araclip.images import SUFFIXES
 
 @dataclass
 class Walk:
-    """What a walk met besides pictures.
+    """A walk of folders, and what it met besides pictures.
 
-    `unreadable`: places about which it knows nothing, and why. `drives`: folders below a root that are file systems of
+    `unreadable`: locations that it could not read, and why. `drives`: folders below a root that are file systems of
     their own: one that is missing or empty later is unplugged, and its pictures are not deleted.
     """
 
@@ -77,7 +77,7 @@ class Walk:
                 yield File.of(path, about)
 
     def miss(self, drives: Iterable[str]) -> None:
-        """Say of those drives that are not plugged in now that nothing is known about them."""
+        """Note those drives that are not mounted now as unreadable."""
         for drive in drives:
             if drive not in self.drives and not _mounted(drive):
                 self.unreadable[drive] = "nothing is mounted there now; is a drive unplugged?"

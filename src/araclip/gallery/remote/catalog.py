@@ -1,8 +1,8 @@
-"""The remote counterpart of the catalogue: reads one generation, writes the next one out of sight, then switches.
+"""The remote counterpart of the catalogue: writes the next generation invisibly, then switches to it.
 
 A commit writes the new versions of pictures (`since` the next generation), marks the old ones (`until`), and advances
-the number in the state's point. Only that last step, on one point, makes all of it visible. Whatever a run that died
-left before it is cleared away by the next writer.
+the number in the state's point. Only that last step, on one point, makes all of it visible. What a writer
+that died left behind is removed by the next one.
 """
 
 import base64

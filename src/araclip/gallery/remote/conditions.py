@@ -1,4 +1,4 @@
-"""Filters as conditions of Qdrant, and as a test of one path in hand. Pure.
+"""Filters as conditions of Qdrant, and as a test of one path. Pure.
 
 What belongs to a path (folder, size, metadata) must hold for one and the same path: a nested condition.
 """

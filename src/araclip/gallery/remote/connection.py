@@ -1,4 +1,4 @@
-"""Requests to a Qdrant server: tried again while a fault may pass, then told as an error of ours."""
+"""Requests to a Qdrant server: repeated after a transient failure, then raised as an error of ours."""
 
 import os
 import random

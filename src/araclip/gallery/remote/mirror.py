@@ -1,6 +1,6 @@
-"""What a writer holds in memory of the gallery, with an undo. Pure.
+"""A writer's copy of the gallery's rows in memory, with an undo. Pure.
 
-About a kilobyte a picture; a reader holds none of it.
+About a kilobyte a picture; readers have no such copy.
 """
 
 from collections.abc import Collection, Iterable

@@ -1,4 +1,4 @@
-"""From a vector to pictures on the server: exact scores, none missed, ties in the order of indexing."""
+"""Nearest pictures on the server: exact scores, none missed, ties in the order of indexing."""
 
 import os
 from collections.abc import Iterator

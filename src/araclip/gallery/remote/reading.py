@@ -1,4 +1,4 @@
-"""Reading a gallery's collection: the state first, then what its generation shows."""
+"""Reading a gallery's collection: first its state, then the pictures of that generation."""
 
 import base64
 from collections.abc import Iterable, Iterator

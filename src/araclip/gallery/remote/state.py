@@ -1,4 +1,4 @@
-"""A collection's own account of itself: model, generation, and the making of new ones."""
+"""The state of a collection: model, generation; and making new collections."""
 
 import contextlib
 import secrets

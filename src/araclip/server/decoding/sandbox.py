@@ -1,4 +1,4 @@
-"""Decoding pictures in processes of their own, which may be slow, greedy or die without harm to the server."""
+"""Decoding pictures in separate processes with limits: a hostile picture costs one process, not the server."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What the routes share: the service behind a request, and who may call."""
+"""What routes share: the service of a request, and the scopes they need."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""How the server and its gallery are: numbers, live news, health, metrics; and a browser's session."""
+"""Status: statistics, events, health, metrics; and a browser's session."""
 
 from collections.abc import AsyncIterator
 
@@ -48,7 +48,7 @@ def _stats(service: Service, writable: bool) -> Stats:
     responses={200: {"content": {"text/event-stream": {}}}, **problems(401, 403, 429)},
 )
 async def events(service: ServiceOf) -> StreamingResponse:
-    """News as server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
+    """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     gate = service.events.gate
     with gate.entered():  # turned away before an answer begins
         pass

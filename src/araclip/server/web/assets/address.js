@@ -1,10 +1,10 @@
 /**
- * What the address holds: the search and the picture being looked at. Pure.
+ * The URL's query: the search and the picture being looked at. Pure.
  *
  * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&collapse&view=ID; a minus before an id or key excludes.
  */
 
-/** State of an address: `like` and `pictures` are lists of { id, weight }, `where` maps a filter to its value. */
+/** The state that a URL's query holds: `like` and `pictures` are lists of { id, weight }, `where` maps a filter to its value. */
 export function read(search) {
   const given = new URLSearchParams(search);
   const where = given.getAll('where').map((wish) => {
@@ -22,7 +22,7 @@ export function read(search) {
   };
 }
 
-/** The address of a state: '' for the home page, else '?…'. */
+/** The URL's query of a state: '' for the home page, else '?…'. */
 export function write(state) {
   const out = new URLSearchParams();
   if (state.q) out.append('q', state.q);
@@ -36,7 +36,7 @@ export function write(state) {
   return text && `?${text}`;
 }
 
-/** What decides the results: the address without the picture being looked at. */
+/** What decides the results: the query without the picture being looked at. */
 export const searchOf = (state) => write({ ...state, view: '' });
 
 /** Whether anything is searched for; filters alone are no search. */

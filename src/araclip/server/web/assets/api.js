@@ -1,4 +1,4 @@
-/** The server, as the page asks it. Every failure becomes a Problem. */
+/** Requests to the server. Every failure becomes a Problem. */
 
 import { language, t } from './i18n.js';
 import { wishes } from './address.js';

@@ -15,7 +15,7 @@ import { Progress } from './progress.js';
 import { recent, remember } from './recent.js';
 import { Results } from './results.js';
 import { showTheme, startTheme } from './theme.js';
-import { say } from './toast.js';
+import { toast } from './toast.js';
 import { askForToken } from './token.js';
 import { Viewer } from './viewer.js';
 
@@ -75,7 +75,7 @@ async function searchByPicture(file) {
   try {
     id = await keep(file);
   } catch { // no picture, or a format that browsers do not read
-    say(`${t('badPicture')}. ${t('badPictureDetail')}`);
+    toast(`${t('badPicture')}. ${t('badPictureDetail')}`);
     return;
   }
   go({ q: $('query').value.trim(), pictures: [{ id, weight: 1 }], like: [] });
@@ -205,7 +205,7 @@ async function fetchMore(asked = false) {
     if (document.activeElement === document.body && asked && !state.view) grid.focus(grid.shown[had]?.id);
   } catch (problem) {
     if (problem.status === 401) await askForToken();
-    else say(`${problem.title}. ${problem.detail}`); // the button stays, for another try
+    else toast(`${problem.title}. ${problem.detail}`); // the button stays, for another try
   } finally {
     moreButton.disabled = false;
   }

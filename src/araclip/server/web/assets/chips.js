@@ -1,4 +1,4 @@
-/** The parts of the query and the filters that are set, each as a chip that can be turned round or taken away. */
+/** The parts of the query and the filters that are set, each as a chip whose sign can be turned, or that can be removed. */
 
 import { isSearch } from './address.js';
 import { thumbnail } from './api.js';
@@ -15,7 +15,7 @@ export class Chips {
     Object.assign(this, { root: $('chips'), change });
   }
 
-  /** Show the chips of a state. `filters` are [{ label, rest }], what is changed when one is taken away. */
+  /** Show the chips of a state. `filters` are [{ label, rest }], what is changed when one is removed. */
   show(state, filters) {
     const place = this.root.contains(document.activeElement) ? [...this.root.querySelectorAll('button')].indexOf(document.activeElement) : -1;
     const terms = split(state.q);

@@ -35,7 +35,7 @@ export class Filters {
     this.sync(state);
   }
 
-  /** Let the controls say what the state says. */
+  /** Set the controls to the state. */
   sync(state) {
     if (!this.stats) return;
     const { where } = state;

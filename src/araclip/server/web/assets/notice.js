@@ -1,4 +1,4 @@
-/** What stands where results would: nothing found, an empty gallery, an error and what to do about it. */
+/** Messages in the place of results: nothing found, an empty gallery, an error and what to do about it. */
 
 import { $, button, el, icon } from './dom.js';
 import { t } from './i18n.js';

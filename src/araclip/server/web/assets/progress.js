@@ -1,4 +1,4 @@
-/** Indexing as it goes on, and word of a changed gallery, by server-sent events. */
+/** The progress of indexing, and changes of the gallery, by server-sent events. */
 
 import { $, setStyle } from './dom.js';
 import { t } from './i18n.js';

@@ -1,7 +1,7 @@
 /** The last searches, on this device only. */
 
 const KEY = 'araclip.recent';
-const KEPT = 8;
+const MOST = 8;
 
 /** Texts, the latest first. */
 export function recent() {
@@ -13,7 +13,7 @@ export function recent() {
   }
 }
 
-export const remember = (text) => write([text, ...recent().filter((other) => other !== text)].slice(0, KEPT));
+export const remember = (text) => write([text, ...recent().filter((other) => other !== text)].slice(0, MOST));
 export const forget = (text) => write(recent().filter((other) => other !== text));
 export const forgetAll = () => write([]);
 

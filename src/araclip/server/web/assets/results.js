@@ -3,7 +3,7 @@
 import { search } from './api.js';
 import { searchOf } from './address.js';
 
-const KEPT = 12; // searches
+const CACHED = 12; // searches
 const cache = new Map();
 
 export class Results {
@@ -13,7 +13,7 @@ export class Results {
     const found = cache.get(key) ?? new Results(state);
     cache.delete(key);
     cache.set(key, found);
-    if (cache.size > KEPT) cache.delete(cache.keys().next().value);
+    if (cache.size > CACHED) cache.delete(cache.keys().next().value);
     return found;
   }
 

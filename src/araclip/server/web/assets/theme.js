@@ -1,4 +1,4 @@
-/** Light or dark: the system's wish until the switch is used. */
+/** Light or dark: the system's preference until the switch is used. */
 
 import { $, icon } from './dom.js';
 import { t } from './i18n.js';

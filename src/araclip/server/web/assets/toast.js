@@ -1,15 +1,15 @@
-/** A short word at the foot of the page, read out too, that goes by itself. */
+/** A short message at the foot of the page, also for screen readers, that disappears by itself. */
 
 import { $ } from './dom.js';
 
 const SHOWN_MS = 4000;
 let timer;
 
-export function say(text) {
-  const toast = $('toast');
-  // A modal dialog hides what is outside it from screen readers, so the word goes where people are.
-  (document.querySelector('dialog[open]') ?? document.body).append(toast);
-  toast.textContent = text;
+export function toast(text) {
+  const box = $('toast');
+  // A modal dialog hides what is outside it from screen readers, so the message goes into the dialog.
+  (document.querySelector('dialog[open]') ?? document.body).append(box);
+  box.textContent = text;
   clearTimeout(timer);
-  timer = setTimeout(() => { toast.textContent = ''; }, SHOWN_MS);
+  timer = setTimeout(() => { box.textContent = ''; }, SHOWN_MS);
 }

@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { $, button, el, icon, setStyle } from './dom.js';
 import { bytes, date, isolated, number, percent, t } from './i18n.js';
-import { say } from './toast.js';
+import { toast } from './toast.js';
 
 const SWIPE = 50; // pixels a finger travels to turn the page
 
@@ -117,10 +117,10 @@ export class Viewer {
   async #copy(path) {
     try {
       await navigator.clipboard.writeText(path);
-      say(t('copied'));
+      toast(t('copied'));
     } catch { // no https, or not allowed: the path is selected, ready for the person's own Ctrl+C
       getSelection().selectAllChildren(this.facts.querySelector('code'));
-      say(t('notCopied'));
+      toast(t('notCopied'));
     }
   }
 
