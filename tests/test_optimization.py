@@ -9,10 +9,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, CLIPVisionConfig, CLIPVisionModel, ModernBertConfig, ModernBertModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    ModernBertConfig,
+    ModernBertModel,
+    get_cosine_with_min_lr_schedule_with_warmup,
+)
 
 from araclip.errors import RecipeError, RunMismatch
-from araclip.training.loop.optimization import Ema, Part, cosine_schedule, parameter_groups, set_lr
+from araclip.training.loop.ema import Ema
+from araclip.training.loop.optimization import Part, cosine_schedule, parameter_groups, set_lr
 from araclip.training.model.freezing import freeze
 
 WARMUP_OF = st.integers(2, 2000).flatmap(lambda total: st.tuples(st.just(total), st.integers(0, total - 1)))
@@ -161,6 +170,16 @@ def test_half_of_the_fall_is_behind_at_half_of_the_way(shape: tuple[int, int]) -
         assert cosine_schedule((total - 1 + warmup) // 2, total, warmup, 0.1) == pytest.approx(0.55)
 
 
+@pytest.mark.parametrize(("total", "warmup"), [(40, 3), (40, 0), (40, 39), (2, 1)])
+def test_the_schedule_is_that_of_transformers_one_step_ahead_bit_for_bit(total: int, warmup: int) -> None:
+    optimizer = torch.optim.AdamW([{"params": nn.Parameter(torch.zeros(())), "lr": 1.0, "initial_lr": 1.0}])
+    theirs = get_cosine_with_min_lr_schedule_with_warmup(optimizer, warmup + 1, total, min_lr_rate=0.02, last_epoch=0)
+    for step in range(total):
+        assert cosine_schedule(step, total, warmup) == optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        theirs.step()
+
+
 @pytest.mark.parametrize(
     ("step", "total", "warmup", "floor"), [(0, 5, 5, 0.0), (0, 0, 0, 0.0), (-1, 5, 1, 0.0), (0, 5, 1, 2.0)]
 )
@@ -269,7 +288,7 @@ def test_averages_of_another_model_are_refused_and_so_is_a_decay_of_one() -> Non
         Ema([], 1.0)
 
 
-def test_kept_averages_become_the_weights() -> None:
+def test_applied_averages_become_the_weights() -> None:
     weight = nn.Parameter(torch.zeros(2))
     ema = Ema([weight], 0.5)
     with torch.no_grad():
@@ -277,5 +296,5 @@ def test_kept_averages_become_the_weights() -> None:
     ema.update()
     mean = averaged(ema, weight)
     assert not torch.equal(weight, mean)
-    ema.keep()
+    ema.apply()
     assert torch.equal(weight, mean)

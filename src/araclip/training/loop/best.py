@@ -1,4 +1,4 @@
-"""The best weights of a stage, by dev R@1, and when it is time to stop."""
+"""The best weights of a stage, by dev R@1, and early stopping."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,25 +11,31 @@ from araclip.errors import TrainingError
 from araclip.training.loop.run import Run
 
 
-class Best:
-    """The weights with the best dev R@1 so far, on disk, and how long ago that was; idle without `patience`.
+class BestWeights:
+    """The weights with the best dev R@1 so far, on disk, and how many recalls ago that was.
 
     Args:
-        patience: recalls without a better one after which it is over.
+        parameters: those that learn.
+        patience: recalls without a better one after which training stops; with 0 no weights are stored.
     """
 
-    def __init__(self, run: Run, learning: list[nn.Parameter], patience: int) -> None:
-        self.path, self.is_main, self.learning, self.patience = run.folder / "best.pt", run.is_main, learning, patience
+    def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
+        self.path, self.is_main = run.folder / "best.pt", run.is_main
+        self.parameters, self.patience = parameters, patience
         self.recall: dict[str, float] = {}
         self.waited = 0
 
     @property
-    def is_over(self) -> bool:
-        """Whether the stage has waited long enough."""
+    def should_stop(self) -> bool:
+        """Whether there were as many recalls without a better one as `patience` allows."""
         return bool(self.patience) and self.waited >= self.patience
 
-    def see(self, recall: dict[str, float]) -> None:
-        """Take in the recall of the weights of now, and keep these on disk if it is the best."""
+    def update(self, recall: dict[str, float]) -> None:
+        """Take in the recall of the current weights, and write these to disk if it is the best.
+
+        Raises:
+            TrainingError: the disk is full.
+        """
         if not self.patience:
             return
         if self.recall and recall["R@1"] <= self.recall["R@1"]:
@@ -37,7 +43,7 @@ class Best:
             return
         self.recall, self.waited = recall, 0
         if self.is_main:
-            weights = [p.detach() for p in self.learning]
+            weights = [p.detach() for p in self.parameters]
             try:
                 atomic.write(self.path, lambda part: torch.save(weights, part))
             except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
@@ -46,27 +52,27 @@ class Best:
                 ) from error
 
     def is_better_than(self, recall: Mapping[str, float]) -> bool:
-        """Whether earlier weights did better."""
+        """Whether the stored weights had a higher R@1."""
         return bool(self.recall) and self.recall["R@1"] > recall.get("R@1", -1.0)
 
     @torch.no_grad()
     def restore(self) -> dict[str, float]:
-        """Go back to the best weights; their recall."""
+        """Give the model the best weights; their recall."""
         if self.is_main:  # the only process whose weights are used from here on
-            saved_weights = torch.load(self.path, map_location="cpu", weights_only=True)
-            for parameter, saved in zip(self.learning, saved_weights, strict=True):
-                parameter.copy_(saved)
+            stored = torch.load(self.path, map_location="cpu", weights_only=True)
+            for parameter, weight in zip(self.parameters, stored, strict=True):
+                parameter.copy_(weight)
         return self.recall
 
-    def forget(self) -> None:
-        """Remove what an earlier run left."""
+    def remove(self) -> None:
+        """Delete what an earlier run left on disk."""
         if self.is_main:
             self.path.unlink(missing_ok=True)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """For a checkpoint; the weights stay in their own file."""
         return {"recall": self.recall, "waited": self.waited}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.recall, self.waited = state["recall"], state["waited"]

@@ -1,16 +1,14 @@
-"""What the optimizer is given: groups of parameters, the learning rate of a step, averaged weights, frozen layers."""
+"""What the optimizer is given: groups of parameters, and the learning rate of a step."""
 
-import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from araclip.errors import RecipeError, RunMismatch
+from araclip.errors import RecipeError
 from araclip.training.model.freezing import parameters_by_layer
 
 
@@ -74,10 +72,11 @@ def _is_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
-    """What the peak learning rate is multiplied by in a step: a straight rise, then half a cosine down to `floor`.
+    """What the peak learning rate is multiplied by in a step: linear warm-up, then half a cosine down to `floor`.
 
-    It depends on nothing but its arguments, so a run that goes on has nothing to restore. SGDR, Loshchilov and Hutter
-    2017, without restarts; after the last step it stays at `floor`.
+    SGDR, Loshchilov and Hutter 2017, without restarts; after the last step it stays at `floor`. These are the numbers
+    of transformers' `get_cosine_with_min_lr_schedule_with_warmup` one step ahead: there the first step's rate is 0, and
+    the cosine rises again after the last one. A function of its arguments has no state that a checkpoint must hold.
 
     Args:
         step: from 0 to total − 1.
@@ -101,72 +100,3 @@ def set_lr(optimizer: Optimizer, factor: float) -> None:
     """Give every group its peak learning rate times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-
-
-class Ema:
-    """A running mean of the weights, which often retrieves better than the last weights do (Polyak and Juditsky 1992).
-
-    The decay warms up as min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
-    Means are float32 whatever the weights are: bfloat16 would swallow the small steps.
-    """
-
-    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise RecipeError(f"a decay of {decay} for averaged weights. Take one in [0, 1), such as 0.999.")
-        self.decay = decay
-        self.updates = 0
-        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        self._means = [p.detach().to(torch.float32, copy=True) for p in self._parameters]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take the weights in; once after every optimizer step."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        self.updates += 1
-        for mean, parameter in zip(self._means, self._parameters, strict=True):
-            mean.lerp_(parameter.to(torch.float32), 1.0 - decay)
-
-    def keep(self) -> None:
-        """From now on the model holds the averaged weights; for the end of a run."""
-        _copy(self._means, self._parameters)
-
-    @contextlib.contextmanager
-    def swapped(self) -> Iterator[None]:
-        """The model holds the averaged weights inside of the `with` block, and its own, bit for bit, after it."""
-        with torch.no_grad():
-            own = [parameter.clone() for parameter in self._parameters]
-            _copy(self._means, self._parameters)
-        try:
-            yield
-        finally:
-            _copy(own, self._parameters)
-
-    def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint; the tensors are the live ones."""
-        return {"updates": self.updates, "means": list(self._means)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint.
-
-        Raises:
-            RunMismatch: it holds the means of other parameters.
-        """
-        theirs, ours = [tuple(m.shape) for m in state["means"]], [tuple(m.shape) for m in self._means]
-        if theirs != ours:
-            raise RunMismatch(
-                f"the checkpoint averages {len(theirs)} parameters, the model learns {len(ours)} "
-                f"(first difference: {_first_difference(theirs, ours)}). Resume with the recipe that began the run."
-            )
-        self.updates = state["updates"]
-        _copy(state["means"], self._means)
-
-
-@torch.no_grad()
-def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.copy_(source)
-
-
-def _first_difference(theirs: Sequence[tuple[int, ...]], ours: Sequence[tuple[int, ...]]) -> str:
-    differing = ((a, b) for a, b in zip(theirs, ours, strict=False) if a != b)
-    return next((f"shape {a} against {b}" for a, b in differing), "their number")

@@ -1,4 +1,8 @@
-"""The loop under both stages: step → log → dev recall → checkpoint, to be killed and started again at any point."""
+"""The loop of every stage that learns: step → log → dev recall → checkpoint. It can be killed and resumed at any point.
+
+A step's batch, augmentation and dropout are functions of (seed, step), and so is its learning rate; a checkpoint holds
+`TrainingState`, which is all the rest. So a resumed run gives the same weights, bit for bit.
+"""
 
 import math
 import time
@@ -11,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from araclip.errors import LossDiverged
-from araclip.training.loop.best import Best
+from araclip.training.loop.best import BestWeights
+from araclip.training.loop.ema import Ema
 from araclip.training.loop.gradcache import average_gradients
-from araclip.training.loop.optimization import Ema, Part, cosine_schedule, parameter_groups, set_lr
+from araclip.training.loop.optimization import Part, cosine_schedule, parameter_groups, set_lr
 from araclip.training.loop.plot import training_plot
 from araclip.training.loop.reporter import StepProgress
 from araclip.training.loop.run import Pace, Run
@@ -25,23 +30,23 @@ MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 
 @dataclass
-class Job:
-    """What a stage does in one step.
+class TrainingJob:
+    """What a stage trains.
 
     Attributes:
-        backward: step → the step's values, "loss" among them; leaves gradients in `.grad`.
-        recall: dev recall of the weights of now, or None.
         parts: what learns, and how fast.
+        backward: step → the step's values, "loss" among them; leaves gradients in `.grad`.
+        dev_recall: recall of the current weights, or None where there is no dev set.
     """
 
     model: AraCLIPModel
     stage: Stage
     parts: list[Part]
     backward: Callable[[int], dict[str, float]]
-    recall: Callable[[], dict[str, float]] | None = None
+    dev_recall: Callable[[], dict[str, float]] | None = None
 
 
-def train_loop(job: Job, run: Run, progress: StepProgress | None) -> dict[str, float]:
+def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:
     """Take the steps that are left; the model ends with its averaged, or its best, or its last weights.
 
     The averaged ones where the stage has `ema`; of those, or of the last ones, the best on dev where it has `patience`.
@@ -54,108 +59,140 @@ def train_loop(job: Job, run: Run, progress: StepProgress | None) -> dict[str, f
             whole.
     """
     stage, model = job.stage, job.model
-    limit = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
-    optimizer = torch.optim.AdamW(parameter_groups(job.parts, stage.weight_decay), betas=(0.9, 0.98))
-    learning = [p for group in optimizer.param_groups for p in group["params"]]
-    ema = Ema(learning, stage.ema) if stage.ema else None
-    best = Best(run, learning, patience=stage.patience)
-    done, sums = _resume(run, optimizer, learning, ema, best)
+    max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
+    state = TrainingState(job, run)
+    state.resume(run)
     pace = Pace(stage.steps)
-    pace.tick(done, 0, time.monotonic())
-    while done < stage.steps and not best.is_over:
-        values = _step(job, run, optimizer, learning, done)
+    pace.tick(state.step, 0, time.monotonic())
+    while state.step < stage.steps and not state.best.should_stop:
+        values = _optimize(job, run, state)
         with torch.no_grad():
-            model.logit_scale.clamp_(max=limit)
-        if ema:
-            ema.update()
-        done += 1
-        pace.tick(done, stage.batch, time.monotonic())
-        sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+            model.logit_scale.clamp_(max=max_log_scale)
+        if state.ema:
+            state.ema.update()
+        state.step += 1
+        state.add(values)
+        pace.tick(state.step, stage.batch, time.monotonic())
         if progress:
-            progress.update(done, stage.steps, pace.rows_per_second, values)
-        if done % stage.log_every == 0 or done == stage.steps:
-            steps = (done - 1) % stage.log_every + 1
-            means = {name: total / steps for name, total in sums.items()}
-            run.log(done, **means, scale=model.logit_scale.exp().item(), rows_per_second=round(pace.rows_per_second, 2))
-            sums = {}
-        if job.recall and stage.eval_every and done % stage.eval_every == 0 and done < stage.steps:
-            with ema.swapped() if ema else nullcontext():
-                best.see(_recall(job, run, done))
-        if done % stage.checkpoint_every == 0 and done < stage.steps:
-            run.checkpoint(done, {**_state(optimizer, learning, ema, best), "sums": sums})
-    return _finish(job, run, ema, best)
+            progress.update(state.step, stage.steps, pace.rows_per_second, values)
+        if _is_due(stage.log_every, state.step) or state.step == stage.steps:
+            scale, rate = model.logit_scale.exp().item(), round(pace.rows_per_second, 2)
+            run.log(state.step, **state.pop_means(stage.log_every), scale=scale, rows_per_second=rate)
+        if job.dev_recall and _is_due(stage.eval_every, state.step) and state.step < stage.steps:
+            with state.ema.swapped() if state.ema else nullcontext():
+                state.best.update(_logged_recall(job, run, state.step))
+        if _is_due(stage.checkpoint_every, state.step) and state.step < stage.steps:
+            run.checkpoint(state.step, state.state_dict())
+    return _finish(job, run, state)
 
 
-def _step(
-    job: Job, run: Run, optimizer: torch.optim.Optimizer, learning: list[nn.Parameter], step: int
-) -> dict[str, float]:
-    stage = job.stage
-    set_lr(optimizer, cosine_schedule(step, stage.steps, round(stage.warmup * stage.steps)))
+class TrainingState:
+    """What changes from step to step, all of which a checkpoint holds.
+
+    Attributes:
+        step: how many steps are done.
+        parameters: those that learn, in the optimizer's order.
+        ema: their moving average, or None.
+        best: the best of them by dev recall.
+    """
+
+    def __init__(self, job: TrainingJob, run: Run) -> None:
+        groups = parameter_groups(job.parts, job.stage.weight_decay)
+        self.step = 0
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.ema = Ema(self.parameters, job.stage.ema) if job.stage.ema else None
+        self.best = BestWeights(run, self.parameters, patience=job.stage.patience)
+        self._sums: dict[str, float] = {}  # of the steps' values since a row was logged
+
+    def resume(self, run: Run) -> None:
+        """Go on from the run's newest whole checkpoint, or begin at step 0."""
+        found = run.resume()
+        if found is None:
+            self.best.remove()
+        else:
+            self.step, state = found
+            self.load_state_dict(state)
+
+    def add(self, values: dict[str, float]) -> None:
+        """Take a step's values into the next logged row."""
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in values.items()}
+
+    def pop_means(self, log_every: int) -> dict[str, float]:
+        """The values' means since the last logged row, which end with this step."""
+        steps = (self.step - 1) % log_every + 1
+        means = {name: total / steps for name, total in self._sums.items()}
+        self._sums = {}
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint, which is named by the step; the tensors are the live ones."""
+        return {
+            "weights": [p.detach() for p in self.parameters],
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else {},
+            "best": self.best.state_dict(),
+            "sums": self._sums,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; see `Ema.load_state_dict` for what it refuses."""
+        with torch.no_grad():
+            for parameter, stored in zip(self.parameters, state["weights"], strict=True):
+                parameter.copy_(stored)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        self.best.load_state_dict(state["best"])
+        self._sums = state["sums"]
+
+
+def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
+    """One step of the optimizer; the step's values."""
+    stage, step = job.stage, state.step
+    set_lr(state.optimizer, cosine_schedule(step, stage.steps, round(stage.warmup * stage.steps)))
     job.model.train()
     freeze_batchnorm(job.model)
     with run.guard(batch=stage.batch, chunk=stage.chunk if stage.grad_cache else None):
         values = job.backward(step)
     run.check_finite(values["loss"], step)
-    average_gradients(learning)
-    _check_finite(nn.utils.clip_grad_norm_(learning, stage.clip), step)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    average_gradients(state.parameters)
+    _check_finite(nn.utils.clip_grad_norm_(state.parameters, stage.clip), step)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
     return values
 
 
-def _finish(job: Job, run: Run, ema: Ema | None, best: Best) -> dict[str, float]:
-    if ema:
-        ema.keep()
-    if best.is_over:
-        recall = best.restore()
+def _finish(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
+    """Give the model its final weights and draw the run's plot; the weights' dev recall."""
+    if state.ema:
+        state.ema.apply()
+    if state.best.should_stop:
+        recall = state.best.restore()
     else:
-        recall = _recall(job, run, job.stage.steps) if job.recall else {}
-        if best.is_better_than(recall):
-            recall = best.restore()
+        recall = _logged_recall(job, run, job.stage.steps) if job.dev_recall else {}
+        if state.best.is_better_than(recall):
+            recall = state.best.restore()
     if run.is_main and (rows := run.metrics()):
         training_plot(rows, run.folder / "plot.png")
     return recall
 
 
-def _recall(job: Job, run: Run, step: int) -> dict[str, float]:
-    assert job.recall is not None
+def _logged_recall(job: TrainingJob, run: Run, step: int) -> dict[str, float]:
+    assert job.dev_recall is not None
     job.model.eval()
-    recall = job.recall()
+    recall = job.dev_recall()
     run.log(step, **recall)
     return recall
 
 
-def _check_finite(gradient: Tensor, step: int) -> None:
-    if not math.isfinite(gradient):  # of a finite loss, and yet it would make every weight NaN
+def _is_due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _check_finite(gradient_norm: Tensor, step: int) -> None:
+    if not math.isfinite(gradient_norm):  # of a finite loss, and yet it would make every weight NaN
         raise LossDiverged(
-            f"the gradient's length became {gradient:.3g} in step {step}. Lower the learning rate or turn bf16 off, "
-            "then start the same command again: it goes on from the last checkpoint."
+            f"the gradient's length became {gradient_norm:.3g} in step {step}. Lower the learning rate or turn bf16 "
+            "off, then start the same command again: it goes on from the last checkpoint."
         )
-
-
-def _state(optimizer: Any, learning: list[nn.Parameter], ema: Ema | None, best: Best) -> dict[str, Any]:
-    return {
-        "weights": [p.detach() for p in learning],
-        "optimizer": optimizer.state_dict(),
-        "ema": ema.state_dict() if ema else {},
-        "best": best.state(),
-    }
-
-
-def _resume(
-    run: Run, optimizer: Any, learning: list[nn.Parameter], ema: Ema | None, best: Best
-) -> tuple[int, dict[str, float]]:
-    """Steps done, and the unfinished means of the log's next row."""
-    found = run.resume()
-    if found is None:
-        best.forget()
-        return 0, {}
-    step, state = found
-    with torch.no_grad():
-        for parameter, saved in zip(learning, state["weights"], strict=True):
-            parameter.copy_(saved)
-    optimizer.load_state_dict(state["optimizer"])
-    if ema:
-        ema.load_state_dict(state["ema"])
-    best.load(state["best"])
-    return step, state["sums"]

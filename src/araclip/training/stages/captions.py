@@ -13,7 +13,7 @@ from araclip.training.loop.dev import CaptionDev
 from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
-from araclip.training.loop.train_loop import Job, train_loop
+from araclip.training.loop.train_loop import TrainingJob, train_loop
 from araclip.training.losses import contrastive_loss
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.recipe.stages import Captions
@@ -73,4 +73,4 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     ]
     recall = (lambda: dev.recall(texts.vectors)) if dev else None
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        return train_loop(Job(model, stage, parts, backward, recall), run, context.step_progress())
+        return train_loop(TrainingJob(model, stage, parts, backward, recall), run, context.step_progress())

@@ -9,7 +9,7 @@ from araclip.training.loop.dev import locked_recall
 from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
-from araclip.training.loop.train_loop import Job, train_loop
+from araclip.training.loop.train_loop import TrainingJob, train_loop
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.objective import matryoshka_widths
@@ -74,4 +74,4 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     ]
     data["teacher"] = teacher.fingerprint
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        return train_loop(Job(model, stage, parts, backward, recall), run, context.step_progress())
+        return train_loop(TrainingJob(model, stage, parts, backward, recall), run, context.step_progress())

@@ -15,7 +15,7 @@ from araclip.training.inputs.texts import LearningTexts, LockedTexts
 from araclip.training.loop.dev import Dev
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, check_even
-from araclip.training.loop.train_loop import Job, train_loop
+from araclip.training.loop.train_loop import TrainingJob, train_loop
 from araclip.training.model import towers
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
@@ -101,7 +101,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
         *projection_parts(model, stage),
     ]
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        found = train_loop(Job(model, stage, parts, step, recall), run, context.step_progress())
+        found = train_loop(TrainingJob(model, stage, parts, step, recall), run, context.step_progress())
         images.close()
     return found
 
