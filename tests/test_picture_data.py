@@ -53,7 +53,7 @@ def check(batch: Batch, pictures: Sequence[CaptionedPicture], size: int, caption
     """What holds for every batch."""
     paths = [pictures[row].path for row in batch.rows]
     assert len(batch.rows) == len(set(paths)) == size
-    assert batch.owner == [place for place in range(size) for _ in range(captions)]
+    assert batch.owner == [position for position in range(size) for _ in range(captions)]
     assert len(batch.texts) == len(batch.english) == size * captions
     assert batch.same.shape == (size * captions, size)
     said: dict[Path, set[str]] = {}
@@ -107,8 +107,8 @@ def test_a_batch_of_an_epoch_has_every_picture_once(folder: Path) -> None:
 def test_several_captions_of_a_picture_differ_as_far_as_it_has_them(folder: Path) -> None:
     mixed = mixture(folder, numbered(3), captions=3)
     batch = mixed.batch(0, 3)
-    for place in range(3):
-        texts = [text for text, owner in zip(batch.texts, batch.owner, strict=True) if owner == place]
+    for position in range(3):
+        texts = [text for text, owner in zip(batch.texts, batch.owner, strict=True) if owner == position]
         assert (len(texts), len(set(texts))) == (3, 2)
 
 
@@ -218,7 +218,7 @@ def test_sets_of_a_group_fill_whole_batches_in_their_share_of_the_steps_and_each
     drawn_only = [rows for rows in batches if min(rows) >= 6]
     assert len(drawn_only) == 10  # a quarter, as the shares say
     assert all(max(rows) < 6 for rows in batches if rows not in drawn_only)
-    assert sorted(row for rows in batches[:2] for row in rows) == list(range(6))  # photographs lose no turn to drawings
+    assert sorted(row for rows in batches[:2] for row in rows) == list(range(6))  # photographs lose no row to drawings
     assert {row for rows in drawn_only for row in rows} == {6, 7, 8, 9}
 
 

@@ -1,4 +1,4 @@
-"""Pictures changed a little, so that a training run never sees the same one twice."""
+"""Augmentation: random crops, mirror images and colour shifts of training pictures."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from araclip.images import square
 
-SMALLEST = 0.6  # side of a crop, as a part of the picture's: captions speak of what stands at the edges
+SMALLEST = 0.6  # side of a crop, as a part of the picture's: smaller ones lose what captions mention
 JITTER = 0.3  # brightness, contrast and colour change by at most this part
 
 

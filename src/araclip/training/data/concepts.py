@@ -1,4 +1,4 @@
-"""Classes that a classifier of pictures knows: their names, and where its features of them lie."""
+"""Concepts: classes of an image classifier, with their names and their positions in its feature space."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ class Concepts:
         return [name for names in self.names for name in names]
 
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
-        """`count` names and their classes, none of them twice; a function of seed and step."""
+        """`count` names, each of another class, and these classes; a function of seed and step."""
         rng = random.Random(f"concepts {seed} {step}")
         classes = rng.sample(range(len(self.names)), min(count, len(self.names)))
         return [rng.choice(self.names[c]) for c in classes], classes

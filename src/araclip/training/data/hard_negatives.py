@@ -1,4 +1,4 @@
-"""Pictures that are easily taken for one another, mined from vectors: of the model at hand, or of a gallery's."""
+"""Hard negatives: pictures whose vectors are near each other's, by the model in training or by a gallery's."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -30,14 +30,14 @@ def gallery_vectors(folder: Path, pictures: Sequence[Path]) -> NDArray[np.float3
                 f"for one. Index their folders: araclip index {missing[0].parent} --gallery {folder}"
             )
         ids, vectors = catalog.vectors()  # (M,), (M, D) float16
-    place = {int(content): row for row, content in enumerate(ids)}
-    return vectors[[place[content] for content in contents if content is not None]].astype(np.float32)
+    row_of = {int(content): row for row, content in enumerate(ids)}
+    return vectors[[row_of[content] for content in contents if content is not None]].astype(np.float32)
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
-    """(N, K) rows of the K = min(count, N − 1) pictures most alike to each, by inner product, itself left out.
+    """(N, K): for each picture the rows of the K = min(count, N − 1) nearest others by inner product.
 
-    Pictures that share a text or the file come last, they are no negatives; of the 2·K nearest, others come first.
+    Pictures that share a text or the file with it are no negatives: among the 2·K nearest they come last.
 
     Args:
         vectors: (N, D) of `pictures`, rows of unit length.

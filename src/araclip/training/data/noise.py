@@ -1,24 +1,24 @@
 """Arabic as people type it. A student that has seen it needs no lossy folding of letters at query time.
 
-Each kind of noise is a function of a text and dice, and changes Arabic letters only: Latin words, digits, punctuation
-and emoji stay, and no text becomes empty. What dice of equal state roll is equal, so noise can be replayed.
+Each kind of noise is a function of a text and a random generator, and changes Arabic letters only: Latin words, digits,
+punctuation and emoji stay, and no text becomes empty. Generators of equal state give equal noise.
 """
 
 import random
 import re
 from collections.abc import Callable, Mapping
 
-LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # with چ پ ڤ گ and their kin
+LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # with چ پ ڤ گ and other letters of Arabic script
 _WORD = re.compile(f"{LETTER}+")
 _GAP = re.compile(f"(?<={LETTER}{LETTER}) (?={LETTER}{LETTER})")
-_BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # the carrier stays, its hamza goes
+_BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # the carrier without its hamza
 _TASHKEEL = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652"
 
 Noise = Callable[[str, random.Random], str]
 
 
 def drop_hamza(text: str, rng: random.Random) -> str:
-    """أحمر → احمر, مؤمن → مومن, سماء → سما: hamza goes from its carrier, and from the end of longer words than two."""
+    """أحمر → احمر, مؤمن → مومن, سماء → سما: carriers lose their hamza, longer words a final one."""
 
     def bare(word: str) -> str:
         return word[:-1] if len(word) > 2 and word[-1] == "ء" else word
@@ -37,7 +37,7 @@ def swap_final_ya(text: str, rng: random.Random) -> str:
 
 
 def drop_space(text: str, rng: random.Random) -> str:
-    """كلب أسود → كلبأسود: one space between two Arabic words of two letters up."""
+    """كلب أسود → كلبأسود: one space between two Arabic words of two letters or more is lost."""
     gaps = [gap.start() for gap in _GAP.finditer(text)]
     if not gaps:
         return text
@@ -46,9 +46,9 @@ def drop_space(text: str, rng: random.Random) -> str:
 
 
 def add_tashkeel(text: str, rng: random.Random) -> str:
-    """قط → قِطُ: a vowel mark after about a third of the letters; any mark, for a reader of the letters needs none.
+    """قط → قِطُ: a random vowel mark, right or wrong, after about a third of the letters.
 
-    `araclip.normalize` takes the marks off again: this is for students that are fed without it.
+    `araclip.normalize` removes the marks again: this is for students whose texts do not pass it.
     """
 
     def marked(word: str) -> str:
@@ -58,7 +58,7 @@ def add_tashkeel(text: str, rng: random.Random) -> str:
 
 
 def slip(text: str, rng: random.Random) -> str:
-    """One letter inside one word of five letters up is lost, doubled, or changes places with the next."""
+    """A typo: one letter inside one word of five letters or more is lost, doubled, or swapped with the next."""
     words = [word for word in _WORD.finditer(text) if len(word.group()) > 4]
     if not words:
         return text
@@ -74,12 +74,12 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # the chance that a noisy text ha
     "ya": (0.3, swap_final_ya),
     "space": (0.1, drop_space),
     "slip": (0.15, slip),
-    "tashkeel": (0.1, add_tashkeel),  # last: the others know words by their letters
+    "tashkeel": (0.1, add_tashkeel),  # last: the others find words by their letters
 }
 
 
 def noisy(text: str, rng: random.Random) -> str:
-    """Text with each kind of `NOISES` at its chance; often none. Never empty unless `text` is."""
+    """Text with each kind of `NOISES` applied at its chance, often none; never empty unless `text` is."""
     for chance, noise in NOISES.values():
         if rng.random() < chance:
             text = noise(text, rng)

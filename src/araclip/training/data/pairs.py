@@ -115,7 +115,7 @@ def _malformed(where: str, what: str) -> NoReturn:
 
 
 def _find_columns(names: Sequence[str]) -> dict[str, str]:
-    """Ours → the file's name of each column there is; of several English or Arabic ones the plainest name wins."""
+    """Our name → the file's name of each column; of several English or Arabic ones, the first in the lists above."""
     known = {"english": _ENGLISH, "arabic": _ARABIC, "source": ("source",), "license": ("license", "licence")}
     theirs = {name.strip().lower(): name for name in names}
     found = {
@@ -157,14 +157,14 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     if len(header) > 1 and not {"english", "arabic"} & set(_find_columns(header)):
         header[:2] = ["english", "arabic"]
     columns = _columns(path, header, arabic_only)
-    places = {ours: header.index(theirs) for ours, theirs in columns.items()}
-    needed = 1 + max(places[ours] for ours in ("english", "arabic", "split") if ours in places)
+    positions = {ours: header.index(theirs) for ours, theirs in columns.items()}
+    needed = 1 + max(positions[ours] for ours in ("english", "arabic", "split") if ours in positions)
     for where, line in lines:
         cells = line.split("\t") if len(header) > 1 else [line]  # a single column has no cells to tell apart
         if not needed <= len(cells) <= len(header):
             expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)
             _malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
-        yield where, {ours: cells[place] for ours, place in places.items() if place < len(cells)}
+        yield where, {ours: cells[position] for ours, position in positions.items() if position < len(cells)}
 
 
 def _jsonl(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:

@@ -1,4 +1,4 @@
-"""Pictures and their texts for contrastive learning: picture sets mixed by share into batches without duplicates."""
+"""Pictures and their texts for contrastive learning: sets mixed in fixed shares into batches without duplicates."""
 
 import hashlib
 import random
@@ -16,7 +16,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # slots from here on replace rows that came twice in a batch
+SPARE = 10**9  # slots from here on fill a batch up in which a picture was drawn twice
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PictureSource:
     split: str | None = None
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)
-    group: str = ""  # sets of one group fill whole batches, so that each picture is told from its like
+    group: str = ""  # a batch holds sets of one group only, so that its negatives are pictures of one kind
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Batch:
         rows: (I,) rows of `PictureMixture.pictures`, no picture twice.
         texts: (T,) what the student reads.
         english: (T,) an English caption of the same picture, or None where it has none.
-        owner: (T,) place in `rows` of each text's picture.
+        owner: (T,) position in `rows` of each text's picture.
         same: (T, I) bool, true where text and picture are no negatives: the picture has that very text too.
     """
 
@@ -59,8 +59,8 @@ class PictureMixture:
             gives that one; a picture with no text in any of them is left out.
         captions: texts a picture in a batch.
         noise: chance that an Arabic text passes `noisy`.
-        shown: the pictures' files are read later, and have to be there. Where they are not, a picture with fewer than
-            `captions` texts is left out.
+        shown: the pictures' files are read later, and have to be there. Without them texts are all there is, and a
+            picture with fewer than `captions` of them is left out.
 
     Raises:
         RecipeError: no source, an unknown language, a share that is not positive.
@@ -98,7 +98,7 @@ class PictureMixture:
         self._members = list(groups.values())  # of each group, its sources
         shares = [[sources[which].share for which in members] for members in self._members]
         self._groups = InterleavedSampler([1] * len(groups), [sum(of_group) for of_group in shares], seed)
-        self._turns = [
+        self._sources = [
             InterleavedSampler([sizes[which] for which in members], of_group, seed)
             for members, of_group in zip(self._members, shares, strict=True)
         ]
@@ -135,7 +135,7 @@ class PictureMixture:
         return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
 
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
-        """From now on each drawn picture brings `hard` of its (N, K) `neighbours` along; see `hard_negatives.mined`."""
+        """From now on a batch holds, with each drawn picture, `hard` of its (N, K) `neighbours`; see `mined`."""
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:
@@ -151,11 +151,11 @@ class PictureMixture:
             )
         rows = self._rows(step, size)
         texts, english, owner = [], [], []
-        for place, row in enumerate(rows):
-            rng = random.Random(f"{self.seed} {step} {place}")
+        for position, row in enumerate(rows):
+            rng = random.Random(f"{self.seed} {step} {position}")
             for text in self._chosen(self.pictures[row], rng):
                 texts.append(text)
-                owner.append(place)
+                owner.append(position)
                 captions = self.pictures[row].english
                 english.append(rng.choice(captions) if captions else None)
         same = self._same(texts, rows)
@@ -163,11 +163,11 @@ class PictureMixture:
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
-        group, _, turn = self._groups.draw(step)  # the group whose batch this is, and how many it had before
-        own = range(turn * seeds, (turn + 1) * seeds)
+        group, _, earlier = self._groups.draw(step)  # the group whose batch this is, and how many it had before
+        own = range(earlier * seeds, (earlier + 1) * seeds)
         rows: dict[int, int] = {}  # by what they show: the first row of a picture's file → the row that was drawn
-        for slot in chain(own, count(SPARE + turn * size)):
-            which, row, _ = self._turns[group].draw(slot)
+        for slot in chain(own, count(SPARE + earlier * size)):
+            which, row, _ = self._sources[group].draw(slot)
             row += self._first[self._members[group][which]]
             rows.setdefault(self._shown[row], row)
             if self._neighbours is not None:
@@ -189,17 +189,17 @@ class PictureMixture:
         return chosen
 
     def _same(self, texts: list[str], rows: list[int]) -> NDArray[np.bool_]:
-        places: dict[str, list[int]] = {}
-        for place, row in enumerate(rows):
+        positions: dict[str, list[int]] = {}
+        for position, row in enumerate(rows):
             for text in self._texts[row]:
-                places.setdefault(text, []).append(place)
+                positions.setdefault(text, []).append(position)
         same = np.zeros((len(texts), len(rows)), np.bool_)
         for i, text in enumerate(texts):
-            same[i, places[text]] = True
+            same[i, positions[text]] = True
         return same
 
-    def _typed(self, text: str, step: int, place: int) -> str:
-        rng = random.Random(f"noise {self.seed} {step} {place}")
+    def _typed(self, text: str, step: int, position: int) -> str:
+        rng = random.Random(f"noise {self.seed} {step} {position}")
         return noisy(text, rng) if rng.random() < self.noise else text
 
 

@@ -1,11 +1,12 @@
-"""Whose turn it is: several sources take turns in fixed shares, each in a fresh order every epoch.
+"""Several sources in one stream, interleaved in fixed shares, each in a fresh random order every epoch.
 
-A draw is a function of the seed and the number of the slot alone. Nothing has to be saved for a run to go on with the
+A draw is a function of the seed and the slot's number alone. So a run that resumes needs no saved state to see the
 very rows it would have seen.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,21 @@ from araclip.errors import RecipeError
 CYCLE = 10_000  # slots after which the pattern of sources repeats; shares are whole ten-thousandths
 
 
+class Draw(NamedTuple):
+    """What stands in one slot: a source, one of its rows, and how many rows of that source came in earlier slots."""
+
+    source: int
+    row: int
+    earlier: int
+
+
 class InterleavedSampler:
-    """An endless stream of (source, row): shares are kept exactly, not by chance.
+    """An endless stream of rows of several sources; their shares are exact in every cycle, not exact on average.
 
     Args:
-        sizes: rows of each source, 1 or more. weights: their shares, relative to each other. seed: of the orders.
+        sizes: rows of each source, 1 or more.
+        weights: their shares, relative to each other.
+        seed: of the orders.
 
     Raises:
         RecipeError: no source, a weight that is not positive, or one too small for a row in 10,000.
@@ -27,28 +38,28 @@ class InterleavedSampler:
 
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.sizes, self.seed = tuple(sizes), seed
-        self._turns, self._before = _pattern(weights)
+        self._pattern, self._earlier = _pattern(weights)
         self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # a batch may span two epochs
 
     @property
     def shares(self) -> list[float]:
         """Part of each source in the stream, 0…1, in sum 1."""
-        return [float(quota) / CYCLE for quota in self._before[-1]]
+        return [float(quota) / CYCLE for quota in self._earlier[-1]]
 
-    def draw(self, slot: int) -> tuple[int, int, int]:
-        """What stands in one slot: the source, its row, and how many rows of the source came before."""
-        cycle, turn = divmod(slot, CYCLE)
-        which = int(self._turns[turn])
-        drawn = cycle * int(self._before[-1, which]) + int(self._before[turn, which])
-        epoch, place = divmod(drawn, self.sizes[which])
-        return which, int(self._order(which, epoch)[place]), drawn
+    def draw(self, slot: int) -> Draw:
+        """The row in slot 0, 1, 2, …"""
+        cycle, offset = divmod(slot, CYCLE)
+        source = int(self._pattern[offset])
+        earlier = cycle * int(self._earlier[-1, source]) + int(self._earlier[offset, source])
+        epoch, position = divmod(earlier, self.sizes[source])
+        return Draw(source, int(self._order(source, epoch)[position]), earlier)
 
-    def _shuffled(self, which: int, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self.seed, which, epoch]).permutation(self.sizes[which])
+    def _shuffled(self, source: int, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, source, epoch]).permutation(self.sizes[source])
 
 
 def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Whose turn each slot of a cycle is, (CYCLE,), and how often each source had one before, (CYCLE + 1, sources)."""
+    """The source of each slot of a cycle, (CYCLE,), and how many slots each had before it, (CYCLE + 1, sources)."""
     if not weights:
         raise RecipeError("the mixture has no source. Name at least one.")
     wrong = [weight for weight in weights if not 0 < weight < float("inf")]
@@ -61,9 +72,9 @@ def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.in
         raise RecipeError(
             f"weight {weights[int(quota.argmin())]} of {sum(weights)} is less than one row in {CYCLE}. Raise it."
         )
-    turns = np.repeat(np.arange(len(weights)), quota)
-    spread = np.concatenate([(np.arange(n) + 0.5) / n for n in quota])  # each source's turns evenly over the cycle
-    turns = turns[np.argsort(spread, kind="stable")]
-    before = np.zeros((CYCLE + 1, len(weights)), np.int64)
-    np.cumsum(np.eye(len(weights), dtype=np.int64)[turns], axis=0, out=before[1:])
-    return turns, before
+    sources = np.repeat(np.arange(len(weights)), quota)
+    spread = np.concatenate([(np.arange(n) + 0.5) / n for n in quota])  # each source's slots evenly over the cycle
+    sources = sources[np.argsort(spread, kind="stable")]
+    earlier = np.zeros((CYCLE + 1, len(weights)), np.int64)
+    np.cumsum(np.eye(len(weights), dtype=np.int64)[sources], axis=0, out=earlier[1:])
+    return sources, earlier

@@ -1,7 +1,7 @@
-"""What the student reads and what the teacher reads: sources of parallel text, mixed by weight into batches.
+"""Texts for distillation, the student's and the teacher's: sources of parallel text, mixed by weight into batches.
 
-The stream has no state. A batch is a function of seed, step and size, so a run that was killed goes on at its step
-with the very rows it would have seen.
+The stream has no state. A batch is a function of seed, step and size, so a resumed run sees the very rows it would
+have seen.
 """
 
 import json
@@ -18,7 +18,7 @@ from araclip.training.data.sampling import InterleavedSampler
 
 __all__ = ["DIRECTIONS", "Mixture", "Pair", "Row", "Source", "fingerprint", "noisy", "read_pairs", "read_templates"]
 
-DIRECTIONS = ("en-ar", "en-en", "ar-ar")  # what the teacher reads, what the student reads
+DIRECTIONS = ("en-ar", "en-en", "ar-ar")  # the language of the teacher's text, then of the student's
 SLOTS = ("{}", "{c}")
 
 
@@ -36,8 +36,8 @@ class Source:
         templates: a JSON list of texts with a slot, {} or {c}, for files of short labels: half of the rows show the
             student the label in one of them, half the bare label, which is how people search. They are in the
             student's language.
-        teacher_template: around the English label when `templates` is set: what CLIP's teachers know labels by, one
-            for all so that each label costs one teacher vector. "{}" shows the bare label.
+        teacher_template: put around the English label when `templates` is set, as English CLIPs expect labels; one
+            for all, so that each label costs one teacher vector. "{}" is the bare label.
     """
 
     path: Path
@@ -61,8 +61,8 @@ class Row:
 class Mixture:
     """An endless stream of batches from several sources.
 
-    Shares are kept exactly, not by chance: sources take turns in a fixed pattern. Within one epoch of a source, each
-    of its distinct pairs comes once, in an order of that epoch; noise and templates are drawn anew each time.
+    Shares are exact, see `InterleavedSampler`. Within one epoch of a source, each of its distinct pairs comes once, in
+    an order of that epoch; noise and templates are drawn anew each time.
 
     >>> mixture = Mixture([Source(Path("captions.tsv.xz"), weight=3, noise=0.3), Source(Path("names.tsv.xz"))], seed=1)
     >>> rows = mixture.batch(step=0, size=128)   # 96 captions, 32 names
@@ -83,7 +83,7 @@ class Mixture:
         for source in self.sources:
             _check(source)
         self._pairs = [_distinct_pairs(source) for source in self.sources]
-        self._turns = InterleavedSampler(self.sizes, [source.weight for source in self.sources], seed)
+        self._sampler = InterleavedSampler(self.sizes, [source.weight for source in self.sources], seed)
         self._templates = [read_templates(s.templates) if s.templates else () for s in self.sources]
 
     def batch(self, step: int, size: int) -> list[Row]:
@@ -98,7 +98,7 @@ class Mixture:
     @property
     def shares(self) -> list[float]:
         """Part of each source in the stream, 0…1, in sum 1."""
-        return self._turns.shares
+        return self._sampler.shares
 
     @property
     def fingerprint(self) -> str:
@@ -106,7 +106,7 @@ class Mixture:
         return fingerprint(pair for pairs in self._pairs for pair in pairs)
 
     def teacher_texts(self, rows: int | None = None) -> list[str]:
-        """Every distinct text that `english` can be, in the first `rows` or ever: what a teacher has to encode."""
+        """Every distinct text that a teacher has to encode: the rows' `english`, of the first `rows` or of all."""
         if rows is not None and rows < sum(self.sizes):
             return list(dict.fromkeys(self._row(slot).english for slot in range(rows)))
         return list(
@@ -118,9 +118,9 @@ class Mixture:
         )
 
     def _row(self, slot: int) -> Row:
-        which, index, drawn = self._turns.draw(slot)
+        which, index, earlier = self._sampler.draw(slot)
         source, pair = self.sources[which], self._pairs[which][index]
-        rng = random.Random(f"{self.seed} {which} {drawn}")
+        rng = random.Random(f"{self.seed} {which} {earlier}")
         text = pair.english if source.direction == "en-en" else pair.arabic
         if self._templates[which] and rng.random() < 0.5:
             text = _fill(rng.choice(self._templates[which]), text)
@@ -173,7 +173,7 @@ def _check(source: Source) -> None:
 
 
 def _distinct_pairs(source: Source) -> list[Pair]:
-    # A file may say a pair twice; told apart by its texts alone, it still comes once an epoch.
+    # A file may hold a pair twice, with another source or license; it still comes once an epoch.
     read = read_pairs(source.path, arabic_only=source.direction == "ar-ar")
     pairs = list({(pair.english, pair.arabic): pair for pair in read}.values())
     if source.rows is None:

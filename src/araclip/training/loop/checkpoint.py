@@ -1,4 +1,4 @@
-"""The state of a training run on disk: replaced whole, recognised when damaged, the last two kept.
+"""Checkpoints: written atomically, recognised when damaged; the last two stay on disk.
 
 A checkpoint `step-000123.pt` is what torch.save writes, an ordinary zip, with the SHA-256 of all bytes before it as
 the archive's comment. torch.load reads it as any other file.
@@ -21,7 +21,7 @@ from torch import Tensor
 from araclip import atomic
 from araclip.errors import TrainingError
 
-KEPT = 2  # the newest, and one more in case a disk error hits it
+STORED = 2  # the newest, and one more in case a disk error hits it
 _NAME = re.compile(r"step-(\d{6,})\.pt")
 _MARK = b"sha256:"
 _SEAL = len(_MARK) + 64
@@ -32,8 +32,8 @@ _PLAIN = (int, float, bool, str, bytes, type(None))  # what torch.load takes bes
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write the checkpoint of `step` and remove all but it and the one before it.
 
-    Checkpoints of later steps, and temporary files of killed runs, go too: a run that went on from this step has left
-    them behind. One process saves at a time.
+    Checkpoints of later steps and temporary files of killed runs are removed, too: a run that resumed before them makes
+    them anew. One process saves at a time.
 
     Args:
         step: how many steps are done.
@@ -43,10 +43,10 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
         TrainingError: the disk is full (bytes needed and free are named; earlier checkpoints stay), or the state holds
             something that could not be read back.
     """
-    for place, thing in _leaves(state):
-        if not isinstance(thing, Tensor) and type(thing) not in _PLAIN:
+    for key, leaf in _leaves(state):
+        if not isinstance(leaf, Tensor) and type(leaf) not in _PLAIN:
             raise TrainingError(
-                f"the state of step {step} holds a {type(thing).__name__} at {place}, which a checkpoint cannot give "
+                f"the state of step {step} holds a {type(leaf).__name__} at {key}, which a checkpoint cannot give "
                 "back safely. Store numbers as int or float, arrays as tensors."
             )
     path = folder / f"step-{step:06}.pt"
@@ -68,17 +68,17 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
 def newest(folder: Path, log: Callable[[str], None]) -> tuple[int, dict[str, Any]] | None:
     """Step and state of the newest whole checkpoint, tensors on the CPU; None when there is none.
 
-    A damaged one is skipped, and `say` gets a line that names it and what is used instead.
+    A damaged one is skipped, and `log` gets a line that names it and what is used instead.
     """
-    torn: list[str] = []
+    damaged: list[str] = []
     for step, path in reversed(_checkpoints(folder)):
         if not _is_whole(path):
-            torn.append(path.name)
+            damaged.append(path.name)
             continue
-        for name in torn:
+        for name in damaged:
             log(f"{folder / name} is damaged, as by a crash or a disk error; going on from {path.name}.")
         return step, torch.load(path, map_location="cpu", weights_only=True)
-    for name in torn:
+    for name in damaged:
         log(f"{folder / name} is damaged and no whole checkpoint is left; starting from the beginning.")
     return None
 
@@ -103,24 +103,24 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 def _tidy(folder: Path, step: int) -> None:
     found = _checkpoints(folder)
-    kept = {path for at, path in [row for row in found if row[0] <= step][-KEPT:]}
+    stored = {path for at, path in [row for row in found if row[0] <= step][-STORED:]}
     for _, path in found:
-        if path not in kept:
+        if path not in stored:
             path.unlink(missing_ok=True)
     for path in folder.glob(".step-*.pt.*.tmp"):
         path.unlink(missing_ok=True)
 
 
-def _leaves(value: Any, place: str = "state") -> Iterator[tuple[str, Any]]:
+def _leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:
     if type(value) in {dict, OrderedDict}:
         for key, item in value.items():
-            yield f"a key of {place}", key
-            yield from _leaves(item, f"{place}[{key!r}]")
+            yield f"a key of {name}", key
+            yield from _leaves(item, f"{name}[{key!r}]")
     elif type(value) in {list, tuple}:
         for i, item in enumerate(value):
-            yield from _leaves(item, f"{place}[{i}]")
+            yield from _leaves(item, f"{name}[{i}]")
     else:
-        yield place, value
+        yield name, value
 
 
 def _size(state: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The picture of a run: its loss and its dev recall over steps."""
+"""The plot of a run: its loss and its dev recall over steps."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,14 @@ from araclip import atomic
 from araclip.errors import DataError
 
 RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": what `metrics.summary` calls it
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito 2008: told apart by all
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+)  # Okabe and Ito 2008: distinct to colour-blind readers, too
 LINES = ("-", "--", ":", "-.")
 LABEL_GAP = 0.045  # of the highest recall: a line of text in a panel 450 pixels high
 WINDOW = 0.05  # part of a run over which the loss is smoothed
@@ -26,7 +33,7 @@ def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str =
 
     Args:
         metrics: rows of a run (`Run.metrics`), each with `step`; `loss` makes the left panel, keys that end in `R@k`
-            the right one. What is before `R@k` tells several of them apart, as `en_R@1`.
+            the right one. What is before `R@k` distinguishes several of them, as in `en_R@1`.
         title: the run's name; Arabic as it is, matplotlib shapes and orders it.
 
     Raises:
@@ -58,7 +65,7 @@ def smoothed(points: Sequence[tuple[int, float]], window: int) -> Points:
 
 
 def apart(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights for labels: in the same order, at least `gap` from each other, moved up only as far as needed."""
+    """Heights of labels that do not overlap: in the same order, at least `gap` apart, moved up where they must be."""
     out = [0.0] * len(heights)
     lowest = float("-inf")
     for i in sorted(range(len(heights)), key=lambda i: heights[i]):
@@ -70,7 +77,7 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
 def _draw_loss(axes: Axes, losses: Points) -> None:
     _prepare(axes, "Loss")
     if not losses:
-        _log(axes, "no loss was logged")
+        _note(axes, "no loss was logged")
         return
     window = 2 * round(WINDOW * len(losses) / 2) + 1
     marker = "o" if len(losses) == 1 else None
@@ -84,7 +91,7 @@ def _draw_loss(axes: Axes, losses: Points) -> None:
 def _draw_recall(axes: Axes, recalls: Mapping[str, Points]) -> None:
     _prepare(axes, "Recall on dev")
     if not recalls:
-        _log(axes, "dev recall was not measured")
+        _note(axes, "dev recall was not measured")
         return
     matches = {key: _match(key) for key in recalls}
     cutoffs = sorted({int(match["k"]) for match in matches.values()})
@@ -114,7 +121,7 @@ def _prepare(axes: Axes, name: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
-def _log(axes: Axes, text: str) -> None:
+def _note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="grey")
 
 

@@ -1,4 +1,4 @@
-"""The processes and devices of a run: who takes which rows of a batch, in which precision."""
+"""The processes and devices of a run: which process takes which rows of a batch, and the precision of a step."""
 
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -13,7 +13,7 @@ from araclip.training.loop.gradcache import is_distributed
 from araclip.training.recipe.stages import Stage
 from araclip.training.small_cnn.malloc import keep_freed_memory
 
-PATIENCE = timedelta(days=2)  # of processes that wait for the first one, which computes what is kept on disk
+TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for hours while the others wait for it
 
 
 def accelerator_for(stage: Stage) -> Accelerator:
@@ -23,19 +23,19 @@ def accelerator_for(stage: Stage) -> Accelerator:
         RecipeError: the batch cannot be shared evenly.
     """
     keep_freed_memory()
-    # Precision is the stage's, see `autocast`: accelerate knows one a process, and a recipe's stages may differ.
-    # And a group of processes on a machine without GPU is one only where accelerate is told of the CPU.
+    # Precision is the stage's, see `autocast`: accelerate has one for the process, and a recipe's stages may differ.
+    # On a machine without GPU accelerate makes a group of processes only with cpu=True.
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),
         mixed_precision="no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
     )
     check_even(stage.batch, "rows", accelerator)
     return accelerator
 
 
 def check_even(count: int, what: str, accelerator: Accelerator) -> None:
-    """Each process takes the same part of a batch, or the loss would not be that of one process.
+    """Refuse a batch of which processes would take unequal parts: the loss would not be that of one process.
 
     Raises:
         RecipeError: `count` cannot be shared evenly.
@@ -48,28 +48,28 @@ def check_even(count: int, what: str, accelerator: Accelerator) -> None:
 
 
 def autocast(stage: Stage, accelerator: Accelerator, *, image: bool = False) -> AbstractContextManager[Any]:
-    """For a tower of a step: bfloat16 where the stage asks for it."""
+    """The precision in which a tower encodes: bfloat16 where the stage asks for it."""
     precision = (stage.image_precision if image else None) or stage.precision
     return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def share(accelerator: Accelerator, size: int) -> slice:
     """This process's rows of a batch of `size`, a multiple of the number of processes."""
-    each, place = size // accelerator.num_processes, accelerator.process_index
-    return slice(place * each, (place + 1) * each)
+    each, index = size // accelerator.num_processes, accelerator.process_index
+    return slice(index * each, (index + 1) * each)
 
 
 def step_seed(stage: Stage, accelerator: Accelerator, step: int) -> int:
     """The seed of dropout in one step and process."""
     processes: int = accelerator.num_processes
-    place: int = accelerator.process_index
-    return (stage.seed * 1_000_003 + step) * processes + place
+    index: int = accelerator.process_index
+    return (stage.seed * 1_000_003 + step) * processes + index
 
 
 def leave_group() -> None:
-    """Take this process, whose last stage is done, out of the group of several it may be in.
+    """Take this process, whose last stage is done, out of its group of processes, if there is one.
 
-    The group's threads can abort an interpreter that ends with them (PyTorch issue 190489).
+    A group's threads can abort an interpreter that exits while they run (PyTorch issue 190489).
     """
     if is_distributed():
         dist.destroy_process_group()

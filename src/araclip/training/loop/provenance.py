@@ -25,7 +25,7 @@ def begin(
 
     Args:
         fresh: forget the run that is there: its checkpoints, its metrics, its config.
-        say: gets a line when the run goes on with other code, packages or threads than it began with.
+        log: gets a line when the run goes on with other code, packages or threads than it began with.
 
     Returns:
         What config.json holds.
@@ -34,7 +34,7 @@ def begin(
         RunMismatch: the run that is there had another recipe or other data, or its config.json is damaged or gone.
     """
     path = folder / "config.json"
-    if fresh:  # checkpoints first: were this cut short, the old ones would pass for the new recipe's
+    if fresh:  # checkpoints first: after a kill in between, they must not pass for the new recipe's
         checkpoint.remove_all(folder)
         (folder / "metrics.jsonl").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit, and whether tracked files differ from it, of the work tree we stand in; None outside of one."""
+    """Commit, and whether tracked files differ from it, of the working directory's repository; None outside of one."""
 
     def ask(*question: str) -> str:
         done = subprocess.run(["git", *question], capture_output=True, text=True, check=True, timeout=10)

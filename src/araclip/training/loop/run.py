@@ -1,4 +1,4 @@
-"""A run folder: what was started (config.json), what was measured (metrics.jsonl), where to go on (step-*.pt)."""
+"""A run folder: its recipe and data (config.json), its measurements (metrics.jsonl), its checkpoints (step-*.pt)."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from araclip.training.loop.gradcache import is_distributed
 from araclip.training.loop.provenance import begin
 from araclip.training.loop.sinks import Sink, open_sink
 
-TIME_FIELDS = frozenset({"time", "rows_per_second"})  # all in which two runs of one recipe may differ
+TIME_FIELDS = frozenset({"time", "rows_per_second"})  # the fields in which two runs of one recipe may differ
 _MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")
 
 Metrics = list[dict[str, Any]]
@@ -31,7 +31,7 @@ class Run:
     """A run folder, open for one run at a time; made by `Run.open`.
 
     A step s is the number of optimizer steps done. Log everything of step s, then `checkpoint(s, …)`: rows up to the
-    checkpoint are kept by `resume`, later ones are dropped and written again.
+    checkpoint stay when `resume` is called, later ones are dropped and written again.
     """
 
     def __init__(self, folder: Path, is_main: bool, log: Callable[[str], None], sinks: Sequence[Sink]) -> None:
@@ -94,10 +94,10 @@ class Run:
         """
         found = checkpoint.newest(self.folder, self._log if self.is_main else lambda line: None)
         if self.is_main and (self.folder / "metrics.jsonl").exists():
-            done = found[0] if found else -1  # without a checkpoint nothing is kept, not even a row of step 0
-            kept = [json.dumps(row, ensure_ascii=False) for row in self.metrics() if row["step"] <= done]
+            done = found[0] if found else -1  # without a checkpoint every row goes, even one of step 0
+            lines = [json.dumps(row, ensure_ascii=False) for row in self.metrics() if row["step"] <= done]
             self._close()
-            atomic.write_text(self.folder / "metrics.jsonl", "".join(f"{line}\n" for line in kept))
+            atomic.write_text(self.folder / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
         return found
 
     def log(self, step: int, **values: Any) -> None:
@@ -114,7 +114,7 @@ class Run:
         row["time"] = round(datetime.now(UTC).timestamp(), 3)
         line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
         if self._file is None:
-            # Unbuffered: a row is with the system before the next step begins, and a failed one is not tried again.
+            # Unbuffered: the system has a row before the next step begins, and a failed write is not repeated on close.
             self._file = (self.folder / "metrics.jsonl").open("ab", buffering=0)
         try:
             written = self._file.write(line)
@@ -140,7 +140,7 @@ class Run:
 
     @contextlib.contextmanager
     def guard(self, *, batch: int, chunk: int | None = None) -> Iterator[None]:
-        """Around a step: running out of memory, of a GPU or of the machine, becomes an error that says what to lower.
+        """Around a step: running out of memory, the GPU's or the machine's, becomes an error that names the remedy.
 
         Args:
             batch: rows a step. chunk: rows held at a time (GradCache), None when the batch is done at once.
@@ -165,7 +165,7 @@ class Run:
             ) from error
 
     def check_finite(self, loss: float | Tensor, step: int) -> None:
-        """Before the optimizer's step: a loss that is NaN or infinite ends the run while its weights are still good.
+        """Before the optimizer's step: a loss that is NaN or infinite ends the run before it spoils the weights.
 
         Raises:
             LossDiverged: names the step and the last checkpoint.
