@@ -1,6 +1,7 @@
 """What every test shares: no network, repeatable property tests, one real and tiny model."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,3 +45,45 @@ def address(engine: "Engine") -> Iterator[str]:
 
     with serving(engine) as port:
         yield f"qdrant://127.0.0.1:{port}/pictures"
+
+
+# ------------------------------------------------------------------ stages of a recipe, see toy_training and toy_stages
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """The results of one process are those of another, bit for bit."""
+    import torch
+    from transformers.utils import logging
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    yield
+    torch.set_num_threads(before)
+    logging.enable_progress_bar()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy world: towers, pictures, parallel text."""
+    from toy_training import make_world
+
+    return make_world(tmp_path_factory.mktemp("toy") / "world")
+
+
+@pytest.fixture(scope="session")
+def taught(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder in which the teacher, an English model with pictures, is trained. Read only: see `runs`."""
+    from araclip.training.stages.run import run_stage
+    from toy_training import Notes, recipe
+
+    folder = tmp_path_factory.mktemp("taught")
+    run_stage(recipe(world), "teacher", folder, Notes())
+    return folder
+
+
+@pytest.fixture
+def runs(taught: Path, tmp_path: Path) -> Path:
+    """A copy of `taught` to write in."""
+    return shutil.copytree(taught, tmp_path / "runs")

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pictures as drawn
-from araclip import AraCLIP, Gallery
-from araclip.errors import DataError, GalleryNotFound, RecipeError
+from araclip import AraCLIP
+from araclip.errors import DataError, RecipeError
 from araclip.evaluation.datasets import CaptionedPicture
-from araclip.training.data.hard_negatives import gallery_vectors, mined
+from araclip.training.data.hard_negatives import mined
 from araclip.training.data.picture_data import Batch, PictureMixture, PictureSource
 from toy_training import write_lines
 
@@ -179,28 +179,11 @@ def test_languages_that_cannot_be_are_refused(folder: Path, languages: dict[str,
         mixture(folder, numbered(2), languages=languages)
 
 
-def test_a_gallery_of_any_model_tells_which_pictures_are_near(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_pictures_most_alike_to_a_model_are_mined(tmp_path: Path, tiny_model: Path) -> None:
     shown = {"red": (255, 0, 0), "dark red": (120, 0, 0), "blue": (0, 0, 255), "dark blue": (0, 0, 120)}
-    (tmp_path / "صور").mkdir()
-    paths = [drawn.solid(tmp_path / "صور" / f"{name}.png", colour) for name, colour in shown.items()]
-    with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model), create=True) as gallery:
-        gallery.update([tmp_path / "صور"])
-    vectors = gallery_vectors(tmp_path / "gallery", paths)
-    np.testing.assert_allclose(vectors, AraCLIP(tiny_model).encode_image(paths), atol=1e-3)
+    paths = [drawn.solid(tmp_path / f"{name}.png", colour) for name, colour in shown.items()]
     own = [CaptionedPicture(path, (path.stem,), (), "صور") for path in paths]
-    assert mined(vectors, own, 1)[:, 0].tolist() == [1, 0, 3, 2]
-
-
-def test_a_training_picture_that_the_gallery_does_not_hold_is_named(tmp_path: Path, tiny_model: Path) -> None:
-    (tmp_path / "held").mkdir()
-    held = drawn.solid(tmp_path / "held" / "red.png")
-    with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model), create=True) as gallery:
-        gallery.update([tmp_path / "held"])
-    other = drawn.solid(tmp_path / "other.png", (0, 0, 255))
-    with pytest.raises(DataError, match=r"1 of 2 training pictures are not in the gallery .*other.png for one"):
-        gallery_vectors(tmp_path / "gallery", [held, other])
-    with pytest.raises(GalleryNotFound):
-        gallery_vectors(tmp_path / "nothing", [held])
+    assert mined(AraCLIP(tiny_model).encode_image(paths), own, 1)[:, 0].tolist() == [1, 0, 3, 2]
 
 
 def test_sets_of_a_group_fill_whole_batches_in_their_share_of_the_steps_and_each_epoch_is_whole(folder: Path) -> None:

@@ -1,15 +1,15 @@
 """The model card of an exported folder, and about.toml: what only people know of a model."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
 from araclip import __version__
-from araclip.errors import RecipeError
 from araclip.model_folder import ModelConfig
-from araclip.training.recipe.tables import build
+from araclip.training.recipe.toml_file import TomlFile
 
 _STORED = {
     "int8": "int8 (small and depthwise convolutions float16), computed in float32",
@@ -20,7 +20,7 @@ _STORED = {
 _WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "n_images"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class About:
     """What a model was trained on, what it may be used for, and what else its card shall say."""
 
@@ -37,14 +37,8 @@ def read_about(path: Path) -> About:
     Raises:
         RecipeError: no such file, no TOML, an unknown key or a value of the wrong kind.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecipeError(
-            f"{path}: {error}. --about takes a TOML file with license, training_data and notes."
-        ) from error
-    about: About = build(About, table, str(path), path.parent)
-    return about
+    file = TomlFile(path, "--about takes a TOML file with license, training_data and notes.")
+    return file.read_all(About)
 
 
 def model_card(config: ModelConfig, about: About, megabytes: float) -> str:

@@ -10,14 +10,16 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 
 from araclip.errors import RecipeError
 from araclip.training.loop.gradcache import is_distributed
-from araclip.training.recipe.stages import Stage
 from araclip.training.small_cnn.malloc import keep_freed_memory
 
 TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for hours while the others wait for it
 
 
-def accelerator_for(stage: Stage) -> Accelerator:
+def accelerator_for(batch: int = 0) -> Accelerator:
     """The processes and devices of this run, as `accelerate launch` or the environment names them.
+
+    Args:
+        batch: rows that they share in each step; 0 where a stage has no steps.
 
     Raises:
         RecipeError: the batch cannot be shared evenly.
@@ -30,7 +32,7 @@ def accelerator_for(stage: Stage) -> Accelerator:
         mixed_precision="no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
     )
-    check_even(stage.batch, "rows", accelerator)
+    check_even(batch, "rows", accelerator)
     return accelerator
 
 
@@ -47,9 +49,8 @@ def check_even(count: int, what: str, accelerator: Accelerator) -> None:
         )
 
 
-def autocast(stage: Stage, accelerator: Accelerator, *, image: bool = False) -> AbstractContextManager[Any]:
+def autocast(precision: str, accelerator: Accelerator) -> AbstractContextManager[Any]:
     """The precision in which a tower encodes: bfloat16 where the stage asks for it."""
-    precision = (stage.image_precision if image else None) or stage.precision
     return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
@@ -59,11 +60,11 @@ def share(accelerator: Accelerator, size: int) -> slice:
     return slice(index * each, (index + 1) * each)
 
 
-def step_seed(stage: Stage, accelerator: Accelerator, step: int) -> int:
+def step_seed(seed: int, accelerator: Accelerator, step: int) -> int:
     """The seed of dropout in one step and process."""
     processes: int = accelerator.num_processes
     index: int = accelerator.process_index
-    return (stage.seed * 1_000_003 + step) * processes + index
+    return (seed * 1_000_003 + step) * processes + index
 
 
 def leave_group() -> None:

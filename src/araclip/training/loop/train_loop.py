@@ -24,7 +24,7 @@ from araclip.training.loop.reporter import StepProgress
 from araclip.training.loop.run import Pace, Run
 from araclip.training.model.freezing import freeze_batchnorm
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.stages import Stage
+from araclip.training.recipe.stages import LearningStage
 
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
@@ -40,7 +40,7 @@ class TrainingJob:
     """
 
     model: AraCLIPModel
-    stage: Stage
+    stage: LearningStage
     parts: list[Part]
     backward: Callable[[int], dict[str, float]]
     dev_recall: Callable[[], dict[str, float]] | None = None

@@ -10,21 +10,24 @@
     teacher = "open_clip:ViT-B-16-SigLIP-512/webli"
     sources = [{path = "pairs.tsv.xz"}]
 
+    [again]
+    extends = "distill"                             # the same but for the seed
+    seed = 1
+
 A section's `kind` is captions, linear, distill, ensemble, finetune or query_bank, by default its own name. A stage
 starts from the one before it in `stages`, or from what `start` names. Paths are below `data`.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from araclip.errors import RecipeError
-from araclip.training.recipe.stages import KINDS, ModelSpec, Stage
-from araclip.training.recipe.tables import build, set_value, value_of
-
-_TOP: Mapping[str, Any] = {"name": str, "data": Path, "model": dict, "stages": tuple[str, ...]}
+from araclip.training.recipe.changes import set_value
+from araclip.training.recipe.extends import NAMED, expand_shares, extend_file, extend_sections, read_named
+from araclip.training.recipe.stages import KINDS, ModelSpec, Stage, StartingStage
+from araclip.training.recipe.toml_file import TomlFile
 
 
 @dataclass(frozen=True)
@@ -49,46 +52,81 @@ class Recipe:
         return self.stages[name]
 
 
+@dataclass(frozen=True)
+class _Top:
+    """The keys above the sections."""
+
+    name: str
+    data: Path = field(default_factory=Path.cwd)
+    stages: tuple[str, ...] | None = None
+
+
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """A recipe file, with `key=value` changes applied: `distill.steps=200`, `data=/somewhere`.
 
     Raises:
-        RecipeError: no such file, no TOML, an unknown key, or a value of the wrong kind; the key is named.
+        RecipeError: no such file, no TOML, an unknown key, or a value of the wrong kind; up to ten mistakes are named,
+            each with its line, key and what is allowed.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{path}: {error}. Give a recipe, a TOML file.") from error
+    file = _open(path, ())
     for change in changes:
-        set_value(table, change)
-    table.setdefault("name", path.stem)
-    return _recipe(table, path)
+        key = set_value(file.table, change)
+        file.origin = {known: line for known, line in file.origin.items() if known[: len(key)] != key}
+        file.origin[key] = f"--set {change}"
+    file.table.setdefault("name", path.stem)
+    return _recipe(file)
 
 
-def _recipe(table: dict[str, Any], path: Path) -> Recipe:
-    sections = {key: value for key, value in table.items() if isinstance(value, dict) and key not in _TOP}
-    if unknown := sorted(set(table) - set(sections) - set(_TOP)):
-        raise RecipeError(f"{path}: unknown key '{unknown[0]}'. Known are {', '.join(_TOP)} and the stages.")
-    top = {key: value_of(_TOP[key], table[key], f"{path}: {key}", Path.cwd()) for key in _TOP if key in table}
-    data = top.get("data", Path.cwd())
-    stages = {name: _stage(name, section, path, data) for name, section in sections.items()}
-    order = top.get("stages", tuple(sections))
-    if missing := [name for name in order if name not in sections]:
-        raise RecipeError(f"{path}: `stages` names '{missing[0]}', but there is no section [{missing[0]}].")
+def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
+    """A recipe file with the sections of the one that it extends."""
+    file = TomlFile(path, "Give a recipe, a TOML file.")
+    if (named := file.table.pop("extends", None)) is not None:
+        base = path.parent / str(named)
+        if base.resolve() in before:
+            file.refuse(("extends",), f"extends '{named}', which extends this file. Take one of them out.")
+        whole = _open(base, (*before, path.resolve()))
+        file.table = extend_file(file.table, whole.table)
+        file.origin = {**{key: f"{base.name}, {line}" for key, line in whole.origin.items()}, **file.origin}
+    return file
+
+
+def _recipe(file: TomlFile) -> Recipe:
+    table = file.table
+    named = read_named(file, table)
+    model = table.pop("model", {})
+    raw = {name: table.pop(name) for name in [key for key, value in table.items() if isinstance(value, dict)]}
+    for key in [key for key in table if key not in _Top.__dataclass_fields__]:
+        known = ("name", "data", "model", "stages", *NAMED)
+        file.mistake((key,), f"unknown key '{key}'. Known are {', '.join(known)} and the stages.")
+        del table[key]
+    top = file.read(_Top, table)
+    file.check()
+    assert top is not None
+    data = Path.cwd() / top.data
+    spec = file.read(ModelSpec, model, ("model",), data)
+    stages: dict[str, Stage | None] = {}
+    for name, section in extend_sections(file, raw).items():
+        if not isinstance(kind := section["kind"], str) or kind not in KINDS:
+            file.mistake((name, "kind"), f"[{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
+            continue
+        expand_shares(file, name, section, named)
+        stages[name] = file.read(KINDS[kind], section, (name,), data)
+    file.check()
+    order = tuple(raw) if top.stages is None else top.stages
+    if missing := [name for name in order if name not in raw]:
+        file.mistake(("stages",), f"`stages` names '{missing[0]}', but there is no section [{missing[0]}].")
     if len(set(order)) < len(order):
-        raise RecipeError(f"{path}: `stages` names a stage twice: {', '.join(order)}. Give each its own section.")
+        file.mistake(("stages",), f"`stages` names a stage twice: {', '.join(order)}. Give each its own section.")
+    start_of = _starts(stages, order)
+    for name in [name for name, start in start_of.items() if name == start]:
+        file.mistake((name, "start"), f"[{name}] starts from itself. Name another stage, or a saved model's folder.")
+    file.check()
+    return Recipe(top.name, data, cast(ModelSpec, spec), cast(dict[str, Stage], stages), order, start_of)
+
+
+def _starts(stages: Mapping[str, Any], order: Sequence[str]) -> dict[str, str | None]:
     before = dict(zip(order[1:], order, strict=False))
-    start_of = {name: stage.start or before.get(name) for name, stage in stages.items()}
-    if circular := [name for name, start in start_of.items() if name == start]:
-        raise RecipeError(f"{path}: [{circular[0]}] starts from itself. Name another stage, or a saved model's folder.")
-    return Recipe(
-        name=top["name"], data=data, model=build(ModelSpec, top.get("model", {}), f"{path}: [model]", data),
-        stages=stages, order=order, start_of=start_of,
-    )  # fmt: skip
-
-
-def _stage(name: str, section: dict[str, Any], path: Path, data: Path) -> Stage:
-    kind = section.get("kind", name)
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise RecipeError(f"{path}: [{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
-    return build(KINDS[kind], {**section, "kind": kind}, f"{path}: [{name}]", data)
+    return {
+        name: stage.start or before.get(name) if isinstance(stage, StartingStage) else None
+        for name, stage in stages.items()
+    }

@@ -1,17 +1,54 @@
-"""What the sections of a recipe hold: the model, what is read, and a dataclass a kind of stage."""
+"""What the sections of a recipe hold: the model, what is read, and a dataclass for each kind of stage.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+Stage                             seed, dev, sinks
+├── Ensemble                      joins models: nothing is trained
+└── StartingStage                 + start, model
+    ├── Linear                    in closed form
+    ├── QueryBank                 nothing is trained
+    └── LearningStage             + steps, learning rates, precision, checkpoints …
+        ├── Captions
+        ├── Distill
+        └── Finetune
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from araclip.errors import RecipeError
+from pydantic import AfterValidator, ConfigDict, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
 from araclip.training.data.picture_data import PictureSource
 from araclip.training.data.text_data import Source
-from araclip.training.recipe.tables import check_chance, check_positive
+from araclip.training.recipe.toml_file import below_data
 
 
-@dataclass(frozen=True)
+def _limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if not allowed(value):
+            raise PydanticCustomError("not_allowed", "expected {expected}", {"expected": expected})
+        return value
+
+    return AfterValidator(check)
+
+
+_CONFIG = ConfigDict(extra="forbid")
+Count = Annotated[int, _limited(lambda value: value >= 1, "1 or more")]
+Positive = Annotated[float, _limited(lambda value: value > 0, "a positive number")]
+Chance = Annotated[float, _limited(lambda value: 0 <= value <= 1, "a chance from 0 to 1")]
+AtLeastOne = Annotated[float, _limited(lambda value: value >= 1, "1 or more")]
+Dropout = Annotated[float, _limited(lambda value: 0 <= value < 1, "a chance from 0 to below 1")]
+Window = Annotated[float, _limited(lambda value: 0 < value <= 1, "a part of the picture's side: above 0, at most 1")]
+Folder = Annotated[Path, AfterValidator(below_data)]
+Precision = Literal["float32", "bfloat16"]
+Pictures = Annotated[tuple[PictureSource, ...], AfterValidator(below_data)]
+Sources = Annotated[tuple[Source, ...], AfterValidator(below_data)]
+Shares = Mapping[str, float]
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class ModelSpec:
     """Where the towers come from: hub ids, folders, earlier stages, or the names that `pretrained` lists."""
 
@@ -20,30 +57,28 @@ class ModelSpec:
     projection_dim: int = 512
     text_pooling: str = "mean"
     vision_projection: str = "linear"
-    vision_mirror: bool = False
+    vision_mirror: bool = False  # a picture's features are the mean of its own and of its mirror image's
     matryoshka_dims: tuple[int, ...] = ()
     max_tokens: int = 64  # as AraCLIP; captions need half of it
     image_size: int | None = None  # pixels a picture enters with; None is what the tower was made for
     logit_scale: float | None = None  # log of the first inverse temperature; None is CLIP's
     logit_bias: float | None = None  # a number makes room for the sigmoid loss, whose paper starts at −10
-    vocabulary: tuple[Path, ...] = ()  # parallel files whose words a pruned vocabulary keeps; none keeps all
+    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # parallel files: a pruned vocabulary
+    # keeps their words, and without any all words are kept
     text_identity: bool = False  # the text projection starts as the identity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class DevSet:
     """Pictures whose captions are the queries of dev recall while training."""
 
-    folder: Path
+    folder: Folder
     split: str | None = "dev"
     captions: tuple[str, ...] = ("caption_ar",)
-    per_picture: int | None = 1  # captions a picture that are asked each time; None is all
-
-    def __post_init__(self) -> None:
-        check_positive(self, "per_picture")
+    per_picture: Count | None = 1  # captions a picture that are asked each time; None is all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class ImageSide:
     """What of the image tower learns.
 
@@ -54,193 +89,177 @@ class ImageSide:
 
     train: Literal["locked", "partial", "full"] = "locked"
     frozen_blocks: int = 0
-    views: int = 2
-    window: float = 0.86  # side of a training crop, as a part of the picture's
-    each_branch: bool = False  # of a tower of several branches, each has a loss of its own instead of their sum one
-    cache: Path | None = None  # where the computed maps lie; None is beside the stages, for all of them
+    views: Count = 2
+    window: Window = 0.86  # side of a training crop, as a part of the picture's
+    each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
+    cache: Folder | None = None  # where the computed feature maps lie; None is beside the stages, for all of them
 
-    def __post_init__(self) -> None:
-        check_positive(self, "views")
-        if not 0 < self.window <= 1:
-            raise RecipeError(f"window is {self.window}, expected a part of the picture's side: above 0, at most 1.")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.each_branch and self.train != "partial":
-            raise RecipeError('each_branch needs train = "partial".')
+            raise ValueError('each_branch needs train = "partial".')
+        return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Stage:
     """What every stage has."""
 
     kind: str = ""
-    start: str | None = None
-    model: ModelSpec | None = None  # fresh towers for this stage, instead of what an earlier stage left
     seed: int = 0
-    steps: int = 1000
-    batch: int = 128
-    chunk: int = 32  # rows that pass a tower at once
-    grad_cache: bool = False  # hold the activations of one chunk at a time; a second pass for any batch in memory
-    train_text: Literal["full", "locked"] = "full"
-    train_text_head: bool = True  # false keeps the text projection, too
-    dropout: float | None = None  # chance, everywhere in a text tower that learns; None is as its makers trained it
-    frozen_layers: int = 0  # lowest text layers that keep what pre-training gave them; the embeddings go with them
-    lr_text: float = 5e-5
-    lr_image: float = 1e-4
-    lr_head: float = 5e-4
-    layer_decay: float = 1.0
-    weight_decay: float = 0.05
-    warmup: float = 0.07  # part of the steps
-    clip: float = 1.0
-    ema: float = 0.0  # decay of the averaged weights that are evaluated and kept; 0 is none
-    precision: Literal["float32", "bfloat16"] = "float32"
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower, if not the same
-    gradient_checkpointing: bool = False
-    log_every: int = 10
-    checkpoint_every: int = 100
-    eval_every: int = 0  # steps between dev recalls; 0 asks at the end only
-    patience: int = 0  # recalls without a better R@1 after which the stage ends early; 0 is never
     dev: DevSet | None = None
-    sinks: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_positive(self, "steps", "batch", "chunk", "log_every", "checkpoint_every")
-        if self.patience and not (self.eval_every and self.dev):
-            raise RecipeError("patience needs a dev set that is asked while training. Give `dev` and `eval_every`.")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise RecipeError(f"dropout is {self.dropout}, expected a chance from 0 to below 1.")
+    sinks: tuple[str, ...] = ()  # where metrics go besides metrics.jsonl: tensorboard, trackio
 
 
-@dataclass(frozen=True)
-class Captions(Stage):
-    """The text tower alone: captions of one picture come together; the pictures themselves need not be there."""
+@dataclass(frozen=True, config=_CONFIG)
+class StartingStage(Stage):
+    """A stage that starts from one model."""
 
-    pictures: tuple[PictureSource, ...] = ()
-    languages: Mapping[str, float] = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
-    noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_chance(self, "noise")
-        if self.train_text == "locked":
-            raise RecipeError("captions alone train the text tower, which cannot be locked.")
+    start: str | None = None  # a stage, folder or bundled model; None is the stage before, or [model]
+    model: ModelSpec | None = None  # towers put together for this stage, instead of a start
 
 
-@dataclass(frozen=True)
-class Linear(Stage):
-    """The head alone, in closed form."""
-
-    teacher: str = ""
-    sources: tuple[Source, ...] = ()
-    rows: int = 100_000  # of the mixture
-    penalty: float | None = None  # None: chosen on held-out rows
-
-
-@dataclass(frozen=True)
-class Distill(Stage):
-    """Stage 1."""
-
-    teacher: str = ""
-    sources: tuple[Source, ...] = ()
-    losses: Mapping[str, float] = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
-    matryoshka: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.train_text == "locked":
-            raise RecipeError('distillation trains the text tower. For its head alone there is kind = "linear".')
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Ensemble(Stage):
-    """No training: image towers that learned the space of one locked text tower become one tower."""
+    """Nothing is trained: image towers that learned the space of one locked text tower become one tower."""
 
+    kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
     shared_blocks: int = 0  # the first blocks of their image towers, which none of them changed
-    pictures: tuple[PictureSource, ...] = ()  # over a batch of these, members' vectors get one mean length
-    expert: str = ""  # one more member, which is heard for pictures like its own alone
-    expert_pictures: tuple[PictureSource, ...] = ()  # those; a batch of them is told from one of `pictures`
-    expert_weight: float = 2.0  # mean length of its vectors for its own pictures, the members' for theirs being 1
+    batch: Count = 128  # pictures of either kind that are measured
+    pictures: Pictures = ()  # over a batch of these, members' vectors get one mean length
+    expert: str = ""  # one more member, which contributes only for pictures like its own: a gated branch
+    expert_pictures: Pictures = ()  # those; a batch of them is told from one of `pictures`
+    expert_weight: AtLeastOne = 2.0  # mean length of its vectors for its own pictures, the members' for theirs being 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self, "expert_weight")
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
         if len(self.members) + bool(self.expert) < 2:
-            raise RecipeError("an ensemble has two members or more. Name their stages in `members`.")
+            raise ValueError("an ensemble has two members or more. Name their stages in `members`.")
         if len({*self.members, self.expert}) <= len(self.members):
-            raise RecipeError("the ensemble names a member twice. Each counts once.")
+            raise ValueError("the ensemble names a member twice. Each counts once.")
         if bool(self.expert) != bool(self.expert_pictures) or (self.expert and not self.pictures):
-            raise RecipeError(
-                "an expert needs `expert_pictures`, its own, and `pictures` for which it is to be silent. Give both, "
-                "or leave `expert` and `expert_pictures` out."
+            raise ValueError(
+                "an expert needs `expert_pictures`, its own, and `pictures` for which it is to contribute nothing. "
+                "Give both, or leave `expert` and `expert_pictures` out."
             )
+        return self
 
 
-@dataclass(frozen=True)
-class Finetune(Stage):
-    """Stage 2, and with `languages = {english = 1}` the making of a teacher."""
+@dataclass(frozen=True, config=_CONFIG)
+class Linear(StartingStage):
+    """The text head alone, in closed form."""
 
-    pictures: tuple[PictureSource, ...] = ()
+    kind: Literal["linear"] = "linear"
+    teacher: str = ""
+    sources: Sources = ()
+    rows: int = 100_000  # of the mixture
+    penalty: float | None = None  # None: chosen on held-out rows
+    precision: Precision = "float32"  # of the teacher
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class QueryBank(StartingStage):
+    """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `hubness`."""
+
+    kind: Literal["query_bank"] = "query_bank"
+    batch: Count = 2048  # texts in the query bank, at most: some are the same
+    pictures: Pictures = ()  # whose captions and names the texts are
+    languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
+    sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the texts are averaged
+    weight: Positive = 0.6  # of that average, which is subtracted; to subtract nothing leave the stage out
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class LearningStage(StartingStage):
+    """What every stage has that trains by gradient steps, a text tower at least."""
+
+    steps: Count = 1000
+    batch: Count = 128
+    chunk: Count = 32  # rows that pass a tower at once
+    grad_cache: bool = False  # hold the activations of one chunk at a time; a second pass for any batch in memory
+    gradient_checkpointing: bool = False  # activations are computed a second time instead of being held
+    dropout: Dropout | None = None  # everywhere in a text tower that learns; None is as its makers trained it
+    frozen_layers: int = 0  # lowest text layers that stay as they are, and the embeddings with them
+    lr_text: float = 5e-5
+    lr_head: float = 5e-4
+    layer_decay: float = 1.0  # factor from each layer's learning rate to that of the layer below
+    weight_decay: float = 0.05
+    warmup: float = 0.07  # part of the steps
+    clip: float = 1.0  # largest length of the gradient
+    ema: float = 0.0  # decay of the averaged weights that are evaluated and saved; 0 is none
+    precision: Precision = "float32"
+    log_every: Count = 10
+    checkpoint_every: Count = 100
+    eval_every: int = 0  # steps between dev recalls; 0 asks at the end only
+    patience: int = 0  # recalls without a better R@1 after which the stage ends early; 0 is never
+
+    @model_validator(mode="after")
+    def _check_patience(self) -> Self:
+        if self.patience and not (self.eval_every and self.dev):
+            raise ValueError("patience needs a dev set that is asked while training. Give `dev` and `eval_every`.")
+        return self
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Captions(LearningStage):
+    """The text tower alone: captions of one picture come together; the pictures themselves need not be there."""
+
+    kind: Literal["captions"] = "captions"
+    pictures: Pictures = ()
+    languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
+    noise: Chance = 0.0
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Distill(LearningStage):
+    """Stage 1: the text tower learns a teacher's vectors from parallel text."""
+
+    kind: Literal["distill"] = "distill"
+    teacher: str = ""
+    sources: Sources = ()
+    losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
+    matryoshka: bool = False
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Finetune(LearningStage):
+    """Stage 2: texts and pictures; with `languages = {english = 1}` it makes a teacher."""
+
+    kind: Literal["finetune"] = "finetune"
+    train_text: Literal["full", "locked"] = "full"
+    train_text_head: bool = True  # false leaves the text projection as it is
+    lr_image: float = 1e-4
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower, if not the same
+    pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"
     matryoshka: bool = False
-    languages: Mapping[str, float] = field(default_factory=lambda: {"arabic": 1.0})
-    captions: int = 1  # a picture and step
+    languages: Shares = field(default_factory=lambda: {"arabic": 1.0})
+    captions: Count = 1  # a picture and step
     all_captions: bool = False  # with a locked text tower: every caption of the data is a negative in every step
-    noise: float = 0.0
-    hard_negatives: int = 0  # of each picture's nearest neighbours, how many share its batch
-    negatives_from: Path | None = None  # a gallery tells what is near; None: the model of the start does
+    noise: Chance = 0.0
+    hard_negatives: int = 0  # of each picture's nearest neighbours for the starting model, how many share its batch
     teacher: str = ""
     distillation: float = 0.0  # weight of the distance to the teacher's vector of an English caption
-    concepts: Path | None = None  # class names with their place in the image tower's feature space
+    concepts: Folder | None = None  # class names with their place in the image tower's feature space
     concept_batch: int = 0
     concept_weight: float = 0.0
     anchor: float = 0.0  # weight of staying with the class probabilities that the tower began with; needs `concepts`
-    anchor_pictures: int = 64  # of each batch
+    anchor_pictures: Count = 64  # of each batch
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self, "captions", "anchor_pictures")
-        check_chance(self, "noise")
-        if self.negatives_from and not self.hard_negatives:
-            raise RecipeError("negatives_from names a gallery, but hard_negatives is 0. Set it, or leave both out.")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.train_text == "locked" and self.noise:
-            raise RecipeError("noise needs a text tower that learns: a locked one reads each caption once, as it is.")
+            raise ValueError("noise needs a text tower that learns: a locked one reads each caption once, as it is.")
         if self.all_captions and self.train_text != "locked":
-            raise RecipeError('all_captions needs train_text = "locked": a learning tower cannot embed them all.')
+            raise ValueError('all_captions needs train_text = "locked": a learning tower cannot embed them all.')
         if self.anchor and (self.concepts is None or self.image.train != "partial"):
-            raise RecipeError('anchor needs `concepts` with a classifier and image = { train = "partial", … }.')
-
-
-@dataclass(frozen=True)
-class QueryBank(Stage):
-    """No training, and the last stage: pictures lose the score that they would have for any text; see `hubness`."""
-
-    batch: int = 2048  # texts in the bank, at most: some are the same
-    pictures: tuple[PictureSource, ...] = ()  # whose captions and names the texts are
-    languages: Mapping[str, float] = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
-    sharpness: float = 20.0  # inverse temperature at which a picture's likeness to the texts is averaged
-    weight: float = 0.6  # of what is taken off
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self, "sharpness")
-        if self.weight <= 0:
-            raise RecipeError(
-                f"weight is {self.weight}, expected a positive number. Without a bank leave the stage out."
-            )
+            raise ValueError('anchor needs `concepts` with a classifier and image = { train = "partial", … }.')
+        return self
 
 
 KINDS: Mapping[str, type[Stage]] = {
     "captions": Captions, "linear": Linear, "distill": Distill, "ensemble": Ensemble, "finetune": Finetune,
     "query_bank": QueryBank,
 }  # fmt: skip
-
-
-def as_json(value: Any) -> Any:
-    """A recipe's dataclass as JSON-like values, for config.json."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): as_json(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value

@@ -33,13 +33,13 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     Raises:
         TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
     """
-    accelerator = accelerator_for(stage)
+    accelerator = accelerator_for(stage.batch)
     dev = CaptionDev(stage.dev) if stage.dev else None
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, shown=False
     )
     mixture.batch(0, stage.batch)  # too few pictures: known before the model is loaded
-    model, processor = starting_model.start_of(context)
+    model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     data = {"start": fingerprint(model), "captions": mixture.fingerprint}
     texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
@@ -53,7 +53,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
         same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B)
 
         def encode(group: list[dict[str, Tensor]]) -> Tensor:
-            with autocast(stage, accelerator):
+            with autocast(stage.precision, accelerator):
                 return torch.cat([texts.encode(chunk) for chunk in group])
 
         def loss(vectors: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
 
         value = cached_backward(
             [grouped(chunks, stage.grad_cache)], [encode], loss,
-            backward=accelerator.backward, seed=step_seed(stage, accelerator, step),
+            backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
         )  # fmt: skip
         return {"loss": value}
 

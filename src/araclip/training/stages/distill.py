@@ -32,8 +32,8 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     Raises:
         TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
     """
-    accelerator = accelerator_for(stage)
-    model, processor = starting_model.start_of(context)
+    accelerator = accelerator_for(stage.batch)
+    model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
@@ -58,13 +58,13 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
         same = same_pairs([row.english for row in rows]).to(accelerator.device)
 
         def encode(group: list[dict[str, Tensor]]) -> Tensor:
-            with autocast(stage, accelerator):
+            with autocast(stage.precision, accelerator):
                 return torch.cat([texts.features(chunk) for chunk in group]).float()
 
         value = cached_backward(
             [grouped(chunks, stage.grad_cache)], [encode],
             lambda got: loss(gather(got[inverse]), wanted, same=same),
-            backward=accelerator.backward, seed=step_seed(stage, accelerator, step),
+            backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
         )  # fmt: skip
         return {"loss": value}
 

@@ -37,7 +37,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
             should share.
         TrainingError: see its children.
     """
-    accelerator = accelerator_for(stage)
+    accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
     folders = [starting_model.saved_model(context, member, f"stage '{context.name}' joins") for member in names]
     found = [load_without_query_bank(folder) for folder in folders]

@@ -1,13 +1,11 @@
 """Stage 2: contrastive learning of texts with pictures; with English captions, the making of a teacher."""
 
-import hashlib
-
 import torch
 from accelerate import Accelerator
 
 from araclip.errors import DataError, RecipeError
 from araclip.training.data.concepts import Concepts, read_concepts
-from araclip.training.data.hard_negatives import gallery_vectors, mined
+from araclip.training.data.hard_negatives import mined
 from araclip.training.data.picture_data import PictureMixture
 from araclip.training.inputs.pictures import BranchImages, TrainingImages, training_images
 from araclip.training.inputs.pixels import Pixels
@@ -50,13 +48,13 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     Raises:
         TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
     """
-    accelerator = accelerator_for(stage)
+    accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
     )
     mixture.batch(0, stage.batch)  # too few pictures: refused before the long computations
-    model, processor = starting_model.start_of(context)
+    model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     contrast = objective(model, stage.loss, stage.matryoshka)
     concepts = _concepts(stage, model, accelerator)
@@ -71,7 +69,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
         if stage.hard_negatives:
-            data |= _use_hard_negatives(stage, mixture, images)
+            _use_hard_negatives(stage, mixture, images)
         if stage.distillation:
             english, width = _english(mixture), model.config.projection_dim
             teacher = cached_teacher(stage, context, english, width, accelerator.device)
@@ -114,16 +112,11 @@ def _concepts(stage: Finetune, model: AraCLIPModel, accelerator: Accelerator) ->
     return found
 
 
-def _use_hard_negatives(stage: Finetune, mixture: PictureMixture, images: TrainingImages) -> dict[str, str]:
-    """Mine them from the vectors of a gallery or of the starting model; a fingerprint of the gallery's."""
-    if stage.negatives_from:
-        vectors = gallery_vectors(stage.negatives_from, mixture.files)
-        data = {"negatives": hashlib.sha256(vectors.tobytes()).hexdigest()[:12]}
-    else:
-        with torch.inference_mode():
-            vectors, data = images.vectors(mixture.files).float().cpu().numpy(), {}
+def _use_hard_negatives(stage: Finetune, mixture: PictureMixture, images: TrainingImages) -> None:
+    """Mine them from the vectors of the starting model."""
+    with torch.inference_mode():
+        vectors = images.vectors(mixture.files).float().cpu().numpy()
     mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
-    return data
 
 
 def _english(mixture: PictureMixture) -> list[str]:

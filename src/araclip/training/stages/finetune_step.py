@@ -73,7 +73,7 @@ class FinetuneStep:
             [self._encode_texts, self._encode_images],
             loss,
             backward=self.accelerator.backward,
-            seed=step_seed(stage, self.accelerator, step),
+            seed=step_seed(stage.seed, self.accelerator, step),
         )
         values = {name: float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}
         return {"loss": total, **values}
@@ -91,9 +91,9 @@ class FinetuneStep:
         return self.images.first_features(anchors)
 
     def _encode_texts(self, chunks: Sequence[Any]) -> Encoded:
-        with autocast(self.stage, self.accelerator):
+        with autocast(self.stage.precision, self.accelerator):
             return joined([self.texts.encode(chunk) for chunk in chunks])
 
     def _encode_images(self, chunks: Sequence[Tensor]) -> Encoded:
-        with autocast(self.stage, self.accelerator, image=True):
+        with autocast(self.stage.image_precision or self.stage.precision, self.accelerator):
             return joined([self.images.encode(chunk) for chunk in chunks])

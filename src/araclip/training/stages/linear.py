@@ -27,8 +27,8 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     Raises:
         TrainingError: see its children.
     """
-    accelerator = accelerator_for(stage)
-    model, processor = starting_model.start_of(context)
+    accelerator = accelerator_for()
+    model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())

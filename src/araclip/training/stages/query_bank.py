@@ -31,11 +31,11 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
         RecipeError: the model it starts from has not been made, has no image tower, or no linear projection.
         TrainingError: see its children.
     """
-    accelerator = accelerator_for(stage)
+    accelerator = accelerator_for()
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
     batch = mixture.batch(0, stage.batch)
     texts = list(dict.fromkeys(batch.texts))
-    before, processor = starting_model.start_of(context)
+    before, processor = starting_model.start_of(stage, context)
     pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
     files = [mixture.pictures[row].path for row in batch.rows[:SAMPLE]]
     with torch.no_grad():

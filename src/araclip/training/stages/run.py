@@ -5,11 +5,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from araclip import atomic
 from araclip.errors import RunMismatch
 from araclip.training.loop.reporter import Reporter
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import Captions, Distill, Ensemble, Finetune, Linear, QueryBank, Stage, as_json
+from araclip.training.recipe.stages import (
+    Captions,
+    Distill,
+    Ensemble,
+    Finetune,
+    Linear,
+    QueryBank,
+    Stage,
+    StartingStage,
+)
 from araclip.training.stages.captions import captions
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.distill import distill
@@ -73,7 +84,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
         before = json.loads((runs / name / "config.json").read_text(encoding="utf-8"))["recipe"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunMismatch(f"{runs / name} has a result, but not what it was made with ({error}). {again}") from error
-    now = json.loads(json.dumps(as_json(recipe.stage(name))))
+    now = to_jsonable_python(recipe.stage(name))
     if differing := [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]:
         key = differing[0]
         raise RunMismatch(
@@ -90,11 +101,13 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 def _made_of(recipe: Recipe, name: str) -> list[str]:
     """The stages whose models a stage takes: members, the towers of its `model` or its start; and its teacher."""
     stage = recipe.stage(name)
-    if members := getattr(stage, "members", ()):
-        named = [*members, getattr(stage, "expert", None)]
-    elif stage.model:
+    named: list[str | None] = []
+    if isinstance(stage, Ensemble):
+        named = [*stage.members, stage.expert]
+    elif isinstance(stage, StartingStage) and stage.model:
         named = [stage.model.text, stage.model.vision]
     else:
         named = [recipe.start_of[name]]
-    named.append(getattr(stage, "teacher", None))
-    return [found for found in dict.fromkeys(named) if found in recipe.stages]
+    if isinstance(stage, Linear | Distill | Finetune):
+        named.append(stage.teacher)
+    return [found for found in dict.fromkeys(named) if found and found in recipe.stages]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from accelerate import Accelerator
+from pydantic_core import to_jsonable_python
 from torch import nn
 
 from araclip.training.inputs.texts import LearningTexts
@@ -12,7 +13,7 @@ from araclip.training.loop.optimization import Part
 from araclip.training.loop.run import Run
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved import ModelAndProcessor, save_model
-from araclip.training.recipe.stages import Stage, as_json
+from araclip.training.recipe.stages import Finetune, Stage
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.starting_model import result_of
 
@@ -23,7 +24,7 @@ def checkpoint_activations(model: AraCLIPModel) -> None:
     (enable or model.gradient_checkpointing_enable)()
 
 
-def projection_parts(model: AraCLIPModel, stage: Stage) -> list[Part]:
+def projection_parts(model: AraCLIPModel, stage: Finetune) -> list[Part]:
     """Projections, temperature and bias, as parts that learn."""
     model.text_projection.requires_grad_(stage.train_text_head)
     found = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
@@ -45,7 +46,7 @@ def stage_run(
     """
     with Run.open(
         context.folder,
-        as_json(stage),
+        to_jsonable_python(stage),
         data,
         log=context.reporter.log,
         fresh=context.fresh,

@@ -18,7 +18,7 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor, squash, timm_image_processor
 from araclip.training.model.saved import ModelAndProcessor, load_without_query_bank, loaded, save_model
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import ModelSpec
+from araclip.training.recipe.stages import ModelSpec, StartingStage
 from araclip.training.stages.context import StageContext
 
 
@@ -61,20 +61,19 @@ def _unpacked(exported: str, cache: Path) -> Path:
     return folder
 
 
-def start_of(context: StageContext) -> ModelAndProcessor:
+def start_of(stage: StartingStage, context: StageContext) -> ModelAndProcessor:
     """The model and processor that a stage starts from.
 
     Raises:
         RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
         ModelMismatch: an exported model cannot be unpacked.
     """
-    recipe, name = context.recipe, context.name
-    stage, before = recipe.stage(name), recipe.start_of[name]
+    before = context.recipe.start_of[context.name]
     if stage.model is not None:
         return from_spec(stage.model, context)
     if before is None:
-        return from_spec(recipe.model, context)
-    return load_without_query_bank(saved_model(context, before, f"stage '{name}' starts from"))
+        return from_spec(context.recipe.model, context)
+    return load_without_query_bank(saved_model(context, before, f"stage '{context.name}' starts from"))
 
 
 def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:

@@ -1,0 +1,178 @@
+"""TOML files → frozen dataclasses by pydantic, with every mistake named by file, line and key."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
+
+from araclip.errors import RecipeError
+from araclip.training.recipe.toml_lines import Key, key_lines
+
+MAX_MISTAKES = 10  # that one message names
+
+Built = TypeVar("Built")
+
+
+def below_data(value: Any, info: ValidationInfo) -> Any:
+    """For pydantic's AfterValidator: join a path, or the paths of tuples and dataclasses, to the recipe's `data`."""
+    data = (info.context or {}).get("data")
+    if data is None:  # made in Python, not read from a file
+        return value
+    return _joined(value, data)
+
+
+def _joined(value: Any, data: Path) -> Any:
+    if isinstance(value, Path):
+        return data / value
+    if isinstance(value, tuple):
+        return tuple(_joined(item, data) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        paths = {f.name: getattr(value, f.name) for f in fields(value) if isinstance(getattr(value, f.name), Path)}
+        return replace(value, **{name: data / path for name, path in paths.items()})
+    return value
+
+
+class TomlFile:
+    """A TOML file's table, where its keys come from, and the mistakes that were found in it.
+
+    Attributes:
+        table: as `tomllib` reads it; it may be changed.
+        origin: of a key, such as "line 12", where it is known.
+    """
+
+    def __init__(self, path: Path, expected: str) -> None:
+        """Read a file.
+
+        Args:
+            expected: ends the message where it cannot be read, such as "Give a recipe, a TOML file."
+
+        Raises:
+            RecipeError: no such file, or no TOML.
+        """
+        self.path = path
+        self._mistakes: list[str] = []
+        try:
+            text = path.read_text(encoding="utf-8")
+            self.table = tomllib.loads(text)
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{path}: {error}. {expected}") from error
+        self.origin: dict[Key, str] = {key: f"line {line}" for key, line in key_lines(text).items()}
+
+    def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:
+        """A dataclass from the table at `key`, or None and a mistake for each value that cannot be.
+
+        Args:
+            cls: a dataclass, its paths marked by `below_data`. data: what these are below.
+        """
+        # TOML's types are JSON's, whose arrays are tuples and whose texts are paths without being asked. The adapter of
+        # a tuple hands its config on to plain dataclasses, which have none.
+        whole: Any = tuple[cls]  # type: ignore[valid-type]
+        adapter: TypeAdapter[tuple[Built]] = TypeAdapter(whole, config=ConfigDict(extra="forbid"))
+        try:
+            return adapter.validate_json(json.dumps([table], default=str), strict=True, context={"data": data})[0]
+        except ValidationError as error:
+            for found in error.errors():
+                loc = found["loc"][1:]
+                self.mistake((*key, *loc), _message(cls, found, loc, key))
+            return None
+
+    def read_all(self, cls: type[Built]) -> Built:
+        """A dataclass from the whole file.
+
+        Raises:
+            RecipeError: names each value that cannot be.
+        """
+        found = self.read(cls, self.table)
+        self.check()
+        assert found is not None
+        return found
+
+    def mistake(self, key: Key, message: str) -> None:
+        """Note one; `check` raises it."""
+        known = self.origin_of(key)
+        self._mistakes.append(f"{known}: {message}" if known else message)
+
+    def origin_of(self, key: Key) -> str:
+        """Where a key stands, or else the innermost table around it; nothing where that is not known either."""
+        return next((self.origin[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origin), "")
+
+    def refuse(self, key: Key, message: str) -> NoReturn:
+        """Raise now, with all mistakes that were found before.
+
+        Raises:
+            RecipeError: always.
+        """
+        self.mistake(key, message)
+        self.check()
+        raise AssertionError("there is a mistake")
+
+    def check(self) -> None:
+        """End here if there was any mistake.
+
+        Raises:
+            RecipeError: names the first ten.
+        """
+        if not self._mistakes:
+            return
+        first, *others = self._mistakes
+        if not others:
+            raise RecipeError(f"{self.path}, {first}" if first.startswith("line ") else f"{self.path}: {first}")
+        more = len(self._mistakes) - MAX_MISTAKES
+        raise RecipeError(
+            f"{self.path} has {len(self._mistakes)} mistakes. " + " · ".join(self._mistakes[:MAX_MISTAKES])
+            + (f" · And {more} more." if more > 0 else "")
+        )  # fmt: skip
+
+
+_EXPECTED = {"int_type": "int", "float_type": "float", "string_type": "str", "bool_type": "bool", "path_type": "str"}
+
+
+def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
+    """What is wrong with one value, and what would be right."""
+    kind, value = found["type"], found["input"]
+    whole, inside = _place(key, loc), _place(key, loc[:-1])
+    if kind == "unexpected_keyword_argument":
+        return f"{inside}unknown key '{loc[-1]}'. Known are {', '.join(_known(cls, loc[:-1]))}."
+    if kind == "missing":
+        return f"{inside}'{loc[-1]}' is missing."
+    if kind == "literal_error":
+        return f"{whole}{value!r} is not one of {found['ctx']['expected'].replace(' or ', ', ').replace(chr(39), '')}."
+    if kind == "tuple_type":
+        return f"{whole}{value!r} is no list. Write [{value!r}]."
+    if kind in ("dict_type", "mapping_type"):
+        return f"{whole}{value!r} is no table. Write {{name = number}}."
+    if kind == "dataclass_type":
+        return f"{whole}{value!r} is no table."
+    if kind == "not_allowed":
+        return f"{inside}{loc[-1]} is {value}, {found['msg']}."
+    if kind == "value_error":
+        return f"{whole}{found['ctx']['error']}"
+    if kind in _EXPECTED:
+        return f"{whole}{value!r} is a {type(value).__name__}, expected {_EXPECTED[kind]}."
+    return f"{whole}{found['msg']}."
+
+
+def _place(section: Key, loc: Key) -> str:
+    """`[section] table.key[0]: `, as it would be written."""
+    found = f"[{section[0]}]" if section else ""
+    inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*section[1:], *loc))
+    found = f"{found} {inner.removeprefix('.')}".strip()
+    return f"{found}: " if found else ""
+
+
+def _known(cls: Any, way: Iterable[str | int]) -> list[str]:
+    """The keys of the table that `way` leads to."""
+    for part in way:
+        if isinstance(part, str) and is_dataclass(cls):
+            cls = _dataclass_in(get_type_hints(cls)[part])
+    return [f.name for f in fields(cls)]
+
+
+def _dataclass_in(hint: Any) -> Any:
+    if is_dataclass(hint):
+        return hint
+    return next((found for argument in get_args(hint) if (found := _dataclass_in(argument))), None)

@@ -1,0 +1,189 @@
+"""The stage that joins image towers."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image, ImageOps
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.errors import RecipeError, RunMismatch
+from araclip.evaluation.datasets import read_pictures
+from araclip.training.model.saved import load_model
+from araclip.training.stages.run import run_all, run_stage
+from toy_stages import dev_recall, section, student
+from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_lines
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_learning(
+    world: Path, runs: Path, tmp_path: Path
+) -> None:
+    alone = "{folder = 'shapes', captions = ['caption_en']}"
+    shared = {
+        "kind": "'finetune'", "start": "'teacher'", "train_text": "'locked'", "train_text_head": False,
+        "languages": "{english = 1}", "pictures": "[{folder = 'shapes', split = 'train'}]", "steps": 3, "batch": 16,
+        "lr_image": 1e-3, "lr_head": 1e-3, "dev": alone,
+        "image": "{train = 'partial', frozen_blocks = 2, cache = 'maps'}",
+    }  # fmt: skip
+    members = ("one", "two")
+    changes = [change for seed, name in enumerate(members) for change in section(name, seed=seed, **shared)]
+    changes += section("both", kind="'ensemble'", members=list(members), shared_blocks=2, dev=alone)
+    each = "{train = 'partial', frozen_blocks = 2, cache = 'maps', each_branch = true}"
+    more = {**shared, "start": "'both'", "train_text": "'full'", "image_precision": "'pointwise'", "image": each}
+    read = recipe(world, *changes, *section("more", **more))
+    for name in members:
+        run_stage(read, name, runs, Notes())
+    found = run_stage(read, "both", runs, Notes())
+    models = {name: load_model(runs / name / "model")[0] for name in (*members, "both")}
+    pixels = torch.randn(3, 3, SIZE, SIZE)
+    vectors = {name: model.eval().get_image_features(pixels).detach() for name, model in models.items()}
+    assert not torch.allclose(vectors["one"], vectors["two"], atol=1e-3)
+    assert torch.allclose(vectors["both"], (vectors["one"] + vectors["two"]) / 2, atol=1e-5)
+    assert torch.equal(models["both"].text_projection.weight, models["one"].text_projection.weight)
+    assert found["R@1"] == dev_recall(world, runs / "both" / "model", "caption_en")
+    assert (runs / "both" / "result.json").is_file()
+    run_stage(read, "more", runs, Notes())
+    after = load_model(runs / "more" / "model")[0].vision_model
+    assert len(after.branches) == 2
+    first_blocks = models["both"].vision_model.shared.state_dict()
+    assert all(torch.equal(tensor, first_blocks[name]) for name, tensor in after.shared.state_dict().items())
+    strayed = [*changes, *section("two", train_text_head=True, lr_head=1e-2)]
+    run_stage(recipe(world, *strayed), "two", runs, Notes(), fresh=True)
+    with pytest.raises(RecipeError, match="text towers of 'one' and 'two' differ in text_projection"):
+        run_stage(recipe(world, *strayed), "both", runs, Notes(), fresh=True)
+    with pytest.raises(RecipeError, match="each_branch is for an image tower that an ensemble without expert made"):
+        run_stage(recipe(world, *section("one", **{**shared, "image": each})), "one", runs, Notes(), fresh=True)
+    with pytest.raises(RecipeError, match="an ensemble has two members or more"):
+        recipe(world, *section("both", kind="'ensemble'", members=["one"]))
+    with pytest.raises(RecipeError, match="names a member twice"):
+        recipe(world, *section("both", kind="'ensemble'", members=["one", "one"]))
+
+
+def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_ensemble(
+    world: Path, runs: Path
+) -> None:
+    train, every = "[{folder = 'shapes', split = 'train'}]", len(NAMES) * TRAINING
+    shared = {
+        "kind": "'finetune'", "languages": "{english = 1}", "pictures": train, "steps": 3, "batch": 16,
+        "lr_image": 1e-3, "lr_head": 1e-2, "image": "{train = 'partial', frozen_blocks = 2, cache = 'maps'}",
+    }  # fmt: skip
+    locked = {**shared, "train_text": "'locked'", "train_text_head": False}
+    changes = [
+        *section("one", seed=1, start="'teacher'", **locked),
+        *section("two", seed=2, start="'teacher'", **locked),
+        *section("both", kind="'ensemble'", members=["one", "two"], shared_blocks=2),
+        *section("own", model=student(world), **shared),
+        *section("mapped", **{**locked, "model": "{text = 'both', vision = 'own'}", "image": "{train = 'locked'}"}),
+        *section("all", kind="'ensemble'", members=["both", "mapped"], shared_blocks=2, pictures=train, batch=every),
+        *section("narrow", **{**shared, "model": "{text = 'both', vision = 'narrow_one'}"}),
+        *section("narrow_one", **{**shared, "model": student(world, vision=f"{world}/cnn", projection_dim=8)}),
+    ]
+    read = recipe(world, *changes)
+    for name in ("one", "two", "both", "own"):
+        run_stage(read, name, runs, Notes())
+    with pytest.raises(RecipeError, match=r"joins .*mapped/model, which holds no model. Run `araclip train mapped`"):
+        run_stage(read, "all", runs, Notes())
+    for name in ("mapped", "all"):
+        run_stage(read, name, runs, Notes())
+    models = {name: load_model(runs / name / "model")[0] for name in ("both", "own", "mapped", "all")}
+    ordered = recipe(world, *changes, "stages=['one', 'two', 'both', 'own', 'mapped', 'all']")
+    assert run_all(ordered, runs, Notes()).keys() == set(ordered.order)
+    for again, out_of_date in (("one", "both"), ("both", "mapped"), ("own", "mapped"), ("mapped", "all")):
+        for seconds, name in enumerate((*ordered.order, again), int(time.time())):  # all done, then one once more
+            os.utime(runs / name / "result.json", (seconds, seconds))
+        with pytest.raises(RunMismatch, match=f"{out_of_date} is done, but stage {again}, from which it starts"):
+            run_all(ordered, runs, Notes())
+    for name, tensor in models["both"].state_dict().items():
+        if name.startswith("text_"):
+            assert torch.equal(models["all"].state_dict()[name], tensor), name
+    shapes = read_pictures(world / "shapes", ("caption_en",), (), "train")
+    pixels = load_model(runs / "all" / "model")[1](images=[Image.open(p.path) for p in shapes], return_tensors="pt")
+    vectors = {name: model.eval().get_image_features(**pixels).detach() for name, model in models.items()}
+    assert not torch.allclose(vectors["own"], vectors["mapped"], atol=1e-3)
+    assert len(models["all"].vision_model.branches) == 3
+    lengths = [vectors[name].norm(dim=1).mean() for name in ("both", "mapped")]
+    even = [vectors[name] / length for name, length in zip(("both", "mapped"), lengths, strict=True)]
+    wanted = (2 * even[0] + even[1]) / 3 * sum(lengths) / 2  # each branch counts the same, at the members' mean length
+    assert torch.allclose(vectors["all"], wanted, atol=1e-4 * float(sum(lengths)))
+    run_stage(read, "narrow_one", runs, Notes())
+    with pytest.raises(RecipeError, match="text tower from both, whose vectors are 16 wide, but pictures' are to be 8"):
+        run_stage(read, "narrow", runs, Notes())
+
+
+def test_an_expert_is_heard_for_pictures_like_its_own_and_silent_for_others(world: Path, runs: Path) -> None:
+    night = runs / "night"  # the same shapes in negative
+    night.mkdir()
+    lines = []
+    for picture in read_pictures(world / "shapes", ("caption_en",), (), "train"):
+        ImageOps.invert(Image.open(picture.path).convert("RGB")).save(night / picture.path.name)
+        lines.append({"image": picture.path.name, "caption_en": list(picture.english), "split": "train"})
+    write_lines(night, lines)
+    shapes, own = "[{folder = 'shapes', split = 'train'}]", f"[{{folder = '{night}'}}]"
+    every = len(NAMES) * TRAINING
+    learned = {
+        "kind": "'finetune'", "start": "'teacher'", "languages": "{english = 1}", "pictures": own, "steps": 30,
+        "batch": 24, "lr_image": 3e-3, "lr_head": 3e-3, "train_text": "'locked'", "train_text_head": False,
+        "image": "{train = 'partial', frozen_blocks = 2, cache = 'maps'}",
+    }  # fmt: skip
+    joined = {"kind": "'ensemble'", "members": ["teacher"], "shared_blocks": 2, "batch": every}
+    told = {"expert": "'nightly'", "pictures": shapes, "expert_pictures": own}
+    changes = [
+        *section("nightly", **learned),
+        *section("both", expert_weight=10, **joined, **told),
+        *section("more", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
+        *section("each", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
+        *section("each", image="{train = 'partial', frozen_blocks = 2, cache = 'maps', each_branch = true}"),
+        *section("again", **{**joined, **told, "expert": "'both'"}),
+    ]
+    read = recipe(world, *changes)
+    for name in ("nightly", "both", "more"):
+        run_stage(read, name, runs, Notes())
+    (teacher, processor), (nightly, _), (both, _) = (
+        load_model(runs / name / "model") for name in ("teacher", "nightly", "both")
+    )
+
+    def vectors(model: Any, folder: Path) -> torch.Tensor:
+        found = read_pictures(folder, ("caption_en",), (), "train")
+        pixels = processor(images=[Image.open(picture.path) for picture in found], return_tensors="pt")
+        with torch.inference_mode():
+            return l2_normalize(model.eval().get_image_features(**pixels), dim=-1)
+
+    assert [branch.gate is not None for branch in both.vision_model.branches] == [False, True]
+    assert (vectors(both, world / "shapes") * vectors(teacher, world / "shapes")).sum(dim=1).mean() > 0.95
+    assert (vectors(both, night) * vectors(nightly, night)).sum(dim=1).mean() > 0.9
+    assert (vectors(teacher, night) * vectors(nightly, night)).sum(dim=1).mean() < 0.8  # so it was the expert
+    assert len(load_model(runs / "more" / "model")[0].vision_model.branches) == 2
+    with pytest.raises(RecipeError, match="each_branch is for an image tower that an ensemble without expert made"):
+        run_stage(read, "each", runs, Notes())
+    with pytest.raises(RecipeError, match="an expert is an image tower of timm"):
+        run_stage(read, "again", runs, Notes())
+    for missing in ("pictures", "expert_pictures"):
+        partial = {**joined, **told, missing: []}
+        with pytest.raises(RecipeError, match="an expert needs `expert_pictures`"):
+            recipe(world, *section("both", **partial))
+
+
+def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(world: Path, runs: Path) -> None:
+    shared = {
+        "kind": "'finetune'", "loss": "'sigmoid'", "languages": "{english = 1}", "batch": 16, "steps": 3,
+        "pictures": "[{folder = 'shapes', split = 'train'}]", "image": "{train = 'partial', frozen_blocks = 2}",
+    }  # fmt: skip
+    apart = {**shared, "start": "'begin'", "train_text": "'locked'", "train_text_head": False}
+    changes = [
+        *section("begin", **{**shared, "model": student(world, logit_bias=-3.0), "steps": 1}),
+        *section("one", seed=1, **apart),
+        *section("two", seed=2, **{**apart, "steps": 6}),
+        *section("both", kind="'ensemble'", members=["one", "two"], shared_blocks=2),
+    ]
+    read = recipe(world, *changes)
+    for name in ("begin", "one", "two", "both"):
+        run_stage(read, name, runs, Notes())
+    one, two, both = (load_model(runs / name / "model")[0] for name in ("one", "two", "both"))
+    assert one.logit_bias.item() != pytest.approx(two.logit_bias.item(), abs=1e-4)
+    assert both.logit_bias.item() == pytest.approx((one.logit_bias.item() + two.logit_bias.item()) / 2)
+    assert both.logit_scale.item() == pytest.approx((one.logit_scale.item() + two.logit_scale.item()) / 2)

@@ -1,0 +1,159 @@
+"""The stage of texts with pictures: every way to learn, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from araclip.errors import DataError
+from araclip.training.stages.run import run_stage
+from toy_stages import CHANCE, dev_recall, make_concepts, picture_set, refused, section, student
+from toy_training import Notes, losses, recipe, write_lines
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "locked image tower": {"image": '{train = "locked"}'},
+    "cached maps": {"hard_negatives": 2, "noise": 0.1},
+    "ViT frozen below": {"image": '{train = "partial", frozen_blocks = 1}', "vision": "vit", "steps": 60},
+    "all of a ViT": {"image": '{train = "full"}', "vision": "vit", "steps": 60},
+    "all of a CNN": {"image": '{train = "full"}', "lr_image": 1e-4},
+    "locked text tower": {"train_text": "locked", "all_captions": True},
+    "sigmoid": {"loss": "sigmoid", "logit_bias": -3.0, "steps": 60},
+    "matryoshka": {"matryoshka": True, "matryoshka_dims": "[4, 8]"},
+    "captions": {"captions": 2, "languages": "{arabic = 0.5, english = 0.5}"},
+    "concepts and anchor": {"concepts": "concepts", "concept_batch": 8, "concept_weight": 0.5, "anchor": 0.2},
+    "teacher": {"teacher": "teacher", "distillation": 1.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_contrastive_learning_learns(world: Path, taught: Path, runs: Path, way: str) -> None:
+    make_concepts(world, taught)
+    changes = {"steps": 40, "checkpoint_every": 1000, "log_every": 5, **WAYS[way]}
+    tower = changes.pop("vision", "teacher")
+    spec = {key: changes.pop(key) for key in ("logit_bias", "matryoshka_dims") if key in changes}
+    model = student(world, vision=tower if tower == "teacher" else f"{world}/{tower}", **spec)
+    read = recipe(world, f"finetune.model={model}", *section("finetune", **changes))
+    found = run_stage(read, "finetune", runs, Notes())
+    curve = losses(runs, "finetune")
+    assert curve[-1] < 0.7 * curve[0], curve
+    assert found["R@1"] > 4 * CHANCE, found
+    assert found["R@1"] == pytest.approx(dev_recall(world, runs / "finetune" / "model"), abs=1e-6)
+
+
+def test_a_locked_text_tower_reads_each_text_once_and_for_all_starts(world: Path, runs: Path) -> None:
+    changes = section("finetune", steps=4, train_text="'locked'", all_captions=True)
+    read = recipe(world, f"finetune.model={student(world)}", *changes)
+    run_stage(read, "finetune", runs, Notes())
+    first, kept = losses(runs, "finetune"), sorted((runs / "cache").glob("texts-*.npy"))
+    assert len(kept) == 2  # the captions, and those that dev recall asks
+    written = [path.stat().st_mtime_ns for path in kept]
+    run_stage(read, "finetune", runs, Notes(), fresh=True)
+    assert losses(runs, "finetune") == first
+    assert [path.stat().st_mtime_ns for path in sorted((runs / "cache").glob("texts-*.npy"))] == written
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"start": "teacher", "loss": "sigmoid"}, r"Set \[model\] logit_bias"),
+        ({"start": "teacher", "pictures": "[]"}, "no source"),
+        ({"start": "teacher", "languages": "{klingon = 1}"}, "known are arabic, english"),
+        ({"start": "teacher", "languages": "{arabic = 0}"}, "arabic has share 0.0"),
+        ({"start": "teacher", "image": '{train = "partial", frozen_blocks = 9}'}, "cannot be cut after"),
+        ({"start": "teacher", "frozen_layers": 7}, "7 layers to freeze, but BertModel has 2"),
+    ],
+)  # fmt: skip
+def test_an_impossible_recipe_is_refused_before_anything_is_trained(
+    world: Path, runs: Path, changes: dict[str, Any], said: str
+) -> None:
+    changes = {key: str(value).replace("WORLD", str(world)) for key, value in changes.items()}
+    refused(recipe(world, *section("finetune", **changes)), "finetune", runs, said)
+
+
+def test_a_teacher_of_another_width_is_refused(world: Path, runs: Path) -> None:
+    changes = {"model": student(world, vision=f"{world}/vit", projection_dim=8)}
+    changes |= {"teacher": "teacher", "distillation": 1.0, "image": '{train = "full"}'}
+    said = r"teacher teacher makes 16-wide vectors, the student has projection_dim 8. Set \[model\] projection_dim = 16"
+    refused(recipe(world, *section("finetune", **changes)), "finetune", runs, said)
+
+
+@pytest.mark.parametrize(
+    ("train", "damage", "said"),
+    [
+        *((train, "missing", r"1 of 48 pictures that .*captions.jsonl names are missing, .*red-circle-0.png for one")
+          for train in ("locked", "full")),
+        *((train, "unreadable", r"red-circle-0.png: damaged or cut short") for train in ("locked", "partial", "full")),
+        ("full", "malformed", r"captions.jsonl line 61: .image. is None"),
+        ("full", "no list", r"captions.jsonl is missing"),
+        ("full", "no captions", r"none of 1 pictures \(split train\) has a text in arabic"),
+    ],
+)  # fmt: skip
+def test_a_picture_set_with_something_wrong_is_refused_with_what_and_where(
+    world: Path, runs: Path, tmp_path: Path, damage: str, said: str, train: str
+) -> None:
+    folder = picture_set(world, tmp_path, damage)
+    changes = {
+        "start": "teacher", "batch": 48, "pictures": f'[{{folder = "{folder}", split = "train"}}]',
+        "image": f'{{train = "{train}", frozen_blocks = 2}}',
+    }  # fmt: skip
+    if damage == "no captions":
+        changes["batch"] = 1
+    refused(recipe(world, *section("finetune", **changes)), "finetune", runs, said, DataError)
+
+
+def test_a_batch_larger_than_the_data_is_refused_before_pictures_are_computed(world: Path, runs: Path) -> None:
+    read = recipe(world, *section("finetune", start="teacher", batch=49, image='{train = "locked"}'))
+    refused(read, "finetune", runs, "a batch of 49 pictures, but there are only 48", DataError)
+    assert not (runs / "cache").exists() or not list((runs / "cache").glob("features-*"))
+
+
+def test_an_empty_split_is_refused(world: Path, runs: Path) -> None:
+    changes = {"start": "teacher", "pictures": '[{folder = "shapes", split = "nobody"}]'}
+    refused(
+        recipe(world, *section("finetune", **changes)),
+        "finetune",
+        runs,
+        r"none of 0 pictures \(split nobody\)",
+        DataError,
+    )
+
+
+def test_distillation_without_english_captions_is_refused(world: Path, runs: Path, tmp_path: Path) -> None:
+    write_lines(tmp_path, [{"image": str(world / "shapes" / "red-circle-0.png"), "caption_ar": "دائرة"}])
+    changes = {
+        "start": "teacher", "teacher": "teacher", "distillation": 1.0, "batch": 1, "image": '{train = "locked"}',
+        "pictures": f'[{{folder = "{tmp_path}"}}]',
+    }  # fmt: skip
+    refused(recipe(world, *section("finetune", **changes)), "finetune", runs, "needs English captions", DataError)
+
+
+@pytest.mark.parametrize(
+    ("npz", "names", "said"),
+    [
+        (None, None, "Concepts are a .npz"),
+        (np.zeros((2, 5)), [["a"], ["b"]], r"features of shape \(2, 5\), the image tower makes 256 numbers"),
+        (np.zeros((2, 256)), [["a"]], "not as many classes|IndexError"),
+        (np.zeros((2, 256)), [[], []], "no class has a name in arabic"),
+        (np.zeros((1, 256)), [["a"], ["b"]], "1 rows of features, not as many classes"),
+    ],
+)
+def test_concepts_that_contradict_themselves_or_the_tower_are_refused(
+    world: Path, runs: Path, tmp_path: Path, npz: Any, names: Any, said: str
+) -> None:
+    if npz is not None:
+        np.savez(tmp_path / "c.npz", features=npz)
+        (tmp_path / "c.json").write_text(json.dumps({"names_en": names, "names_ar": names}), encoding="utf-8")
+    changes = {"start": "teacher", "concepts": f"{tmp_path}/c", "concept_batch": 2, "concept_weight": 1.0}
+    refused(recipe(world, *section("finetune", **changes)), "finetune", runs, said, DataError)
+
+
+def test_an_anchor_needs_a_classifier(world: Path, runs: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "c.npz", features=np.ones((2, 256)))
+    (tmp_path / "c.json").write_text(json.dumps({"names_en": [["a"], ["b"]], "names_ar": [["أ"], ["ب"]]}))
+    changes = {"start": "teacher", "concepts": f"{tmp_path}/c", "anchor": 1.0}
+    refused(recipe(world, *section("finetune", **changes)), "finetune", runs, "anchor needs concepts with a classifier")

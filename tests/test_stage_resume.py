@@ -1,0 +1,145 @@
+"""Stages that are stopped, killed or damaged, and go on."""
+
+import errno
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from araclip.errors import RunMismatch, TrainingError
+from araclip.training.stages.run import run_stage
+from toy_stages import dev_recall, section, student
+from toy_training import RECIPE, Notes, killed, recipe, rows, weights
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+MAPS = {
+    "noise": 0.3, "hard_negatives": 1, "captions": 2, "ema": 0.9, "eval_every": 4, "patience": 9, "steps": 10,
+    "teacher": "teacher", "distillation": 0.5, "languages": "{arabic = 0.7, english = 0.3}",
+}  # fmt: skip
+
+
+LOCKED = {"image": '{train = "locked"}', "grad_cache": True, "chunk": 4, "steps": 6, "ema": 0.9}
+
+
+FULL = {"image": '{train = "full"}', "steps": 5, "weight_decay": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("stage", "vision", "changes", "at"),
+    [
+        ("distill", "teacher", {"steps": 9, "ema": 0.9, "eval_every": 4, "patience": 9, "log_every": 2}, 7),
+        ("distill", "teacher", {"steps": 4, "grad_cache": True, "precision": "bfloat16"}, 2),
+        ("captions", "teacher", {"steps": 6, "noise": 0.3, "eval_every": 4}, 4),
+        ("finetune", "teacher", MAPS, 8),
+        ("finetune", "teacher", {**MAPS, "grad_cache": True, "log_every": 4}, 5),
+        ("finetune", "teacher", LOCKED, 4),
+        ("finetune", "vit", FULL, 4),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_losses_and_weights_bit_for_bit(
+    world: Path, runs: Path, stage: str, vision: str, changes: dict[str, Any], at: int
+) -> None:
+    tower = vision if vision == "teacher" else f"{world}/{vision}"
+    read = recipe(world, f"{stage}.model={student(world, vision=tower)}", *section(stage, **changes))
+    killed(read, stage, runs, at)
+    logged = rows(runs, stage)
+    resumed = run_stage(read, stage, runs, Notes())
+    whole = shutil.copytree(runs.parent / "runs", runs.parent / "whole", ignore=shutil.ignore_patterns(stage))
+    assert run_stage(read, stage, whole, Notes()) == resumed
+    assert rows(runs, stage) == rows(whole, stage)
+    assert logged == rows(whole, stage)[: len(logged)]  # nothing that was said before the kill was taken back
+    mine, theirs = weights(runs, stage), weights(whole, stage)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_text(RECIPE.format(world=world), encoding="utf-8")
+    changes = [f"distill.model={student(world)}", *section("distill", steps=100_000)]
+    options = [word for change in changes for word in ("--set", change)]
+    command = [sys.executable, "-m", "araclip.cli", "train", "distill", str(tmp_path / "toy.toml"), *options]
+    with subprocess.Popen([*command, "--runs", str(runs)], stderr=subprocess.PIPE, text=True) as process:
+        give_up = time.monotonic() + 120
+        while not list((runs / "distill").glob("step-*.pt")) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped. The same command goes on from the last checkpoint." in said
+    assert "Traceback" not in said
+    assert list((runs / "distill").glob("step-*.pt"))
+
+
+def test_a_torn_checkpoint_is_skipped_with_a_line_and_costs_nothing_but_time(world: Path, runs: Path) -> None:
+    read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=8))
+    killed(read, "distill", runs, 7)
+    newest = runs / "distill" / "step-000006.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    notes = Notes()
+    run_stage(read, "distill", runs, notes)
+    assert [line for line in notes.lines if "damaged" in line] == [
+        f"{newest} is damaged, as by a crash or a disk error; going on from step-000003.pt."
+    ]
+    assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == list(range(1, 9))
+
+
+def test_a_full_disk_ends_the_run_with_an_error_and_the_last_checkpoint_goes_on(
+    world: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=8))
+    real = torch.save
+
+    def full(state: dict[str, Any], file: Any) -> None:
+        if (runs / "distill" / "step-000003.pt").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match=r"the disk of .*distill is full.*Earlier checkpoints are whole"):
+        run_stage(read, "distill", runs, Notes())
+    monkeypatch.undo()
+    run_stage(read, "distill", runs, Notes())
+    assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == list(range(1, 9))
+
+
+def test_a_changed_recipe_or_start_is_refused_on_resume(world: Path, runs: Path) -> None:
+    spec = student(world)
+    killed(recipe(world, f"distill.model={spec}", *section("distill", steps=6)), "distill", runs, 4)
+    for changes, said in (
+        (section("distill", steps=6, lr_text=1e-4), r"recipe.lr_text was 0.003, now 0.0001"),
+        (section("distill", steps=6, model=student(world, text_identity="false", max_tokens=11)), "max_tokens was 12"),
+    ):
+        with pytest.raises(RunMismatch, match=said):
+            run_stage(recipe(world, f"distill.model={spec}", *changes), "distill", runs, Notes())
+
+
+SPOILING = {  # the learning rate rises until it spoils what was learned
+    "steps": 60, "warmup": 0.9, "lr_text": 0.3, "lr_image": 0.3, "lr_head": 0.3, "eval_every": 1, "patience": 4,
+    "checkpoint_every": 2, "ema": 0.1, "start": "teacher", "languages": "{english = 1}",
+    "dev": '{folder = "shapes", captions = ["caption_en"]}',
+}  # fmt: skip
+
+
+def test_early_stopping_ends_early_with_the_best_weights_also_through_a_kill(world: Path, runs: Path) -> None:
+    read = recipe(world, *section("finetune", **SPOILING))
+    whole = shutil.copytree(runs, runs.parent / "whole")
+    result = run_stage(read, "finetune", whole, Notes())
+    asked = [(row["step"], row["R@1"]) for row in rows(whole, "finetune") if "R@1" in row]
+    best, reached = max(asked, key=lambda row: (row[1], -row[0]))
+    assert asked[-1][0] == best + 4 < 60
+    assert asked[-1][1] < reached == result["R@1"]
+    assert dev_recall(world, whole / "finetune" / "model", "caption_en") == pytest.approx(reached)
+
+    killed(read, "finetune", runs, best + 3)
+    assert run_stage(read, "finetune", runs, Notes()) == result
+    assert rows(runs, "finetune") == rows(whole, "finetune")
+    mine, theirs = weights(runs, "finetune"), weights(whole, "finetune")
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)

@@ -1,0 +1,97 @@
+"""Stages of a recipe, one or all of them in order; what is refused whatever the kind of stage."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from araclip.errors import LossDiverged, RecipeError, RunMismatch
+from araclip.training.stages.run import run_all, run_stage
+from toy_stages import CHANCE, dev_recall, refused, section, student
+from toy_training import Notes, recipe, rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(world: Path, runs: Path) -> None:
+    read = recipe(world, *section("distill", steps=30), *section("finetune", steps=30, checkpoint_every=20))
+    notes = Notes()
+    results = run_all(read, runs, notes)
+    assert list(results) == ["teacher", "linear", "distill", "finetune"]
+    assert all(result["R@1"] > 4 * CHANCE for result in results.values()), results
+    assert [line.split()[0] for line in notes.lines if "is done" in line] == ["teacher"]
+    assert results["finetune"]["R@1"] == pytest.approx(dev_recall(world, runs / "finetune" / "model"))
+    for name in ("distill", "finetune"):
+        left = {path.name for path in (runs / name).iterdir()}
+        assert left >= {"model", "config.json", "metrics.jsonl", "plot.png", "result.json"}
+
+    again = Notes()
+    assert run_all(read, runs, again) == results
+    assert len([line for line in again.lines if "is done" in line]) == 4
+    with pytest.raises(RunMismatch, match=r"finetune is done, but by another recipe: steps was 30, now 31"):
+        run_all(
+            recipe(world, *section("distill", steps=30), *section("finetune", steps=31, checkpoint_every=20)),
+            runs,
+            again,
+        )
+    (runs / "distill" / "result.json").touch()
+    with pytest.raises(RunMismatch, match=r"finetune is done, but stage distill, from which it starts, was trained ag"):
+        run_all(read, runs, again)
+
+
+def test_fresh_forgets_what_a_stage_left(world: Path, runs: Path) -> None:
+    model = f"distill.model={student(world)}"
+    run_stage(recipe(world, model, *section("distill", steps=4)), "distill", runs, Notes())
+    other = recipe(world, model, *section("distill", steps=2, checkpoint_every=1))
+    with pytest.raises(RunMismatch, match="steps was 4, now 2"):
+        run_stage(other, "distill", runs, Notes())
+    (runs / "distill" / "best.pt").write_bytes(b"of an earlier run")
+    run_stage(other, "distill", runs, Notes(), fresh=True)
+    assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == [1, 2]
+    assert not (runs / "distill" / "best.pt").exists()
+
+
+def test_a_fresh_run_that_fails_leaves_no_old_result_that_could_pass_for_its_own(world: Path, runs: Path) -> None:
+    stages = "stages=['distill', 'finetune']"
+    short = [stages, f"distill.model={student(world)}", *section("distill", steps=2), *section("finetune", steps=2)]
+    run_all(recipe(world, *short), runs, Notes())
+    spoilt = recipe(world, *short, *section("finetune", lr_text=1e30, lr_head=1e30, steps=9))
+    with pytest.raises(LossDiverged):
+        run_stage(spoilt, "finetune", runs, Notes(), fresh=True)
+    assert [name for name in ("distill", "finetune") if (runs / name / "result.json").exists()] == ["distill"]
+    run_stage(recipe(world, *short), "finetune", runs, Notes(), fresh=True)
+    with pytest.raises(LossDiverged):
+        run_all(
+            recipe(world, *short, *section("distill", lr_text=1e30, lr_head=1e30, steps=9)), runs, Notes(), fresh=True
+        )
+    assert not any((runs / name / "result.json").exists() for name in ("distill", "finetune"))
+
+
+def test_stages_of_different_precision_run_in_one_process(world: Path, runs: Path) -> None:
+    read = recipe(world, *section("distill", steps=2, precision="bfloat16"), *section("finetune", steps=2))
+    assert list(run_all(read, runs, Notes())) == ["teacher", "linear", "distill", "finetune"]
+
+
+def test_a_stage_that_is_not_there_is_named(world: Path, runs: Path) -> None:
+    with pytest.raises(RecipeError, match=r"recipe 'toy' has no stage 'polish'. It has: teacher, captions, linear"):
+        run_stage(recipe(world), "polish", runs, Notes())
+
+
+def test_a_damaged_model_folder_is_named(world: Path, runs: Path) -> None:
+    file = runs / "teacher" / "model" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    refused(recipe(world, *section("distill", start="teacher")), "distill", runs, "the model in .*cannot be loaded")
+
+
+@pytest.mark.parametrize("stage", ["distill", "finetune"])
+def test_a_loss_that_diverges_ends_the_run_and_no_spoilt_checkpoint_is_left(
+    world: Path, runs: Path, stage: str
+) -> None:
+    changes = {"start": "teacher", "lr_text": 1e30, "lr_head": 1e30, "steps": 9, "warmup": 0.0}
+    read = recipe(world, *section(stage, **changes))
+    with pytest.raises(LossDiverged, match=r"became (nan|inf).* in step \d"):
+        run_stage(read, stage, runs, Notes())
+    for path in (runs / stage).glob("step-*.pt"):
+        state = torch.load(path, weights_only=True)
+        assert all(weight.isfinite().all() for weight in state["weights"])
+    assert not (runs / stage / "model").exists()
