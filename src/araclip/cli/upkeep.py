@@ -119,7 +119,7 @@ def remove(
     if as_json:
         write_line(as_json_text({"forgotten": count}))
         return
-    out.print(f"{count:,} paths forgotten. `araclip index` on their folder takes them in again.")
+    out.print(f"{count:,} paths forgotten. `araclip index` on their folder indexes them again.")
 
 
 @app.command()

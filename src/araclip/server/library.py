@@ -40,6 +40,7 @@ class Library:
         self._writer_lock = WriterLock(location) if isinstance(location, Path) else None
         self._reader = open_reader(location, model, create=create)
         self._overview: tuple[str, Overview] | None = None  # of a generation
+        self._examples: tuple[str, tuple[str, ...]] | None = None
         self.refresh()
 
     @property
@@ -72,6 +73,14 @@ class Library:
         generation = store.generation
         if known is None or known[0] != generation:
             known = self._overview = generation, store.overview()
+        return known[1]
+
+    def examples(self) -> tuple[str, ...]:
+        """Queries that find something in the snapshot, chosen once a generation."""
+        snapshot, known = self.snapshot, self._examples
+        if known is None or known[0] != snapshot.generation:
+            found = suggestions(snapshot.reference.everyday, snapshot.sample)
+            known = self._examples = snapshot.generation, found
         return known[1]
 
     def close(self) -> None:

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from araclip.errors import WidthMismatch
 from araclip.gallery.catalog import schema, seal, transaction
-from araclip.gallery.catalog.reading import CatalogReading
+from araclip.gallery.catalog.lookups import CatalogLookups
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.images import Facts
 
 
-class Catalog(CatalogReading):
+class Catalog(CatalogLookups):
     """One open catalogue. Everything it changes, it changes inside `writing()`."""
 
     @classmethod

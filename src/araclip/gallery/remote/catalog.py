@@ -22,8 +22,8 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.remote.conditions import between, state_where
 from araclip.gallery.remote.connection import PIXELS, Connection, groups, point_of
 from araclip.gallery.remote.lease import SECONDS, Lease
+from araclip.gallery.remote.lookups import RemoteLookups
 from araclip.gallery.remote.mirror import Mirror
-from araclip.gallery.remote.reading import RemoteReading
 from araclip.gallery.remote.rows import (
     Held,
     Row,
@@ -35,7 +35,7 @@ from araclip.gallery.remote.state import advance
 from araclip.images import Facts
 
 
-class RemoteCatalog(RemoteReading):
+class RemoteCatalog(RemoteLookups):
     """One gallery's collection. What changes it, changes it inside `session()` and `writing()`."""
 
     def __init__(self, named: Connection, model: Encoder | None, lease_seconds: float = SECONDS) -> None:

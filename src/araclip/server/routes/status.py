@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.server.auth import COOKIE
-from araclip.server.library import busiest, suggestions
+from araclip.server.library import busiest
 from araclip.server.problems import Problem
 from araclip.server.routes.shared import READ, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
@@ -37,7 +37,7 @@ def _stats(service: Service, writable: bool) -> Stats:
         generation=snapshot.generation,
         uploads=service.settings.uploads,
         writable=writable,
-        examples=list(suggestions(snapshot.reference.everyday, snapshot.sample)),
+        examples=list(library.examples()),
     )
 
 

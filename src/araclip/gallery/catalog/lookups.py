@@ -1,4 +1,4 @@
-"""Reading a catalogue: pictures, paths, vectors, and the SQL of other modules."""
+"""Looking up pictures, paths and vectors in a catalogue, and running the SQL of other modules."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _RECORDS = f"SELECT content, hash, format, width, height, taken, added, path, si
 _AT_ONCE = 500  # question marks in a statement; SQLite allows 999 in old versions
 
 
-class CatalogReading:
+class CatalogLookups:
     """The reading half of `Catalog`."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Reading a gallery's collection: first its state, then the pictures of that generation."""
+"""Looking up pictures, paths and vectors in a collection: first its state, then what that generation holds."""
 
 import base64
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from araclip.gallery.remote.rows import ABOUT, STATE, Row, pixels_id, record_of,
 from araclip.gallery.remote.state import State, physical, read_state
 
 
-class RemoteReading:
+class RemoteLookups:
     """The reading half of `RemoteCatalog`. Inside a session it reads the writer's mirror in memory."""
 
     def __init__(self, named: Connection, model: Encoder | None) -> None:
