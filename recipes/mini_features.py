@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from araclip import atomic
 from araclip.errors import ImageError, InputError
 from araclip.images import decode_ahead
-from araclip.training.model.pretrained import load_efficientnet_lite2
+from araclip.training.model.packaged_towers import load_efficientnet_lite2
 from araclip.training.onnx_graph import write_graph
 
 SIZE = 224  # pixels a side, squashed, as in training

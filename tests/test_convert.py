@@ -83,7 +83,7 @@ def test_onnx_writes_the_model_folder_that_araclip_load_takes(tmp_path: Path, mo
     monkeypatch.setattr(sizes, "SECONDS", 0.0)  # no need to measure speed
     published = write_araclip(tmp_path / "araclip")
     said: list[str] = []
-    convert(str(tmp_path / "araclip"), tmp_path / "folder", onnx=True, say=said.append)
+    convert(str(tmp_path / "araclip"), tmp_path / "folder", onnx=True, log=said.append)
     model = AraCLIP.load(tmp_path / "folder")
     assert isinstance(model, AraCLIP)
     np.testing.assert_allclose(

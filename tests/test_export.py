@@ -29,10 +29,12 @@ from araclip.errors import DataError, ExportRejected, InputError, RecipeError
 from araclip.training.export import export as exporting
 from araclip.training.export import sizes
 from araclip.training.export.card import read_about
-from araclip.training.export.checks import DevPictures, check_recall, probe_squares, probe_texts
+from araclip.training.export.checks import DevPictures, check_recall
 from araclip.training.export.export import export
-from araclip.training.export.quantize import narrow, packed, quantized, unpacked, widened
+from araclip.training.export.quantize import narrow, packed, quantized
 from araclip.training.export.scaling import scaling_of
+from araclip.training.model.parity import probe_squares, probe_texts
+from araclip.training.onnx_graph import from_four_bits, wide_weights
 from araclip.training.recipe.stages import DevSet
 
 TOKENS = 24
@@ -210,13 +212,13 @@ def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
     assert model.config.weights == weights == report.config.weights
     assert (model.encode_text(TEXTS) * texts).sum(axis=1).min() > least
     assert (model.encode_pixels(squares()) * images).sum(axis=1).min() > least
-    for part in report.parts:
+    for part in report.sizes:
         assert part.megabytes < part.megabytes_float32
         assert part.megabytes == (tmp_path / "small" / part.name).stat().st_size / 1e6
         assert part.cosine_float32 > 0.99999
         assert least < part.cosine <= part.cosine_mean < 1.00001
         assert min(part.milliseconds, part.milliseconds_batched) > 0
-    assert any("--dev" in note for note in report.notes)
+    assert any("--dev" in note for note in report.warnings)
 
 
 def test_int8_keeps_no_large_weight_in_float32(bert: Traced, tmp_path: Path) -> None:
@@ -246,7 +248,7 @@ def test_four_bits_move_no_number_by_more_than_a_step_but_the_outermost_of_its_b
     values[1] = 0
     small, scale = packed(values)
     assert (small.dtype, small.shape, scale.dtype, scale.shape) == (np.uint8, (3, 32), np.float16, (3, 2))
-    wide = unpacked(small, scale)
+    wide = from_four_bits(small, scale)
     assert (wide[1] == 0).all()
     most = np.repeat(np.abs(values).reshape(3, 2, 32).max(axis=2), 32, axis=1)
     assert (np.abs(wide - values) <= 0.41 * most + 1e-6).all()  # clipped at .6 of the range at most
@@ -274,7 +276,7 @@ def test_only_a_table_of_many_rows_goes_into_four_bits_and_looks_up_what_they_sa
     onnx.checker.check_model(model)
     ids = np.array([[0, 1], [rows - 1, 7], [5, 0]])
     found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"ids": ids})[0]
-    np.testing.assert_array_equal(found, widened(graph)["t"][ids])
+    np.testing.assert_array_equal(found, wide_weights(graph)["t"][ids])
     most = np.abs(table[ids]).max(axis=2, keepdims=True)
     assert (np.abs(found - table[ids]) <= most * (0.41 if four else 0.005)).all()
 
@@ -325,7 +327,7 @@ def test_a_small_convolution_keeps_half_the_bits_of_float32() -> None:
     )  # fmt: skip
     narrow(graph)
     assert [t.data_type for t in graph.initializer] == [TensorProto.FLOAT16]
-    np.testing.assert_array_equal(widened(graph)["w"], weight.astype(np.float16))
+    np.testing.assert_array_equal(wide_weights(graph)["w"], weight.astype(np.float16))
 
 
 def test_a_weight_too_large_for_float16_stays_as_it_is() -> None:
@@ -338,7 +340,7 @@ def test_a_weight_too_large_for_float16_stays_as_it_is() -> None:
     assert [(t.name, t.data_type) for t in graph.initializer] == [("w", TensorProto.FLOAT)]
 
 
-# ------------------------------------------------------------------ gates
+# ------------------------------------------------------------------ checks
 
 
 @pytest.mark.parametrize("part", ["text.onnx", "image.onnx"])
@@ -522,14 +524,14 @@ def test_scaling_is_the_processors_for_values_from_0_to_1() -> None:
         return scaling_of(model, AraCLIPProcessor(image, tiny_hf.tiny_tokenizer()))
 
     plain = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=3, do_normalize=False))
-    assert (plain.size, plain.mean, plain.std, plain.notes) == (32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), ())
+    assert (plain.size, plain.mean, plain.std, plain.warnings) == (32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), ())
     doubled = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=3, rescale_factor=2 / 255))
     assert doubled.mean == doubled.std == pytest.approx((0.25,) * 3)  # (2 v − .5) / .5 = (v − .25) / .25
     crops = of(CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}))
     assert crops.size == 32
-    assert any("squashes" in note for note in crops.notes)
+    assert any("squashes" in note for note in crops.warnings)
     filtered = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=2))
-    assert any("bicubic" in note for note in filtered.notes)
+    assert any("bicubic" in note for note in filtered.warnings)
     with pytest.raises(InputError, match="no squares"):
         of(ViTImageProcessor(size={"height": 32, "width": 64}))
 

@@ -1,4 +1,4 @@
-"""Hubs stand back: what two axes of the vectors say, against the formula."""
+"""Query-bank normalisation: the two numbers of the vectors that carry it, against the formula."""
 
 import math
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.model.configuration import BANK_AXES
-from araclip.training.model.heads import A, B, QueryBankImageHead, QueryBankTextHead
+from araclip.training.model.configuration import QUERY_BANK_AXES
+from araclip.training.model.heads import IMAGE_SCALE, TEXT_SCALE, QueryBankImageHead, QueryBankTextHead
 
 WIDTH, D, TEXTS = 6, 10, 7
 
@@ -18,7 +18,7 @@ WIDTH, D, TEXTS = 6, 10, 7
 def heads(seed: int = 0, weight: float = 0.6) -> tuple[QueryBankTextHead, QueryBankImageHead]:
     torch.manual_seed(seed)
     text, image = QueryBankTextHead(WIDTH, D), QueryBankImageHead(WIDTH, D, TEXTS, 20.0, weight)
-    image.bank.copy_(l2_normalize(torch.randn(TEXTS, D - BANK_AXES), dim=-1))
+    image.bank.copy_(l2_normalize(torch.randn(TEXTS, D - QUERY_BANK_AXES), dim=-1))
     image.centre.fill_(0.2)
     return text.eval(), image.eval()
 
@@ -44,14 +44,15 @@ def test_the_cosine_is_the_likeness_less_what_the_bank_has_on_average() -> None:
 
     for i, t in enumerate(l2_normalize(text.linear(texts), dim=-1)):
         for j, v in enumerate(l2_normalize(image.linear(pictures), dim=-1)):
-            assert found[i, j].item() == pytest.approx(A * B * (float(t @ v) - 0.1 * popularity(v)), abs=1e-5)
+            corrected = float(t @ v) - 0.1 * popularity(v)
+            assert found[i, j].item() == pytest.approx(TEXT_SCALE * IMAGE_SCALE * corrected, abs=1e-5)
 
 
 @torch.no_grad()
 def test_a_picture_that_is_near_to_every_text_stands_behind_one_that_is_near_to_this_text_alone() -> None:
     text, image = heads()
     for head in (text, image):  # the first numbers pass as they are
-        head.linear.weight.copy_(torch.eye(D - BANK_AXES, WIDTH))
+        head.linear.weight.copy_(torch.eye(D - QUERY_BANK_AXES, WIDTH))
         head.linear.bias.zero_()
     axes = torch.eye(WIDTH)
     image.bank.zero_()

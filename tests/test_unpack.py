@@ -20,9 +20,8 @@ from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.training.export import sizes
 from araclip.training.export.export import export
-from araclip.training.export.unpack import unpack
 from araclip.training.model.processing import squashing
-from araclip.training.model.saved import load_model, save_model
+from araclip.training.model.saved import load_model, save_model, unpack
 from araclip.training.small_cnn.branches import joined, with_gate
 from araclip.training.stages.run import run_stage
 from toy_training import Notes, make_world, recipe
@@ -53,7 +52,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             known[pair] = tmp_path_factory.mktemp("saved")
             text, image, options = TOWERS[pair]
             torch.manual_seed(0)
-            model = crowned(text) if image == "branches" else tiny_hf.tiny_model(text, image, **options)
+            model = with_branches(text) if image == "branches" else tiny_hf.tiny_model(text, image, **options)
             with torch.no_grad():
                 for weight in model.parameters():  # tables that begin as zeros, norms that begin as ones
                     weight.add_(0.02 * torch.randn_like(weight))
@@ -75,7 +74,7 @@ def of_squares() -> AraCLIPProcessor:
     )
 
 
-def crowned(text: str) -> AraCLIPModel:
+def with_branches(text: str) -> AraCLIPModel:
     tower = TimmWrapperModel(TimmWrapperConfig(architecture="test_efficientnet", num_labels=0, do_pooling=True)).eval()
     gated = with_gate(tower, 2, 0.1 * torch.randn(tower.timm_model.head_hidden_size), torch.zeros(()))
     return AraCLIPModel.from_towers(tiny_hf.tiny_model(text, None).text_model, joined([tower, gated], 2), 8)
@@ -114,6 +113,21 @@ def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
     for scalar in ("logit_scale", "logit_bias"):
         assert hasattr(model, scalar) == hasattr(before, scalar)
         assert getattr(model, scalar, None) == getattr(before, scalar, None)
+
+
+def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(saved: Callable[[str], Path]) -> None:
+    for source in ("araclip-mini", saved("bert + siglip") / "exported"):
+        exported = AraCLIP(model_folder.find(source))
+        model, processor = AraCLIPModel.from_pretrained(source), AraCLIPProcessor.from_pretrained(source)
+        texts, images = vectors(model, processor)
+        np.testing.assert_allclose(exported.encode_text(TEXTS), texts, atol=1e-4)
+        assert ((exported.encode_image(pictures()) * images).sum(axis=1) > 0.9999).all()  # two libraries resize
+        assert not model.training and all(weight.requires_grad for weight in model.parameters())
+
+    folder = saved("bert + siglip") / "exported"
+    half, report = AraCLIPModel.from_pretrained(folder, dtype=torch.bfloat16, output_loading_info=True)
+    assert half.dtype == torch.bfloat16
+    assert not report["missing_keys"] and not report["unexpected_keys"]
 
 
 def test_what_was_computed_away_or_never_noted_is_named_and_refused(

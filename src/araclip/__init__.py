@@ -15,13 +15,12 @@
 - AraCLIPError: the root of all errors. normalize: the form of Arabic text that models read.
 
 Names are imported when first used: `import araclip` alone loads neither NumPy nor ONNX Runtime nor torch nor
-transformers. Whoever uses transformers beside it finds AraCLIP's models there, through `AutoModel` and `AutoProcessor`.
+transformers. transformers' `AutoModel` and `AutoProcessor`, and sentence-transformers, load saved AraCLIP models after
+`from araclip import AraCLIPModel`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from araclip import registration
 
 if TYPE_CHECKING:
     from araclip.client import Client
@@ -32,17 +31,16 @@ if TYPE_CHECKING:
     from araclip.gallery.open import open_gallery
     from araclip.gallery.results import Hit
     from araclip.text.normalization import normalize
+    from araclip.training.model.auto import AraCLIPModel, AraCLIPProcessor
     from araclip.training.model.configuration import AraCLIPConfig
-    from araclip.training.model.model import AraCLIPModel
-    from araclip.training.model.processing import AraCLIPProcessor
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AraCLIP": "araclip.encoder",
     "AraCLIPConfig": "araclip.training.model.configuration",
-    "AraCLIPModel": "araclip.training.model.model",
-    "AraCLIPProcessor": "araclip.training.model.processing",
+    "AraCLIPModel": "araclip.training.model.auto",
+    "AraCLIPProcessor": "araclip.training.model.auto",
     "AraCLIPError": "araclip.errors",
     "Client": "araclip.client",
     "Filters": "araclip.gallery.catalog.filters",
@@ -75,6 +73,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-registration.install()

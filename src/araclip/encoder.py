@@ -61,7 +61,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "c
         return model
     if model_folder.is_ours(model):
         return AraCLIP(model, threads=threads)
-    peer: Encoder | None = import_module(PEERS).load(model, threads or usable_cores(), device)
+    peer: Encoder | None = import_module(PEERS).load_peer(model, threads or usable_cores(), device)
     return peer or AraCLIP(model, threads=threads)
 
 

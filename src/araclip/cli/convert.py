@@ -35,7 +35,7 @@ def convert(
     quiet_libraries()
     done = converting(
         source, out, head=head, image=image_tower, onnx=onnx,
-        say=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
+        log=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
     )  # fmt: skip
     what = "texts and pictures" if done.sees else "texts only, its image tower is not part of it"
     place = escape(shown(str(done.folder)))

@@ -121,8 +121,8 @@ def unpack(
     A recipe needs no such folder: its start, text or vision may name a model folder or a bundled model.
     """
     need_training_extra()
-    from araclip.training.export.unpack import unpack as unpacked
     from araclip.training.model.saved import save_model
+    from araclip.training.model.saved import unpack as unpacked
 
     quiet_libraries()
     if folder.exists():
@@ -136,23 +136,23 @@ def _print_export(report: "Report") -> None:
     stored = report.config.weights
     table = Table(title=f"{escape(shown(report.config.label))}, weights stored as {stored}", title_justify="left")
     table.add_column("")
-    for part in report.parts:
+    for part in report.sizes:
         table.add_column(part.name, justify="right")
     for title, values in (
-        ("MB in float32", [f"{part.megabytes_float32:.1f}" for part in report.parts]),
-        ("MB as stored", [f"{part.megabytes:.1f}" for part in report.parts]),
-        ("ms each, alone", [f"{part.milliseconds:.1f}" for part in report.parts]),
-        ("ms each, in batches", [f"{part.milliseconds_batched:.1f} (of {part.batch})" for part in report.parts]),
-        ("least cosine to PyTorch, float32", [f"{part.cosine_float32:.6f}" for part in report.parts]),
-        ("least cosine to PyTorch, stored", [f"{part.cosine:.4f}" for part in report.parts]),
-        ("mean cosine to PyTorch, stored", [f"{part.cosine_mean:.4f}" for part in report.parts]),
+        ("MB in float32", [f"{part.megabytes_float32:.1f}" for part in report.sizes]),
+        ("MB as stored", [f"{part.megabytes:.1f}" for part in report.sizes]),
+        ("ms each, alone", [f"{part.milliseconds:.1f}" for part in report.sizes]),
+        ("ms each, in batches", [f"{part.milliseconds_batched:.1f} (of {part.batch})" for part in report.sizes]),
+        ("least cosine to PyTorch, float32", [f"{part.cosine_float32:.6f}" for part in report.sizes]),
+        ("least cosine to PyTorch, stored", [f"{part.cosine:.4f}" for part in report.sizes]),
+        ("mean cosine to PyTorch, stored", [f"{part.cosine_mean:.4f}" for part in report.sizes]),
     ):
         table.add_row(title, *values)
     out.print(table)
     for recall in report.recalls:
         line = f"R@1 {recall.float32:.4f} in float32, {recall.stored:.4f} as {stored}: {recall.protocol}"
         out.print(escape(shown(line)), soft_wrap=True)
-    for note in report.notes:
+    for note in report.warnings:
         out.print(escape(shown(note)), soft_wrap=True, style="yellow")
     out.print(f"The model lies in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from araclip import atomic
 from araclip.errors import InputError
 from araclip.peers import model_registry
-from araclip.peers.checkpoint import folder_of
 from araclip.peers.loading import layout
-from araclip.peers.published import IMAGE_MODEL, Published, read
+from araclip.peers.published_araclip import IMAGE_MODEL, PublishedAraCLIP, read_published
+from araclip.peers.weight_files import folder_of
 from araclip.training.export.card import About
 from araclip.training.export.export import export
 from araclip.training.model.card import CARD, model_card
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 _UNFILLED = "## Trained on, measured, limits, licence"
 
 
@@ -31,7 +31,7 @@ class Converted:
 
 def convert(
     source: str, out: Path, *, head: Path | None = None, image: str | None = None, onnx: bool = False,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Converted:  # fmt: skip
     """Read AraCLIP as published and write it as a model of ours, its tokenizer with it; the English tower is dropped.
 
@@ -43,12 +43,12 @@ def convert(
         head: the pickled head of an older text encoder, if it does not lie beside it. It is never executed.
         image: the image tower of an older text encoder, such as "ViT-B-16-SigLIP-512/webli" of open_clip; without it
             the result encodes texts only.
-        onnx: write a model folder of float32 graphs, behind `araclip export`'s gate on parity.
-        say: takes a line as each step is done.
+        onnx: write a model folder of float32 graphs, which must give the model's vectors, see `parity`.
+        log: takes a line as each step is done.
 
     Raises:
         InputError: the source is another kind of model, there is something at `out`, or `onnx` without image tower.
-        ModelNotFound, ModelMismatch: see `published.read`.
+        ModelNotFound, ModelMismatch: see `published_araclip.read_published`.
         ExportRejected: a graph strays from the model.
     """
     out = out.expanduser().resolve()
@@ -62,21 +62,21 @@ def convert(
             f"{source} is no AraCLIP as published ({kind or 'no known layout'}). A text encoder needs its pickled head "
             "beside it, or --head; other systems need no conversion: AraCLIP.load takes them as they are."
         )
-    published = read(source, folder, head, image)
-    say(f"{source} read: every tensor has its place")
+    published = read_published(source, folder, head, image)
+    log(f"{source} read: every tensor has its place")
     if onnx and published.size is None:
         raise InputError(f"{source} has no image tower, a model folder needs one: --image-tower {IMAGE_MODEL}/webli.")
     out.parent.mkdir(parents=True, exist_ok=True)
     if onnx:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
             _save(Path(beside), published, source)
-            export(Path(beside), out, weights="float32", about=_about(source), log=say)
+            export(Path(beside), out, weights="float32", about=_about(source), log=log)
     else:
         atomic.write_folder(out, lambda temporary: _save(temporary, published, source))
     return Converted(out, published.model.config.projection_dim, published.size is not None, onnx)
 
 
-def _save(folder: Path, published: Published, source: str) -> None:
+def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
     about = _about(source)
     card = model_card(published.model.config).split(_UNFILLED)[0]
     data = "\n".join(f"- {line}" for line in about.training_data)

@@ -7,9 +7,9 @@ from PIL import Image
 from torch import Tensor
 
 from araclip.errors import ModelMismatch
-from araclip.peers.dual import Dual, ImageTower, TextTower, image_tower, text_tower
 from araclip.peers.loading import Request
-from araclip.training.teachers.libraries import (
+from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
+from araclip.training.teachers.text_encoders import (
     FAILURES,
     Inputs,
     not_loaded,
@@ -19,14 +19,14 @@ from araclip.training.teachers.libraries import (
 )
 
 
-def load_open_clip(asked: Request) -> Dual:
+def load_open_clip(asked: Request) -> TorchEncoder:
     """A model of open_clip's list, file of weights, folder or hub id.
 
     Raises:
         ModelNotFound: open_clip cannot load it.
     """
     text = open_clip_text(asked.name, asked.place)
-    return Dual(asked, text_tower(text, asked.device), open_clip_pictures(text.model, asked.device))
+    return TorchEncoder(asked, text_tower(text, asked.device), open_clip_pictures(text.model, asked.device))
 
 
 def open_clip_pictures(model: Any, device: str) -> ImageTower:
@@ -40,7 +40,7 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
     )
 
 
-def load_altclip(asked: Request) -> Dual:
+def load_altclip(asked: Request) -> TorchEncoder:
     """AltCLIP, which transformers has a class for.
 
     Raises:
@@ -50,7 +50,7 @@ def load_altclip(asked: Request) -> Dual:
     return load_transformers(asked, only="altclip")
 
 
-def load_transformers(asked: Request, only: str | None = None) -> Dual:
+def load_transformers(asked: Request, only: str | None = None) -> TorchEncoder:
     """A dual encoder that transformers has a class for, with its tokenizer and its image processor.
 
     Args:
@@ -79,10 +79,10 @@ def load_transformers(asked: Request, only: str | None = None) -> Dual:
         return dict(processor(images=picture, return_tensors="pt"))
 
     pictures = image_tower(model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), asked.device)
-    return Dual(asked, text_tower(text, asked.device), pictures)
+    return TorchEncoder(asked, text_tower(text, asked.device), pictures)
 
 
-def load_sentence_transformers(asked: Request) -> Dual:
+def load_sentence_transformers(asked: Request) -> TorchEncoder:
     """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `asked.image`.
 
     Raises:
@@ -94,7 +94,7 @@ def load_sentence_transformers(asked: Request) -> Dual:
     def tokens(texts: list[str]) -> Inputs:
         return {name: value for name, value in text.preprocess(texts).items() if isinstance(value, Tensor)}
 
-    return Dual(
+    return TorchEncoder(
         asked,
         TextTower("sentence-transformers", text, lambda texts: _encoded(text, texts), tokens),
         ImageTower(

@@ -42,9 +42,12 @@ class Request:
 
 KINDS: Mapping[str, Kind] = {
     "araclip": Kind(
-        "araclip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.published.load", ("open_clip", "timm")
+        "araclip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]",
+        "araclip.peers.published_araclip.load_published", ("open_clip", "timm"),
     ),
-    "m-clip": Kind("m-clip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.mclip.load", ("open_clip",)),
+    "m-clip": Kind(
+        "m-clip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.mclip.load_mclip", ("open_clip",)
+    ),
     "altclip": Kind("altclip:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_altclip"),
     "open_clip": Kind(
         "open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER, open_clip:hf-hub:HUB_ID",
@@ -55,13 +58,13 @@ KINDS: Mapping[str, Kind] = {
         "sentence-transformers:FOLDER_OR_HUB_ID[+sentence-transformers:FOLDER_OR_HUB_ID]",
         "araclip.peers.libraries.load_sentence_transformers", ("sentence_transformers",),
     ),
-    "translate": Kind("translate:MODULE:FUNCTION/MODEL", "araclip.peers.translation.load"),
+    "translate": Kind("translate:MODULE:FUNCTION/MODEL", "araclip.peers.translation.load_translation"),
 }  # fmt: skip
 IMAGE_TOWERS = {"araclip": "open_clip", "m-clip": "open_clip", "sentence-transformers": "sentence-transformers"}
 _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 
 
-def load(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
+def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
     """The encoder of a peer's name, a kind and place, or a folder in a published layout; None where it is none.
 
     Raises:

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from transformers import AutoConfig
 
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.peers.checkpoint import check_fit, folder_of, read_json, read_state
-from araclip.peers.dual import Dual, text_tower
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import KINDS, Request
+from araclip.peers.torch_encoder import TorchEncoder, text_tower
+from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
 from araclip.training.model import towers
-from araclip.training.teachers.libraries import (
+from araclip.training.teachers.text_encoders import (
     FAILURES,
     Inputs,
-    TextSide,
+    TextEncoder,
     not_loaded,
     open_clip_model,
     positions,
@@ -42,7 +42,7 @@ class MultilingualCLIP(nn.Module):
         return projected
 
 
-def load(asked: Request) -> Dual:
+def load_mclip(asked: Request) -> TorchEncoder:
     """A folder or hub id of M-CLIP's published layout, and the image tower at `asked.image`, in open_clip's words.
 
     Raises:
@@ -54,16 +54,16 @@ def load(asked: Request) -> Dual:
             f"{asked.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "
             "as in m-clip:FOLDER+open_clip:ViT-B-32-quickgelu/openai."
         )
-    text = text_side(asked.name, asked.place)
+    text = text_encoder(asked.name, asked.place)
     image = open_clip_model(f"{asked.name}, image tower {asked.image}", asked.image)
-    return Dual(asked, text_tower(text, asked.device), open_clip_pictures(image, asked.device))
+    return TorchEncoder(asked, text_tower(text, asked.device), open_clip_pictures(image, asked.device))
 
 
-def text_side(name: str, place: str) -> TextSide:
+def text_encoder(name: str, place: str) -> TextEncoder:
     """The text tower with its head and tokenizer.
 
     Raises:
-        ModelNotFound, ModelMismatch: as for `load`.
+        ModelNotFound, ModelMismatch: as for `load_mclip`.
     """
     folder = folder_of(name, place)
     config = read_json(folder / "config.json")
@@ -87,4 +87,4 @@ def text_side(name: str, place: str) -> TextSide:
         found = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
-    return TextSide("m-clip", model, tokens, lambda inputs: model(**inputs))
+    return TextEncoder("m-clip", model, tokens, lambda inputs: model(**inputs))

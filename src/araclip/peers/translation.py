@@ -69,7 +69,7 @@ class Translated:
         return english
 
 
-def load(asked: Request) -> Translated:
+def load_translation(asked: Request) -> Translated:
     """`MODULE:FUNCTION/MODEL`: a function that can be imported, and any model that `AraCLIP.load` takes.
 
     Raises:

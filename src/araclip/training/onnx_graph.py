@@ -1,4 +1,4 @@
-"""Any PyTorch module → one self-contained ONNX file."""
+"""Any PyTorch module → one self-contained ONNX file; and the weights of such a file, however they are stored."""
 
 import logging
 import warnings
@@ -7,11 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 OPSET = 18
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
+ORIGIN_KEY = "araclip"  # of the metadata that say what model a graph was made of, see `export.graph.write_origin`
+BLOCK = 32  # numbers of a table's row that share a scale where it is stored in four bits
 
 
 def write_graph(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], output: str) -> None:
@@ -49,3 +54,24 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def wide_weights(graph: Any) -> dict[str, NDArray[Any]]:
+    """A graph's weights as wide as it computes with them, by the names they had before `quantize.narrow`."""
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for name in [*held]:
+        if name.endswith("_int8"):
+            whole = name.removesuffix("_int8")
+            held[whole] = held.pop(name).astype(np.float32) * held.pop(f"{whole}_scale")
+        elif name.endswith("_int4"):
+            whole = name.removesuffix("_int4")
+            held[whole] = from_four_bits(held.pop(name), held.pop(f"{whole}_scale"))
+        elif name.endswith("_half"):
+            held[name.removesuffix("_half")] = held.pop(name).astype(np.float32)
+    return held
+
+
+def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
+    """What `quantize.packed` made of (V, H) float32, as wide as before."""
+    steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
+    return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)

@@ -1,178 +1,19 @@
-"""The gates of an export: its graphs give the trained model's vectors, and storing them small costs no recall."""
+"""The check of an export that small weights must pass: storing them so costs next to no recall.
 
-from collections.abc import Callable, Sequence
+The other check, that the float32 graphs give the trained model's vectors, is `parity.check_parity`.
+"""
+
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch.nn.functional import normalize as l2_normalize
-
 from araclip.encoder import AraCLIP
-from araclip.encoder_base import Vectors
 from araclip.errors import DataError, ExportRejected, InputError
 from araclip.evaluation.datasets import CaptionedPicture, PictureSet, read_pictures
 from araclip.evaluation.metrics import summary
 from araclip.evaluation.retrieval import evaluate
-from araclip.training.inputs.texts import tokenized
-from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.recipe.stages import DevSet
 
-LEAST_COSINE = 0.999  # between the float32 graph and PyTorch; rounding alone stays above .999999
 MOST_LOST = 0.005  # of R@1, by storing weights small
-LENGTHS = 24  # of probe texts in each of three scripts, from one word to more than the model takes
-CHUNK = 8  # probes that pass the PyTorch model at once
-
-_ARABIC = ("قطة", "سوداء", "تنام", "على", "طاولة", "قُرْبَ", "النافذة", "و", "كلبٌ", "يركض", "في", "حديقة", "بيت", "كبير")
-_ENGLISH = (
-    "a",
-    "dog",
-    "runs",
-    "over",
-    "the",
-    "Green",
-    "grass",
-    "behind",
-    "children",
-    "playing",
-    "football",
-    "at",
-    "12",
-)
-_PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" for i in range(8)),
-             *(f"noise {i}" for i in range(4)), *(f"dark {i}" for i in range(3)))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Probes:
-    """Inputs made here, and what the PyTorch model makes of them.
-
-    texts: 72 Arabic, English and mixed ones of one word to more than `max_tokens`. squares: (20, S, S, 3) uint8.
-    text_vectors, image_vectors: (72, D) and (20, D), rows of unit length.
-    """
-
-    texts: list[str]
-    squares: NDArray[np.uint8]
-    text_vectors: Vectors
-    image_vectors: Vectors
-
-
-@dataclass(frozen=True)
-class Closeness:
-    """Cosines of one part's vectors to PyTorch's, a number a probe, and the probes' names."""
-
-    part: str
-    cosines: NDArray[np.float32]
-    inputs: Sequence[str]
-
-    @property
-    def least(self) -> float:
-        """NaN where any is."""
-        return float(self.cosines.min())
-
-    @property
-    def mean(self) -> float:
-        """Over the probes."""
-        return float(self.cosines.mean())
-
-    @property
-    def worst(self) -> str:
-        """The probe with the least cosine."""
-        return self.inputs[int(np.argmin(self.cosines))]  # NumPy's argmin puts NaN first
-
-
-def probes(model: AraCLIPModel, processor: AraCLIPProcessor, size: int) -> Probes:
-    """Texts and pictures of `size`, with the vectors that the model and its processor give for them.
-
-    Pictures come as squares already, so that the processor scales their values and leaves their shape alone.
-
-    Raises:
-        InputError: the processor makes no (3, size, size) pixels of a square.
-    """
-    texts, squares = probe_texts(model.config.max_tokens), probe_squares(size)
-    model.eval()
-    with torch.inference_mode():
-        chunks, places = tokenized(processor, texts, CHUNK)
-        found = torch.cat([model.get_text_features(**chunk) for chunk in chunks])[places]  # (72, D)
-        seen = torch.cat([model.get_image_features(_pixels(processor, s)) for s in np.split(squares, len(squares))])
-    return Probes(texts, squares, l2_normalize(found, dim=-1).numpy(), l2_normalize(seen, dim=-1).numpy())
-
-
-def probe_texts(max_tokens: int) -> list[str]:
-    """72 texts: Arabic (some with tashkeel), English and both mixed, from one word to more than `max_tokens` words."""
-    both = [word for pair in zip(_ARABIC, _ENGLISH, strict=False) for word in pair] + ["🐈", "٣", "ڤ", "jeans؟"]
-    lengths = np.linspace(1, max_tokens + 4, LENGTHS).round().astype(int)
-    return [
-        " ".join(words[(start + i) % len(words)] for i in range(length))
-        for words in (_ARABIC, _ENGLISH, both)
-        for start, length in enumerate(lengths)
-    ]
-
-
-def probe_squares(size: int) -> NDArray[np.uint8]:
-    """(20, size, size, 3): flat colours, a gradient, checkers, smooth shapes and noise, bright and dark."""
-    rng = np.random.default_rng(0)
-    ramp = np.linspace(0, 255, size, dtype=np.float32)
-    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
-
-    def drawn(name: str) -> NDArray[np.float32]:
-        flat = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0)}
-        if name in flat:
-            return np.broadcast_to(np.array(flat[name], np.float32), (size, size, 3))
-        if name == "gradient":
-            return np.stack(np.broadcast_arrays(ramp[:, None], ramp[None, :], ramp[::-1, None]), axis=-1)
-        if name == "checkers":
-            field = ((columns // 8 + rows // 8) % 2 * 255).astype(np.float32)
-            return np.repeat(field[..., None], 3, axis=-1)
-        if name.startswith("shapes"):
-            coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-            return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), np.float32)
-        bound = 256 if name.startswith("noise") else 40
-        return rng.integers(0, bound, (size, size, 3)).astype(np.float32)
-
-    return np.stack([drawn(name) for name in _PICTURES]).astype(np.uint8)
-
-
-def closeness(exported: AraCLIP, known: Probes) -> tuple[Closeness, Closeness]:
-    """How close the vectors of a model folder, of text and pictures, come to those of PyTorch.
-
-    Each probe is encoded alone and among all others; the worse cosine counts.
-
-    Raises:
-        ExportRejected: a graph cannot be run.
-    """
-    texts, squares = known.texts, known.squares
-    text = _cosines(
-        "text.onnx",
-        known.text_vectors,
-        lambda: exported.encode_text(texts, batch_size=1),
-        lambda: exported.encode_text(texts, batch_size=len(texts)),
-    )
-    image = _cosines(
-        "image.onnx",
-        known.image_vectors,
-        lambda: np.concatenate([exported.encode_pixels(square) for square in np.split(squares, len(squares))]),
-        lambda: exported.encode_pixels(squares),
-    )
-    return Closeness("text.onnx", text, texts), Closeness("image.onnx", image, _PICTURES)
-
-
-def check_parity(parts: Sequence[Closeness]) -> None:
-    """Refuse float32 graphs that are not the trained model.
-
-    Raises:
-        ExportRejected: the least cosine of a part is below LEAST_COSINE; the part and its worst input are named.
-    """
-    for part in parts:
-        if not part.least >= LEAST_COSINE:  # NaN is refused too
-            raise ExportRejected(
-                f"{part.part} is not the trained model: on the probe '{part.worst:.60}' its float32 graph has cosine "
-                f"{part.least:.4f} to PyTorch, {LEAST_COSINE} is the least. The towers' tracing, the tokenizer or the "
-                "scaling of pixels went wrong; try another torch or transformers release, and report the tower."
-            )
 
 
 @dataclass(frozen=True)
@@ -181,7 +22,7 @@ class DevPictures:
 
     name: str
     pictures: list[CaptionedPicture]
-    languages: tuple[str, ...]  # the gate asks in the first
+    languages: tuple[str, ...]  # `check_recall` compares recall in the first
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
@@ -226,7 +67,7 @@ class DevPictures:
         return measured
 
     def r1(self, measured: dict[str, Any]) -> float:
-        """R@1, text → picture, of the gate's language."""
+        """R@1, text → picture, in the language that `check_recall` compares."""
         return float(measured[self.languages[0]]["t2i"]["R@1"])
 
 
@@ -242,29 +83,3 @@ def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> 
             f"({(full - stored) * 100:.2f} points lost, {MOST_LOST * 100} is the most) on {dev.name}. "
             "Export with --weights float32."
         )
-
-
-def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Tensor:
-    """(b, S, S, 3) uint8 → (b, 3, S, S), scaled by the processor."""
-    own = processor.image_processor
-    unchanged = {name: False for name in ("do_resize", "do_center_crop") if hasattr(own, name)}
-    images = [Image.fromarray(square) for square in squares]
-    pixels: torch.Tensor = processor(images=images, return_tensors="pt", images_kwargs=unchanged)["pixel_values"]
-    wanted = (len(squares), 3, *squares.shape[1:3])
-    if tuple(pixels.shape) != wanted:
-        raise InputError(
-            f"{type(own).__name__} makes pixel_values of shape {tuple(pixels.shape)} from squares, the model folder "
-            f"knows {wanted} only. Train with an image processor that squashes pictures to a square."
-        )
-    return pixels
-
-
-def _cosines(part: str, wanted: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
-    try:
-        found = [way() for way in ways]
-    except Exception as error:  # ONNX Runtime's errors have no common root
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ExportRejected(f"{part} cannot be run on the probes ({reason}). Report the tower.") from error
-    each = np.stack([(vectors * wanted).sum(axis=1) for vectors in found])  # (ways, n)
-    worse: NDArray[np.float32] = each.min(axis=0)  # NaN wins
-    return worse

@@ -15,12 +15,13 @@ from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
 from araclip.training.export.card import About, model_card
-from araclip.training.export.checks import DevPictures, check_parity, check_recall, closeness, probes
+from araclip.training.export.checks import DevPictures, check_recall
 from araclip.training.export.graph import write_image_graph, write_text_graph
-from araclip.training.export.quantize import check_kind, store
+from araclip.training.export.quantize import check_weights, store
 from araclip.training.export.scaling import Scaling, scaling_of
-from araclip.training.export.sizes import Part, parts_of
+from araclip.training.export.sizes import GraphSize, graph_sizes
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.saved import load_model
 from araclip.training.recipe.stages import DevSet
@@ -39,20 +40,20 @@ class Recall:
 
 @dataclass(frozen=True)
 class Report:
-    """What an export wrote and measured; `notes` is what the person should know."""
+    """What an export wrote and measured; `warnings` is what the exported model does otherwise or was not tested for."""
 
     folder: Path
     config: ModelConfig
-    parts: tuple[Part, ...]
+    sizes: tuple[GraphSize, ...]
     recalls: tuple[Recall, ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def export(
     run: Path, folder: Path, *, name: str | None = None, version: str = "1", dev: Sequence[DevSet] | None = None,
     weights: str = "int8", about: About | None = None, log: Log = lambda line: None,
 ) -> Report:  # fmt: skip
-    """Write a trained model as a model folder, which takes its place whole when all gates have passed.
+    """Write a trained model as a model folder, which takes its place whole when all checks have passed.
 
     Args:
         run: a stage's folder of runs, whose model/ is taken and whose recipe names the dev set; or the folder of a
@@ -62,7 +63,7 @@ def export(
         dev: picture sets to measure on, every caption a query; None takes the run's own.
         weights: how they are stored, see `quantize`.
         about: licence, training data and notes for the card.
-        say: takes a line as each step is done.
+        log: takes a line as each step is done.
 
     Raises:
         ExportRejected: a tower cannot be traced, a float32 graph strays from the PyTorch model (cosine below .999), or
@@ -70,7 +71,7 @@ def export(
         InputError: no model in `run`, a model or processor that a model folder cannot hold, or other files in `folder`.
         DataError: a dev set has no captions.
     """
-    check_kind(weights)
+    check_weights(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_place(folder)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
@@ -99,9 +100,9 @@ def export(
                 store(full / part, stored / part, weights)
             small = _sealed(stored, replace(draft, weights=weights))
             recalls, measured = _recalls(sets, exact, small, weights, log)
-            parts = parts_of(full, small, known, before)
+            sizes = graph_sizes(full, small, known, before)
             config = _finish(stored, small.config, measured, about)
-        reports.append(Report(folder, config, parts, recalls, scaling.notes + _unmeasured(sets, weights)))
+        reports.append(Report(folder, config, sizes, recalls, scaling.warnings + _unmeasured(sets, weights)))
 
     atomic.write_folder(folder, fill)
     return reports[0]

@@ -1,4 +1,4 @@
-"""PyTorch modules → ONNX graphs: any module, and the two towers of a model from raw input to unit vector."""
+"""The two towers of a model → ONNX graphs from raw input to unit vector, with what they were made of."""
 
 import hashlib
 import json
@@ -15,10 +15,9 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ExportRejected
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.onnx_graph import MAX_BYTES, write_graph
+from araclip.training.onnx_graph import MAX_BYTES, ORIGIN_KEY, write_graph
 
 OUTPUT = "embedding"
-NOTES = "araclip"  # the key of what a graph says of the model it was made of
 _DYNAMIC = torch.export.Dim.DYNAMIC
 
 
@@ -65,7 +64,7 @@ def write_text_graph(model: AraCLIPModel, path: Path) -> None:
     axes = {0: _DYNAMIC, 1: _DYNAMIC}
     inputs = {"input_ids": axes, "attention_mask": axes}
     _write_tower(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
-    note(path, model)
+    write_origin(path, model)
 
 
 def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std: Sequence[float], path: Path) -> None:
@@ -77,7 +76,7 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
     pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
     graph = ImageGraph(model, mean, std)
     _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: _DYNAMIC}})
-    note(path, model)
+    write_origin(path, model)
 
 
 def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
@@ -100,11 +99,11 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
         ) from error
 
 
-def note(path: Path, model: AraCLIPModel) -> None:
-    """Write into a float32 graph, in place, what `unpack` needs to know.
+def write_origin(path: Path, model: AraCLIPModel) -> None:
+    """Write into the metadata of a float32 graph, in place, what `model.unpack` needs to rebuild the model.
 
-    That is the model's configuration, and where its weights went that the exporter renamed, turned, gave another shape
-    or merged with an equal one.
+    That is the model's configuration, and where its weights are that the exporter renamed, transposed, reshaped or
+    merged with an equal one: `{"config": {…}, "moved": {weight: [initializer, whether it is transposed]}}`.
     """
     held = onnx.load(str(path))
     there = {tensor.name for tensor in held.graph.initializer}
@@ -121,7 +120,7 @@ def note(path: Path, model: AraCLIPModel) -> None:
     if hasattr(model, "logit_bias"):
         config["logit_bias_init"] = model.logit_bias.item()
     entry = held.metadata_props.add()
-    entry.key, entry.value = NOTES, json.dumps({"config": config, "moved": moved})
+    entry.key, entry.value = ORIGIN_KEY, json.dumps({"config": config, "moved": moved})
     onnx.save(held, str(path))
 
 

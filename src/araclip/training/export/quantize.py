@@ -1,4 +1,4 @@
-"""ONNX graphs in float32 → graphs that are stored small.
+"""ONNX graphs in float32 → graphs whose weights are stored small; `onnx_graph.wide_weights` reads them back.
 
 - int8, computed in float32: matrices as int8 with one scale a column, convolutions over all channels as int8 with one
   scale an output channel, embedding tables as int8 with one scale a row, other large weights (small and depthwise
@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from araclip.errors import InputError
 from araclip.model_folder import WEIGHTS
-from araclip.training.onnx_graph import quiet
+from araclip.training.onnx_graph import BLOCK, quiet
 
 Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of their inputs
 Axes = int | tuple[int, ...]
@@ -32,13 +32,12 @@ Axes = int | tuple[int, ...]
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
 _SMALL_CONVOLUTION = 32_768  # elements; those below are the first ones, whose error all others pass on
 _MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
-_BLOCK = 32  # numbers of a row that share a scale there
 _SHRINKS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping the outermost can pay
 _HALF_MAX = 65504.0
 _TINY = 1e-12  # scale of a column of zeros
 
 
-def check_kind(weights: str) -> None:
+def check_weights(weights: str) -> None:
     """Refuse what is none of `model_folder.WEIGHTS`.
 
     Raises:
@@ -49,8 +48,8 @@ def check_kind(weights: str) -> None:
 
 
 def store(graph: Path, target: Path, weights: str) -> None:
-    """Write `target` from a float32 graph, its weights stored as `weights` says; raises what `check_kind` does."""
-    check_kind(weights)
+    """Write `target` from a float32 graph, its weights stored as `weights` says; raises what `check_weights` does."""
+    check_weights(weights)
     if weights == "float32":
         shutil.copyfile(graph, target)
         return
@@ -99,21 +98,6 @@ def narrow(graph: Any, *, compact: bool = False) -> None:
     graph.node.extend(widening + nodes)
 
 
-def widened(graph: Any) -> dict[str, NDArray[Any]]:
-    """A graph's weights by their names before `narrow`, as wide as it reads them."""
-    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for name in [*held]:
-        if name.endswith("_int8"):
-            whole = name.removesuffix("_int8")
-            held[whole] = held.pop(name).astype(np.float32) * held.pop(f"{whole}_scale")
-        elif name.endswith("_int4"):
-            whole = name.removesuffix("_int4")
-            held[whole] = unpacked(held.pop(name), held.pop(f"{whole}_scale"))
-        elif name.endswith("_half"):
-            held[name.removesuffix("_half")] = held.pop(name).astype(np.float32)
-    return held
-
-
 def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Weights as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
 
@@ -125,14 +109,14 @@ def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8]
 
 
 def _fits_four_bits(values: NDArray[np.float32]) -> bool:
-    in_blocks = values.shape[1] % (2 * _BLOCK) == 0
+    in_blocks = values.shape[1] % (2 * BLOCK) == 0
     return len(values) >= _MANY_ROWS and in_blocks and bool(np.abs(values).max() < _HALF_MAX)
 
 
 def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
     """(V, H) in four bits: (V, H / 2), a byte's low half of the first half of the row, its high half of the second; and
     (V, H / 32) scales. values ≈ (four bits − 8) · scale of their 32."""
-    blocks = values.reshape(len(values), -1, _BLOCK)  # (V, H / 32, 32)
+    blocks = values.reshape(len(values), -1, BLOCK)  # (V, H / 32, 32)
     most = np.abs(blocks).max(axis=2, keepdims=True)
     best, least = np.zeros_like(blocks), np.full_like(most, np.inf)
     scales = np.zeros(most.shape, np.float16)
@@ -144,12 +128,6 @@ def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.f
         best, scales, least = np.where(better, steps, best), np.where(better, scale, scales), np.minimum(error, least)
     low, high = np.split((best + 8).astype(np.uint8).reshape(values.shape), 2, axis=1)
     return np.bitwise_or(low, high << 4).astype(np.uint8), scales[:, :, 0].astype(np.float16)
-
-
-def unpacked(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
-    """What `packed` made of (V, H) float32, as wide as before."""
-    steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
-    return steps * np.repeat(scale.astype(np.float32), _BLOCK, axis=1)
 
 
 def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
@@ -179,7 +157,7 @@ def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple
     rows, scale = packed(values)
     constants = {
         f"{name}_int4": rows, f"{name}_scale": scale, f"{name}_low": np.uint8(15), f"{name}_shift": np.uint8(4),
-        f"{name}_zero": np.float32(8), f"{name}_block": np.arange(values.shape[1], dtype=np.int64) // _BLOCK,
+        f"{name}_zero": np.float32(8), f"{name}_block": np.arange(values.shape[1], dtype=np.int64) // BLOCK,
     }  # fmt: skip
     arrays = [numpy_helper.from_array(np.asarray(array), called) for called, array in constants.items()]
     found = {}

@@ -15,7 +15,7 @@ class Scaling:
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def scaling_of(model: AraCLIPModel, processor: AraCLIPProcessor) -> Scaling:
@@ -43,12 +43,12 @@ def scaling_of(model: AraCLIPModel, processor: AraCLIPProcessor) -> Scaling:
     normalises = getattr(own, "do_normalize", True)
     mean = [value / per_value for value in (own.image_mean if normalises else [0.0] * 3)]
     std = [value / per_value for value in (own.image_std if normalises else [1.0] * 3)]
-    notes = []
+    warnings = []
     if crops or not (sides.get("height") and sides.get("width")):
-        notes.append(f"The processor crops pictures; the exported model squashes them to {height} × {height}.")
+        warnings.append(f"The processor crops pictures; the exported model squashes them to {height} × {height}.")
     if getattr(own, "resample", BICUBIC) != BICUBIC:
-        notes.append("The processor resizes pictures with another filter; the exported model uses bicubic.")
-    return Scaling(int(height), _three(mean), _three(std), tuple(notes))
+        warnings.append("The processor resizes pictures with another filter; the exported model uses bicubic.")
+    return Scaling(int(height), _three(mean), _three(std), tuple(warnings))
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -11,15 +11,15 @@ import numpy as np
 
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
-from araclip.training.export.checks import Closeness, Probes, closeness
+from araclip.training.model.parity import Closeness, Probes, closeness
 
 SECONDS = 0.5  # for which a speed is measured, and at least three runs
 TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # of usual length, for speeds
 
 
 @dataclass(frozen=True)
-class Part:
-    """One graph as it was written.
+class GraphSize:
+    """One graph of an exported folder, in numbers.
 
     Megabytes (10⁶ bytes) in float32 and as stored; milliseconds an item alone and in a batch of `batch`; cosines to the
     PyTorch model of the float32 graph (the least) and of the stored one (the least and the mean).
@@ -36,8 +36,8 @@ class Part:
     cosine_mean: float
 
 
-def parts_of(full: Path, small: AraCLIP, known: Probes, before: Sequence[Closeness]) -> tuple[Part, ...]:
-    """What was written, and how fast and how close to PyTorch it is.
+def graph_sizes(full: Path, small: AraCLIP, known: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
+    """How large the two graphs are, how fast, and how close to PyTorch.
 
     Args:
         full: folder of the float32 graphs, whose closeness is `before`. small: the model as stored.
@@ -47,27 +47,27 @@ def parts_of(full: Path, small: AraCLIP, known: Probes, before: Sequence[Closene
         "text.onnx": (lambda n: small.encode_text([TEXT] * n), TEXT_BATCH),
         "image.onnx": (lambda n: small.encode_pixels(squares[:n]), IMAGE_BATCH),
     }
-    parts = []
+    sizes = []
     for exact, stored in zip(before, closeness(small, known), strict=True):
-        run, batch = encode[exact.part]
-        parts.append(
-            Part(
-                exact.part, _megabytes(full / exact.part), _megabytes(small.folder / exact.part),
+        run, batch = encode[exact.graph]
+        sizes.append(
+            GraphSize(
+                exact.graph, _megabytes(full / exact.graph), _megabytes(small.folder / exact.graph),
                 _milliseconds(run, 1), _milliseconds(run, batch) / batch, batch,
                 exact.least, stored.least, stored.mean,
             )
         )  # fmt: skip
-    return tuple(parts)
+    return tuple(sizes)
 
 
 def _milliseconds(run: Callable[[int], Any], count: int) -> float:
     run(count)  # warm
-    taken: list[float] = []
-    while len(taken) < 3 or sum(taken) < SECONDS:
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < SECONDS:
         start = time.perf_counter()
         run(count)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken) * 1e3
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
 
 
 def _megabytes(path: Path) -> float:

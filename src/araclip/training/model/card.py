@@ -95,19 +95,19 @@ inputs = processor(text="قطة جالسة على طاولة"{pictures}, return_
 outputs = model(**inputs)  # {"logits_per_image, " if sees else ""}text_embeds{", image_embeds" if sees else ""}
 ```
 
-transformers, once araclip is imported:
+transformers, whose Auto classes know the model after this import from araclip:
 
 ```python
-import araclip
+from araclip import AraCLIPModel
 from transformers import AutoModel, AutoProcessor
 
 model, processor = AutoModel.from_pretrained("FOLDER"), AutoProcessor.from_pretrained("FOLDER")
 ```
 
-sentence-transformers, version 6.2 or later:
+sentence-transformers, version 6.2 or later, after the same import:
 
 ```python
-import araclip
+from araclip import AraCLIPModel
 {pillow}from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("FOLDER")
@@ -131,8 +131,8 @@ def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any =
     repository = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
     has_card = hub.file_exists(repository, CARD, revision=commit.get("revision"))
     commit.setdefault("commit_message", "Upload model")
-    kept = [CARD] if has_card else None
-    return hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=kept, **commit)
+    left_out = [CARD] if has_card else None
+    return hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=left_out, **commit)
 
 
 def save_and_upload(model: Any, repo_id: str, max_shard_size: int | str, **options: Any) -> Any:

@@ -1,8 +1,6 @@
-"""AraCLIPConfig: the numbers that define an AraCLIP model; importing it imports no torch."""
+"""AraCLIPConfig: what defines an AraCLIP model but for its weights; it works where torch is not installed."""
 
 from collections.abc import Iterable
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, ClassVar, TypeAlias
 
 from transformers import AutoConfig
@@ -14,7 +12,7 @@ from araclip.training.small_cnn.branches_configuration import EARLIER_TYPE, Bran
 
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
 TEMPERATURE = 2.6592  # ln(1 / 0.07), where CLIP's training starts
-BANK_AXES = 2  # numbers of a vector that a query bank takes for itself
+QUERY_BANK_AXES = 2  # numbers of a vector that carry the query bank's correction
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; the rest is BERT's default
 VIT = {"model_type": "vit"}
 
@@ -44,8 +42,8 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         matryoshka_dims: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
         logit_scale_init_value: log of the inverse temperature before training.
         logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
-        query_bank: how many texts tell which pictures are near to everything, which these lose in their score; 0 is
-            none. `query_bank_sharpness` and `query_bank_weight`: see `hubness.QueryBankImageHead`.
+        query_bank: number of texts in the query bank that corrects scores for hubness (QB-Norm), see `heads`; 0 is no
+            query bank. `query_bank_sharpness` and `query_bank_weight`: see `heads.QueryBankImageHead`.
         max_tokens: length in tokens, special ones included, at which text is cut.
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
 
@@ -95,7 +93,6 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.max_tokens = max_tokens
         self.normalizer = normalizer
         self._check()
-        _register_model()
 
     def _check(self) -> None:
         if min(self.projection_dim, self.max_tokens, *self.matryoshka_dims, 1) < 1:
@@ -108,10 +105,10 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
                 f"matryoshka_dims has {self.matryoshka_dims[-1]}, but the vectors are {self.projection_dim} wide. "
                 "Leave that prefix out, or raise projection_dim."
             )
-        if self.query_bank and (self.vision_projection != "linear" or self.projection_dim <= BANK_AXES):
+        if self.query_bank and (self.vision_projection != "linear" or self.projection_dim <= QUERY_BANK_AXES):
             raise RecipeError(
-                f"query_bank={self.query_bank} needs linear projections, more than {BANK_AXES} numbers wide; these are "
-                f"{self.vision_projection}, projection_dim={self.projection_dim}. Leave the bank out."
+                f"query_bank={self.query_bank} needs linear projections, more than {QUERY_BANK_AXES} numbers wide; "
+                f"these are {self.vision_projection}, projection_dim={self.projection_dim}. Leave the query bank out."
             )
         if self.normalizer != NORMALIZER_VERSION:
             raise ModelMismatch(
@@ -142,12 +139,6 @@ def _one_of(known: tuple[str, ...], name: str, value: str) -> str:
     if value not in known:
         raise RecipeError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
     return value
-
-
-def _register_model() -> None:
-    """Whoever asks AutoModel for this model holds a configuration; now transformers is whole, so now is the time."""
-    if find_spec("torch"):
-        import_module("araclip.training.model.model")
 
 
 AutoConfig.register("araclip_branches", BranchesConfig, exist_ok=True)

@@ -1,13 +1,18 @@
-"""Heads that take from a picture's score what it would have for any question: query-bank normalisation in the vectors.
+"""Projection heads whose scores are hubness-corrected: query-bank normalisation inside the vectors.
 
-Some pictures lie near most texts and stand before the right one again and again (hubs). What a picture is near to
-anyway is measured against a bank of texts, and subtracted (inverted softmax, Smith et al. 2017; query-bank
-normalisation, Bogolin et al. 2022). Two axes of the vectors themselves do that, so that any index of cosines does it:
+In a space of many dimensions some pictures, the hubs, lie near to most texts and outrank the right picture again and
+again (Radovanović et al. 2010). Query-bank normalisation (QB-Norm, Bogolin et al. 2022) measures with a bank of texts
+how near a picture is to texts in general, its popularity, and subtracts that from its score for every query. The
+popularity is the logarithm of the inverted softmax's denominator (Smith et al. 2017), less that of an average picture:
 
-    text     t → [A t, S, 0]
-    picture  v → [B v, y, r],   y = −(A B / S) · weight · popularity(v),   r fills up to unit length
+    popularity(v) = log(mean over the bank's texts q of exp(sharpness · v·q)) / sharpness − centre
 
-The cosine of the two is A B (t·v − weight · popularity(v)).
+The correction is part of the vectors, in two numbers of their own, so that any index of cosines ranks by it:
+
+    text     t → [a t, c, 0]
+    picture  v → [b v, y, r],   y = −(a b / c) · weight · popularity(v),   r fills up to unit length
+
+The cosine of the two is a b (t·v − weight · popularity(v)).
 """
 
 import math
@@ -16,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.model.configuration import BANK_AXES
+from araclip.training.model.configuration import QUERY_BANK_AXES
 
-S = 0.3
-A = math.sqrt(1 - S**2)
-B = 0.95  # leaves ±.31 for y, some five deviations of what was seen
+CONSTANT = 0.3  # c
+TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a
+IMAGE_SCALE = 0.95  # b; leaves ±.31 for y, about five standard deviations of what pictures have
 
 
 class QueryBankTextHead(nn.Module):
@@ -28,22 +33,22 @@ class QueryBankTextHead(nn.Module):
 
     def __init__(self, width: int, projection_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, projection_dim - BANK_AXES)
+        self.linear = nn.Linear(width, projection_dim - QUERY_BANK_AXES)
 
     def forward(self, pooled: Tensor) -> Tensor:
         vectors = l2_normalize(self.linear(pooled).float(), dim=-1)
-        constant = torch.full_like(vectors[:, :1], S)
-        return torch.cat([A * vectors, constant, torch.zeros_like(constant)], dim=1)
+        constant = torch.full_like(vectors[:, :1], CONSTANT)
+        return torch.cat([TEXT_SCALE * vectors, constant, torch.zeros_like(constant)], dim=1)
 
 
 class QueryBankImageHead(nn.Module):
     """(M, W) pooled outputs → (M, D) of unit length.
 
     Args:
-        texts: how many the bank holds.
-        sharpness: inverse temperature at which their similarities are averaged: at 0 all count the same, above 30 only
-            the nearest.
-        weight: of what is subtracted.
+        texts: number of texts in the bank.
+        sharpness: inverse temperature at which cosines with the bank are averaged: at 0 all texts count the same,
+            above 30 only the nearest.
+        weight: of the popularity that is subtracted.
     """
 
     bank: Tensor
@@ -51,19 +56,19 @@ class QueryBankImageHead(nn.Module):
 
     def __init__(self, width: int, projection_dim: int, texts: int, sharpness: float, weight: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, projection_dim - BANK_AXES)
+        self.linear = nn.Linear(width, projection_dim - QUERY_BANK_AXES)
         self.sharpness, self.weight = sharpness, weight
-        self.register_buffer("bank", torch.zeros(texts, projection_dim - BANK_AXES))
+        self.register_buffer("bank", torch.zeros(texts, projection_dim - QUERY_BANK_AXES))
         self.register_buffer("centre", torch.zeros(()))
 
     def popularity(self, vectors: Tensor) -> Tensor:
-        """(M, D − 2) of unit length → (M,): how near they are to the bank, less an average picture's."""
+        """(M, D − 2) of unit length → (M,): how near they are to the bank's texts, less an average picture's."""
         similar = self.sharpness * (vectors @ self.bank.float().T)  # (M, N)
         return (torch.logsumexp(similar, dim=1) - math.log(len(self.bank))) / self.sharpness - self.centre.float()
 
     def forward(self, pooled: Tensor) -> Tensor:
         vectors = l2_normalize(self.linear(pooled).float(), dim=-1)
-        most = math.sqrt(1 - B**2)
-        less = -(A * B / S) * self.weight * self.popularity(vectors)[:, None]
-        less = less.clamp(-most, most)
-        return torch.cat([B * vectors, less, (most**2 - less**2).clamp_min(0).sqrt()], dim=1)
+        most = math.sqrt(1 - IMAGE_SCALE**2)
+        shift = -(TEXT_SCALE * IMAGE_SCALE / CONSTANT) * self.weight * self.popularity(vectors)[:, None]
+        shift = shift.clamp(-most, most)
+        return torch.cat([IMAGE_SCALE * vectors, shift, (most**2 - shift**2).clamp_min(0).sqrt()], dim=1)

@@ -11,8 +11,9 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
+from araclip import model_folder
 from araclip.errors import InputError
-from araclip.training.model import card, towers
+from araclip.training.model import card, towers, unpack
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.objective import objective
 from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
@@ -96,19 +97,13 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
                 the identity, otherwise the default of `AraCLIPConfig`, as for all of its arguments in `config`.
         """
         keep_space = config.get("vision_projection") == "identity"
-        text_model = text if isinstance(text, PreTrainedModel) else towers.load_text_tower(text)
-        vision_model: PreTrainedModel | None
-        if vision is None or isinstance(vision, PreTrainedModel):
-            vision_model = vision
-        else:
-            vision_model = towers.load_image_tower(vision, keep_space, config.get("vision_pooling"))
+        text_model = towers.load_text_tower(text)
+        vision_model = vision and towers.load_image_tower(vision, keep_space, config.get("vision_pooling"))
         if projection_dim is None and vision_model is not None and keep_space:
             projection_dim = towers.image_width(vision_model)
         if projection_dim is not None:
             config["projection_dim"] = projection_dim
-        whole = AraCLIPConfig(
-            text_config=text_model.config, vision_config=vision_model and vision_model.config, **config
-        )
+        whole = AraCLIPConfig(text_model.config, vision_model and vision_model.config, **config)
         return cls(whole, text_model, vision_model)
 
     @classmethod
@@ -117,14 +112,23 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     ) -> Any:
         """The model of a hub id or folder, as transformers loads it, but only whole.
 
+        A bundled model's name, such as "araclip-mini", or a model folder gives the model that it was exported from, in
+        some seconds: the two are compared.
+
         Raises:
-            ModelMismatch: the checkpoint lacks weights, which transformers would draw at random.
+            ModelMismatch: the checkpoint lacks weights, which transformers would draw at random, or see `unpack`.
         """
-        source = pretrained_model_name_or_path
+        source: Any = pretrained_model_name_or_path
         kwargs.setdefault("key_mapping", EARLIER_WEIGHTS)
+        if model_folder.is_ours(source):
+            found = unpack.model_of_graphs(cls, model_folder.find(source))
+            source, args = None, ()
+            kwargs |= {"config": found.config, "state_dict": found.state_dict()}
         model, report = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
-        # the bias is new where a model goes on with the sigmoid loss
-        towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))
+        if source is None:
+            model.config.name_or_path = found.config.name_or_path
+        towers.forget_renaming(model, EARLIER_WEIGHTS)
+        towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))  # new to the sigmoid loss
         return (model, report) if output_loading_info else model
 
     @torch.no_grad()
@@ -162,13 +166,9 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
             raise InputError("get_text_features got no text. Pass input_ids, as AraCLIPProcessor(text=…) makes them.")
         if attention_mask is None:
             attention_mask = torch.ones(tokens_in.shape[:2], dtype=torch.long, device=tokens_in.device)
-        given = {
-            "input_ids": input_ids, "position_ids": position_ids, "token_type_ids": token_type_ids,
-            "inputs_embeds": inputs_embeds,
-        }  # fmt: skip
-        tokens = self.text_model(
-            attention_mask=attention_mask, **{name: value for name, value in given.items() if value is not None}
-        ).last_hidden_state  # (B, T, H)
+        others = _given(position_ids=position_ids, token_type_ids=token_type_ids, inputs_embeds=inputs_embeds)
+        given = {"attention_mask": attention_mask, **_given(input_ids=input_ids), **others}
+        tokens = self.text_model(**given).last_hidden_state  # (B, T, H)
         pooled = towers.pooled_text(tokens, attention_mask, self.config.text_pooling)  # (B, H)
         features: Tensor = self.text_projection(pooled)  # (B, D)
         return features
@@ -194,9 +194,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
                 "this model has no image tower (vision_config is None): it was trained on image vectors computed "
                 "beforehand. Compute them with that tower, or build the model with a vision_config."
             )
-        for name, value in (("pixel_attention_mask", pixel_attention_mask), ("spatial_shapes", spatial_shapes)):
-            if value is not None:
-                tower[name] = value
+        tower |= _given(pixel_attention_mask=pixel_attention_mask, spatial_shapes=spatial_shapes)
         pixels, mirror = pixel_values.to(self.vision_model.dtype), self.config.vision_mirror
         pooled = towers.image_features(self.vision_model, pixels, self.config, mirror, **tower)  # (B, W)
         features: Tensor = self.visual_projection(pooled)  # (B, D)
@@ -259,7 +257,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         return objective(self)(text, image, same=same, owner=owner)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
-        """Where all of transformers' doors to checkpointing lead; timm has a switch of its own, which they miss."""
+        """What transformers' methods for checkpointing call; timm's networks have a switch of their own as well."""
         super()._set_gradient_checkpointing(enable, *args, **kwargs)
         tower = self.vision_model
         if tower is not None and tower.config.model_type == "timm_wrapper" and tower.supports_gradient_checkpointing:
@@ -292,6 +290,10 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
             huggingface_hub's CommitInfo.
         """
         return card.save_and_upload(self, repo_id, max_shard_size, **upload)
+
+
+def _given(**inputs: Tensor | None) -> dict[str, Tensor]:
+    return {name: value for name, value in inputs.items() if value is not None}
 
 
 AutoModel.register(AraCLIPConfig, AraCLIPModel, exist_ok=True)

@@ -4,11 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer, ViTImageProcessor
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    ViTImageProcessor,
+)
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from araclip import model_folder
 from araclip.errors import InputError, ModelMismatch, RecipeError
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.model.configuration import MAX_TOKENS, AraCLIPConfig
@@ -23,7 +31,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         image_processor: any transformers image processor; None for a model without image tower.
         tokenizer: the text tower's tokenizer. Its `model_max_length` becomes `max_tokens`.
         max_tokens: the model's; longer text is cut.
-        normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
+        normalizer: version of `araclip.normalize` that the model was trained with.
 
     Raises:
         InputError: no tokenizer.
@@ -74,6 +82,17 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
                 "Pass the hub id or folder of the image tower."
             )
         return cls(AutoImageProcessor.from_pretrained(vision), tokenizer, max_tokens)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
+        """The processor of a hub id or folder of transformers, of a bundled model's name, or of a model folder.
+
+        Raises:
+            ModelMismatch: the model folder is damaged.
+        """
+        if model_folder.is_ours(pretrained_model_name_or_path):
+            return cls(*_parts_of(model_folder.find(pretrained_model_name_or_path)))
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __call__(
         self,
@@ -158,6 +177,16 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         return parts
 
 
+def _parts_of(folder: Path) -> tuple[ViTImageProcessor, PreTrainedTokenizerFast, int]:
+    """Image processor, tokenizer and `max_tokens` of a model folder."""
+    config = model_folder.read_config(folder)
+    model_folder.check_hash(folder, config, "tokenizer.json")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)
+    image = config.image
+    return squashing(image.size, image.size, image.mean, image.std), tokenizer, config.text.max_tokens
+
+
 def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
     """A plain image processor with the size, mean and standard deviation that a timm model was trained with.
 
@@ -185,9 +214,6 @@ def squashing(height: int, width: int, mean: Sequence[float], std: Sequence[floa
     )
 
 
-AutoProcessor.register(AraCLIPConfig, AraCLIPProcessor, exist_ok=True)
-
-
 def squash(published: Any, size: int | None) -> ViTImageProcessor:
     """An image processor with the mean and deviation of a published one that squashes pictures to its square.
 
@@ -213,3 +239,6 @@ def pixel_mean_and_std(processor: AraCLIPProcessor) -> tuple[list[float], list[f
     """Mean and standard deviation a channel, for values from 0 to 1."""
     pictures: Any = processor.image_processor
     return list(pictures.image_mean), list(pictures.image_std)
+
+
+AutoProcessor.register(AraCLIPConfig, AraCLIPProcessor, exist_ok=True)

@@ -1,11 +1,11 @@
-"""A model with a bank of texts in its image head, and the same without; what the bank does: see `hubness`."""
+"""A model with a query bank in its image head, and the same model without; what the bank does: see `heads`."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 from torch.nn.functional import pad
 
-from araclip.training.model.configuration import BANK_AXES
+from araclip.training.model.configuration import QUERY_BANK_AXES
 from araclip.training.model.model import AraCLIPModel
 
 _HEADS = ("text_projection", "visual_projection")
@@ -13,13 +13,13 @@ _HEADS = ("text_projection", "visual_projection")
 
 @torch.no_grad()
 def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weight: float) -> AraCLIPModel:
-    """The model with a bank of the texts whose vectors are (N, D), of unit length; the towers are shared.
+    """The model with a query bank of the texts whose vectors are (N, D), of unit length; the towers are shared.
 
-    Two axes of the vectors are needed for it: those along which the texts differ least are given up.
+    Two numbers of the vectors are needed for it: the two principal axes along which the texts vary least are dropped.
     """
     model = _with(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
-    _, axes = torch.linalg.eigh(texts.T @ texts)  # their energy rises
-    turn = axes[:, BANK_AXES:].T  # (D − 2, D)
+    _, axes = torch.linalg.eigh(texts.T @ texts)  # in the order of rising variance
+    turn = axes[:, QUERY_BANK_AXES:].T  # (D − 2, D)
     for head in _HEADS:
         ours, theirs = getattr(model, head).linear, getattr(before, head)
         ours.weight.copy_(turn @ theirs.weight)
@@ -30,17 +30,17 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
 
 @torch.no_grad()
 def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
-    """The model as it was before its bank, but for the two axes that were given up, which are zero; towers are shared.
+    """The model before its query bank, but with zeros on the two axes that were dropped; the towers are shared.
 
-    A model without a bank comes back as it is.
+    A model without a query bank is returned as it is.
     """
     if not model.config.query_bank:
         return model
     plain = _with(model, query_bank=0)
     for head in _HEADS:
         ours, theirs = getattr(plain, head), getattr(model, head).linear
-        ours.weight.copy_(pad(theirs.weight, (0, 0, 0, BANK_AXES)))
-        ours.bias.copy_(pad(theirs.bias, (0, BANK_AXES)))
+        ours.weight.copy_(pad(theirs.weight, (0, 0, 0, QUERY_BANK_AXES)))
+        ours.bias.copy_(pad(theirs.bias, (0, QUERY_BANK_AXES)))
     return plain
 
 

@@ -1,4 +1,4 @@
-"""A trained model and its processor on disk, and the query bank taken off for further training."""
+"""A model and its processor on disk: saved, loaded, unpacked from a model folder, without its query bank."""
 
 import shutil
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from safetensors import SafetensorError
 
+from araclip import model_folder
 from araclip.errors import RecipeError
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
@@ -38,6 +39,17 @@ def load_model(folder: Path) -> ModelAndProcessor:
         return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
 
     return loaded(read, f"the model in {folder}", "Run the stage that made it again, or name another folder.")
+
+
+def unpack(name_or_path: str | Path) -> ModelAndProcessor:
+    """The AraCLIPModel that a bundled model or a model folder was exported from, and its processor.
+
+    Raises:
+        ModelNotFound: there is none.
+        ModelMismatch: see `unpack.model_of_graphs`.
+    """
+    folder = model_folder.find(name_or_path)
+    return AraCLIPModel.from_pretrained(folder), AraCLIPProcessor.from_pretrained(folder)
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:

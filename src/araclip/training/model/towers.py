@@ -1,7 +1,7 @@
 """The towers: any text or vision encoder that transformers or, through it, timm knows; built, loaded and pooled."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +40,36 @@ def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreT
     return AutoModel.from_config(config, **_without_pooler(config, pooling != "pooler"))
 
 
-def load_text_tower(source: str | Path) -> PreTrainedModel:
+def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
     """The pretrained text encoder of a hub id or folder, in float32; of a dual encoder, its text tower.
+
+    A model at hand is returned as it is.
 
     Raises:
         ModelMismatch: it is an encoder-decoder, or the checkpoint lacks weights.
     """
+    if isinstance(source, PreTrainedModel):
+        return source
     config = AutoConfig.from_pretrained(source)
     if config.model_type == "araclip":
-        return load(AutoModel, source).text_model
+        return load_complete(AutoModel, source).text_model
     config = getattr(config, "text_config", None) or config
-    return load(AutoModel, source, config=config, **_text_options(config))
+    return load_complete(AutoModel, source, config=config, **_text_options(config))
 
 
-def load_image_tower(source: str | Path, projected: bool, pooling: str | None) -> PreTrainedModel:
+def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pooling: str | None) -> PreTrainedModel:
     """The pretrained vision tower of a hub id or folder, in float32; of a dual encoder, its vision tower.
+
+    A model at hand is returned as it is.
 
     Raises:
         ModelMismatch: the checkpoint lacks weights, or is a model without image tower.
     """
+    if isinstance(source, PreTrainedModel):
+        return source
     whole = AutoConfig.from_pretrained(source)
     if whole.model_type == "araclip":
-        tower = load(AutoModel, source).vision_model
+        tower = load_complete(AutoModel, source).vision_model
         if tower is None:
             raise ModelMismatch(f"{source} has no image tower. Take one from another model.")
         return tower
@@ -70,16 +78,25 @@ def load_image_tower(source: str | Path, projected: bool, pooling: str | None) -
         config.projection_dim = whole.projection_dim  # the dual encoder's counts; its vision part may repeat a default
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
-        return load(getattr(transformers, name), source, config=config)
+        return load_complete(getattr(transformers, name), source, config=config)
     drop = _without_pooler(config, (pooling or usual_vision_pooling(config)) != "pooler")
-    return load(AutoModel, source, config=config, **drop)
+    return load_complete(AutoModel, source, config=config, **drop)
 
 
-def load(kind: Any, source: str | Path, **options: Any) -> Any:
+def load_complete(kind: Any, source: str | Path, **options: Any) -> Any:
     """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model."""
     model, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **options)
     check_complete(model, report["missing_keys"], source)
     return model
+
+
+def forget_renaming(model: Any, key_mapping: Mapping[str, str]) -> None:
+    """Let `save_pretrained` write weights under their current names.
+
+    transformers reverses the `key_mapping` that a model was loaded with when it is saved.
+    """
+    used = model._weight_conversions
+    model._weight_conversions = [one for one in used if not {*one.target_patterns} & {*key_mapping.values()}]
 
 
 def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare: Iterable[str] = ()) -> None:
@@ -195,7 +212,7 @@ def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
 
 
 def keep_weights(tower: nn.Module) -> None:
-    """Say that all weights of `tower` are as they should be, so that no one initialises them again."""
+    """Mark all weights of `tower` as initialised, so that transformers does not initialise them again."""
     for module in tower.modules():
         module._is_hf_initialized = True  # type: ignore[assignment]
 

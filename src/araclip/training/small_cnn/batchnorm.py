@@ -24,7 +24,7 @@ _HEAD = ("conv_head", "bn2")
 
 @dataclass
 class Fused:
-    """One convolution that took over its BatchNorm's work."""
+    """One convolution into which its BatchNorm was fused, and the two layers as they were."""
 
     parent: nn.Module
     convolution: str
@@ -59,14 +59,14 @@ def restore(fused: list[Fused]) -> None:
 
     The convolution keeps the fused weight; the BatchNorm scales by one and only adds the bias.
     """
-    for m in fused:
-        convolution, norm = getattr(m.parent, m.convolution), m.batch_norm
-        m.plain.weight.copy_(convolution.weight)
-        if m.plain.bias is not None:  # it is in the fused one's, which goes to the BatchNorm
-            m.plain.bias.zero_()
+    for layer in fused:
+        convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
+        layer.plain.weight.copy_(convolution.weight)
+        if layer.plain.bias is not None:  # it is in the fused one's, which goes to the BatchNorm
+            layer.plain.bias.zero_()
         only_add(norm, convolution.bias)
-        setattr(m.parent, m.convolution, m.plain)
-        setattr(m.parent, m.norm, norm)
+        setattr(layer.parent, layer.convolution, layer.plain)
+        setattr(layer.parent, layer.norm, norm)
 
 
 @torch.no_grad()

@@ -1,11 +1,13 @@
-"""An image tower of several branches over one shared blocks: networks that learned apart, asked together.
+"""An image tower of several branches over shared frozen blocks: an ensemble of small networks at little more than one's
+price.
 
-They began as the same pretrained network and share its first blocks, which never learned, so a picture passes those
-once. Towers that learned apart err apart, and the sum of their vectors is a better vector than any of theirs (deep
-ensembles, Lakshminarayanan et al. 2017); a linear projection of all branches' features, side by side, is that sum.
+The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they have those in
+common and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
+better than any one of them (deep ensembles, Lakshminarayanan et al. 2017); a linear projection of all branches'
+features, concatenated, is that sum.
 
-A branch with a gate is heard only for pictures like those it learned from: its features are multiplied by a number
-between 0 and 1 that it reads off them (a mixture of experts, Jacobs et al. 1991, whose gate opens one door only).
+A gated branch contributes only on pictures like those it was trained on: its features are multiplied by a number
+between 0 and 1 that is computed from them, one gate of a mixture of experts (Jacobs et al. 1991).
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,8 +40,8 @@ class SharedBlocks(nn.Module):
         super().__init__()
         if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
             raise RecipeError(
-                f"{type(cnn).__name__} cannot be cut after block {blocks}. Freezing "
-                "by cached maps works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
+                f"{type(cnn).__name__} cannot be cut after block {blocks}. Caching "
+                "frozen features works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
             )
         self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
 
@@ -67,14 +69,14 @@ class Branch(nn.Module):
 
 
 class Branches(nn.ModuleList):
-    """Several branches over one shared blocks: (B, C, h, w) → (B, their widths side by side)."""
+    """Several branches over the same shared blocks: (B, C, h, w) → (B, K · W), their features concatenated."""
 
     def forward(self, maps: Tensor) -> Tensor:
         return torch.cat([branch(maps) for branch in self], dim=1)
 
 
 def can_split(cnn: Any) -> bool:
-    """Whether a network is laid out as `SharedBlocks` and `Crown` need it."""
+    """Whether a network is laid out as `SharedBlocks` and `Branch` need it."""
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
@@ -90,17 +92,17 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         self.shared = SharedBlocks(networks[0], config.shared_blocks)
         blocks, gated = config.shared_blocks, config.gated
         self.branches = Branches(
-            [Branch(network, blocks, gated=place in gated) for place, network in enumerate(networks)]
+            [Branch(network, blocks, gated=number in gated) for number, network in enumerate(networks)]
         )
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' side by side."""
+        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated."""
         maps = self.shared(pixel_values)  # (B, C, h, w)
         return BaseModelOutputWithPooling(last_hidden_state=maps, pooler_output=self.branches(maps))
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Timm has drawn them."""
+        """timm initialises its layers itself."""
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
@@ -116,19 +118,19 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
     if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
         raise RecipeError(
-            f"image towers of the kinds {', '.join(kinds)} cannot share a shared blocks: that takes networks of one "
+            f"image towers of the kinds {', '.join(kinds)} cannot share blocks: that takes networks of one "
             "architecture of timm's EfficientNet or MobileNet family."
         )
     (shared, *others), uppers = zip(*(split(tower, shared_blocks) for tower in towers), strict=True)
     weights = shared.state_dict()
-    for place, other in enumerate(others, 2):
+    for number, other in enumerate(others, 2):
         if differing := [name for name, tensor in other.state_dict().items() if not torch.equal(tensor, weights[name])]:
             raise RecipeError(
-                f"the first {shared_blocks} blocks of image tower {place} are not those of the first one "
+                f"the first {shared_blocks} blocks of image tower {number} are not those of the first one "
                 f"({differing[0]} differs). Train them with frozen_blocks of {shared_blocks} or more, from one start."
             )
     branches = [branch for upper in uppers for branch in (upper if isinstance(upper, Branches) else [upper])]
-    gated = [place for place, branch in enumerate(branches) if branch.gate is not None]
+    gated = [number for number, branch in enumerate(branches) if branch.gate is not None]
     config = BranchesConfig(kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated)
     model = BranchesModel(config)
     model.shared.load_state_dict(weights)
@@ -158,10 +160,10 @@ def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> B
 
 
 def branches_of(tower: Any) -> int:
-    """How many branches a tower has, each of which has vectors of its own.
+    """How many branches a tower has, each of which makes vectors of its own.
 
     Raises:
-        RecipeError: it has only itself, or one is an expert that other pictures leave silent.
+        RecipeError: it is a single network, or one of its branches is gated.
     """
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
@@ -191,7 +193,7 @@ def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
 
 
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
-    """Every module of a tower that `split` would put into its branches, and what they hang on."""
+    """Every module of a tower that `split` would put into its branches, and the module that holds them."""
     if isinstance(tower, BranchesModel):
         yield from tower.branches.modules()
     else:

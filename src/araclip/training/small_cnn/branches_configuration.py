@@ -1,6 +1,5 @@
 """The configuration of an image tower of several branches; importing it imports no torch."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,15 +9,15 @@ from transformers.configuration_utils import PreTrainedConfig
 EARLIER_TYPE = "araclip_crowns"
 _EARLIER_KEYS = {"crowns": "branches", "trunk_blocks": "shared_blocks"}
 EARLIER_WEIGHTS = {
-    r"(^|\.)vision_model\.crowns\.": r"\1vision_model.branches.",
-    r"(^|\.)vision_model\.trunk\.": r"\1vision_model.shared.",
+    "vision_model.crowns.": "vision_model.branches.",
+    "vision_model.trunk.": "vision_model.shared.",
 }
 
 
 def current_weight_name(name: str) -> str:
-    """The name that a weight has today, of a name in a checkpoint or graph of any age."""
+    """The name that a weight has in this release, by its name in a checkpoint or graph of any release."""
     for earlier, now in EARLIER_WEIGHTS.items():
-        name = re.sub(earlier, now, name)
+        name = name.replace(earlier, now)
     return name
 
 

@@ -31,7 +31,7 @@ Log = Callable[[str], None]
 
 
 class FrozenFeatures(nn.Module):
-    """uint8 pixels (B, S, S, 3) → normalised → what the shared blocks makes of them.
+    """uint8 pixels (B, S, S, 3) → normalised → the output of the shared blocks.
 
     Args:
         mean, std: what the tower was trained with, for values from 0 to 1.
@@ -107,7 +107,7 @@ def _compute(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: 
     def decode(picture: Path) -> NDArray[np.uint8]:
         return views(open_image(picture, frozen.size), frozen.size, views_each, _seed(picture))
 
-    session = frozen.session  # before a thread decodes: both PyTorch's exporter and Pillow's door switch warnings off
+    session = frozen.session  # before a thread decodes: PyTorch's exporter and `open_image` filter warnings
     decoded = map_ahead(decode, pictures, 1)
     out: Any = None  # a memory map, once the size of a map is known
     for start in range(0, len(pictures), BATCH):
@@ -159,13 +159,13 @@ class FeatureMaps:
         self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
     ) -> None:
         groups: dict[Path, list[Path]] = {}
-        places = []
+        positions = []
         for picture in pictures:
             group = groups.setdefault(picture.parent, [])
-            places.append((picture.parent, len(group)))
+            positions.append((picture.parent, len(group)))
             group.append(picture)
         maps = {parent: cached_maps(frozen, group, views_each, folder, log) for parent, group in groups.items()}
-        self._rows = [(maps[parent], place) for parent, place in places]
+        self._rows = [(maps[parent], position) for parent, position in positions]
 
     @property
     def side(self) -> int:
@@ -174,8 +174,8 @@ class FeatureMaps:
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
         """(V, h, w, C): the views of one picture."""
-        maps, place = self._rows[row]
-        found: NDArray[np.float16] = maps[place]
+        maps, position = self._rows[row]
+        found: NDArray[np.float16] = maps[position]
         return found
 
     def whole(self, rows: Sequence[int]) -> Tensor:
@@ -187,7 +187,7 @@ class FeatureMaps:
 
         Args:
             window: at most `side`.
-            dice: one for each row.
+            rng: one for each row.
         """
         slack = self.side - window + 1
         cut = []

@@ -1,4 +1,4 @@
-"""Memory of a training process: what one step frees is kept for the next."""
+"""glibc's allocator in a training process: memory that one step frees is kept for the next."""
 
 import ctypes
 import sys
@@ -26,5 +26,5 @@ def keep_freed_memory() -> bool:
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
     settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _GROWTH))
-    taken = [libc.mallopt(parameter, value) == 1 for parameter, value in settings]
-    return all(taken)
+    accepted = [libc.mallopt(parameter, value) == 1 for parameter, value in settings]
+    return all(accepted)

@@ -12,11 +12,10 @@ from transformers import AutoImageProcessor
 from araclip import model_folder
 from araclip.errors import RecipeError
 from araclip.training.data.pairs import read_pairs
-from araclip.training.export.unpack import unpack
-from araclip.training.model import pretrained, towers
+from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor, squash, timm_image_processor
-from araclip.training.model.saved import ModelAndProcessor, load_without_query_bank, loaded, save_model
+from araclip.training.model.saved import ModelAndProcessor, load_without_query_bank, loaded, save_model, unpack
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import ModelSpec, StartingStage
 from araclip.training.stages.context import StageContext
@@ -139,20 +138,21 @@ def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[
 
 
 def _text(spec: ModelSpec) -> tuple[Any, Any]:
-    if spec.text not in pretrained.TEXT_TOWERS:
+    if spec.text not in packaged_towers.TEXT_TOWERS:
         return loaded(
             lambda: (towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer),
-            f"[model] text = {spec.text}", f"Give a folder, a hub id, or one of {', '.join(pretrained.TEXT_TOWERS)}.",
-        )  # fmt: skip
+            f"[model] text = {spec.text}",
+            f"Give a folder, a hub id, or one of {', '.join(packaged_towers.TEXT_TOWERS)}.",
+        )
     texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
-    return pretrained.TEXT_TOWERS[spec.text](texts)
+    return packaged_towers.TEXT_TOWERS[spec.text](texts)
 
 
 def _vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision is None:
         return None, None
-    if spec.vision in pretrained.IMAGE_TOWERS:
-        tower = pretrained.IMAGE_TOWERS[spec.vision]()
+    if spec.vision in packaged_towers.IMAGE_TOWERS:
+        tower = packaged_towers.IMAGE_TOWERS[spec.vision]()
         return tower, squash(timm_image_processor(tower.config), spec.image_size)
     source = spec.vision
 
@@ -162,7 +162,7 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
             return tower, timm_image_processor(tower.config)
         return tower, AutoImageProcessor.from_pretrained(source)
 
-    known = ", ".join(pretrained.IMAGE_TOWERS)
+    known = ", ".join(packaged_towers.IMAGE_TOWERS)
     tower, published = loaded(read, f"[model] vision = {source}", f"Give a folder, a hub id, or one of {known}.")
     return tower, squash(published, spec.image_size)
 

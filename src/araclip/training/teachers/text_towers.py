@@ -13,7 +13,13 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.encoder import AraCLIP
 from araclip.model_folder import find
 from araclip.text.normalization import NORMALIZER_VERSION
-from araclip.training.teachers.libraries import TextSide, araclip_text, fingerprint, open_clip_text, transformers_text
+from araclip.training.teachers.text_encoders import (
+    TextEncoder,
+    araclip_text,
+    fingerprint,
+    open_clip_text,
+    transformers_text,
+)
 
 NOT_TEXT = ("visual.", "vision_model.", "visual_projection.", "logit_")  # these never touch a text's vector
 
@@ -40,9 +46,9 @@ class Teacher(Protocol):
 class TorchTeacher:
     """A PyTorch text tower."""
 
-    def __init__(self, name: str, side: TextSide, device: str, bfloat16: bool = False) -> None:
-        self.name, self.device, self.bfloat16, self._side = name, device, bfloat16, side
-        side.model.eval().requires_grad_(False).to(device)
+    def __init__(self, name: str, text: TextEncoder, device: str, bfloat16: bool = False) -> None:
+        self.name, self.device, self.bfloat16, self._text = name, device, bfloat16, text
+        text.model.eval().requires_grad_(False).to(device)
 
     @cached_property
     def width(self) -> int:
@@ -52,19 +58,19 @@ class TorchTeacher:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of kind, text weights and the token ids of a few texts that show how text is prepared."""
-        state = self._side.model.state_dict()
+        state = self._text.model.state_dict()
         text = {name: tensor for name, tensor in state.items() if not name.startswith(NOT_TEXT)}
-        kind = f"{self._side.kind} bfloat16" if self.bfloat16 else self._side.kind
-        return fingerprint(kind, text, self._side.tokens)[:16]
+        kind = f"{self._text.kind} bfloat16" if self.bfloat16 else self._text.kind
+        return fingerprint(kind, text, self._text.tokens)[:16]
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Texts → (n, D) float32, rows of unit length, in the order given."""
         if not texts:
             return np.empty((0, self.width), np.float32)
-        inputs = {name: tensor.to(self.device) for name, tensor in self._side.tokens(texts).items()}  # (n, T) each
+        inputs = {name: tensor.to(self.device) for name, tensor in self._text.tokens(texts).items()}  # (n, T) each
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
-            features = self._side.features(inputs)
+            features = self._text.features(inputs)
         vectors: NDArray[np.float32] = l2_normalize(features.float(), dim=-1).cpu().numpy()  # (n, D)
         return vectors
 
@@ -92,18 +98,18 @@ class FolderTeacher:
 
 
 def open_clip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
-    """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `libraries.open_clip_text`."""
-    side = open_clip_text(f"teacher {name}", place)
-    side.model.visual = None  # half of the memory, and no text goes through it
-    return TorchTeacher(name, side, device, bfloat16)
+    """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `text_encoders.open_clip_text`."""
+    text = open_clip_text(f"teacher {name}", place)
+    text.model.visual = None  # half of the memory, and no text goes through it
+    return TorchTeacher(name, text, device, bfloat16)
 
 
 def transformers_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
-    """A folder or hub id of a CLIP-like model or of its text tower alone, see `libraries.transformers_text`."""
-    side = transformers_text(f"teacher {name}", place)
-    if hasattr(side.model, "vision_model"):
-        side.model.vision_model = None
-    return TorchTeacher(name, side, device, bfloat16)
+    """A folder or hub id of a CLIP-like model or of its text tower alone, see `text_encoders.transformers_text`."""
+    text = transformers_text(f"teacher {name}", place)
+    if hasattr(text.model, "vision_model"):
+        text.model.vision_model = None
+    return TorchTeacher(name, text, device, bfloat16)
 
 
 def araclip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
@@ -111,6 +117,6 @@ def araclip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teach
     folder = Path(place).expanduser()
     if (folder / "text.onnx").is_file() or not folder.is_dir():
         return FolderTeacher(name, AraCLIP(find(place)))
-    side = araclip_text(f"teacher {name}", folder)
-    side.model.vision_model = side.model.visual_projection = None
-    return TorchTeacher(name, side, device, bfloat16)
+    text = araclip_text(f"teacher {name}", folder)
+    text.model.vision_model = text.model.visual_projection = None
+    return TorchTeacher(name, text, device, bfloat16)

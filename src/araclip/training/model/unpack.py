@@ -1,11 +1,12 @@
-"""A model folder's graphs → the AraCLIPModel that they were written from, to be trained further.
+"""A model folder's ONNX graphs → the AraCLIPModel that they were written from, to be trained further.
 
-An export notes in each graph the model's configuration and where its weights went, see `graph.note`. What was stored
-narrow comes back as the graphs read it, so the unpacked model gives the vectors that the folder gives.
+An export writes into each graph the model's configuration and where its weights are, see `export.graph.write_origin`.
+Weights that were stored small come back as the graphs compute with them, so the rebuilt model gives the vectors that
+the folder gives, which is checked.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +14,70 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
 from araclip import model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, ModelMismatch
-from araclip.training.export.checks import check_parity, closeness, probes
-from araclip.training.export.graph import NOTES
-from araclip.training.export.quantize import widened
 from araclip.training.model.configuration import AraCLIPConfig
-from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import AraCLIPProcessor, squashing
+from araclip.training.model.parity import check_parity, closeness, probes
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.onnx_graph import ORIGIN_KEY, wide_weights
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches_configuration import current_weight_name
 
 
-def unpack(name_or_path: str | Path) -> tuple[AraCLIPModel, AraCLIPProcessor]:
-    """The AraCLIPModel of a model folder or bundled model, and its processor.
+def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
+    """The AraCLIPModel that a model folder was exported from, in float32 and eval mode.
+
+    Args:
+        build: the model's class; it is not imported here, since its `from_pretrained` calls this function.
 
     Raises:
-        ModelNotFound: there is none.
-        ModelMismatch: its graphs do not say what they were made of: they were exported before that was noted, their
-            weights are stored as dynamic-int8, or the model made of them does not give their vectors; or a file is
+        ModelMismatch: the graphs do not say what they were made of (an older release exported them), weights were
+            computed away (as by dynamic-int8), the rebuilt model does not give the folder's vectors, or a file is
             damaged.
     """
-    exported = AraCLIP(model_folder.find(name_or_path))
+    exported = AraCLIP(folder)
     for part in model_folder.HASHED:
         model_folder.check_hash(exported.folder, exported.config, part)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
-    notes = {part: _notes(exported, part, graph) for part, graph in graphs.items()}
-    model = AraCLIPModel(AraCLIPConfig.from_dict(notes["text.onnx"]["config"])).eval()
+    origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
+    model = build(AraCLIPConfig.from_dict(origins["text.onnx"]["config"])).eval()
     weights: dict[str, Tensor] = {}
     size = exported.config.image.size
     merged = _norms_after_convolutions(model, size)
     for part, graph in graphs.items():
-        weights |= _found(model, _held(graph), notes[part]["moved"], merged)
+        weights |= _found(model, _held(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
     if lost := _missed(model, weights, size):
         raise ModelMismatch(
             f"{exported.folder}: {lost[0]} was computed away when the graphs were written, and {len(lost) - 1} more of "
             "the model's weights. Start from the saved AraCLIPModel."
         )
-    processor = _processor(exported)
     try:
-        check_parity(closeness(exported, probes(model, processor, size)))
+        check_parity(closeness(exported, probes(model, AraCLIPProcessor.from_pretrained(folder), size)))
     except AraCLIPError as error:
         raise ModelMismatch(f"{exported.folder}: the graphs do not give back their model ({error})") from error
-    return model, processor
+    return model
 
 
-def _notes(exported: AraCLIP, part: str, graph: Any) -> dict[str, Any]:
-    found = next((entry.value for entry in graph.metadata_props if entry.key == NOTES), None)
+def _origin(exported: AraCLIP, part: str, graph: Any) -> dict[str, Any]:
+    found = next((entry.value for entry in graph.metadata_props if entry.key == ORIGIN_KEY), None)
     if found is None:
         raise ModelMismatch(
             f"{exported.folder / part} does not say what model it was made of: an older release exported it. Export "
             "the model again, or start from the saved AraCLIPModel."
         )
-    notes: dict[str, Any] = json.loads(found)
-    notes["moved"] = {
+    origin: dict[str, Any] = json.loads(found)
+    origin["moved"] = {
         current_weight_name(name): (current_weight_name(source), turned)
-        for name, (source, turned) in notes["moved"].items()
+        for name, (source, turned) in origin["moved"].items()
     }
-    return notes
+    return origin
 
 
 def _found(
-    model: AraCLIPModel,
+    model: nn.Module,
     held: Mapping[str, NDArray[Any]],
     moved: Mapping[str, tuple[str, bool]],
     merged: Mapping[str, str],
@@ -86,8 +85,8 @@ def _found(
     """The weights that one graph holds.
 
     Args:
-        held: the graph's, wide. moved: see `graph.note`. merged: convolution → the norm that the exporter merged into
-            it.
+        held: the graph's weights, wide. moved: see `write_origin`. merged: convolution → the BatchNorm that the
+            exporter merged into it.
     """
     found: dict[str, Tensor] = {}
     for name, weight in model.state_dict().items():
@@ -104,10 +103,10 @@ def _found(
 
 
 def _held(graph: Any) -> dict[str, NDArray[Any]]:
-    return {current_weight_name(name): values for name, values in widened(graph.graph).items()}
+    return {current_weight_name(name): values for name, values in wide_weights(graph.graph).items()}
 
 
-def _missed(model: AraCLIPModel, found: Collection[str], size: int) -> list[str]:
+def _missed(model: Any, found: Collection[str], size: int) -> list[str]:
     """The weights not among those found of which the vectors are made; a mask token, for one, is none."""
     text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long))
     image = model.get_image_features(torch.zeros(1, 3, size, size))
@@ -116,7 +115,7 @@ def _missed(model: AraCLIPModel, found: Collection[str], size: int) -> list[str]
     return [name for name, slope in zip(names, slopes, strict=True) if slope is not None and name not in found]
 
 
-def _norms_after_convolutions(model: AraCLIPModel, size: int) -> dict[str, str]:
+def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     """Convolution → the BatchNorm that reads its output; PyTorch's exporter makes one layer of the two."""
     made: dict[int, str] = {}
     pairs: dict[str, str] = {}
@@ -147,11 +146,3 @@ def _norms_after_convolutions(model: AraCLIPModel, size: int) -> dict[str, str]:
     for hook in hooks:
         hook.remove()
     return pairs
-
-
-def _processor(exported: AraCLIP) -> AraCLIPProcessor:
-    text, image = exported.config.text, exported.config.image
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(exported.folder / "tokenizer.json"))
-    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(text.pad_id)
-    pictures = squashing(image.size, image.size, image.mean, image.std)
-    return AraCLIPProcessor(pictures, tokenizer, max_tokens=text.max_tokens)

@@ -21,18 +21,18 @@ from transformers import ViTImageProcessor
 from araclip import model_folder
 from araclip.encoder import AraCLIP, Encoder
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.peers.checkpoint import check_fit, folder_of, read_json, read_state
-from araclip.peers.dual import Dual, ImageTower, image_tower, text_tower
 from araclip.peers.head import read_head
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, text_tower
+from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.teachers.libraries import (
+from araclip.training.teachers.text_encoders import (
     FAILURES,
     Inputs,
-    TextSide,
+    TextEncoder,
     araclip_text,
     not_loaded,
     open_clip_model,
@@ -54,7 +54,7 @@ _SPARE = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedAraCLIP:
     """A published checkpoint as our model, with its tokenizer; `size` of its pictures' square, None without tower."""
 
     model: AraCLIPModel
@@ -70,8 +70,8 @@ class Published:
         return AraCLIPProcessor(square or None, self.tokenizer, max_tokens=self.model.config.max_tokens)
 
 
-def read(name: str, folder: Path, head: Path | None = None, image: str | None = None) -> Published:
-    """The checkpoint in a folder of either layout.
+def read_published(name: str, folder: Path, head: Path | None = None, image: str | None = None) -> PublishedAraCLIP:
+    """The checkpoint in a folder, in either layout.
 
     Args:
         name: what it is called, for messages.
@@ -98,14 +98,14 @@ def read(name: str, folder: Path, head: Path | None = None, image: str | None = 
     width = int(raw.get("out_features", state[f"{_HEAD}weight"].shape[0]))
     config = _config(folder, text, width, sees)
     model = _filled(config, state, folder)
-    return Published(model, _tokenizer(name, folder, raw, config), _size() if sees else None)
+    return PublishedAraCLIP(model, _tokenizer(name, folder, raw, config), _size() if sees else None)
 
 
-def load(asked: Request) -> Encoder:
+def load_published(asked: Request) -> Encoder:
     """AraCLIP as published, fed as its own code does (no normalisation of text); or a model of ours, saved or exported.
 
     Raises:
-        ModelNotFound, ModelMismatch: as for `read`; or there is no image tower.
+        ModelNotFound, ModelMismatch: as for `read_published`; or there is no image tower.
     """
     if model_folder.is_ours(asked.place):
         return AraCLIP(model_folder.find(asked.place), threads=asked.threads)
@@ -113,14 +113,14 @@ def load(asked: Request) -> Encoder:
     if read_json(folder / "config.json").get("model_type") == "araclip":
         text, pictures = _saved(asked.name, folder, asked.device)
     else:
-        published = read(asked.name, folder)
-        text, pictures = _text_side(published), _pictures(published, asked.device)
+        published = read_published(asked.name, folder)
+        text, pictures = _text_encoder(published), _pictures(published, asked.device)
     if asked.image and pictures is None:
         model = open_clip_model(f"{asked.name}, image tower {asked.image}", asked.image)
         pictures = open_clip_pictures(model, asked.device)
     if pictures is None:
         raise ModelNotFound(f"{asked.name} has no image tower. Name one: {KINDS['araclip'].way}.")
-    return Dual(asked, text_tower(text, asked.device), pictures)
+    return TorchEncoder(asked, text_tower(text, asked.device), pictures)
 
 
 def _config(folder: Path, text: Any, width: int, sees: bool) -> AraCLIPConfig:
@@ -191,7 +191,7 @@ def _size() -> int:
     return int(open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"]["image_size"])
 
 
-def _text_side(published: Published) -> TextSide:
+def _text_encoder(published: PublishedAraCLIP) -> TextEncoder:
     model, tokenizer = published.model, published.tokenizer
 
     def tokens(texts: list[str]) -> Inputs:
@@ -199,10 +199,10 @@ def _text_side(published: Published) -> TextSide:
         found = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
-    return TextSide("araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs))
+    return TextEncoder("araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs))
 
 
-def _pictures(published: Published, device: str) -> ImageTower | None:
+def _pictures(published: PublishedAraCLIP, device: str) -> ImageTower | None:
     model, size = published.model, published.size
     if size is None:
         return None
@@ -215,7 +215,7 @@ def _pictures(published: Published, device: str) -> ImageTower | None:
     return image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs), device)
 
 
-def _saved(name: str, folder: Path, device: str) -> tuple[TextSide, ImageTower | None]:
+def _saved(name: str, folder: Path, device: str) -> tuple[TextEncoder, ImageTower | None]:
     text = araclip_text(name, folder)
     processor = AraCLIPProcessor.from_pretrained(folder)
     if processor.image_processor is None:

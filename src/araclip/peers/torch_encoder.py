@@ -16,7 +16,7 @@ from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Opened, Vectors, batc
 from araclip.errors import InputError, ModelMismatch
 from araclip.images import open_image
 from araclip.peers.loading import Request
-from araclip.training.teachers.libraries import Inputs, TextSide, fingerprint
+from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class ImageTower:
         return next((int(s[-1]) for s in shapes if len(s) == 4 and s[-1] == s[-2]), None)
 
 
-def text_tower(side: TextSide, device: str) -> TextTower:
-    """The text side of a model that takes tensors."""
-    return TextTower(side.kind, side.model, lambda texts: side.features(_on(device, side.tokens(texts))), side.tokens)
+def text_tower(text: TextEncoder, device: str) -> TextTower:
+    """The text tower of a model that takes tensors."""
+    return TextTower(text.kind, text.model, lambda texts: text.features(_on(device, text.tokens(texts))), text.tokens)
 
 
 def image_tower(
@@ -68,7 +68,7 @@ def _on(device: str, inputs: Inputs) -> Inputs:
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
-class Dual(EncoderBase):
+class TorchEncoder(EncoderBase):
     """A text tower and an image tower into one space, each fed as its own library would.
 
     Texts reach the tokenizer as they are: no model but ours was trained on what `araclip.normalize` makes of them.

@@ -32,7 +32,7 @@ Inputs = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class TextSide:
+class TextEncoder:
     """A model and how it encodes text: `tokens` makes its inputs from texts, `features` makes (n, D) from the inputs.
 
     kind: of model, for fingerprints.
@@ -44,7 +44,7 @@ class TextSide:
     features: Callable[[Inputs], Tensor]
 
 
-def open_clip_text(name: str, place: str) -> TextSide:
+def open_clip_text(name: str, place: str) -> TextEncoder:
     """A model of open_clip, see `open_clip_model`, and open_clip's tokenizer for it, which lower-cases and pads.
 
     NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. It takes English
@@ -75,7 +75,7 @@ def open_clip_text(name: str, place: str) -> TextSide:
                 rows |= {i: tokenizer([text])[0] for i, text in enumerate(texts) if arabic[i] == wanted}
         return {"text": torch.stack([rows[i] for i in range(len(texts))])}
 
-    return TextSide("open_clip", model, tokens, lambda inputs: model.encode_text(inputs["text"]))
+    return TextEncoder("open_clip", model, tokens, lambda inputs: model.encode_text(inputs["text"]))
 
 
 def open_clip_model(name: str, place: str) -> Any:
@@ -108,7 +108,7 @@ def _open_clip_names(place: str) -> tuple[str, str | None]:
     return model, weights
 
 
-def transformers_text(name: str, place: str) -> TextSide:
+def transformers_text(name: str, place: str) -> TextEncoder:
     """A folder or hub id of a CLIP-like model or of its text tower alone, its projection included where it has one.
 
     SigLIP's towers were trained on lower-case text padded to the full length with every position attended to, and get
@@ -155,10 +155,10 @@ def transformers_text(name: str, place: str) -> TextSide:
     def features(inputs: Inputs) -> Tensor:
         return pooled(model.get_text_features(**inputs) if hasattr(model, "get_text_features") else model(**inputs))
 
-    return TextSide(f"transformers {config.model_type}", model, tokens, features)
+    return TextEncoder(f"transformers {config.model_type}", model, tokens, features)
 
 
-def araclip_text(name: str, folder: Path) -> TextSide:
+def araclip_text(name: str, folder: Path) -> TextEncoder:
     """A folder that AraCLIPModel and AraCLIPProcessor were saved to; the processor normalises texts and cuts them.
 
     Raises:
@@ -179,7 +179,7 @@ def araclip_text(name: str, folder: Path) -> TextSide:
         found = processor(text=texts, return_tensors="pt")
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
-    return TextSide("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs))
+    return TextEncoder("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs))
 
 
 def tokenizer_at(place: str | Path, config: Any = None) -> Any:
