@@ -480,8 +480,8 @@ def test_a_single_text_or_picture_of_a_peer_is_one_vector(clip_weights: str, pic
         np.testing.assert_allclose(model.encode_text("a cat"), model.encode_text(["a cat"])[0], **CLOSE)
         with pytest.raises(InputError, match="encode_image takes pictures, got int"):
             model.encode_image([3])  # type: ignore[list-item]
-    assert repr(encoder) == f"<Dual open_clip:{clip_weights}: open_clip:{clip_weights} on cpu>"
-    assert repr(Translated(encoder, str.upper)).startswith("<Translated by upper: <Dual open_clip:")
+    assert repr(encoder) == f"<TorchEncoder open_clip:{clip_weights}: open_clip:{clip_weights} on cpu>"
+    assert repr(Translated(encoder, str.upper)).startswith("<Translated by upper: <TorchEncoder open_clip:")
 
 
 def test_knowing_the_names_needs_no_torch() -> None:

@@ -82,7 +82,7 @@ class TorchEncoder(EncoderBase):
             model.eval().requires_grad_(False).to(asked.device)
 
     def __repr__(self) -> str:  # without width and fingerprint, which take a pass of the model and over its weights
-        return f"<Dual {self.name}: {self.asked.kind}:{self.asked.place} on {self.asked.device}>"
+        return f"<TorchEncoder {self.name}: {self.asked.kind}:{self.asked.place} on {self.asked.device}>"
 
     @cached_property
     def width(self) -> int:
