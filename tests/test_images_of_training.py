@@ -280,7 +280,7 @@ def test_towers_that_share_no_blocks_are_not_joined_and_a_joined_one_is_cut_afte
     with pytest.raises(RecipeError, match=r"first 3 blocks of image tower 2 are not those of the first one"):
         joined(towers, 3)
     vit = model("vit").vision_model
-    with pytest.raises(RecipeError, match=r"kinds test_efficientnet, vit cannot share a shared blocks"):
+    with pytest.raises(RecipeError, match=r"kinds test_efficientnet, vit cannot share blocks"):
         joined([towers[0], vit], 2)
     with pytest.raises(RecipeError, match=r"has 2 branches over 2 blocks.*shared_blocks\) = 2"):
         split(joined(towers, 2), 1)
