@@ -9,8 +9,8 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import RecipeError
 from araclip.evaluation.datasets import read_pictures
-from araclip.training.model.configuration import BANK_AXES
-from araclip.training.model.heads import A, B
+from araclip.training.model.configuration import QUERY_BANK_AXES
+from araclip.training.model.heads import IMAGE_SCALE, TEXT_SCALE
 from araclip.training.model.saved import load_model, load_without_query_bank
 from araclip.training.stages.run import run_stage
 from toy_stages import dev_recall, section, student
@@ -49,9 +49,9 @@ def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(
             for m in (before, after)
         ]
         vectors = after.get_image_features(**pixels)
-        popularity = after.visual_projection.popularity(l2_normalize(vectors[:, :-BANK_AXES]))
+        popularity = after.visual_projection.popularity(l2_normalize(vectors[:, :-QUERY_BANK_AXES]))
     assert len(after.visual_projection.bank) == len(NAMES)  # each name once
-    wanted = A * B * (scores[0] - after.config.query_bank_weight * popularity)
+    wanted = TEXT_SCALE * IMAGE_SCALE * (scores[0] - after.config.query_bank_weight * popularity)
     assert torch.allclose(scores[1], wanted, atol=0.05)  # but for the two axes that were given up
     without_query_bank, _ = load_without_query_bank(runs / "bank" / "model")  # what stages go on from
     with torch.inference_mode():
