@@ -47,13 +47,13 @@ def train(
 
     quiet_libraries()
     read = read_recipe(recipe, changes or [])
-    place = runs or Path("runs") / read.name
+    folder = runs or Path("runs") / read.name
     try:
         with _bars() as reporter:
             if stage == "all":
-                results = run_all(read, place, reporter, fresh=fresh)
+                results = run_all(read, folder, reporter, fresh=fresh)
             else:
-                results = {stage: run_stage(read, stage, place, reporter, fresh=fresh)}
+                results = {stage: run_stage(read, stage, folder, reporter, fresh=fresh)}
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
@@ -69,7 +69,7 @@ def train(
     out.print(table)
     for name in results:
         out.print(
-            f"{name}: [bold]{escape(shown(str(place / name)))}[/] holds model, metrics.jsonl, plot.png", soft_wrap=True
+            f"{name}: [bold]{escape(shown(str(folder / name)))}[/] holds model, metrics.jsonl, plot.png", soft_wrap=True
         )
 
 
@@ -104,7 +104,7 @@ def export(
 
     quiet_libraries()
     report = exporting.export(
-        run, folder, name=name, version=version, dev=[DevSet(place, per_picture=None) for place in dev or ()] or None,
+        run, folder, name=name, version=version, dev=[DevSet(path, per_picture=None) for path in dev or ()] or None,
         weights=weights, about=read_about(about) if about else None,
         log=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
     )  # fmt: skip
@@ -171,7 +171,7 @@ def need_training_extra(*more: str) -> None:
 
 
 def quiet_libraries() -> None:
-    """Stop the bars and load reports of libraries, which would break ours."""
+    """Turn off the progress bars and load reports of libraries, which would garble the command's own."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()

@@ -134,7 +134,7 @@ _EXPECTED = {"int_type": "int", "float_type": "float", "string_type": "str", "bo
 def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
     """What is wrong with one value, and what would be right."""
     kind, value = found["type"], found["input"]
-    whole, inside = _place(key, loc), _place(key, loc[:-1])
+    whole, inside = _location(key, loc), _location(key, loc[:-1])
     if kind == "unexpected_keyword_argument":
         return f"{inside}unknown key '{loc[-1]}'. Known are {', '.join(_known(cls, loc[:-1]))}."
     if kind == "missing":
@@ -156,7 +156,7 @@ def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
     return f"{whole}{found['msg']}."
 
 
-def _place(section: Key, loc: Key) -> str:
+def _location(section: Key, loc: Key) -> str:
     """`[section] table.key[0]: `, as it would be written."""
     found = f"[{section[0]}]" if section else ""
     inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*section[1:], *loc))

@@ -2,7 +2,7 @@
 
 import re
 
-Key = tuple[str | int, ...]  # ("distill", "sources", 0, "path"): names of tables and keys, places in arrays
+Key = tuple[str | int, ...]  # ("distill", "sources", 0, "path"): names of tables and keys, indexes in arrays
 
 _TOKEN = re.compile(
     r'"""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|\n|[\[\]{},=.]|[^\s\[\]{},=.#"\']+'
@@ -21,52 +21,52 @@ def key_lines(text: str) -> dict[Key, int]:
     tokens.append(("\n", line))
     found: dict[Key, int] = {}
     table: Key = ()
-    place = 0
-    while place < len(tokens):
-        token, line = tokens[place]
+    index = 0
+    while index < len(tokens):
+        token, line = tokens[index]
         if token == "[":
             names = []
-            while tokens[place][0] != "\n":
-                names.append(tokens[place][0])
-                place += 1
+            while tokens[index][0] != "\n":
+                names.append(tokens[index][0])
+                index += 1
             table = tuple(_bare(name) for name in names if name not in "[].")
             found.setdefault(table, line)
         elif token == "\n":
-            place += 1
+            index += 1
         else:
-            place = _pair(tokens, place, table, found)
+            index = _pair(tokens, index, table, found)
     return found
 
 
-def _pair(tokens: _Tokens, place: int, table: Key, found: dict[Key, int]) -> int:
-    """Note a key and what its value holds; returns the place of the token after it."""
-    line, names = tokens[place][1], []
-    while tokens[place][0] != "=":
-        names.append(tokens[place][0])
-        place += 1
+def _pair(tokens: _Tokens, index: int, table: Key, found: dict[Key, int]) -> int:
+    """Note a key and what its value holds; returns the index of the token after it."""
+    line, names = tokens[index][1], []
+    while tokens[index][0] != "=":
+        names.append(tokens[index][0])
+        index += 1
     key = (*table, *(_bare(name) for name in names if name != "."))
     found.setdefault(key, line)
-    return _value(tokens, place + 1, key, found)
+    return _value(tokens, index + 1, key, found)
 
 
-def _value(tokens: _Tokens, place: int, key: Key, found: dict[Key, int]) -> int:
-    opening = tokens[place][0]
+def _value(tokens: _Tokens, index: int, key: Key, found: dict[Key, int]) -> int:
+    opening = tokens[index][0]
     if opening not in "[{":
-        while tokens[place][0] not in ",]}\n":
-            place += 1
-        return place
-    place += 1
+        while tokens[index][0] not in ",]}\n":
+            index += 1
+        return index
+    index += 1
     element = 0
-    while (token := tokens[place][0]) not in "]}":
+    while (token := tokens[index][0]) not in "]}":
         if token in "\n,":
             element += token == ","
-            place += 1
+            index += 1
         elif opening == "{":
-            place = _pair(tokens, place, key, found)
+            index = _pair(tokens, index, key, found)
         else:
-            found.setdefault((*key, element), tokens[place][1])
-            place = _value(tokens, place, (*key, element), found)
-    return place + 1
+            found.setdefault((*key, element), tokens[index][1])
+            index = _value(tokens, index, (*key, element), found)
+    return index + 1
 
 
 def _bare(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Before any picture: captions that several people wrote of one picture come together, in one language and across two.
+"""The stage of captions without pictures: those of one picture come together, within a language and across two.
 
-What a picture shows is what its captions have in common, so a text tower that has learned this from many pictures'
-captions makes a better space for pictures to learn than one that has seen the captions of few pictures with them.
+What a picture shows is what its captions have in common. Captions of many pictures, without the pictures, teach a text
+tower that better than those of the few pictures that are there to train with.
 """
 
 import torch
@@ -25,7 +25,7 @@ from araclip.training.stages.stage_run import checkpoint_activations, stage_run
 def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     """Run one stage of the text tower alone: InfoNCE between two captions of each picture of a batch.
 
-    Supervised SimCSE (Gao et al. 2021) with a picture's other captions as what is entailed.
+    Supervised SimCSE (Gao et al. 2021), with another caption of the picture in the place of an entailed sentence.
 
     Returns:
         Dev recall at the end, see `CaptionDev`. The model lies in `runs/<name>/model`.

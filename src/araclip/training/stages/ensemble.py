@@ -1,4 +1,4 @@
-"""Models whose pictures learned the space of one text tower apart → one model with the sum of their image vectors."""
+"""The stage that joins models whose image towers learned one text space separately: their image vectors are summed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +23,11 @@ from araclip.training.stages.stage_run import save_untrained
 
 
 def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
-    """Put the image towers of several stages under the text tower that all of them were trained with.
+    """Join the image towers of several stages above the text tower that all of them were trained with.
 
-    Where the stage names pictures, each member's image vectors are first brought to one mean length, that of all, so
-    that members of different training count the same; a member that is an ensemble itself counts as often as it has
-    branches. An expert is heard for pictures like its own alone, see `expert`.
+    Where the stage names pictures, each member's image vectors are first scaled to one mean length, that of all, so
+    that each branch has the same weight whatever its training: a member that is an ensemble itself has the weight of
+    all its branches. An expert contributes only for pictures like its own, by a gate; see `with_gate_for`.
 
     Returns:
         Dev recall. The model lies in `runs/<name>/model`.
@@ -45,20 +45,23 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     _check(dict(zip(names, models, strict=True)))
     data = {f"member {member}": fingerprint(model) for member, model in zip(names, models, strict=True)}
     pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
-    votes = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
+    branches = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
     lengths = [1.0] * len(models)
     members = slice(len(stage.members))
     if stage.pictures:
         files, data["pictures"] = _drawn(stage.pictures, stage)
         lengths[members] = [_mean_length(model, pooled_features(model, pixels, files)) for model in models[members]]
-    usual = sum(lengths[members]) / len(stage.members)  # a shorter sum would make the head's learning rate a larger one
-    shares = [vote / sum(votes[members]) * usual / length for vote, length in zip(votes, lengths, strict=True)]
+    usual = sum(lengths[members]) / len(
+        stage.members
+    )  # weights keep their size, which the learning rate of the head is chosen for
+    total = sum(branches[members])
+    scales = [count / total * usual / length for count, length in zip(branches, lengths, strict=True)]
     if stage.expert:
         own, data["expert pictures"] = _drawn(stage.expert_pictures, stage)
         seen = pooled_features(models[-1], pixels, own)
-        shares[-1] = stage.expert_weight * usual / _mean_length(models[-1], seen)
+        scales[-1] = stage.expert_weight * usual / _mean_length(models[-1], seen)
         models[-1] = with_gate_for(models[-1], stage.shared_blocks, seen, pooled_features(models[-1], pixels, files))
-    model = _joined(models, stage.shared_blocks, shares)
+    model = _joined(models, stage.shared_blocks, scales)
     return save_untrained(stage, context, data, (model, processor), accelerator)
 
 
@@ -86,7 +89,7 @@ def _check(members: dict[str, AraCLIPModel]) -> None:
         raise RecipeError("only towers under linear projections have a sum. Leave vision_projection at linear.")
 
 
-def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, shares: Sequence[float]) -> AraCLIPModel:
+def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Sequence[float]) -> AraCLIPModel:
     first = members[0]
     projections = [model.visual_projection for model in members]
     tower = joined([model.vision_model for model in members], shared_blocks)
@@ -95,7 +98,7 @@ def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, shares: Sequenc
     with torch.no_grad():
         model.text_projection.load_state_dict(first.text_projection.state_dict())
         weights, biases = zip(
-            *((p.weight * s, p.bias * s) for p, s in zip(projections, shares, strict=True)), strict=True
+            *((p.weight * s, p.bias * s) for p, s in zip(projections, scales, strict=True)), strict=True
         )
         model.visual_projection.weight.copy_(torch.cat(weights, dim=1))
         model.visual_projection.bias.copy_(torch.stack(biases).sum(dim=0))
@@ -123,13 +126,13 @@ def _difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> str | None:
 
 
 def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
-    """The model with a gate on its image tower, open for pictures like `own`, shut for those like `others`.
+    """The model with a gate on its image tower: near 1 for pictures like `own`, near 0 for those like `others`.
 
     Args:
         own, others: (N, W) and (M, W), what `pooled_features` makes of such pictures.
 
     Returns:
-        A model without the bias of the image projection, which no gate would shut.
+        A model whose image projection has bias 0: the gate does not multiply a bias.
 
     Raises:
         RecipeError: the image tower can have no gate.

@@ -1,6 +1,6 @@
-"""The linear map as a stage: only the text head, in closed form, over a text tower as it is.
+"""The stage of the linear map: the text head alone, in closed form, above a text tower that stays as it is.
 
-The baseline every distillation has to beat, and where it starts from.
+It is the baseline of every distillation, and a start for one.
 """
 
 import torch
@@ -34,7 +34,7 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
     texts = LearningTexts(model, processor, 0)
-    with accelerator.main_process_first():  # the others find on disk what it computes
+    with accelerator.main_process_first():  # it computes what is cached, the others read that
         english, width = [row.english for row in rows], model.config.projection_dim
         teacher = cached_teacher(stage, context, english, width, accelerator.device)
         recall = None
@@ -42,7 +42,7 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
             recall = locked_recall(stage.dev, (model, processor), texts.vectors, context.cache, context.reporter.log)
     context.reporter.log(f"text features of {len(rows):,} rows")
     features = text_features(model, processor, [row.text for row in rows]).numpy()  # (N, H)
-    targets = teacher.lookup([row.english for row in rows])  # (N, D)
+    targets = teacher.lookup(english)  # (N, D)
     found = fit_linear_map(features, targets, None if stage.penalty is None else [stage.penalty], seed=stage.seed)
     with torch.no_grad():
         model.text_projection.weight.copy_(torch.from_numpy(found.weight))

@@ -1,4 +1,4 @@
-"""A finished model → the same with a bank of texts in its image head, so that hubs stand back; see `hubness`."""
+"""The stage of hubness-corrected scores: a finished model gets a query bank (QB-Norm) in its image head."""
 
 import torch
 from torch import Tensor
@@ -18,11 +18,11 @@ from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.stage_run import save_untrained
 
-SAMPLE = 256  # pictures whose mean popularity is the bank's centre
+SAMPLE = 256  # pictures whose mean popularity is subtracted, so that the correction is 0 on average
 
 
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
-    """Give a model a bank of the texts that its pictures' captions and names are. Nothing is trained; see `bank`.
+    """Give a model a query bank of the captions and names of pictures; nothing is trained. See `with_query_bank`.
 
     Returns:
         Dev recall. The model lies in `runs/<name>/model`.

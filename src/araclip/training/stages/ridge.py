@@ -1,7 +1,8 @@
 """The linear map: closed-form ridge regression from a student's features to a teacher's vectors.
 
-From text alone, in one pass: the baseline every trained head must beat, and the best place for it to start (M2M,
-"multilingual to multimodal" by linear alignment of text spaces). What is kept is X'X and X'Y, so millions of rows fit.
+From text alone, in one pass: a baseline for every trained head, and a start for it (M2M, "multilingual to
+multimodal" by linear alignment of text spaces). Memory holds X'X and X'Y alone, so millions of rows of memory-mapped
+files do. scikit-learn's Ridge holds copies of all rows, solves anew for each penalty, and training does not install it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What all stages do alike: the run in its folder, the model saved at its end, the parts that learn."""
+"""What stages have in common: the run in its folder, the model saved at its end, the parameters that learn."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def checkpoint_activations(model: AraCLIPModel) -> None:
 
 
 def projection_parts(model: AraCLIPModel, stage: Finetune) -> list[Part]:
-    """Projections, temperature and bias, as parts that learn."""
+    """Projections, temperature and bias, as parameters that learn, with their learning rates."""
     model.text_projection.requires_grad_(stage.train_text_head)
     found = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
     if isinstance(model.visual_projection, nn.Linear):
@@ -62,19 +62,19 @@ def stage_run(
 def save_untrained(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> dict[str, float]:
-    """Measure and keep what a stage made that trains nothing; the arguments are those of `stage_run`.
+    """Measure and save the model of a stage without steps; the arguments are those of `stage_run`.
 
     Returns:
         Dev recall, empty without a dev set.
     """
     model, processor = student
     model.to(accelerator.device).eval()
-    reached: dict[str, float] = {}
-    with accelerator.main_process_first():  # the others find the pictures' vectors on disk
+    recall: dict[str, float] = {}
+    with accelerator.main_process_first():  # it computes the cached vectors, the others read them
         if stage.dev:
             texts = LearningTexts(model, processor, 0)
-            reached = locked_recall(stage.dev, student, texts.vectors, context.cache, context.reporter.log)()
+            recall = locked_recall(stage.dev, student, texts.vectors, context.cache, context.reporter.log)()
     with stage_run(stage, context, data, student, accelerator) as run:
         run.resume()
-        run.log(1, **reached)
-    return reached
+        run.log(1, **recall)
+    return recall

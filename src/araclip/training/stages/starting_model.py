@@ -48,7 +48,7 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
-    """Whether it names an earlier stage or an exported model, and no hub id or folder of transformers'."""
+    """Whether this names an earlier stage or an exported model, not a hub id or a folder of transformers."""
     return named in recipe.stages or model_folder.is_ours(named)
 
 
@@ -84,17 +84,17 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     """
     torch.manual_seed(0)  # of the projections
     recipe = context.recipe
-    taken = (
+    text_from = (
         load_without_query_bank(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
     )
-    text, tokenizer = (taken[0].text_model, taken[1].tokenizer) if taken else _text(spec)
+    text, tokenizer = (text_from[0].text_model, text_from[1].tokenizer) if text_from else _text(spec)
     options: dict[str, Any] = {
         "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
         "vision_mirror": spec.vision_mirror, "max_tokens": spec.max_tokens, "matryoshka_dims": spec.matryoshka_dims,
         "logit_bias_init": spec.logit_bias,
     }  # fmt: skip
-    if taken:
-        options |= {name: getattr(taken[0].config, name) for name in ("text_pooling", "max_tokens")}
+    if text_from:
+        options |= {name: getattr(text_from[0].config, name) for name in ("text_pooling", "max_tokens")}
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
     if spec.vision and (is_model(recipe, spec.vision) or (Path(spec.vision) / "modules.json").is_file()):
@@ -103,8 +103,8 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     else:
         vision, image_processor = _vision(spec)
         model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
-    if taken:
-        _keep_projection(model, taken[0], spec)
+    if text_from:
+        _keep_projection(model, text_from[0], spec)
     elif spec.text_identity:
         _identity(model.text_projection)
     return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=model.config.max_tokens)
@@ -113,19 +113,19 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
 _TEXT_FROM = "[model] takes its text tower from"
 
 
-def _keep_projection(model: AraCLIPModel, taken: AraCLIPModel, spec: ModelSpec) -> None:
-    """The text projection that the taken text tower learned under, so that its space is the same."""
-    ours, theirs = model.config.projection_dim, taken.config.projection_dim
+def _keep_projection(model: AraCLIPModel, text_from: AraCLIPModel, spec: ModelSpec) -> None:
+    """Copy the text projection that the text tower was trained with, so that the text space stays the same."""
+    ours, theirs = model.config.projection_dim, text_from.config.projection_dim
     if ours != theirs:
         raise RecipeError(
             f"{_TEXT_FROM} {spec.text}, whose vectors are {theirs} wide, but pictures' are to be {ours} wide. Set "
             f"projection_dim = {theirs}, or take an image tower of that width."
         )
-    model.text_projection.load_state_dict(taken.text_projection.state_dict())
+    model.text_projection.load_state_dict(text_from.text_projection.state_dict())
 
 
 def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:
-    """A new text tower beside the image tower, projection and temperature of a finished model; its image processor."""
+    """A text tower with the image tower, image projection and temperature of a finished model; its image processor."""
     theirs, processor = whole
     if theirs.vision_model is None:
         raise RecipeError(f"[model] takes its image tower from {spec.vision}, which has none. Name another model.")
