@@ -176,9 +176,14 @@ def test_all_mistakes_are_named_at_once_up_to_ten(tmp_path: Path) -> None:
     assert "wrong9" in str(caught.value) and "wrong10" not in str(caught.value)
 
 
+def test_a_mistake_that_is_inherited_is_named_once_and_a_misspelt_key_with_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"mine.toml, line 13: \[one\]: unknown key 'stepps'.* Did you mean steps\?$"):
+        read_recipe(written(tmp_path, NAMED.replace("steps = 7", "stepps = 7")))
+
+
 def test_what_was_changed_on_the_command_line_is_named_by_that(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"mine.toml: --set one.image.views=x: \[one\] image.views: 'x' is a str"):
-        read_recipe(written(tmp_path), ["one.image.views=x", "two.image={views=1}"])
+        read_recipe(written(tmp_path), ["one.image.views=x"])
 
 
 def keys_of(table: Any, way: Key = ()) -> Iterator[Key]:

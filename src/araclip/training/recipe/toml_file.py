@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
@@ -55,6 +56,7 @@ class TomlFile:
         """
         self.path = path
         self._mistakes: list[str] = []
+        self._seen: set[tuple[str, str]] = set()
         try:
             text = path.read_text(encoding="utf-8")
             self.table = tomllib.loads(text)
@@ -92,9 +94,12 @@ class TomlFile:
         return found
 
     def mistake(self, key: Key, message: str) -> None:
-        """Note one; `check` raises it."""
+        """Note one; `check` raises it. What a section inherits from another one is noted once."""
         known = self.origin_of(key)
-        self._mistakes.append(f"{known}: {message}" if known else message)
+        _, bracket, what = message.partition("]")
+        if not (known and bracket) or (known, what) not in self._seen:
+            self._mistakes.append(f"{known}: {message}" if known else message)
+        self._seen.add((known, what))
 
     def origin_of(self, key: Key) -> str:
         """Where a key stands, or else the innermost table around it; nothing where that is not known either."""
@@ -136,7 +141,9 @@ def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
     kind, value = found["type"], found["input"]
     whole, inside = _location(key, loc), _location(key, loc[:-1])
     if kind == "unexpected_keyword_argument":
-        return f"{inside}unknown key '{loc[-1]}'. Known are {', '.join(_known(cls, loc[:-1]))}."
+        known = _known(cls, loc[:-1])
+        near = "".join(f" Did you mean {name}?" for name in get_close_matches(str(loc[-1]), known, 1))
+        return f"{inside}unknown key '{loc[-1]}'. Known are {', '.join(known)}.{near}"
     if kind == "missing":
         return f"{inside}'{loc[-1]}' is missing."
     if kind == "literal_error":
