@@ -187,7 +187,7 @@ class Client:
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Server-sent events, ("indexing" or "generation", data), until the server ends the stream."""
-        connection = self._connect()  # of its own: it is busy as long as somebody listens
+        connection = self._connect()  # of its own: it is busy as long as the stream lasts
         try:
             connection.request("GET", self._parts.path.rstrip("/") + "/events", headers=self._headers)
             response = connection.getresponse()
@@ -224,7 +224,7 @@ class Client:
                 data: bytes = response.read()
             except BaseException as error:
                 connection.close()
-                if used and isinstance(error, ConnectionError):  # the server closed it while nobody used it
+                if used and isinstance(error, ConnectionError):  # the server closed it while it was idle
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
                     raise self._unreachable(error) from error

@@ -82,7 +82,7 @@ class Sample:
 def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit: int | None = None) -> list[Sample]:
     """Make the sample pictures under `folder`, and name them. Pictures that are there already are left alone.
 
-    Each file appears whole or not at all, so a call that was cut off is taken up again by the next one.
+    Each file is written atomically, so the next call completes one that was interrupted.
 
     Args:
         folder: receives photographs/<name> and openmoji/<HEXCODE>.png.

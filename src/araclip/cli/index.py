@@ -185,7 +185,7 @@ def _log(line: str) -> None:
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # none for a picture that somebody put into the folder
+    sample = samples.get(hit.path)  # none for a picture that was added to the folder
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
 

@@ -46,7 +46,7 @@ def serve(
         allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, cache=cache, model=model,
     )  # fmt: skip
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("araclip").setLevel(logging.INFO)  # others tell of every request that they make
+    logging.getLogger("araclip").setLevel(logging.INFO)  # other libraries log every request
 
     def ready(address: str) -> None:
         out.print(f"Serving {escape(shown(str(settings.gallery)))} at [bold]{address}[/]", soft_wrap=True)

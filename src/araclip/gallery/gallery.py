@@ -69,7 +69,7 @@ class Gallery(BaseGallery):
         """Repair the gallery in folder `path`, also one that cannot be opened; returns one line for each action.
 
         Of a damaged catalogue every row that can be read is saved into a new one, and every picture that can be read is
-        encoded again, since nobody knows what else is wrong. `update` then reads what was lost.
+        encoded again, since it is unknown what else is wrong. `update` then reads what was lost.
 
         Args:
             progress: called with (pictures done, pictures in all).
@@ -129,7 +129,7 @@ class Gallery(BaseGallery):
         """Fix every fault that `verify` calls repairable.
 
         Args:
-            doubt: the catalogue was damaged, nobody knows where: encode every picture again that can be read.
+            doubt: encode every picture again that can be read: the catalogue was damaged, and it is unknown where.
             progress: called with (pictures done, pictures in all).
         """
         with self._writing():

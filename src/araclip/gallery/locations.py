@@ -1,4 +1,4 @@
-"""Where galleries are: in folders or on Qdrant servers, and the folder that is used when nobody names one."""
+"""Where galleries are: in folders or on Qdrant servers, and the folder that is used by default."""
 
 import hashlib
 import os
@@ -103,7 +103,7 @@ def gallery_of(folder: Path) -> Path:
 
 
 def remember(gallery: Location) -> None:
-    """Make `gallery` the one that is searched by default, unless somebody chose its location: that is named again."""
+    """Make `gallery` the one that is searched by default, if it lies in the default place; others are named again."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST, gallery.name)

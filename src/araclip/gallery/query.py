@@ -72,8 +72,8 @@ def parse(text: str, *, files: bool = False) -> Query:
     """Read a query.
 
     Args:
-        files: whether a term may name a picture file of this machine. Off, so that whoever passes on what strangers
-            type never opens a file for them.
+        files: whether a term may name a picture file of this machine. Off by default, so that a service never
+            opens files that strangers name.
 
     Raises:
         InputError: an empty query or term, a weight that makes no sense, a quotation mark left open, only minus terms,

@@ -147,7 +147,7 @@ class Bounded:
         headers = Headers(scope=scope)
         claimed = headers.get("content-length", "0")
         if claimed.isdigit() and int(claimed) > self._max_body:
-            # Closed, since nobody will read what follows.
+            # Closed: the rest of the body will not be read.
             problem = Problem("too-large", headers={"Connection": "close"}, limit=self._max_body)
             await answer(problem, headers.get("accept-language", ""))(scope, receive, send)
             return

@@ -64,5 +64,5 @@ class Measured:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
-            if route != "/events":  # as long as somebody listens
+            if route != "/events":  # it lasts as long as a client listens
                 self._metrics.seconds.labels(route).observe(time.perf_counter() - began)

@@ -61,7 +61,7 @@ def _stored(store: Store, picture: PictureRecord) -> Original | None:
 
 
 def _read(path: str) -> bytes:
-    # Not blocking: a pipe that somebody put in the place of a picture must not hold a thread for ever.
+    # Not blocking: a pipe in the place of a picture must not block a thread for ever.
     opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(opened, "rb") as stream:  # noqa: PTH123  (closes what was opened)
         about = os.fstat(stream.fileno())

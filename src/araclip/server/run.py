@@ -74,7 +74,7 @@ class _TimedProtocol(H11Protocol):
         # asyncio sets it for sockets that name their protocol, which those of `create_server` do not. Without it the
         # end of an answer waits 40 ms for the client to acknowledge its beginning.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what a client does not take goes, even if nobody waits for it here
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # drops what a client does not take, also when no task waits for it
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.send_seconds * 1000))
         self._expect_headers()
 

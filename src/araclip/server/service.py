@@ -61,7 +61,7 @@ class Service:
         self._add_gauges()
 
     async def start(self) -> None:
-        """Start what needs a loop, and warm up: the first query shall not pay for opening the graphs."""
+        """Start what needs a loop, and encode one text, so that the first query need not open the graph."""
         settings = self.settings
         self.events.start()
         self.sandbox = Sandbox(

@@ -1,6 +1,6 @@
 """What changed in a catalogue since an earlier generation, so that an index need not be built again at every commit.
 
-Triggers (`gallery.catalog.schema`) write the log, whoever changes a vector. A generation that is not in the log is
+Triggers (`gallery.catalog.schema`) write the log at every change of a vector. A generation that is not in the log is
 unknown (a restored backup, a catalogue made anew, a log that was cut), and an index of it cannot be brought up to date.
 """
 

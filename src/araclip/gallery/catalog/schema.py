@@ -87,7 +87,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """Open the file, if it is as the last run left it: for writing if the folder allows it, else for reading.
 
     Raises:
-        GalleryNotFound: there is none, and none shall be made.
+        GalleryNotFound: there is none, and `create` is False.
         GalleryCorrupt, GalleryError: it is no SQLite file, or cannot be opened now.
     """
     if not path.is_file():
@@ -110,7 +110,7 @@ def connect_again(path: Path) -> sqlite3.Connection:
     writable = os.access(path.parent, os.W_OK)
     uri = path.absolute().as_uri()
     if not writable:
-        # Reading beside a live write-ahead log needs its shared memory file; without a log, nobody writes and none is.
+        # Reading beside a live write-ahead log needs its shared memory file; without a log there is no writer.
         log = path.with_name(f"{path.name}-wal")
         uri += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
     try:

@@ -91,7 +91,7 @@ class Intake:
                 ids[digest] = self._catalog.add_content(digest, vector)
             for loaded, metadata in group:
                 content = ids[loaded.digest]
-                assert content is not None  # not decoded: the catalogue has it, and nobody removes now
+                assert content is not None  # not decoded, so the catalogue has it; the writer holds the lock
                 if loaded.decoded:
                     self._catalog.put_facts(content, loaded.decoded.facts, loaded.decoded.phash)
                 if loaded.stored_pixels:

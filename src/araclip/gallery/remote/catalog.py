@@ -60,17 +60,17 @@ class RemoteCatalog(RemoteLookups):
         with Lease(self.connection, self._lease_seconds).held() as lease:
             self._lease = lease
             try:
-                self._clear_away(self.state().number)
+                self._clean_up(self.state().number)
                 self._mirror = Mirror(self.rows())
                 yield
             finally:
                 self._lease = self._mirror = None
 
-    def _clear_away(self, generation: int) -> None:
-        """What a dead writer left unfinished, and versions that ended before this session."""
-        nobody_saw = models.Filter(must=[models.FieldCondition(key="since", range=models.Range(gt=generation))])
+    def _clean_up(self, generation: int) -> None:
+        """Remove what a writer that died left unfinished, and versions that ended before this session."""
+        invisible = models.Filter(must=[models.FieldCondition(key="since", range=models.Range(gt=generation))])
         not_ended = models.Filter(must=[models.FieldCondition(key="until", range=models.Range(gt=generation))])
-        self.connection.delete(nobody_saw)
+        self.connection.delete(invisible)
         self.connection.delete(models.Filter(must=[between("kept_since", generation + 1, None)]))
         selector = models.FilterSelector(filter=not_ended)
         self.connection.call("delete_payload", keys=["until"], points=selector, wait=True)
@@ -114,9 +114,8 @@ class RemoteCatalog(RemoteLookups):
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store pixels of a picture without a file."""
         row = self.by_id(content)
-        known = any(
-            held.file.path.startswith(STORED_PREFIX) for held in row.files
-        )  # of these a dead writer leaves nothing over
+        # Pixels that are visible already are not removed with what a writer that died left behind.
+        known = any(held.file.path.startswith(STORED_PREFIX) for held in row.files)
         pixels = base64.b64encode(picture).decode()
         self._pixels[row.digest] = {"keeps": row.digest.hex(), "pixels": pixels, "kept_since": 0 if known else None}
 

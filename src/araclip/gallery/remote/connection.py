@@ -28,7 +28,7 @@ IDS = 1000  # points named in one request
 Id = int | str | UUID  # as qdrant-client names points; ours are texts
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _REFUSED = {401, 403}
-_jitter = random.Random()  # our own: the generator of the module belongs to whoever seeded it
+_jitter = random.Random()  # our own: callers may have seeded the module's
 
 
 def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:

@@ -102,12 +102,12 @@ class RemoteGallery(BaseGallery):
         return upkeep.verify(self._catalog, contents, progress or (lambda done, total: None))
 
     def repair(self) -> list[str]:
-        """Encode pictures with damaged vectors again, and remove what a dead writer left."""
+        """Encode pictures with damaged vectors again, and remove what a writer that died left."""
         with self._writing():
             return upkeep.repair(self._catalog, self.model)
 
     def compact(self) -> int:
-        """Delete what nobody sees any more; the server frees the space when it likes, so the answer is 0."""
+        """Delete orphaned pixels; the server frees the space at a time of its own, so the answer is 0."""
         with self._writing():
             self._catalog.drop_orphans()
         return 0

@@ -1,7 +1,7 @@
 """One writer at a time, on a server that has no locks: a lease in the state's point, renewed while its owner works.
 
 Qdrant applies writes to a point one after the other, and `set_payload` with a filter looks and sets in one step. So a
-lease is taken by setting it where it has run out, and reading back who has it. An owner who could not renew it in time
+lease is taken by setting it where it has run out, and reading back its owner. An owner who could not renew it in time
 stops writing by its own clock, before anybody else can take over; what it had begun is not visible, and the next owner
 clears it away.
 """
@@ -22,7 +22,7 @@ from araclip.gallery.remote.conditions import between, equals, state_where
 from araclip.gallery.remote.connection import Connection
 from araclip.gallery.remote.rows import STATE
 
-SECONDS = 60.0  # how long a lease is worth without renewal; a dead writer blocks the next one as long
+SECONDS = 60.0  # until a lease runs out without renewal; so long a writer that died blocks others
 RENEW = 15.0
 MARGIN = 10.0  # seconds before its end at which the owner stops: clocks of two machines may differ by that much
 
@@ -60,7 +60,7 @@ class Lease:
         """Called before each write.
 
         Raises:
-            GalleryLocked: it is not certain any more that nobody else writes.
+            GalleryLocked: another process may be writing by now.
         """
         if self._lost or time.monotonic() > self._good_until:
             raise GalleryLocked(

@@ -42,7 +42,7 @@ class RemoteLookups:
         state = read_state(self.named)
         if self._model:
             state.check(self._model, self.folder)
-        if self._own is None:  # the name is an alias; what it stood for a moment ago is asked, or nobody
+        if self._own is None:  # the name is an alias: ask the collection that it means now
             own = self.named.of(physical(self.named.collection, state.fingerprint))
             self._own = own if own.exists() else self.named
         return state
@@ -54,7 +54,7 @@ class RemoteLookups:
 
     @property
     def connection(self) -> Connection:
-        """The collection with our model's vectors, whatever the name comes to mean."""
+        """The collection with our model's vectors, even after the alias is switched."""
         if self._own is None:
             self.state()
         assert self._own is not None
@@ -73,7 +73,7 @@ class RemoteLookups:
     def by_id(self, content: int) -> Row:
         """A picture by its number."""
         row = self._mirror.rows[content] if self._mirror else self.row(where("order", content))
-        assert row is not None  # its number came from this gallery a moment ago
+        assert row is not None  # its number came from this gallery
         return row
 
     def content(self, digest: bytes) -> int | None:

@@ -36,7 +36,7 @@ class Mirror:
         self.rows[row.id] = row
 
     def take_path(self, path: str) -> Held | None:
-        """Take a path from the picture that holds it; None when nobody does."""
+        """Take a path from the picture that holds it; None when none does."""
         content = self.by_path.get(path)
         if content is None:
             return None

@@ -78,7 +78,7 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
 
 
 def row_of(point: str, payload: Mapping[str, Any]) -> Row:
-    """The picture that a point's payload (at least ABOUT) tells of."""
+    """The picture of a point's payload (at least ABOUT)."""
     kind = payload.get("format")
     facts = Facts(kind, payload["width"], payload["height"], payload["taken"]) if kind else None
     files = tuple(

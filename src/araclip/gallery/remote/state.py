@@ -92,7 +92,7 @@ def fill_new(connection: Connection, model: Encoder, number: int = 0) -> Connect
     """Make a collection with its indexes and its state, or whatever is missing of them."""
     if not connection.exists():
         params = models.VectorParams(size=model.width, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16)
-        with contextlib.suppress(GalleryError):  # another process was first; if nobody was, the next request says so
+        with contextlib.suppress(GalleryError):  # another process may have been first; if not, the next request fails
             connection.call("create_collection", vectors_config=params)
     for field, kind in INDEXES.items():
         connection.call("create_payload_index", field_name=field, field_schema=kind, wait=True)

@@ -93,7 +93,7 @@ class Sandbox:
                 raise ImageTooLarge(
                     "the picture could not be decoded within the memory and time it may take. Save a smaller copy."
                 ) from None
-            except BaseException:  # the client went away half way through an answer: nobody could read on from there
+            except BaseException:  # cancelled half way through an answer: the stream cannot be read on from there
                 decoder.kill()
                 raise
         if "error" in answer:
@@ -120,7 +120,7 @@ class Sandbox:
             decoder = self._idle.pop()
             if decoder.alive:
                 return decoder
-            await self._drop(decoder)  # somebody killed it while it had nothing to do
+            await self._drop(decoder)  # it was killed while it was idle
         decoder = await _Decoder.start(self._memory)
         self._all.add(decoder)
         return decoder

@@ -25,7 +25,7 @@ class WriterLock:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold it for the length of a `with` block, together with whoever of this server holds it.
+        """Hold it for the length of a `with` block, shared with others of this server.
 
         Raises:
             GalleryLocked: another process holds it.
@@ -44,10 +44,10 @@ class WriterLock:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold it while nobody else of this server does, nor begins to: indexing relies on what it has seen staying.
+        """Hold it exclusively, also within this server: indexing relies on the files it has seen staying known.
 
         Raises:
-            GalleryLocked: somebody holds it.
+            GalleryLocked: it is held.
         """
         with self._guard:
             if self._count:

@@ -25,7 +25,7 @@ FOR_EVER = "private, max-age=31536000, immutable"  # an id is a hash of the cont
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # opened by itself, a picture runs nothing
 WRITING_SECONDS = "5"
 PIECE = 1 << 18
-GONE_AWAY = 499  # nginx's number for an answer that nobody waits for any more
+GONE_AWAY = 499  # nginx's status for a client that closed the connection
 
 
 @router.get(
