@@ -24,7 +24,7 @@ SLOW = f"""
 import sys, time
 from araclip import cli
 from araclip.encoder import AraCLIP
-from araclip.gallery.ingest import intake, reembed; from araclip.gallery import gallery, upkeep
+from araclip.gallery.ingest import intake, reembed; from araclip.gallery.gallery import Gallery
 intake.COMMIT_EVERY = reembed.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def slow(self, pixels, **options):
@@ -35,7 +35,7 @@ AraCLIP.encode_pixels = slow
 def waiting(*_, **__):
     sys.stderr.write("encoding\\n" * 9); sys.stderr.flush()
     time.sleep(30)
-upkeep.compact = gallery.export = waiting
+Gallery.compact = Gallery.export = waiting
 sys.argv = ["araclip", *sys.argv[1:]]
 cli.main()
 """

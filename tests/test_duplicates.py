@@ -14,9 +14,8 @@ from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
 from araclip.gallery import near_hashes
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.duplicates import groups, semantic_pairs
+from araclip.gallery.duplicates import grouped, groups, semantic_pairs
 from araclip.gallery.near_hashes import NEAR, near_pairs
-from araclip.gallery.upkeep import grouped
 
 
 def scene(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:

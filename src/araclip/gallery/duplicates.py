@@ -8,13 +8,23 @@
 Thresholds: benchmarks/duplicates.py, docs/log/2026-11.md.
 """
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.errors import InputError
+from araclip.gallery.index.exact import positions
+from araclip.gallery.near_hashes import Hashes, is_near, near_pairs
+from araclip.gallery.results import Group
+
+KINDS = ("exact", "near", "semantic")
 ALIKE = 0.9
 COMPARED = 1 << 23  # cosines at once: 32 MB
+
+Ids = NDArray[np.int64]
 
 
 def semantic_pairs(vectors: NDArray[np.float32], least: float = ALIKE) -> Iterator[tuple[int, int]]:
@@ -49,3 +59,47 @@ def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     for row in range(count):
         found.setdefault(root(row), []).append(row)
     return [rows for rows in found.values() if len(rows) > 1]
+
+
+def grouped(
+    files: Mapping[int, list[tuple[str, int, int]]],
+    hashes: Callable[[], tuple[Ids, Hashes]],
+    vectors: Callable[[], tuple[Ids, NDArray[np.floating[Any]]]],
+    kinds: Collection[str],
+) -> list[Group]:
+    """Groups among the files (path, bytes, pixels) of pictures.
+
+    Args:
+        hashes, vectors: what give ids (n,) in order with their perceptual hashes (n,), or with their vectors (n, D);
+            called only if they matter. A picture that comes or goes between the calls is left out.
+
+    Raises:
+        InputError: an unknown kind.
+    """
+    if unknown := set(kinds) - set(KINDS):
+        raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+    found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
+    if {"near", "semantic"}.isdisjoint(kinds):
+        return found
+    there = np.array(sorted(files), np.int64)
+    ids, phashes = hashes()
+    ids, phashes = ids[here := positions(ids, there)], phashes[here]
+    pairs: dict[str, Iterable[tuple[int, int]]] = {}
+    if "near" in kinds:
+        pairs["near"] = near_pairs(phashes)
+    if "semantic" in kinds:
+        seen, stored = vectors()
+        rows_of = positions(ids, seen).tolist()
+        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(stored[positions(seen, ids)].astype(np.float32)))
+        pairs["semantic"] = (
+            (one, other) for one, other in alike if not is_near(int(phashes[one]), int(phashes[other]))
+        )
+    for kind, together in pairs.items():
+        for rows in groups(len(ids), together):
+            found.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
+    return found
+
+
+def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:
+    best, *others = sorted(files, key=lambda file: (-file[2], -file[1], os.fsencode(file[0])))
+    return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))

@@ -1,7 +1,6 @@
 """A gallery as files for other programs: about.json, pictures.jsonl and vectors.npy."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,8 @@ from numpy.typing import NDArray
 
 from araclip import atomic
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import Catalog
 
 EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
-
-
-def export(catalog: Catalog, folder: Path) -> int:
-    """Write about.json, pictures.jsonl and vectors.npy into `folder`; returns the number of pictures. See `Gallery`."""
-    with catalog.reading():
-        ids, vectors = catalog.vectors()
-        rows = catalog.rows(
-            "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
-            "FROM files JOIN contents ON id = content ORDER BY content, path"
-        )
-    pictures: dict[int, dict[str, Any]] = {}
-    for content, path, metadata, size, digest, *facts in rows:
-        about = dict(zip(("format", "width", "height", "captured_at", "added"), facts, strict=True))
-        picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
-        picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
-    about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
-    return write_export(folder, about, [pictures[content] for content in ids.tolist()], vectors)
 
 
 def write_export(

@@ -1,31 +1,24 @@
 """A gallery in a folder: its catalogue, index and lock."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from araclip import atomic
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt, InputError
-from araclip.gallery import upkeep
-from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
-from araclip.gallery.export import export
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.locations import location_of
 from araclip.gallery.reader import FolderReader
-from araclip.gallery.results import Fault, Group, Stats
+from araclip.gallery.upkeep import FolderUpkeep
 from araclip.model_folder import DEFAULT_MODEL
 
 
-class Gallery(BaseGallery):
+class Gallery(FolderUpkeep):
     """Pictures indexed with one model. One process writes at a time, any number search."""
-
-    folder: Path
-    _catalog: Catalog
-    _reader: FolderReader
 
     def __init__(self, catalog: Catalog, model: Encoder, *, lock: bool = True) -> None:
         """Take an open catalogue.
@@ -110,43 +103,6 @@ class Gallery(BaseGallery):
 
     def _settle(self) -> None:
         self._reader.settle()
-
-    # ------------------------------------------------------------------ upkeep: the docstrings of `BaseGallery` hold
-
-    def stats(self) -> Stats:
-        """The gallery in numbers."""
-        return upkeep.stats(self._catalog)
-
-    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of files that belong together."""
-        return upkeep.duplicates(self._catalog, kinds)
-
-    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Everything that is wrong."""
-        return upkeep.verify(self._catalog, contents, progress or (lambda done, total: None))
-
-    def repair(self, *, doubt: bool = False, progress: FilesProgress | None = None) -> list[str]:
-        """Fix every fault that `verify` calls repairable.
-
-        Args:
-            doubt: encode every picture again that can be read: the catalogue was damaged, and it is unknown where.
-            progress: called with (pictures done, pictures in all).
-        """
-        with self._writing():
-            actions = upkeep.repair(self._catalog, self.model, doubt, progress or (lambda done, total: None))
-            self._reader.drop()
-            self._settle()
-        return actions
-
-    def compact(self) -> int:
-        """Give the space of removed pictures back to the disk."""
-        with self._writing():
-            self._reader.drop()
-            return upkeep.compact(self._catalog)
-
-    def export(self, folder: str | os.PathLike[str]) -> int:
-        """Write the gallery for other programs."""
-        return export(self._catalog, Path(folder).expanduser())
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

@@ -1,139 +1,130 @@
-"""Upkeep of a gallery in a folder: statistics, duplicates, verification, repair, compaction."""
+"""Upkeep of a gallery in a folder: statistics, duplicates, verification, repair, compaction, export."""
 
-import hashlib
-import io
+import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
-from araclip.errors import ImageError, InputError
+from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
-from araclip.gallery.duplicates import groups, semantic_pairs
+from araclip.gallery.duplicates import Ids, grouped
+from araclip.gallery.export import write_export
+from araclip.gallery.faults import file_fault, is_unit, stored_fault
 from araclip.gallery.index import scan_index
-from araclip.gallery.index.exact import positions
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
-from araclip.gallery.near_hashes import Hashes, is_near, near_pairs
+from araclip.gallery.near_hashes import Hashes
+from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.images import open_image
 
-KINDS = ("exact", "near", "semantic")
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
-_OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
-
-Ids = NDArray[np.int64]
 
 
-def stats(catalog: Catalog) -> Stats:
-    """Counts, sizes and ranges; see `Stats`."""
-    files, pictures = catalog.counts()
-    size, stored, first, last = catalog.rows(
-        "SELECT (SELECT ifnull(sum(size), 0) FROM files), (SELECT count(*) FROM kept), min(added), max(added) "
-        "FROM contents"
-    )[0]
-    return Stats(
-        folder=str(catalog.folder),
-        model=f"{catalog.meta('model')}@{catalog.meta('fingerprint')}",
-        width=int(catalog.meta("width")),
-        generation=catalog.generation,
-        files=files,
-        pictures=pictures,
-        stored=stored,
-        file_bytes=size,
-        catalogue_bytes=(catalog.folder / FILE_NAME).stat().st_size,
-        formats=catalog.formats(),
-        captured_at=catalog.captured_at(),
-        added=(first, last) if first else None,
-        recall=scan_index.recall(catalog),
-    )
+class FolderUpkeep(BaseGallery):
+    """The upkeep of `Gallery`; the docstrings of `BaseGallery` hold."""
 
+    folder: Path
+    _catalog: Catalog
+    _reader: FolderReader
 
-def check_kinds(kinds: Collection[str]) -> None:
-    """Refuse kinds of duplicates that there are not.
+    def stats(self) -> Stats:
+        """The gallery in numbers."""
+        catalog = self._catalog
+        files, pictures = catalog.counts()
+        size, stored, first, last = catalog.rows(
+            "SELECT (SELECT ifnull(sum(size), 0) FROM files), (SELECT count(*) FROM kept), min(added), max(added) "
+            "FROM contents"
+        )[0]
+        return Stats(
+            folder=str(catalog.folder),
+            model=f"{catalog.meta('model')}@{catalog.meta('fingerprint')}",
+            width=int(catalog.meta("width")),
+            generation=catalog.generation,
+            files=files,
+            pictures=pictures,
+            stored=stored,
+            file_bytes=size,
+            catalogue_bytes=(catalog.folder / FILE_NAME).stat().st_size,
+            formats=catalog.formats(),
+            captured_at=catalog.captured_at(),
+            added=(first, last) if first else None,
+            recall=scan_index.recall(catalog),
+        )
 
-    Raises:
-        InputError: one is unknown.
-    """
-    if unknown := set(kinds) - set(KINDS):
-        raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of files that belong together; files that are gone from the disk are left out."""
+        catalog = self._catalog
+        rows = catalog.rows(
+            "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
+            "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
+            (len(STORED_PREFIX), STORED_PREFIX.encode()),
+        )
+        files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
+        for content, path, size, pixels in rows:
+            if os.path.lexists(path):  # or the last copy would be called a spare one
+                files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
 
+        return grouped(files, lambda: _hashes(catalog), catalog.vectors, kinds)
 
-def duplicates(catalog: Catalog, kinds: Collection[str]) -> list[Group]:
-    """Groups of files that are the same, nearly the same, or of the same scene; see `Gallery.duplicates`."""
-    check_kinds(kinds)
-    rows = catalog.rows(
-        "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
-        "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
-        (len(STORED_PREFIX), STORED_PREFIX.encode()),
-    )
-    files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
-    for content, path, size, pixels in rows:
-        if os.path.lexists(path):  # or the last copy would be called a spare one
-            files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
+        """Everything that is wrong with the catalogue, the vectors, the index and the files."""
+        report = progress or (lambda done, total: None)
+        return [*_catalogue_faults(self._catalog), *_file_faults(self._catalog, contents, report)]
 
-    return grouped(files, lambda: _hashes(catalog), catalog.vectors, kinds)
+    def repair(self, *, doubt: bool = False, progress: FilesProgress | None = None) -> list[str]:
+        """Fix every fault that `verify` calls repairable.
+
+        Args:
+            doubt: encode every picture again that can be read: the catalogue was damaged, and it is unknown where.
+            progress: called with (pictures done, pictures in all).
+        """
+        with self._writing():
+            actions = _repair(self._catalog, self.model, doubt, progress or (lambda done, total: None))
+            self._reader.drop()
+            self._settle()
+        return actions
+
+    def compact(self) -> int:
+        """Give the space of removed pictures back to the disk."""
+        with self._writing():
+            self._reader.drop()
+            before = _size(self.folder)
+            scan_index.drop_derived(self.folder)
+            with self._catalog.writing(visible=False):
+                pass  # breaks the seal, which VACUUM does not know
+            self._catalog.rows("VACUUM")
+            self._catalog.rest()
+            return before - _size(self.folder)
+
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        """Write the gallery for other programs."""
+        catalog = self._catalog
+        with catalog.reading():
+            ids, vectors = catalog.vectors()
+            rows = catalog.rows(
+                "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
+                "FROM files JOIN contents ON id = content ORDER BY content, path"
+            )
+        pictures: dict[int, dict[str, Any]] = {}
+        for content, path, metadata, size, digest, *facts in rows:
+            about = dict(zip(("format", "width", "height", "captured_at", "added"), facts, strict=True))
+            picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
+            picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
+        about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
+        return write_export(Path(folder).expanduser(), about, [pictures[content] for content in ids.tolist()], vectors)
 
 
 def _hashes(catalog: Catalog) -> tuple[Ids, Hashes]:
     rows = catalog.rows("SELECT id, ifnull(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id")
     known = np.array(rows, np.int64).reshape(-1, 2)
     return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite's integers have a sign
-
-
-def grouped(
-    files: Mapping[int, list[tuple[str, int, int]]],
-    hashes: Callable[[], tuple[Ids, Hashes]],
-    vectors: Callable[[], tuple[Ids, NDArray[np.floating[Any]]]],
-    kinds: Collection[str],
-) -> list[Group]:
-    """Groups among the files (path, bytes, pixels) of pictures.
-
-    Args:
-        hashes, vectors: what give ids (n,) in order with their perceptual hashes (n,), or with their vectors (n, D);
-            called only if they matter. A picture that comes or goes between the calls is left out.
-    """
-    found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
-    if {"near", "semantic"}.isdisjoint(kinds):
-        return found
-    there = np.array(sorted(files), np.int64)
-    ids, phashes = hashes()
-    ids, phashes = ids[here := positions(ids, there)], phashes[here]
-    pairs: dict[str, Iterable[tuple[int, int]]] = {}
-    if "near" in kinds:
-        pairs["near"] = near_pairs(phashes)
-    if "semantic" in kinds:
-        seen, stored = vectors()
-        rows_of = positions(ids, seen).tolist()
-        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(stored[positions(seen, ids)].astype(np.float32)))
-        pairs["semantic"] = (
-            (one, other) for one, other in alike if not is_near(int(phashes[one]), int(phashes[other]))
-        )
-    for kind, together in pairs.items():
-        for rows in groups(len(ids), together):
-            found.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
-    return found
-
-
-def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:
-    best, *others = sorted(files, key=lambda file: (-file[2], -file[1], os.fsencode(file[0])))
-    return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))
-
-
-def verify(catalog: Catalog, contents: bool, progress: FilesProgress) -> list[Fault]:
-    """Everything that is wrong with a gallery: its catalogue, its vectors, its files.
-
-    Args:
-        contents: read every file too and compare its hash, which finds what changed without changing size or time.
-    """
-    return [*_catalogue_faults(catalog), *_file_faults(catalog, contents, progress)]
 
 
 def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
@@ -143,7 +134,7 @@ def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
             yield Fault(place, f"SQLite says: {line}", "Run `araclip repair`, which saves what can be read.", True)
     for row in catalog.rows("PRAGMA foreign_key_check"):
         yield Fault(place, f"a row of {row[0]} speaks of a picture that is not there", "Run `araclip repair`.", True)
-    for content in bad_vectors(catalog):
+    for content in _bad_vectors(catalog):
         paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
         name = os.fsdecode(paths[0][0]) if paths else f"{place}, picture {content}"
         yield Fault(name, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
@@ -153,7 +144,7 @@ def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
         yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
 
 
-def bad_vectors(catalog: Catalog) -> list[int]:
+def _bad_vectors(catalog: Catalog) -> list[int]:
     """Ids of the pictures whose vector has the wrong width or length."""
     width = int(catalog.meta("width"))
     bad = []
@@ -162,11 +153,6 @@ def bad_vectors(catalog: Catalog) -> list[int]:
             continue
         bad.append(content)
     return bad
-
-
-def is_unit(vector: NDArray[np.float32]) -> bool:
-    """Whether a stored vector has length 1 but for rounding; NaN has not."""
-    return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
 
 
 def _file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
@@ -182,38 +168,9 @@ def _file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> I
         progress(done, len(rows))
 
 
-def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
-    """What is wrong with the stored pixels of a picture without a file."""
-    try:
-        open_image(io.BytesIO(pixels or b""), 16, name=path)
-    except ImageError:
-        yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
-
-
-def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
-    """What is wrong with a file on the disk; its content is compared too if `digest` is given."""
-    try:
-        now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
-        if now != file:
-            yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
-        elif digest is not None and hashlib.sha256(_read(file.path)).digest() != digest:
-            yield Fault(
-                file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
-            )
-    except FileNotFoundError:
-        yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or plug the drive in.")
-    except OSError as error:
-        yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as stream:  # noqa: PTH123  (as above)
-        return stream.read()
-
-
-def repair(catalog: Catalog, model: Encoder, doubt: bool, progress: FilesProgress) -> list[str]:
+def _repair(catalog: Catalog, model: Encoder, doubt: bool, progress: FilesProgress) -> list[str]:
     """Fix what `verify` calls repairable in a catalogue that can be read; returns one line for each action."""
-    actions, bad = [], set(bad_vectors(catalog))
+    actions, bad = [], set(_bad_vectors(catalog))
     every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
     for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
@@ -250,17 +207,6 @@ def _encode_again(catalog: Catalog, content: int, decoded: DecodedPicture, model
     catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (vector.tobytes(), content))
     catalog.put_facts(content, decoded.facts, decoded.phash)
     return True
-
-
-def compact(catalog: Catalog) -> int:
-    """Give space that removed pictures took back to the disk; returns how many bytes."""
-    before = _size(catalog.folder)
-    scan_index.drop_derived(catalog.folder)
-    with catalog.writing(visible=False):
-        pass  # breaks the seal, which VACUUM does not know
-    catalog.rows("VACUUM")
-    catalog.rest()
-    return before - _size(catalog.folder)
 
 
 def _size(folder: Path) -> int:

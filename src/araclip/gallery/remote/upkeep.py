@@ -1,4 +1,4 @@
-"""Upkeep of a remote gallery: numbers, duplicates, verification, repair, export."""
+"""Upkeep of a gallery on a server: statistics, duplicates, verification, repair, export."""
 
 import os
 from collections.abc import Collection
@@ -10,91 +10,119 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
+from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.duplicates import Ids, grouped
 from araclip.gallery.export import write_export
+from araclip.gallery.faults import file_fault, is_unit, stored_fault
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.gallery.upkeep import Ids, check_kinds, file_fault, grouped, is_unit, stored_fault
 
 
-def stats(catalog: RemoteCatalog, exact: bool) -> Stats:
-    """Counts, sizes and ranges. The server tells no size of its files: `catalogue_bytes` is 0."""
-    state = catalog.state()
-    formats: dict[str, int] = {}
-    files = size = pictures = stored = 0
-    captured: list[str] = []
-    added: list[str] = []
-    for row in catalog.rows():
-        pictures, files = pictures + 1, files + len(row.files)
-        size += sum(held.file.size for held in row.files)
-        stored += any(held.file.path.startswith(STORED_PREFIX) for held in row.files)
-        name = row.facts.format if row.facts else "not known"
-        formats[name] = formats.get(name, 0) + 1
-        captured += [row.facts.captured_at] if row.facts and row.facts.captured_at else []
-        added.append(row.added)
-    return Stats(
-        folder=catalog.folder,
-        model=f"{state.model}@{state.fingerprint}",
-        width=state.width,
-        generation=state.generation,
-        files=files,
-        pictures=pictures,
-        stored=stored,
-        file_bytes=size,
-        catalogue_bytes=0,
-        formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
-        captured_at=(min(captured), max(captured)) if captured else None,
-        added=(min(added), max(added)) if added else None,
-        recall=1.0 if exact else None,
-    )
+class RemoteUpkeep(BaseGallery):
+    """The upkeep of `RemoteGallery`; the docstrings of `BaseGallery` hold."""
+
+    _catalog: RemoteCatalog
+    _exact: bool
+
+    def stats(self) -> Stats:
+        """The gallery in numbers; `catalogue_bytes` is 0, since the server does not tell."""
+        catalog = self._catalog
+        state = catalog.state()
+        formats: dict[str, int] = {}
+        files = size = pictures = stored = 0
+        captured: list[str] = []
+        added: list[str] = []
+        for row in catalog.rows():
+            pictures, files = pictures + 1, files + len(row.files)
+            size += sum(held.file.size for held in row.files)
+            stored += any(held.file.path.startswith(STORED_PREFIX) for held in row.files)
+            name = row.facts.format if row.facts else "not known"
+            formats[name] = formats.get(name, 0) + 1
+            captured += [row.facts.captured_at] if row.facts and row.facts.captured_at else []
+            added.append(row.added)
+        return Stats(
+            folder=catalog.folder,
+            model=f"{state.model}@{state.fingerprint}",
+            width=state.width,
+            generation=state.generation,
+            files=files,
+            pictures=pictures,
+            stored=stored,
+            file_bytes=size,
+            catalogue_bytes=0,
+            formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
+            captured_at=(min(captured), max(captured)) if captured else None,
+            added=(min(added), max(added)) if added else None,
+            recall=1.0 if self._exact else None,
+        )
+
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of files that belong together, whether they exist here or not; semantic ones fetch every vector."""
+        catalog = self._catalog
+        rows = sorted(catalog.rows(), key=lambda row: row.id)
+        files: dict[int, list[tuple[str, int, int]]] = {}
+        for row in rows:
+            pixels = row.facts.width * row.facts.height if row.facts else 0
+            named = sorted(row.files, key=lambda held: os.fsencode(held.file.path))
+            several = [(h.file.path, h.file.size, pixels) for h in named if not h.file.path.startswith(STORED_PREFIX)]
+            if several:
+                files[row.id] = several
+
+        def vectors() -> tuple[Ids, NDArray[np.float32]]:
+            known, stored = _with_vectors(catalog)
+            return np.array([row.id for row in known], np.int64), stored
+
+        ids = np.array([row.id for row in rows], np.int64)
+        hashes = np.array([row.phash for row in rows], np.uint64)
+        return grouped(files, lambda: (ids, hashes), vectors, kinds)
+
+    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
+        """Everything that is wrong with vectors and files, seen from this machine."""
+        catalog = self._catalog
+        faults: list[Fault] = []
+        rows, vectors = _with_vectors(catalog)
+        total, done = sum(len(row.files) for row in rows), 0
+        for row, vector in zip(rows, vectors, strict=True):
+            if not is_unit(vector):
+                remedy = "Run `araclip repair`, which encodes it again."
+                faults.append(Fault(row.files[0].file.path, "its vector is damaged", remedy, True))
+            for held in row.files:
+                path = held.file.path
+                if path.startswith(STORED_PREFIX):
+                    faults += stored_fault(path, catalog.stored_pixels(row.id))
+                else:
+                    faults += file_fault(held.file, row.digest if contents else None)
+                done += 1
+                if progress:
+                    progress(done, total)
+        return faults
+
+    def repair(self) -> list[str]:
+        """Encode pictures with damaged vectors again or forget them, and remove what a writer that died left."""
+        with self._writing():
+            return _repair(self._catalog, self.model)
+
+    def compact(self) -> int:
+        """Delete orphaned pixels; the server frees the space at a time of its own, so the answer is 0."""
+        with self._writing():
+            self._catalog.drop_orphans()
+        return 0
+
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        """Write the gallery for other programs."""
+        catalog = self._catalog
+        state = catalog.state()
+        rows, vectors = _with_vectors(catalog)
+        about = {"model": state.model, "fingerprint": state.fingerprint, "generation": state.generation}
+        return write_export(Path(folder).expanduser(), about, map(_line, rows), vectors.astype("<f2"))
 
 
-def duplicates(catalog: RemoteCatalog, kinds: Collection[str]) -> list[Group]:
-    """Groups of files; see `Gallery.duplicates`. Semantic ones fetch every vector."""
-    check_kinds(kinds)
-    rows = sorted(catalog.rows(), key=lambda row: row.id)
-    files: dict[int, list[tuple[str, int, int]]] = {}
-    for row in rows:
-        pixels = row.facts.width * row.facts.height if row.facts else 0
-        named = sorted(row.files, key=lambda held: os.fsencode(held.file.path))
-        several = [(h.file.path, h.file.size, pixels) for h in named if not h.file.path.startswith(STORED_PREFIX)]
-        if several:
-            files[row.id] = several
-
-    def vectors() -> tuple[Ids, NDArray[np.float32]]:
-        known, stored = _with_vectors(catalog)
-        return np.array([row.id for row in known], np.int64), stored
-
-    ids = np.array([row.id for row in rows], np.int64)
-    hashes = np.array([row.phash for row in rows], np.uint64)
-    return grouped(files, lambda: (ids, hashes), vectors, kinds)
-
-
-def verify(catalog: RemoteCatalog, contents: bool, progress: FilesProgress) -> list[Fault]:
-    """Everything that is wrong with the vectors and with the files, as this machine sees them."""
-    faults: list[Fault] = []
-    rows, vectors = _with_vectors(catalog)
-    total, done = sum(len(row.files) for row in rows), 0
-    for row, vector in zip(rows, vectors, strict=True):
-        if not is_unit(vector):
-            remedy = "Run `araclip repair`, which encodes it again."
-            faults.append(Fault(row.files[0].file.path, "its vector is damaged", remedy, True))
-        for held in row.files:
-            path = held.file.path
-            if path.startswith(STORED_PREFIX):
-                faults += stored_fault(path, catalog.stored_pixels(row.id))
-            else:
-                faults += file_fault(held.file, row.digest if contents else None)
-            done += 1
-            progress(done, total)
-    return faults
-
-
-def repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
+def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
     """Encode pictures with damaged vectors again, or forget them; inside `session()`. One line for each action."""
     actions = []
     rows, vectors = _with_vectors(catalog)
@@ -118,14 +146,6 @@ def decode_row(catalog: RemoteCatalog, row: Row, size: int) -> DecodedPicture | 
     paths = [held.file.path for held in row.files]
     decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), size)
     return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded
-
-
-def export(catalog: RemoteCatalog, folder: Path) -> int:
-    """As `Gallery.export`."""
-    state = catalog.state()
-    rows, vectors = _with_vectors(catalog)
-    about = {"model": state.model, "fingerprint": state.fingerprint, "generation": state.generation}
-    return write_export(folder, about, map(_line, rows), vectors.astype("<f2"))
 
 
 def _line(row: Row) -> dict[str, Any]:

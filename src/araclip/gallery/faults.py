@@ -1,0 +1,50 @@
+"""What `verify` looks for in vectors, stored pixels and files, wherever the gallery is."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import ImageError
+from araclip.gallery.catalog.records import File
+from araclip.gallery.results import Fault
+from araclip.images import open_image
+
+_OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
+
+
+def is_unit(vector: NDArray[np.float32]) -> bool:
+    """Whether a stored vector has length 1 but for rounding; NaN has not."""
+    return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
+
+
+def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
+    """What is wrong with the stored pixels of a picture without a file."""
+    try:
+        open_image(io.BytesIO(pixels or b""), 16, name=path)
+    except ImageError:
+        yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
+
+
+def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
+    """What is wrong with a file on the disk; its content is compared too if `digest` is given."""
+    try:
+        now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
+        if now != file:
+            yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
+        elif digest is not None and hashlib.sha256(_read(file.path)).digest() != digest:
+            yield Fault(
+                file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
+            )
+    except FileNotFoundError:
+        yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or plug the drive in.")
+    except OSError as error:
+        yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:  # noqa: PTH123  (as above)
+        return stream.read()
