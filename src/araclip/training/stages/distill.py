@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from araclip.training.data.text_data import Mixture
-from araclip.training.inputs.texts import LearningTexts
+from araclip.training.inputs.texts import LearningTexts, Tokens
 from araclip.training.loop.dev import locked_recall
 from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
@@ -23,8 +23,8 @@ from araclip.training.stages.stage_run import checkpoint_activations, stage_run
 def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     """Run one distillation stage of a recipe.
 
-    The student's vector of an Arabic text moves to the teacher's vector of its English original (Multilingual-CLIP,
-    Carlsson et al. 2022; AraCLIP, 2024), by the weighted losses of the recipe.
+    The student's vector of an Arabic text is drawn to the teacher's vector of its English original (Multilingual-CLIP,
+    Carlsson et al. 2022; AraCLIP, 2024), by the recipe's weighted sum of losses.
 
     Returns:
         Dev recall at the end. The model lies in `runs/<name>/model`.
@@ -37,9 +37,9 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
-    loss = weighted_sum(stage.losses)
+    distance = weighted_sum(stage.losses)
     if stage.matryoshka:
-        loss = matryoshka(loss, matryoshka_widths(model))
+        distance = matryoshka(distance, matryoshka_widths(model))
     texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     with accelerator.main_process_first():  # the others find on disk what it computes
         english = mixture.teacher_texts(stage.steps * stage.batch)
@@ -51,19 +51,21 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
         checkpoint_activations(model)
 
     def backward(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)
-        mine = rows[share(accelerator, stage.batch)]
-        chunks, inverse = texts.inputs([row.text for row in mine], stage.chunk)
+        rows = mixture.batch(step, stage.batch)  # of all processes
+        own = rows[share(accelerator, stage.batch)]
+        tokens, inverse = texts.inputs([row.text for row in own], stage.chunk)
         wanted = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)
         same = same_pairs([row.english for row in rows]).to(accelerator.device)
 
-        def encode(group: list[dict[str, Tensor]]) -> Tensor:
+        def encode(chunks: list[Tokens]) -> Tensor:
             with autocast(stage.precision, accelerator):
-                return torch.cat([texts.features(chunk) for chunk in group]).float()
+                return torch.cat([texts.features(chunk) for chunk in chunks]).float()
+
+        def loss(vectors: Tensor) -> Tensor:
+            return distance(gather(vectors[inverse]), wanted, same=same)  # (B, D) each
 
         value = cached_backward(
-            [grouped(chunks, stage.grad_cache)], [encode],
-            lambda got: loss(gather(got[inverse]), wanted, same=same),
+            [grouped(tokens, stage.grad_cache)], [encode], loss,
             backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
         )  # fmt: skip
         return {"loss": value}
