@@ -29,6 +29,7 @@ from transformers import (
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import DataError, InputError, ModelMismatch, RecipeError
 from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
+from araclip.training.model.objective import objective
 from araclip.training.model.towers import pooled_text
 from araclip.training.small_cnn.branches import joined, with_gate
 from tiny_hf import (
@@ -188,6 +189,20 @@ def test_the_loss_is_infonce_or_with_a_bias_the_sigmoid_loss_over_all_prefixes(
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in learned)
     with pytest.raises(DataError, match="3 texts and 2 pictures"):
         model(**inputs(pictures=2), return_loss=True)
+
+
+def test_the_models_loss_takes_several_captions_of_a_picture_and_pairs_that_are_no_negatives() -> None:
+    model = tiny_model(matryoshka_dims=(4,))
+    text, image = (l2_normalize(torch.randn(rows, 8), dim=-1) for rows in (3, 2))
+    owner, same = torch.tensor([0, 0, 1]), torch.tensor([[True, False], [True, True], [False, True]])
+    wanted = matryoshka(contrastive_loss, [4, 8])(text, image, model.logit_scale, same, owner)
+    torch.testing.assert_close(model.contrastive_loss(text, image, same=same, owner=owner), wanted)
+    with pytest.raises(RecipeError, match=r"needs a bias, and the model has none"):
+        objective(model, "sigmoid")
+    with pytest.raises(RecipeError, match=r"no widths for it"):
+        objective(tiny_model(), prefixes=True)
+    plain = objective(model, "infonce", prefixes=False)
+    torch.testing.assert_close(plain(text[:2], image), contrastive_loss(text[:2], image, model.logit_scale))
 
 
 @pytest.mark.parametrize(("image", "block"), [("vit", "layer"), ("timm vit", "timm_model.blocks.0.mlp.fc1")])

@@ -121,14 +121,13 @@ def unpack(
     A recipe needs no such folder: its start, text or vision may name a model folder or a bundled model.
     """
     need_training_extra()
-    from araclip.training.model.saved import save_model
-    from araclip.training.model.saved import unpack as unpacked
+    from araclip.training.model import saved
 
     quiet_libraries()
     if folder.exists():
         raise InputError(f"{folder} exists already. Name a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    save_model(folder, *unpacked(model))
+    saved.save_model(folder, *saved.unpack(model))
     out.print(f"The model lies in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 

@@ -50,7 +50,7 @@ Shares = Mapping[str, float]
 
 @dataclass(frozen=True, config=_CONFIG)
 class ModelSpec:
-    """Where the towers come from: hub ids, folders, earlier stages, or the names that `pretrained` lists."""
+    """Where the towers come from: hub ids, folders, earlier stages, or the names that `packaged_towers` lists."""
 
     text: str = "aubmindlab/bert-base-arabertv02"
     vision: str | None = None
@@ -160,7 +160,7 @@ class Linear(StartingStage):
 
 @dataclass(frozen=True, config=_CONFIG)
 class QueryBank(StartingStage):
-    """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `hubness`."""
+    """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `model.heads`."""
 
     kind: Literal["query_bank"] = "query_bank"
     batch: Count = 2048  # texts in the query bank, at most: some are the same
