@@ -32,7 +32,7 @@ ModelOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def location(gallery: str | None, pictures: Path | None = None) -> "Location":
+def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Location":
     """The gallery that was named, or that of a picture folder, or of the working folder, or the one indexed last."""
     from araclip.gallery import locations
 
@@ -46,5 +46,5 @@ def opened(gallery: str | None, model: str) -> "Iterator[BaseGallery]":
     """The gallery of a command, open."""
     from araclip.gallery.open import open_gallery
 
-    with open_gallery(location(gallery), model=model) as found:
+    with open_gallery(gallery_location(gallery), model=model) as found:
         yield found

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, location
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location
 from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def index(
     from araclip.gallery.open import open_gallery
 
     root = checked_root(folder)
-    place = location(gallery, root)
-    with stoppable(partial(_go_on, place)):
+    location = gallery_location(gallery, root)
+    with stoppable(partial(_go_on, location)):
         if reembed:
-            _reembed(place, model, forget_missing, quiet=as_json)
-        with open_gallery(place, model=model, create=True) as opened:
+            _reembed(location, model, forget_missing, quiet=as_json)
+        with open_gallery(location, model=model, create=True) as opened:
             _index(opened, root, as_json)
-    locations.remember(place)
+    locations.remember(location)
     if as_json:
         return
     options = [
@@ -78,24 +78,24 @@ def watch(
     from araclip.gallery.open import open_gallery
 
     root = checked_root(folder)
-    place = location(gallery, root)
-    with stoppable(partial(_go_on, place)), open_gallery(place, model=model, create=True) as opened:
-        locations.remember(place)
+    location = gallery_location(gallery, root)
+    with stoppable(partial(_go_on, location)), open_gallery(location, model=model, create=True) as opened:
+        locations.remember(location)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         follow(opened, [root], updated=_log_update_as_json if as_json else _log_update, skip=_log)
 
 
-def _go_on(place: "Location") -> str:
+def _go_on(location: "Location") -> str:
     """What is safe, when a command that fills the gallery is stopped."""
-    if not isinstance(place, Path):  # on a server: a count would be one more request to wait for
+    if not isinstance(location, Path):  # on a server: a count would be one more request to wait for
         return "What was committed is indexed; run the same command again to go on."
     from araclip.errors import AraCLIPError
     from araclip.gallery import locations
     from araclip.gallery.catalog.catalog import Catalog
 
     try:
-        with closing(Catalog.open(place, None)) as catalog:
-            locations.remember(place)
+        with closing(Catalog.open(location, None)) as catalog:
+            locations.remember(location)
             return f"{catalog.counts()[1]:,} pictures are indexed; run the same command again to go on."
     except AraCLIPError:  # it was stopped before there was a gallery
         return "Nothing is indexed yet; run the same command again."
@@ -170,12 +170,11 @@ def _serve_demo(gallery: Path, query: str) -> None:
         out.print(f"The page and its API answer: {len(results)} pictures for «{query}».")
 
 
-def _reembed(place: "Location", model: str, forget_missing: bool, *, quiet: bool) -> None:
-    from araclip.encoder import as_encoder
+def _reembed(location: "Location", model: str, forget_missing: bool, *, quiet: bool) -> None:
     from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:
-        count = reembed_gallery(place, as_encoder(model), forget_missing=forget_missing, progress=show, skip=_log)
+        count = reembed_gallery(location, model, forget_missing=forget_missing, progress=show, skip=_log)
     if not quiet:
         out.print(f"{count:,} pictures encoded again")
 

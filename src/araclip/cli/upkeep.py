@@ -10,7 +10,7 @@ from rich.table import Table
 
 from araclip.cli.completion import KINDS, offers
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, location, opened
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, opened
 from araclip.model_folder import DEFAULT_MODEL
 
 
@@ -62,9 +62,9 @@ def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mo
     """Fix what `araclip verify` calls damaged; of a catalogue that cannot be opened, save what can be read."""
     from araclip.gallery.open import repair_gallery
 
-    place = location(gallery)
+    location = gallery_location(gallery)
     with stoppable("Run `araclip repair` again to go on."), progress("Encoding again") as show:
-        actions = repair_gallery(place, model=model, progress=show)
+        actions = repair_gallery(location, model=model, progress=show)
     if as_json:
         write_line(as_json_text({"actions": actions}))
         return

@@ -1,8 +1,10 @@
 """Galleries by their location: a folder, or an address on a Qdrant server (extra `qdrant`)."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from araclip.encoder import Encoder, ModelLike
+from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import InputError
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
@@ -18,6 +20,15 @@ MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. 
 Named = str | os.PathLike[str] | Address
 
 
+@contextmanager
+def _qdrant() -> Iterator[None]:
+    """Inside, an import that fails says which extra it needs."""
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(MISSING_QDRANT) from error
+
+
 def open_gallery(location: Named, *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> BaseGallery:
     """The gallery in a folder, or at an address such as qdrant://HOST:6333/COLLECTION.
 
@@ -25,14 +36,12 @@ def open_gallery(location: Named, *, model: ModelLike = DEFAULT_MODEL, create: b
         InputError: an address, and the extra `qdrant` is missing.
         GalleryError: as for `Gallery.open` and `RemoteGallery.open`.
     """
-    place = location_of(location)
-    if not isinstance(place, Address):
-        return Gallery.open(place, model=model, create=create)
-    try:
+    found = location_of(location)
+    if not isinstance(found, Address):
+        return Gallery.open(found, model=model, create=create)
+    with _qdrant():
         from araclip.gallery.remote.gallery import RemoteGallery
-    except ImportError as error:
-        raise InputError(MISSING_QDRANT) from error
-    return RemoteGallery.open(place, model=model, create=create)
+    return RemoteGallery.open(found, model=model, create=create)
 
 
 def open_reader(location: Named, model: Encoder, *, create: bool = False) -> GalleryReader:
@@ -44,16 +53,14 @@ def open_reader(location: Named, model: Encoder, *, create: bool = False) -> Gal
     Raises:
         InputError, GalleryError: as for `open_gallery`.
     """
-    place = location_of(location)
-    if not isinstance(place, Address):
+    found = location_of(location)
+    if not isinstance(found, Address):
         if create:
-            Catalog.create(place, model.name, model.fingerprint, model.width).close()
-        return FolderReader.open(place, model)
-    try:
+            Catalog.create(found, model.name, model.fingerprint, model.width).close()
+        return FolderReader.open(found, model)
+    with _qdrant():
         from araclip.gallery.remote.reader import RemoteReader
-    except ImportError as error:
-        raise InputError(MISSING_QDRANT) from error
-    return RemoteReader.open(place, model)
+    return RemoteReader.open(found, model)
 
 
 def repair_gallery(
@@ -64,16 +71,16 @@ def repair_gallery(
     Raises:
         InputError, GalleryError, OSError: as for `open_gallery` and `Gallery.rescue`.
     """
-    place = location_of(location)
-    if not isinstance(place, Address):
-        return Gallery.rescue(place, model=model, progress=progress)
-    with open_gallery(place, model=model) as opened:  # on a server there is no file to save rows from
+    found = location_of(location)
+    if not isinstance(found, Address):
+        return Gallery.rescue(found, model=model, progress=progress)
+    with open_gallery(found, model=model) as opened:  # on a server there is no file to save rows from
         return opened.repair()
 
 
 def reembed_gallery(
     location: Named,
-    model: Encoder,
+    model: ModelLike,
     *,
     forget_missing: bool = False,
     progress: FilesProgress | None = None,
@@ -85,11 +92,9 @@ def reembed_gallery(
         InputError: as for `open_gallery`.
         GalleryError: as for `reembed`.
     """
-    place = location_of(location)
-    if not isinstance(place, Address):
-        return reembed(place, model, forget_missing=forget_missing, progress=progress, skip=skip)
-    try:
+    found, encoder = location_of(location), as_encoder(model)
+    if not isinstance(found, Address):
+        return reembed(found, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
+    with _qdrant():
         from araclip.gallery.remote import reembed as remote
-    except ImportError as error:
-        raise InputError(MISSING_QDRANT) from error
-    return remote.reembed(place, model, forget_missing=forget_missing, progress=progress, skip=skip)
+    return remote.reembed(found, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
