@@ -17,8 +17,8 @@ from araclip.evaluation.metrics import interval, ranks
 from araclip.training.inputs.pictures import training_images
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
-from araclip.training.loop.dev import Dev
-from araclip.training.model.saved import load_model
+from araclip.training.loop.dev_recall import Dev
+from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.stages import DevSet, ImageSide
 
 Vectors = NDArray[np.float32]

@@ -19,9 +19,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from araclip.encoder_base import usable_cores
 from araclip.evaluation.datasets import read_pictures
 from araclip.training.export.export import model_of
-from araclip.training.export.graph import write_text_graph
 from araclip.training.export.quantize import store
-from araclip.training.model.saved import load_model
+from araclip.training.export.tower_graphs import write_text_graph
+from araclip.training.model.saved_models import load_model
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("run", type=Path)

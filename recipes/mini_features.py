@@ -16,7 +16,7 @@ from araclip import atomic
 from araclip.errors import ImageError, InputError
 from araclip.images import decode_ahead
 from araclip.training.model.packaged_towers import load_efficientnet_lite2
-from araclip.training.onnx_graph import write_graph
+from araclip.training.onnx_writer import write_graph
 
 SIZE = 224  # pixels a side, squashed, as in training
 WIDTH = 1280

@@ -75,7 +75,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def taught(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which the teacher, an English model with pictures, is trained. Read only: see `runs`."""
-    from araclip.training.stages.run import run_stage
+    from araclip.training.stages.dispatch import run_stage
     from toy_training import Notes, recipe
 
     folder = tmp_path_factory.mktemp("taught")

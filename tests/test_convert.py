@@ -22,8 +22,8 @@ from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.images import square
 from araclip.peers.convert import convert
-from araclip.peers.head import read_head
-from araclip.training.export import sizes
+from araclip.peers.pickled_head import read_head
+from araclip.training.export import graph_sizes
 from tiny_peers import SIDE, TEXTS, WIDTH, small_open_clip, write_araclip, write_mclip, write_older_araclip
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
@@ -80,7 +80,7 @@ def test_the_converted_model_gives_the_published_vectors_and_carries_its_tokeniz
 
 
 def test_onnx_writes_the_model_folder_that_araclip_load_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizes, "SECONDS", 0.0)  # no need to measure speed
+    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)  # no need to measure speed
     published = write_araclip(tmp_path / "araclip")
     said: list[str] = []
     convert(str(tmp_path / "araclip"), tmp_path / "folder", onnx=True, log=said.append)

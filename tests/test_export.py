@@ -27,14 +27,14 @@ import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
 from araclip.errors import DataError, ExportRejected, InputError, RecipeError
 from araclip.training.export import export as exporting
-from araclip.training.export import sizes
-from araclip.training.export.card import read_about
-from araclip.training.export.checks import DevPictures, check_recall
+from araclip.training.export import graph_sizes
 from araclip.training.export.export import export
+from araclip.training.export.model_card import read_about
+from araclip.training.export.pixel_scaling import scaling_of
 from araclip.training.export.quantize import narrow, packed, quantized
-from araclip.training.export.scaling import scaling_of
+from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.model.parity import probe_squares, probe_texts
-from araclip.training.onnx_graph import from_four_bits, wide_weights
+from araclip.training.onnx_writer import from_four_bits, wide_weights
 from araclip.training.recipe.stages import DevSet
 
 TOKENS = 24
@@ -93,7 +93,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
 def bert(traced: Callable[[str], Traced], monkeypatch: pytest.MonkeyPatch) -> Traced:
     """BERT and ViT, whose tracing is replaced by a copy of the graphs traced before."""
     found = traced("bert + vit")
-    monkeypatch.setattr(sizes, "SECONDS", 0.0)
+    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
     monkeypatch.setattr(
         exporting, "write_text_graph", lambda model, path: shutil.copyfile(found.folder / "text.onnx", path)
     )

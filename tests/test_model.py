@@ -29,7 +29,7 @@ from transformers import (
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import DataError, InputError, ModelMismatch, RecipeError
 from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
-from araclip.training.model.objective import objective
+from araclip.training.model.contrastive_objective import objective
 from araclip.training.model.towers import pooled_text
 from araclip.training.small_cnn.branches import joined, with_gate
 from tiny_hf import (

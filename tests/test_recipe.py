@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from araclip.errors import RecipeError
-from araclip.training.recipe.changes import set_value
+from araclip.training.recipe.overrides import set_value
 from araclip.training.recipe.recipe import Recipe, read_recipe
 from araclip.training.recipe.stages import Distill, Finetune, ImageSide, Linear
 

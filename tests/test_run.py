@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from araclip.errors import LossDiverged, OutOfMemory, RecipeError, RunMismatch, TrainingError
-from araclip.training.loop.run import TIME_FIELDS, Pace, Run
+from araclip.training.loop.run_folder import TIME_FIELDS, Pace, Run
 
 RECIPE = {"batch_size": 8, "optimizer": {"lr": 1e-3, "betas": (0.9, 0.98)}, "pairs": Path("pairs.tsv")}
 DATA = {"pairs": "3f2a"}
 HOLD = """
 import sys
 from pathlib import Path
-from araclip.training.loop.run import Run
+from araclip.training.loop.run_folder import Run
 with Run.open(Path(sys.argv[1]), {}, {}, log=print):
     print("ready", flush=True)
     sys.stdin.read()
@@ -33,7 +33,7 @@ TRAIN = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from araclip.training.loop.run import Run
+from araclip.training.loop.run_folder import Run
 with Run.open(Path(sys.argv[1]), {"lr": 0.1}, {}, log=print) as run:
     found = run.resume()
     step, weight = (found[0], found[1]["weight"]) if found else (0, torch.zeros(3))

@@ -30,9 +30,9 @@ from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
 from araclip.server.indexing import supervisor
 from araclip.server.indexing.supervisor import Indexing
-from araclip.server.library import Library, suggestions
-from araclip.server.problems import KINDS, Problem
+from araclip.server.problem_details import KINDS, Problem
 from araclip.server.refreshing import Refresher
+from araclip.server.served_gallery import Library, suggestions
 from araclip.server.translations import in_arabic, validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model

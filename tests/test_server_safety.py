@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from araclip.errors import InputError
 from araclip.server.auth import Keys
-from araclip.server.problems import language_of
+from araclip.server.problem_details import language_of
 from araclip.server.settings import Settings
 from serving import READ, WRITE, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
 

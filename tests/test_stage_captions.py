@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from araclip.errors import DataError
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 from toy_stages import CHANCE, refused, section
 from toy_training import NAMES, Notes, losses, recipe, write_lines
 

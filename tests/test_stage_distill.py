@@ -10,7 +10,7 @@ from araclip.errors import DataError, RecipeError
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 from toy_stages import picture_set, refused, section, student
 from toy_training import Notes, recipe, weights
 

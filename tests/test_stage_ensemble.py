@@ -12,8 +12,8 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import RecipeError, RunMismatch
 from araclip.evaluation.datasets import read_pictures
-from araclip.training.model.saved import load_model
-from araclip.training.stages.run import run_all, run_stage
+from araclip.training.model.saved_models import load_model
+from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_lines
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from araclip.errors import DataError
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 from toy_stages import CHANCE, dev_recall, make_concepts, picture_set, refused, section, student
 from toy_training import Notes, losses, recipe, write_lines
 

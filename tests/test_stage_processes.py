@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 from toy_stages import make_concepts, section, student
 from toy_training import RECIPE, Notes, commanded, losses, recipe, rows, together, weights
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from araclip.errors import RunMismatch, TrainingError
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import RECIPE, Notes, killed, recipe, rows, weights
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from araclip.errors import LossDiverged, RecipeError, RunMismatch
-from araclip.training.stages.run import run_all, run_stage
+from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import CHANCE, dev_recall, refused, section, student
 from toy_training import Notes, recipe, rows
 

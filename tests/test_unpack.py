@@ -18,12 +18,12 @@ from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.training.export import sizes
+from araclip.training.export import graph_sizes
 from araclip.training.export.export import export
 from araclip.training.model.processing import squashing
-from araclip.training.model.saved import load_model, save_model, unpack
+from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.small_cnn.branches import joined, with_gate
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 from toy_training import Notes, make_world, recipe
 
 TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في بيت " * 5]
@@ -39,7 +39,7 @@ TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizes, "SECONDS", 0.0)
+    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

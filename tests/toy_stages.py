@@ -13,12 +13,12 @@ from araclip.errors import RecipeError
 from araclip.training.inputs.pictures import PixelImages
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
-from araclip.training.loop.dev import Dev
+from araclip.training.loop.dev_recall import Dev
 from araclip.training.model.processing import image_size, pixel_mean_and_std
-from araclip.training.model.saved import load_model
+from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import DevSet, ImageSide
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 from toy_training import NAMES, Notes, write_lines
 
 CHANCE = 1 / len(NAMES)

@@ -28,9 +28,9 @@ from transformers import (
 
 from araclip.cli import app
 from araclip.training.loop.reporter import SilentReporter
-from araclip.training.loop.run import TIME_FIELDS
+from araclip.training.loop.run_folder import TIME_FIELDS
 from araclip.training.recipe.recipe import Recipe, read_recipe
-from araclip.training.stages.run import run_stage
+from araclip.training.stages.dispatch import run_stage
 
 SIZE = 32  # pixels of a picture
 COLOURS = {

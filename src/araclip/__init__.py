@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from araclip.gallery.open import open_gallery
     from araclip.gallery.results import Hit
     from araclip.text.normalization import normalize
-    from araclip.training.model.auto import AraCLIPModel, AraCLIPProcessor
+    from araclip.training.model.auto_classes import AraCLIPModel, AraCLIPProcessor
     from araclip.training.model.configuration import AraCLIPConfig
 
 __version__ = "0.1.0"
@@ -39,8 +39,8 @@ __version__ = "0.1.0"
 _HOME = {
     "AraCLIP": "araclip.encoder",
     "AraCLIPConfig": "araclip.training.model.configuration",
-    "AraCLIPModel": "araclip.training.model.auto",
-    "AraCLIPProcessor": "araclip.training.model.auto",
+    "AraCLIPModel": "araclip.training.model.auto_classes",
+    "AraCLIPProcessor": "araclip.training.model.auto_classes",
     "AraCLIPError": "araclip.errors",
     "Client": "araclip.client",
     "Filters": "araclip.gallery.catalog.filters",

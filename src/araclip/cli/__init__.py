@@ -13,10 +13,10 @@ from araclip.cli import (  # noqa: F401  (importing them adds their commands to 
     convert,
     evaluate,
     index,
+    maintenance,
     search,
     serve,
     train,
-    upkeep,
 )
 from araclip.cli.console import app, err, out, shown
 from araclip.errors import AraCLIPError

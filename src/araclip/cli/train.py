@@ -43,7 +43,7 @@ def train(
     need_training_extra()
     from araclip.training.loop.processes import leave_group
     from araclip.training.recipe.recipe import read_recipe
-    from araclip.training.stages.run import run_all, run_stage
+    from araclip.training.stages.dispatch import run_all, run_stage
 
     quiet_libraries()
     read = read_recipe(recipe, changes or [])
@@ -99,7 +99,7 @@ def export(
     """
     need_training_extra()
     from araclip.training.export import export as exporting
-    from araclip.training.export.card import read_about
+    from araclip.training.export.model_card import read_about
     from araclip.training.recipe.stages import DevSet
 
     quiet_libraries()
@@ -121,13 +121,13 @@ def unpack(
     A recipe needs no such folder: its start, text or vision may name a model folder or a bundled model.
     """
     need_training_extra()
-    from araclip.training.model import saved
+    from araclip.training.model import saved_models
 
     quiet_libraries()
     if folder.exists():
         raise InputError(f"{folder} exists already. Name a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    saved.save_model(folder, *saved.unpack(model))
+    saved_models.save_model(folder, *saved_models.unpack(model))
     out.print(f"The model lies in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 

@@ -12,8 +12,8 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.locations import location_of
+from araclip.gallery.maintenance import FolderUpkeep
 from araclip.gallery.reader import FolderReader
-from araclip.gallery.upkeep import FolderUpkeep
 from araclip.model_folder import DEFAULT_MODEL
 
 

@@ -11,9 +11,9 @@ from araclip.peers import model_registry
 from araclip.peers.loading import layout
 from araclip.peers.published_araclip import IMAGE_MODEL, PublishedAraCLIP, read_published
 from araclip.peers.weight_files import folder_of
-from araclip.training.export.card import About
 from araclip.training.export.export import export
-from araclip.training.model.card import CARD, model_card
+from araclip.training.export.model_card import About
+from araclip.training.model.hub_files import CARD, model_card
 
 Log = Callable[[str], None]
 _UNFILLED = "## Trained on, measured, limits, licence"

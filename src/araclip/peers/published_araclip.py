@@ -21,9 +21,9 @@ from transformers import ViTImageProcessor
 from araclip import model_folder
 from araclip.encoder import AraCLIP, Encoder
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.peers.head import read_head
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads
+from araclip.peers.pickled_head import read_head
 from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, text_tower
 from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
 from araclip.training.model.configuration import AraCLIPConfig

@@ -15,7 +15,7 @@ from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
 from araclip.server.limits import Bounded, KnownHost, SafeHeaders
 from araclip.server.metrics import Measured
-from araclip.server.problems import Problem, answered
+from araclip.server.problem_details import Problem, answered
 from araclip.server.routes import embeddings, pictures, search, status
 from araclip.server.service import Service
 from araclip.server.settings import Settings

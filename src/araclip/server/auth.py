@@ -13,7 +13,7 @@ from typing import Literal
 from starlette.requests import Request
 
 from araclip.server.limits import SAFE_METHODS
-from araclip.server.problems import Problem
+from araclip.server.problem_details import Problem
 
 Scope = Literal["read", "write"]
 ALLOWS: dict[str, frozenset[str]] = {"read": frozenset({"read"}), "write": frozenset({"read", "write"})}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from araclip.server.problems import Problem, answer
+from araclip.server.problem_details import Problem, answer
 
 HEADERS = {
     "content-security-policy": (

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from araclip.gallery.reader import Snapshot
-from araclip.server.library import Library
+from araclip.server.served_gallery import Library
 
 CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
 LONGEST_PAUSE = 30.0

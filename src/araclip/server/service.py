@@ -23,11 +23,11 @@ from araclip.server.batching import Batcher, Remembered
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
 from araclip.server.indexing.supervisor import Indexing
-from araclip.server.library import Library
 from araclip.server.limits import Gate
 from araclip.server.metrics import Metrics
-from araclip.server.problems import Problem
+from araclip.server.problem_details import Problem
 from araclip.server.refreshing import Refresher
+from araclip.server.served_gallery import Library
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 

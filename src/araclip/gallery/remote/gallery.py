@@ -10,9 +10,9 @@ from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.connection import Connection, connected
 from araclip.gallery.remote.lease import SECONDS
+from araclip.gallery.remote.maintenance import RemoteUpkeep
 from araclip.gallery.remote.reader import RemoteReader
 from araclip.gallery.remote.state import create as create_gallery
-from araclip.gallery.remote.upkeep import RemoteUpkeep
 from araclip.model_folder import DEFAULT_MODEL
 
 

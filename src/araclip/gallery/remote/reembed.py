@@ -19,9 +19,9 @@ from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import between
 from araclip.gallery.remote.connection import Connection, connected, groups
 from araclip.gallery.remote.lease import Lease
+from araclip.gallery.remote.maintenance import decode_row
 from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
 from araclip.gallery.remote.state import fill_new, physical, point_alias
-from araclip.gallery.remote.upkeep import decode_row
 
 
 def reembed(

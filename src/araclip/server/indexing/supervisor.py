@@ -16,7 +16,7 @@ from araclip.errors import GalleryLocked
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.server.events import Events
-from araclip.server.library import Library
+from araclip.server.served_gallery import Library
 
 log = logging.getLogger("araclip.server")
 AGAIN_SECONDS = 5  # after another process was writing

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import batches
 from araclip.errors import InputError
-from araclip.server.routes.shared import READ, ServiceOf, problems
+from araclip.server.routes.dependencies import READ, ServiceOf, problems
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Usage
 from araclip.server.service import Service, picture_of
 

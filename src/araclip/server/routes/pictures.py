@@ -12,10 +12,10 @@ from starlette.requests import ClientDisconnect
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import identity_of
-from araclip.server.indexing.writing import add, forget
+from araclip.server.indexing.uploads import add, forget
 from araclip.server.originals import Original, read_original
-from araclip.server.problems import Problem
-from araclip.server.routes.shared import READ, WRITE, ServiceOf, problems
+from araclip.server.problem_details import Problem
+from araclip.server.routes.dependencies import READ, WRITE, ServiceOf, problems
 from araclip.server.schemas import Added, Details, Identity
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION

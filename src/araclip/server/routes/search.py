@@ -16,10 +16,10 @@ from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.server.library import served_filters
-from araclip.server.problems import Problem
-from araclip.server.routes.shared import READ, ServiceOf, problems
+from araclip.server.problem_details import Problem
+from araclip.server.routes.dependencies import READ, ServiceOf, problems
 from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
+from araclip.server.served_gallery import served_filters
 from araclip.server.service import Service, picture_of
 
 router = APIRouter(tags=["search"], dependencies=READ)

@@ -7,10 +7,10 @@ from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.server.auth import COOKIE
-from araclip.server.library import busiest
-from araclip.server.problems import Problem
-from araclip.server.routes.shared import READ, ServiceOf, problems
+from araclip.server.problem_details import Problem
+from araclip.server.routes.dependencies import READ, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
+from araclip.server.served_gallery import busiest
 from araclip.server.service import Service
 
 router = APIRouter(tags=["status"])

@@ -14,16 +14,16 @@ from araclip import atomic, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
-from araclip.training.export.card import About, model_card
-from araclip.training.export.checks import DevPictures, check_recall
-from araclip.training.export.graph import write_image_graph, write_text_graph
+from araclip.training.export.graph_sizes import GraphSize, graph_sizes
+from araclip.training.export.model_card import About, model_card
+from araclip.training.export.pixel_scaling import Scaling, scaling_of
 from araclip.training.export.quantize import check_weights, store
-from araclip.training.export.scaling import Scaling, scaling_of
-from araclip.training.export.sizes import GraphSize, graph_sizes
+from araclip.training.export.recall_check import DevPictures, check_recall
+from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.saved import load_model
+from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.stages import DevSet
 
 Log = Callable[[str], None]

@@ -1,4 +1,4 @@
-"""ONNX graphs in float32 → graphs whose weights are stored small; `onnx_graph.wide_weights` reads them back.
+"""ONNX graphs in float32 → graphs whose weights are stored small; `onnx_writer.wide_weights` reads them back.
 
 - int8, computed in float32: matrices as int8 with one scale a column, convolutions over all channels as int8 with one
   scale an output channel, embedding tables as int8 with one scale a row, other large weights (small and depthwise
@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from araclip.errors import InputError
 from araclip.model_folder import WEIGHTS
-from araclip.training.onnx_graph import BLOCK, quiet
+from araclip.training.onnx_writer import BLOCK, quiet
 
 Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of their inputs
 Axes = int | tuple[int, ...]

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from araclip.errors import LossDiverged
-from araclip.training.loop.best import BestWeights
+from araclip.training.loop.best_weights import BestWeights
 from araclip.training.loop.ema import Ema
 from araclip.training.loop.gradcache import average_gradients
 from araclip.training.loop.optimization import Part, cosine_schedule, parameter_groups, set_lr
 from araclip.training.loop.plot import training_plot
 from araclip.training.loop.reporter import StepProgress
-from araclip.training.loop.run import Pace, Run
+from araclip.training.loop.run_folder import Pace, Run
 from araclip.training.model.freezing import freeze_batchnorm
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import LearningStage

@@ -13,9 +13,9 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from araclip import model_folder
 from araclip.errors import InputError
-from araclip.training.model import card, towers, unpack
+from araclip.training.model import hub_files, towers, unpack
 from araclip.training.model.configuration import AraCLIPConfig
-from araclip.training.model.objective import objective
+from araclip.training.model.contrastive_objective import objective
 from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
 
 
@@ -253,7 +253,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     def contrastive_loss(
         self, text: Tensor, image: Tensor, *, same: Tensor | None = None, owner: Tensor | None = None
     ) -> Tensor:
-        """The loss that the model is trained with, of unit rows (T, D) and (I, D) → scalar, see `objective`."""
+        """The loss that the model is trained with, of unit rows (T, D) and (I, D) → scalar; see `objective`."""
         return objective(self)(text, image, same=same, owner=owner)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
@@ -272,12 +272,12 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         `repo_id` or the folder's name.
         """
         repository = kwargs.pop("repo_id", Path(save_directory).name)
-        upload = {name: kwargs.pop(name) for name in card.UPLOAD if name in kwargs} if push_to_hub else {}
+        upload = {name: kwargs.pop(name) for name in hub_files.UPLOAD if name in kwargs} if push_to_hub else {}
         super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
         if is_main_process:
-            card.write_extras(Path(save_directory), self.config)
+            hub_files.write_extras(Path(save_directory), self.config)
         if push_to_hub:
-            card.upload(Path(save_directory), repository, **upload)
+            hub_files.upload(Path(save_directory), repository, **upload)
 
     def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **upload: Any) -> Any:
         """Upload what `save_pretrained` writes; a model card that the repository already has stays.
@@ -289,7 +289,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         Returns:
             huggingface_hub's CommitInfo.
         """
-        return card.save_and_upload(self, repo_id, max_shard_size, **upload)
+        return hub_files.save_and_upload(self, repo_id, max_shard_size, **upload)
 
 
 def _given(**inputs: Tensor | None) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from araclip.errors import AraCLIPError, ModelMismatch
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.onnx_graph import ORIGIN_KEY, wide_weights
+from araclip.training.onnx_writer import ORIGIN_KEY, wide_weights
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches_configuration import current_weight_name
 

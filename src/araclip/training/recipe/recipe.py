@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from araclip.errors import RecipeError
-from araclip.training.recipe.changes import set_value
 from araclip.training.recipe.extends import NAMED, expand_shares, extend_file, extend_sections, read_named
+from araclip.training.recipe.overrides import set_value
 from araclip.training.recipe.stages import KINDS, ModelSpec, Stage, StartingStage
 from araclip.training.recipe.toml_file import TomlFile
 

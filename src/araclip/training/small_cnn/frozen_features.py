@@ -23,7 +23,7 @@ from araclip import atomic
 from araclip.errors import DataError, ImageError
 from araclip.images import map_ahead, open_image
 from araclip.training.data.augmentation import views
-from araclip.training.onnx_graph import write_graph
+from araclip.training.onnx_writer import write_graph
 from araclip.training.small_cnn.branches import SharedBlocks
 
 BATCH = 16  # pictures a call of the graph

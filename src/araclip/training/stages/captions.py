@@ -9,7 +9,7 @@ from torch import Tensor
 
 from araclip.training.data.picture_data import PictureMixture
 from araclip.training.inputs.texts import LearningTexts
-from araclip.training.loop.dev import CaptionDev
+from araclip.training.loop.dev_recall import CaptionDev
 from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed

@@ -5,14 +5,14 @@ from torch import Tensor
 
 from araclip.training.data.text_data import Mixture
 from araclip.training.inputs.texts import LearningTexts, Tokens
-from araclip.training.loop.dev import locked_recall
+from araclip.training.loop.dev_recall import locked_recall
 from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
 from araclip.training.loop.train_loop import TrainingJob, train_loop
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
+from araclip.training.model.contrastive_objective import matryoshka_widths
 from araclip.training.model.fingerprint import fingerprint
-from araclip.training.model.objective import matryoshka_widths
 from araclip.training.recipe.stages import Distill
 from araclip.training.stages import starting_model
 from araclip.training.stages.cached_teacher import cached_teacher

@@ -13,7 +13,7 @@ from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import image_size, pixel_mean_and_std
-from araclip.training.model.saved import load_without_query_bank
+from araclip.training.model.saved_models import load_without_query_bank
 from araclip.training.recipe.stages import Ensemble
 from araclip.training.small_cnn import gate
 from araclip.training.small_cnn.branches import joined, with_gate

@@ -10,14 +10,14 @@ from araclip.training.data.picture_data import PictureMixture
 from araclip.training.inputs.pictures import BranchImages, TrainingImages, training_images
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts, LockedTexts
-from araclip.training.loop.dev import Dev
+from araclip.training.loop.dev_recall import Dev
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, check_even
 from araclip.training.loop.train_loop import TrainingJob, train_loop
 from araclip.training.model import towers
+from araclip.training.model.contrastive_objective import objective
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.objective import objective
 from araclip.training.recipe.stages import Finetune
 from araclip.training.stages import starting_model
 from araclip.training.stages.cached_teacher import cached_teacher

@@ -7,7 +7,7 @@ import torch
 
 from araclip.training.data.text_data import Mixture
 from araclip.training.inputs.texts import LearningTexts, text_features
-from araclip.training.loop.dev import locked_recall
+from araclip.training.loop.dev_recall import locked_recall
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.recipe.stages import Linear

@@ -15,7 +15,7 @@ from araclip.training.data.pairs import read_pairs
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor, squash, timm_image_processor
-from araclip.training.model.saved import ModelAndProcessor, load_without_query_bank, loaded, save_model, unpack
+from araclip.training.model.saved_models import ModelAndProcessor, load_without_query_bank, loaded, save_model, unpack
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import ModelSpec, StartingStage
 from araclip.training.stages.context import StageContext

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ExportRejected
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.onnx_graph import MAX_BYTES, ORIGIN_KEY, write_graph
+from araclip.training.onnx_writer import MAX_BYTES, ORIGIN_KEY, write_graph
 
 OUTPUT = "embedding"
 _DYNAMIC = torch.export.Dim.DYNAMIC

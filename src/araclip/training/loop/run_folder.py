@@ -18,8 +18,8 @@ from araclip import atomic
 from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, TrainingError
 from araclip.training.loop import checkpoint
 from araclip.training.loop.gradcache import is_distributed
+from araclip.training.loop.metric_sinks import Sink, open_sink
 from araclip.training.loop.provenance import begin
-from araclip.training.loop.sinks import Sink, open_sink
 
 TIME_FIELDS = frozenset({"time", "rows_per_second"})  # the fields in which two runs of one recipe may differ
 _MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")

@@ -16,7 +16,7 @@ from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.server.indexing.writer_lock import WriterLock
+from araclip.server.writer_lock import WriterLock
 
 SUGGESTED = 8  # queries
 SHORT = 18  # characters

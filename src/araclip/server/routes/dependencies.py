@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from araclip.server.auth import require
-from araclip.server.problems import MEDIA_TYPE
+from araclip.server.problem_details import MEDIA_TYPE
 from araclip.server.schemas import ProblemDetails
 from araclip.server.service import Service
 

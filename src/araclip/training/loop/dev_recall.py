@@ -13,7 +13,7 @@ from araclip.evaluation.metrics import ranks, summary
 from araclip.training.data.picture_data import listed_pictures
 from araclip.training.inputs.pictures import LogLine, training_images
 from araclip.training.inputs.pixels import Pixels
-from araclip.training.model.saved import ModelAndProcessor
+from araclip.training.model.saved_models import ModelAndProcessor
 from araclip.training.recipe.stages import DevSet, ImageSide
 
 Recall = Callable[[], dict[str, float]]

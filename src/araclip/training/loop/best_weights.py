@@ -8,7 +8,7 @@ from torch import nn
 
 from araclip import atomic
 from araclip.errors import TrainingError
-from araclip.training.loop.run import Run
+from araclip.training.loop.run_folder import Run
 
 
 class BestWeights:

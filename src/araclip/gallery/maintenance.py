@@ -16,10 +16,10 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.duplicates import Ids, grouped
 from araclip.gallery.export import write_export
-from araclip.gallery.faults import file_fault, is_unit, stored_fault
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
+from araclip.gallery.integrity import file_fault, is_unit, stored_fault
 from araclip.gallery.near_hashes import Hashes
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from araclip.errors import ImageError
 from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.sources import LoadedPicture
-from araclip.server.library import Library
+from araclip.server.served_gallery import Library
 
 
 def add(library: Library, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
