@@ -12,7 +12,7 @@ demo: .venv/.demo
 
 test: .venv/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # a process a core, a thread each
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder  # a process a core, a thread each
 
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
 test-browser: .venv/.browser chromium

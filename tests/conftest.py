@@ -21,6 +21,21 @@ settings.register_profile("araclip", derandomize=True, deadline=None)  # a slow 
 settings.load_profile("araclip")
 
 
+SLOW_FILES = (  # minutes each: begun first, so that no worker is left with one of them at the end
+    "test_unpack.py",
+    "test_stage_resume.py",
+    "test_stage_processes.py",
+    "test_export.py",
+    "test_stage_ensemble.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first, then as they are; whole files move, so their own order stays."""
+    rank = {name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(SLOW_FILES)))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that finds red, green and blue pictures in two languages. Read only: copy it to break it."""

@@ -49,7 +49,7 @@ def test_the_page_over_qdrant_reads_what_the_watching_service_writes(monkeypatch
         if not name.endswith("_FILE"):
             monkeypatch.setenv(name, value)
     settings = Settings.read(host="0.0.0.0")  # as in the image, with what compose sets above it
-    assert (settings.gallery, settings.index, settings.watch) == (place, (), False)
+    assert (str(settings.gallery), settings.index, settings.watch) == (place, (), False)
 
 
 def test_the_image_is_built_from_files_that_are_there_and_runs_as_nobody_special() -> None:
