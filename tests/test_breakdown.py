@@ -1,4 +1,4 @@
-"""Queries in groups, the best and the worst of them, and which models are beaten in everything."""
+"""Queries in groups, the best and the worst of them, and which models are Pareto-optimal."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_the_curve_rises_to_one_and_meets_recall_at_every_k() -> None:
 # ------------------------------------------------------------------ single queries
 
 
-def test_the_worst_stand_lowest_and_each_picture_appears_once() -> None:
+def test_the_worst_rank_lowest_and_each_picture_appears_once() -> None:
     found = direction(ranks=[5, 9, 9, 1, 3], margin=[-0.1, -0.2, -0.3, 0.2, -0.1], clusters=[0, 1, 1, 2, 3])
     assert worst(found, 3) == [2, 0, 4]
     assert worst(found, 99) == [2, 0, 4, 3]
@@ -146,10 +146,12 @@ def test_equal_models_are_both_optimal_and_one_alone_always_is() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
-def test_somebody_is_optimal_and_who_is_not_is_beaten_by_an_optimal_one(points: list[tuple[int, int, int]]) -> None:
+def test_some_model_is_optimal_and_every_other_is_dominated_by_an_optimal_one(
+    points: list[tuple[int, int, int]],
+) -> None:
     optimal = pareto([(float(a), float(b)) for a, b, _ in points], [float(good) for *_, good in points])
     assert any(optimal)
     front = [point for point, stays in zip(points, optimal, strict=True) if stays]
     for (a, b, good), stays in zip(points, optimal, strict=True):
-        beaten = [p for p in front if p[0] <= a and p[1] <= b and p[2] >= good and p != (a, b, good)]
-        assert bool(beaten) != stays
+        dominating = [p for p in front if p[0] <= a and p[1] <= b and p[2] >= good and p != (a, b, good)]
+        assert bool(dominating) != stays

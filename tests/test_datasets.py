@@ -64,7 +64,7 @@ def test_a_malformed_row_names_its_line(tmp_path: Path, line: str, message: str)
             read()
 
 
-def test_a_byte_that_is_no_utf8_and_a_missing_list_are_told_of(tmp_path: Path) -> None:
+def test_a_byte_that_is_no_utf8_and_a_missing_list_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is missing"):
         read_pictures(tmp_path, (), ())
     (tmp_path / "captions.jsonl").write_bytes(b'{"image": "a.png"}\n{"image": "\xff.png"}\n')
@@ -306,7 +306,7 @@ def test_any_saved_dataset_is_read_by_split_and_column(tmp_path: Path, picture: 
     datasets.DatasetDict({"dev": part, "test": part.select([0])}).save_to_disk(tmp_path / "saved")
     found = load_dataset(tmp_path / "saved", split="dev", unpack_to=tmp_path / "u")
     assert (found.name, found.split, found.captions, found.missing) == ("saved", "dev", ((CAT,),), 1)
-    with pytest.raises(InputError, match="has the splits dev, test, asked was None"):
+    with pytest.raises(InputError, match="has the splits dev, test, not split None"):
         load_dataset(tmp_path / "saved", unpack_to=tmp_path / "u")
     with pytest.raises(InputError, match="has a caption in 'captions'"):
         load_dataset(tmp_path / "saved", split="dev", caption_field="captions", unpack_to=tmp_path / "u")

@@ -1,4 +1,4 @@
-"""The report: one file that a browser shows without running, loading or believing anything."""
+"""The report: one file without scripts or anything loaded, in which foreign text stays text."""
 
 import base64
 import io
@@ -212,9 +212,9 @@ def test_missing_pictures_ties_and_stated_dialects_are_reported(alone: Page, pho
         assert words not in alone.text
 
 
-def test_a_guessed_dialect_is_called_a_guess_and_one_group_is_said_not_drawn(alone: Page) -> None:
+def test_a_guessed_dialect_is_called_a_guess_and_a_single_group_is_noted_without_a_chart(alone: Page) -> None:
     assert "guessed from marker words" in alone.text
-    assert "Seen by dialect, all 40 queries are one group: no dialect marker." in alone.text
+    assert "Grouped by dialect, all 40 queries are one group: no dialect marker." in alone.text
 
 
 @pytest.mark.parametrize("images", [1, 2])
@@ -275,17 +275,17 @@ def test_models_of_one_name_are_told_apart() -> None:
     assert [row.evaluated.name for row in summarise(same)] == ["mini@3f2a (1)", "mini@3f2a (2)", "mini@ffff"]
 
 
-def test_an_example_shows_the_right_picture_its_place_and_what_was_found_instead(photographs: list[Path]) -> None:
+def test_an_example_shows_the_right_picture_its_rank_and_the_best_of_the_others(photographs: list[Path]) -> None:
     model = evaluated(skill=0.0, pictures=photographs)
     shown = single.examples([model])[0].worst[0]
     row = int(np.lexsort((model.t2i.margin, -model.t2i.ranks))[0])
     assert shown.query == model.queries[row]
     assert shown.right.name == photographs[model.owner[row]].name
-    assert shown.right.place == model.t2i.ranks[row] > 4
+    assert shown.right.rank == model.t2i.ranks[row] > 4
     assert [other.name for other in shown.others] == [photographs[i].name for i in model.t2i.found[row, :4]]
-    assert [other.place for other in shown.others] == [1, 2, 3, 4]
+    assert [other.rank for other in shown.others] == [1, 2, 3, 4]
     found = single.examples([evaluated(skill=0.5, pictures=photographs)])[0].best[0]
-    assert (found.right.place, [other.place for other in found.others]) == (1, [2, 3, 4, 5])  # not shown twice
+    assert (found.right.rank, [other.rank for other in found.others]) == (1, [2, 3, 4, 5])  # not shown twice
 
 
 # ------------------------------------------------------------------ refusals, and JSON

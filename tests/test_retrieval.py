@@ -1,4 +1,4 @@
-"""Evaluating encoders: what is asked, what comes back, and who is refused a number."""
+"""Evaluating encoders: queries, results, and encoders that are refused a score."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,10 +25,10 @@ class Table:
 
     def __init__(self, texts: dict[str, list[float]], files: dict[str, list[float]], width: int = 2) -> None:
         self.texts, self.files, self.width = texts, files, width
-        self.asked: list[str] = []
+        self.encoded: list[str] = []
 
     def encode_text(self, texts: Iterable[str]) -> Floats:
-        self.asked += (listed := list(texts))
+        self.encoded += (listed := list(texts))
         return np.array([self.texts[text] for text in listed], np.float32)
 
     def encode_image(self, pictures: Iterable[Path]) -> Floats:
@@ -68,7 +68,7 @@ def test_any_own_caption_of_a_picture_counts_and_equal_captions_tie(tmp_path: Pa
         {"قطة": [0.0, 1.0], "كلب": [1.0, 0.0]}, {"a.png": [1.0, 0.0], "b.png": [0.6, 0.8], "c.png": [0.0, 1.0]}
     )
     found = evaluate(model, dataset, label="table@1")
-    assert model.asked == ["قطة", "كلب"]  # each text once
+    assert model.encoded == ["قطة", "كلب"]  # each text once
     assert found.queries == ["قطة", "كلب", "كلب"]
     assert found.t2i.ranks.tolist() == [3, 1, 2]  # «قطة» finds c, then b, then its own a
     assert found.t2i.clusters.tolist() == found.owner.tolist() == [0, 0, 1]

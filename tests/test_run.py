@@ -1,4 +1,4 @@
-"""A run folder: begun once, resumed exactly, written by one process, honest about what went wrong."""
+"""A run folder: begun once, resumed exactly, written by one process, with clear errors."""
 
 import json
 import os

@@ -93,13 +93,13 @@ def test_templates_may_say_c_for_the_name(tmp_path: Path) -> None:
         ('{"AR": [[-1], ["أحمر"]]}', "a name for class -1"),
     ],
 )
-def test_names_of_another_form_are_told_of(val: Path, tmp_path: Path, content: str, message: str) -> None:
+def test_names_of_another_form_are_refused(val: Path, tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "names.json").write_text(content, "utf-8")
     with pytest.raises(InputError, match=message):
         imagenet(val, tmp_path / "names.json")
 
 
-def test_a_folder_without_classes_or_pictures_is_told_of(tmp_path: Path) -> None:
+def test_a_folder_without_classes_or_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no folders of classes"):
         imagenet(tmp_path / "nowhere", ["أحمر"])
     (tmp_path / "val" / "n01").mkdir(parents=True)

@@ -13,7 +13,7 @@ from araclip import model_folder
 from araclip.encoder_base import (
     Encoder,
     EncoderBase,
-    Opened,
+    Openable,
     Vectors,
     batches,
     checked_pixels,
@@ -33,7 +33,7 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder"]
 
 ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
 
-PEERS = "araclip.peers.loading"  # by name: it needs torch, and stands below training, which stands below this room
+PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on training, which builds on this module
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "cpu") -> Encoder:
@@ -41,16 +41,16 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "c
 
     Args:
         model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
-            "m-clip-b16plus"; a kind and a place, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+            "m-clip-b16plus"; a kind and a source, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
             "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
             docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
         device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
 
     Raises:
-        ModelNotFound: no such name or folder, or a library cannot load what lies there.
+        ModelNotFound: no such name or folder, or a library cannot load it.
         ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-        InputError: it is neither a name, a path nor an encoder; or a peer, and what it needs is not installed.
+        InputError: it is neither a name, a path nor an encoder; or a peer whose packages are not installed.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -71,7 +71,7 @@ class AraCLIP(EncoderBase):
     >>> model = AraCLIP.load()
     >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
-    Graphs are opened when first needed, so a text query never pays for the image tower. Each text passes
+    Graphs are opened when first needed, so a text query never loads the image tower. Each text passes
     `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Instances may be shared between threads.
 
     Args:
@@ -115,9 +115,9 @@ class AraCLIP(EncoderBase):
             device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
 
         Raises:
-            ModelNotFound: no such name or folder, or a library cannot load what lies there.
+            ModelNotFound: no such name or folder, or a library cannot load it.
             ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: `model` is of another type; or a peer, and what it needs is not installed.
+            InputError: `model` is of another type; or a peer whose packages are not installed.
         """
         return as_encoder(model, threads=threads, device=device)
 
@@ -130,7 +130,7 @@ class AraCLIP(EncoderBase):
         return _run(self._image_graph, {"pixels": checked_pixels(pixels, self.image_size)})
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:
-        """How many tokens of each text the model reads, marks of beginning and end counted."""
+        """How many tokens of each text the model reads, special tokens counted."""
         return [len(e.ids) for e in self._tokenizer.encode_batch([normalize(text) for text in checked_texts(texts)])]
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
@@ -147,7 +147,7 @@ class AraCLIP(EncoderBase):
             out[list(rows)] = _run(self._text_graph, {"input_ids": ids, "attention_mask": mask})
         return out
 
-    def _prepared(self, picture: Opened) -> NDArray[np.uint8]:
+    def _prepared(self, picture: Openable) -> NDArray[np.uint8]:
         return square(open_image(picture, self.image_size), self.image_size)  # (S, S, 3)
 
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:

@@ -17,8 +17,8 @@ from araclip.images import map_ahead
 T = TypeVar("T")
 Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
-Opened = str | PathLike[str] | IO[bytes] | Image.Image  # what `images.open_image` takes
-Picture = Opened | NDArray[np.uint8]  # an array is (H, W, 3) RGB
+Openable = str | PathLike[str] | IO[bytes] | Image.Image  # what `images.open_image` takes
+Picture = Openable | NDArray[np.uint8]  # an array is (H, W, 3) RGB
 
 TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16
@@ -26,8 +26,8 @@ BATCH_DIMENSIONS = 4  # (n, H, W, 3)
 
 
 class Encoder(Protocol):
-    """What texts and pictures are encoded with, here and in galleries: `AraCLIP`, the models of others in
-    `araclip.peers`, or a class of your own with these members."""
+    """Encodes texts and pictures, also for galleries: `AraCLIP`, the published models in `araclip.peers`, or a class
+    of your own with these members."""
 
     @property
     def name(self) -> str:
@@ -77,14 +77,14 @@ class Encoder(Protocol):
 
 def missing_members(model: object) -> list[str]:
     """Names of the members of `Encoder` that an object lacks; none of them is evaluated, since that may be costly."""
-    there = {*dir(type(model)), *getattr(model, "__dict__", {})}
-    return sorted(name for name in vars(Encoder) if not name.startswith("_") and name not in there)
+    present = {*dir(type(model)), *getattr(model, "__dict__", {})}
+    return sorted(name for name in vars(Encoder) if not name.startswith("_") and name not in present)
 
 
 class EncoderBase(ABC):
-    """Reads inputs as they are needed and encodes them in batches; a subclass encodes one batch.
+    """Reads inputs lazily and encodes them in batches; a subclass encodes one batch.
 
-    A subclass has the members of `Encoder` that are not here. Instances may be shared between threads.
+    A subclass adds the members of `Encoder` that are missing here. Instances may be shared between threads.
     """
 
     name: str
@@ -110,12 +110,12 @@ class EncoderBase(ABC):
         """Texts → (n, D), at most `batch_size` of them at once."""
 
     @abstractmethod
-    def _prepared(self, picture: Opened) -> Any:
-        """A picture as the image tower takes it; called in one of several threads."""
+    def _prepared(self, picture: Openable) -> Any:
+        """One picture as input of the image tower; called in one of several threads."""
 
     @abstractmethod
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
-        """One batch of what `_prepared` returned → (n, D)."""
+        """A batch of results of `_prepared` → (n, D)."""
 
     @overload
     def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
@@ -129,7 +129,7 @@ class EncoderBase(ABC):
         Raises:
             InputError: `texts` is, or holds, something that is not a string.
         """
-        groups = batches(checked_texts(texts), batch_size * 16)  # enough texts at once to put like lengths together
+        groups = batches(checked_texts(texts), batch_size * 16)  # enough to batch texts of similar length
         vectors = self._stacked(self._encode_texts(group, batch_size) for group in groups)
         return vectors[0] if isinstance(texts, str) else vectors
 
@@ -147,7 +147,7 @@ class EncoderBase(ABC):
         Raises:
             InputError: something is no picture, or an array has another shape or type.
             ImageError: a picture cannot be used; the message names it.
-            ModelMismatch: of a peer, the image tower leads into another space than the text tower.
+            ModelMismatch: a peer's two towers make vectors of different widths.
         """
         decoded = (prepared for _, prepared in map_ahead(self._prepared, checked_pictures(pictures), self.threads))
         vectors = self._stacked(self._encode_prepared(group) for group in batches(decoded, batch_size))
@@ -171,13 +171,13 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 
 
 def is_one_picture(pictures: object) -> bool:
-    """Whether it is a picture, or an attempt at one, rather than several."""
+    """Whether this is one picture (or a wrong attempt at one) rather than several."""
     if isinstance(pictures, np.ndarray):
         return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # several paths in an array
     return isinstance(pictures, str | PathLike | Image.Image) or hasattr(pictures, "read")
 
 
-def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Opened]:
+def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
     """The pictures one by one, arrays as PIL images; a single picture is one.
 
     Raises:
@@ -190,7 +190,7 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Opened]:
     return (picture_of(entry) for entry in pictures)
 
 
-def picture_of(entry: object) -> Opened:
+def picture_of(entry: object) -> Openable:
     """One picture as `images.open_image` takes it: an array becomes a PIL image, the others stay.
 
     Raises:
@@ -216,9 +216,9 @@ def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
     """
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (size, size, 3):
         return pixels
-    found = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
+    given = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
     raise InputError(
-        f"encode_pixels takes an array (n, {size}, {size}, 3) of uint8, got {found}. "
+        f"encode_pixels takes an array (n, {size}, {size}, 3) of uint8, got {given}. "
         "Pictures of any size go to encode_image."
     )
 

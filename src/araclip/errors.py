@@ -1,7 +1,7 @@
 """Every error AraCLIP raises on purpose. One root, so that `except AraCLIPError` is enough.
 
 AraCLIPError
-├── InputError              what was asked cannot be done: empty query, no such folder, k out of range
+├── InputError              a request cannot be carried out: empty query, no such folder, k out of range
 ├── ImageError              one picture cannot be used; an indexing run skips it
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
 │   ├── ImageTooLarge       more pixels than the cap
@@ -28,6 +28,11 @@ AraCLIPError
 
 Each message says what, where, both sides where two disagree, and what to do next.
 """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, for a message of ours; the error's type where it has no text."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class AraCLIPError(Exception):
@@ -71,7 +76,7 @@ class GalleryError(AraCLIPError):
 
 
 class GalleryNotFound(GalleryError):
-    """There is no gallery at this place."""
+    """There is no gallery at this location."""
 
 
 class WidthMismatch(GalleryError):

@@ -40,7 +40,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """How a picture becomes pixels; scaling by mean and std happens inside image.onnx and stands here as a record."""
+    """How a picture becomes pixels; mean and std are for information, since image.onnx scales by them itself."""
 
     tower: str
     size: int
@@ -68,7 +68,7 @@ class ModelConfig:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change whenever a vector could: over the hashes of graphs and tokenizer."""
+        """Twelve hex digits that change whenever a vector could: a hash over the hashes of graphs and tokenizer."""
         return hashlib.sha256("".join(self.files[name] for name in HASHED).encode()).hexdigest()[:12]
 
     @property
@@ -86,7 +86,7 @@ def bundled() -> dict[str, Path]:
 
 
 def is_ours(name_or_path: str | PathLike[str]) -> bool:
-    """Whether it is a bundled model's name or a folder that is, or shall be, a model folder, whole or damaged."""
+    """Whether it is a bundled model's name, or a folder with a graph of ours, whole or damaged."""
     if str(name_or_path) in bundled():
         return True
     folder = Path(name_or_path).expanduser()
@@ -164,14 +164,14 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
     for name, value in (("width", config.width), ("text.max_tokens", text.max_tokens), ("image.size", image.size)):
         if not isinstance(value, int) or value < 1:
             raise ModelMismatch(f"{path}: {name} is {value!r}, expected a positive whole number.")
-    for name, found, known in (
+    for name, value, known in (
         ("text.pad_id", text.pad_id, range(1 << 31)),
         ("image.resize", image.resize, ("squash",)),
         ("image.interpolation", image.interpolation, ("bicubic",)),
     ):
-        if found not in known or isinstance(found, bool):
+        if value not in known or isinstance(value, bool):
             expected = "a token id" if isinstance(known, range) else f"'{known[0]}', the only way this release has"
-            raise ModelMismatch(f"{path}: {name} is {found!r}, expected {expected}.")
+            raise ModelMismatch(f"{path}: {name} is {value!r}, expected {expected}.")
     if config.weights is not None and config.weights not in WEIGHTS:
         raise ModelMismatch(f"{path}: weights is {config.weights!r}, expected one of {', '.join(WEIGHTS)}.")
     if not isinstance(config.name, str):
@@ -202,9 +202,9 @@ def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
     Raises:
         ModelMismatch: they differ; both are named.
     """
-    found = sha256(folder / part)
-    if found != config.files[part]:
+    actual = sha256(folder / part)
+    if actual != config.files[part]:
         raise ModelMismatch(
-            f"{folder / part} has hash {found[:12]}…, config.json says {config.files[part][:12]}…. "
+            f"{folder / part} has hash {actual[:12]}…, config.json says {config.files[part][:12]}…. "
             "The file is damaged or belongs to another model: copy the folder again."
         )

@@ -1,4 +1,4 @@
-"""AraCLIP as LangChain embeddings: any vector store of theirs, filled with pictures and asked in Arabic.
+"""AraCLIP as LangChain embeddings: any vector store of theirs, filled with pictures and queried in Arabic.
 
 >>> from araclip import AraCLIP
 >>> from araclip.adapters.langchain import AraCLIPEmbeddings
@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 
 
 class Encodes(Protocol):
-    """A model of ours, or a client of a server: rows of numbers for texts and pictures."""
+    """An encoder or a server's client: rows of numbers for texts and pictures."""
 
     def encode_text(self, texts: Iterable[str]) -> Iterable[Iterable[float]]:
         """(n, D), one row a text."""
@@ -23,7 +23,7 @@ class Encodes(Protocol):
 
 
 class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
-    """Unit vectors of texts and pictures in one space."""
+    """Texts and pictures as vectors of unit length in one space."""
 
     def __init__(self, encoder: Encodes) -> None:
         self.encoder = encoder
@@ -37,7 +37,7 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         return self.embed_documents([text])[0]
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
-        """One vector a picture: paths, or what else the encoder takes. Stores such as Chroma look for this name."""
+        """One vector a picture: paths, or what else the encoder takes. Stores such as Chroma call this method."""
         return _lists(self.encoder.encode_image(pictures))
 
     embed_image = embed_images

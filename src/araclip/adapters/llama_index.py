@@ -12,7 +12,7 @@ from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
 
 
 class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
-    """Unit vectors of texts and pictures in one space; `encoder` is a model of ours or a client of a server."""
+    """Texts and pictures as vectors of unit length in one space; `encoder` is an encoder or a server's client."""
 
     _encoder: Any = PrivateAttr()
 

@@ -65,7 +65,7 @@ def evaluate(
     """
     from araclip.evaluation.dataset_registry import load_dataset
     from araclip.evaluation.datasets import stated_dialects
-    from araclip.evaluation.leaks import everything_in, find_leaks
+    from araclip.evaluation.leaks import find_leaks, pictures_and_captions
     from araclip.evaluation.report import check_ready, write_report
     from araclip.evaluation.summary import json_of, summarise
 
@@ -73,7 +73,7 @@ def evaluate(
         check_ready(report)
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
     training = [load_dataset(name, split="train", caption_field=caption_field) for name in train_data or ()]
-    leaks = find_leaks(pictures, *everything_in(training)) if training else None
+    leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:
@@ -106,7 +106,7 @@ def mteb(
     The data come from the Hugging Face hub; what is in --out already is not run again.
     """
     from araclip.encoder import AraCLIP
-    from araclip.evaluation.mteb_model import SHOWN, run_tasks, tasks_by_name
+    from araclip.evaluation.mteb_model import SCORES, run_tasks, tasks_by_name
 
     chosen = tasks_by_name(tasks, languages or [])
     scores = run_tasks(AraCLIP.load(model), chosen, folder)
@@ -116,10 +116,10 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    for name in SHOWN:
+    for name in SCORES:
         table.add_column(name, justify="right")
     for score in scores:
-        table.add_row(score.task, score.split, score.subset, *(f"{score.values[name]:.3f}" for name in SHOWN))
+        table.add_row(score.task, score.split, score.subset, *(f"{score.values[name]:.3f}" for name in SCORES))
     out.print(table)
     out.print(f"mteb's files lie in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from araclip import atomic
-from araclip.errors import InputError
+from araclip.errors import InputError, first_line
 from araclip.evaluation.datasets import LISTING
 from araclip.images import SUFFIXES
 
@@ -35,17 +35,17 @@ class Hub:
 def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
     """WebDataset shards → `folder/<fingerprint>` with captions.jsonl and images/, unless it is there already.
 
-    Members of one name up to its first dot are a sample: a picture (.jpg, .png, …), .txt (the field "txt") and .json
-    (an object whose fields become those of the line). A sample without picture is listed and will be counted missing.
+    Members whose names agree up to the first dot are a sample: a picture (.jpg, .png, …), .txt (the field "txt") and
+    .json (an object whose fields become those of the line). A sample without picture is listed and counts as missing.
 
     Raises:
         InputError: a tar is missing or damaged, or a .json or .txt member cannot be read; it is named.
     """
     try:
-        marks = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
+        identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}). Check the path.") from None
-    return _unpacked(folder, json.dumps(marks), lambda: _samples(tars))
+    return _unpacked(folder, json.dumps(identity), lambda: _samples_of_tars(tars))
 
 
 def unpack_hub(hub: Hub, folder: Path) -> Path:
@@ -61,11 +61,13 @@ def unpack_hub(hub: Hub, folder: Path) -> Path:
         raise InputError(
             f"{hub.id} has the columns {', '.join(rows.column_names)}, and no '{hub.image}'. Name its picture column."
         )
-    return _unpacked(folder, f"{hub.id} {hub.split} {hub.image} {rows._fingerprint}", lambda: _stored(rows, hub))
+    return _unpacked(
+        folder, f"{hub.id} {hub.split} {hub.image} {rows._fingerprint}", lambda: _samples_of_hub(rows, hub)
+    )
 
 
-def _unpacked(folder: Path, marks: str, rows: Callable[[], Rows]) -> Path:
-    target = folder / hashlib.sha256(marks.encode()).hexdigest()[:12]
+def _unpacked(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
+    target = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
     if (target / LISTING).is_file():
         return target
 
@@ -74,7 +76,7 @@ def _unpacked(folder: Path, marks: str, rows: Callable[[], Rows]) -> Path:
         with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
-                image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"  # names from outside stay outside
+                image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"  # never the archive's own path
                 if picture is not None:
                     (part / image).write_bytes(picture)
                 listing.write(json.dumps({**fields, "image": image}, ensure_ascii=False) + "\n")
@@ -84,25 +86,25 @@ def _unpacked(folder: Path, marks: str, rows: Callable[[], Rows]) -> Path:
     return target
 
 
-def _samples(tars: Sequence[Path]) -> Rows:
+def _samples_of_tars(tars: Sequence[Path]) -> Rows:
     for path in tars:
-        key, picture, name = "", None, ""
+        key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
         for member, content in _members(path):
             stem, _, suffix = PurePosixPath(member).name.partition(".")
             if not stem:  # ._00001.jpg, which a Mac's tar puts beside 00001.jpg
                 continue
-            here = str(PurePosixPath(member).with_name(stem))
-            if here != key and key:
-                yield picture, name, {"key": key, **fields}
-            if here != key:
-                key, picture, name, fields = here, None, "", {}
+            sample = str(PurePosixPath(member).with_name(stem))
+            if sample != key and key:
+                yield picture, picture_name, {"key": key, **fields}
+            if sample != key:
+                key, picture, picture_name, fields = sample, None, "", {}
             if f".{suffix.lower()}" in SUFFIXES:
-                picture, name = content, member
+                picture, picture_name = content, member
             elif suffix.lower() in ("txt", "json"):
                 fields |= _fields(f"{path}, {member}", suffix.lower(), content)
         if key:
-            yield picture, name, {"key": key, **fields}
+            yield picture, picture_name, {"key": key, **fields}
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -136,29 +138,28 @@ def _hub_rows(hub: Hub) -> Any:
         raise InputError(NO_DATASETS) from None
     try:
         if Path(hub.id).is_dir():
-            rows = _of_split(hub, datasets.load_from_disk(hub.id))
+            rows = _choose_split(hub, datasets.load_from_disk(hub.id))
         else:
             rows = datasets.load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"{hub.id} (split {hub.split}) cannot be loaded: {reason:.200}. Check id, split and the network, or "
-            "fetch it elsewhere and pass its path."
+            f"{hub.id} (split {hub.split}) cannot be loaded: {first_line(error):.200}. Check id, split and network, "
+            "or fetch it elsewhere and pass its path."
         ) from None
     if isinstance(rows.features.get(hub.image), datasets.Image):
         rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # the bytes as they are
     return rows
 
 
-def _of_split(hub: Hub, saved: Any) -> Any:
+def _choose_split(hub: Hub, saved: Any) -> Any:
     splits = list(saved) if isinstance(saved, dict) else []
     if hub.split in splits or (hub.split is None and not splits):
         return saved[hub.split] if splits else saved
-    there = f"the splits {', '.join(splits)}" if splits else "no splits"
-    raise InputError(f"{hub.id} has {there}, asked was {hub.split}. Name one of them.")
+    available = f"the splits {', '.join(splits)}" if splits else "no splits"
+    raise InputError(f"{hub.id} has {available}, not split {hub.split}. Name one that it has.")
 
 
-def _stored(rows: Any, hub: Hub) -> Rows:
+def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
     for number, row in enumerate(rows, 1):
         fields = {column: value for column, value in row.items() if column != hub.image and _is_text(value)}
         yield *_picture(row[hub.image], f"{hub.id} row {number}"), fields

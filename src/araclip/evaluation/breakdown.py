@@ -1,4 +1,4 @@
-"""Where a model is strong and where it is weak: queries in groups, the best and the worst of them, and what it costs.
+"""Strengths and weaknesses of a model: recall by group of queries, its best and worst queries, its costs.
 
 Pure functions of texts and of what `results` holds.
 """
@@ -19,9 +19,8 @@ RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them
 LENGTHS = (1, 3, 5, 7, 9, 12)  # first word count of each group: captions have 6 words on average, typed queries 1 to 4
 
 NO_MARKER, UNCLEAR, LATIN = "no dialect marker", "dialect, region unclear", "Latin letters"
-# Function words that MSA does not have and that one region uses, letters folded as in `_words`. None is a word that
-# captions need for what a picture shows. Measured in docs/evaluation.md: what is marked is mostly right, most
-# dialectal sentences are not marked.
+# Function words that MSA does not have and that one region uses, letters folded as in `_words`. None names
+# anything that a picture can show. Measured in docs/evaluation.md: precision is high, recall of dialect is low.
 MARKERS = {
     "Egyptian": "ده دي كده ازاي عايز عايزه عايزين عاوز عاوزه عاوزين بتاع بتاعه بتاعت بتاعته بتاعتها بتوع برضه برضو "
     "دلوقتي النهارده امبارح مفيش اوي",
@@ -112,11 +111,11 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
     """Recall@k of each group, for each k of `cutoffs`, with its interval."""
     out = []
     for group in groups:
-        found = direction.ranks[group.rows, None] <= np.asarray(cutoffs)  # (G, K)
-        means = resampled_means(found.astype(np.float64), direction.clusters[group.rows], RESAMPLES, 0)
+        hits = direction.ranks[group.rows, None] <= np.asarray(cutoffs)  # (G, K)
+        means = resampled_means(hits.astype(np.float64), direction.clusters[group.rows], RESAMPLES, 0)
         ends = np.quantile(means, [0.025, 0.975], axis=0).T  # (K, 2)
-        recalls = zip(cutoffs, found.mean(axis=0).tolist(), ends.tolist(), strict=True)
-        out.append(tuple(GroupRecall(group.name, k, len(found), share, low, high) for k, share, (low, high) in recalls))
+        recalls = zip(cutoffs, hits.mean(axis=0).tolist(), ends.tolist(), strict=True)
+        out.append(tuple(GroupRecall(group.name, k, len(hits), share, low, high) for k, share, (low, high) in recalls))
     return out
 
 
@@ -124,12 +123,12 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 
 
 def worst(direction: Direction, count: int) -> list[int]:
-    """Rows of the queries whose picture stands lowest, the worst first; one for each picture."""
+    """Rows of the queries whose picture ranks lowest, the worst first; one for each picture."""
     return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
 def best(direction: Direction, count: int) -> list[int]:
-    """Rows of the queries whose picture stands furthest above all others, the best first; one for each picture."""
+    """Rows of the queries whose picture leads by the largest margin, the best first; one for each picture."""
     return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 
@@ -158,14 +157,14 @@ def best_wrong(direction: Direction) -> Floats:
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
-    """Whether no other model is as good in everything and better in something, as Immich's list of models says it.
+    """Whether each model is Pareto-optimal: no other one is as good in everything and better in something.
 
     Args:
-        costs: for each model, numbers of which less is better (memory, time). quality: of which more is better.
+        costs: for each model, numbers where less is better (memory, time). quality: a number where more is better.
     """
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # less is better in all
 
-    def beaten(point: tuple[float, ...]) -> bool:
+    def dominated(point: tuple[float, ...]) -> bool:
         return any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)
 
-    return [not beaten(point) for point in points]
+    return [not dominated(point) for point in points]

@@ -1,4 +1,4 @@
-"""Results on disk: one file a protocol, `<id>.npz`, whole or not there, and never read for another protocol."""
+"""Results on disk: one file a protocol, `<id>.npz`, written atomically and never read for another protocol."""
 
 import json
 import zipfile
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from araclip import atomic
+from araclip.errors import first_line
 from araclip.evaluation.results import Cost, Direction, Protocol
 
 _STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}  # half the bytes of what they are in memory
@@ -26,7 +27,7 @@ class Measured:
 
 
 def read(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
-    """What was measured under this protocol, if the folder has it whole; a damaged file is reported and not used."""
+    """The results stored for this protocol, or None; a damaged file is logged and not used."""
     path = folder / f"{protocol.id}.npz"
     if not path.is_file():
         return None
@@ -37,13 +38,12 @@ def read(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measur
                 raise ValueError(f"it holds protocol {about['protocol']}")
             return Measured(_direction(stored, "t2i"), _direction(stored, "i2t"), Cost(**about["cost"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        log(f"{path} is damaged ({reason:.120}); its results are computed again.")
+        log(f"{path} is damaged ({first_line(error):.120}); its results are computed again.")
         return None
 
 
 def write(folder: Path, protocol: Protocol, measured: Measured) -> None:
-    """Keep what was measured under this protocol, but for times, which are of one run on one machine."""
+    """Store the results of this protocol without times, which hold for one run on one machine."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         f"{way}.{name}": array.astype(_STORED.get(name, array.dtype))

@@ -1,4 +1,4 @@
-"""The report's pictures: SVG text that takes its colours from the page around it, light or dark.
+"""The report's charts as SVG, whose colours are those of the page around them, light or dark.
 
 Text is drawn as outlines, so that Arabic looks the same wherever the page is opened; matplotlib (from 3.11) shapes and
 orders it from the raw string.
@@ -54,7 +54,7 @@ _STYLE = {
     "svg.fonttype": "path",
 }
 
-Named = Sequence[tuple[str, Direction]]  # what the legend calls it, and what was found
+Named = Sequence[tuple[str, Direction]]  # name in the legend, results
 
 
 def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
@@ -69,7 +69,7 @@ def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
             axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:,.0f}"))
         axes.xaxis.set_minor_formatter(FuncFormatter(lambda k, _: ""))
-        axes.set_xlabel(f"k, {candidates} looked at")
+        axes.set_xlabel(f"k, number of {candidates}")
         axes.set_ylim(0.0, 1.02)
         axes.set_ylabel("recall@k")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -107,17 +107,17 @@ def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str
         rows = np.arange(len(names), dtype=np.float64)
         spread = 0.5 / len(groups)
         marks: list[Artist] = []
-        for i, found in enumerate(groups.values()):
+        for i, recalls in enumerate(groups.values()):
             at = rows + (i - (len(groups) - 1) / 2) * spread
-            middle = np.array([group.recall for group in found])
-            reach = np.array([[group.recall - group.low, group.high - group.recall] for group in found]).T.clip(0)
-            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # a colour that comes again has another
+            middle = np.array([group.recall for group in recalls])
+            reach = np.array([[group.recall - group.low, group.high - group.recall] for group in recalls]).T.clip(0)
+            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # where colours repeat, marks differ
             drawn = axes.errorbar(middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4)
             marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlim(0, min(1.0, max(g.high for found in groups.values() for g in found) * 1.08 + 0.02))
+        axes.set_xlim(0, min(1.0, max(g.high for recalls in groups.values() for g in recalls) * 1.08 + 0.02))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(title, loc="left")
         _legend(figure, marks, [_short(name) for name in groups])
@@ -127,8 +127,8 @@ def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str
 
 
 @dataclass(frozen=True)
-class Priced:
-    """A model in the plot of costs: its place in the report, MB of its files, ms of a text and a picture, recall."""
+class CostPoint:
+    """A model in the plot of costs: its number in the report, MB of its files, ms of a text and a picture, recall."""
 
     name: str
     index: int
@@ -138,8 +138,8 @@ class Priced:
     optimal: bool
 
 
-def pareto_plot(models: Sequence[Priced]) -> str:
-    """Time against recall, memory as area; what another model beats in everything is hollow."""
+def pareto_plot(models: Sequence[CostPoint]) -> str:
+    """Time against recall, memory as area; hollow: not Pareto-optimal."""
     ms, recall = np.array([model.ms for model in models]), np.array([model.recall for model in models])
     largest = max(model.megabytes for model in models)
 
@@ -162,7 +162,7 @@ def pareto_plot(models: Sequence[Priced]) -> str:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_ylabel("mean of R@1, R@5, R@10")
         axes.set_title("Memory × time × recall", loc="left")
-        # The size first: a line that began with an Arabic name would run from the right and turn "47 MB" round.
+        # The size comes first: a line that begins with an Arabic name runs right to left, which reverses "47 MB".
         _legend(figure, marks, [f"{model.megabytes:,.0f} MB · {_short(model.name)}" for model in models])
 
     return _svg(draw, WIDTH, 2.8 + _legend_height(len(models)), "pareto")

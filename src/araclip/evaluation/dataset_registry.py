@@ -1,4 +1,4 @@
-"""Every picture set an evaluation can name: what it is, where it comes from, how it is read."""
+"""The picture sets that an evaluation can name: what each is, where it comes from, how it is read."""
 
 import tarfile
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
 from araclip.evaluation.layouts import Rows, SetFiles
 from araclip.gallery.locations import data_home
 
-OURS = "caption_ar"  # the caption field of our folders, unless another is named
+CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
 
 
 @dataclass(frozen=True)
@@ -20,23 +20,23 @@ class Source:
     """A published picture set with Arabic captions.
 
     Attributes:
-        title: its name in print. read: its files and the split → rows; None where it is read as the hub has it only.
+        title: its name in print. read: files and split → rows; None where only the copy on the hub can be read.
         fields: caption fields it has, the first by default. splits: its splits, or None where the files decide.
-        hub: where Hugging Face has it, pictures included, if we know; its captions' column is the first field.
+        hub: the Hugging Face dataset with its pictures, where one is known; its caption column is the first field.
         license: of its captions, where we know it. note: what a reader of its numbers should know.
     """
 
     title: str
     read: Callable[[SetFiles, str | None], Rows] | None
-    fields: tuple[str, ...] = (OURS,)
+    fields: tuple[str, ...] = (CAPTION_FIELD,)
     splits: tuple[str, ...] | None = None
     hub: Hub | None = None
     license: str | None = None
     note: str = ""
 
 
-def _flickr(*files: str) -> Callable[[SetFiles, str | None], Rows]:
-    return lambda there, split: layouts.flickr(there, split, files)
+def _flickr(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
+    return lambda files, split: layouts.flickr(files, split, patterns)
 
 
 KNOWN: Mapping[str, Source] = {
@@ -61,13 +61,13 @@ KNOWN: Mapping[str, Source] = {
     ),
     "xtd-ar": Source(
         "XTD-Arabic",
-        lambda there, split: layouts.xtd(there, "ar"),
+        lambda files, split: layouts.xtd(files, "ar"),
         splits=("test",),
         note="800 of its 1,000 pictures are of COCO train2014: check what a model was trained on.",
     ),
     "xm3600-ar": Source(
         "Crossmodal-3600, Arabic",
-        lambda there, split: layouts.crossmodal(there, "ar"),
+        lambda files, split: layouts.crossmodal(files, "ar"),
         fields=("captions",),
         splits=("test",),
         hub=Hub("mteb/xm3600", "ar"),
@@ -100,14 +100,14 @@ def load_dataset(
     caption_field: str | None = None,
     unpack_to: Path | None = None,
 ) -> PictureSet:
-    """A picture set by what it is.
+    """A picture set by name or path.
 
     Args:
         dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, one
             saved by `datasets`, a WebDataset tar or a folder of tars (a split is then what their names begin with).
-        path: where a KNOWN set lies; without it, it comes from the hub, if we know it to be there.
+        path: folder of a KNOWN set; without it the set comes from the hub, where it has one.
         images: the folder of a KNOWN set's pictures, where they do not lie with the captions.
-        split, caption_field: which; by default all pictures, and the field our folders call caption_ar ("txt" of tars).
+        split, caption_field: by default all pictures, and caption_ar ("txt" of tars).
         unpack_to: where sets from tars and the hub are unpacked, once; the user's data directory by default.
 
     Raises:
@@ -116,26 +116,26 @@ def load_dataset(
     unpack_to = unpack_to or data_home() / "datasets"
     name = str(dataset)
     if name in KNOWN:
-        return _known(name, path, images, split, caption_field, unpack_to)
+        return _known_set(name, path, images, split, caption_field, unpack_to)
     if name.startswith("hub:"):
         hub = Hub(name.removeprefix("hub:"), split or "test")
-        return _from_hub(hub, hub.id, hub.split, caption_field or OURS, unpack_to)
-    where = Path(dataset).expanduser()
-    if (where / LISTING).is_file():
-        return read_set(where, caption_field or OURS, split)
-    if _saved(where):
-        return _from_hub(Hub(str(where), split), where.name, split, caption_field or OURS, unpack_to)
-    if where.is_dir() and (tars := [path for path in sorted(where.iterdir()) if _shard_of(path, split)]):
-        return _from_tars(where.name, tars, split, caption_field or "txt", unpack_to)
-    if where.is_file() and tarfile.is_tarfile(where):
-        return _from_tars(where.name.partition(".")[0], [where], split, caption_field or "txt", unpack_to)
+        return _from_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
+    location = Path(dataset).expanduser()
+    if (location / LISTING).is_file():
+        return read_set(location, caption_field or CAPTION_FIELD, split)
+    if _is_saved_dataset(location):
+        return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
+    if location.is_dir() and (tars := [path for path in sorted(location.iterdir()) if _is_shard(path, split)]):
+        return _from_tars(location.name, tars, split, caption_field or "txt", unpack_to)
+    if location.is_file() and tarfile.is_tarfile(location):
+        return _from_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
     raise InputError(
         f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "
         "a tar or a folder of tars. Check the spelling, or write 'hub:<id>' for a Hugging Face dataset."
     )
 
 
-def _known(
+def _known_set(
     name: str, path: Path | None, images: Path | None, split: str | None, field: str | None, unpack_to: Path
 ) -> PictureSet:
     source = KNOWN[name]
@@ -144,7 +144,7 @@ def _known(
     if field is not None and field not in source.fields:
         raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
     field = source.fields[0] if field is None else field
-    if path is not None and source.read is not None and not _saved(path):
+    if path is not None and source.read is not None and not _is_saved_dataset(path):
         return gather(name, split, field, source.read(SetFiles(path.expanduser(), images), split))
     if source.hub is None:
         raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
@@ -156,12 +156,12 @@ def _known(
     return _from_hub(hub, name, split, field, unpack_to)
 
 
-def _saved(folder: Path) -> bool:
+def _is_saved_dataset(folder: Path) -> bool:
     """Whether `datasets` has saved a set there."""
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
 
 
-def _shard_of(path: Path, split: str | None) -> bool:
+def _is_shard(path: Path, split: str | None) -> bool:
     return path.name.startswith(split or "") and path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 

@@ -2,7 +2,7 @@
 
 Fields of a line: `image` (path below the folder), optional `split` and `dialect`, and caption fields, each a text or a
 list of texts.
-`layouts` and `archives` bring other published forms into this one.
+`layouts` and `archives` read other published forms.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """One picture and what people call it."""
+    """One picture and its captions in both languages."""
 
     path: Path
     english: tuple[str, ...]
@@ -34,10 +34,10 @@ class CaptionedPicture:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures of one split, and what one caption field says of them: what an evaluation asks and searches.
+    """Pictures of one split with the captions of one field: what an evaluation searches, and its queries.
 
     Attributes:
-        name: of its folder or of the registry. split: or None for all pictures. caption_field: where texts come from.
+        name: of its folder or of the registry. split: or None for all pictures. caption_field: field of the captions.
         pictures: (N,) files that are there, each once.
         captions: (N,) their texts, normalised; some may have none.
         missing: pictures of the list whose file is not there.
@@ -67,16 +67,16 @@ class PictureSet:
         return digest.hexdigest()[:12]
 
     def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
-        """The (Q,) texts, "all" of a picture's or its "first", and (Q,) the row of the picture each was written for.
+        """(Q,) captions, "all" of a picture's or its "first", and (Q,) the row of the picture that each describes.
 
         Raises:
             InputError: `captions` is neither.
         """
         if captions not in ("all", "first"):
             raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")
-        most = 1 if captions == "first" else None
-        asked = [(text, row) for row, texts in enumerate(self.captions) for text in texts[:most]]
-        return [text for text, _ in asked], np.array([row for _, row in asked], np.int64)
+        limit = 1 if captions == "first" else None
+        queries = [(text, row) for row, texts in enumerate(self.captions) for text in texts[:limit]]
+        return [text for text, _ in queries], np.array([row for _, row in queries], np.int64)
 
 
 def read_set(folder: Path, caption_field: str, split: str | None = None) -> PictureSet:
@@ -93,7 +93,7 @@ def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tupl
     """A PictureSet of (file, captions) rows.
 
     Captions are normalised, empty ones left out. Rows of the same file are one picture with the captions of all: listed
-    twice, it would be its own rival. Files that are not there are counted and left out.
+    twice, it would be a wrong answer to its own captions. Files that are not there are counted and left out.
 
     Raises:
         InputError: no row, no file is there, or no picture has a caption.
@@ -104,32 +104,32 @@ def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tupl
     of_split = f"{name} (split {split})" if split else name
     if not captions:
         raise InputError(f"{of_split} has no pictures. Check the split's name.")
-    there = [path for path in captions if path.is_file()]
-    if not there:
+    present = [path for path in captions if path.is_file()]
+    if not present:
         raise InputError(
             f"{of_split}: none of its {len(captions)} pictures is there, such as {next(iter(captions))}. "
             "Fetch them, or correct the path."
         )
-    if not any(captions[path] for path in there):
+    if not any(captions[path] for path in present):
         raise InputError(
-            f"{of_split}: none of {len(there)} pictures has a caption in '{caption_field}'. Check the caption field."
+            f"{of_split}: none of {len(present)} pictures has a caption in '{caption_field}'. Check the caption field."
         )
-    found = tuple(tuple(captions[path]) for path in there)
-    return PictureSet(name, split, caption_field, tuple(there), found, len(captions) - len(there))
+    present_captions = tuple(tuple(captions[path]) for path in present)
+    return PictureSet(name, split, caption_field, tuple(present), present_captions, len(captions) - len(present))
 
 
 def read_pictures(
     folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None = None
 ) -> list[CaptionedPicture]:
-    """Rows of `folder/captions.jsonl`, of one split if named, with the caption fields asked for.
+    """Rows of `folder/captions.jsonl`, of one split if named, with these caption fields.
 
     Raises:
         InputError: the list is missing or a line of it is malformed (the line is named).
     """
 
     def texts(where: str, row: Row, fields: tuple[str, ...]) -> tuple[str, ...]:
-        found = (normalize(text) for field in fields for text in texts_of(row, where, field))
-        return tuple(text for text in found if text)
+        captions = (normalize(text) for field in fields for text in texts_of(row, where, field))
+        return tuple(text for text in captions if text)
 
     return [
         CaptionedPicture(folder / row["image"], texts(where, row, english), texts(where, row, arabic), folder.name)
@@ -138,9 +138,9 @@ def read_pictures(
 
 
 def stated_dialects(folder: Path, pictures: Sequence[Path]) -> list[str | None] | None:
-    """(N,) the `dialect` that a folder's list states for the captions of each picture; None if it states none at all.
+    """(N,) the `dialect` that a folder's list states for each picture's captions; None where it never states one.
 
-    Rows of one picture that disagree state none for it.
+    Where rows of one picture disagree, its dialect is None.
 
     Raises:
         InputError: a dialect is no text; the line is named.
@@ -150,8 +150,8 @@ def stated_dialects(folder: Path, pictures: Sequence[Path]) -> list[str | None] 
     stated: dict[Path, set[str]] = {}
     for where, row in _rows(folder, None):
         stated.setdefault(folder / row["image"], set()).update(texts_of(row, where, "dialect"))
-    found = [stated.get(path, set()) for path in pictures]
-    return [next(iter(names)) if len(names) == 1 else None for names in found] if any(found) else None
+    dialects = [stated.get(path, set()) for path in pictures]
+    return [next(iter(names)) if len(names) == 1 else None for names in dialects] if any(dialects) else None
 
 
 def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
-    """Place and object of each line of a .jsonl file that is not blank.
+    """Location (file and line) and object of each line of a .jsonl file that is not blank.
 
     Raises:
         InputError: the file is missing, or a line is no object in UTF-8; it is named.

@@ -1,4 +1,4 @@
-"""The best and the worst queries with their pictures, small enough to stand inside a page."""
+"""The best and the worst queries with thumbnails of their pictures, for the report."""
 
 import base64
 import io
@@ -21,11 +21,11 @@ QUALITY = 70
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One picture of an example: a data URI (None where the file cannot be shown), its name, place and cosine."""
+    """One picture of an example: a data URI (None where the file cannot be opened), its file name, rank and cosine."""
 
     uri: str | None
     name: str
-    place: float
+    rank: float
     score: float
 
 
@@ -49,8 +49,8 @@ class Examples:
 
 def examples(models: Sequence[Evaluated]) -> list[Examples]:
     """The worst and the best queries of text→image, two to one, of as many models as CASES have room for."""
-    shown = models[: CASES // 2]
-    share = CASES // len(shown)
+    reported = models[: CASES // 2]
+    share = CASES // len(reported)
     strong = max(1, share // 3)
     return [
         Examples(
@@ -58,28 +58,28 @@ def examples(models: Sequence[Evaluated]) -> list[Examples]:
             tuple(_example(model, row) for row in worst(model.t2i, share - strong)),
             tuple(_example(model, row) for row in best(model.t2i, strong)),
         )
-        for model in shown
+        for model in reported
     ]
 
 
 def _example(model: Evaluated, row: int) -> Example:
     direction, own = model.t2i, int(model.owner[row])
 
-    def shown(picture: int, place: float, score: float) -> Thumbnail:
+    def thumb(picture: int, rank: float, score: float) -> Thumbnail:
         path = model.pictures[picture]
-        return Thumbnail(thumbnail(path), path.name, place, score)
+        return Thumbnail(thumbnail(path), path.name, rank, score)
 
-    found = zip(direction.found[row].tolist(), direction.scores[row].tolist(), strict=True)
-    others = [(picture, place, score) for place, (picture, score) in enumerate(found, 1) if picture != own]
+    ranked = zip(direction.found[row].tolist(), direction.scores[row].tolist(), strict=True)
+    others = [(picture, rank, score) for rank, (picture, score) in enumerate(ranked, 1) if picture != own]
     return Example(
         model.queries[row],
-        shown(own, float(direction.ranks[row]), float(direction.relevant_score[row])),
-        tuple(shown(*other) for other in others[:OTHERS]),
+        thumb(own, float(direction.ranks[row]), float(direction.relevant_score[row])),
+        tuple(thumb(*other) for other in others[:OTHERS]),
     )
 
 
 def thumbnail(path: Path) -> str | None:
-    """A small JPEG as a data URI, without anything of the file but its pixels; None if it cannot be opened."""
+    """A small JPEG as a data URI that carries pixels and no metadata; None if the file cannot be opened."""
     try:
         opened = open_image(path, SIDE)
     except ImageError:

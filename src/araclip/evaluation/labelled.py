@@ -1,4 +1,4 @@
-"""Labelled pictures for zero-shot classification: ImageNet's folders with Arabic names, and our own folder format."""
+"""Labelled pictures for zero-shot classification: a folder a class (ImageNet), or captions.jsonl with a class field."""
 
 import hashlib
 import json
@@ -50,15 +50,15 @@ def from_folder(folder: Path, field: str, split: str | None = None) -> LabelledS
     Raises:
         InputError: as of `datasets.read_set`; or a picture has several classes.
     """
-    found = read_set(folder, field, split)
-    classed = [(path, texts) for path, texts in zip(found.pictures, found.captions, strict=True) if texts]
+    pictures = read_set(folder, field, split)
+    classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
     for path, texts in classed:
         if len(set(texts)) > 1:
             raise InputError(f"{folder / LISTING}: {path} has several classes in '{field}': {', '.join(texts)}.")
     names = sorted({texts[0] for _, texts in classed})
     class_of = {name: row for row, name in enumerate(names)}
     labels = np.array([class_of[texts[0]] for _, texts in classed], np.int64)
-    return LabelledSet(found.name, split, tuple(names), tuple(path for path, _ in classed), labels, found.missing)
+    return LabelledSet(pictures.name, split, tuple(names), tuple(path for path, _ in classed), labels, pictures.missing)
 
 
 def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar") -> LabelledSet:
@@ -76,39 +76,39 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     if not classes:
         raise InputError(f"{folder} has no folders of classes. Pass ImageNet's val, one folder a WordNet id.")
-    called = _named(names, language) if isinstance(names, Path) else list(names)
-    if isinstance(called, list):
-        if len(called) != len(classes):
-            raise InputError(f"{len(called)} names for {len(classes)} classes in {folder}. Pass one a class.")
-        called = dict(enumerate(called))
-    if any(not 0 <= index < len(classes) for index in called):
-        raise InputError(f"a name for class {max(called)}, but {folder} has {len(classes)}. Is it all of ImageNet?")
+    name_of = _read_names(names, language) if isinstance(names, Path) else list(names)
+    if isinstance(name_of, list):
+        if len(name_of) != len(classes):
+            raise InputError(f"{len(name_of)} names for {len(classes)} classes in {folder}. Pass one a class.")
+        name_of = dict(enumerate(name_of))
+    if any(not 0 <= index < len(classes) for index in name_of):
+        raise InputError(f"a name for class {max(name_of)}, but {folder} has {len(classes)}. Is it all of ImageNet?")
     listed = [
         (path, label)
-        for label, index in enumerate(called)
+        for label, index in enumerate(name_of)
         for path in sorted(classes[index].iterdir())
         if path.suffix.lower() in SUFFIXES
     ]
     if not listed:
         raise InputError(f"{folder} has no pictures in its {len(classes)} folders. Unpack ImageNet there.")
     return LabelledSet(
-        name="imagenet" if len(called) == len(classes) else "babel-imagenet",
+        name="imagenet" if len(name_of) == len(classes) else "babel-imagenet",
         split=folder.name,
-        names=tuple(map(normalize, called.values())),
+        names=tuple(map(normalize, name_of.values())),
         pictures=tuple(path for path, _ in listed),
         labels=np.array([label for _, label in listed], np.int64),
     )
 
 
 def labelled_set(folder: Path, labels: str | None, field: str, split: str | None = None) -> LabelledSet:
-    """The labelled set in a folder, by what lies there: `captions.jsonl`, or a folder a class.
+    """The labelled set in a folder with `captions.jsonl`, or with a folder a class.
 
     Args:
         labels: names of the classes of folders: between commas in the order of the folders, or a JSON file as of
             `imagenet`. field: where a line of `captions.jsonl` names the class.
 
     Raises:
-        InputError: as of `from_folder` and `imagenet`; or labels are missing, or not asked for.
+        InputError: as of `from_folder` and `imagenet`; or labels are missing, or given where the list has them.
     """
     if (folder / LISTING).is_file():
         if labels is not None:
@@ -132,21 +132,21 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
     return tuple(text.replace("{c}", "{}") for text in templates)
 
 
-def _named(path: Path, language: str) -> list[str] | dict[int, str]:
+def _read_names(path: Path, language: str) -> list[str] | dict[int, str]:
     """Names of all classes, or of some by their index."""
     content = _json(path)
     if isinstance(content, dict):
         content = _of_language(content, language, path)
         if isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content):
             indexes, names = content
-            if len(indexes) == len(names) and _all(indexes, int) and _all(names, str):
+            if len(indexes) == len(names) and _all_are(indexes, int) and _all_are(names, str):
                 return dict(zip(indexes, names, strict=True))
-    elif isinstance(content, list) and _all(content, str):
+    elif isinstance(content, list) and _all_are(content, str):
         return content
     raise InputError(f"{path}: expected a list of names, or language → [indexes, names] as Babel-ImageNet has it.")
 
 
-def _all(items: Iterable[Any], kind: type) -> bool:
+def _all_are(items: Iterable[Any], kind: type) -> bool:
     return all(isinstance(item, kind) for item in items)
 
 

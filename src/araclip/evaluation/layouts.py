@@ -1,6 +1,6 @@
-"""Published caption files as they come: Flickr's, XTD's, Crossmodal-3600's, COCO's and Karpathy's.
+"""Published caption files: Flickr's, XTD's, Crossmodal-3600's, COCO's and Karpathy's.
 
-Each reader takes the folder (or file) people have after unpacking and yields rows of (picture file, captions). Pictures
+Each reader takes the unpacked folder (or file) and yields rows of (picture file, captions). Pictures
 may lie beside the captions, in one of the folders below, or in a folder of their own.
 """
 
@@ -22,7 +22,7 @@ class SetFiles:
     """Where the files of a set lie.
 
     Attributes:
-        folder: with the caption files, right there or one folder further down; or the caption file itself.
+        folder: with the caption files, directly or one folder below; or the caption file itself.
         images: the folder of the pictures, where it is another one.
     """
 
@@ -35,7 +35,7 @@ class SetFiles:
         return next((path for path in (folder / name for folder in below) if path.is_file()), below[0] / name)
 
     def captions(self, *patterns: str) -> Path:
-        """The caption file: the one that was named, or `file(*patterns)`."""
+        """The caption file: `folder` where that is a file, else `file(*patterns)`."""
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:
@@ -45,12 +45,12 @@ class SetFiles:
             InputError: none does, or several do.
         """
         for pattern in patterns:
-            found = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
-            if len(found) > 1:
-                names = ", ".join(path.name for path in found)
+            matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
+            if len(matches) > 1:
+                names = ", ".join(path.name for path in matches)
                 raise InputError(f"{self._root} has {names}. Name a split, or pass the path of one file.")
-            if found:
-                return found[0]
+            if matches:
+                return matches[0]
         raise InputError(f"{self._root} has no {' or '.join(patterns)}. Unpack the set there, or pass the file's path.")
 
     @property
@@ -61,7 +61,7 @@ class SetFiles:
 Rows = Iterator[tuple[Path, Sequence[str]]]
 
 
-def flickr(there: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
+def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
     """Lines of `name.jpg#0<tab>caption`; a split's names, one a line, in Flickr_8k.<split>Images.txt or <split>.txt.
 
     Args:
@@ -70,51 +70,51 @@ def flickr(there: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
     Raises:
         InputError: a file is missing, or a line has no tab.
     """
-    listed = None
+    of_split = None
     if split is not None:
-        names = _lines(there.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
-        listed = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
-    found: dict[str, Path] = {}
-    for where, line in _lines(there.captions(*patterns)):
+        names = _lines(files.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
+        of_split = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
+    file_of: dict[str, Path] = {}
+    for where, line in _lines(files.captions(*patterns)):
         name, tab, caption = line.partition("\t")
         if not tab:
             raise InputError(f"{where}: no tab in {line!r:.60}. Each line is name.jpg#0, a tab, and the caption.")
         name = name.partition("#")[0]
-        if listed is None or Path(name).stem in listed:
-            if name not in found:
-                found[name] = there.picture(name)  # once a picture, not once a caption
-            yield found[name], [caption]
+        if of_split is None or Path(name).stem in of_split:
+            if name not in file_of:
+                file_of[name] = files.picture(name)  # once a picture, not once a caption
+            yield file_of[name], [caption]
 
 
-def xtd(there: SetFiles, language: str) -> Rows:
+def xtd(files: SetFiles, language: str) -> Rows:
     """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
 
     Raises:
         InputError: a file is missing, or they differ in length.
     """
-    images = [line for _, line in _lines(there.file("test_image_names.txt"))]
-    path = there.file(f"test_1kcaptions_{language}.txt")
+    images = [line for _, line in _lines(files.file("test_image_names.txt"))]
+    path = files.file(f"test_1kcaptions_{language}.txt")
     captions = [line for _, line in _lines(path)]
     if len(images) != len(captions):
         raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
     for name, caption in zip(images, captions, strict=True):
-        yield there.picture(name), [caption]
+        yield files.picture(name), [caption]
 
 
-def crossmodal(there: SetFiles, language: str) -> Rows:
+def crossmodal(files: SetFiles, language: str) -> Rows:
     """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; pictures are <key>.jpg.
 
     Raises:
         InputError: the file is missing, or a line has no key or language.
     """
-    for where, row in json_lines(there.captions("captions.jsonl")):
+    for where, row in json_lines(files.captions("captions.jsonl")):
         key, texts = row.get("image/key"), row.get(language)
         if not isinstance(key, str) or not isinstance(texts, dict):
             raise InputError(f"{where}: no 'image/key' with texts in '{language}'. Is it Crossmodal-3600's file?")
-        yield there.picture(f"{key}.jpg"), texts_of(texts, where, "caption")
+        yield files.picture(f"{key}.jpg"), texts_of(texts, where, "caption")
 
 
-def coco(there: SetFiles, split: str | None) -> Rows:
+def coco(files: SetFiles, split: str | None) -> Rows:
     """COCO's own form, captions_<split>.json ("images", "annotations"), or Karpathy's dataset_*.json ("sentences").
 
     Translations keep the form and replace the texts. Splits are those of the file names (train2014, val2014) in the
@@ -123,30 +123,30 @@ def coco(there: SetFiles, split: str | None) -> Rows:
     Raises:
         InputError: no such file, it is no JSON, or an entry lacks a field.
     """
-    path = there.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
+    path = files.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
         content = json.loads(path.read_bytes())
         pictures = content["images"]
         if "annotations" in content:
-            yield from _annotated(there, pictures, content["annotations"])
+            yield from _annotated(files, pictures, content["annotations"])
             return
         for entry in pictures:
             if split is None or entry["split"] == split:
-                yield there.picture(entry["filename"]), [sentence["raw"] for sentence in entry["sentences"]]
+                yield files.picture(entry["filename"]), [sentence["raw"] for sentence in entry["sentences"]]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
 
 
-def _annotated(there: SetFiles, pictures: list[Any], annotations: list[Any]) -> Rows:
+def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any]) -> Rows:
     captions: dict[Any, list[str]] = {entry["id"]: [] for entry in pictures}
     for annotation in annotations:
         captions[annotation["image_id"]].append(annotation["caption"])
     for entry in pictures:
-        yield there.picture(entry["file_name"]), captions[entry["id"]]
+        yield files.picture(entry["file_name"]), captions[entry["id"]]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """SetFiles and text of each line that is not blank.
+    """Location (file and line) and text of each line that is not blank.
 
     Raises:
         InputError: it cannot be read, or a line is no UTF-8.

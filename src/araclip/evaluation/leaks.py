@@ -27,7 +27,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What of a test set stands in a training list.
+    """Pictures and captions of a test set that are also in training data.
 
     Attributes:
         pictures: test pictures with a near copy in training, nearest first, of `n_pictures` against `n_training`.
@@ -47,7 +47,7 @@ class Leaks:
         return f"<Leaks: {len(self.pictures):,} test pictures and {len(self.captions):,} test captions in training>"
 
     def counts(self) -> dict[str, int]:
-        """Numbers alone, for programs: of leaked pictures and captions, and of what was compared."""
+        """How many pictures and captions leaked, and how many were compared, for JSON."""
         return {
             "pictures": len(self.pictures),
             "captions": len(self.captions),
@@ -84,35 +84,35 @@ def find_leaks(
     """
     training_paths, training, unread = _hashed(pictures)
     test_paths, tested, unread_too = _hashed(test.pictures)
-    shaped = np.flatnonzero(tested)  # the hash of a picture of one colour is always 0
+    textured = np.flatnonzero(tested)  # the hash of a picture of one colour is always 0
     copies = []
-    if len(training) and len(shaped):
-        rows, apart = nearest(tested[shaped], training)
-        found = zip(shaped.tolist(), rows.tolist(), apart.tolist(), strict=True)
+    if len(training) and len(textured):
+        rows, distances = nearest(tested[textured], training)
+        pairs = zip(textured.tolist(), rows.tolist(), distances.tolist(), strict=True)
         copies = [
-            Copy(test_paths[tested_row], training_paths[row], bits) for tested_row, row, bits in found if bits <= near
+            Copy(test_paths[tested_row], training_paths[row], bits) for tested_row, row, bits in pairs if bits <= near
         ]
     known = {normalize(caption) for caption in captions}
-    asked = dict.fromkeys(text for texts in test.captions for text in texts)
+    distinct = dict.fromkeys(text for texts in test.captions for text in texts)
     return Leaks(
         pictures=tuple(sorted(copies, key=lambda copy: copy.distance)),
-        captions=tuple(text for text in asked if text in known),
+        captions=tuple(text for text in distinct if text in known),
         n_pictures=len(test.pictures),
         n_training=len(training),
-        n_captions=len(asked),
+        n_captions=len(distinct),
         unread=unread + unread_too,
-        flat=len(tested) - len(shaped),
+        flat=len(tested) - len(textured),
     )
 
 
-def everything_in(sets: Sequence[PictureSet]) -> tuple[list[Path], list[str]]:
+def pictures_and_captions(sets: Sequence[PictureSet]) -> tuple[list[Path], list[str]]:
     """All pictures and all captions of several sets."""
-    pictures = [path for found in sets for path in found.pictures]
-    return pictures, [text for found in sets for texts in found.captions for text in texts]
+    pictures = [path for one in sets for path in one.pictures]
+    return pictures, [text for one in sets for texts in one.captions for text in texts]
 
 
 def _hashed(pictures: Iterable[Path]) -> tuple[list[Path], Hashes, int]:
     """Paths and hashes of the pictures that can be opened, and how many cannot."""
-    found = list(hashes(pictures, usable_cores()))
-    read = [(path, value) for path, value in found if not isinstance(value, ImageError)]
-    return [path for path, _ in read], np.array([value for _, value in read], np.uint64), len(found) - len(read)
+    hashed = list(hashes(pictures, usable_cores()))
+    read = [(path, value) for path, value in hashed if not isinstance(value, ImageError)]
+    return [path for path, _ in read], np.array([value for _, value in read], np.uint64), len(hashed) - len(read)

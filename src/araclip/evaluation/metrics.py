@@ -28,12 +28,12 @@ def ranks(
 
 
 def recall_at(ranks: Floats, k: int) -> float:
-    """Share of queries whose first relevant item stands among the first k."""
+    """Share of queries whose best relevant item has rank k or better."""
     return float((ranks <= k).mean())
 
 
 def mrr(ranks: Floats, k: float = np.inf) -> float:
-    """Mean reciprocal rank of the first relevant item; past rank k it counts 0."""
+    """Mean reciprocal rank of the best relevant item; beyond rank k it counts 0."""
     return float(_reciprocal(ranks, k).mean())
 
 
@@ -44,7 +44,7 @@ def summary(ranks: Floats) -> dict[str, float]:
 
 
 def per_query(direction: Direction, metric: str) -> Floats:
-    """(Q,) what a metric is the mean of: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 the query's own.
+    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10.
 
     Raises:
         ValueError: it is none of METRICS.
@@ -59,8 +59,8 @@ def per_query(direction: Direction, metric: str) -> Floats:
 
 
 def measures(direction: Direction) -> dict[str, float]:
-    """All of METRICS, the median rank, and `ties`: how many queries have irrelevant candidates level with the best
-    relevant one. Where they are many, the encoder gives different inputs the same vector."""
+    """All of METRICS, the median rank, and `ties`: how many queries have an irrelevant candidate that scores exactly as
+    the best relevant one does. If they are many, the encoder gives different inputs the same vector."""
     means = {metric: float(per_query(direction, metric).mean()) for metric in METRICS}
     return means | {"median rank": float(np.median(direction.ranks)), "ties": float((direction.level > 0).sum())}
 
@@ -73,7 +73,7 @@ def interval(
     The captions of one picture are not independent, so pictures are drawn with replacement, not captions.
 
     Args:
-        values: (Q,) what is averaged: reciprocal ranks, or 1 and 0 for found among the first k and not.
+        values: (Q,) what is averaged: reciprocal ranks, or 1 for a rank up to k and 0 for others.
         clusters: (Q,) the picture of each query.
 
     Raises:

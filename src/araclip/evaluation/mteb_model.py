@@ -1,4 +1,4 @@
-"""Our models as mteb (the Massive Text Embedding Benchmark, Muennighoff et al. 2023) runs them, pictures included.
+"""Encoders as models of mteb (Massive Text Embedding Benchmark, Muennighoff et al. 2023), pictures included.
 
 >>> import mteb
 >>> from araclip.evaluation.mteb_model import MTEBModel
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
     from mteb.models import ModelMeta
 
-SHOWN = {"nDCG@10": "ndcg_at_10", "R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10"}
+SCORES = {"nDCG@10": "ndcg_at_10", "R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10"}
 
 
 class MTEBModel:
@@ -41,7 +41,7 @@ class MTEBModel:
     def encode(self, inputs: Iterable[Mapping[str, Any]], **_: Any) -> Vectors:
         """Batches with `text` (strings), `image` (PIL pictures) or both → (n, D) float32 of unit length.
 
-        The vector of a text with a picture is the sum of the two, at unit length, as mteb's own CLIP models do it.
+        A text with a picture gets the normalised sum of both vectors, as in mteb's own CLIP models.
 
         Raises:
             InputError: a batch has neither.
@@ -61,7 +61,7 @@ class MTEBModel:
 
     @property
     def mteb_model_meta(self) -> "ModelMeta":
-        """What mteb files results under: name, and the fingerprint of the weights as the revision."""
+        """The name under which mteb stores results, with the fingerprint of the weights as the revision."""
         from mteb.models import ModelMeta
         from mteb.models.model_meta import ScoringFunction
 
@@ -92,8 +92,8 @@ class MTEBModel:
         if len(parts) == 1:
             return parts[0]
         summed = parts[0] + parts[1]  # (b, D)
-        unit: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
-        return unit
+        normalized: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
+        return normalized
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
         raise InputError("mteb is not installed. Install the extra: pip install 'araclip[mteb]'.")
     import mteb
 
-    found = []
+    selected = []
     with warnings.catch_warnings(action="ignore"):  # mteb warns of a task it leaves out; we refuse instead
         for name in names:
             try:
@@ -129,14 +129,14 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
                     f"mteb {mteb.__version__} has no task '{name}'. `mteb available-tasks` lists them."
                 ) from None
             if not tasks:
-                asked = ", ".join(languages)
-                raise InputError(f"mteb's task '{name}' has nothing in {asked}. Leave out --language to run all of it.")
-            found += tasks
-    return found
+                named = ", ".join(languages)
+                raise InputError(f"mteb's task '{name}' has nothing in {named}. Leave out --language to run all of it.")
+            selected += tasks
+    return selected
 
 
 def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
-    """Run tasks of mteb and keep its own result files in `folder`; what is there already is not run again.
+    """Run tasks of mteb and store its result files in `folder`; a task that has one is not run again.
 
     Raises:
         InputError: the hub cannot be reached and a task's data are not on this machine.
@@ -152,7 +152,7 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
             "on a folder of your own."
         ) from None
     return [
-        TaskScores(result.task_name, split, row["hf_subset"], {name: float(row[key]) for name, key in SHOWN.items()})
+        TaskScores(result.task_name, split, row["hf_subset"], {name: float(row[key]) for name, key in SCORES.items()})
         for result in results.task_results
         for split, rows in result.scores.items()
         for row in rows

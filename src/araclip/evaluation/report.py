@@ -35,10 +35,10 @@ _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe7
 
 
 def check_ready(path: Path) -> None:
-    """Whether a report can be made at `path`; to be asked before an evaluation that takes minutes.
+    """Refuse a report that could not be written, before the evaluation takes minutes.
 
     Raises:
-        InputError: the extra is not installed, or the file cannot be there.
+        InputError: the extra is not installed, or `path` is a folder or lies in none.
     """
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
@@ -51,13 +51,13 @@ def check_ready(path: Path) -> None:
             "Upgrade it: pip install 'araclip[report]'."
         )
     if path.is_dir():
-        raise InputError(f"{path} is a folder. Name the file that the report shall be, such as {path / 'report.html'}.")
+        raise InputError(f"{path} is a folder. Name a file for the report, such as {path / 'report.html'}.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder, the report {path.name} cannot be written there. Make it first.")
 
 
 def write_report(path: Path, models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> None:
-    """Write the report of one or several models, the first of them the one that the others are compared with.
+    """Write the report of one or several models; the others are compared with the first.
 
     Args:
         dialects: of each query, where the data set states it (see `breakdown.by_dialect`).
@@ -70,7 +70,7 @@ def write_report(path: Path, models: Sequence[Summary], dialects: Sequence[str |
 
 
 def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> str:
-    """The report as text; see `write_report`."""
+    """The report as HTML; see `write_report`."""
     from markupsafe import Markup
 
     protocol = shared_protocol([model.evaluated for model in models])
@@ -79,7 +79,7 @@ def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = No
     tables = _group_tables(models, groups)
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
-        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # ours: the one text that is not escaped
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # our own file, so it is not escaped
         version=__version__,
         protocol=protocol,
         models=models,
@@ -133,10 +133,10 @@ def _highest(models: Sequence[Summary], side: str) -> dict[str, float]:
 # ------------------------------------------------------------------ charts
 
 
-def _chart(svg: str, says: str) -> dict[str, Any]:
+def _chart(svg: str, label: str) -> dict[str, Any]:
     from markupsafe import Markup
 
-    return {"svg": Markup(svg), "says": says}  # matplotlib's own markup: text in it is outlines
+    return {"svg": Markup(svg), "label": label}  # matplotlib's own markup: text in it is outlines
 
 
 def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -144,10 +144,12 @@ def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict
 
     t2i = [(model.evaluated.name, model.evaluated.t2i) for model in models]
     i2t = [(model.evaluated.name, model.evaluated.i2t) for model in models]
-    says = "Share of queries whose right answer is among the first k, over k: "
+    label = "Share of queries with a right answer among the first k: "
     return [
-        _chart(charts.recall_curves(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{says}text to picture"),
-        _chart(charts.recall_curves(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{says}picture to text"),
+        _chart(
+            charts.recall_curves(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{label}text to picture"
+        ),
+        _chart(charts.recall_curves(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{label}picture to text"),
     ]
 
 
@@ -156,15 +158,15 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
 
     out = []
     for i, model in enumerate(models):
-        found = model.evaluated.t2i
-        wrong = breakdown.best_wrong(found)
-        says = f"half of the right pictures score above {np.median(found.relevant_score):.3f}"
+        t2i = model.evaluated.t2i
+        wrong = breakdown.best_wrong(t2i)
+        label = f"half of the right pictures score above {np.median(t2i.relevant_score):.3f}"
         if len(wrong):
-            ahead = 100 * np.mean(found.margin < 0)
-            says += f", half of the best wrong ones above {np.median(wrong):.3f}"
-            says += f"; for {ahead:.1f} % of queries a wrong one leads"
-        svg = charts.score_distribution(model.evaluated.name, found.relevant_score, wrong, i)
-        out.append(_chart(svg, f"{says}.") | {"name": model.evaluated.name})
+            ahead = 100 * np.mean(t2i.margin < 0)
+            label += f", half of the best wrong ones above {np.median(wrong):.3f}"
+            label += f"; for {ahead:.1f} % of queries a wrong one leads"
+        svg = charts.score_distribution(model.evaluated.name, t2i.relevant_score, wrong, i)
+        out.append(_chart(svg, f"{label}.") | {"name": model.evaluated.name})
     return out
 
 
@@ -201,7 +203,7 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
     notes = []
     for title, parts in groups.items():
         if len(parts) == 1:
-            notes.append(f"Seen {title}, all {len(parts[0].rows):,} queries are one group: {parts[0].name}.")
+            notes.append(f"Grouped {title}, all {len(parts[0].rows):,} queries are one group: {parts[0].name}.")
     if dialects is None:
         notes.append(
             "Dialects are guessed from marker words of each region, such as ده or ديال. A query that has one is "
@@ -223,13 +225,13 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
         cost = model.evaluated.cost
         if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:
             known[i] = (cost.megabytes, cost.text_ms + cost.image_ms)
-    if len(known) < 2:  # alone, a model is beaten by none
+    if len(known) < 2:  # a single model is trivially optimal
         known = {}
     optimal = dict(zip(known, breakdown.pareto(list(known.values()), [recall[i] for i in known]), strict=True))
     rows = [
         {"name": model.evaluated.name, "cost": model.evaluated.cost, "recall": recall[i], "optimal": optimal.get(i)}
         for i, model in enumerate(models)
     ]
-    priced = [charts.Priced(models[i].evaluated.name, i, *cost, recall[i], optimal[i]) for i, cost in known.items()]
-    says = "Time against recall of each model, its memory as area; hollow: another is better in everything"
-    return {"costs": rows, "pareto": _chart(charts.pareto_plot(priced), says) if priced else None}
+    priced = [charts.CostPoint(models[i].evaluated.name, i, *cost, recall[i], optimal[i]) for i, cost in known.items()]
+    label = "Time against recall of each model, its memory as area; hollow: not Pareto-optimal"
+    return {"costs": rows, "pareto": _chart(charts.pareto_plot(priced), label) if priced else None}

@@ -1,6 +1,6 @@
-"""What an evaluation found, as plain data: how the queries were chosen, and the outcome of each.
+"""Results of an evaluation as plain data: its protocol, and ranks and scores of each query.
 
-Reports, tests of significance and the cache read these; nothing here computes anything but means.
+Reports, significance tests and the result cache read them.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class Protocol:
             and of its captions.
         split: or None for all pictures.
         caption_field: field of captions.jsonl that the queries come from.
-        captions: "all" of a picture's captions are queries, or the "first".
+        captions: whether "all" of a picture's captions are queries, or the "first".
         n_queries, n_images: pool sizes.
         normalizer: version of `araclip.normalize` (`NORMALIZER_VERSION` of `text.normalization`).
         model: label and fingerprint of the encoder, such as "araclip-mini@3f2a".
@@ -95,8 +95,8 @@ class Evaluated:
     """One model on one picture set.
 
     Attributes:
-        name: what the table calls it. license: of the weights, where known.
-        queries: (Q,) the texts, in the order of `t2i.ranks`. owner: (Q,) the row in `pictures` each was written for.
+        name: in tables. license: of the weights, where known.
+        queries: (Q,) the texts, in the order of `t2i.ranks`. owner: (Q,) the row in `pictures` that each describes.
         pictures: (N,) files, in the order of `i2t`'s clusters where every picture has a caption.
         missing: pictures of the list whose file was not there, left out of the pools.
     """

@@ -20,7 +20,7 @@ from araclip.evaluation.scoring import score
 from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")
-UNIT_TOLERANCE = 1e-2  # of a vector's length: encoders in half precision bend it by a thousandth
+UNIT_TOLERANCE = 1e-2  # of a vector's length: half precision changes it by about 0.001
 
 
 class MinimalEncoder(typing.Protocol):
@@ -55,14 +55,14 @@ def evaluate(
 ) -> Evaluated:
     """Every caption a query over all pictures, and every picture with captions a query over them.
 
-    Finding the picture a caption was written for counts, and finding any of a picture's own captions.
+    Relevant are the picture that a caption describes and, the other way, any caption of the picture.
 
     Args:
         captions: "all" of a picture's, or the "first".
-        label: name and fingerprint of the model, "name@fingerprint"; by default what the encoder's own `label` says, as
-            `license` does. An AraCLIP knows both, and its megabytes.
+        label: name and fingerprint of the model, "name@fingerprint"; by default the encoder's own
+            `label`, as for `license`. Of an AraCLIP the megabytes are known, too.
         image_vectors: (N, D) of `dataset.pictures`, where they are known already.
-        cache: a folder for results, by protocol id; with it, nothing is measured twice.
+        cache: folder of stored results, by protocol id, which are not computed again.
         log: called with a line for each damaged file of the cache; by default a warning of `logging`.
         progress: called as `progress("pictures" or "texts", read, total)` while they are encoded.
 
@@ -91,7 +91,7 @@ def evaluate(
     )
     measured = results_cache.read(cache, protocol, log or logging.getLogger(__name__).warning) if cache else None
     if measured is None:
-        measured = _measured(model, dataset, queries, owner, image_vectors, megabytes, progress)
+        measured = _measure(model, dataset, queries, owner, image_vectors, megabytes, progress)
         if cache:
             results_cache.write(cache, protocol, measured)
     return Evaluated(
@@ -108,8 +108,8 @@ def evaluate(
     )
 
 
-def both_ways(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tuple[Direction, Direction]:
-    """Text→image and image→text of (Q, D) and (N, D) vectors; owner: (Q,) the picture each text was written for."""
+def score_both_directions(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tuple[Direction, Direction]:
+    """Text→image and image→text of (Q, D) and (N, D) vectors; owner: (Q,) the picture that each text describes."""
     captioned = np.unique(owner)
     own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
     return (
@@ -118,7 +118,7 @@ def both_ways(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tup
     )
 
 
-def _measured(
+def _measure(
     model: MinimalEncoder,
     dataset: PictureSet,
     queries: Sequence[str],
@@ -135,7 +135,7 @@ def _measured(
 
     def timed(kind: str, encode: Callable[[Iterable[Item]], Vectors], items: Sequence[Item]) -> tuple[Vectors, float]:
         start = time.perf_counter()
-        vectors = vectors_of(kind, lambda them: encode(counted(kind, them)), items, model.width)
+        vectors = vectors_of(kind, lambda items: encode(counted(kind, items)), items, model.width)
         return vectors, (time.perf_counter() - start) * 1e3 / len(items)
 
     if image_vectors is None:
@@ -146,8 +146,8 @@ def _measured(
     distinct = list(dict.fromkeys(queries))  # equal texts get one vector, and so tie
     text_vectors, text_ms = timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
-    ways = both_ways(text_vectors[[row_of[text] for text in queries]], image_vectors, owner)
-    return Measured(*ways, Cost(megabytes, model.width, text_ms, image_ms))
+    directions = score_both_directions(text_vectors[[row_of[text] for text in queries]], image_vectors, owner)
+    return Measured(*directions, Cost(megabytes, model.width, text_ms, image_ms))
 
 
 def label_of(model: MinimalEncoder, label: str | None) -> str:
@@ -163,7 +163,7 @@ def label_of(model: MinimalEncoder, label: str | None) -> str:
 
 
 def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], width: int) -> Vectors:
-    """(n, D) float32 of unit length, checked: a broken encoder must not get a number.
+    """(n, D) float32 of unit length, checked: a broken encoder must not get a score.
 
     Raises:
         ModelMismatch: they are of another shape, not finite or not of unit length; `kind` names what they are of.
@@ -174,9 +174,9 @@ def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Se
             f"the model's {kind} vectors are {vectors.shape}, expected {(len(items), width)}. Check its encoder."
         )
     lengths = np.linalg.norm(vectors, axis=1)
-    unit = np.abs(lengths - 1) <= UNIT_TOLERANCE  # false for NaN
-    if not unit.all():
-        row = int(np.argmin(unit))
+    is_unit = np.abs(lengths - 1) <= UNIT_TOLERANCE  # false for NaN
+    if not is_unit.all():
+        row = int(np.argmin(is_unit))
         raise ModelMismatch(
             f"the model's vector of {kind} {row} has length {lengths[row]:.3g}, expected 1. Check its encoder."
         )

@@ -1,6 +1,6 @@
-"""Every query against every candidate: exact float32 scores, computed in blocks, and what is kept of each row.
+"""Every query against every candidate: exact float32 scores, computed in blocks.
 
-Memory does not grow with queries × candidates: a block of scores is judged and overwritten by the next.
+Memory does not grow with queries × candidates: each block of scores is evaluated, then overwritten by the next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,9 @@ DEPTH = 10  # of nDCG@10 and MRR@10
 BLOCK = 48 << 20  # bytes of scores multiplied at once: enough rows for the matrix product to be worth its packing
 SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
 
-_GAIN = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))])  # DCG of n relevant places
+_GAIN = np.concatenate(
+    [[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))]
+)  # DCG of n relevant candidates at ranks 1…n
 
 Matrix = NDArray[np.float32]
 
@@ -32,8 +34,8 @@ def score(
     """Rank the gallery for each query and measure the ranking; finding any relevant candidate counts.
 
     Candidates with exactly the same score are in no order: ranks are expected ranks under a random one, nDCG is its
-    expectation (McSherry and Najork 2008). An encoder that maps everything to one point scores like chance, not like
-    perfection.
+    expectation (McSherry and Najork 2008). An encoder that maps everything to one point scores like chance, not
+    perfectly.
 
     Args:
         queries: (Q, D). gallery: (N, D). Scores are inner products in float32.
@@ -43,7 +45,7 @@ def score(
 
     Raises:
         ValueError: a query has no relevant candidate or one that is no row of the gallery, the sizes disagree, or a
-            vector is not finite (NaN compares as smaller than nothing and would win).
+            vector is not finite (no score is greater than NaN, so it would rank first).
     """
     queries, gallery = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
     _check(queries, gallery, relevant)
@@ -54,7 +56,7 @@ def score(
         last = first + len(scores)
         pairs = slice(starts[first], starts[last])
         own = (rows[pairs] - first, columns[pairs])
-        parts.append(_judged(scores, mask, own, counts[first:last], keep))
+        parts.append(_evaluated(scores, mask, own, counts[first:last], keep))
     ranks, level, ndcg, found, best, relevant_score, margin = (np.concatenate(p) for p in zip(*parts, strict=True))
     groups = np.arange(len(queries)) if clusters is None else np.asarray(clusters, np.int64)
     if len(groups) != len(queries):
@@ -94,7 +96,7 @@ def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, In
 
 def _blocks(queries: Matrix, gallery: Matrix) -> Iterator[tuple[int, Matrix, NDArray[np.bool_]]]:
     """Each SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; the next overwrites both."""
-    distinct, place = _distinct(gallery)
+    distinct, inverse = _distinct(gallery)
     width = len(gallery)
     at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))
     work = np.empty((min(at_once, len(queries)), len(distinct)), np.float32)
@@ -105,7 +107,7 @@ def _blocks(queries: Matrix, gallery: Matrix) -> Iterator[tuple[int, Matrix, NDA
         for at in range(0, len(block), step):
             scores = product[at : at + step]
             if len(distinct) < width:
-                scores = np.take(scores, place, axis=1, out=spread[: len(scores)])
+                scores = np.take(scores, inverse, axis=1, out=spread[: len(scores)])
             yield first + at, scores, mask[: len(scores)]
 
 
@@ -115,16 +117,16 @@ def _distinct(gallery: Matrix) -> tuple[Matrix, Ints]:
     A matrix product may sum its columns in different orders, so that equal vectors come out a rounding apart and no
     longer tie; therefore each is multiplied once.
     """
-    known: dict[bytes, int] = {}
-    place = np.empty(len(gallery), np.int64)
+    row_of: dict[bytes, int] = {}
+    inverse = np.empty(len(gallery), np.int64)
     for row, vector in enumerate(np.ascontiguousarray(gallery)):
-        place[row] = known.setdefault(blake2b(vector, digest_size=16).digest(), len(known))
-    if len(known) == len(gallery):
-        return gallery, place
-    return gallery[np.unique(place, return_index=True)[1]], place
+        inverse[row] = row_of.setdefault(blake2b(vector, digest_size=16).digest(), len(row_of))
+    if len(row_of) == len(gallery):
+        return gallery, inverse
+    return gallery[np.unique(inverse, return_index=True)[1]], inverse
 
 
-def _judged(
+def _evaluated(
     scores: Matrix, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
 ) -> tuple[NDArray[np.generic], ...]:
     """Ranks, level, nDCG@10, found, their scores, relevant score and margin of (b, N) scores, which are left unchanged.
@@ -153,10 +155,10 @@ def _count(mask: NDArray[np.bool_]) -> Ints:
 
 
 def _top(scores: Matrix, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Matrix, Matrix, Ints]:
-    """The best of each row and what stands at the tenth place.
+    """The best of each row, and the score at rank DEPTH.
 
     Returns:
-        (b, K) columns, best first, ties by place; (b, K) their scores; (b,) the score at place DEPTH, or the last
+        (b, K) columns, best first, ties by position; (b, K) their scores; (b,) the score at rank DEPTH, or the last
         where there are fewer; (b,) how many candidates of the whole row have it.
     """
     width = scores.shape[1]
@@ -166,21 +168,21 @@ def _top(scores: Matrix, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Matr
     rows, columns = np.divmod(flat, width)
     values = scores.reshape(-1)[flat]
     at_end = values == least[rows]
-    turn = np.cumsum(at_end)
+    tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    turn -= (turn[first] - at_end[first])[rows]  # 1, 2, … among those of the row that tie for the last place
-    stays = np.flatnonzero(~at_end | (turn <= keep))  # more of them cannot be needed, and there may be thousands
-    order = stays[np.lexsort((columns[stays], -values[stays], rows[stays]))]
-    places = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
-    found, top = columns[order][places], values[order][places]
+    tie_number -= (tie_number[first] - at_end[first])[rows]  # 1, 2, … among those of the row that tie for the last rank
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # further ties cannot be needed, and there may be thousands
+    order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
+    positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
+    found, top = columns[order][positions], values[order][positions]
     last = top[:, min(DEPTH, width) - 1]
     tied = np.bincount(rows, values == last[rows], minlength=len(scores))
     return found, top, last, tied.astype(np.int64)
 
 
 def _ndcg(values: Matrix, rows: Ints, counts: Ints, top: Matrix, last: Matrix, tied: Ints) -> Floats:
-    """(b,) nDCG@10: a relevant candidate gains the mean discount of the places that its level covers."""
-    near = values >= last[rows]  # nothing below the tenth place gains
+    """(b,) nDCG@10: a relevant candidate gains the mean discount of the ranks that its tie covers."""
+    near = values >= last[rows]  # nothing beyond rank 10 has a gain
     values, rows = values[near], rows[near]
     ten = top[rows, :DEPTH]  # (f, 10)
     above = (ten > values[:, None]).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Is one model better than another, or luckier? Paired tests over the same queries, by picture.
+"""Whether one model is better than another by more than chance: paired tests over the same queries, by picture.
 
 The captions of one picture are not independent, so pictures are resampled, and their signs flipped, whole.
 """
@@ -35,7 +35,7 @@ def compare(a: Direction, b: Direction, metric: str, *, seed: int = 0) -> Compar
     """Two models on the same queries and candidates, by `paired_bootstrap` and `paired_permutation`.
 
     Raises:
-        ValueError: they were not asked the same queries, or the metric is unknown.
+        ValueError: they were evaluated on different queries, or the metric is unknown.
     """
     if not np.array_equal(a.clusters, b.clusters):
         raise ValueError(
@@ -60,7 +60,7 @@ def paired_bootstrap(
 ) -> tuple[float, float, float]:
     """Interval and two-sided p-value of mean(a − b) (Berg-Kirkpatrick, Burkett and Klein 2012, by cluster).
 
-    The p-value is the share of resamples whose mean strays from the observed one by as much as that is from zero.
+    The p-value is the share of resamples whose mean differs from the observed one by at least the observed one's size.
 
     Args:
         a, b: (Q,) the values of two models for the same queries. clusters: (Q,) the picture of each.
@@ -71,10 +71,10 @@ def paired_bootstrap(
     Raises:
         ValueError: the three differ in length, or are empty.
     """
-    apart = _differences(a, b)
-    means = resampled_means(apart[:, None], clusters, resamples, seed)[:, 0]
+    differences = _differences(a, b)
+    means = resampled_means(differences[:, None], clusters, resamples, seed)[:, 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    observed = float(apart.mean())
+    observed = float(differences.mean())
     return float(low), float(high), _share(np.abs(means - observed), abs(observed))
 
 
@@ -101,6 +101,6 @@ def _differences(a: Floats, b: Floats) -> Floats:
     return np.asarray(a, np.float64) - np.asarray(b, np.float64)
 
 
-def _share(found: Floats, at_least: float) -> float:
+def _share(values: Floats, at_least: float) -> float:
     # The observed difference is one of the possible ones, so p is never 0; sums that are equal may differ by rounding.
-    return float((1 + (found >= at_least - 1e-12).sum()) / (1 + len(found)))
+    return float((1 + (values >= at_least - 1e-12).sum()) / (1 + len(values)))

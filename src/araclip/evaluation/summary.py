@@ -35,13 +35,13 @@ class Summary:
 
 
 def summarise(models: Sequence[Evaluated]) -> list[Summary]:
-    """Each model's numbers, tested against the first; models of one name get theirs from their fingerprint.
+    """Each model's numbers, tested against the first; models of equal name get their fingerprint added.
 
     Raises:
         InputError: the models were not measured under one protocol, so that their numbers may not be compared.
     """
     shared_protocol(models)
-    models = _told_apart(models)
+    models = _with_distinct_names(models)
     first = models[0]
     return [Summary(model, _scores(model.t2i, first.t2i), _scores(model.i2t, first.i2t)) for model in models]
 
@@ -80,14 +80,14 @@ def p_text(p: float) -> str:
     return "p < .001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _told_apart(models: Sequence[Evaluated]) -> list[Evaluated]:
+def _with_distinct_names(models: Sequence[Evaluated]) -> list[Evaluated]:
     names = [model.name for model in models]
     labels = [model.name if names.count(model.name) == 1 else model.protocol.model for model in models]
-    told = [
+    distinct = [
         f"{label} ({labels[:i].count(label) + 1})" if labels.count(label) > 1 else label
         for i, label in enumerate(labels)
     ]
-    return [replace(model, name=name) for model, name in zip(models, told, strict=True)]
+    return [replace(model, name=name) for model, name in zip(models, distinct, strict=True)]
 
 
 def _scores(direction: Direction, first: Direction) -> Scores:

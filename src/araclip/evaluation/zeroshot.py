@@ -1,4 +1,4 @@
-"""Zero-shot classification: the class whose name, put into prompts, comes nearest to the picture."""
+"""Zero-shot classification: the class whose prompts are nearest to the picture."""
 
 import os
 import re
@@ -78,10 +78,10 @@ def classify(
     known = image_vectors
     encode = model.encode_image if known is None else lambda _: known
     pictures = vectors_of("picture", encode, dataset.pictures, model.width)  # (N, D)
-    called: dict[str, list[int]] = {}
-    for place, name in enumerate(dataset.names):
-        called.setdefault(name, []).append(place)
-    found = score(pictures, classes, [called[dataset.names[place]] for place in dataset.labels.tolist()])
+    rows_of: dict[str, list[int]] = {}
+    for row, name in enumerate(dataset.names):
+        rows_of.setdefault(name, []).append(row)
+    scored = score(pictures, classes, [rows_of[dataset.names[row]] for row in dataset.labels.tolist()])
     protocol = Protocol(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -93,7 +93,7 @@ def classify(
         normalizer=NORMALIZER_VERSION,
         model=label_of(model, label),
     )
-    return Classified(protocol, found.ranks, dataset.labels, dataset.missing)
+    return Classified(protocol, scored.ranks, dataset.labels, dataset.missing)
 
 
 def class_vectors(model: MinimalEncoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
@@ -107,8 +107,8 @@ def class_vectors(model: MinimalEncoder, names: Sequence[str], templates: Sequen
     prompts = [template.replace("{}", name) for name in names for template in templates]
     vectors = vectors_of("text", model.encode_text, prompts, model.width)  # (C · T, D)
     means = vectors.reshape(len(names), len(templates), -1).mean(axis=1)
-    unit: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
-    return unit
+    normalized: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return normalized
 
 
 def label_probabilities(
@@ -127,10 +127,10 @@ def label_probabilities(
     if folder := next((path for path in pictures if path.is_dir()), None):
         raise InputError(f"{folder} is a folder. Pass picture files, such as {folder / '*.jpg'}.")
     classes = class_vectors(model, labels, templates)  # (C, D)
-    found = vectors_of("picture", model.encode_image, pictures, model.width)  # (N, D)
-    logits = SCALE * found @ classes.T  # (N, C)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Vectors = odds / odds.sum(axis=1, keepdims=True)
+    vectors = vectors_of("picture", model.encode_image, pictures, model.width)  # (N, D)
+    logits = SCALE * vectors @ classes.T  # (N, C)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Vectors = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Opened, Vectors, batches, checked_pixels
+from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.errors import InputError, ModelMismatch
 from araclip.images import open_image
 from araclip.peers.loading import Request
@@ -122,7 +122,7 @@ class TorchEncoder(EncoderBase):
         groups = batches((self._image.prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
         return self._stacked(self._encode_prepared(group) for group in groups)
 
-    def _prepared(self, picture: Opened) -> Any:
+    def _prepared(self, picture: Openable) -> Any:
         return self._image.prepare(open_image(picture))
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.errors import ModelMismatch, ModelNotFound, first_line
 from araclip.training.teachers.text_encoders import not_loaded
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -86,14 +86,12 @@ def _read(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
         raise ModelMismatch(
             f"{path} is refused: it is a damaged file, or a pickle that holds more than tensors, which could run code "
-            f"({reason:.200}). Get the weights as safetensors, or from a source you trust."
+            f"({first_line(error):.200}). Get the weights as safetensors, or from a source you trust."
         ) from error
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelMismatch(f"{path} cannot be read ({reason:.200}). Copy the file again.") from error
+        raise ModelMismatch(f"{path} cannot be read ({first_line(error):.200}). Copy the file again.") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ModelMismatch(f"{path} holds no table of named tensors. Copy the file again.")
     return dict(state)

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.errors import ExportRejected
+from araclip.errors import ExportRejected, first_line
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.onnx_writer import MAX_BYTES, ORIGIN_KEY, write_graph
 
@@ -92,9 +92,8 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
     try:
         write_graph(graph, inputs, path, axes, OUTPUT)
     except Exception as error:  # the exporter's stages have errors of their own, and pass on those of the tower
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ExportRejected(
-            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({reason}). "
+            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({first_line(error)}). "
             "A newer torch or transformers may; otherwise take another tower."
         ) from error
 

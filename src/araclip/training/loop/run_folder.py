@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from araclip import atomic
-from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, TrainingError
+from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, TrainingError, first_line
 from araclip.training.loop import checkpoint
 from araclip.training.loop.gradcache import is_distributed
 from araclip.training.loop.metric_sinks import Sink, open_sink
@@ -160,7 +160,7 @@ class Run:
                 else f"Set chunk to {max(1, (batch + 1) // 2)} or less, or lower batch_size below {batch}"
             )
             raise OutOfMemory(
-                f"a step with {size} did not fit into memory ({_first_line(error)}). "
+                f"a step with {size} did not fit into memory ({first_line(error)}). "
                 f"{smaller}; gradient checkpointing and shorter texts help too. {self._last_checkpoint()}"
             ) from error
 
@@ -222,7 +222,3 @@ def _plain(value: Any) -> Any:
 
 def _is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _MEMORY)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)  # a MemoryError has no text

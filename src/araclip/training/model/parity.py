@@ -15,7 +15,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import Vectors
-from araclip.errors import ExportRejected, InputError
+from araclip.errors import ExportRejected, InputError, first_line
 from araclip.training.model.processing import AraCLIPProcessor
 
 LEAST_COSINE = 0.999  # between the float32 graph and PyTorch; rounding alone stays above .999999
@@ -190,8 +190,7 @@ def _cosines(graph: str, wanted: Vectors, *ways: Callable[[], Vectors]) -> NDArr
     try:
         found = [way() for way in ways]
     except Exception as error:  # ONNX Runtime's errors have no common root
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ExportRejected(f"{graph} cannot be run on the probes ({reason}). Report the tower.") from error
+        raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
     each = np.stack([(vectors * wanted).sum(axis=1) for vectors in found])  # (ways, n)
     worse: NDArray[np.float32] = each.min(axis=0)  # NaN wins
     return worse

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from araclip import model_folder
-from araclip.errors import RecipeError
+from araclip.errors import RecipeError, first_line
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.query_bank import without_query_bank
@@ -68,5 +68,4 @@ def loaded(read: Callable[[], Loaded], what: str, remedy: str) -> Loaded:
     try:
         return read()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # of transformers and its hub
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise RecipeError(f"{what} cannot be loaded ({reason:.300}). {remedy}") from error
+        raise RecipeError(f"{what} cannot be loaded ({first_line(error):.300}). {remedy}") from error

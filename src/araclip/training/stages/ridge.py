@@ -30,19 +30,13 @@ class LinearMap:
         weight: (D, H).
         bias: (D,), zeros without intercept.
         penalty: the ridge penalty it was solved with.
-        held_out_cosine: mean cosine to the teacher on rows that the map of this penalty had not seen.
+        held_out_cosine: mean cosine to the teacher on the held-out rows, of the map of this penalty without them.
     """
 
     weight: Floats = field(repr=False)
     bias: Floats = field(repr=False)
     penalty: float
     held_out_cosine: float
-
-    def apply(self, features: Array) -> Floats:
-        """(n, H) → (n, D), rows of unit length."""
-        mapped: Floats = features.astype(np.float32) @ self.weight.T + self.bias
-        mapped /= np.maximum(np.linalg.norm(mapped, axis=1, keepdims=True), 1e-12)
-        return mapped
 
 
 class Moments:
@@ -55,7 +49,7 @@ class Moments:
         self.rows = 0
 
     def add(self, features: Array, targets: Array) -> None:
-        """Take in a block of (n, H) and (n, D)."""
+        """Add a block of (n, H) features and (n, D) targets."""
         x, y = features.astype(np.float64), targets.astype(np.float64)
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
@@ -101,59 +95,11 @@ class Solver:
     def solve(self, penalty: float) -> tuple[Doubles, Doubles]:
         """Weight (D, H) and bias (D,). Directions without spread get no weight: penalty 0 is the shortest map."""
         floor = len(self.values) * np.finfo(np.float64).eps * max(self.values.max(), 0.0)
-        seen = self.values > floor
+        spread = self.values > floor
         inverse = np.zeros_like(self.values)
-        inverse[seen] = 1.0 / (self.values[seen] + penalty)
+        inverse[spread] = 1.0 / (self.values[spread] + penalty)
         weight = (self.vectors * inverse @ self.rotated).T  # (D, H)
         return weight, self.mean_y - weight @ self.mean_x
-
-
-def ridge(
-    features: Array, targets: Array, penalty: float, *, intercept: bool = True, block: int = BLOCK
-) -> tuple[Doubles, Doubles]:
-    """Weight and bias that minimise Σ‖y − Wx − b‖² + penalty · ‖W‖²; the bias is not penalised.
-
-    Hoerl and Kennard 1970. Rows are read `block` at a time, so memory-mapped float16 matrices of any length do.
-
-    Args:
-        features: (N, H).
-        targets: (N, D).
-
-    Returns:
-        weight (D, H) and bias (D,), float64.
-
-    Raises:
-        DataError: no rows, not as many features as targets, or a row that is not finite; its number is named.
-        RecipeError: the penalty is negative or no number.
-    """
-    _check_penalty(penalty)
-    moments = _moments(features, targets, np.arange(_check_rows(features, targets)), block)
-    return moments.solver(intercept).solve(penalty)
-
-
-def choose_penalty(
-    features: Array,
-    targets: Array,
-    penalties: Sequence[float] | None = None,
-    *,
-    held_out: float = 0.1,
-    seed: int = 0,
-    intercept: bool = True,
-    block: int = BLOCK,
-) -> tuple[float, float]:
-    """The penalty whose map comes closest to the targets on held-out rows, and that mean cosine.
-
-    Args:
-        features, targets: (N, H) and (N, D), N ≥ 2. Equal texts on both sides of the split flatter small penalties:
-            pass distinct ones.
-        penalties: candidates; by default eight, from 1e-8 to 1 of the mean of X'X's diagonal.
-        held_out: part of the rows that is held out, drawn by `seed`; at most 20,000 rows.
-
-    Raises:
-        DataError, RecipeError: as `ridge`; also fewer than 2 rows, no candidate, or a part outside 0…1.
-    """
-    train, held = _split(_check_rows(features, targets), held_out, seed)
-    return _chosen(_moments(features, targets, train, block), features, targets, held, penalties, intercept, block)
 
 
 def fit_linear_map(
@@ -166,19 +112,31 @@ def fit_linear_map(
     intercept: bool = True,
     block: int = BLOCK,
 ) -> LinearMap:
-    """Choose the penalty on held-out rows, then solve once more with all of them.
+    """Minimise Σ‖y − Wx − b‖² + penalty · ‖W‖² (Hoerl and Kennard 1970); the bias is not penalised.
 
-    Arguments and errors are those of `choose_penalty`.
+    The penalty is the candidate whose map has the highest mean cosine to the targets on held-out rows; the map is then
+    solved with all rows. Rows are read `block` at a time, so memory-mapped float16 matrices of any length do.
+
+    Args:
+        features, targets: (N, H) and (N, D), N ≥ 2. Equal texts on both sides of the split favour small penalties: pass
+            distinct ones.
+        penalties: candidates; by default eight, from 1e-8 to 1 of the mean of X'X's diagonal.
+        held_out: part of the rows that is held out, drawn by `seed`; at most 20,000 rows.
+        intercept: whether there is a bias.
+
+    Raises:
+        DataError: fewer than 2 rows, not as many features as targets, or a row that is not finite; its number is named.
+        RecipeError: no candidate, a penalty that is negative or no number, or a part outside 0…1.
     """
     train, held = _split(_check_rows(features, targets), held_out, seed)
     moments = _moments(features, targets, train, block)
-    penalty, cosine = _chosen(moments, features, targets, held, penalties, intercept, block)
+    penalty, cosine = _best_penalty(moments, features, targets, held, penalties, intercept, block)
     _add(moments, features, targets, held, block)
     weight, bias = moments.solver(intercept).solve(penalty)
     return LinearMap(weight.astype(np.float32), bias.astype(np.float32), penalty, cosine)
 
 
-def _chosen(
+def _best_penalty(
     moments: Moments,
     features: Array,
     targets: Array,
@@ -187,6 +145,7 @@ def _chosen(
     intercept: bool,
     block: int,
 ) -> tuple[float, float]:
+    """The candidate with the highest mean cosine on the held-out rows, and that cosine."""
     solver = moments.solver(intercept)
     candidates = [part * solver.scale for part in STRENGTHS] if penalties is None else list(penalties)
     if not candidates:
@@ -236,9 +195,9 @@ def _blocks(rows: NDArray[np.intp], block: int) -> list[NDArray[np.intp]]:
 
 def _finite(what: str, matrix: Array, rows: NDArray[np.intp]) -> Doubles:
     values = np.asarray(matrix[rows], np.float64)
-    good = np.isfinite(values).all(axis=1)
-    if not good.all():
-        raise DataError(f"{what}, row {rows[int(good.argmin())]}: not all numbers are finite. Leave the text out.")
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise DataError(f"{what}, row {rows[int(finite.argmin())]}: not all numbers are finite. Leave the text out.")
     return values
 
 

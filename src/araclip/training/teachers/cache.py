@@ -23,7 +23,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from araclip import atomic
-from araclip.errors import DataError, TeacherMismatch
+from araclip.errors import DataError, TeacherMismatch, first_line
 from araclip.training.teachers.text_towers import Teacher
 
 FORMAT = 1
@@ -128,7 +128,7 @@ def _read(cache: TeacherCache, warn: Log) -> _State:
         try:
             vectors, texts = _read_shard(cache, path)
         except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
-            warn(f"{path} is damaged ({str(error).splitlines()[0]:.120}); its texts are computed again.")
+            warn(f"{path} is damaged ({first_line(error):.120}); its texts are computed again.")
             continue
         wanted = [(place, cache.rows[text]) for place, text in enumerate(texts) if text in cache.rows]
         if wanted:

@@ -17,7 +17,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.errors import ModelMismatch, ModelNotFound, first_line
 
 # Their token ids stand for a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, too many tokens
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
@@ -227,5 +227,4 @@ def fingerprint(kind: str, state: Mapping[str, Tensor], tokens: Callable[[list[s
 
 def not_loaded(name: str, error: Exception, remedy: str) -> ModelNotFound:
     """The error that says what a library could not load, its reason in one line, and what to do."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ModelNotFound(f"{name} cannot be loaded ({reason:.300}). Remedy: {remedy}.")
+    return ModelNotFound(f"{name} cannot be loaded ({first_line(error):.300}). Remedy: {remedy}.")
