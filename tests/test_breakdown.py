@@ -146,7 +146,7 @@ def test_equal_models_are_both_optimal_and_one_alone_always_is() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
-def test_some_model_is_optimal_and_every_other_is_dominated_by_an_optimal_one(
+def test_one_model_is_optimal_and_the_others_are_dominated_by_an_optimal_one(
     points: list[tuple[int, int, int]],
 ) -> None:
     optimal = pareto([(float(a), float(b)) for a, b, _ in points], [float(good) for *_, good in points])

@@ -72,7 +72,7 @@ def test_any_own_caption_of_a_picture_counts_and_equal_captions_tie(tmp_path: Pa
     assert found.queries == ["قطة", "كلب", "كلب"]
     assert found.t2i.ranks.tolist() == [3, 1, 2]  # «قطة» finds c, then b, then its own a
     assert found.t2i.clusters.tolist() == found.owner.tolist() == [0, 0, 1]
-    assert found.i2t.clusters.tolist() == [0, 1]  # nobody wrote of c, so it asks nothing
+    assert found.i2t.clusters.tolist() == [0, 1]  # c has no caption, so it is no query
     assert found.i2t.ranks.tolist() == [1.5, 2.5]  # a's «كلب» ties with b's, and b's with a's below «قطة»
     assert found.i2t.level.tolist() == [1, 1]
     first = evaluate(model, dataset, label="table@1", captions="first")
