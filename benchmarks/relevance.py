@@ -82,8 +82,8 @@ def main() -> None:
         mine = owners % 2 == start
         sets = {"captions": captions[mine], **fixed}
         meanings = {kind: np.array([scale.meaning(query) for query in queries]) for kind, queries in sets.items()}
-        spreads = {kind: scale.way(queries) for kind, queries in sets.items()}
-        print(f"\n{name} half: share of queries answered, by where the cut lies (shipped: {relevance.CUT})")
+        spreads = {kind: scale.relative_spread(queries) for kind, queries in sets.items()}
+        print(f"\n{name} half: share of queries answered, by where the cut lies (shipped: {relevance.MIDPOINT})")
         print("| cut | " + " | ".join(spreads) + " |\n|---" * 1 + "|---" * len(spreads) + "|")
         for cut in (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5):
             print(f"| {cut} | " + " | ".join(f"{(way >= cut).mean():.3f}" for way in spreads.values()) + " |")

@@ -250,7 +250,7 @@ def test_duplicates_of_every_kind(gallery: BaseGallery, folder: Path) -> None:
     assert [[Path(path).name for path in group.paths] for group in near] == [["photo.jpg", "small.jpg"]]
     assert gallery.duplicates(("semantic",))
     assert len(names(gallery, collapse=True)) == len(gallery) - 1
-    with pytest.raises(InputError, match="no kind"):
+    with pytest.raises(InputError, match="unknown kind"):
         gallery.duplicates(("odd",))
 
 

@@ -238,7 +238,7 @@ def test_a_root_that_is_gone_or_emptied_keeps_its_pictures_whatever_is_told(
 ) -> None:
     told = [str(path) for path in root.rglob("*.png")]
     root.rename(tmp_path / "unplugged")
-    with pytest.raises(InputError, match="plug the drive in"):
+    with pytest.raises(InputError, match="reconnect the drive"):
         gallery.update_at(told, [root])
     root.mkdir()
     with pytest.raises(InputError, match="drive unplugged"):

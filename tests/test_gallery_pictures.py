@@ -73,11 +73,11 @@ def test_a_bad_picture_costs_one_line_and_the_others_are_added(gallery: Gallery,
 
 
 @pytest.mark.parametrize("wrong", ["nowhere.png", ".", ""])
-def test_a_path_that_is_no_file_is_refused_before_anything_is_added(
+def test_a_path_that_is_not_a_file_is_refused_before_anything_is_added(
     gallery: Gallery, tmp_path: Path, wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no such picture|no file"):
+    with pytest.raises(InputError, match=r"no such picture|not a file"):
         gallery.add([encoded(pictures.RED), wrong])
     assert len(gallery) == 0
 

@@ -87,7 +87,7 @@ def test_verify_names_files_that_are_gone_changed_or_silently_damaged(gallery: G
     assert not any(fault.repairable for fault in thorough.values())
     assert (
         str(thorough["copy.png"])
-        == f"{folder / 'copy.png'}: is gone. Run `araclip index` on its folder, or plug the drive in."
+        == f"{folder / 'copy.png'}: is gone. Run `araclip index` on its folder, or reconnect the drive."
     )
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_vector_whose_picture_is_gone_or_another_is_forgotten(gallery:
 def test_damaged_metadata_is_found_and_cleared(gallery: Gallery) -> None:
     damage(gallery, "UPDATE files SET metadata = '{' WHERE instr(path, x'636f7079')  -- copy")
     assert [fault.what for fault in gallery.verify()] == ["its metadata is damaged"]
-    assert gallery.repair() == ["1 damaged metadata cleared."]
+    assert gallery.repair() == ["1 damaged metadata entries cleared."]
     assert gallery.verify() == []
 
 
@@ -195,7 +195,7 @@ def test_what_a_killed_process_left_is_swept_up_and_what_is_being_written_is_not
 
 def test_an_export_never_replaces_a_folder_with_other_files(gallery: Gallery, folder: Path) -> None:
     for place in (folder, folder / "green.png"):
-        with pytest.raises(InputError, match="other files"):
+        with pytest.raises(InputError, match="not of an export"):
             gallery.export(place)
     assert (folder / "green.png").is_file()
 
@@ -258,6 +258,6 @@ def test_there_is_nothing_to_save_where_nothing_is(tmp_path: Path) -> None:
     with pytest.raises(GalleryNotFound, match="araclip index"):
         salvage(tmp_path)
     (tmp_path / "catalog.sqlite").write_bytes(b"junk" * 1000)
-    with pytest.raises(GalleryCorrupt, match="cannot be saved"):
+    with pytest.raises(GalleryCorrupt, match="cannot be recovered"):
         salvage(tmp_path)
     assert (tmp_path / "catalog.sqlite").read_bytes() == b"junk" * 1000

@@ -12,7 +12,7 @@ import pictures
 from araclip import AraCLIP, Gallery, demo
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
-from araclip.gallery.relevance import FEWEST, ReferenceVectors, RelevanceScale, relevance_scale
+from araclip.gallery.relevance import MIN_PICTURES, ReferenceVectors, RelevanceScale, relevance_scale
 
 D = 8
 
@@ -61,7 +61,7 @@ def test_the_best_hit_has_the_query_s_whole_meaning_and_an_average_picture_none(
 def test_a_few_pictures_have_no_scale() -> None:
     queries = unit(np.random.default_rng(0).normal(size=(20, D)))
     reference = ReferenceVectors(queries, queries)
-    assert relevance_scale(queries[: FEWEST - 1], reference) is None
+    assert relevance_scale(queries[: MIN_PICTURES - 1], reference) is None
     same = np.repeat(queries[:1], 50, axis=0)  # a gallery of one picture many times over: no spread, no crash
     scale = relevance_scale(same, reference)
     assert scale is not None

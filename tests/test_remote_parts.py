@@ -23,7 +23,17 @@ from qdrant_client import models
 
 from araclip.gallery.remote.conditions import INDEXES, condition_of, passes
 from araclip.gallery.remote.mirror import Mirror
-from araclip.gallery.remote.rows import Held, Row, instant, mark, payload_of, point_id, read_path, row_of, stored_path
+from araclip.gallery.remote.rows import (
+    FileEntry,
+    Row,
+    instant,
+    mark,
+    payload_of,
+    point_id,
+    read_path,
+    row_of,
+    stored_path,
+)
 from qdrant_engine import Engine
 
 FOLDERS = ("/a", "/a/b", "/a/b2", "/ب", "/")
@@ -38,7 +48,7 @@ metadata = st.dictionaries(
     st.sampled_from(["k", "a.b", "files[]", "ن"]), values | st.lists(values, max_size=2), max_size=2
 )
 held = st.builds(
-    lambda folder, name, size, about: Held(File(f"{folder.rstrip('/')}/{name}.png", size, 7), about),
+    lambda folder, name, size, about: FileEntry(File(f"{folder.rstrip('/')}/{name}.png", size, 7), about),
     st.sampled_from(FOLDERS), st.sampled_from("xyz"), st.integers(0, 4), metadata,
 )  # fmt: skip
 facts = st.builds(Facts, st.sampled_from(FORMATS), st.integers(1, 3), st.integers(1, 3), st.none() | near_dates)
@@ -135,7 +145,7 @@ def test_undo_leaves_the_mirror_as_it_was(
             mirror.take_path(path)
             if not dropped:
                 row = mirror.rows.get(content, Row(content, bytes([content]), "2023-01-01T00:00:00"))
-                mirror.put(replace(row, files=(*row.files, Held(File(path, 1, 1), {}))))
+                mirror.put(replace(row, files=(*row.files, FileEntry(File(path, 1, 1), {}))))
         mirror.drop_empty()
 
     play(first)

@@ -30,8 +30,8 @@ TEXTS = np.eye(WIDTH, dtype=np.float32)[:20]
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty pictures are many."""
-    monkeypatch.setattr(scan_index, "FEW", 30)
-    monkeypatch.setattr(rabitq, "FEW", 30)
+    monkeypatch.setattr(scan_index, "EXACT_UP_TO", 30)
+    monkeypatch.setattr(rabitq, "EXACT_UP_TO", 30)
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def drop(catalog: Catalog, names: list[int]) -> None:
         catalog.remove_files([f"/pictures/{n}.jpg" for n in names])
 
 
-def index_of(catalog: Catalog, before: ScanIndex | None = None, many: int = 1000) -> ScanIndex:
-    return ScanIndex.of(catalog, lambda: TEXTS, before, many)
+def index_of(catalog: Catalog, before: ScanIndex | None = None, rebuild_after: int = 1000) -> ScanIndex:
+    return ScanIndex.of(catalog, lambda: TEXTS, before, rebuild_after)
 
 
 def brute(catalog: Catalog, query: np.ndarray, allowed: list[int] | None = None) -> list[tuple[int, float]]:
@@ -136,8 +136,8 @@ def test_an_index_brought_up_to_date_answers_as_one_made_anew(
 def test_a_short_answer_begins_a_longer_one_whatever_the_depth(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, allowed: str | None
 ) -> None:
-    monkeypatch.setattr(rabitq, "LEAST", 40)  # so shallow that some of the best are missed
-    monkeypatch.setattr(rabitq, "MARGIN", 0)
+    monkeypatch.setattr(rabitq, "MIN_DEPTH", 40)  # so shallow that some of the best are missed
+    monkeypatch.setattr(rabitq, "DEPTH_FACTOR", 0)
     ids = put(catalog, range(400), units(0, 400))
     index = index_of(catalog)
     assert index.base is not None and index.base.codes.depth == 40
@@ -165,8 +165,8 @@ def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_
 
     if rounded:
         monkeypatch.setattr(rabitq._Scan, "search", by_place)
-    monkeypatch.setattr(rabitq, "LEAST", 16)
-    monkeypatch.setattr(rabitq, "MARGIN", 0)
+    monkeypatch.setattr(rabitq, "MIN_DEPTH", 16)
+    monkeypatch.setattr(rabitq, "DEPTH_FACTOR", 0)
     far = -TEXTS[:1] + 0.1 * units(0, 300)
     alike = np.repeat(units(5, 1), 120, axis=0)
     both = np.concatenate([far / np.linalg.norm(far, axis=1, keepdims=True), alike])[
@@ -182,8 +182,8 @@ def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_
 def test_few_pictures_that_pass_a_filter_are_compared_exactly(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabitq, "LEAST", 8)
-    monkeypatch.setattr(rabitq, "MARGIN", 0)
+    monkeypatch.setattr(rabitq, "MIN_DEPTH", 8)
+    monkeypatch.setattr(rabitq, "DEPTH_FACTOR", 0)
     ids = put(catalog, range(500), units(0, 500))
     some = ids[::20]
     for query in units(4, 10):
@@ -199,24 +199,24 @@ def test_changes_are_compared_beside_the_codes_until_there_are_many(catalog: Cat
     index = index_of(catalog)
     path = base_file(catalog)
     put(catalog, range(100, 110), units(1, 10))
-    assert index_of(catalog, index, many=10).anchor == index.anchor
+    assert index_of(catalog, index, rebuild_after=10).file_generation == index.file_generation
     assert base_file(catalog) == path
     put(catalog, range(110, 111), units(2, 1))
-    assert index_of(catalog, index, many=10).anchor == catalog.generation
+    assert index_of(catalog, index, rebuild_after=10).file_generation == catalog.generation
     assert base_file(catalog) != path
 
 
 def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan_index, "FEW", 1000)
+    monkeypatch.setattr(scan_index, "EXACT_UP_TO", 1000)
     vectors, query = units(0, 310), units(9, 1)[0]
 
     def settled(before: ScanIndex | None) -> tuple[ScanIndex, str]:
         """What a writer does at its end; and the file that is there then."""
         index = index_of(catalog, before)
-        index.keep(catalog)
-        history.forget_before(catalog, index.anchor)
+        index.save(catalog)
+        history.forget_before(catalog, index.file_generation)
         return index, base_file(catalog).name
 
     put(catalog, range(300), vectors[:300])
@@ -239,12 +239,12 @@ def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
 def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, range(100), units(0, 100))
     index_of(catalog)
-    catalog.rest()
+    catalog.checkpoint()
     backup = shutil.copytree(
         catalog.folder, tmp_path / "backup", ignore=shutil.ignore_patterns("scan-*", "*-wal", "*-shm")
     )
     put(catalog, range(100), units(1, 100))
-    later = index_of(catalog, many=50)
+    later = index_of(catalog, rebuild_after=50)
     catalog.close()
     for part in backup.iterdir():
         shutil.copy(part, catalog.folder)
@@ -274,8 +274,8 @@ def test_damage_that_a_quick_look_finds_is_met_by_making_the_file_anew(catalog: 
 def test_damage_of_a_mapped_vector_is_found_by_verify_and_put_right_by_repair(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan_index, "FEW", 2)
-    monkeypatch.setattr(rabitq, "FEW", 2)
+    monkeypatch.setattr(scan_index, "EXACT_UP_TO", 2)
+    monkeypatch.setattr(rabitq, "EXACT_UP_TO", 2)
     folder = tmp_path / "صور"
     for i, colour in enumerate((pictures.RED, pictures.GREEN, pictures.BLUE, (250, 250, 250))):
         pictures.solid(folder / f"{i}.png", colour)
@@ -302,7 +302,7 @@ from pathlib import Path
 import numpy as np
 from araclip.gallery.index import rabitq, scan_index
 from araclip.gallery.catalog.catalog import Catalog
-scan_index.FEW = rabitq.FEW = 30
+scan_index.EXACT_UP_TO = rabitq.EXACT_UP_TO = 30
 catalog = Catalog.open(Path(sys.argv[1]), None)
 print("ready", flush=True)
 scan_index.ScanIndex.of(catalog, lambda: np.eye(32, dtype=np.float32)[:20])
@@ -342,10 +342,10 @@ def test_the_recall_that_is_told_is_that_of_the_index(catalog: Catalog, monkeypa
     assert scan_index.recall(catalog) == 1.0
     put(catalog, range(2000), units(0, 2000))
     assert scan_index.recall(catalog) is None
-    monkeypatch.setattr(rabitq, "LEAST", 30)
-    monkeypatch.setattr(rabitq, "SURE", 80)
-    monkeypatch.setattr(rabitq, "MARGIN", 1)
-    monkeypatch.setattr(rabitq, "SAFE", 1)
+    monkeypatch.setattr(rabitq, "MIN_DEPTH", 30)
+    monkeypatch.setattr(rabitq, "DEPTH_PERCENTILE", 80)
+    monkeypatch.setattr(rabitq, "DEPTH_FACTOR", 1)
+    monkeypatch.setattr(rabitq, "TRUSTED_PART", 1)
     index = index_of(catalog)
     found = [set(index.search(text, 10)[0]) & {i for i, _ in brute(catalog, text)[:10]} for text in TEXTS[1::2]]
     told = scan_index.recall(catalog)

@@ -25,14 +25,14 @@ from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.images import open_image
-from araclip.server.batching import Batcher, Remembered
+from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
 from araclip.server.indexing import supervisor
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.problem_details import KINDS, Problem
 from araclip.server.refreshing import Refresher
-from araclip.server.served_gallery import Library, suggestions
+from araclip.server.served_gallery import ServedGallery, suggestions
 from araclip.server.translations import in_arabic, validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model
@@ -106,7 +106,7 @@ def test_a_client_that_goes_away_costs_the_others_nothing() -> None:
 def test_a_text_that_was_asked_for_is_not_encoded_again_and_memory_stays_bounded() -> None:
     async def story() -> tuple[int, int]:
         batcher = Batcher(lengths, most=8, name="test")
-        remembered = Remembered(batcher, most=3)
+        remembered = TextVectorCache(batcher, most=3)
         for text in ("a", "b", "a", "c", "d", "a", "b"):
             await remembered.rows([text])
         batcher.close()
@@ -263,7 +263,7 @@ def test_a_stream_ends_by_itself_after_its_time() -> None:
 # ------------------------------------------------------------------ generations
 
 
-def search(library: Library, text: str) -> list[str]:
+def search(library: ServedGallery, text: str) -> list[str]:
     query = parse(text)
     vector = combine(library.model.encode_text([text]), query)
     page = Page(20, 0, Filters())
@@ -273,7 +273,7 @@ def search(library: Library, text: str) -> list[str]:
 def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tmp_path: Path, tiny_model: Path) -> None:
     album = photo_album(tmp_path / "album")
     model = AraCLIP(tiny_model, threads=1)
-    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), model)
+    library = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), model)
     told = threading.Event()
     refresher = Refresher(library, changed=lambda snapshot: told.set(), failed=lambda error: None)
     try:
@@ -293,7 +293,7 @@ def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tm
 
 def test_threads_search_one_library_at_once_and_all_find_the_same(tmp_path: Path, tiny_model: Path) -> None:
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = Library(gallery, AraCLIP(tiny_model, threads=1))
+    library = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
     expected, found = search(library, "أخضر"), []
 
     def many() -> None:
@@ -312,7 +312,7 @@ def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_pat
     from araclip.gallery.ingest.reembed import reembed
 
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = Library(gallery, AraCLIP(tiny_model, threads=1))
+    library = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
     expected = search(library, "أحمر")
     other = write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")
     assert reembed(gallery, AraCLIP(other, threads=1)) == 13
@@ -404,7 +404,7 @@ class Told(list[str]):
         self.append(data["state"])
 
 
-def indexed(library: Library, album: Path, model: Path, **options: Any) -> Told:
+def indexed(library: ServedGallery, album: Path, model: Path, **options: Any) -> Told:
     """Index until it is done or has failed."""
     told, ends = Told(), time.monotonic() + 120
     indexing = Indexing(library, str(model), [album], told, committed=lambda: None, **options)  # type: ignore[arg-type]
@@ -420,7 +420,7 @@ def test_the_indexing_process_looks_only_at_the_paths_that_changed(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album = photo_album(tmp_path / "album")
-    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+    library = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
     new, missed = pictures.solid(album / "new.png", size=(77, 77)), pictures.solid(album / "missed.png", size=(78, 78))
     due = [Due(frozenset({str(new)}))]
     monkeypatch.setattr(supervisor, "changes", lambda roots, stop: iter(due))
@@ -436,7 +436,7 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album = photo_album(tmp_path / "album")
-    library = Library(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+    library = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
     monkeypatch.setattr(supervisor, "AGAIN_SECONDS", 0.01)
     new = pictures.solid(album / "new.png", size=(77, 77))
     tries: list[Due] = []

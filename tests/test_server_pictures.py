@@ -232,7 +232,7 @@ def test_an_uploaded_picture_is_found_shown_and_forgotten(tmp_path: Path, tiny_m
         assert answer.headers["location"] == f"/images/{added['id']}"
         assert added["name"] == "\\u202egpj.صورة\\u2066شمس.jpg"  # no folder, and no hidden mark
         assert (added["width"], added["height"]) == (90, 60)
-        client.app.state.service.library.refresh()
+        client.app.state.service.gallery.refresh()
         assert client.get("/stats").json()["pictures"] == before["pictures"] + 1
         found = named(client, added["id"])
         assert (found["id"], found["name"], found["folder"]) == (added["id"], added["name"], "")
@@ -243,7 +243,7 @@ def test_an_uploaded_picture_is_found_shown_and_forgotten(tmp_path: Path, tiny_m
         for address in (f"/images/{added['id']}", f"/images/{added['id']}/details", f"/thumbnails/{added['id']}"):
             problem(client.get(address), "no-picture")
         problem(client.delete(f"/images/{added['id']}"), "no-picture")
-        client.app.state.service.library.refresh()
+        client.app.state.service.gallery.refresh()
         assert client.get("/stats").json()["pictures"] == before["pictures"]
 
 
@@ -255,7 +255,7 @@ def test_the_same_upload_twice_is_one_picture(client: TestClient) -> None:
 
 def test_nothing_is_forgotten_while_the_server_indexes(client: TestClient) -> None:
     identity = id_of(client, "blue1")
-    with client.app.state.service.library.writable()[1].held():
+    with client.app.state.service.gallery.writable()[1].held():
         answer = client.delete(f"/images/{identity}")
         problem(answer, "busy-writing")
         assert int(answer.headers["retry-after"]) > 0

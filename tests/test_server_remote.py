@@ -99,7 +99,7 @@ def test_what_a_page_cannot_do_there_is_refused_with_what_to_do(
     for wish in ({"index": (album,)}, {"uploads": True}):
         with pytest.raises(InputError, match=f"araclip watch FOLDER --gallery {address}"):
             settings_for(address, tiny_model, **wish)
-    with pytest.raises(InputError, match="no password"):
+    with pytest.raises(InputError, match="must not hold a password"):
         settings_for("qdrant://user:secret@host/pictures", tiny_model)
     with pytest.raises(GalleryNotFound, match="araclip index"), serving(settings_for(address, tiny_model)):
         pass

@@ -259,7 +259,7 @@ def test_more_searches_than_allowed_are_turned_away_with_a_time_to_come_back(
     with serving(settings_for(gallery, tiny_model, max_searches=2)) as client:
         service = client.app.state.service
         busy, go_on = threading.Semaphore(0), threading.Event()
-        snapshot = service.library.snapshot
+        snapshot = service.gallery.snapshot
         real = snapshot.search_records
 
         def slow(*args: object, **options: object) -> object:
@@ -303,7 +303,7 @@ def test_a_mistake_of_the_server_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret of the server")
 
-    monkeypatch.setattr(open_server.app.state.service.library.snapshot, "search_records", broken)
+    monkeypatch.setattr(open_server.app.state.service.gallery.snapshot, "search_records", broken)
     answer = open_server.get("/search?q=x", headers={"Accept-Language": "ar"})
     problem(answer, "internal")
     assert "secret" not in answer.text
@@ -315,7 +315,7 @@ def test_a_disk_that_fails_is_a_problem_that_names_no_path(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "/home/me/secret")
 
-    monkeypatch.setattr(open_server.app.state.service.library.snapshot, "search_records", full)
+    monkeypatch.setattr(open_server.app.state.service.gallery.snapshot, "search_records", full)
     answer = open_server.get("/search?q=x")
     problem(answer, "gallery")
     assert "/home" not in answer.text

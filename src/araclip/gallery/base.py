@@ -1,4 +1,4 @@
-"""What galleries in folders and on servers share: ingestion, removal, search."""
+"""What galleries in folders and on servers have in common: ingestion, removal, search."""
 
 import os
 from abc import ABC, abstractmethod
@@ -17,32 +17,32 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.sources import PictureSource, absolute, metadata_for_each, read_source, several, source_of
+from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, read_source, several, source_of
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import Addition, Fault, Group, Hit, Stats, Update
 
-Named = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
 
 
 class BaseGallery(ABC):
-    """`Gallery` and `RemoteGallery`. Errors of what writes: GalleryLocked when another process is writing, OSError when
-    the disk is full or read-only."""
+    """`Gallery` and `RemoteGallery`. Methods that write raise GalleryLocked while another process writes, and OSError
+    when the disk is full or read-only."""
 
-    folder: Path | str  # or the address
+    folder: Path | str  # the path, or the address on a server
     model: Encoder
     _catalog: Store
     _reader: GalleryReader
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[None]:
-        """The right to write, for the length of a `with` block."""
+        """Hold the single-writer lock for the length of a `with` block."""
 
     @abstractmethod
-    def _settle(self) -> None:
-        """After writing: derive what the next search needs."""
+    def _finish_writing(self) -> None:
+        """Called after each write: bring up to date what searches use."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class BaseGallery(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ------------------------------------------------------------------ upkeep
+    # ------------------------------------------------------------------ maintenance
 
     @abstractmethod
     def stats(self) -> Stats:
@@ -81,10 +81,10 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Everything that is wrong: with the store, the vectors, and the files on the disk. Changes nothing.
+        """All faults of the store, the vectors, and the files on the disk. Changes nothing.
 
         Args:
-            contents: also read every file and compare its hash: damage that left size and time as they were.
+            contents: also read every file and compare its hash, which finds damage that left size and time unchanged.
             progress: called with (files done, files in all).
         """
 
@@ -92,16 +92,16 @@ class BaseGallery(ABC):
     def repair(self) -> list[str]:
         """Fix every fault that `verify` calls repairable; returns one line for each action.
 
-        A damaged vector is encoded again from the picture, or the picture forgotten until the next `update`.
+        A picture with a damaged vector is encoded again; one that cannot be read is removed until the next `update`.
         """
 
     @abstractmethod
     def compact(self) -> int:
-        """Free the space of removed pictures; returns how many bytes of this disk that gave."""
+        """Free the space of removed pictures; returns the number of bytes freed on this disk."""
 
     @abstractmethod
     def export(self, folder: str | os.PathLike[str]) -> int:
-        """Write the gallery for other programs into `folder`; returns the number of pictures.
+        """Export the gallery for other programs into `folder`; returns the number of pictures.
 
         about.json names the model; vectors.npy holds (n, D) float16 of unit length; line i of pictures.jsonl is the
         picture of row i: sha256, format, width, height, captured_at, added, and its files (path, size, metadata).
@@ -110,42 +110,42 @@ class BaseGallery(ABC):
             InputError: the folder holds other files. An earlier export there is replaced.
         """
 
-    # ------------------------------------------------------------------ what is in it
+    # ------------------------------------------------------------------ content
 
     def update(
-        self, folders: Iterable[Named], *, progress: FilesProgress | None = None, skip: Skip | None = None
+        self, folders: Iterable[StrPath], *, progress: FilesProgress | None = None, skip: Skip | None = None
     ) -> Update:
-        """Bring the gallery in step with `folders`: new and changed files are encoded, vanished ones forgotten.
+        """Synchronise the gallery with `folders`: new and changed files are encoded, vanished ones removed.
 
-        Files outside `folders` stay as they are. Work is committed every few seconds, so a run that is stopped or
-        killed goes on where it was.
+        Files outside `folders` stay indexed. Work is committed every few seconds; after a stop or a kill, the next run
+        resumes there.
 
         Args:
             progress: called with (files done, files found).
             skip: called with one line for each file that cannot be used: its name, why, and what to do.
 
         Raises:
-            InputError: a folder does not exist, or holds no picture (what was indexed there is kept: an unplugged drive
-                looks like an empty folder).
+            InputError: a folder does not exist, or holds no picture. What was indexed there stays: an unplugged drive
+                looks like an empty folder.
         """
         roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
         with self._writing():
             report = update(
                 self._catalog, self.model, roots, progress or (lambda done, found: None), skip or (lambda line: None)
             )
-            self._settle()
+            self._finish_writing()
         return report
 
-    def update_at(self, paths: Iterable[str], folders: Iterable[Named], *, skip: Skip | None = None) -> Update:
-        """As `update` of `folders`, when all that changed lies at `paths` (absolute) or below: looks only there.
+    def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
+        """As `update(folders)`, but reads only `paths` (absolute) and what lies below them.
 
-        Where that cannot be told from a few paths (links, drives that come and go), it updates all of `folders`.
+        Where a few paths do not suffice (links, drives that are mounted or unmounted), all of `folders` is walked.
         """
         roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
         with self._writing():
             report = update_at(self._catalog, self.model, roots, paths, skip or (lambda line: None))
             if report is not None:
-                self._settle()
+                self._finish_writing()
                 return report
         return self.update(roots, skip=skip)
 
@@ -158,8 +158,8 @@ class BaseGallery(ABC):
     ) -> Addition:
         """Add single pictures: paths, encoded bytes, PIL pictures, or (H, W, 3) uint8 arrays.
 
-        Of a picture without a file the pixels are stored, as a JPEG of at most 1,024 pixels a side, under the path
-        `picture:…`, which its content decides: the same bytes added twice are one picture.
+        A picture without a file is stored as a JPEG of at most 1,024 pixels a side under the path `picture:…`, derived
+        from its hash: the same bytes added twice are one picture.
 
         Args:
             metadata: a flat mapping for all pictures, or one for each: texts to texts, numbers, true/false or lists of
@@ -167,8 +167,8 @@ class BaseGallery(ABC):
             skip: called with one line for each picture that cannot be used.
 
         Raises:
-            InputError: a single picture instead of several, a folder, a path that does not exist, or odd metadata;
-                nothing is added.
+            InputError: a single picture instead of several, a folder, a path that does not exist, or metadata of a
+                wrong type; nothing is added.
         """
         sources = [source_of(picture) for picture in several(pictures, "add", "picture")]
         about = metadata_for_each(metadata, len(sources))
@@ -183,14 +183,14 @@ class BaseGallery(ABC):
                 skip(line)
 
         with self._writing():
-            paths = Intake(self._catalog, self.model).take(sources, refused, metadata=about)
-            self._settle()
+            paths = Intake(self._catalog, self.model).ingest(sources, refused, metadata=about)
+            self._finish_writing()
         return Addition(tuple(paths), tuple(lines))
 
-    def remove(self, paths: Iterable[Named]) -> int:
-        """Forget pictures by path (`picture:…` too), and all below a folder; returns how many paths were forgotten.
+    def remove(self, paths: Iterable[StrPath]) -> int:
+        """Remove pictures by path (`picture:…` too), or all below a folder; returns the number of paths removed.
 
-        No file on the disk is touched, and the next `update` of a folder ingests again what still lies there.
+        Files on the disk stay, and the next `update` of their folder ingests them again.
 
         Raises:
             InputError: a path is not in the gallery; nothing is removed.
@@ -198,7 +198,7 @@ class BaseGallery(ABC):
         with self._writing():
             gone: set[str] = set()
             for path in several(paths, "remove", "path"):
-                named = absolute(path)
+                named = index_path(path)
                 found = self._catalog.files(named)
                 if not found:
                     raise InputError(
@@ -207,7 +207,7 @@ class BaseGallery(ABC):
                 gone.update(found)
             with self._catalog.writing():
                 self._catalog.remove_files(sorted(gone))
-            self._settle()
+            self._finish_writing()
         return len(gone)
 
     def picture(self, path: str) -> bytes:
@@ -231,7 +231,7 @@ class BaseGallery(ABC):
             raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
         return content
 
-    # ------------------------------------------------------------------ what it finds
+    # ------------------------------------------------------------------ search
 
     def search(
         self,
@@ -244,25 +244,24 @@ class BaseGallery(ABC):
         collapse: bool = False,
         files: bool = False,
     ) -> list[Hit]:
-        """The k pictures nearest to a query, best first: «قطة + سجادة حمراء - كلب», `picture:…` and weights too.
+        """The k pictures nearest to a query such as «قطة + سجادة حمراء - كلب», best first.
 
-        Identical files count once, files that are gone from the disk not at all. Equal scores come in the order in
-        which their pictures were indexed, so pages (`offset` 0, k, 2 k, …) fit together.
+        Identical files count once; files that are missing on the disk are left out. Ties are ordered by the time of
+        indexing, so pages (`offset` 0, k, 2 k, …) neither overlap nor skip a picture.
 
         Args:
             query: a text (docs/queries.md), or a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array.
-            where: only pictures that pass: Filters, or texts as `araclip search --where` takes them ("format=JPEG").
-                None of those that pass is missed, however few they are.
-            threshold: leave out what has a lower relevance: at 0.5 the weak hits, all of them for a query that means
-                nothing here. Where relevance is not known (a picture in the query, a gallery of a few pictures),
-                nothing is left out.
-            offset: how many of the best to leave out.
-            collapse: of near-duplicates, find the best only.
-            files: whether a term may name a picture file, as in «./sofa.jpg + لون أزرق». Not for what strangers type.
+            where: search only pictures that pass: Filters, or texts as `araclip search --where` takes them
+                ("format=JPEG"). Recall does not suffer, however few pass.
+            threshold: least relevance of a hit. 0.5 leaves out the weak hits, which are all of them for a query without
+                meaning. Has no effect where relevance is unknown (a picture in the query, a gallery of a few pictures).
+            offset: how many of the best hits to skip.
+            collapse: of near-duplicates, return the best only.
+            files: whether a term may name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
 
         Raises:
-            InputError: the query is empty, malformed or of a wrong type, or k, offset, threshold or a filter makes no
-                sense.
+            InputError: the query is empty, malformed or of a wrong type, or k, offset, threshold or a filter is
+                invalid.
             ImageError: a picture of the query cannot be used.
         """
         page = Page(k, offset, Filters.of(where, collapse=collapse), threshold)
@@ -277,8 +276,8 @@ class BaseGallery(ABC):
     ) -> list[Hit]:
         """The k pictures that look most like a picture (as for `search`, or a path as text, or `picture:…`).
 
-        The picture itself is left out when the gallery has it. What likeness is worth was not measured: the hits'
-        relevance is None. Arguments and errors: as for `search`.
+        The picture itself is left out when the gallery has it. The hits' relevance is None: it is calibrated for texts
+        only. Arguments and errors: as for `search`.
         """
         page = Page(k, offset, Filters.of(where, collapse=collapse))
         vector, content = self._picture_vector(picture)

@@ -55,10 +55,10 @@ def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     for first, second in pairs:
         low, high = sorted((root(first), root(second)))
         parent[high] = low
-    found: dict[int, list[int]] = {}
+    components: dict[int, list[int]] = {}
     for row in range(count):
-        found.setdefault(root(row), []).append(row)
-    return [rows for rows in found.values() if len(rows) > 1]
+        components.setdefault(root(row), []).append(row)
+    return [rows for rows in components.values() if len(rows) > 1]
 
 
 def grouped(
@@ -70,17 +70,18 @@ def grouped(
     """Groups among the files (path, bytes, pixels) of pictures.
 
     Args:
-        hashes, vectors: what give ids (n,) in order with their perceptual hashes (n,), or with their vectors (n, D);
-            called only if they matter. A picture that comes or goes between the calls is left out.
+        hashes, vectors: functions that return ids (n,) in ascending order with their perceptual hashes (n,), or with
+            their vectors (n, D); called only where needed. A picture that is added or removed between the calls is left
+            out.
 
     Raises:
         InputError: an unknown kind.
     """
     if unknown := set(kinds) - set(KINDS):
-        raise InputError(f"no kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
-    found = [_group("exact", several) for several in files.values() if len(several) > 1] if "exact" in kinds else []
+        raise InputError(f"unknown kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+    result = [_group("exact", copies) for copies in files.values() if len(copies) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
-        return found
+        return result
     there = np.array(sorted(files), np.int64)
     ids, phashes = hashes()
     ids, phashes = ids[here := positions(ids, there)], phashes[here]
@@ -88,16 +89,17 @@ def grouped(
     if "near" in kinds:
         pairs["near"] = near_pairs(phashes)
     if "semantic" in kinds:
-        seen, stored = vectors()
-        rows_of = positions(ids, seen).tolist()
-        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(stored[positions(seen, ids)].astype(np.float32)))
+        vector_ids, stored = vectors()
+        rows_of = positions(ids, vector_ids).tolist()
+        compared = stored[positions(vector_ids, ids)].astype(np.float32)
+        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(compared))
         pairs["semantic"] = (
             (one, other) for one, other in alike if not is_near(int(phashes[one]), int(phashes[other]))
         )
     for kind, together in pairs.items():
         for rows in groups(len(ids), together):
-            found.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
-    return found
+            result.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
+    return result
 
 
 def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:

@@ -23,7 +23,7 @@ def write_export(
         InputError: the folder holds other files.
     """
     if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
-        raise InputError(f"{folder} holds other files than an export. Choose a new folder.")
+        raise InputError(f"{folder} holds files that are not of an export. Choose a new folder.")
 
     def fill(temporary: Path) -> None:
         np.save(temporary / "vectors.npy", vectors)

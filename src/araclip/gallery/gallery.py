@@ -12,19 +12,19 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.locations import location_of
-from araclip.gallery.maintenance import FolderUpkeep
+from araclip.gallery.maintenance import FolderMaintenance
 from araclip.gallery.reader import FolderReader
 from araclip.model_folder import DEFAULT_MODEL
 
 
-class Gallery(FolderUpkeep):
+class Gallery(FolderMaintenance):
     """Pictures indexed with one model. One process writes at a time, any number search."""
 
     def __init__(self, catalog: Catalog, model: Encoder, *, lock: bool = True) -> None:
-        """Take an open catalogue.
+        """A gallery over an open catalogue.
 
         Args:
-            lock: False where the caller holds the gallery's lock already.
+            lock: False where the caller already holds the gallery's lock.
         """
         self.folder = catalog.folder
         self.model = model
@@ -34,16 +34,16 @@ class Gallery(FolderUpkeep):
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> "Gallery":
-        """Open the gallery in folder `path`; one that an older release made is migrated.
+        """Open the gallery in folder `path`; one of an older release is migrated.
 
         Args:
             model: a name, a path or an encoder, as `AraCLIP.load` takes.
-            create: make it if it is not there.
+            create: create it if it does not exist.
 
         Raises:
-            GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
+            GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
             WidthMismatch: it was made by another model than `model`.
-            InputError: the address of a gallery on a server, or no path.
+            InputError: the address of a gallery on a server, or not a path.
             ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
         """
         folder = _folder(path)
@@ -59,25 +59,25 @@ class Gallery(FolderUpkeep):
         model: ModelLike = DEFAULT_MODEL,
         progress: FilesProgress | None = None,
     ) -> list[str]:
-        """Repair the gallery in folder `path`, also one that cannot be opened; returns one line for each action.
+        """Repair the gallery in folder `path`, even if it cannot be opened; returns one line for each action.
 
-        Of a damaged catalogue every row that can be read is saved into a new one, and every picture that can be read is
-        encoded again, since it is unknown what else is wrong. `update` then reads what was lost.
+        Every readable row of a damaged catalogue is copied into a new one, and every readable picture is encoded again,
+        since the extent of the damage is unknown. `update` then ingests what was lost.
 
         Args:
             progress: called with (pictures done, pictures in all).
 
         Raises:
             GalleryNotFound, NewerGallery, WidthMismatch, GalleryLocked, OSError: as for `open` and `update`.
-            GalleryCorrupt: nothing can be saved; the message says how to begin anew.
+            GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
         try:
-            with cls.open(path, model=model) as opened:
-                return opened.repair(progress=progress)
+            with cls.open(path, model=model) as gallery:
+                return gallery.repair(progress=progress)
         except GalleryCorrupt:
             actions = salvage(_folder(path))
-        with cls.open(path, model=model) as opened:
-            return actions + opened.repair(doubt=True, progress=progress)
+        with cls.open(path, model=model) as gallery:
+            return actions + gallery.repair(reencode_all=True, progress=progress)
 
     def __len__(self) -> int:
         """Number of different pictures."""
@@ -99,10 +99,10 @@ class Gallery(FolderUpkeep):
     def _changing(self) -> Iterator[None]:
         self._catalog.check_model(self.model.name, self.model.fingerprint)
         yield
-        self._catalog.rest()
+        self._catalog.checkpoint()
 
-    def _settle(self) -> None:
-        self._reader.settle()
+    def _finish_writing(self) -> None:
+        self._reader.finish_writing()
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

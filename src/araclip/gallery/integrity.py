@@ -1,4 +1,4 @@
-"""What `verify` looks for in vectors, stored pixels and files, wherever the gallery is."""
+"""Checks of vectors, stored pixels and files that `verify` makes in every kind of gallery."""
 
 import hashlib
 import io
@@ -17,12 +17,12 @@ _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by l
 
 
 def is_unit(vector: NDArray[np.float32]) -> bool:
-    """Whether a stored vector has length 1 but for rounding; NaN has not."""
+    """Whether a stored vector has length 1, up to rounding; False for NaN."""
     return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
 
 
 def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
-    """What is wrong with the stored pixels of a picture without a file."""
+    """The fault of the stored pixels of a picture without a file, if there is one."""
     try:
         open_image(io.BytesIO(pixels or b""), 16, name=path)
     except ImageError:
@@ -30,7 +30,7 @@ def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
 
 
 def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
-    """What is wrong with a file on the disk; its content is compared too if `digest` is given."""
+    """The fault of a file on the disk, if there is one; its content is compared too if `digest` is given."""
     try:
         now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
@@ -40,7 +40,7 @@ def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
                 file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
             )
     except FileNotFoundError:
-        yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or plug the drive in.")
+        yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or reconnect the drive.")
     except OSError as error:
         yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
 

@@ -1,4 +1,4 @@
-"""Where galleries are: in folders or on Qdrant servers, and the folder that is used by default."""
+"""Locations of galleries: folders or addresses on Qdrant servers, and the default folder."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 
-KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable; never an argument, which other users of a machine can read
+KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable, not an argument: other users of the machine can read arguments
 PORT = 6333
 _SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -24,7 +24,7 @@ _LATEST = "latest"
 class Address:
     """A collection on a Qdrant server: qdrant://host:6333/collection, or https://… for an encrypted connection.
 
-    `str` of it is what was typed, without secrets.
+    `str` gives it as it was typed; it never holds a secret.
     """
 
     server: str  # http(s)://host:port/prefix
@@ -33,7 +33,7 @@ class Address:
 
     @classmethod
     def read(cls, text: str) -> "Address":
-        """The address that `text` is.
+        """Parse an address.
 
         Raises:
             InputError: no host, no collection, or a password in it.
@@ -41,17 +41,18 @@ class Address:
         example = f"Write qdrant://HOST:{PORT}/COLLECTION, or https://HOST:{PORT}/COLLECTION."
         parts = urlsplit(text)
         if parts.username or parts.password or parts.query:
-            raise InputError(f"an address of a gallery holds no password. Put the API key into ${KEY}. {example}")
+            raise InputError(f"an address must not hold a password. Put the API key into ${KEY}. {example}")
         try:
             host, port = parts.hostname, parts.port or PORT
         except ValueError:
-            raise InputError(f"'{text}' has a port that is none. {example}") from None
+            raise InputError(f"'{text}' has an invalid port. {example}") from None
         *prefix, collection = parts.path.strip("/").split("/")
         if parts.scheme not in _SCHEMES or not host:
-            raise InputError(f"'{text}' is no address of a gallery. {example}")
+            raise InputError(f"'{text}' is not the address of a gallery. {example}")
         if not _NAME.fullmatch(collection):
             raise InputError(
-                f"'{text}' names no collection, or one with other signs than letters, digits, _, - and dots. {example}"
+                f"'{text}' names no collection, or one whose name has other characters than letters, digits, _, - and "
+                f"dots. {example}"
             )
         shown_host = f"[{host}]" if ":" in host else host
         return cls("/".join([f"{_SCHEMES[parts.scheme]}://{shown_host}:{port}", *prefix]), collection, text.rstrip("/"))
@@ -64,10 +65,10 @@ Location = Path | Address
 
 
 def location_of(named: str | os.PathLike[str] | Address) -> Location:
-    """The folder or the address that a text names. Only this function tells the two apart.
+    """The folder or the address that a text names; the only place that tells the two apart.
 
     Raises:
-        InputError: an address that cannot be used, or neither a text nor a path.
+        InputError: an invalid address, or neither a text nor a path.
     """
     if isinstance(named, Address):
         return named
@@ -82,13 +83,13 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
 
 
 def data_home() -> Path:
-    """The folder for everything AraCLIP keeps: $ARACLIP_DATA, or the platform's user data directory."""
+    """The folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
     named = os.environ.get("ARACLIP_DATA")
     return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("araclip")
 
 
 def reference_home() -> Path:
-    """The folder for vectors of the reference queries of galleries on servers; made if it is not there."""
+    """The folder that caches vectors of the reference queries for galleries on servers; created if missing."""
     home = data_home() / "background"
     home.mkdir(parents=True, exist_ok=True)
     return home
@@ -103,14 +104,14 @@ def gallery_of(folder: Path) -> Path:
 
 
 def remember(gallery: Location) -> None:
-    """Make `gallery` the one that is searched by default, if it lies in the default place; others are named again."""
+    """Make `gallery` the one searched by default, if it lies in the default folder; others must be named each time."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST, gallery.name)
 
 
 def gallery_here(folder: Path) -> Path:
-    """The gallery to search from `folder`: its own, that of the nearest folder above it, or the one indexed last.
+    """The gallery to search from `folder`: its own, that of its nearest ancestor, or the one indexed last.
 
     Raises:
         GalleryNotFound: nothing was indexed yet.

@@ -1,4 +1,4 @@
-"""Upkeep of a gallery in a folder: statistics, duplicates, verification, repair, compaction, export."""
+"""Maintenance of a gallery in a folder: statistics, duplicates, verification, repair, compaction, export."""
 
 import json
 import os
@@ -27,8 +27,8 @@ from araclip.gallery.results import Fault, Group, Stats
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 
 
-class FolderUpkeep(BaseGallery):
-    """The upkeep of `Gallery`; the docstrings of `BaseGallery` hold."""
+class FolderMaintenance(BaseGallery):
+    """The maintenance methods of `Gallery`; documented in `BaseGallery`."""
 
     folder: Path
     _catalog: Catalog
@@ -59,7 +59,7 @@ class FolderUpkeep(BaseGallery):
         )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of files that belong together; files that are gone from the disk are left out."""
+        """Groups of duplicate files; files that are missing on the disk are left out."""
         catalog = self._catalog
         rows = catalog.rows(
             "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
@@ -68,43 +68,43 @@ class FolderUpkeep(BaseGallery):
         )
         files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
         for content, path, size, pixels in rows:
-            if os.path.lexists(path):  # or the last copy would be called a spare one
+            if os.path.lexists(path):  # otherwise the only copy that is left would count as a duplicate
                 files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
 
         return grouped(files, lambda: _hashes(catalog), catalog.vectors, kinds)
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Everything that is wrong with the catalogue, the vectors, the index and the files."""
+        """Faults of the catalogue, the vectors, the index and the files."""
         report = progress or (lambda done, total: None)
         return [*_catalogue_faults(self._catalog), *_file_faults(self._catalog, contents, report)]
 
-    def repair(self, *, doubt: bool = False, progress: FilesProgress | None = None) -> list[str]:
+    def repair(self, *, reencode_all: bool = False, progress: FilesProgress | None = None) -> list[str]:
         """Fix every fault that `verify` calls repairable.
 
         Args:
-            doubt: encode every picture again that can be read: the catalogue was damaged, and it is unknown where.
+            reencode_all: encode every readable picture again, where the extent of the damage is unknown.
             progress: called with (pictures done, pictures in all).
         """
         with self._writing():
-            actions = _repair(self._catalog, self.model, doubt, progress or (lambda done, total: None))
+            actions = _repair(self._catalog, self.model, reencode_all, progress or (lambda done, total: None))
             self._reader.drop()
-            self._settle()
+            self._finish_writing()
         return actions
 
     def compact(self) -> int:
-        """Give the space of removed pictures back to the disk."""
+        """Free the space of removed pictures."""
         with self._writing():
             self._reader.drop()
             before = _size(self.folder)
             scan_index.drop_derived(self.folder)
             with self._catalog.writing(visible=False):
-                pass  # breaks the seal, which VACUUM does not know
+                pass  # drops the checksum from the seal, since VACUUM rewrites the file
             self._catalog.rows("VACUUM")
-            self._catalog.rest()
+            self._catalog.checkpoint()
             return before - _size(self.folder)
 
     def export(self, folder: str | os.PathLike[str]) -> int:
-        """Write the gallery for other programs."""
+        """Export the gallery for other programs."""
         catalog = self._catalog
         with catalog.reading():
             ids, vectors = catalog.vectors()
@@ -128,18 +128,18 @@ def _hashes(catalog: Catalog) -> tuple[Ids, Hashes]:
 
 
 def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
-    place = str(catalog.folder / FILE_NAME)
+    path = str(catalog.folder / FILE_NAME)
     for (line,) in catalog.rows("PRAGMA integrity_check"):
         if line != "ok":
-            yield Fault(place, f"SQLite says: {line}", "Run `araclip repair`, which saves what can be read.", True)
+            yield Fault(path, f"SQLite reports: {line}", "Run `araclip repair`, which recovers readable rows.", True)
     for row in catalog.rows("PRAGMA foreign_key_check"):
-        yield Fault(place, f"a row of {row[0]} speaks of a picture that is not there", "Run `araclip repair`.", True)
+        yield Fault(path, f"a row of {row[0]} refers to a missing picture", "Run `araclip repair`.", True)
     for content in _bad_vectors(catalog):
         paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
-        name = os.fsdecode(paths[0][0]) if paths else f"{place}, picture {content}"
+        name = os.fsdecode(paths[0][0]) if paths else f"{path}, picture {content}"
         yield Fault(name, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
-    for path in scan_index.damaged(catalog):
-        yield Fault(str(path), "the index is damaged", "Run `araclip repair`, which makes it anew.", True)
+    for index in scan_index.damaged(catalog):
+        yield Fault(str(index), "the index is damaged", "Run `araclip repair`, which rebuilds it.", True)
     for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
         yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
 
@@ -168,10 +168,10 @@ def _file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> I
         progress(done, len(rows))
 
 
-def _repair(catalog: Catalog, model: Encoder, doubt: bool, progress: FilesProgress) -> list[str]:
-    """Fix what `verify` calls repairable in a catalogue that can be read; returns one line for each action."""
+def _repair(catalog: Catalog, model: Encoder, reencode_all: bool, progress: FilesProgress) -> list[str]:
+    """Fix every repairable fault of a readable catalogue; returns one line for each action."""
     actions, bad = [], set(_bad_vectors(catalog))
-    every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if doubt else sorted(bad)
+    every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if reencode_all else sorted(bad)
     for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
         (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
@@ -180,14 +180,14 @@ def _repair(catalog: Catalog, model: Encoder, doubt: bool, progress: FilesProgre
             if isinstance(decoded, str) and content in bad:
                 catalog.remove_files(paths)
                 actions.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
-            elif isinstance(decoded, str):  # the next update reads the file, whatever its size and time
+            elif isinstance(decoded, str):  # makes the next update read the file again
                 catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
             elif _encode_again(catalog, content, decoded, model, content in bad):
                 actions.append(f"{paths[0]}: encoded again.")
         progress(done, len(every))
     with catalog.writing():
         if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
-            actions.append(f"{cleared} damaged metadata cleared.")
+            actions.append(f"{cleared} damaged metadata entries cleared.")
         catalog.change("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
         catalog.change(
             "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
@@ -198,7 +198,10 @@ def _repair(catalog: Catalog, model: Encoder, doubt: bool, progress: FilesProgre
 
 
 def _encode_again(catalog: Catalog, content: int, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
-    """Store what a picture looks like, if that is not what is stored; the stored JPEG is not quite the picture."""
+    """Store a new vector and facts unless they equal the stored ones; returns whether they did not.
+
+    The JPEG stored of a picture gives nearly the same vector as the picture, so that one is kept.
+    """
     vector = model.encode_pixels(decoded.pixels[None])[0].astype("<f2")
     stored = np.zeros(len(vector)) if bad else catalog.vector(content)
     alike = float(stored @ vector.astype(np.float32)) >= _STORED_ALIKE if catalog.stored_pixels(content) else False

@@ -1,8 +1,8 @@
-"""Pairs of perceptual hashes that are near, of a million, without comparing each with each. Pure.
+"""Near pairs among a million perceptual hashes, without comparing each with each. Pure.
 
-A hash of 64 bits is cut into PARTS. Two that differ in at most NEAR bits differ in at most one of them in some part (or
-there would be two in each, eight in all), so in each part only those are compared whose part is equal or one bit off
-(multi-index hashing, Norouzi, Punjani and Fleet 2012). FAISS's IndexBinaryMultiHash does the same and took 14 times as
+Multi-index hashing (Norouzi, Punjani and Fleet 2012): a 64-bit hash is cut into PARTS. Two hashes that differ in at
+most NEAR bits differ in at most one bit of some part (otherwise two in each, eight in all), so candidates are only
+those of which a part is equal or differs in one bit. FAISS's IndexBinaryMultiHash does the same and took 14 times as
 long (docs/RESULTS.md).
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR = 6  # bits of 64; among 25 million pairs of different photographs none was so near, at 8 three were
+NEAR = 6  # bits of 64; of 25 million pairs of different photographs none is within 6, three are within 8
 PARTS = 4
 BITS = 64 // PARTS
 AT_ONCE = 1 << 22  # candidates compared at once: 100 MB
@@ -21,22 +21,22 @@ Rows = NDArray[np.int64]
 
 
 def is_near(one: int, other: int) -> bool:
-    """Whether two perceptual hashes are those of nearly the same picture; a flat picture (hash 0) is never near."""
+    """Whether two perceptual hashes differ in at most NEAR bits; a flat picture (hash 0) is near to none."""
     return bool(one and other) and (one ^ other).bit_count() <= NEAR
 
 
 def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, first below second, that connect all of (n,) hashes that are near each other; see `is_near`.
+    """Pairs of rows (first < second) whose connected components are those of all near pairs of (n,) hashes.
 
-    Rows with the same hash are each paired with the first of them only, and that one with rows of near hashes:
-    otherwise a thousand copies would make half a million pairs.
+    Of rows with the same hash only the first is paired with rows of near hashes, and the others with it: otherwise a
+    thousand copies would make half a million pairs.
     """
     known, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():
         yield int(first[which[row]]), row
-    found = np.flatnonzero(known)  # the flat ones' hash is 0, and the lowest
-    for one, other in _pairs(known[found]):
-        low, high = sorted((int(first[found[one]]), int(first[found[other]])))
+    nonzero = np.flatnonzero(known)  # flat pictures have hash 0
+    for one, other in _pairs(known[nonzero]):
+        low, high = sorted((int(first[nonzero[one]]), int(first[nonzero[other]])))
         yield low, high
 
 
@@ -51,9 +51,9 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
         for flip in (0, *(1 << bit for bit in range(BITS))):
             begins, ends = starts[keys ^ flip], starts[(keys ^ flip) + 1]
             if flip:
-                ends = np.where(keys ^ flip > keys, ends, begins)  # each pair of buckets from one side
+                ends = np.where(keys ^ flip > keys, ends, begins)  # visits each pair of buckets once
             else:
-                begins = np.arange(1, len(keys) + 1)  # those after it in its own bucket
+                begins = np.arange(1, len(keys) + 1)  # later rows of the same bucket
             for one, other in _candidates(begins, ends):
                 close = np.bitwise_count(sorted_[one] ^ sorted_[other]) <= NEAR
                 near.update(zip(order[one[close]].tolist(), order[other[close]].tolist(), strict=True))

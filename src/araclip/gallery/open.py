@@ -1,4 +1,4 @@
-"""Galleries by their location: a folder, or an address on a Qdrant server (extra `qdrant`)."""
+"""Opening a gallery by its location: a folder, or an address on a Qdrant server (extra `qdrant`)."""
 
 import os
 from collections.abc import Iterator
@@ -17,84 +17,84 @@ from araclip.model_folder import DEFAULT_MODEL
 
 MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
 
-Named = str | os.PathLike[str] | Address
+LocationLike = str | os.PathLike[str] | Address
 
 
 @contextmanager
 def _qdrant() -> Iterator[None]:
-    """Inside, an import that fails says which extra it needs."""
+    """Turn a failing import inside the block into an error that names the extra."""
     try:
         yield
     except ImportError as error:
         raise InputError(MISSING_QDRANT) from error
 
 
-def open_gallery(location: Named, *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> BaseGallery:
+def open_gallery(location: LocationLike, *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> BaseGallery:
     """The gallery in a folder, or at an address such as qdrant://HOST:6333/COLLECTION.
 
     Raises:
-        InputError: an address, and the extra `qdrant` is missing.
+        InputError: an invalid location, or an address while the extra `qdrant` is missing.
         GalleryError: as for `Gallery.open` and `RemoteGallery.open`.
     """
-    found = location_of(location)
-    if not isinstance(found, Address):
-        return Gallery.open(found, model=model, create=create)
+    target = location_of(location)
+    if not isinstance(target, Address):
+        return Gallery.open(target, model=model, create=create)
     with _qdrant():
         from araclip.gallery.remote.gallery import RemoteGallery
-    return RemoteGallery.open(found, model=model, create=create)
+    return RemoteGallery.open(target, model=model, create=create)
 
 
-def open_reader(location: Named, model: Encoder, *, create: bool = False) -> GalleryReader:
-    """The read side of a gallery, for any thread.
+def open_reader(location: LocationLike, model: Encoder, *, create: bool = False) -> GalleryReader:
+    """A reader of a gallery, usable from any thread.
 
     Args:
-        create: make it if it is not there and lies in a folder.
+        create: create the gallery if it does not exist; in a folder only.
 
     Raises:
         InputError, GalleryError: as for `open_gallery`.
     """
-    found = location_of(location)
-    if not isinstance(found, Address):
+    target = location_of(location)
+    if not isinstance(target, Address):
         if create:
-            Catalog.create(found, model.name, model.fingerprint, model.width).close()
-        return FolderReader.open(found, model)
+            Catalog.create(target, model.name, model.fingerprint, model.width).close()
+        return FolderReader.open(target, model)
     with _qdrant():
         from araclip.gallery.remote.reader import RemoteReader
-    return RemoteReader.open(found, model)
+    return RemoteReader.open(target, model)
 
 
 def repair_gallery(
-    location: Named, *, model: ModelLike = DEFAULT_MODEL, progress: FilesProgress | None = None
+    location: LocationLike, *, model: ModelLike = DEFAULT_MODEL, progress: FilesProgress | None = None
 ) -> list[str]:
-    """Repair a gallery, in a folder also one that cannot be opened; returns one line for each action.
+    """Repair a gallery, in a folder even if it cannot be opened; returns one line for each action.
 
     Raises:
         InputError, GalleryError, OSError: as for `open_gallery` and `Gallery.rescue`.
     """
-    found = location_of(location)
-    if not isinstance(found, Address):
-        return Gallery.rescue(found, model=model, progress=progress)
-    with open_gallery(found, model=model) as opened:  # on a server there is no file to save rows from
-        return opened.repair()
+    target = location_of(location)
+    if not isinstance(target, Address):
+        return Gallery.rescue(target, model=model, progress=progress)
+    with open_gallery(target, model=model) as gallery:  # on a server there is no file to recover rows from
+        return gallery.repair()
 
 
 def reembed_gallery(
-    location: Named,
+    location: LocationLike,
     model: ModelLike,
     *,
     forget_missing: bool = False,
     progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
-    """Give a gallery the vectors of another model; see `gallery.ingest.reembed.reembed`.
+    """Re-embed a gallery with another model; see `gallery.ingest.reembed.reembed`.
 
     Raises:
         InputError: as for `open_gallery`.
         GalleryError: as for `reembed`.
     """
-    found, encoder = location_of(location), as_encoder(model)
-    if not isinstance(found, Address):
-        return reembed(found, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
+    target, encoder = location_of(location), as_encoder(model)
+    if not isinstance(target, Address):
+        return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
     with _qdrant():
         from araclip.gallery.remote import reembed as remote
-    return remote.reembed(found, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
+    return remote.reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

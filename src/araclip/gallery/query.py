@@ -1,4 +1,4 @@
-"""The query language: «قطة + سجادة حمراء - كلب», weights, pictures beside text. Pure; docs/queries.md is the guide.
+"""Parsing of queries such as «قطة + سجادة حمراء - كلب», and their vector. Pure; docs/queries.md is the guide.
 
 query  = [sign] term { space sign term }        sign: + - −, with a space (or the beginning) before it
 term   = [weight :] (text | picture)            weight: 2 or 0.5, digits of any script
@@ -19,14 +19,12 @@ from araclip.text.normalization import normalize
 
 MAX_TERMS = 16
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
-MINUS = 0.5  # what a minus counts beside a plus; see docs/log/2026-11.md, benchmarks/composition.py
-PICTURE_BESIDE_TEXT = 0.5  # pictures resemble pictures more than texts do; at equal weights they drown the text
+MINUS = 0.5  # weight of a minus relative to a plus; see docs/log/2026-11.md, benchmarks/composition.py
+PICTURE_BESIDE_TEXT = 0.5  # pictures have higher cosines to pictures than texts have, and would outweigh the text
 
 _SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0}
 _QUOTES = {'"': '"', "«": "»", "“": "”"}
-_LAYOUT = (
-    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # marks of direction: no one sees them
-)
+_LAYOUT = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # invisible direction marks
 _ESCAPABLE = frozenset("\\:./~") | _SIGNS.keys() | _QUOTES.keys() | set(_QUOTES.values())
 _WEIGHT = re.compile(r"(\d+(?:[.,٫]\d+)?|[.,٫]\d+)\s*:")
 
@@ -76,7 +74,7 @@ def parse(text: str, *, files: bool = False) -> Query:
             opens files that strangers name.
 
     Raises:
-        InputError: an empty query or term, a weight that makes no sense, a quotation mark left open, only minus terms,
+        InputError: an empty query or term, an invalid weight, a quotation mark left open, only minus terms,
             too many terms, or a file where none is allowed; docs/queries.md lists the messages.
     """
     parts = _split(text)
@@ -98,8 +96,8 @@ class _Character:
 
 
 def _split(text: str) -> list[tuple[float, list[_Character]]]:
-    """Signs and the characters of their terms, quotation marks and backslashes read."""
-    parts: list[tuple[float, list[_Character]]] = [(0.0, [])]  # sign 0: none was written
+    """Split into signs and the characters of their terms; resolves quotation marks and backslashes."""
+    parts: list[tuple[float, list[_Character]]] = [(0.0, [])]  # sign 0: no sign was typed
     closing, i = "", 0
     while i < len(text):
         letter, characters = text[i], parts[-1][1]
@@ -124,7 +122,7 @@ def _split(text: str) -> list[tuple[float, list[_Character]]]:
             "write \\ before the mark that opens."
         )
     if _plain(parts[0][1]) == "" and len(parts) > 1:
-        del parts[0]  # nothing stands before the first sign
+        del parts[0]  # the query begins with a sign
     return parts
 
 
@@ -143,7 +141,7 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
             raise InputError(f"the query is empty. Type what the picture shows, for example: {EXAMPLE}")
         raise InputError(
             f"the query «{text.strip()}» has an empty part: a sign, a weight or quotation marks with nothing beside "
-            "them. Write what belongs there, or \\ before the sign."
+            "them. Complete it, or \\ before the sign."
         )
     if kind == "file" and not files:
         raise InputError(
@@ -154,16 +152,16 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
 
 
 def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:
-    found = _WEIGHT.match(_plain(characters))
-    if not found:
+    match = _WEIGHT.match(_plain(characters))
+    if not match:
         return characters, 1.0
-    weight = float(found[1].replace(",", ".").replace("٫", "."))
+    weight = float(match[1].replace(",", ".").replace("٫", "."))
     if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
         raise InputError(
-            f"weight {found[1]} is out of range; it goes from {MIN_WEIGHT} to {MAX_WEIGHT:.0f}. If it is no weight, "
+            f"weight {match[1]} is out of range; it goes from {MIN_WEIGHT} to {MAX_WEIGHT:.0f}. If it is text, "
             "write \\ before the colon."
         )
-    rest = characters[found.end() :]
+    rest = characters[match.end() :]
     while rest and _is_space(rest[0].letter) and not rest[0].quoted:
         rest = rest[1:]
     return rest, weight
@@ -171,8 +169,8 @@ def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:
 
 def _kind(value: str, characters: list[_Character]) -> Kind:
     for kind, beginning in _BEGINNINGS.items():
-        found = beginning.match(value)
-        if found and not any(c.escaped and c.letter != "\\" for c in characters[: found.end()]):
+        match = beginning.match(value)
+        if match and not any(c.escaped and c.letter != "\\" for c in characters[: match.end()]):
             return kind
     return "text"
 
@@ -182,7 +180,7 @@ def _is_weight(characters: list[_Character]) -> bool:
 
 
 def _plain(characters: list[_Character]) -> str:
-    """The characters that are neither quoted nor escaped, the others as a character that means nothing."""
+    """The text with quoted and escaped characters replaced by NUL, so that they match no syntax."""
     letters = ("\0" if character.quoted or character.escaped else character.letter for character in characters)
     return "".join(letters).strip(_LAYOUT + " \t\n")
 
@@ -201,7 +199,7 @@ def _is_space(letter: str) -> bool:
 
 
 def _written(value: str, kind: Kind) -> str:
-    """The value with a backslash wherever `parse` would read more into it."""
+    """The value with a backslash before each character that `parse` would take for syntax."""
     out: list[str] = []
     for i, letter in enumerate(value):
         if letter in _SIGNS:
@@ -219,8 +217,8 @@ def _written(value: str, kind: Kind) -> str:
 def combine(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
     """Unit vectors of the terms (n, D) → the query's unit vector (D,): their weighted sum.
 
-    A minus counts half, and so does a picture beside text. Moving texts and pictures to a common centre first (the
-    modality gap) was measured and did not help; see docs/log/2026-11.md.
+    A minus counts half, and so does a picture beside text. Centring texts and pictures first, to close the modality
+    gap, was measured and did not help; see docs/log/2026-11.md.
 
     Raises:
         InputError: the terms cancel each other out.

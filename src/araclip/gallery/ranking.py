@@ -1,4 +1,4 @@
-"""From a vector to hits: the nearest pictures that pass the filters and still exist, in a fixed order, page by page."""
+"""From a query vector to a page of hits: nearest pictures that pass the filters and exist, in a stable order."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +20,10 @@ from araclip.gallery.results import Hit
 
 @dataclass(frozen=True)
 class Page:
-    """Which hits are wanted: `k` of them after the first `offset`, of those that pass `filters` and `threshold`.
+    """Which hits to return: `k` after the first `offset`, of those that pass `filters` and `threshold`.
 
     Raises:
-        InputError: a number that makes no sense.
+        InputError: a number is out of range.
     """
 
     k: int
@@ -33,11 +33,11 @@ class Page:
 
     def __post_init__(self) -> None:
         if self.k < 1:
-            raise InputError(f"k is {self.k}; ask for at least 1 picture.")
+            raise InputError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:
-            raise InputError(f"offset is {self.offset}; it counts the pictures to leave out, 0 or more.")
+            raise InputError(f"offset is {self.offset}; it must be 0 or more.")
         if not 0 <= self.threshold <= 1:
-            raise InputError(f"threshold is {self.threshold}; it is a relevance, from 0 (everything) to 1.")
+            raise InputError(f"threshold is {self.threshold}; it is a relevance from 0 (everything) to 1.")
 
 
 def ranked(
@@ -48,30 +48,30 @@ def ranked(
     page: Page,
     exclude: int | None = None,
 ) -> list[Hit]:
-    """The hits of one page for a unit vector (D,), best first, ties by age in the gallery.
+    """The hits of one page for a unit vector (D,), best first, ties in the order of indexing.
 
     Args:
         exclude: the id of a picture to leave out.
     """
-    wanted = _Wanted(catalog, index, vector, page)
-    relevance = scale.relevance(vector, wanted.best()) if scale else None
-    return hits_of(wanted.present(), lambda content: catalog.phash(content) or 0, relevance, page, exclude)
+    search = _FilteredSearch(catalog, index, vector, page)
+    relevance = scale.relevance(vector, search.best_score()) if scale else None
+    return hits_of(search.existing(), lambda content: catalog.phash(content) or 0, relevance, page, exclude)
 
 
 def hits_of(
-    found: Iterable[tuple[int, float, list[str]]],
+    candidates: Iterable[tuple[int, float, list[str]]],
     phash: Callable[[int], int],
     relevance: Callable[[float], float] | None,
     page: Page,
     exclude: int | None,
 ) -> list[Hit]:
-    """The hits of one page among pictures found (id, cosine, paths), best first; `phash` gives the hash of an id."""
+    """The hits of one page among candidates (id, cosine, paths), best first; `phash` gives the hash of an id."""
     hits: list[Hit] = []
     shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
-    for content, score, paths in found:
+    for content, score, paths in candidates:
         relevant = relevance(score) if relevance else None
         if relevant is not None and relevant < page.threshold:
-            break  # and so are all after it
+            break  # relevance falls with the score
         if content != exclude and not (page.filters.collapse and _repeats(phash(content), shown)):
             hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevant))
         if len(hits) == page.offset + page.k:
@@ -80,15 +80,15 @@ def hits_of(
 
 
 def _repeats(phash: int, shown: list[int]) -> bool:
-    """Whether a picture is nearly one of those shown; if not, it becomes one of them."""
+    """Whether a picture is a near-duplicate of one in `shown`; if not, it is added."""
     if any(is_near(phash, other) for other in shown):
         return True
     shown.append(phash)
     return False
 
 
-class _Wanted:
-    """The pictures that pass a page's filters, in the order of their scores."""
+class _FilteredSearch:
+    """A search among the pictures that pass a page's filters."""
 
     def __init__(self, catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], page: Page) -> None:
         self._catalog, self._index, self._vector = catalog, index, vector
@@ -98,23 +98,23 @@ class _Wanted:
         )
         self._first = index.search(vector, page.offset + page.k, self._allowed)
 
-    def best(self) -> float:
-        """The score of the best picture of all, whatever the filters."""
+    def best_score(self) -> float:
+        """The score of the gallery's best picture, filters ignored."""
         scores = self._first[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
         return max(scores, default=0.0)
 
-    def present(self) -> Iterator[tuple[int, float, list[str]]]:
-        """Id, cosine and paths of every picture that has a path that is there, best first."""
-        (ids, scores), seen = self._first, 0
-        while len(ids) > seen:
-            for content, score in list(zip(ids, scores, strict=True))[seen:]:
+    def existing(self) -> Iterator[tuple[int, float, list[str]]]:
+        """Id, cosine and existing paths of every picture that has one, best first."""
+        (ids, scores), done = self._first, 0
+        while len(ids) > done:
+            for content, score in list(zip(ids, scores, strict=True))[done:]:
                 paths = paths_of(self._catalog, content, self._condition)
-                if there := [path for path in paths if present(path)]:
-                    yield content, score, there
-            seen = len(ids)  # more, should the first be gone from the disk
-            ids, scores = self._index.search(self._vector, 2 * seen, self._allowed)
+                if existing := [path for path in paths if exists(path)]:
+                    yield content, score, existing
+            done = len(ids)  # further ones replace those missing on the disk
+            ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
 
-def present(path: str) -> bool:
-    """Whether a path leads to a picture now: a file that is there, or pixels in the catalogue."""
+def exists(path: str) -> bool:
+    """Whether a path is an existing file, or stored pixels."""
     return path.startswith(STORED_PREFIX) or os.path.lexists(path)

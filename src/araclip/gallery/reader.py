@@ -1,7 +1,7 @@
-"""The read side of a gallery: a snapshot of one generation, which one thread or many search.
+"""Reading a gallery: a snapshot of one generation, which any number of threads search.
 
 `Gallery`, `RemoteGallery` and the server all read through it. When the gallery has changed, a new snapshot is built
-while searches go on with the old one, and then takes its place.
+while searches continue on the old one, and then replaces it.
 """
 
 import threading
@@ -18,20 +18,20 @@ from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.index.rabitq import FEW
-from araclip.gallery.index.scan_index import MANY, ScanIndex
+from araclip.gallery.index.rabitq import EXACT_UP_TO
+from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit
 
-SAMPLE = 4096  # pictures; their covariance is as good as that of all, and takes milliseconds
+SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 
 Vectors = NDArray[np.float32]
 
 
 class Snapshot(ABC):
-    """One generation of a gallery as searches use it. What is derived from it is computed when it is first needed."""
+    """One generation of a gallery as searches use it; derived values are computed on first use."""
 
     def __init__(self, generation: str, reference: Callable[[], ReferenceVectors]) -> None:
         self.generation = generation
@@ -39,8 +39,8 @@ class Snapshot(ABC):
 
     @cached_property
     def pictures(self) -> int:
-        """How many there are."""
-        return self._count()
+        """The number of pictures."""
+        return self._count_pictures()
 
     @cached_property
     def reference(self) -> ReferenceVectors:
@@ -50,15 +50,15 @@ class Snapshot(ABC):
     @cached_property
     def sample(self) -> Vectors:
         """Vectors (n, D) of about SAMPLE pictures, or of all."""
-        return self._draw()
+        return self._draw_sample()
 
     @cached_property
     def scale(self) -> RelevanceScale | None:
-        """What scores are measured against; None for a gallery of a few pictures."""
+        """The scale of relevance; None for a gallery of a few pictures."""
         return relevance_scale(self.sample, self.reference)
 
     def prepare(self) -> None:
-        """Compute now what searches would compute."""
+        """Compute what the first search would compute."""
         _ = self.pictures, self.scale
 
     @abstractmethod
@@ -67,24 +67,24 @@ class Snapshot(ABC):
 
         Args:
             relevance: whether the vector is that of a text, so that hits get a relevance.
-            exclude: the store's number of a picture to leave out.
+            exclude: the store's id of a picture to leave out.
         """
 
     @abstractmethod
     def search_records(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
-        """As `search`, each hit with its picture. Of a picture's copies, that of the hit's path is there."""
+        """As `search`, each hit with its picture, whose copies include the one at the hit's path."""
 
     @abstractmethod
-    def _count(self) -> int: ...
+    def _count_pictures(self) -> int: ...
 
     @abstractmethod
-    def _draw(self) -> Vectors: ...
+    def _draw_sample(self) -> Vectors: ...
 
 
 class GalleryReader(ABC):
-    """The snapshot in use, and the store it came from."""
+    """The current snapshot, and the store that it reads."""
 
     def __init__(self, model: Encoder) -> None:
         self.model = model
@@ -92,49 +92,49 @@ class GalleryReader(ABC):
 
     @property
     def snapshot(self) -> Snapshot:
-        """The snapshot in use: that of the last `refresh`."""
+        """The current snapshot, as of the last `refresh`."""
         if self._snapshot is None:
-            self._snapshot = self._take(None)
+            self._snapshot = self._new_snapshot(None)
         return self._snapshot
 
     def refresh(self, *, prepared: bool = False) -> bool:
         """Switch to a new snapshot if the gallery has changed; returns whether it did.
 
         Args:
-            prepared: prepare the new snapshot before it takes the old one's place, so that no search waits for it.
+            prepared: prepare the new snapshot before it replaces the old one, so that no search waits.
 
         Raises:
-            WidthMismatch: the gallery belongs to another model now; the old snapshot stays.
+            WidthMismatch: the gallery was re-embedded with another model; the old snapshot stays.
         """
         if self._snapshot is not None and self.store.generation == self._snapshot.generation:
             return False
-        new = self._take(self._snapshot)
+        new = self._new_snapshot(self._snapshot)
         if prepared:
             new.prepare()
         self._snapshot = new
         return True
 
     def latest(self) -> Snapshot:
-        """A snapshot of what is committed now."""
+        """A snapshot of the last commit."""
         self.refresh()
         return self.snapshot
 
     def drop(self) -> None:
-        """Forget the snapshot: what it was derived from was replaced."""
+        """Discard the snapshot, when its data was replaced."""
         self._snapshot = None
 
     @property
     @abstractmethod
     def store(self) -> Store:
-        """The store, as this thread may use it."""
+        """The store; a connection of this thread's own where that is needed."""
 
     @abstractmethod
     def close(self) -> None:
         """Close every connection."""
 
     @abstractmethod
-    def _take(self, before: Snapshot | None) -> Snapshot:
-        """A snapshot of what is committed now, made from the one before where that is quicker."""
+    def _new_snapshot(self, before: Snapshot | None) -> Snapshot:
+        """A snapshot of the last commit, built incrementally from `before` where possible."""
 
 
 class FolderSnapshot(Snapshot):
@@ -154,25 +154,25 @@ class FolderSnapshot(Snapshot):
     def search_records(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
-        """One page of hits with their pictures; without those that were removed meanwhile."""
+        """One page of hits with their pictures; those removed meanwhile are left out."""
         hits = self.search(vector, page, relevance=relevance, exclude=exclude)
         records = self._catalog().records_at([hit.path for hit in hits])
         return [(records[hit.path], hit) for hit in hits if hit.path in records]
 
-    def _count(self) -> int:
+    def _count_pictures(self) -> int:
         return len(self.index)
 
-    def _draw(self) -> Vectors:
+    def _draw_sample(self) -> Vectors:
         return self.index.sample(SAMPLE)
 
 
 class FolderReader(GalleryReader):
-    """Reads a gallery in a folder. The index belongs to a generation of the catalogue."""
+    """Reads a gallery in a folder through its catalogue and scan index."""
 
     def __init__(
         self, catalog: Callable[[], Catalog], model: Encoder, close: Callable[[], None] = lambda: None
     ) -> None:
-        """Take what gives the calling thread its catalogue, and what closes all of them."""
+        """`catalog` returns the calling thread's catalogue; `close` closes all of them."""
         super().__init__(model)
         self._catalog = catalog
         self._close = close
@@ -182,7 +182,7 @@ class FolderReader(GalleryReader):
         """Read the gallery in a folder from any thread: each gets a catalogue connection of its own.
 
         Raises:
-            GalleryNotFound, GalleryCorrupt, NewerGallery, WidthMismatch: it cannot be used.
+            GalleryNotFound, GalleryCorrupt, NewerGallery, WidthMismatch: the gallery cannot be used.
         """
         pool = _CatalogPool(folder, model)
         return cls(pool.catalog, model, pool.close)
@@ -192,25 +192,25 @@ class FolderReader(GalleryReader):
         """The catalogue, through this thread's connection."""
         return self._catalog()
 
-    def settle(self) -> None:
-        """At a writer's end: derive what the next search needs, store the index, cut the log of changes."""
+    def finish_writing(self) -> None:
+        """After a write: build and save the index, truncate the change log, prepare the snapshot."""
         catalog = self._catalog()
         snapshot = self._snapshot
         if not isinstance(snapshot, FolderSnapshot) or snapshot.generation != catalog.generation:
-            self._snapshot = snapshot = self._take(snapshot, MANY)
-        snapshot.index.keep(catalog)
-        history.forget_before(catalog, snapshot.index.anchor)
+            self._snapshot = snapshot = self._new_snapshot(snapshot, REBUILD_AFTER)
+        snapshot.index.save(catalog)
+        history.forget_before(catalog, snapshot.index.file_generation)
         snapshot.prepare()
 
     def close(self) -> None:
         """Close every connection."""
         self._close()
 
-    def _take(self, before: Snapshot | None, many: int = FEW) -> FolderSnapshot:
+    def _new_snapshot(self, before: Snapshot | None, rebuild_after: int = EXACT_UP_TO) -> FolderSnapshot:
         catalog = self._catalog()
         catalog.check_model(self.model.name, self.model.fingerprint)
         index = before.index if isinstance(before, FolderSnapshot) else None
-        index = ScanIndex.of(catalog, lambda: self._reference().everyday, index, many)
+        index = ScanIndex.of(catalog, lambda: self._reference().everyday, index, rebuild_after)
         return FolderSnapshot(index, self._catalog, self._reference)
 
     def _reference(self) -> ReferenceVectors:
@@ -218,7 +218,7 @@ class FolderReader(GalleryReader):
 
 
 class _CatalogPool:
-    """One catalogue connection for each thread: SQLite serves one request at a time on each."""
+    """One catalogue connection for each thread; SQLite runs one statement at a time on each."""
 
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder, model
@@ -227,14 +227,14 @@ class _CatalogPool:
         self._lock = threading.Lock()
 
     def catalog(self) -> Catalog:
-        found: Catalog | None = getattr(self._local, "catalog", None)
-        if found is None:
+        catalog: Catalog | None = getattr(self._local, "catalog", None)
+        if catalog is None:
             model = self._model
-            found = Catalog.open(self._folder, model.name, model.fingerprint, model.width)
-            self._local.catalog = found
+            catalog = Catalog.open(self._folder, model.name, model.fingerprint, model.width)
+            self._local.catalog = catalog
             with self._lock:
-                self._opened.append(found)
-        return found
+                self._opened.append(catalog)
+        return catalog
 
     def close(self) -> None:
         with self._lock:

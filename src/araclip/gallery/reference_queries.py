@@ -1,7 +1,6 @@
-"""The reference queries that relevance is measured against: everyday ones and nonsense.
+"""The reference queries that relevance is calibrated with: everyday ones and nonsense.
 
-Their vectors belong to a model and are cached beside the catalogue, so that a search by a new process encodes one
-text.
+Their vectors are cached beside the catalogue for each model, so that the first search of a process encodes one text.
 """
 
 import contextlib
@@ -14,8 +13,8 @@ from araclip import atomic
 from araclip.encoder import Encoder
 from araclip.gallery.relevance import ReferenceVectors
 
-VERSION = 1  # of the two lists; raise it when they change
-NONSENSE = 64
+VERSION = 1  # raise it when either list changes
+NONSENSE = 64  # nonsense queries
 
 EVERYDAY = (
     """
@@ -36,13 +35,13 @@ EVERYDAY = (
 """.replace("\n", "، ")
     .strip("، ")
     .split("، ")
-)  # written for this purpose: things, scenes, people, colours; short and long
+)  # things, scenes, people and colours, short and long; written for this purpose
 
 _ARABIC, _LATIN = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي", "abcdefghijklmnopqrstuvwxyz"
 
 
 def nonsense_queries() -> list[str]:
-    """Random strings of letters, three quarters of them Arabic; the same ones everywhere."""
+    """Random strings of letters, three quarters of them Arabic; deterministic."""
     return [_letters(i) if i % 2 else f"{_letters(i)} {_letters(NONSENSE + i)}" for i in range(NONSENSE)]
 
 
@@ -53,7 +52,7 @@ def _letters(number: int) -> str:
 
 
 def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
-    """Vectors of the reference queries, from their file in `folder` or encoded and stored there."""
+    """Vectors of the reference queries, from their cache file in `folder`, or encoded and cached there."""
     path = folder / f"background-{model.fingerprint}-{VERSION}.f32"
     size = (len(EVERYDAY) + NONSENSE) * model.width * 4
     stored = atomic.read_checked(path)
@@ -61,7 +60,7 @@ def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
         vectors = np.frombuffer(stored, "<f4").reshape(-1, model.width)
         return ReferenceVectors(vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :])
     vectors = model.encode_text([*EVERYDAY, *nonsense_queries()])
-    with contextlib.suppress(OSError):  # read-only or full: the next start encodes them again, about a second
+    with contextlib.suppress(OSError):  # read-only or full: the next process encodes them again, about a second
         atomic.write_checked(path, vectors.astype("<f4").tobytes())
         for stale in folder.glob("background-*"):
             if stale != path:

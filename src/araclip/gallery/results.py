@@ -1,4 +1,4 @@
-"""What a gallery answers: hits, and reports of what was done or found."""
+"""Results of a gallery's methods: hits, and reports of what was done or found."""
 
 from dataclasses import dataclass, field
 
@@ -9,9 +9,8 @@ from araclip.gallery.relevance import WEAK
 class Hit:
     """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
 
-    `relevance` in 0…1 says how far to trust it (see `gallery.relevance`); None when the query holds a picture, or the
-    gallery a few only.
-    `path` begins with `picture:` when the gallery itself holds the picture (`Gallery.picture` gives its bytes).
+    `relevance` is 0…1 (see `gallery.relevance`); None when the query contains a picture, or the gallery has only a few.
+    `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes).
     """
 
     path: str
@@ -22,13 +21,13 @@ class Hit:
 
     @property
     def weak(self) -> bool:
-        """Whether the picture rather does not show what was asked for; of an unknown relevance, False."""
+        """Whether the picture probably does not show what the query says; False where relevance is unknown."""
         return self.relevance is not None and self.relevance < WEAK
 
 
 @dataclass
 class Update:
-    """What one run over the folders did, in files."""
+    """Counts of one update, in files; `pictures` are all in the gallery now."""
 
     added: int = 0
     unchanged: int = 0
@@ -39,7 +38,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Addition:
-    """What `add` did: the path of each picture in the order given, None where it was skipped, and why."""
+    """Result of `add`: the path of each picture in the order given, None where it was skipped; and the reasons."""
 
     paths: tuple[str | None, ...]
     skipped: tuple[str, ...] = ()
@@ -50,9 +49,8 @@ class Stats:
     """A gallery in numbers. `stored` counts pictures without a file, whose pixels are stored. Bytes are those of the
     indexed files and of the catalogue file; dates are the first and the last, as in Filters.
 
-    `recall` is the share of the ten best pictures of a text that the index finds: 1 for an exact scan, as small
-    galleries have; measured on everyday queries when codes are made; None while there is no index, or where a server's
-    graph answers.
+    `recall` is the index's recall at 10 for texts: 1 for an exact scan, as in small galleries; measured on everyday
+    queries where codes are scanned; None while there is no index, or where a server's graph (HNSW) answers.
     """
 
     folder: str
@@ -72,7 +70,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something `verify` found: where, what is wrong, what to do. `repairable`: `repair` puts it right by itself."""
+    """A fault found by `verify`: where, what is wrong, what to do; `repairable`: `repair` fixes it."""
 
     where: str
     what: str
@@ -85,7 +83,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that belong together: `kind` is exact (the same bytes), near (the same picture) or semantic (the same
+    """Duplicates: `kind` is exact (the same bytes), near (the same picture) or semantic (the same
     scene). The largest picture comes first; `spare_bytes` is what the others take on the disk."""
 
     kind: str

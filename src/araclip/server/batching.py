@@ -69,7 +69,7 @@ class Batcher(Generic[Item]):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-class Remembered:
+class TextVectorCache:
     """The vectors of the texts that were asked for last: the second page of a search encodes nothing."""
 
     def __init__(self, batcher: Batcher[str], *, most: int = 2048) -> None:

@@ -5,23 +5,23 @@ import time
 from collections.abc import Callable
 
 from araclip.gallery.reader import Snapshot
-from araclip.server.served_gallery import Library
+from araclip.server.served_gallery import ServedGallery
 
 CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
 LONGEST_PAUSE = 30.0
 
 
 class Refresher:
-    """Refreshes a library's snapshot in a thread of its own.
+    """Refreshes a served gallery's snapshot in a thread of its own.
 
     After a build it pauses nine times as long as the build took: while an indexing run commits every few seconds,
     builds take at most a tenth of a core's time.
     """
 
     def __init__(
-        self, library: Library, *, changed: Callable[[Snapshot], None], failed: Callable[[Exception], None]
+        self, gallery: ServedGallery, *, changed: Callable[[Snapshot], None], failed: Callable[[Exception], None]
     ) -> None:
-        self._library = library
+        self._gallery = gallery
         self._changed = changed
         self._failed = failed
         self._wake = threading.Event()
@@ -45,8 +45,8 @@ class Refresher:
             self._wake.clear()
             began = time.monotonic()
             try:
-                if self._library.refresh():
-                    self._changed(self._library.snapshot)
+                if self._gallery.refresh():
+                    self._changed(self._gallery.snapshot)
             except Exception as error:  # a disk that fails now may work again; the old snapshot still does
                 self._failed(error)
             self._stop.wait(min(9 * (time.monotonic() - began), LONGEST_PAUSE))

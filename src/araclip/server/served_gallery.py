@@ -23,7 +23,7 @@ SHORT = 18  # characters
 FOLDERS = 50  # as many as a menu takes
 
 
-class Library:
+class ServedGallery:
     """The gallery of a server. Any thread may use it."""
 
     def __init__(self, location: Location, model: Encoder, *, create: bool = False) -> None:

@@ -19,7 +19,7 @@ from araclip.errors import InputError
 from araclip.gallery.reader import Snapshot
 from araclip.model_folder import find
 from araclip.server.auth import Keys
-from araclip.server.batching import Batcher, Remembered
+from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
 from araclip.server.indexing.supervisor import Indexing
@@ -27,7 +27,7 @@ from araclip.server.limits import Gate
 from araclip.server.metrics import Metrics
 from araclip.server.problem_details import Problem
 from araclip.server.refreshing import Refresher
-from araclip.server.served_gallery import Library
+from araclip.server.served_gallery import ServedGallery
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 
@@ -43,7 +43,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # leaves cores for Python
-        self.library = Library(settings.gallery, self.model, create=bool(settings.index))
+        self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
         self.events = Events()
@@ -54,7 +54,7 @@ class Service:
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._text_batcher: Batcher[str] = Batcher(self.model.encode_text, most=TEXT_BATCH, name="text")
-        self.texts = Remembered(self._text_batcher)
+        self.texts = TextVectorCache(self._text_batcher)
         self.pixels: Batcher[NDArray[np.uint8]] = Batcher(
             lambda squares: self.model.encode_pixels(np.stack(squares)), most=IMAGE_BATCH, name="image"
         )
@@ -70,15 +70,15 @@ class Service:
             seconds=settings.decode_seconds,
             max_waiting=settings.max_pictures,
         )
-        self.refresher = Refresher(self.library, changed=self._announce, failed=lambda e: log.error("%s", e))
+        self.refresher = Refresher(self.gallery, changed=self._announce, failed=lambda e: log.error("%s", e))
         if settings.index:
             self.indexing = Indexing(
-                self.library, settings.model, settings.index, self.events, follow=settings.watch,
+                self.gallery, settings.model, settings.index, self.events, follow=settings.watch,
                 committed=self.refresher.wake,
             )  # fmt: skip
             self.indexing.start()
         await self.texts.rows(["قطة"])
-        self._announce(self.library.snapshot)
+        self._announce(self.gallery.snapshot)
         self.ready = True
 
     def drain(self) -> None:
@@ -98,7 +98,7 @@ class Service:
         self._text_batcher.close()
         self.pixels.close()
         self.thumbnails.close()
-        self.library.close()
+        self.gallery.close()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run what blocks in one of a few threads."""
@@ -113,7 +113,7 @@ class Service:
 
     def _add_gauges(self) -> None:
         numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("pictures", "Pictures that can be found.", lambda: self.library.snapshot.pictures),
+            ("pictures", "Pictures that can be found.", lambda: self.gallery.snapshot.pictures),
             ("searches_inside", "Searches that run or wait.", lambda: self.searches.inside),
             ("text_batches", "Batches of texts encoded.", lambda: self._text_batcher.batches),
             ("texts", "Texts encoded.", lambda: self._text_batcher.items),

@@ -1,9 +1,8 @@
-"""The catalogue: files, what they hold, and the vectors, in one SQLite file. The only truth of a gallery.
+"""The catalogue: files, pictures and vectors in one SQLite file, from which all else in a gallery is derived.
 
-A `contents` row is one picture by the hash of its bytes, with its vector; a `files` row is one path that holds it.
-A copy or a renamed file is a second `files` row and costs no decode. Paths are stored as bytes, since a file name
-need not be UTF-8. A picture that came without a file has a row with the path `picture:…` and its pixels in the
-table `kept`.
+A `contents` row is one picture, keyed by the hash of its bytes, with its vector; a `files` row is one path to it, so a
+copied or renamed file is decoded only once. Paths are stored as bytes, since a file name need not be UTF-8. A picture
+added without a file has the path `picture:…`, and its pixels in the table `kept`.
 """
 
 import json
@@ -27,14 +26,14 @@ from araclip.images import Facts
 
 
 class Catalog(CatalogLookups):
-    """One open catalogue. Everything it changes, it changes inside `writing()`."""
+    """One open catalogue. All changes are made inside `writing()`."""
 
     @classmethod
     def create(cls, folder: Path, model: str, fingerprint: str, width: int) -> "Catalog":
-        """Open the catalogue in `folder`, making it when there is none.
+        """Open the catalogue in `folder`, creating it if there is none.
 
         Raises:
-            GalleryCorrupt, NewerGallery: the file there cannot be used.
+            GalleryCorrupt, NewerGallery: the existing file cannot be used.
             WidthMismatch: it holds another model's vectors.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +46,7 @@ class Catalog(CatalogLookups):
 
     @classmethod
     def open(cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0) -> "Catalog":
-        """Open an existing catalogue; with `model` None, whichever model's it is.
+        """Open an existing catalogue, of any model if `model` is None.
 
         Raises:
             GalleryNotFound: there is none.
@@ -58,7 +57,7 @@ class Catalog(CatalogLookups):
         return catalog
 
     def again(self) -> "Catalog":
-        """The same catalogue through a connection of its own."""
+        """A second connection to the same catalogue."""
         return Catalog(self.folder, schema.connect_again(self.folder / FILE_NAME))
 
     def _check(self, model: str | None, fingerprint: str, width: int) -> None:
@@ -71,7 +70,7 @@ class Catalog(CatalogLookups):
                 raise WidthMismatch(
                     f"gallery {self.folder} holds {wide}-wide vectors of {name}@{print_}, but {model}@{fingerprint} "
                     f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or run "
-                    "`araclip index --reembed` to make this one's vectors anew."
+                    "`araclip index --reembed` to encode this one again."
                 )
 
     @contextmanager
@@ -84,24 +83,24 @@ class Catalog(CatalogLookups):
 
     @contextmanager
     def writing(self, *, visible: bool = True) -> Iterator[None]:
-        """One transaction: all of it lands, or nothing; then readers see a new generation, if it is `visible` to them.
+        """One transaction, committed whole or not at all; readers see a new generation if it is `visible`.
 
         Raises:
-            OSError: the disk is full or read-only; what was committed before is kept.
+            OSError: the disk is full or read-only; earlier commits stay.
         """
         with self._own_errors(), transaction.transaction(self._db, self.folder / FILE_NAME, visible=visible):
             yield
 
     def remember_drives(self, drives: set[str]) -> None:
-        """Store them, in a transaction of their own."""
+        """Store the mount points below indexed folders, in a transaction of their own."""
         with self.writing(visible=False):
             self.change("INSERT OR REPLACE INTO meta VALUES ('drives', ?)", (json.dumps(sorted(drives)),))
 
     def check_model(self, name: str, fingerprint: str) -> None:
-        """Refuse a gallery that was given another model since it was opened.
+        """Refuse a gallery that was re-embedded with another model since it was opened.
 
         Raises:
-            WidthMismatch: its vectors are not those of this model any more.
+            WidthMismatch: its vectors are another model's now.
         """
         if self.meta("fingerprint") != fingerprint:
             raise WidthMismatch(
@@ -110,7 +109,7 @@ class Catalog(CatalogLookups):
             )
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
-        """Store one picture's vector as float16; returns its id. An identical picture is stored once."""
+        """Store a picture's vector as float16, or replace it if the hash is known; returns the picture's id."""
         row = self._db.execute(
             "INSERT INTO contents (hash, vector, added) VALUES (?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET vector = excluded.vector RETURNING id",
@@ -127,7 +126,7 @@ class Catalog(CatalogLookups):
         )
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
-        """Say that `file` holds picture `content`. Metadata that the path had stays unless there is new."""
+        """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         self._db.execute(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",
@@ -138,14 +137,14 @@ class Catalog(CatalogLookups):
             self._db.execute("UPDATE files SET metadata = ? WHERE path = ?", (text, os.fsencode(file.path)))
 
     def store_pixels(self, content: int, picture: bytes) -> None:
-        """Store the pixels of a picture without a file, as a JPEG."""
+        """Store the JPEG of a picture without a file."""
         self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (content, picture))
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Forget paths, and pictures that no path holds any more. A copy that stays inherits a path's metadata."""
+        """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         for raw in map(os.fsencode, paths):
             row = self._db.execute("DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)).fetchone()
-            if row and row[1] != "{}":  # a renamed file is a new path and a vanished one
+            if row and row[1] != "{}":  # so that a renamed file keeps its metadata
                 self._db.execute("UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", row[::-1])
             if row and raw.startswith(STORED_PREFIX.encode()):
                 self._db.execute("DELETE FROM kept WHERE content = ?", row[:1])
@@ -159,7 +158,7 @@ class Catalog(CatalogLookups):
         """Run one statement of SQL inside `writing()`; returns how many rows it changed."""
         return self._db.execute(sql, values).rowcount
 
-    def rest(self) -> None:
-        """At a writer's end: the log is folded in, and the file sealed with its checksum."""
+    def checkpoint(self) -> None:
+        """After a write: checkpoint the write-ahead log, and store the file's checksum in the seal."""
         with self._own_errors():
-            transaction.rest(self._db, self.folder / FILE_NAME)
+            transaction.checkpoint(self._db, self.folder / FILE_NAME)

@@ -1,7 +1,7 @@
 """Filters: which pictures a search may return, as a condition on the catalogue's rows. Pure.
 
-A picture passes when one path of it passes every filter that is set. A picture of which a fact is not known (no EXIF
-date, say) does not pass a filter on that fact.
+A picture passes when one of its paths passes every filter that is set. A picture with an unknown fact (no EXIF date,
+for example) does not pass a filter on that fact.
 """
 
 import os
@@ -18,7 +18,7 @@ from araclip.text.normalization import normalize
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
-# A list matches when one of its members does; true and false match as these words.
+# A list matches when one of its members does; true and false are compared as these words.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
         CASE pair.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE pair.value END) || ']' END) AS member
@@ -30,10 +30,10 @@ Values = tuple[str | int | bytes, ...]
 
 @dataclass(frozen=True)
 class Condition:
-    """Two conditions of SQL, of which both must be true: on a row of `files`, and on its row of `contents`.
+    """Two SQL conditions that must both hold: one on a row of `files`, one on its row of `contents`.
 
-    They stand apart so that each can be answered from an index of its own table. A condition on what is not known is
-    NULL, and nothing passes it.
+    They are separate so that each can be answered from an index of its table. A condition on an unknown fact is NULL,
+    which does not pass.
     """
 
     of_file: str = "TRUE"
@@ -47,17 +47,17 @@ EVERYTHING = Condition()
 
 @dataclass(frozen=True)
 class Filters:
-    """What a picture must fulfil to be found.
+    """Conditions that a picture must fulfil to be found.
 
-    Dates are texts, YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM(:SS), and both ends count: `captured_to="2023"` is
-    the end of that year. `captured` is the camera's clock (EXIF), `added` UTC.
+    Dates are texts, YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM(:SS); both ends are inclusive: `captured_to="2023"`
+    includes all of that year. `captured` is the camera's clock (EXIF), `added` UTC.
 
     Raises:
-        InputError: a date, format, orientation or size that makes no sense; the message says what would.
+        InputError: an invalid date, format, orientation or size; the message names valid ones.
     """
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
-    folder_name: str | None = None  # below any folder of this name, wherever it is; nothing is looked up on the disk
+    folder_name: str | None = None  # below any folder of this name; does not access the disk
     captured_from: str | None = None
     captured_to: str | None = None
     added_from: str | None = None
@@ -66,7 +66,7 @@ class Filters:
     max_size: int | None = None
     formats: tuple[str, ...] = ()  # of araclip.images.FORMATS, in any case; jpg and tif too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
-    metadata: Mapping[str, str] = field(default_factory=dict)  # each key must have this value
+    metadata: Mapping[str, str] = field(default_factory=dict)  # every key must have its value
     collapse: bool = False  # of near-duplicates (phash), only the best is returned
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Filters:
 
     @classmethod
     def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":
-        """The filters that `where` is: Filters, one text KEY=VALUE, or several; None for none.
+        """Filters from a `where` argument: Filters, a text KEY=VALUE, several of them, or None.
 
         Raises:
             InputError: another type, or as for `read`.
@@ -100,21 +100,21 @@ class Filters:
         return cls.read(texts, collapse=collapse)
 
     @classmethod
-    def read(cls, wishes: Iterable[str], *, collapse: bool = False) -> "Filters":
-        """Filters as people type them, KEY=VALUE each.
+    def read(cls, texts: Iterable[str], *, collapse: bool = False) -> "Filters":
+        """Parse filters, KEY=VALUE each.
 
         folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), added=…, size=100kB..2MB,
         format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
 
         Raises:
-            InputError: an unknown key, one given twice, or a value that makes no sense.
+            InputError: an unknown key, one given twice, or an invalid value.
         """
         fields: dict[str, Any] = {"collapse": collapse, "metadata": {}}
         seen: set[str] = set()
-        for wish in wishes:
-            key, found, value = (part.strip() for part in wish.partition("="))
-            if not found or not value:
-                raise InputError(f"'{wish}' is no filter; write KEY=VALUE, for example captured=2023..2024.")
+        for text in texts:
+            key, separator, value = (part.strip() for part in text.partition("="))
+            if not separator or not value:
+                raise InputError(f"'{text}' is no filter; write KEY=VALUE, for example captured=2023..2024.")
             if key in seen:
                 raise InputError(f"'{key}' is given twice; join the two, for example format=JPEG,PNG.")
             seen.add(key)
@@ -135,25 +135,25 @@ class Filters:
         return cls(**fields)
 
     def texts(self) -> list[str]:
-        """The filters as `read` takes them, KEY=VALUE each; `folder_name` and `collapse` have no such text."""
-        found = {f"meta.{key}": value for key, value in self.metadata.items()}
+        """The filters as texts for `read`; `folder_name` and `collapse` have none."""
+        values = {f"meta.{key}": value for key, value in self.metadata.items()}
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),
             ("added", self.added_from, self.added_to),
             ("size", self.min_size, self.max_size),
         ):
             if first is not None or last is not None:
-                found[key] = f"{'' if first is None else first}..{'' if last is None else last}"
+                values[key] = f"{'' if first is None else first}..{'' if last is None else last}"
         if self.folder is not None:
-            found["folder"] = os.fspath(self.folder)
+            values["folder"] = os.fspath(self.folder)
         if self.formats:
-            found["format"] = ",".join(self.formats)
+            values["format"] = ",".join(self.formats)
         if self.orientation is not None:
-            found["orientation"] = self.orientation
-        return [f"{key}={value}" for key, value in found.items()]
+            values["orientation"] = self.orientation
+        return [f"{key}={value}" for key, value in values.items()]
 
     def condition(self) -> Condition:
-        """All filters that are set, joined by AND; EVERYTHING when none is."""
+        """All filters that are set, joined by AND; EVERYTHING if none is."""
         of_file: list[tuple[str, Values]] = []
         of_content: list[tuple[str, Values]] = []
         if self.folder is not None:
@@ -163,7 +163,7 @@ class Filters:
         for name, column in (("captured", "taken"), ("added", "added")):
             if first := getattr(self, f"{name}_from"):
                 of_content.append((f"{column} >= ?", (first,)))
-            if last := getattr(self, f"{name}_to"):  # whatever follows in a date, a digit or T, comes before DEL
+            if last := getattr(self, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
                 of_content.append((f"{column} < ?", (last + "\x7f",)))
         if self.min_size is not None:
             of_file.append(("size >= ?", (self.min_size,)))
@@ -193,16 +193,16 @@ def _date(name: str, text: str) -> str:
 
 
 def _range(text: str) -> tuple[str | None, str | None]:
-    """first..last, with either end open; one value is both ends."""
+    """first..last with either end open; a single value is both ends."""
     first, dots, last = (part.strip() for part in text.partition(".."))
     return (first or None, last or None) if dots else (first, first)
 
 
 def _bytes(text: str) -> int:
-    found = _SIZE.fullmatch(normalize(text))
-    if not found:
+    match = _SIZE.fullmatch(normalize(text))
+    if not match:
         raise InputError(f"'{text}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
-    return int(float(found[1]) * 1000 ** " kmg".index((found[2] or " ").lower()))
+    return int(float(match[1]) * 1000 ** " kmg".index((match[2] or " ").lower()))
 
 
 def _format(name: str) -> str:
@@ -213,7 +213,7 @@ def _format(name: str) -> str:
 
 
 def roots_of(folder: str | os.PathLike[str]) -> list[str]:
-    """A folder as it is named and as its links resolve: a path is stored as the walk met it."""
+    """A folder's path as given and with links resolved, since indexed paths may begin with either."""
     named = Path(folder).expanduser().absolute()
     return [str(root) for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve()))]
 

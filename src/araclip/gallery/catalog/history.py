@@ -1,7 +1,7 @@
-"""What changed in a catalogue since an earlier generation, so that an index need not be built again at every commit.
+"""The change log of a catalogue, by which an index of an earlier generation is updated instead of rebuilt.
 
-Triggers (`gallery.catalog.schema`) write the log at every change of a vector. A generation that is not in the log is
-unknown (a restored backup, a catalogue made anew, a log that was cut), and an index of it cannot be brought up to date.
+Triggers (`gallery.catalog.schema`) append to it at every change of a vector. A generation that is not in the log (a
+restored backup, a recreated catalogue, a truncated log) is unknown, and an index of it cannot be updated.
 """
 
 from collections.abc import Iterator
@@ -16,17 +16,17 @@ Ids = NDArray[np.int64]
 Vectors = NDArray[np.float16]
 
 BLOCK = 16_384  # vectors read at once
-_AT_ONCE = 500  # question marks in a statement; SQLite allows 999 in old versions
+_AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
 def number_of(catalog: Catalog, generation: str) -> int | None:
-    """Up to where the log ran at a generation; None if that is not known."""
+    """The number of the last change at a generation; None if the generation is unknown."""
     rows = catalog.rows("SELECT number FROM commits WHERE generation = ?", (generation,))
     return rows[0][0] if rows else None
 
 
 def changed_since(catalog: Catalog, generation: str) -> Ids | None:
-    """Ids of the pictures whose vectors came, changed or went since, in order; None if that is not known."""
+    """Ids of pictures whose vectors were added, changed or removed since, in order; None if that is unknown."""
     number = number_of(catalog, generation)
     if number is None:
         return None
@@ -35,7 +35,7 @@ def changed_since(catalog: Catalog, generation: str) -> Ids | None:
 
 
 def forget_before(catalog: Catalog, generation: str) -> None:
-    """Cut the log where no index begins any more. Only for the one that may write."""
+    """Truncate the log before a generation that no index needs; inside the writer's lock."""
     number = number_of(catalog, generation)
     if number:
         with catalog.writing(visible=False):
@@ -44,17 +44,17 @@ def forget_before(catalog: Catalog, generation: str) -> None:
 
 
 def vectors_of(catalog: Catalog, ids: Ids) -> tuple[Ids, Vectors]:
-    """Ids (n,) and vectors (n, D) of those of `ids` that the catalogue has, in order of the ids."""
-    found: list[tuple[int, bytes]] = []
+    """Ids (n,) and vectors (n, D) of those `ids` that the catalogue has, in order of the ids."""
+    rows: list[tuple[int, bytes]] = []
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE].tolist()
         marks = ", ".join("?" * len(some))
-        found += catalog.rows(f"SELECT id, vector FROM contents WHERE id IN ({marks}) ORDER BY id", some)
-    return catalog.as_vectors(found)
+        rows += catalog.rows(f"SELECT id, vector FROM contents WHERE id IN ({marks}) ORDER BY id", some)
+    return catalog.as_vectors(rows)
 
 
 def blocks(catalog: Catalog) -> Iterator[tuple[Ids, Vectors]]:
-    """Ids and vectors of all pictures in order of the ids, with or without a path, a block at a time."""
+    """Ids and vectors of all pictures in order of the ids, in blocks; pictures without a path too."""
     last = -1
     while rows := catalog.rows(f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}", (last,)):
         yield catalog.as_vectors(rows)
@@ -62,13 +62,13 @@ def blocks(catalog: Catalog) -> Iterator[tuple[Ids, Vectors]]:
 
 
 def more_than(catalog: Catalog, count: int) -> bool:
-    """Whether the catalogue has more than so many pictures; without counting them all."""
+    """Whether the catalogue has more than `count` pictures, without counting them all."""
     return bool(catalog.rows("SELECT 1 FROM contents LIMIT 1 OFFSET ?", (count,)))
 
 
 @contextmanager
 def snapshot(catalog: Catalog) -> Iterator[Catalog]:
-    """The catalogue as it is now, whatever is committed meanwhile: through its own connection, in one transaction."""
+    """A consistent view of the catalogue: a second connection inside one read transaction."""
     with closing(catalog.again()) as frozen, frozen.reading():
-        _ = frozen.generation  # the transaction begins with the first thing it reads
+        _ = frozen.generation  # SQLite starts the read transaction with the first SELECT
         yield frozen

@@ -1,4 +1,4 @@
-"""Looking up pictures, paths and vectors in a catalogue, and running the SQL of other modules."""
+"""Queries on a catalogue: pictures, paths and vectors, and SQL of other modules."""
 
 import json
 import os
@@ -19,11 +19,11 @@ from araclip.gallery.catalog.schema import FILE_NAME
 
 _JOINED = "files JOIN contents ON contents.id = files.content"
 _RECORDS = f"SELECT content, hash, format, width, height, taken, added, path, size, metadata FROM {_JOINED}"
-_AT_ONCE = 500  # question marks in a statement; SQLite allows 999 in old versions
+_AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
 class CatalogLookups:
-    """The reading half of `Catalog`."""
+    """The read-only part of `Catalog`."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
@@ -43,15 +43,15 @@ class CatalogLookups:
 
     @property
     def generation(self) -> str:
-        """A token that every committed change replaces by a new random one: equal tokens, equal content.
+        """A random token that each visible commit replaces: equal tokens, equal content.
 
-        A counter would come round again after the file was restored from a backup or made anew.
+        A counter would repeat after the file is restored from a backup or recreated.
         """
         with self._own_errors():
             return self.meta("generation")
 
     def files(self, at: str | None = None) -> dict[str, File]:
-        """All files by path, or the one `at` a path and those below it."""
+        """All files by path, or only the one `at` a path and those below it."""
         sql, raw = "SELECT path, size, mtime_ns FROM files", os.fsencode(at or "")
         rows = self.rows(sql) if at is None else self.rows(
             f"{sql} WHERE path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
@@ -59,7 +59,7 @@ class CatalogLookups:
         return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
 
     def drives(self) -> set[str]:
-        """Mount points that were met below indexed folders."""
+        """Mount points seen below indexed folders."""
         return set(json.loads(self.meta("drives") or "[]"))
 
     def counts(self) -> tuple[int, int]:
@@ -68,20 +68,20 @@ class CatalogLookups:
             files, pictures = self._db.execute("SELECT count(*), count(DISTINCT content) FROM files").fetchone()
         return files, pictures
 
-    def unread(self) -> set[str]:
-        """Paths of pictures whose facts or perceptual hash an older release did not store."""
+    def incomplete(self) -> set[str]:
+        """Paths of pictures without facts or perceptual hash, which older releases did not store."""
         with self._own_errors():
             rows = self._db.execute(f"SELECT path FROM {_JOINED} WHERE format IS NULL OR phash IS NULL")
             return {os.fsdecode(raw) for (raw,) in rows}
 
     def digests(self) -> set[bytes]:
-        """Hashes of all pictures of which nothing is missing."""
+        """Hashes of all pictures that are complete."""
         with self._own_errors():
             rows = self._db.execute("SELECT hash FROM contents WHERE format IS NOT NULL AND phash IS NOT NULL")
             return {row[0] for row in rows}
 
     def content(self, digest: bytes) -> int | None:
-        """The id of the picture with this hash, if it is known."""
+        """The id of the picture with this hash, if there is one."""
         with self._own_errors():
             row = self._db.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()
         return row[0] if row else None
@@ -93,7 +93,7 @@ class CatalogLookups:
         return row[0] if row else None
 
     def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
-        """Ids (n,) and float16 vectors (n, D) of all pictures that some path holds, in order of the ids."""
+        """Ids (n,) and float16 vectors (n, D) of all pictures with a path, in order of the ids."""
         return self.as_vectors(
             self.rows("SELECT id, vector FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id")
         )
@@ -121,22 +121,22 @@ class CatalogLookups:
         return None if signed is None else signed % (1 << 64)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """What a query of SQL answers."""
+        """The rows of an SQL query."""
         with self._own_errors():
             return self._db.execute(sql, values).fetchall()
 
     def content_of(self, path: str) -> int | None:
-        """The id of the picture that a path holds, if the path is known."""
+        """The id of the picture at a path, if the path is indexed."""
         with self._own_errors():
             row = self._db.execute("SELECT content FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
         return row[0] if row else None
 
     def metadata_of(self, path: str) -> dict[str, Any]:
-        """What `put_file` stored with a path."""
+        """The metadata stored with a path; empty if there is none."""
         with self._own_errors():
             row = self._db.execute("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
-        found: dict[str, Any] = json.loads(row[0]) if row else {}
-        return found
+        metadata: dict[str, Any] = json.loads(row[0]) if row else {}
+        return metadata
 
     def record(self, identity: str) -> PictureRecord | None:
         """A picture by its id (see `identity_of`), with all its paths."""
@@ -145,13 +145,13 @@ class CatalogLookups:
         return _record(rows) if rows else None
 
     def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
-        """The picture at each path, that path being its only copy here; unknown paths are left out."""
-        found: dict[str, PictureRecord] = {}
+        """The picture at each path, with that path as its only copy; unknown paths are left out."""
+        records: dict[str, PictureRecord] = {}
         for start in range(0, len(paths), _AT_ONCE):
             raw = [os.fsencode(path) for path in paths[start : start + _AT_ONCE]]
             for row in self.rows(f"{_RECORDS} WHERE path IN ({', '.join('?' * len(raw))})", raw):
-                found[os.fsdecode(row[7])] = _record([row])
-        return found
+                records[os.fsdecode(row[7])] = _record([row])
+        return records
 
     def formats(self) -> dict[str, int]:
         """How many pictures there are of each format, the most frequent first."""
@@ -164,7 +164,7 @@ class CatalogLookups:
         return (first, last) if first else None
 
     def overview(self) -> Overview:
-        """This generation in numbers; reads every path."""
+        """Counts of this generation; reads every path."""
         folders: Counter[str] = Counter()
         prefix = STORED_PREFIX.encode()
         folders.update(
@@ -175,11 +175,11 @@ class CatalogLookups:
         return Overview(self.counts()[0], self.formats(), dict(folders), self.captured_at())
 
     def reading(self) -> AbstractContextManager[None]:
-        """All that is read inside is of one moment."""
+        """A read transaction: all reads inside see the same state."""
         return transaction.snapshot(self._db)
 
     def close(self) -> None:
-        """Close the file; SQLite folds its write-ahead log back in."""
+        """Close the connection; SQLite checkpoints the write-ahead log."""
         self._db.close()
 
 

@@ -1,4 +1,4 @@
-"""What is known of files and pictures, whichever store keeps it."""
+"""Records of files and pictures, common to all stores."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from araclip.display import shown
 
-STORED_PREFIX = "picture:"  # begins the path of a picture without a file; a file's path is absolute
+STORED_PREFIX = "picture:"  # of the path of a picture without a file; a file's path is absolute
 _LAST_NS = 2**63 - 1
 
 
@@ -19,7 +19,7 @@ def identity_of(digest: bytes) -> str:
 
 @dataclass(frozen=True)
 class File:
-    """One path as it was when it was indexed."""
+    """A file's path, size and time of change as indexed."""
 
     path: str
     size: int
@@ -27,13 +27,13 @@ class File:
 
     @classmethod
     def of(cls, path: str, about: os.stat_result) -> "File":
-        """A path and what `stat` says of it; a time beyond SQLite's 64 bits (a broken clock) is cut to them."""
+        """From a path and its `stat` result; a time beyond SQLite's 64 bits (a broken clock) is clipped."""
         return cls(path, about.st_size, max(-_LAST_NS, min(about.st_mtime_ns, _LAST_NS)))
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One of the paths that hold a picture, its size in bytes and the metadata given to `add`."""
+    """One path of a picture, its size in bytes and the metadata given to `add`."""
 
     path: str
     size: int
@@ -41,12 +41,12 @@ class Copy:
 
     @property
     def stored(self) -> bool:
-        """Whether there is no file, and the store keeps the pixels."""
+        """Whether there is no file and the store has the pixels."""
         return self.path.startswith(STORED_PREFIX)
 
     @property
     def name(self) -> str:
-        """The file's name, or the one that a picture was uploaded with; for display."""
+        """The file's name, or the name that the picture was uploaded with; for display."""
         return shown(str((self.stored and self.metadata.get("name")) or Path(self.path).name))
 
     @property
@@ -57,7 +57,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class PictureRecord:
-    """A picture as a store knows it. `content` is the store's own number for it; `captured_at` as in `images.Facts`."""
+    """A picture in a store. `content` is the store's own id for it; `captured_at` as in `images.Facts`."""
 
     content: int
     digest: bytes
@@ -76,8 +76,7 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """A generation in numbers: files, pictures of each format, pictures directly in folders of each name, and the first
-    and the last EXIF date."""
+    """Counts of a generation: files, pictures by format, pictures by name of their folder; first and last EXIF date."""
 
     files: int
     formats: dict[str, int]

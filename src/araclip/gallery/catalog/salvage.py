@@ -1,8 +1,8 @@
-"""Saving what can be read of a damaged catalogue into a new one.
+"""Recovery of a damaged catalogue into a new one.
 
-Rows are read from both ends of each table up to the damage; what lies between is lost, and the next update reads those
-files again. The damaged file is kept beside the new one as `catalog.sqlite.damaged`. Until the new one is whole there
-is no catalogue, and opening the gallery asks for a repair: a run that was killed never leaves an empty one.
+Rows are read from both ends of each table up to the damage; those in between are lost, and the next update ingests
+their files again. The damaged file stays beside the new one as `catalog.sqlite.damaged`. Until the new one is complete
+there is no catalogue, and opening the gallery asks for a repair: a killed run never leaves an empty catalogue.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ _KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  #
 
 
 def salvage(folder: Path) -> list[str]:
-    """Replace the catalogue in `folder` by one with every row that can still be read; returns one line for each table.
+    """Replace the catalogue in `folder` by one with every readable row; returns one line for each table.
 
     Raises:
-        GalleryNotFound: there is no catalogue, damaged or not.
+        GalleryNotFound: there is no catalogue at all.
         GalleryCorrupt: not even its tables or its model can be read.
         GalleryLocked: another process is writing this gallery.
     """
@@ -31,14 +31,14 @@ def salvage(folder: Path) -> list[str]:
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
     with atomic.single_writer(folder / "lock"):
         source = path
-        if not path.is_file():  # a run that was killed had moved it already, perhaps without its log
+        if not path.is_file():  # a killed run has moved it already, perhaps without its log
             _move_logs(path, damaged)
             source = damaged
         tables = {table: _readable(source, table) for table in _KEYS}
         meta = dict(tuple(row.values()) for row in tables["meta"])
         if not {"model", "fingerprint", "width", "generation"} <= meta.keys():
             raise GalleryCorrupt(
-                f"{source} cannot be saved: its tables are unreadable. Delete the gallery folder and run `araclip "
+                f"{source} cannot be recovered: its tables are unreadable. Delete the gallery folder and run `araclip "
                 "index` again; your pictures are not touched."
             )
         whole = {row["id"] for row in tables["contents"] if len(row["vector"]) == 2 * int(meta["width"])}
@@ -56,7 +56,7 @@ def salvage(folder: Path) -> list[str]:
 
 
 def _move_logs(path: Path, damaged: Path) -> None:
-    """Take the damaged file's write-ahead log to it; SQLite would replay it into the new one."""
+    """Move the write-ahead log along with the damaged file; SQLite would replay it into the new one."""
     log = _beside(path, "-wal")
     if log.is_file():
         atomic.step("set the log aside")
@@ -70,15 +70,15 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _readable(path: Path, table: str) -> list[dict[str, Any]]:
-    """Rows from the beginning and from the end of a table, as far as each can be read."""
-    found: dict[Any, dict[str, Any]] = {}
+    """The readable rows from the beginning and from the end of a table."""
+    rows: dict[Any, dict[str, Any]] = {}
     for order in ("ASC", "DESC"):
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
             database.row_factory = sqlite3.Row
             for row in database.execute(f"SELECT * FROM {table} ORDER BY {_KEYS[table]} {order}"):
-                found[row[_KEYS[table]]] = dict(row)
-            break  # all of it
-    return [found[key] for key in sorted(found)]
+                rows[row[_KEYS[table]]] = dict(row)
+            break  # all rows are readable
+    return [rows[key] for key in sorted(rows)]
 
 
 def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, Any]]]) -> None:
@@ -89,5 +89,5 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, An
             for table in ("contents", "files", "kept"):
                 for row in tables[table]:
                     columns, marks = ", ".join(row), ", ".join("?" * len(row))
-                    with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row that repeats another's key
+                    with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row with a duplicate key
                         database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))

@@ -1,7 +1,7 @@
-"""The catalogue's tables, numbered: making them, and bringing an older file to the present number.
+"""The catalogue's schema: creating its tables, and migrating older files.
 
-A new schema is one more entry of STEPS. A file is made by all of them and migrated by those it lacks, so the two can
-never differ. `PRAGMA user_version` holds the number.
+A new schema is one more entry of STEPS. A new file is created by all of them and an older one migrated by those it
+lacks, so the two cannot differ. `PRAGMA user_version` holds the schema's number.
 
 Names of tables and columns are part of the file format and stay: `contents.taken` is what the code calls `captured_at`
 (the EXIF date), and the table `kept` holds the stored pixels of pictures without a file.
@@ -16,7 +16,7 @@ from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerG
 from araclip.gallery.catalog import seal, transaction
 
 FILE_NAME = "catalog.sqlite"
-DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` sets a damaged one aside
+DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
 _NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
 
 STEPS = (
@@ -79,30 +79,30 @@ SCHEMA = len(STEPS)
 
 
 def is_gallery(folder: Path) -> bool:
-    """Whether a gallery lives in the folder, sound or damaged."""
+    """Whether the folder holds a gallery, sound or damaged."""
     return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Open the file, if it is as the last run left it: for writing if the folder allows it, else for reading.
+    """Check the file's seal and open it, read-only if the folder cannot be written.
 
     Raises:
         GalleryNotFound: there is none, and `create` is False.
-        GalleryCorrupt, GalleryError: it is no SQLite file, or cannot be opened now.
+        GalleryCorrupt, GalleryError: it is not a SQLite file, or cannot be opened now.
     """
     if not path.is_file():
         if path.with_name(DAMAGED_NAME).is_file():
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
-        seal.remove(path.parent)  # of one that was deleted
+        seal.remove(path.parent)  # left by a deleted catalogue
     else:
         seal.check_file(path)
     return connect_again(path)
 
 
 def connect_again(path: Path) -> sqlite3.Connection:
-    """One more connection to a file that this process has open: its checksum is not asked a second time.
+    """One more connection to a file that this process has open; its checksum is not compared again.
 
     Raises:
         GalleryCorrupt, GalleryError: as for `connect`.
@@ -110,7 +110,7 @@ def connect_again(path: Path) -> sqlite3.Connection:
     writable = os.access(path.parent, os.W_OK)
     uri = path.absolute().as_uri()
     if not writable:
-        # Reading beside a live write-ahead log needs its shared memory file; without a log there is no writer.
+        # Reading beside a write-ahead log needs its shared memory file; without a log there is no writer.
         log = path.with_name(f"{path.name}-wal")
         uri += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
     try:
@@ -129,16 +129,16 @@ def connect_again(path: Path) -> sqlite3.Connection:
 
 
 def create(database: sqlite3.Connection, meta: dict[str, str]) -> None:
-    """Make the tables in an empty file, in one transaction; one that has tables already stays as it is."""
+    """Create the tables in an empty file, in one transaction; does nothing if there are tables."""
     with database:
-        database.execute("BEGIN IMMEDIATE")  # of two that create at once, the second finds it made
+        database.execute("BEGIN IMMEDIATE")  # of two processes at once, the second finds the tables
         if _number(database) == 0:
             _apply(database, STEPS)
             database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
 
 def migrate(database: sqlite3.Connection, path: Path) -> None:
-    """Bring an older file to the present schema, in one transaction: all of it, or nothing.
+    """Migrate an older file to the current schema, in one transaction.
 
     Raises:
         NewerGallery: a later release made it.
@@ -157,8 +157,8 @@ def migrate(database: sqlite3.Connection, path: Path) -> None:
     try:
         with database:
             database.execute("BEGIN IMMEDIATE")
-            seal.breaking(path.parent, transaction.generation_of(database))
-            _apply(database, STEPS[_number(database) :])  # again: another process may have been first
+            seal.before_commit(path.parent, transaction.generation_of(database))
+            _apply(database, STEPS[_number(database) :])  # read again: another process may have migrated it
     except sqlite3.OperationalError as error:
         raise GalleryError(
             f"{path} has schema {number} and must become {SCHEMA}, but cannot be written ({error}). Open it once, for "
@@ -167,10 +167,10 @@ def migrate(database: sqlite3.Connection, path: Path) -> None:
 
 
 def own_error(path: Path, error: sqlite3.Error) -> GalleryError:
-    """What SQLite says of the file at `path`, as an error of ours that says what to do."""
+    """A SQLite error for the file at `path` as a GalleryError with a remedy."""
     if any(sign in str(error) for sign in _NOT_A_DATABASE):
         return GalleryCorrupt(
-            f"{path} is damaged ({error}). Run `araclip repair`, which saves what can be read, or delete the gallery "
+            f"{path} is damaged ({error}). Run `araclip repair`, which recovers readable rows, or delete the gallery "
             "folder and run `araclip index` again; your pictures are not touched."
         )
     return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
@@ -188,7 +188,7 @@ def _apply(database: sqlite3.Connection, steps: tuple[str, ...]) -> None:
 
 
 def _statements(step: str) -> Iterator[str]:
-    """The statements of a step one by one; a trigger holds a semicolon of its own."""
+    """The statements of a step; triggers contain semicolons, so they cannot simply be split."""
     statement = ""
     for part in step.split(";"):
         statement += part + ";"

@@ -1,9 +1,9 @@
-"""The seal of a catalogue: its last commit, and its checksum while nobody writes.
+"""The seal of a catalogue: a file with the generation of the last commit and, between writes, a checksum.
 
 SQLite treats damage in its write-ahead log as an unfinished write and silently drops it with all that follows, and its
-pages have no checksum. So a small file beside the catalogue holds the generation of the last commit, before a commit
-also the next one, and at rest (log empty, no writer) size and CRC-32 of the catalogue file. A gallery without a seal,
-from an older release or a restored backup, is accepted as it is.
+pages have no checksums. So a small file beside the catalogue holds the generation of the last commit; during a commit
+also the next one; and after a checkpoint (log empty, no writer) size and CRC-32 of the catalogue file. A gallery
+without a seal, from an older release or a restored backup, is accepted as it is.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from araclip import atomic
 from araclip.errors import GalleryCorrupt
 
 FILE_NAME = "catalog.seal"
-LARGEST = 64_000_000  # bytes (70,000 pictures) up to which a catalogue's checksum is compared at each opening: .1 s
-_LENGTH = 200  # always: it is overwritten in place, within one sector of any disk
-_TRIES = 5  # a writer may break the seal while a reader looks
+LARGEST = 64_000_000  # bytes (70,000 pictures) up to which the checksum is compared at each opening: 0.1 s
+_LENGTH = 200  # bytes; fixed, since it is overwritten in place, within one disk sector
+_TRIES = 5  # a writer may change the seal while a reader compares
 
 
 @dataclass(frozen=True)
 class Seal:
-    """Generations of the last commit and of one that may have followed; size and checksum while at rest, else None."""
+    """Generations of the last commit and of one that may have followed; size and checksum, None during writes."""
 
     generation: str
     coming: str | None = None
@@ -42,7 +42,7 @@ def read(folder: Path) -> Seal | None:
 
 
 def write(folder: Path, seal: Seal, *, durable: bool) -> None:
-    """Put a seal in the place of the one that is there. `durable`: it is on the disk when this returns.
+    """Write a seal; with `durable`, it is flushed to the disk when this returns.
 
     Raises:
         OSError: the disk is full or read-only.
@@ -51,8 +51,8 @@ def write(folder: Path, seal: Seal, *, durable: bool) -> None:
     atomic.overwrite(folder / FILE_NAME, text.ljust(_LENGTH - 10) + b" %08x\n" % zlib.crc32(text), durable=durable)
 
 
-def breaking(folder: Path, generation: str, coming: str | None = None) -> None:
-    """Note that the catalogue is about to change, and into which generation.
+def before_commit(folder: Path, generation: str, coming: str | None = None) -> None:
+    """Record that the catalogue is about to change, and its next generation; drops the checksum.
 
     Raises:
         OSError: the disk is full or read-only.
@@ -62,26 +62,26 @@ def breaking(folder: Path, generation: str, coming: str | None = None) -> None:
     except OSError as error:
         raise OSError(
             f"{folder / FILE_NAME} cannot be written ({error.strerror}). Free some disk space or check its permissions "
-            "and run the command again: it goes on where it stopped."
+            "and run the command again: it resumes where it stopped."
         ) from error
 
 
-def at_rest(path: Path, generation: str) -> None:
-    """Store size and checksum of the catalogue file, whose log is empty."""
-    with contextlib.suppress(OSError):  # read-only or full: a checksum is no necessity
+def store_checksum(path: Path, generation: str) -> None:
+    """Store size and checksum of the catalogue file after a checkpoint."""
+    with contextlib.suppress(OSError):  # read-only or full: the checksum is optional
         if path.stat().st_size <= LARGEST:
-            size, crc = _sum(path)
+            size, crc = _size_and_crc(path)
             write(path.parent, Seal(generation, None, size, crc), durable=True)
 
 
-def is_at_rest(folder: Path) -> bool:
-    """Whether nothing was written since the checksum was stored."""
+def has_checksum(folder: Path) -> bool:
+    """Whether the seal has a checksum: nothing was written since."""
     seal = read(folder)
     return seal is not None and seal.crc is not None
 
 
 def check_file(path: Path) -> None:
-    """Compare the catalogue file with its checksum, if it is at rest; one that is being written is only not empty.
+    """Compare the catalogue file with its checksum; during writes, only check that it is not empty.
 
     Raises:
         GalleryCorrupt: they differ.
@@ -90,20 +90,20 @@ def check_file(path: Path) -> None:
         seal = read(path.parent)
         if seal is None or (seal.crc is None and path.stat().st_size):
             return
-        if _sum(path) == (seal.size, seal.crc):
+        if _size_and_crc(path) == (seal.size, seal.crc):
             return
         if read(path.parent) == seal:
             raise GalleryCorrupt(
-                f"{path} is damaged: its checksum is not that of the last run. Run `araclip repair`, which reads your "
-                "pictures again where it must; they are not touched."
+                f"{path} is damaged: its checksum is not that of the last run. Run `araclip repair`, which encodes "
+                "your pictures again where needed; they are not touched."
             )
 
 
 def check_generation(path: Path, generation: Callable[[], str]) -> None:
-    """Compare the catalogue's generation with the last commit.
+    """Compare the catalogue's generation with that of the last commit.
 
     Raises:
-        GalleryCorrupt: the catalogue is an older one.
+        GalleryCorrupt: the catalogue is older than the last commit.
     """
     for _ in range(_TRIES):
         seal, now = read(path.parent), generation()
@@ -116,7 +116,7 @@ def check_generation(path: Path, generation: Callable[[], str]) -> None:
             )
 
 
-def _sum(path: Path) -> tuple[int, int]:
+def _size_and_crc(path: Path) -> tuple[int, int]:
     size = crc = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -125,5 +125,5 @@ def _sum(path: Path) -> tuple[int, int]:
 
 
 def remove(folder: Path) -> None:
-    """Remove the seal: the catalogue is accepted as it is from now on."""
+    """Remove the seal, so that the catalogue is accepted as it is."""
     atomic.unlink(folder / FILE_NAME)

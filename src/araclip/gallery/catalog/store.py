@@ -1,4 +1,4 @@
-"""The interface of what a gallery stores its pictures in: a catalogue in a folder, or a collection on a server."""
+"""The interface of a gallery's store: a catalogue in a folder, or a collection on a server."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -13,48 +13,48 @@ from araclip.images import Facts
 
 
 class Store(Protocol):
-    """`Catalog` and `RemoteCatalog`; the first one's docstrings hold for both."""
+    """`Catalog` and `RemoteCatalog`; documented in the former."""
 
     @property
     def folder(self) -> Path | str:
-        """Where it is, for messages."""
+        """Its location, for messages."""
 
     @property
     def generation(self) -> str:
-        """A token of what is committed now: equal tokens, equal content."""
+        """A token of the last commit: equal tokens, equal content."""
 
     def writing(self) -> AbstractContextManager[None]:
-        """All that is changed inside lands, or nothing."""
+        """A transaction: all changes inside are committed, or none."""
 
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or those at a path and below."""
 
     def drives(self) -> set[str]:
-        """Mount points that were met below indexed folders."""
+        """Mount points seen below indexed folders."""
 
     def remember_drives(self, drives: set[str]) -> None:
-        """Store them."""
+        """Store mount points."""
 
-    def unread(self) -> set[str]:
-        """Paths of pictures of which something is missing."""
+    def incomplete(self) -> set[str]:
+        """Paths of pictures without facts or perceptual hash."""
 
     def counts(self) -> tuple[int, int]:
         """Number of files, and of pictures."""
 
     def digests(self) -> set[bytes]:
-        """Hashes of all pictures of which nothing is missing."""
+        """Hashes of all complete pictures."""
 
     def content(self, digest: bytes) -> int | None:
         """The id of the picture with this hash."""
 
     def content_of(self, path: str) -> int | None:
-        """The id of the picture that a path holds."""
+        """The id of the picture at a path."""
 
     def vector(self, content: int) -> NDArray[np.float32]:
         """The vector (D,) of a picture."""
 
     def metadata_of(self, path: str) -> dict[str, Any]:
-        """What was stored with a path."""
+        """The metadata stored with a path."""
 
     def stored_pixels(self, content: int) -> bytes | None:
         """The JPEG of a picture without a file."""
@@ -63,7 +63,7 @@ class Store(Protocol):
         """A picture by its id (32 hex digits), with all its paths."""
 
     def overview(self) -> Overview:
-        """The present generation in numbers."""
+        """Counts of the current generation."""
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
         """Store a picture; returns its id."""
@@ -72,10 +72,10 @@ class Store(Protocol):
         """Store format, size, date and perceptual hash of a picture."""
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
-        """A path holds a picture."""
+        """Record that a path holds a picture."""
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Forget paths, and pictures without any."""
+        """Remove paths, and pictures without any path left."""

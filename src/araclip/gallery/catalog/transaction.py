@@ -1,4 +1,4 @@
-"""Transactions of a catalogue: all of a change is committed, or nothing."""
+"""Transactions of a catalogue, and the checkpoint after them."""
 
 import contextlib
 import secrets
@@ -13,7 +13,7 @@ from araclip.gallery.catalog import seal
 
 @contextmanager
 def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> Iterator[None]:
-    """What the `with` block changes is committed at its end, and rolled back when it raises; see `Catalog.writing`.
+    """Commit the changes of the block at its end, roll back if it raises; see `Catalog.writing`.
 
     Raises:
         OSError: the disk is full or read-only.
@@ -26,23 +26,23 @@ def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> I
             coming = secrets.token_hex(8) if visible else generation
             if visible:
                 database.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (coming,))
-            seal.breaking(path.parent, generation, coming)
+            seal.before_commit(path.parent, generation, coming)
             atomic.step("commit")
     except sqlite3.OperationalError as error:
         raise OSError(
             f"{path} cannot be written ({error}). Free some disk space or check its permissions, then run the command "
-            "again: it goes on where it stopped."
+            "again: it resumes where it stopped."
         ) from error
     atomic.step("committed")
-    with contextlib.suppress(OSError, sqlite3.OperationalError):  # the seal allows for both generations
+    with contextlib.suppress(OSError, sqlite3.OperationalError):  # the seal accepts both generations
         _seal_commit(database, path, coming)
 
 
 def _seal_commit(database: sqlite3.Connection, path: Path, generation: str) -> None:
-    """Note in the seal that a commit is done, unless another one has begun, which will note itself.
+    """Write the committed generation into the seal, unless another commit has followed.
 
-    A server's uploads and its indexing process write in turns: one that was suspended here must not overwrite a newer
-    generation with an older one. The transaction keeps others from committing between the check and the write.
+    A server's uploads and its indexing process write alternately: one that was suspended here must not overwrite a
+    newer generation with an older one. The transaction prevents commits between the check and the write.
     """
     with _no_wait(database):
         database.execute("BEGIN IMMEDIATE")
@@ -55,7 +55,7 @@ def _seal_commit(database: sqlite3.Connection, path: Path, generation: str) -> N
 
 @contextmanager
 def _no_wait(database: sqlite3.Connection) -> Iterator[None]:
-    """Inside, a lock that another connection holds is an error at once."""
+    """Fail at once, instead of waiting, when another connection holds the lock."""
     database.execute("PRAGMA busy_timeout = 0")
     try:
         yield
@@ -65,7 +65,7 @@ def _no_wait(database: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(database: sqlite3.Connection) -> Iterator[None]:
-    """All that is read in the `with` block is of one moment, whatever is committed meanwhile."""
+    """A read transaction: all reads in the block see the same state."""
     database.execute("BEGIN")
     try:
         yield
@@ -79,11 +79,11 @@ def generation_of(database: sqlite3.Connection) -> str:
     return row[0] if row else ""
 
 
-def rest(database: sqlite3.Connection, path: Path) -> None:
-    """Checkpoint the log into the catalogue and seal it, unless somebody is reading."""
-    if seal.is_at_rest(path.parent):
+def checkpoint(database: sqlite3.Connection, path: Path) -> None:
+    """Checkpoint the log into the catalogue and store its checksum, unless a reader is active."""
+    if seal.has_checksum(path.parent):
         return
     with _no_wait(database):
         (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if not busy:
-        seal.at_rest(path, generation_of(database))
+        seal.store_checksum(path, generation_of(database))

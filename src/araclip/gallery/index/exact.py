@@ -1,4 +1,4 @@
-"""The exact scan: inner products of a query with every one of some float16 vectors."""
+"""Exact scan: inner products of a query with all of a set of float16 vectors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
 Found = tuple[Ids, Scores]
-NONE: Found = (np.empty(0, np.int64), np.empty(0, np.float32))
+NOTHING_FOUND: Found = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class Exact:
-    """Vectors under ids, compared one by one: a score depends on query and vector alone, not on what lies beside it."""
+    """Vectors with ids, scanned exactly; a score depends on query and vector alone, not on its neighbours in memory."""
 
     def __init__(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
-        """Take ids (n,) in ascending order and vectors (n, D)."""
+        """An index of vectors (n, D) with ids (n,) in ascending order."""
         self.ids = ids
         self._scan = faiss.IndexScalarQuantizer(
             vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
@@ -36,43 +36,43 @@ class Exact:
 
     @property
     def vectors(self) -> NDArray[np.float16]:
-        """The vectors (n, D), as FAISS holds them; good only as long as this object."""
-        held = faiss.rev_swig_ptr(self._scan.codes.data(), len(self.ids) * self._scan.d * 2) if len(self.ids) else b""
-        return np.frombuffer(held, "<f2").reshape(len(self.ids), self._scan.d)
+        """The vectors (n, D): a view of FAISS's memory, valid only while this object lives."""
+        codes = faiss.rev_swig_ptr(self._scan.codes.data(), len(self.ids) * self._scan.d * 2) if len(self.ids) else b""
+        return np.frombuffer(codes, "<f2").reshape(len(self.ids), self._scan.d)
 
     def search(self, query: Scores, k: int, allowed: Ids | None = None) -> Found:
         """Ids and cosines of the k best for one unit vector (D,), best first, ties by id.
 
         Args:
-            allowed: only these ids may be found, in ascending order; ids that are not here are passed over.
+            allowed: the only ids that may be found, in ascending order; unknown ids are ignored.
         """
         rows = None if allowed is None else positions(self.ids, allowed)
         most = len(self.ids) if rows is None else len(rows)
         if k < 1 or most == 0:
-            return NONE
+            return NOTHING_FOUND
         only = None if rows is None else _only(rows, len(self.ids))
-        found = min(k, most)
-        while True:  # FAISS cuts ties anywhere: take all that tie with the last, or pages would not fit together
+        count = min(k, most)
+        while True:  # FAISS orders ties arbitrarily: fetch all that tie with the last, so that pages are consistent
             with one_thread():
-                scores, best = self._scan.search(query[None, :], found + (found < most), params=only)
-            last = found + (found < most) - 1
-            if found == most or scores[0, last] < scores[0, k - 1]:
+                scores, best = self._scan.search(query[None, :], count + (count < most), params=only)
+            last = count + (count < most) - 1
+            if count == most or scores[0, last] < scores[0, k - 1]:
                 break
-            found = min(2 * found, most)
-        there = best[0] >= 0
-        row, score = best[0][there], scores[0][there]
+            count = min(2 * count, most)
+        valid = best[0] >= 0  # FAISS pads with -1
+        row, score = best[0][valid], scores[0][valid]
         order = np.lexsort((row, -score))[:k]
         return self.ids[row[order]], score[order]
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """FAISS without its thread pool, which one query does not need.
+    """Run FAISS without its thread pool inside the block.
 
-    The pool's threads spin while they wait for work and compete with the encoder of the next query for cores: a warm
-    query over 10,000 pictures took 18 ms in place of 8.
+    The pool's idle threads spin and compete with the encoder of the next query for cores: a warm query over 10,000
+    pictures took 18 ms instead of 8.
     """
-    before = faiss.omp_get_max_threads()  # of this thread, as is what follows
+    before = faiss.omp_get_max_threads()  # per thread, as is the setter
     faiss.omp_set_num_threads(1)
     try:
         yield
@@ -81,7 +81,7 @@ def one_thread() -> Iterator[None]:
 
 
 def positions(ids: Ids, wanted: Ids) -> Ids:
-    """Positions in `ids` of those of `wanted` that are there; both in ascending order, and so is the answer."""
+    """Positions in `ids` of the members of `wanted`; both in ascending order, and so is the result."""
     at = np.searchsorted(ids, wanted)
     at = at[at < len(ids)]
     rows: Ids = at[ids[at] == wanted[: len(at)]]

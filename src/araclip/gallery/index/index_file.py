@@ -1,9 +1,9 @@
-"""The file of a scan index: vectors, their ids and, of many pictures, their short codes. Derived, so never repaired.
+"""The file of a scan index: vectors, their ids and, for large galleries, their codes. Derived, so never repaired.
 
     header, padded to 4096 bytes | vectors, n × D float16 | ids, n × int64 | codes
 
-The header is JSON with its own checksum: sizes, checksums of the parts, and what was measured. The vectors stay on the
-disk and are mapped into memory; a page of them is read when a query needs it.
+The header is JSON with its own checksum: sizes, checksums of the parts, and measurements. The vectors are
+memory-mapped; a page of them is read when a query needs it.
 """
 
 import json
@@ -29,7 +29,7 @@ CHECKED_AT_ONCE = 1 << 24  # bytes of the vectors
 
 @dataclass(frozen=True)
 class IndexFile:
-    """An open index file: ids (n,), vectors (n, D) mapped from the disk, codes, and what was measured of them."""
+    """An open index file: ids (n,), vectors (n, D) mapped from the disk, codes, and the header."""
 
     ids: Ids
     vectors: Vectors
@@ -41,7 +41,7 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, Vectors]], encode:
     """Write an index file of blocks of ids and vectors (n, D), which need not fit into memory together.
 
     Args:
-        encode: makes codes, and what was measured, of all vectors; they come mapped from the file.
+        encode: returns codes and measurements of all vectors, which are passed memory-mapped from the file.
 
     Raises:
         OSError: the disk is full or read-only; an earlier file stays as it was.
@@ -69,7 +69,7 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, Vectors]], encode:
 
 
 def read(path: Path) -> IndexFile | None:
-    """Open an index file; None if it is missing, cut short, or damaged in anything but a mapped vector."""
+    """Open an index file; None if it is missing, truncated or damaged. Vectors are not checked; see `is_sound`."""
     try:
         with path.open("rb") as file:
             about = _header(file.read(HEADER))
@@ -86,7 +86,7 @@ def read(path: Path) -> IndexFile | None:
 
 
 def header_of(path: Path) -> dict[str, Any] | None:
-    """What the header says; None if the file is missing or its header damaged."""
+    """The header; None if the file is missing or its header damaged."""
     try:
         with path.open("rb") as file:
             return _header(file.read(HEADER))
@@ -95,7 +95,7 @@ def header_of(path: Path) -> dict[str, Any] | None:
 
 
 def is_sound(file: IndexFile) -> bool:
-    """Whether the vectors are those that were written: reads all of them."""
+    """Whether the vectors match their checksum; reads all of them."""
     check, raw = 0, file.vectors.reshape(-1).view(np.uint8)
     for start in range(0, len(raw), CHECKED_AT_ONCE):
         check = zlib.crc32(raw[start : start + CHECKED_AT_ONCE].tobytes(), check)
@@ -103,7 +103,7 @@ def is_sound(file: IndexFile) -> bool:
 
 
 def _mapped(path: Path, rows: int, width: int) -> Vectors:
-    if not rows:  # nothing can be mapped
+    if not rows:  # an empty range cannot be mapped
         return np.empty((0, width), np.float16)
     return np.memmap(path, "<f2", "r", HEADER, (rows, width))
 

@@ -1,12 +1,12 @@
-"""A scan of short codes for more vectors than an exact scan can read in a few milliseconds.
+"""A scan of RaBitQ codes with exact re-ranking, for galleries too large for an exact scan.
 
-Every vector becomes one bit a dimension and a few numbers (RaBitQ, Gao and Long 2024): the signs of its difference from
-the mean, along a rotation that depends on nothing. A query is compared with all the codes, 56 bytes a picture at 384
-dimensions instead of 768, and the best `depth` of them are compared exactly. Nothing is clustered and no graph is
-walked: such indexes are made for queries that look like the vectors, and a text is no picture.
+Each vector is quantized to one bit a dimension and a few numbers (RaBitQ, Gao and Long 2024): the signs of its
+difference from the mean, after a fixed random rotation. A query is compared with all codes, 56 bytes a picture at 384
+dimensions instead of 768, and the best `depth` candidates are compared exactly. No clusters and no graph: text queries
+are out of distribution for picture vectors, where such indexes lose recall.
 
-How deep is deep enough differs from model to model, so it is measured while the codes are made: on texts, half of which
-choose the depth and half of which tell the recall.
+The depth that is needed differs between models, so it is measured when the codes are made: on texts, half of which
+choose the depth while the other half measures the recall.
 """
 
 from collections.abc import Iterator
@@ -19,28 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.index import index_file
-from araclip.gallery.index.exact import NONE, Exact, Found, Ids, Scores, one_thread, positions
+from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Ids, Scores, one_thread, positions
 from araclip.gallery.index.index_file import IndexFile
 
 Vectors = NDArray[np.float16]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-FEW = 100_000  # vectors that are compared exactly: 77 MB at 384 dimensions, a few milliseconds
-SHARDS = 4  # parts that are scanned at the same time
+EXACT_UP_TO = 100_000  # vectors: 77 MB at 384 dimensions, a few milliseconds
+SHARDS = 4  # scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
-LEARNT = 65_536  # vectors that the mean is taken of
-WANTED = 10  # recall is measured at
-SURE = 99.5  # per cent of the wanted that the depth must reach, among the texts that choose it
-MARGIN = 2  # times that depth
-LEAST, MOST = 1024, 32_768  # depth
-SAFE = 8  # of `depth` candidates, the best in this many are taken for the best of all
-SAME = 1e-5  # estimates that differ by less are one: for equal codes FAISS rounds by their place in a block
-SPARE = 64  # more candidates than asked for, to see where the last ties end
+TRAINED_ON = 65_536  # vectors in the sample that the mean is computed of
+RECALL_AT = 10  # the k of recall@k
+DEPTH_PERCENTILE = 99.5  # per cent of the ten nearest that the depth must reach, over the texts that choose it
+DEPTH_FACTOR = 2  # the depth used, in multiples of that
+MIN_DEPTH, MAX_DEPTH = 1024, 32_768
+TRUSTED_PART = 8  # only the best `depth` / TRUSTED_PART candidates are taken to be the best of all vectors
+TIE = 1e-5  # estimates that differ by less are equal: FAISS rounds those of equal codes by their position in a block
+EXTRA = 64  # candidates beyond `depth`, to see where the last ties end
 
 
 class Coded:
-    """An index file with codes. `depth` candidates are compared exactly; `recall` is at 10, on texts."""
+    """An index file with codes. `depth` candidates are compared exactly; `recall` is recall@10 of texts."""
 
     def __init__(self, file: IndexFile) -> None:
         self.ids, self.vectors = file.ids, file.vectors
@@ -50,43 +50,43 @@ class Coded:
     def search(self, query: Floats, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
         """Ids and cosines of the k best for one unit vector (D,), best first, ties by id.
 
-        What is found first does not depend on k: pages fit together. Beyond the depth, and where few are allowed, all
-        are compared exactly.
+        The first hits do not depend on k, so pages are consistent. Beyond the trusted part of the depth, and where few
+        ids are allowed, all are compared exactly.
 
         Args:
-            allowed: only these ids may be found, in ascending order.
-            shown: a mark for each row that may be found; None when all may.
+            allowed: the only ids that may be found, in ascending order.
+            shown: mask of the rows that may be found; None when all may.
         """
         passed = shown
         if allowed is not None:
             rows = positions(self.ids, allowed)
             rows = rows if shown is None else rows[shown[rows]]
-            if len(rows) <= FEW:
+            if len(rows) <= EXACT_UP_TO:
                 return self._exact(query, k, rows)
             passed = np.zeros(len(self.ids), bool)
             passed[rows] = True
-        first = self._exact(query, min(k, self.depth // SAFE), self._candidates(query, passed))
-        if k <= self.depth // SAFE:
+        first = self._exact(query, min(k, self.depth // TRUSTED_PART), self._candidates(query, passed))
+        if k <= self.depth // TRUSTED_PART:
             return first
         every = self._exact(query, k, np.arange(len(self.ids)) if passed is None else np.flatnonzero(passed))
         late = ~np.isin(every[0], first[0])
         return np.concatenate([first[0], every[0][late]])[:k], np.concatenate([first[1], every[1][late]])[:k]
 
     def _exact(self, query: Floats, k: int, rows: Ids) -> Found:
-        """The best of some rows by their vectors."""
-        best: Found = NONE
+        """The best of some rows, by exact scores."""
+        best: Found = NOTHING_FOUND
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]
             best = joined(best, Exact(self.ids[some], self.vectors[some]).search(query, k), k)
         return best
 
     def _candidates(self, query: Floats, passed: Mask | None) -> Ids:
-        """The `depth` rows that the codes call best, and all within `SAME` of the last; in ascending order.
+        """The `depth` rows with the best estimates, and all within `TIE` of the last; in ascending order.
 
         Args:
-            passed: a mark for each row that may be one.
+            passed: mask of the rows that may be returned.
         """
-        ask = self.depth + SPARE
+        ask = self.depth + EXTRA
         if passed is not None:
             ask = int(ask * len(passed) / max(int(np.count_nonzero(passed)), 1))
         while True:
@@ -94,54 +94,56 @@ class Coded:
             if passed is not None:
                 here = passed[rows]
                 rows, estimates = rows[here], estimates[here]
-            if ask >= len(self.ids) or (len(rows) >= self.depth and estimates[self.depth - 1] - SAME > sure):
+            if ask >= len(self.ids) or (len(rows) >= self.depth and estimates[self.depth - 1] - TIE > sure):
                 last = estimates[min(self.depth, len(rows)) - 1] if len(rows) else 0.0
-                return np.sort(rows[estimates >= last - SAME])
+                return np.sort(rows[estimates >= last - TIE])
             ask *= 2
 
 
 class _Scan:
-    """The codes of all rows, in shards that are searched at the same time."""
+    """The codes of all rows, in shards that are searched in parallel."""
 
-    def __init__(self, shards: list["faiss.IndexRaBitQFastScan"], turn: Floats) -> None:
+    def __init__(self, shards: list["faiss.IndexRaBitQFastScan"], rotation: Floats) -> None:
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.ntotal for shard in shards)])
-        self._turn = turn
+        self._rotation = rotation
         self._pool = ThreadPoolExecutor(len(shards), "scan") if len(shards) > 1 else None
 
     @classmethod
     def of(cls, vectors: Vectors) -> "_Scan":
         width = vectors.shape[1]
-        turn = rotation(width)
-        learnt = vectors[:: len(vectors) // LEARNT + 1].astype(np.float32) @ turn
+        rotation = random_rotation(width)
+        training = vectors[:: len(vectors) // TRAINED_ON + 1].astype(np.float32) @ rotation
         shards = []
         for some in np.array_split(np.arange(len(vectors)), SHARDS):
             shard = faiss.IndexRaBitQFastScan(width, faiss.METRIC_INNER_PRODUCT)
-            shard.train(learnt)
+            shard.train(training)
             for start in range(int(some[0]), int(some[-1]) + 1, BLOCK):
-                shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ turn)
+                shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
             shards.append(shard)
-        return cls(shards, turn)
+        return cls(shards, rotation)
 
     @classmethod
     def read(cls, file: IndexFile) -> "_Scan":
-        turn, *shards = np.split(file.codes, np.cumsum(file.about["parts"])[:-1])
+        rotation, *shards = np.split(file.codes, np.cumsum(file.about["parts"])[:-1])
         width = file.about["width"]
         indexes: list[Any] = [faiss.deserialize_index(part) for part in shards]  # of faiss.Index, say its type stubs
-        return cls(indexes, turn.view("<f4").reshape(width, width))
+        return cls(indexes, rotation.view("<f4").reshape(width, width))
 
     def written(self) -> list[bytes]:
-        """Rotation and shards; another version of NumPy would draw another rotation."""
-        return [self._turn.astype("<f4").tobytes(), *(faiss.serialize_index(part).tobytes() for part in self._shards)]
+        """Rotation and shards as bytes; the rotation too, since another version of NumPy would draw another one."""
+        return [
+            self._rotation.astype("<f4").tobytes(),
+            *(faiss.serialize_index(part).tobytes() for part in self._shards),
+        ]
 
     def search(self, query: Floats, k: int) -> tuple[Ids, Scores, float]:
-        """Rows and estimates, best first: k and more, if there are so many. All whose estimate is above the third are
-        among them."""
-        turned = (query @ self._turn)[None]
+        """Rows and estimates, best first, at least k if there are so many; and a bound above which none is missing."""
+        rotated = (query @ self._rotation)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:
             with one_thread():
-                estimates, rows = shard.search(turned, min(k, shard.ntotal))
+                estimates, rows = shard.search(rotated, min(k, shard.ntotal))
             return estimates[0], rows[0]
 
         found = list(self._pool.map(scan, self._shards) if self._pool else map(scan, self._shards))
@@ -156,7 +158,7 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, Vectors]], texts: 
     """Write an index file with codes.
 
     Args:
-        texts: vectors (n, D) of texts that the depth and the recall are measured on.
+        texts: vectors (n, D) of the texts on which depth and recall are measured.
 
     Raises:
         OSError: as for `index_file.write`.
@@ -172,23 +174,23 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, Vectors]], texts: 
 
 
 def _measured(vectors: Vectors, scan: _Scan, texts: Floats) -> dict[str, Any]:
-    """The depth that finds what every other text is to find, and the recall of the others at that depth."""
-    wanted = best_rows(vectors, texts, min(WANTED, len(vectors)))
-    reached = np.stack([_depths(scan, text, rows) for text, rows in zip(texts, wanted, strict=True)])
-    enough = np.percentile(reached[::2], SURE) * MARGIN
-    depth = int(min(max(enough, LEAST), MOST))
+    """The depth at which every second text finds its nearest vectors, and the recall of the others at that depth."""
+    nearest = best_rows(vectors, texts, min(RECALL_AT, len(vectors)))
+    reached = np.stack([_depths(scan, text, rows) for text, rows in zip(texts, nearest, strict=True)])
+    enough = np.percentile(reached[::2], DEPTH_PERCENTILE) * DEPTH_FACTOR
+    depth = int(min(max(enough, MIN_DEPTH), MAX_DEPTH))
     return {"depth": depth, "recall": float((reached[1::2] < depth).mean()), "texts": len(reached[1::2])}
 
 
-def _depths(scan: _Scan, text: Floats, wanted: Ids) -> NDArray[np.int64]:
-    """How far down the list of the codes each wanted row stands."""
-    rows, _, _ = scan.search(text, MOST)
-    place = {int(row): at for at, row in enumerate(rows.tolist())}
-    return np.array([place.get(row, 2 * MOST) for row in wanted.tolist()])
+def _depths(scan: _Scan, text: Floats, nearest: Ids) -> NDArray[np.int64]:
+    """The rank of each of the nearest rows in the order of the codes' estimates."""
+    rows, _, _ = scan.search(text, MAX_DEPTH)
+    rank = {int(row): at for at, row in enumerate(rows.tolist())}
+    return np.array([rank.get(row, 2 * MAX_DEPTH) for row in nearest.tolist()])
 
 
 def best_rows(vectors: Vectors, queries: Floats, k: int) -> Ids:
-    """(n, k) rows of the k vectors nearest to each query, by comparing all."""
+    """(n, k) rows of the k vectors nearest to each query, by an exact scan."""
     scores = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
     for start in range(0, len(vectors), BLOCK):
@@ -207,7 +209,7 @@ def joined(one: Found, other: Found, k: int) -> Found:
     return ids[order], scores[order]
 
 
-def rotation(width: int) -> Floats:
-    """A random rotation (D, D): no dimension of a model is left with more than its share."""
-    turn, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))
-    return turn.astype(np.float32)
+def random_rotation(width: int) -> Floats:
+    """A fixed random rotation (D, D), which spreads the variance evenly over the dimensions."""
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))
+    return rotation.astype(np.float32)

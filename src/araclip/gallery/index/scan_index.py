@@ -1,13 +1,14 @@
-"""The scan index: which pictures are nearest to a query. Derived from the catalogue and always rebuildable.
+"""The scan index: nearest pictures to a query. Derived from the catalogue and always rebuildable.
 
-Up to FEW pictures are compared exactly. Of more, most have short codes in one file (`gallery.index.rabitq`), the base,
-made at some generation; those that came or changed since, by the catalogue's own log, are compared exactly beside it,
-and those that changed or went are hidden. The base is made anew when many have changed. Few pictures have a file of
-their vectors, and what changed since it was written is read from the catalogue; it is written anew when one in SPARED
-has.
+Up to EXACT_UP_TO pictures are scanned exactly, from a file of their vectors and the changes since it was written; it is
+rewritten when one vector in REWRITE_PART has changed.
 
-A file's name holds the generation it was made at, so one of another history is never read; one that is missing or
-damaged is made again.
+In larger galleries the base is a file of codes (`gallery.index.rabitq`) of one generation. Pictures added or changed
+since, by the catalogue's change log, are scanned exactly beside it, and those changed or removed are masked in it. The
+base is rebuilt after REBUILD_AFTER changes.
+
+A file's name holds its generation, so a file of another history (a restored backup) is never read; one that is missing
+or damaged is rebuilt.
 """
 
 import contextlib
@@ -26,11 +27,11 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Condition
 from araclip.gallery.index import index_file, rabitq
 from araclip.gallery.index.exact import Exact, Ids, positions
-from araclip.gallery.index.rabitq import FEW, Coded
+from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
 
-MANY = 32_768  # changes from which on a writer makes the base anew: beside it they cost a query a few milliseconds
-SPARED = 50  # of a gallery of few pictures: a followed folder need not write all vectors for each picture that comes
-REMEMBERED = 8  # filters whose pictures are kept, for the next page of the same search
+REBUILD_AFTER = 32_768  # changes; scanned beside the base, they cost a query a few milliseconds
+REWRITE_PART = 50  # so that watching a folder does not rewrite all vectors for each new picture
+CACHED_FILTERS = 8  # filters whose ids are cached, for the next page of the same search
 
 Floats = NDArray[np.float32]
 Texts = Callable[[], Floats]
@@ -38,7 +39,7 @@ Texts = Callable[[], Floats]
 
 @dataclass(frozen=True)
 class Base:
-    """Codes of the pictures of one generation, and the file they came from."""
+    """Codes of the pictures of one generation, and their file."""
 
     generation: str
     path: Path
@@ -46,14 +47,14 @@ class Base:
 
 
 class ScanIndex:
-    """Inner products of a query with every picture, of one generation of a catalogue."""
+    """Maximum inner product search over the pictures of one generation of a catalogue."""
 
     def __init__(
         self, generation: str, rest: Exact, base: Base | None = None, changed: Ids | None = None, written: str = ""
     ) -> None:
-        """Take what is compared exactly, and the base with the ids that changed since.
+        """`rest` is scanned exactly; `changed` are the ids that changed since the base was built.
 
-        Without a base, `written` is the generation of the file of vectors that this index began with, or of none.
+        Without a base, `written` is the generation of the file of vectors; "" if there is none.
         """
         self.generation = generation
         self.base = base
@@ -64,87 +65,91 @@ class ScanIndex:
             self._shown = np.ones(len(base.codes.ids), bool)
             self._shown[hidden] = False
         self._selected: dict[Condition, Ids] = {}
-        self._remembering = threading.Lock()  # a server searches one index from many threads
+        self._cache_lock = threading.Lock()  # a server searches one index from many threads
 
     @classmethod
-    def of(cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, many: int = FEW) -> "ScanIndex":
-        """The index of the catalogue's present generation: `before` or a file brought up to date, or built anew.
+    def of(
+        cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, rebuild_after: int = EXACT_UP_TO
+    ) -> "ScanIndex":
+        """The index of the catalogue's current generation: `before` or a file brought up to date, or a new one.
 
         Args:
-            texts: vectors of texts, (n, D), on which codes are measured when they are made.
+            texts: returns vectors of texts, (n, D), on which new codes are measured.
             before: the index of an earlier generation.
-            many: changes from which on a new base is worth the wait.
+            rebuild_after: changes from which on a new base is worth the wait.
         """
         with history.snapshot(catalog) as frozen:
-            if before and (later := before._later(frozen, many)):
-                return later
-            if not history.more_than(frozen, FEW):
-                return cls._exact(frozen, many)
+            if before and (updated := before._updated_to(frozen, rebuild_after)):
+                return updated
+            if not history.more_than(frozen, EXACT_UP_TO):
+                return cls._exact(frozen, rebuild_after)
             for path in _files(frozen):
                 if (file := index_file.read(path)) and "depth" in file.about:
                     base = Base(_generation(path), path, Coded(file))
-                    if later := cls(base.generation, _nothing(frozen), base)._later(frozen, many):
-                        return later
+                    if updated := cls(base.generation, _nothing(frozen), base)._updated_to(frozen, rebuild_after):
+                        return updated
             return cls._build(frozen, texts)
 
     @classmethod
-    def _exact(cls, frozen: Catalog, many: int) -> "ScanIndex":
+    def _exact(cls, frozen: Catalog, rebuild_after: int) -> "ScanIndex":
         for path in _files(frozen):
             if (file := index_file.read(path)) and "depth" not in file.about and index_file.is_sound(file):
                 generation = _generation(path)
-                if later := cls(generation, Exact(file.ids, file.vectors), written=generation)._later(frozen, many):
-                    return later
+                if updated := cls(generation, Exact(file.ids, file.vectors), written=generation)._updated_to(
+                    frozen, rebuild_after
+                ):
+                    return updated
         ids, vectors = _together(history.blocks(frozen), _width(frozen))
         index = cls(frozen.generation, Exact(ids, vectors))
-        index.keep(frozen)
+        index.save(frozen)
         return index
 
     @classmethod
     def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
         path = _path(frozen)
-        with contextlib.suppress(OSError):  # read-only or full: below
+        with contextlib.suppress(OSError):  # read-only or full: scan exactly, below
             rabitq.write(path, _width(frozen), history.blocks(frozen), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
                 return cls(frozen.generation, _nothing(frozen), Base(frozen.generation, path, Coded(file)))
-        return cls(frozen.generation, Exact(*_together(history.blocks(frozen), _width(frozen))))  # slow, but right
+        return cls(frozen.generation, Exact(*_together(history.blocks(frozen), _width(frozen))))  # slow, but correct
 
-    def _later(self, frozen: Catalog, many: int) -> "ScanIndex | None":
-        """This index at a later generation; None if its past is not that one's, or too much has changed."""
+    def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
+        """This index at the generation of `frozen`; None if it has another history, or too much has changed."""
         if frozen.generation == self.generation:
             return self
         new = history.changed_since(frozen, self.generation)
         if new is None or _width(frozen) != self._rest.width or (self.base and not self.base.path.is_file()):
             return None
         changed = history.changed_since(frozen, self.base.generation) if self.base else None
-        if len(new if changed is None else changed) > (many if self.base else len(self._rest) // 4):
+        if len(new if changed is None else changed) > (rebuild_after if self.base else len(self._rest) // 4):
             return None
         same = np.ones(len(self._rest), bool)
         same[positions(self._rest.ids, new)] = False
-        came, vectors = history.vectors_of(frozen, new)
-        ids = np.concatenate([self._rest.ids[same], came])
+        added, vectors = history.vectors_of(frozen, new)
+        ids = np.concatenate([self._rest.ids[same], added])
         order = np.argsort(ids)
-        if not self.base and len(ids) > FEW:
+        if not self.base and len(ids) > EXACT_UP_TO:
             return None
         rest = Exact(ids[order], np.concatenate([self._rest.vectors[same], vectors])[order])
         return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
 
-    def keep(self, catalog: Catalog) -> None:
-        """Write what the next start reads, if what is there is too old: without a base, all vectors."""
+    def save(self, catalog: Catalog) -> None:
+        """Write the file of vectors if the existing one is too old; an index with a base has its file already."""
         if self.base:
             return
         changed = history.changed_since(catalog, self._written) if self._written else None
-        if changed is not None and len(changed) <= len(self._rest) // SPARED:
+        if changed is not None and len(changed) <= len(self._rest) // REWRITE_PART:
             return
-        with contextlib.suppress(OSError):  # read-only or full: the next start reads the catalogue, half a second
+        with contextlib.suppress(OSError):  # read-only or full: the next process reads the catalogue, half a second
             path = catalog.folder / f"scan-{self.generation}.faiss"
             index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
             self._written = self.generation
             _remove_older(catalog, path)
 
     @property
-    def anchor(self) -> str:
-        """The generation whose file this index stands on: the log is needed from there on."""
+    def file_generation(self) -> str:
+        """The generation of this index's file; the change log is needed from there on."""
         return self.base.generation if self.base else self._written or self.generation
 
     def __len__(self) -> int:
@@ -158,13 +163,13 @@ class ScanIndex:
         """Ids and cosines of the k best pictures for one unit vector (D,), best first, ties by id.
 
         Args:
-            allowed: only these ids may be found, in ascending order.
+            allowed: the only ids that may be found, in ascending order.
         """
         ids, scores = self._rest.search(query, k, allowed)
         if self.base is None:
             return ids.tolist(), scores.tolist()
         first, cosines = self.base.codes.search(query, k, allowed, self._shown)
-        # A list that begins with candidates need not fall all the way; merged as if it did, its pages fit together.
+        # Scores beyond the trusted candidates may rise again; merging by the running minimum keeps pages consistent.
         falling = np.minimum.accumulate(cosines)
         merged = heapq.merge(
             zip((-falling).tolist(), first.tolist(), cosines.tolist(), strict=True),
@@ -175,31 +180,31 @@ class ScanIndex:
         return [hit[1] for hit in best], [hit[2] for hit in best]
 
     def selected(self, condition: Condition, select: Callable[[], Ids]) -> Ids:
-        """Ids of the pictures that pass a filter, as `select` found them the first time."""
-        found = self._selected.get(condition)
-        if found is None:
-            found = select()
-            with self._remembering:
-                while len(self._selected) >= REMEMBERED:
+        """Ids of the pictures that pass a filter; the result of `select` is cached."""
+        ids = self._selected.get(condition)
+        if ids is None:
+            ids = select()
+            with self._cache_lock:
+                while len(self._selected) >= CACHED_FILTERS:
                     self._selected.pop(next(iter(self._selected)))
-                self._selected[condition] = found
-        return found
+                self._selected[condition] = ids
+        return ids
 
     def sample(self, most: int) -> Floats:
-        """Vectors (n, D) of at most about `most` pictures, spread evenly over the gallery's history."""
+        """Vectors (n, D) of about `most` pictures at most, spread evenly over the ids."""
         step = len(self) // most + 1
         vectors = self._rest.vectors[self._rest.ids % step == 0].astype(np.float32)
         if self.base:
             codes = self.base.codes
             rows = np.flatnonzero((codes.ids % step == 0) & (True if self._shown is None else self._shown))
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
-        sound: Floats = vectors[np.isfinite(vectors).all(axis=1)]  # damaged ones are for `verify` to find
+        sound: Floats = vectors[np.isfinite(vectors).all(axis=1)]  # damaged vectors are reported by `verify`
         return sound
 
 
 def recall(catalog: Catalog) -> float | None:
-    """Recall at 10 of the index as it was measured on texts: 1 for an exact scan, None if there is no index yet."""
-    if not history.more_than(catalog, FEW):
+    """Recall@10 of the index as measured on texts: 1 for an exact scan, None if there is no index yet."""
+    if not history.more_than(catalog, EXACT_UP_TO):
         return 1.0
     for path in _files(catalog):
         if (about := index_file.header_of(path)) and "recall" in about:
@@ -208,13 +213,13 @@ def recall(catalog: Catalog) -> float | None:
 
 
 def drop_derived(folder: Path) -> None:
-    """Remove index files and what a killed run left half written; what is needed is built again."""
+    """Remove index files and temporary files; the index is rebuilt on demand."""
     for path in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
         atomic.unlink(path)
 
 
 def damaged(catalog: Catalog) -> Iterator[Path]:
-    """Index files of this catalogue's past that are not as they were written. Reads all of them."""
+    """Damaged index files of this catalogue. Reads all of them."""
     for path in _files(catalog):
         file = index_file.read(path)
         if not (file and index_file.is_sound(file)):
@@ -238,14 +243,14 @@ def _generation(path: Path) -> str:
 
 
 def _files(catalog: Catalog) -> list[Path]:
-    """Index files of this catalogue's own past, the latest first."""
+    """Index files of this catalogue's history, the latest first."""
     numbers = {path: history.number_of(catalog, _generation(path)) for path in catalog.folder.glob("scan-*.faiss")}
     known = {path: number for path, number in numbers.items() if number is not None}
     return sorted(known, key=lambda path: -known[path])
 
 
 def _remove_older(catalog: Catalog, written: Path) -> None:
-    """Remove index files of another past, and of this one those older than the one that was just written."""
+    """Remove index files of other histories, and those older than the one that was just written."""
     known = _files(catalog)
     current = known[: known.index(written) + 1] if written in known else [written]
     for path in catalog.folder.glob("scan-*.faiss"):

@@ -1,6 +1,6 @@
-"""Ingestion: pictures are read and hashed, decoded by threads, encoded in batches and committed in groups.
+"""Ingestion: pictures are read and hashed, decoded in threads, encoded in batches and committed in groups.
 
-read, hash ─► known? link ─► decode (threads) ─► encode (batches) ─► commit
+read, hash ─► skip decoding if the hash is known ─► decode (threads) ─► encode (batches) ─► commit
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,16 +17,16 @@ from araclip.gallery.ingest.sources import LoadedPicture, Source, read_source
 from araclip.images import map_ahead
 
 ENCODE_BATCH = 16
-COMMIT_EVERY = 128  # pictures a transaction: a killed run loses at most these, about two seconds of work
-LINK_EVERY = 8  # times as many files, when they hold pictures that are known: a commit costs two flushes of the disk
+COMMIT_EVERY = 128  # pictures in a transaction: a killed run loses at most these, about two seconds of work
+LINK_EVERY = 8  # times as many files whose pictures are known: they cost little, and a commit costs two fsyncs
 
 Refused = Callable[[int, OSError | ImageError], None]
 
 
 class Intake:
-    """What one run brings in. `committed` counts the sources whose pictures were committed.
+    """The ingestion of one run. `committed` counts the sources whose pictures were committed.
 
-    With `few` pictures to come, their hashes are looked up one by one, when they are committed.
+    With `few` pictures, their hashes are looked up one by one when they are committed, instead of all beforehand.
     """
 
     def __init__(self, catalog: Store, model: Encoder, *, few: bool = False) -> None:
@@ -39,21 +39,21 @@ class Intake:
     def _known(self) -> set[bytes]:
         return set() if self._few else self._catalog.digests()
 
-    def take(
+    def ingest(
         self,
         sources: Sequence["Source | LoadedPicture"],
         refused: Refused,
         done: Callable[[int], None] = lambda count: None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str | None]:
-        """Commit pictures in groups; returns the path of each, None where `refused` was told its number and why.
+        """Commit pictures in groups; returns the path of each, None where `refused` was called with number and error.
 
-        A picture that is known by its hash is linked, not encoded; one that another process has read may come as
-        `LoadedPicture`. `done` is called with how many sources have been read.
+        A picture whose hash is known gets a further path and is not encoded again. A `LoadedPicture` has been read by
+        another process. `done` is called with the number of sources read.
         """
         paths: list[str | None] = []
         waiting: list[tuple[LoadedPicture, Mapping[str, Any] | None]] = []
-        decoded = 0  # of those that wait
+        decoded = 0  # of the waiting ones
         for number, (_, loaded) in enumerate(map_ahead(self._loaded, sources, self._model.threads)):
             if isinstance(loaded, LoadedPicture):
                 paths.append(loaded.file.path)
@@ -91,12 +91,12 @@ class Intake:
                 ids[digest] = self._catalog.add_content(digest, vector)
             for loaded, metadata in group:
                 content = ids[loaded.digest]
-                assert content is not None  # not decoded, so the catalogue has it; the writer holds the lock
+                assert content is not None  # a picture that was not decoded is in the catalogue
                 if loaded.decoded:
                     self._catalog.put_facts(content, loaded.decoded.facts, loaded.decoded.phash)
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
                 self._catalog.put_file(loaded.file, content, metadata)
-        if "_known" in vars(self):  # not where all came as LoadedPicture and the hashes were never read
+        if "_known" in vars(self):  # cached only once a source has been read here
             self._known.update(decoded)
         self.committed += len(group)

@@ -1,6 +1,6 @@
-"""Another model for a gallery: its vectors are made beside the old ones, then all switched in one transaction.
+"""Re-embedding a gallery: the new model's vectors are stored beside the old ones, then switched in one transaction.
 
-Until then every search with the old model goes on as before; a run that is stopped or killed goes on where it was.
+Until then searches with the old model continue; a run that was stopped or killed resumes.
 """
 
 import os
@@ -34,16 +34,16 @@ def reembed(
     progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
-    """Give the gallery in `folder` the vectors of `model`; returns how many pictures were encoded in this run.
+    """Re-embed the gallery in `folder` with `model`; returns the number of pictures encoded in this run.
 
     Args:
-        forget_missing: forget pictures whose files are gone or changed, instead of refusing to switch.
+        forget_missing: remove pictures whose files are missing or changed, instead of refusing to switch.
         progress: called with (pictures done, pictures in all).
         skip: called with one line for each picture that cannot be encoded.
 
     Raises:
-        GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
-        GalleryError: pictures cannot be encoded now (an unplugged drive?); what was made is kept, nothing is switched.
+        GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
+        GalleryError: pictures cannot be encoded now (an unplugged drive?); new vectors are kept, nothing is switched.
         GalleryLocked: another process is writing this gallery.
         OSError: the disk is full or read-only.
     """
@@ -53,24 +53,26 @@ def reembed(
             if catalog.meta("fingerprint") == model.fingerprint:
                 return 0
             _begin(catalog, model)
-            made, missing = _encode(catalog, model, progress or (lambda done, total: None), skip or (lambda line: None))
+            encoded, missing = _encode(
+                catalog, model, progress or (lambda done, total: None), skip or (lambda line: None)
+            )
             if missing and not forget_missing:
                 raise GalleryError(
                     f"{missing:,} pictures of {folder} cannot be encoded now, so it keeps the vectors of "
-                    f"{catalog.meta('model')}@{catalog.meta('fingerprint')}. Plug the drive in or run `araclip index` "
-                    "with that model first, then try again (what was made is kept), or forget them with "
+                    f"{catalog.meta('model')}@{catalog.meta('fingerprint')}. Reconnect the drive or run `araclip "
+                    "index` with that model first, then try again (the new vectors are kept), or forget them with "
                     "--forget-missing."
                 )
             _switch(catalog, model)
             drop_derived(folder)
-            catalog.rest()
-            return made
+            catalog.checkpoint()
+            return encoded
     finally:
         catalog.close()
 
 
 def _begin(catalog: Catalog, model: Encoder) -> None:
-    """Keep what an earlier run made with this very model; forget what one made with another."""
+    """Keep vectors of an interrupted run with this model; delete those of a run with another."""
     if catalog.meta("next_fingerprint") != model.fingerprint:
         with catalog.writing(visible=False):
             catalog.change("DELETE FROM next_vectors")
@@ -78,33 +80,33 @@ def _begin(catalog: Catalog, model: Encoder) -> None:
 
 
 def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Skip) -> tuple[int, int]:
-    """Fill next_vectors; returns how many pictures were encoded, and how many cannot be."""
+    """Fill next_vectors; returns the numbers of pictures encoded, and of those that cannot be."""
     (total,) = catalog.rows("SELECT count(*) FROM contents")[0]
     waiting = [row[0] for row in catalog.rows(
         "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
     )]  # fmt: skip
-    again = Again(model, total, progress, skip)
-    with closing(again.groups(waiting, lambda content: _decoded(catalog, content, model), COMMIT_EVERY)) as groups:
+    reencoder = Reencoder(model, total, progress, skip)
+    with closing(reencoder.groups(waiting, lambda content: _decoded(catalog, content, model), COMMIT_EVERY)) as groups:
         for group in groups:
             with catalog.writing(visible=False):
                 for content, vector in group:
                     catalog.change("INSERT OR REPLACE INTO next_vectors VALUES (?, ?)", (content, vector.tobytes()))
-    return again.made, again.missing
+    return reencoder.encoded, reencoder.missing
 
 
-class Again:
-    """Pictures encoded by another model, group by group. Counts those that were `made` and those that are `missing`."""
+class Reencoder:
+    """Encodes known pictures with another model. Counts those `encoded`, and those `missing` that cannot be."""
 
     def __init__(self, model: Encoder, total: int, progress: FilesProgress, skip: Skip) -> None:
-        self.made = self.missing = 0
+        self.encoded = self.missing = 0
         self._model, self._total, self._progress, self._skip = model, total, progress, skip
 
     def groups(
         self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str], size: int
     ) -> Generator[list[tuple[T, NDArray[np.float16]]], None, None]:
-        """Groups of `size` pictures with their vectors (D,); a group counts as made when the next is asked for.
+        """Groups of `size` pictures with their vectors (D,); a group is counted when the next one is requested.
 
-        To be closed: threads that run `decode` ahead must not read a store that is closed after Ctrl-C.
+        Close the generator: its threads run `decode` ahead and must not outlive the store after Ctrl-C.
         """
         with closing(self._decoded(waiting, decode)) as remaining:
             while group := list(islice(remaining, size)):
@@ -113,7 +115,7 @@ class Again:
                     pixels = np.stack([one.pixels for _, one in group[start : start + ENCODE_BATCH]])
                     vectors.extend(self._model.encode_pixels(pixels).astype("<f2"))
                 yield [(item, vector) for (item, _), vector in zip(group, vectors, strict=True)]
-                self.made += len(group)
+                self.encoded += len(group)
 
     def _decoded(
         self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str]
@@ -121,18 +123,18 @@ class Again:
         done = self._total - len(waiting)
         self._progress(done, self._total)
         with closing(map_ahead(decode, waiting, self._model.threads)) as ahead:
-            for item, found in ahead:
-                if isinstance(found, str):
+            for item, decoded in ahead:
+                if isinstance(decoded, str):
                     self.missing += 1
-                    self._skip(found)
+                    self._skip(decoded)
                 else:
-                    yield item, found
+                    yield item, decoded
                 done += 1
                 self._progress(done, self._total)
 
 
 def _decoded(catalog: Catalog, content: int, model: Encoder) -> DecodedPicture | str:
-    """A picture decoded for the new model, from a file that still holds it or from its stored pixels; or why not."""
+    """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
     decoded = decode_again(paths, digest, lambda: catalog.stored_pixels(content), model.image_size)
@@ -143,8 +145,8 @@ def _decoded(catalog: Catalog, content: int, model: Encoder) -> DecodedPicture |
 
 def _switch(catalog: Catalog, model: Encoder) -> None:
     with catalog.writing():
-        gone = catalog.rows("SELECT path FROM files WHERE content NOT IN (SELECT content FROM next_vectors)")
-        catalog.remove_files([os.fsdecode(raw) for (raw,) in gone])
+        missing = catalog.rows("SELECT path FROM files WHERE content NOT IN (SELECT content FROM next_vectors)")
+        catalog.remove_files([os.fsdecode(raw) for (raw,) in missing])
         catalog.change("UPDATE contents SET vector = (SELECT vector FROM next_vectors WHERE content = contents.id)")
         identity = {"model": model.name, "fingerprint": model.fingerprint, "width": str(model.width)}
         for key, value in identity.items():

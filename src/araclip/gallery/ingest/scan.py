@@ -1,4 +1,4 @@
-"""Walking folders for pictures: every file once, links followed without loops, nothing hidden."""
+"""Walking folders for pictures: links are followed without loops, hidden files are skipped."""
 
 import os
 import stat
@@ -13,10 +13,10 @@ from araclip.images import SUFFIXES
 
 @dataclass
 class Walk:
-    """A walk of folders, and what it met besides pictures.
+    """A walk of folders, and what it found besides pictures.
 
-    `unreadable`: locations that it could not read, and why. `drives`: folders below a root that are file systems of
-    their own: one that is missing or empty later is unplugged, and its pictures are not deleted.
+    `unreadable`: paths that could not be read, and why. `drives`: mount points below a root; one that is missing or
+    empty later is taken to be unplugged, and its pictures stay indexed.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Walk:
     def pictures(self, root: Path | str) -> Iterator[File]:
         """Picture files below `root` by their suffix, in a stable order.
 
-        Hidden files and folders are left out. A symbolic link is followed; a folder met a second time is not entered.
+        Hidden files and folders are skipped. Symbolic links are followed; a folder is entered only once.
         """
         seen: set[tuple[int, int]] = set()
         waiting: list[tuple[str, int | None]] = [(str(root), None)]
@@ -52,17 +52,17 @@ class Walk:
                         below.append((entry.path, here.st_dev))
                     elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
                         self.unreadable[entry.path] = "the link leads nowhere; is a drive unplugged?"
-                    elif _is_named_so(entry.name):
+                    elif _has_picture_suffix(entry.name):
                         about = entry.stat()
                         if stat.S_ISREG(about.st_mode):
                             yield File.of(entry.path, about)
-                except OSError as error:  # a file that vanished meanwhile is as if it had not been met
+                except OSError as error:  # a file that vanished meanwhile is simply not found
                     if not isinstance(error, FileNotFoundError):
                         self.unreadable[entry.path] = error.strerror or type(error).__name__
             waiting += reversed(below)
 
     def at(self, path: str) -> Iterator[File]:
-        """The picture at `path`, or those below it; none when nothing is there."""
+        """The picture at `path`, or those below it; none if the path does not exist."""
         try:
             about = os.stat(path)  # noqa: PTH116  (as above)
         except FileNotFoundError:
@@ -73,17 +73,17 @@ class Walk:
         else:
             if stat.S_ISDIR(about.st_mode):
                 yield from self.pictures(path)
-            elif stat.S_ISREG(about.st_mode) and _is_named_so(path):
+            elif stat.S_ISREG(about.st_mode) and _has_picture_suffix(path):
                 yield File.of(path, about)
 
-    def miss(self, drives: Iterable[str]) -> None:
-        """Note those drives that are not mounted now as unreadable."""
+    def note_unmounted(self, drives: Iterable[str]) -> None:
+        """Add those drives that are not mounted now to `unreadable`."""
         for drive in drives:
             if drive not in self.drives and not _mounted(drive):
                 self.unreadable[drive] = "nothing is mounted there now; is a drive unplugged?"
 
 
-def _is_named_so(name: str) -> bool:
+def _has_picture_suffix(name: str) -> bool:
     return name[name.rfind(".") :].lower() in SUFFIXES
 
 
@@ -103,7 +103,7 @@ def checked_root(folder: str | os.PathLike[str]) -> Path:
     """
     path = Path(folder).expanduser()
     if not path.exists():
-        raise InputError(f"no such folder: {path}. Check the spelling, or plug the drive in.")
+        raise InputError(f"no such folder: {path}. Check the spelling, or reconnect the drive.")
     if not path.is_dir():
         raise InputError(f"{path} is a file, not a folder. Pass the folder that holds the pictures.")
     return path.resolve()

@@ -1,4 +1,4 @@
-"""Pictures as callers pass them and as the store takes them: read, hashed, decoded."""
+"""Pictures as callers pass them (paths, bytes, PIL pictures, arrays), read, hashed and decoded for the store."""
 
 import hashlib
 import io
@@ -19,8 +19,8 @@ from araclip.errors import ImageError, ImageTooLarge, InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.images import Facts, open_image, read_facts, square
 
-MAX_BYTES = 1_000_000_000  # a file is read whole; uncompressed, the largest picture allowed takes 900 MB in 16 bits
-STORED_SIDE = 1024  # pixels: enough for a preview and for every model's square, about 200 kB as JPEG
+MAX_BYTES = 1_000_000_000  # read into memory whole; the largest picture allowed takes 900 MB as uncompressed 16-bit
+STORED_SIDE = 1024  # pixels: enough for a preview and for the input of every model, about 200 kB as JPEG
 STORED_QUALITY = 90
 
 PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3) RGB
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """(S, S, 3) uint8 RGB pixels of the model's square, the facts of the header, and the perceptual hash (64 bits)."""
+    """The model's input, (S, S, 3) uint8 RGB; the facts of the header; and the perceptual hash (64 bits)."""
 
     pixels: NDArray[np.uint8]
     facts: Facts
@@ -52,17 +52,19 @@ def read_source(source: Source, known: set[bytes], size: int) -> LoadedPicture:
     """Read one picture; decode it unless its hash is in `known`.
 
     Raises:
-        OSError, ImageError: it cannot be read, or used.
+        OSError: it cannot be read.
+        ImageError: it is not a usable picture.
     """
     if isinstance(source, Image.Image):
         return _in_memory(source, size)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
-        image = open_image(io.BytesIO(source), STORED_SIDE // 2)  # also if known: a file may vanish, these stay
+        # Decoded even if the hash is known: the file may vanish, stored pixels stay.
+        image = open_image(io.BytesIO(source), STORED_SIDE // 2)
         decoded = _decoded(image, read_facts(io.BytesIO(source)), size)
         return LoadedPicture(_stored_file(digest, len(source)), digest, decoded, _as_jpeg(image))
     with open(source.path, "rb") as stream:  # noqa: PTH123  (a path that is not UTF-8 stays as it is)
-        file = File.of(source.path, os.fstat(stream.fileno()))  # what is read, should it have changed since the walk
+        file = File.of(source.path, os.fstat(stream.fileno()))  # it may have changed since the walk
         if file.size > MAX_BYTES:
             raise ImageTooLarge(
                 f"{file.path}: {file.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
@@ -100,10 +102,10 @@ def _as_jpeg(image: Image.Image) -> bytes:
 
 
 def source_of(picture: PictureSource) -> Source:
-    """What `read_source` reads for a picture of any kind.
+    """A picture of any accepted type as a source for `read_source`.
 
     Raises:
-        InputError: the path leads to no file, or it is no picture at all.
+        InputError: the path is not a file, or the type is not accepted.
     """
     if isinstance(picture, bytes | Image.Image):
         return picture
@@ -113,30 +115,30 @@ def source_of(picture: PictureSource) -> Source:
         raise InputError(
             f"a picture is a path, encoded bytes, a PIL picture or an array of pixels; got {type(picture).__name__}."
         )
-    path = absolute(picture)
+    path = index_path(picture)
     try:
         about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path}: no such picture ({reason}). Check the path.") from None
     if not stat.S_ISREG(about.st_mode):
-        raise InputError(f"{path} is no file. Pass picture files, or bring a whole folder in with update([folder]).")
+        raise InputError(f"{path} is not a file. Pass picture files, or index a whole folder with update([folder]).")
     return File.of(path, about)
 
 
 def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
-    """The items as they are.
+    """The items, unchanged.
 
     Raises:
-        InputError: it is one of them, and not several.
+        InputError: a single item was passed instead of an iterable.
     """
     if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
         raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
     return items
 
 
-def absolute(path: str | os.PathLike[str]) -> str:
-    """As `update` stores it: the folder's links resolved, the file's own not."""
+def index_path(path: str | os.PathLike[str]) -> str:
+    """The path under which `update` indexes a file: links of its folder are resolved, the file's own is not."""
     if str(path).startswith(STORED_PREFIX):
         return str(path)
     named = Path(path).expanduser()
@@ -149,14 +151,14 @@ def metadata_for_each(
     """One mapping for each of `count` pictures, or None when there is no metadata.
 
     Raises:
-        InputError: another number of mappings, or odd ones.
+        InputError: another number of mappings, or values of a wrong type.
     """
     if metadata is None:
         return None
-    several = [metadata] * count if isinstance(metadata, Mapping) else list(metadata)
-    if len(several) != count:
-        raise InputError(f"{count} pictures but {len(several)} metadata. Pass one mapping for all, or one for each.")
-    return [_checked_metadata(each) for each in several]
+    mappings = [metadata] * count if isinstance(metadata, Mapping) else list(metadata)
+    if len(mappings) != count:
+        raise InputError(f"{count} pictures but {len(mappings)} metadata. Pass one mapping for all, or one for each.")
+    return [_checked_metadata(each) for each in mappings]
 
 
 def _checked_metadata(metadata: object) -> Mapping[str, Any]:
@@ -175,9 +177,9 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], size: int
 ) -> DecodedPicture | str:
-    """A known picture decoded again, from a file that still holds it or else from its stored pixels; or why not."""
+    """A known picture decoded again, from a file that still holds it or its stored pixels; or the reason why not."""
     reason = "its file changed since it was indexed"
-    for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # the file is better than a JPEG of it
+    for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # files first, then the smaller JPEG
         try:
             pixels = (stored_pixels() or b"") if path.startswith(STORED_PREFIX) else None
             loaded = read_source(File(path, 0, 0) if pixels is None else pixels, set(), size)

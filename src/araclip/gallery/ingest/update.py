@@ -1,4 +1,4 @@
-"""Bringing a gallery in step with folders: new and changed files are ingested, vanished ones forgotten."""
+"""Synchronising a gallery with folders: new and changed files are ingested, vanished ones removed."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ Skip = Callable[[str], None]
 
 
 def update(catalog: Store, model: Encoder, roots: list[Path], progress: FilesProgress, skip: Skip) -> Update:
-    """Bring `catalog` in step with the folders `roots`; see `Gallery.update`."""
+    """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
     walk, known = Walk(), catalog.files()
     found: dict[str, File] = {}
     for root in roots:
@@ -29,67 +29,67 @@ def update(catalog: Store, model: Encoder, roots: list[Path], progress: FilesPro
     drives = catalog.drives()
     inside = tuple(os.path.join(root, "") for root in roots)  # noqa: PTH118  (ends with the separator)
     ours = {drive for drive in drives if drive.startswith(inside)}
-    walk.miss(ours)
-    there = (drives - ours) | walk.drives | (ours & walk.unreadable.keys())
-    if there != drives:
-        catalog.remember_drives(there)
-    mine = {path: file for path, file in known.items() if path.startswith(inside)}
-    return _settle(catalog, model, found, mine, walk, catalog.unread(), progress, skip)
+    walk.note_unmounted(ours)
+    current = (drives - ours) | walk.drives | (ours & walk.unreadable.keys())
+    if current != drives:
+        catalog.remember_drives(current)
+    known_inside = {path: file for path, file in known.items() if path.startswith(inside)}
+    return _reconcile(catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip)
 
 
 def update_at(catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip) -> Update | None:
-    """Bring `catalog` in step with what lies at `paths` alone; None when only a walk of all of `roots` can tell."""
+    """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
     walk = Walk()
     found, known = dict[str, File](), dict[str, File]()
     for path in sorted(paths):
         root = next((str(root) for root in roots if below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
-            return None  # a root itself, or behind a link: who knows under how many names
+            return None  # a root itself, or behind a link, where it may have several paths
         if any(part.startswith(".") for part in Path(path).relative_to(root).parts):
             continue
         found |= {file.path: file for file in walk.at(path)}
         known |= catalog.files(path)
-    walk.miss(catalog.drives())
+    walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
-        return None  # nothing would be left: is a drive unplugged?
+        return None  # nothing would be left: a drive may be unplugged
     if any(not os.path.lexists(root) for root in roots) or walk.drives:
         return None
-    return _settle(catalog, model, found, known, walk, set(), lambda done, total: None, skip, few=True)
+    return _reconcile(catalog, model, found, known, walk, set(), lambda done, total: None, skip, few=True)
 
 
-def _settle(
+def _reconcile(
     catalog: Store,
     model: Encoder,
     found: dict[str, File],
     known: dict[str, File],
     walk: Walk,
-    unread: set[str],
+    incomplete: set[str],
     progress: FilesProgress,
     skip: Skip,
     *,
     few: bool = False,
 ) -> Update:
-    """Ingest what was found and is not known so, forget what is known and was not found."""
+    """Ingest the found files that differ from the known ones, and remove known files that were not found."""
     report = Update()
 
     def skipped(line: str) -> None:
         report.skipped.append(line)
         skip(line)
 
-    changed = [file for file in found.values() if known.get(file.path) != file or file.path in unread]
+    changed = [file for file in found.values() if known.get(file.path) != file or file.path in incomplete]
     report.unchanged = len(found) - len(changed)
-    for place, reason in walk.unreadable.items():
-        skipped(f"{place}: cannot be read ({reason}). What was indexed there is kept.")
+    for path, reason in walk.unreadable.items():
+        skipped(f"{path}: cannot be read ({reason}). What was indexed there is kept.")
     gone = [
         path
         for path in known
-        if path not in found and not any(path == place or below(path, place) for place in walk.unreadable)
+        if path not in found and not any(path == other or below(path, other) for other in walk.unreadable)
     ]
     progress(report.unchanged, len(found))
 
     def refused(number: int, error: OSError | ImageError) -> None:
         path = changed[number].path
-        if isinstance(error, FileNotFoundError):  # vanished since the walk: as if it had not been met
+        if isinstance(error, FileNotFoundError):  # vanished since the walk
             gone.append(path)
         elif isinstance(error, ImageError):
             gone.append(path)
@@ -98,7 +98,7 @@ def _settle(
             skipped(unreadable(path, error))
 
     intake = Intake(catalog, model, few=few)
-    intake.take(changed, refused, lambda done: progress(report.unchanged + done, len(found)))
+    intake.ingest(changed, refused, lambda done: progress(report.unchanged + done, len(found)))
     report.added = intake.committed
     report.removed = len(known.keys() & set(gone))
     if gone or changed:
@@ -121,8 +121,8 @@ def unreadable(path: str, error: OSError) -> str:
 def _nothing_in(root: Path, indexed: int) -> InputError:
     if indexed:
         return InputError(
-            f"no pictures left in {root}, where {indexed:,} were indexed. Is a drive unplugged? They are kept, and "
-            "found again when they are back."
+            f"no pictures left in {root}, where {indexed:,} were indexed. Is a drive unplugged? They stay indexed, and "
+            "are found again when they are back."
         )
     return InputError(
         f"no pictures in {root}. AraCLIP reads {', '.join(FORMATS)} files; hidden files and folders are left out."

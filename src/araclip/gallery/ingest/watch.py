@@ -1,7 +1,7 @@
-"""Following folders: the gallery is brought in step soon after something in them changes.
+"""Watching folders: the gallery is updated soon after a change in them.
 
-The operating system says which paths changed, and only they are looked at. It may miss some (a full queue, a network
-drive that another machine writes to), so all is walked now and then, and at once when very many came together.
+The operating system reports changed paths, and only those are scanned. It may miss some (a full queue, a network drive
+that another machine writes to), so everything is walked periodically, and after very many changes at once.
 """
 
 import math
@@ -18,28 +18,28 @@ from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.update import Skip
 from araclip.gallery.results import Update
 
-QUIET_MS = 200  # a change is acted on when so long nothing followed it …
-GATHER_MS = 1000  # … or after this, so that a copy of a thousand files is one update and not a thousand
-MANY = 5_000  # changed paths at once: the system's queue (16,384 on Linux) may have been full
+QUIET_MS = 200  # an update begins after this time without a further change …
+GATHER_MS = 1000  # … or after this one, so that copying a thousand files is not a thousand updates
+MAX_PATHS = 5_000  # changed paths at once: the system's queue (16,384 on Linux) may have been full
 FULL_WALK_S = 600  # between walks of everything
-WAKE_MS = 500  # how often to look at `stop`, and to try again what was postponed
+WAKE_MS = 500  # interval of checking `stop`, and of retrying a postponed update
 
 
 class Updatable(Protocol):
-    """What `watch` brings in step: a gallery."""
+    """The interface of a gallery that `watch` needs."""
 
     def update(self, folders: Iterable[str | PathLike[str]], *, skip: Skip) -> Update:
-        """Bring it in step with folders."""
+        """Synchronise with folders."""
 
     def update_at(self, paths: Iterable[str], folders: Iterable[str | PathLike[str]], *, skip: Skip) -> Update:
-        """Bring it in step with what lies at some paths of these folders."""
+        """Synchronise with some paths in these folders."""
 
 
 @dataclass
 class Due:
-    """What is to be brought in step: everything below the folders (None), or what lies at `paths`.
+    """An update that is due: of everything below the folders (None), or of `paths`.
 
-    Whoever cannot do it now sets `postponed`; then it comes again, with what changed meanwhile.
+    The consumer sets `postponed` if it cannot do it now; it is then repeated, with later changes.
     """
 
     paths: frozenset[str] | None = None
@@ -47,7 +47,7 @@ class Due:
 
 
 def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: float = FULL_WALK_S) -> Iterator[Due]:
-    """Everything, then what changes, until `stop` is set or Ctrl-C; every `full_walk_s` seconds everything again.
+    """Due updates until `stop` is set or Ctrl-C: everything at first and every `full_walk_s` seconds, else changes.
 
     Raises:
         InputError: the package watchfiles (extra `watch`) is missing.
@@ -56,14 +56,14 @@ def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: fl
         import watchfiles
     except ImportError as error:
         raise InputError("Watching needs the package watchfiles. Run: pip install 'araclip[watch]'") from error
-    walked = -math.inf  # when everything was walked last
-    paths: set[str] = set()  # that may have changed since they were looked at
-    for changed in watchfiles.watch(  # the first time without a change: what happens from now on is seen
+    walked = -math.inf  # time of the last full walk
+    paths: set[str] = set()  # changed since they were scanned
+    for changed in watchfiles.watch(  # yields at once on the first timeout, with the watch already active
         *roots, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS, yield_on_timeout=True,
         stop_event=stop, raise_interrupt=True,
     ):  # fmt: skip
         paths |= {path for _, path in changed}
-        everything = time.monotonic() - walked > full_walk_s or len(paths) > MANY
+        everything = time.monotonic() - walked > full_walk_s or len(paths) > MAX_PATHS
         if everything or paths:
             due = Due(None if everything else frozenset(paths))
             yield due
@@ -81,15 +81,15 @@ def watch(
     stop: Event | None = None,
     full_walk_s: float = FULL_WALK_S,
 ) -> None:
-    """Bring the gallery in step with `folders` now and after every change, until `stop` is set or Ctrl-C.
+    """Update the gallery with `folders` now and after every change, until `stop` is set or Ctrl-C.
 
-    A folder that is suddenly empty (an unplugged drive) and another process that writes are no end: a line, or another
-    try.
+    A folder that is suddenly empty (an unplugged drive) is reported through `skip`; while another process writes, the
+    update is retried.
 
     Args:
-        updated: called with each update that changed something, and with the first.
+        updated: called with the first update, and with each later one that changed something.
         skip: called with one line for each file that cannot be used, and for a folder that cannot be updated now.
-        full_walk_s: after so many seconds everything is walked, whatever the system said.
+        full_walk_s: seconds between full walks.
 
     Raises:
         InputError: a folder does not exist, or the package watchfiles (extra `watch`) is missing.

@@ -1,8 +1,8 @@
-"""The remote counterpart of the catalogue: writes the next generation invisibly, then switches to it.
+"""The catalogue of a gallery on a server: multi-version writes, made visible by one atomic step.
 
-A commit writes the new versions of pictures (`since` the next generation), marks the old ones (`until`), and advances
-the number in the state's point. Only that last step, on one point, makes all of it visible. What a writer
-that died left behind is removed by the next one.
+A commit writes new versions of pictures (`since` the next generation), marks the old ones (`until`), and increments the
+generation in the state's point. Only that last step, on a single point, makes the commit visible. Leftovers of a dead
+writer are removed by the next one.
 """
 
 import base64
@@ -20,12 +20,12 @@ from araclip.encoder import Encoder
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.remote.conditions import between, state_where
-from araclip.gallery.remote.connection import PIXELS, Connection, groups, point_of
+from araclip.gallery.remote.connection import PIXELS, Connection, id_batches, point_of
 from araclip.gallery.remote.lease import SECONDS, Lease
 from araclip.gallery.remote.lookups import RemoteLookups
 from araclip.gallery.remote.mirror import Mirror
 from araclip.gallery.remote.rows import (
-    Held,
+    FileEntry,
     Row,
     payload_of,
     pixels_id,
@@ -36,26 +36,26 @@ from araclip.images import Facts
 
 
 class RemoteCatalog(RemoteLookups):
-    """One gallery's collection. What changes it, changes it inside `session()` and `writing()`."""
+    """One gallery's collection. All changes are made inside `session()` and `writing()`."""
 
-    def __init__(self, named: Connection, model: Encoder | None, lease_seconds: float = SECONDS) -> None:
-        """The gallery that is called `named`, of this model or of any."""
-        super().__init__(named, model)
+    def __init__(self, alias: Connection, model: Encoder | None, lease_seconds: float = SECONDS) -> None:
+        """The gallery at `alias`, with vectors of `model`, or of any model if None."""
+        super().__init__(alias, model)
         self._lease_seconds = lease_seconds
         self._lease: Lease | None = None
         self._vectors: dict[int, NDArray[np.float32]] = {}  # of pictures that the open transaction adds
         self._pixels: dict[bytes, dict[str, Any] | None] = {}  # payloads of stored pixels, None to drop them
 
     def remember_drives(self, drives: set[str]) -> None:
-        """Store them beside the state."""
+        """Store mount points in the state's point."""
         self.connection.set_payload({"drives": sorted(drives)}, state_where())
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """The right to write, and what is there in memory.
+        """Hold the lease, with a mirror of all rows in memory.
 
         Raises:
-            GalleryLocked: another process has it.
+            GalleryLocked: another process holds the lease.
         """
         with Lease(self.connection, self._lease_seconds).held() as lease:
             self._lease = lease
@@ -67,7 +67,7 @@ class RemoteCatalog(RemoteLookups):
                 self._lease = self._mirror = None
 
     def _clean_up(self, generation: int) -> None:
-        """Remove what a writer that died left unfinished, and versions that ended before this session."""
+        """Remove an unfinished commit of a dead writer, and versions that ended before this session."""
         invisible = models.Filter(must=[models.FieldCondition(key="since", range=models.Range(gt=generation))])
         not_ended = models.Filter(must=[models.FieldCondition(key="until", range=models.Range(gt=generation))])
         self.connection.delete(invisible)
@@ -78,7 +78,7 @@ class RemoteCatalog(RemoteLookups):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """All that is changed inside lands, or nothing; then readers see a new generation."""
+        """A transaction: all changes inside become visible as a new generation, or none."""
         assert self._mirror is not None  # inside `session()`
         self._mirror.begin()
         self._vectors, self._pixels = {}, {}
@@ -90,7 +90,7 @@ class RemoteCatalog(RemoteLookups):
             raise
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
-        """Store a picture; returns its number."""
+        """Store a picture's vector; returns the picture's id."""
         assert self._mirror is not None
         content = self._mirror.by_digest.get(digest, self._mirror.next_id)
         known = self._mirror.rows.get(content)
@@ -104,23 +104,23 @@ class RemoteCatalog(RemoteLookups):
         self._mirror.put(replace(self._mirror.rows[content], facts=facts, phash=phash))
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
-        """A path holds a picture. Metadata that the path had stays unless there is new."""
+        """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         assert self._mirror is not None
         before = self._mirror.take_path(file.path)
-        held = Held(file, dict(metadata) if metadata is not None else before.metadata if before else {})
+        entry = FileEntry(file, dict(metadata) if metadata is not None else before.metadata if before else {})
         row = self._mirror.rows[content]
-        self._mirror.put(replace(row, files=(*row.files, held)))
+        self._mirror.put(replace(row, files=(*row.files, entry)))
 
     def store_pixels(self, content: int, picture: bytes) -> None:
-        """Store pixels of a picture without a file."""
+        """Store the JPEG of a picture without a file."""
         row = self.by_id(content)
-        # Pixels that are visible already are not removed with what a writer that died left behind.
-        known = any(held.file.path.startswith(STORED_PREFIX) for held in row.files)
+        # Pixels that are visible already must survive `_clean_up` after a crash.
+        known = any(entry.file.path.startswith(STORED_PREFIX) for entry in row.files)
         pixels = base64.b64encode(picture).decode()
         self._pixels[row.digest] = {"keeps": row.digest.hex(), "pixels": pixels, "kept_since": 0 if known else None}
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Forget paths, and pictures that no path holds any more. A copy that stays inherits a path's metadata."""
+        """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         assert self._mirror is not None
         for path in paths:
             content = self._mirror.by_path.get(path)
@@ -129,14 +129,14 @@ class RemoteCatalog(RemoteLookups):
                 continue
             row = self._mirror.rows[content]
             if gone.metadata:
-                files = tuple(held if held.metadata else Held(held.file, gone.metadata) for held in row.files)
+                files = tuple(entry if entry.metadata else FileEntry(entry.file, gone.metadata) for entry in row.files)
                 self._mirror.put(replace(row, files=files))
             if path.startswith(STORED_PREFIX):
                 self._pixels[row.digest] = None
         self._mirror.drop_empty()
 
     def drop_orphans(self) -> None:
-        """Delete stored pixels of pictures that are gone; inside `session()`."""
+        """Delete stored pixels of removed pictures; inside `session()`."""
         assert self._mirror is not None
         wanted = {
             pixels_id(self._mirror.rows[id_].digest)
@@ -144,7 +144,7 @@ class RemoteCatalog(RemoteLookups):
             if path.startswith(STORED_PREFIX)
         }
         there = self.connection.scroll(models.Filter(must=[between("kept_since", 0, None)]), payload=False)
-        for ids in groups([str(point.id) for point in there if str(point.id) not in wanted]):
+        for ids in id_batches([str(point.id) for point in there if str(point.id) not in wanted]):
             self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
     def _commit(self) -> None:
@@ -155,15 +155,15 @@ class RemoteCatalog(RemoteLookups):
             return
         state = self.state()
         number = state.number + 1
-        # A picture whose last path went to another one is gone for readers; here it stays, should a path come back.
+        # Readers no longer see a picture without paths; the mirror keeps it, since a path may return.
         fresh = [(old, row) for old, row in changed if row and row.files]
         unchanged = [old for old, row in fresh if old and row.id not in self._vectors]
         vectors = self._vectors | self._stored_vectors(unchanged)
         points = []
         for _, row in fresh:
-            named = replace(row, point=point_id(row.digest, number))
-            points.append(point_of(named.point, vectors[row.id], payload_of(named, number)))
-            self._mirror.name(named)
+            version = replace(row, point=point_id(row.digest, number))
+            points.append(point_of(version.point, vectors[row.id], payload_of(version, number)))
+            self._mirror.set_point(version)
         blank = np.zeros(state.width, np.float32)
         pixels = [
             point_of(
@@ -177,22 +177,21 @@ class RemoteCatalog(RemoteLookups):
         self._lease.check()
         self.connection.upsert(points)
         self._lease.check()
-        for ids in groups([old.point for old, _ in changed if old and old.files]):
+        for ids in id_batches([old.point for old, _ in changed if old and old.files]):
             self.connection.set_payload({"until": number}, models.Filter(must=[models.HasIdCondition(has_id=ids)]))
         self._lease.check()
         if not advance(self.connection, state, self._lease.token):
             raise GalleryLocked(
-                f"{self.folder}: another process took over the right to write. What was committed before is kept; run "
-                "the command again."
+                f"{self.folder}: another process took over the lease. Earlier commits are kept; run the command again."
             )
-        for ids in groups([pixels_id(digest) for digest, payload in self._pixels.items() if payload is None]):
+        for ids in id_batches([pixels_id(digest) for digest, payload in self._pixels.items() if payload is None]):
             self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
     def _stored_vectors(self, rows: list[Row]) -> dict[int, NDArray[np.float32]]:
-        """Vectors of the versions at hand, which their new versions take over."""
+        """The vectors of these versions, for new versions of the same pictures."""
         contents = {row.point: row.id for row in rows}
-        found: dict[int, NDArray[np.float32]] = {}
-        for ids in groups(contents):
+        vectors: dict[int, NDArray[np.float32]] = {}
+        for ids in id_batches(contents):
             for point in self.connection.call("retrieve", ids=ids, with_vectors=True, with_payload=False):
-                found[contents[str(point.id)]] = np.asarray(point.vector, np.float32)
-        return found
+                vectors[contents[str(point.id)]] = np.asarray(point.vector, np.float32)
+        return vectors

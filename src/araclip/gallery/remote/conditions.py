@@ -1,6 +1,6 @@
-"""Filters as conditions of Qdrant, and as a test of one path. Pure.
+"""Filters as Qdrant conditions, and as a predicate on one path. Pure.
 
-What belongs to a path (folder, size, metadata) must hold for one and the same path: a nested condition.
+Conditions on a path (folder, size, metadata) must hold for one and the same path, so they are nested.
 """
 
 from pathlib import PurePath
@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters, roots_of
 from araclip.gallery.ingest.update import below
-from araclip.gallery.remote.rows import STATE, Held, Row, instant, mark, marks_of, orientation, stored_path
+from araclip.gallery.remote.rows import STATE, FileEntry, Row, instant, mark, marks_of, orientation, stored_path
 
 INDEXES = {
     "since": "integer",
@@ -32,42 +32,42 @@ INDEXES = {
     "writer": "keyword",
     "expires": "float",
     "generation": "integer",
-}  # what conditions ask for → kind of payload index
+}  # fields of conditions → type of their payload index
 
 
 def visible(generation: int) -> models.Filter:
-    """Versions that a reader of a generation sees. Points that are no picture have no `since`, and are not seen."""
-    gone = between("until", None, generation)
-    return models.Filter(must=[between("since", None, generation)], must_not=[gone])
+    """Versions visible in a generation. Points that are not pictures have no `since`, and do not pass."""
+    ended = between("until", None, generation)
+    return models.Filter(must=[between("since", None, generation)], must_not=[ended])
 
 
 def both(first: models.Filter, second: models.Filter | None) -> models.Filter:
-    """What passes two filters."""
+    """Points that pass two filters."""
     return first if second is None else models.Filter(must=[first, second])
 
 
 def state_where(*conditions: models.Condition) -> models.Filter:
-    """The state's point, if it passes."""
+    """The state's point, if it passes the conditions."""
     return models.Filter(must=[models.HasIdCondition(has_id=[STATE]), *conditions])
 
 
 def equals(key: str, value: str | int) -> models.FieldCondition:
-    """A field has this value."""
+    """The condition that a field has this value."""
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
 def where(key: str, value: str | int) -> models.Filter:
-    """Points of which a field has this value."""
+    """Points with this value in a field."""
     return models.Filter(must=[equals(key, value)])
 
 
 def between(key: str, least: float | None, most: float | None) -> models.FieldCondition:
-    """A number from `least` to `most`, both included."""
+    """The condition that a number lies between `least` and `most`, inclusive."""
     return models.FieldCondition(key=key, range=models.Range(gte=least, lte=most))
 
 
 def condition_of(filters: Filters) -> models.Filter | None:
-    """All filters that are set; None when none is."""
+    """All filters that are set, as one; None if none is."""
     of_picture: list[models.Condition] = []
     of_path: list[models.Condition] = []
     for name, key in (("captured", "taken_at"), ("added", "added_at")):
@@ -93,8 +93,8 @@ def condition_of(filters: Filters) -> models.Filter | None:
     return models.Filter(must=of_picture) if of_picture else None
 
 
-def passes(filters: Filters, row: Row, held: Held) -> bool:
-    """Whether one path of a picture passes: what `condition_of` asks of the server."""
+def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
+    """Whether one path of a picture passes; equivalent to `condition_of` on the server."""
     facts = row.facts
     if not _within(facts.captured_at if facts else None, filters.captured_from, filters.captured_to):
         return False
@@ -104,14 +104,14 @@ def passes(filters: Filters, row: Row, held: Held) -> bool:
         return False
     if filters.orientation and (not facts or orientation(facts) != filters.orientation):
         return False
-    if filters.folder is not None and not any(below(held.file.path, root) for root in roots_of(filters.folder)):
+    if filters.folder is not None and not any(below(entry.file.path, root) for root in roots_of(filters.folder)):
         return False
-    if filters.folder_name is not None and filters.folder_name not in PurePath(held.file.path).parent.parts:
+    if filters.folder_name is not None and filters.folder_name not in PurePath(entry.file.path).parent.parts:
         return False
-    size = held.file.size
+    size = entry.file.size
     if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
         return False
-    marks = set(marks_of(held.metadata))
+    marks = set(marks_of(entry.metadata))
     return all(mark(key, str(value)) in marks for key, value in filters.metadata.items())
 
 

@@ -1,4 +1,4 @@
-"""Requests to a Qdrant server: repeated after a transient failure, then raised as an error of ours."""
+"""Requests to a Qdrant server, with retries after transient failures and errors of ours."""
 
 import os
 import random
@@ -18,21 +18,21 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from araclip.errors import GalleryError, GalleryNotFound, GalleryUnreachable
 from araclip.gallery.locations import KEY, Address
 
-TIMEOUT = 60  # seconds a request may take; an exact search over millions takes some of them
-TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds between: a restart of the server is survived
+TIMEOUT = 60  # seconds for a request; an exact search over millions takes several
+TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds: enough for a restart of the server
 PAUSE = 0.2
 PAGE = 1000  # points a scroll
 CHUNK = 256  # points a write: about 2 MB of JSON at 384 numbers each; Qdrant takes 32 MB
 PIXELS = 16  # the same for stored pixels, a quarter of a megabyte each
 IDS = 1000  # points named in one request
-Id = int | str | UUID  # as qdrant-client names points; ours are texts
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-_REFUSED = {401, 403}
-_jitter = random.Random()  # our own: callers may have seeded the module's
+Id = int | str | UUID  # qdrant-client's ids of points; ours are texts
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_UNAUTHORIZED = {401, 403}
+_jitter = random.Random()  # separate: callers may have seeded the module's generator
 
 
 def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
-    """A client of the server; nothing is sent yet."""
+    """A client of the server; sends nothing yet."""
     import warnings
 
     with warnings.catch_warnings():
@@ -45,29 +45,29 @@ def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
 
 
 def point_of(id_: str, vector: NDArray[np.float32], payload: dict[str, Any]) -> models.PointStruct:
-    """A point to write."""
+    """A point for `upsert`."""
     return models.PointStruct(id=id_, vector=vector.tolist(), payload=payload)
 
 
-def groups(ids: Iterable[str]) -> Iterator[list[Id]]:
+def id_batches(ids: Iterable[str]) -> Iterator[list[Id]]:
     """Ids in groups of at most IDS."""
     waiting = iter(ids)
     while group := list(islice(waiting, IDS)):
         yield [*group]
 
 
-def connected(address: str | Address, client: QdrantClient | None = None) -> "Connection":
-    """The collection at an address, through a client of its own or the one given; nothing is sent yet.
+def connection_to(address: str | Address, client: QdrantClient | None = None) -> "Connection":
+    """A connection to the collection at an address, through `client` or a new one; sends nothing yet.
 
     Raises:
-        InputError: it is no address.
+        InputError: an invalid address.
     """
-    place = address if isinstance(address, Address) else Address.read(address)
-    return Connection(client or connect(place), place.collection, str(place))
+    target = address if isinstance(address, Address) else Address.read(address)
+    return Connection(client or connect(target), target.collection, str(target))
 
 
 class Connection:
-    """One collection of one server. Every request may be sent twice: all that we send can be, to the same end."""
+    """One collection of a server. All our requests are idempotent, so they can be retried."""
 
     def __init__(self, client: QdrantClient, collection: str, name: str) -> None:
         self.collection = collection
@@ -75,21 +75,21 @@ class Connection:
         self._client = client
 
     def of(self, collection: str) -> "Connection":
-        """Another collection of the same server."""
+        """A connection to another collection of the same server."""
         return Connection(self._client, collection, self.name)
 
     def call(self, method: str, **arguments: Any) -> Any:
-        """What a method of `QdrantClient` answers for this collection.
+        """Call a method of `QdrantClient` for this collection.
 
         Raises:
             GalleryUnreachable: no answer after several tries.
             GalleryNotFound: there is no such collection.
-            GalleryError: the server refuses the request; the message has its words.
+            GalleryError: the server refuses the request; the message quotes it.
         """
-        return self.ask(method, collection_name=self.collection, **arguments)
+        return self.call_server(method, collection_name=self.collection, **arguments)
 
-    def ask(self, method: str, **arguments: Any) -> Any:
-        """As `call`, for methods that are not about one collection."""
+    def call_server(self, method: str, **arguments: Any) -> Any:
+        """As `call`, for methods without a collection."""
         for attempt in range(TRIES):
             wait = PAUSE * 2**attempt * _jitter.uniform(0.75, 1.25)
             try:
@@ -98,14 +98,14 @@ class Connection:
                 reason, wait = "429 Too Many Requests", max(wait, min(error.retry_after_s, 10))
             except UnexpectedResponse as error:
                 reason = f"{error.status_code} {error.reason_phrase}"
-                if error.status_code not in _PASSING:
+                if error.status_code not in _TRANSIENT:
                     raise self._refusal(error) from None
             except ResponseHandlingException as error:
                 reason = " ".join(str(error.source).split()) or type(error.source).__name__
                 if not isinstance(error.source, httpx.TransportError):
                     raise GalleryError(
-                        f"{self.name}: the server answers what qdrant-client does not understand ({reason[:200]}). Use "
-                        "releases of both that belong together, and check that the address is a Qdrant server's."
+                        f"{self.name}: qdrant-client cannot read the server's answer ({reason[:200]}). Use matching "
+                        "releases of both, and check that the address is a Qdrant server's."
                     ) from None
             except ValueError as error:  # the local mode of qdrant-client, which tests use
                 if "not found" in str(error):
@@ -114,8 +114,8 @@ class Connection:
             if attempt + 1 < TRIES:
                 time.sleep(wait)
         raise GalleryUnreachable(
-            f"{self.name}: the Qdrant server does not answer ({reason}), asked {TRIES} times. Check that it runs, the "
-            "address and the network, then run the command again: it goes on where it stopped."
+            f"{self.name}: the Qdrant server does not answer ({reason}) after {TRIES} tries. Check that it runs, the "
+            "address and the network, then run the command again: it resumes where it stopped."
         )
 
     def not_found(self) -> GalleryNotFound:
@@ -125,20 +125,20 @@ class Connection:
         )
 
     def _refusal(self, error: UnexpectedResponse) -> GalleryError:
-        if error.status_code in _REFUSED:
+        if error.status_code in _UNAUTHORIZED:
             return GalleryError(
-                f"{self.name}: the server refuses the API key ({error.status_code}). Put one that may do this "
-                f"into ${KEY}."
+                f"{self.name}: the server refuses the API key ({error.status_code}). Put one with the needed "
+                f"rights into ${KEY}."
             )
         if error.status_code == 404:
             return self.not_found()
         words = error.content.decode("utf-8", "replace")[:300]
         return GalleryError(f"{self.name}: the server refuses the request ({error.status_code}): {words}")
 
-    # ------------------------------------------------------------------ what is asked more than once
+    # ------------------------------------------------------------------ common requests
 
     def exists(self) -> bool:
-        """Whether there is a collection, or an alias, of this name."""
+        """Whether there is a collection or alias of this name."""
         return bool(self.call("collection_exists"))
 
     def scroll(
@@ -155,12 +155,12 @@ class Connection:
                 return
 
     def upsert(self, points: list[models.PointStruct], at_once: int = CHUNK) -> None:
-        """Write points; back only when they are stored."""
+        """Write points, and wait until they are stored."""
         for start in range(0, len(points), at_once):
             self.call("upsert", points=points[start : start + at_once], wait=True)
 
     def set_payload(self, payload: dict[str, Any], condition: models.Filter) -> None:
-        """Set keys of the payload of all points that pass; the server looks and sets in one step."""
+        """Set payload keys of all points that pass; filter and write are one atomic step on the server."""
         self.call("set_payload", payload=payload, points=models.FilterSelector(filter=condition), wait=True)
 
     def delete(self, condition: models.Filter) -> None:
@@ -168,9 +168,9 @@ class Connection:
         self.call("delete", points_selector=models.FilterSelector(filter=condition), wait=True)
 
     def count(self, condition: models.Filter) -> int:
-        """How many points pass."""
+        """The number of points that pass."""
         return int(self.call("count", count_filter=condition, exact=True).count)
 
     def close(self) -> None:
-        """End it; a client that was handed in is closed too."""
+        """Close the client, also one that was passed in."""
         self._client.close()

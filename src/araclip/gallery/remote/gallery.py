@@ -1,4 +1,4 @@
-"""A gallery on a Qdrant server: the contract of `Gallery`, from any number of machines."""
+"""A gallery on a Qdrant server: the interface of `Gallery`, shared by any number of machines."""
 
 from contextlib import AbstractContextManager
 
@@ -8,19 +8,19 @@ from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.gallery.locations import Address
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
-from araclip.gallery.remote.connection import Connection, connected
+from araclip.gallery.remote.connection import Connection, connection_to
 from araclip.gallery.remote.lease import SECONDS
-from araclip.gallery.remote.maintenance import RemoteUpkeep
+from araclip.gallery.remote.maintenance import RemoteMaintenance
 from araclip.gallery.remote.reader import RemoteReader
 from araclip.gallery.remote.state import create as create_gallery
 from araclip.model_folder import DEFAULT_MODEL
 
 
-class RemoteGallery(RemoteUpkeep):
+class RemoteGallery(RemoteMaintenance):
     """Pictures indexed with one model in a collection of a Qdrant server.
 
     Errors of every method: GalleryUnreachable when the server does not answer, GalleryError when it refuses,
-    WidthMismatch when the gallery was given another model meanwhile.
+    WidthMismatch when the gallery was re-embedded with another model.
     """
 
     def __init__(self, connection: Connection, model: Encoder, *, exact: bool, lease_seconds: float) -> None:
@@ -45,18 +45,19 @@ class RemoteGallery(RemoteUpkeep):
         $ARACLIP_QDRANT_API_KEY.
 
         Args:
-            create: make it if it is not there.
-            exact: False lets the server's graph answer searches without filters, see docs/remote.md.
-            lease_seconds: how long a writer that died keeps others from writing.
-            client: a client of your own instead of one made for the address.
+            create: create it if it does not exist.
+            exact: False lets the server's graph (HNSW) answer searches without filters, see docs/remote.md.
+            lease_seconds: how long a dead writer blocks others.
+            client: use this client instead of creating one for the address.
 
         Raises:
-            GalleryNotFound, GalleryCorrupt, NewerGallery: there is none, or it cannot be used.
+            GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
             WidthMismatch: it was made by another model than `model`.
-            GalleryUnreachable, InputError: no answer; no address.
+            GalleryUnreachable: the server does not answer.
+            InputError: an invalid address.
         """
         encoder = as_encoder(model)
-        connection = connected(address, client)
+        connection = connection_to(address, client)
         if not connection.exists():
             if not create:
                 raise connection.not_found()
@@ -76,5 +77,5 @@ class RemoteGallery(RemoteUpkeep):
     def _writing(self) -> AbstractContextManager[None]:
         return self._catalog.session()
 
-    def _settle(self) -> None:
-        pass  # the server keeps its indexes itself
+    def _finish_writing(self) -> None:
+        pass  # the server maintains its own indexes

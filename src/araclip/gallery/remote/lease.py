@@ -1,9 +1,9 @@
-"""One writer at a time, on a server that has no locks: a lease in the state's point, renewed while its owner works.
+"""One writer at a time, on a server without locks: a lease in the state's point, renewed by its owner.
 
-Qdrant applies writes to a point one after the other, and `set_payload` with a filter looks and sets in one step. So a
-lease is taken by setting it where it has run out, and reading back its owner. An owner who could not renew it in time
-stops writing by its own clock, before anybody else can take over; what it had begun is not visible, and the next owner
-clears it away.
+Qdrant applies writes to a point one after the other, and `set_payload` with a filter is an atomic compare-and-set. So a
+lease is acquired by setting it where it has expired, and reading back its owner. An owner that could not renew it in
+time stops by its own clock, before another process can take over; its unfinished commit is invisible and removed by
+the next owner.
 """
 
 import contextlib
@@ -22,28 +22,28 @@ from araclip.gallery.remote.conditions import between, equals, state_where
 from araclip.gallery.remote.connection import Connection
 from araclip.gallery.remote.rows import STATE
 
-SECONDS = 60.0  # until a lease runs out without renewal; so long a writer that died blocks others
+SECONDS = 60.0  # until a lease expires; a dead writer blocks others this long
 RENEW = 15.0
-MARGIN = 10.0  # seconds before its end at which the owner stops: clocks of two machines may differ by that much
+MARGIN = 10.0  # seconds before expiry at which the owner stops: the largest difference of two machines' clocks
 
 
 class Lease:
-    """The right to write, held. `token` is this owner's alone."""
+    """A lease on a gallery. `token` identifies its owner."""
 
     def __init__(self, connection: Connection, seconds: float = SECONDS) -> None:
         self.token = secrets.token_hex(8)
         self._connection = connection
         self._seconds = seconds
-        self._good_until = 0.0  # by this process's own clock
+        self._good_until = 0.0  # by this process's monotonic clock
         self._lost = False
         self._done = threading.Event()
 
     @contextlib.contextmanager
     def held(self) -> Iterator["Lease"]:
-        """Take the lease, renew it in the background, give it back at the end.
+        """Acquire the lease, renew it in the background, release it at the end.
 
         Raises:
-            GalleryLocked: another process has it; the message names it and says how long at most.
+            GalleryLocked: another process holds it; the message names the process and the time until expiry.
         """
         self._take()
         renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -53,19 +53,19 @@ class Lease:
         finally:
             self._done.set()
             renewing.join()
-            with contextlib.suppress(GalleryError):  # it runs out by itself
+            with contextlib.suppress(GalleryError):  # it expires by itself
                 self._connection.set_payload({"writer": "", "expires": 0.0}, self._mine())
 
     def check(self) -> None:
-        """Called before each write.
+        """Check that the lease still holds; called before each write.
 
         Raises:
-            GalleryLocked: another process may be writing by now.
+            GalleryLocked: another process may have taken over.
         """
         if self._lost or time.monotonic() > self._good_until:
             raise GalleryLocked(
-                f"{self._connection.name}: the right to write was lost, since the server could not be reached for "
-                f"{self._seconds - self._margin():.0f} seconds. What was committed is kept; run the command again."
+                f"{self._connection.name}: the lease was lost, since the server could not be reached for "
+                f"{self._seconds - self._margin():.0f} seconds. Earlier commits are kept; run the command again."
             )
 
     def _take(self) -> None:
@@ -78,14 +78,14 @@ class Lease:
             left = max(1.0, float(state["expires"]) - time.time())
             raise GalleryLocked(
                 f"{self._connection.name} is being written by {state['owner']}. Wait for it to end, then try again; if "
-                f"it died, {left:.0f} seconds are enough."
+                f"it died, within {left:.0f} seconds."
             )
         self._good_until = mono + self._seconds - self._margin()
 
     def _renew(self) -> None:
         while not self._done.wait(RENEW * self._seconds / SECONDS):
             mono = time.monotonic()
-            with contextlib.suppress(GalleryError):  # the next try may do; `check` knows how long the last one holds
+            with contextlib.suppress(GalleryError):  # retried next time; `check` knows when the last renewal expires
                 self._connection.set_payload({"expires": time.time() + self._seconds}, self._mine())
                 if not self._is_mine():
                     self._lost = True

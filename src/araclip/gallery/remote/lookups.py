@@ -1,4 +1,4 @@
-"""Looking up pictures, paths and vectors in a collection: first its state, then what that generation holds."""
+"""Queries on a collection: pictures, paths and vectors of the generation that its state names."""
 
 import base64
 from collections.abc import Iterable, Iterator
@@ -15,55 +15,55 @@ from araclip.gallery.remote.connection import Connection
 from araclip.gallery.remote.mirror import Mirror
 from araclip.gallery.remote.overview import overview
 from araclip.gallery.remote.rows import ABOUT, STATE, Row, pixels_id, record_of, row_of, stored_path
-from araclip.gallery.remote.state import State, physical, read_state
+from araclip.gallery.remote.state import State, physical_name, read_state
 
 
 class RemoteLookups:
-    """The reading half of `RemoteCatalog`. Inside a session it reads the writer's mirror in memory."""
+    """The read-only part of `RemoteCatalog`; documented in `CatalogLookups`. Inside a session it reads the mirror."""
 
-    def __init__(self, named: Connection, model: Encoder | None) -> None:
-        """The gallery that is called `named`, of this model or of any."""
-        self.named = named
+    def __init__(self, alias: Connection, model: Encoder | None) -> None:
+        """The gallery at `alias`, with vectors of `model`, or of any model if None."""
+        self.alias = alias
         self._model = model
-        self._own: Connection | None = None
+        self._collection: Connection | None = None
         self._mirror: Mirror | None = None
 
     @property
     def folder(self) -> str:
         """The address."""
-        return self.named.name
+        return self.alias.name
 
     def state(self) -> State:
-        """The present state, of our model.
+        """The current state.
 
         Raises:
-            WidthMismatch: the gallery was given another model meanwhile.
+            WidthMismatch: the vectors are not of our model.
         """
-        state = read_state(self.named)
+        state = read_state(self.alias)
         if self._model:
             state.check(self._model, self.folder)
-        if self._own is None:  # the name is an alias: ask the collection that it means now
-            own = self.named.of(physical(self.named.collection, state.fingerprint))
-            self._own = own if own.exists() else self.named
+        if self._collection is None:  # resolve the alias once, to read the same collection after a switch
+            target = self.alias.of(physical_name(self.alias.collection, state.fingerprint))
+            self._collection = target if target.exists() else self.alias
         return state
 
     @property
     def generation(self) -> str:
-        """As in `Catalog`; so are the others below."""
+        """A token of the last commit: equal tokens, equal content."""
         return self.state().generation
 
     @property
     def connection(self) -> Connection:
-        """The collection with our model's vectors, even after the alias is switched."""
-        if self._own is None:
+        """The collection with our model's vectors, also after the alias is switched to another."""
+        if self._collection is None:
             self.state()
-        assert self._own is not None
-        return self._own
+        assert self._collection is not None
+        return self._collection
 
     def rows(self, condition: models.Filter | None = None) -> Iterator[Row]:
-        """Every picture of the present generation that passes."""
-        wanted = both(visible(self.state().number), condition)
-        for point in self.connection.scroll(wanted, payload=list(ABOUT)):
+        """Every picture of the current generation that passes."""
+        passing = both(visible(self.state().number), condition)
+        for point in self.connection.scroll(passing, payload=list(ABOUT)):
             yield row_of(str(point.id), point.payload or {})
 
     def row(self, condition: models.Filter) -> Row | None:
@@ -71,36 +71,36 @@ class RemoteLookups:
         return next(self.rows(condition), None)
 
     def by_id(self, content: int) -> Row:
-        """A picture by its number."""
+        """A picture by its id in this gallery."""
         row = self._mirror.rows[content] if self._mirror else self.row(where("order", content))
-        assert row is not None  # its number came from this gallery
+        assert row is not None  # ids come from this gallery
         return row
 
     def content(self, digest: bytes) -> int | None:
-        """The number of the picture with this hash."""
+        """The id of the picture with this hash."""
         if self._mirror:
             return self._mirror.by_digest.get(digest)
         row = self.row(where("sha256", digest.hex()))
         return row.id if row else None
 
     def content_of(self, path: str) -> int | None:
-        """The number of the picture that a path holds."""
+        """The id of the picture at a path."""
         row = self._with_path(path)
         return row.id if row else None
 
     def record(self, identity: str) -> PictureRecord | None:
-        """A picture by its id."""
+        """A picture by its id over HTTP."""
         row = self.row(where("first", identity))
         return record_of(row) if row else None
 
     def overview(self) -> Overview:
-        """The present generation in numbers."""
+        """Counts of the current generation."""
         return overview(self.connection, self.state().number)
 
     def metadata_of(self, path: str) -> dict[str, Any]:
-        """What `add` was told of a path."""
+        """The metadata stored with a path."""
         row = self._with_path(path)
-        return next((dict(held.metadata) for held in row.files if held.file.path == path), {}) if row else {}
+        return next((dict(entry.metadata) for entry in row.files if entry.file.path == path), {}) if row else {}
 
     def _with_path(self, path: str) -> Row | None:
         if self._mirror:
@@ -115,34 +115,34 @@ class RemoteLookups:
 
     def stored_pixels(self, content: int) -> bytes | None:
         """The JPEG of a picture without a file."""
-        found = self.connection.call("retrieve", ids=[pixels_id(self.by_id(content).digest)], with_payload=True)
-        return base64.b64decode(found[0].payload["pixels"]) if found else None
+        points = self.connection.call("retrieve", ids=[pixels_id(self.by_id(content).digest)], with_payload=True)
+        return base64.b64decode(points[0].payload["pixels"]) if points else None
 
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or those at a path and below."""
-        mirror, rows = self._mirror, self._known()
-        if mirror and at in mirror.by_path:  # a file, and so nothing is below it
+        mirror, rows = self._mirror, self._all_rows()
+        if mirror and at in mirror.by_path:  # a file: nothing lies below it
             rows = [mirror.rows[mirror.by_path[at]]]
-        files = {held.file.path: held.file for row in rows for held in row.files}
+        files = {entry.file.path: entry.file for row in rows for entry in row.files}
         return {path: file for path, file in files.items() if at is None or path == at or path.startswith(f"{at}/")}
 
-    def _known(self) -> Iterable[Row]:
+    def _all_rows(self) -> Iterable[Row]:
         return self._mirror.rows.values() if self._mirror else self.rows()
 
     def drives(self) -> set[str]:
-        """Mount points that were met below indexed folders."""
+        """Mount points seen below indexed folders."""
         (state,) = self.connection.call("retrieve", ids=[STATE], with_payload=["drives"])
         return set((state.payload or {}).get("drives", ()))
 
     def counts(self) -> tuple[int, int]:
         """Number of files, and of pictures."""
-        rows = list(self._known())
+        rows = list(self._all_rows())
         return sum(len(row.files) for row in rows), sum(bool(row.files) for row in rows)
 
     def digests(self) -> set[bytes]:
         """Hashes of all pictures."""
-        return {row.digest for row in self._known()}
+        return {row.digest for row in self._all_rows()}
 
-    def unread(self) -> set[str]:
-        """None: no release ever stored a picture here without its facts."""
+    def incomplete(self) -> set[str]:
+        """None: every release stored facts and hash of every picture."""
         return set()

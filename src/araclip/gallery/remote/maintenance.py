@@ -1,4 +1,4 @@
-"""Upkeep of a gallery on a server: statistics, duplicates, verification, repair, export."""
+"""Maintenance of a gallery on a server: statistics, duplicates, verification, repair, export."""
 
 import os
 from collections.abc import Collection
@@ -23,14 +23,14 @@ from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
 
 
-class RemoteUpkeep(BaseGallery):
-    """The upkeep of `RemoteGallery`; the docstrings of `BaseGallery` hold."""
+class RemoteMaintenance(BaseGallery):
+    """The maintenance methods of `RemoteGallery`; documented in `BaseGallery`."""
 
     _catalog: RemoteCatalog
     _exact: bool
 
     def stats(self) -> Stats:
-        """The gallery in numbers; `catalogue_bytes` is 0, since the server does not tell."""
+        """The gallery in numbers; `catalogue_bytes` is 0, which the server does not report."""
         catalog = self._catalog
         state = catalog.state()
         formats: dict[str, int] = {}
@@ -39,8 +39,8 @@ class RemoteUpkeep(BaseGallery):
         added: list[str] = []
         for row in catalog.rows():
             pictures, files = pictures + 1, files + len(row.files)
-            size += sum(held.file.size for held in row.files)
-            stored += any(held.file.path.startswith(STORED_PREFIX) for held in row.files)
+            size += sum(entry.file.size for entry in row.files)
+            stored += any(entry.file.path.startswith(STORED_PREFIX) for entry in row.files)
             name = row.facts.format if row.facts else "not known"
             formats[name] = formats.get(name, 0) + 1
             captured += [row.facts.captured_at] if row.facts and row.facts.captured_at else []
@@ -62,13 +62,13 @@ class RemoteUpkeep(BaseGallery):
         )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of files that belong together, whether they exist here or not; semantic ones fetch every vector."""
+        """Groups of duplicate files, whether they exist on this machine or not; semantic ones fetch every vector."""
         catalog = self._catalog
         rows = sorted(catalog.rows(), key=lambda row: row.id)
         files: dict[int, list[tuple[str, int, int]]] = {}
         for row in rows:
             pixels = row.facts.width * row.facts.height if row.facts else 0
-            named = sorted(row.files, key=lambda held: os.fsencode(held.file.path))
+            named = sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))
             several = [(h.file.path, h.file.size, pixels) for h in named if not h.file.path.startswith(STORED_PREFIX)]
             if several:
                 files[row.id] = several
@@ -82,7 +82,7 @@ class RemoteUpkeep(BaseGallery):
         return grouped(files, lambda: (ids, hashes), vectors, kinds)
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Everything that is wrong with vectors and files, seen from this machine."""
+        """Faults of vectors and files, as seen from this machine."""
         catalog = self._catalog
         faults: list[Fault] = []
         rows, vectors = _with_vectors(catalog)
@@ -91,30 +91,30 @@ class RemoteUpkeep(BaseGallery):
             if not is_unit(vector):
                 remedy = "Run `araclip repair`, which encodes it again."
                 faults.append(Fault(row.files[0].file.path, "its vector is damaged", remedy, True))
-            for held in row.files:
-                path = held.file.path
+            for entry in row.files:
+                path = entry.file.path
                 if path.startswith(STORED_PREFIX):
                     faults += stored_fault(path, catalog.stored_pixels(row.id))
                 else:
-                    faults += file_fault(held.file, row.digest if contents else None)
+                    faults += file_fault(entry.file, row.digest if contents else None)
                 done += 1
                 if progress:
                     progress(done, total)
         return faults
 
     def repair(self) -> list[str]:
-        """Encode pictures with damaged vectors again or forget them, and remove what a writer that died left."""
+        """Encode pictures with damaged vectors again or remove them; the session removes leftovers of a dead writer."""
         with self._writing():
             return _repair(self._catalog, self.model)
 
     def compact(self) -> int:
-        """Delete orphaned pixels; the server frees the space at a time of its own, so the answer is 0."""
+        """Delete orphaned pixels; returns 0, since the server frees the space later."""
         with self._writing():
             self._catalog.drop_orphans()
         return 0
 
     def export(self, folder: str | os.PathLike[str]) -> int:
-        """Write the gallery for other programs."""
+        """Export the gallery for other programs."""
         catalog = self._catalog
         state = catalog.state()
         rows, vectors = _with_vectors(catalog)
@@ -123,17 +123,17 @@ class RemoteUpkeep(BaseGallery):
 
 
 def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
-    """Encode pictures with damaged vectors again, or forget them; inside `session()`. One line for each action."""
+    """Encode pictures with damaged vectors again, or remove them; returns one line for each action."""
     actions = []
     rows, vectors = _with_vectors(catalog)
     for row, vector in zip(rows, vectors, strict=True):
         if is_unit(vector):
             continue
         decoded = decode_row(catalog, row, model.image_size)
-        names = ", ".join(held.file.path for held in row.files)
+        names = ", ".join(entry.file.path for entry in row.files)
         with catalog.writing():
             if isinstance(decoded, str):
-                catalog.remove_files([held.file.path for held in row.files])
+                catalog.remove_files([entry.file.path for entry in row.files])
                 actions.append(f"{names}: forgotten, since it cannot be encoded again now.")
             else:
                 catalog.add_content(row.digest, model.encode_pixels(decoded.pixels[None])[0])
@@ -142,29 +142,29 @@ def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
 
 
 def decode_row(catalog: RemoteCatalog, row: Row, size: int) -> DecodedPicture | str:
-    """A picture decoded anew, from a file that still holds it or from its stored pixels; or why not."""
-    paths = [held.file.path for held in row.files]
+    """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
+    paths = [entry.file.path for entry in row.files]
     decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), size)
     return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded
 
 
 def _line(row: Row) -> dict[str, Any]:
     facts = row.facts
-    seen = asdict(facts) if facts else {}
+    described = asdict(facts) if facts else {}
     files = [
-        {"path": held.file.path, "size": held.file.size, "metadata": dict(held.metadata)}
-        for held in sorted(row.files, key=lambda held: os.fsencode(held.file.path))
+        {"path": entry.file.path, "size": entry.file.size, "metadata": dict(entry.metadata)}
+        for entry in sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))
     ]
-    return {"sha256": row.digest.hex(), **seen, "added": row.added, "files": files}
+    return {"sha256": row.digest.hex(), **described, "added": row.added, "files": files}
 
 
 def _with_vectors(catalog: RemoteCatalog) -> tuple[list[Row], NDArray[np.float32]]:
     """Pictures of one generation in the order of indexing, and their vectors (n, D)."""
     state = catalog.state()
-    found = [
+    pairs = [
         (row_of(str(point.id), point.payload or {}), np.asarray(point.vector, np.float32))
         for point in catalog.connection.scroll(visible(state.number), vectors=True)
     ]
-    found.sort(key=lambda pair: pair[0].id)
-    vectors = np.stack([vector for _, vector in found]) if found else np.zeros((0, state.width), np.float32)
-    return [row for row, _ in found], vectors
+    pairs.sort(key=lambda pair: pair[0].id)
+    vectors = np.stack([vector for _, vector in pairs]) if pairs else np.zeros((0, state.width), np.float32)
+    return [row for row, _ in pairs], vectors

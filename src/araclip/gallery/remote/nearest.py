@@ -1,4 +1,4 @@
-"""Nearest pictures on the server: exact scores, none missed, ties in the order of indexing."""
+"""Nearest pictures on the server: exact search, ties in the order of indexing."""
 
 import os
 from collections.abc import Iterator
@@ -20,8 +20,11 @@ from araclip.gallery.results import Hit
 
 @dataclass(frozen=True)
 class Search:
-    """One generation of a collection, searched. `exact` False lets the server's graph (HNSW) answer where no filter is
-    set: quicker from some millions on, and it misses some."""
+    """Searches in one generation of a collection.
+
+    With `exact` False the server's graph (HNSW) answers where no filter is set: faster from some millions of pictures
+    on, with a recall below 1.
+    """
 
     connection: Connection
     generation: int
@@ -34,37 +37,37 @@ class Search:
         condition = condition_of(page.filters)
         nearest = self._nearest(vector, page.offset + page.k, condition)
         relevance = None
-        if scale:  # against the best picture of all, whatever the filters
+        if scale:  # relative to the best picture of all, filters ignored
             first = list(islice(nearest if condition is None else self._nearest(vector, 1, None), 1))
             relevance = scale.relevance(vector, first[0][1] if first else 0.0)
             nearest = chain(first, nearest) if condition is None else nearest
         rows: dict[int, Row] = {}
-        holding: dict[str, Row] = {}
+        row_of_path: dict[str, Row] = {}
 
-        def found() -> Iterator[tuple[int, float, list[str]]]:
+        def candidates() -> Iterator[tuple[int, float, list[str]]]:
             for row, score in nearest:
                 paths = paths_of(row, page.filters)
-                rows[row.id] = holding[paths[0]] = row
+                rows[row.id] = row_of_path[paths[0]] = row
                 yield row.id, score, paths
 
-        hits = hits_of(found(), lambda content: rows[content].phash, relevance, page, exclude)
-        return [(holding[hit.path], hit) for hit in hits]
+        hits = hits_of(candidates(), lambda content: rows[content].phash, relevance, page, exclude)
+        return [(row_of_path[hit.path], hit) for hit in hits]
 
     def _nearest(
         self, vector: NDArray[np.float32], first: int, condition: models.Filter | None
     ) -> Iterator[tuple[Row, float]]:
-        """Every picture that passes, best first; more are asked for as they are taken."""
-        seen, wanted = 0, first + 1
+        """Every picture that passes, best first; fetched in growing batches as they are consumed."""
+        done, limit = 0, first + 1
         while True:
-            points = self._query(vector, wanted, condition)
-            whole = len(points) < wanted
-            # The server cuts ties anywhere: what ties with the last is left for the next, larger answer.
-            sure = [point for point in points if whole or point.score > points[-1].score]
+            points = self._query(vector, limit, condition)
+            complete = len(points) < limit
+            # The server orders ties arbitrarily: those with the last score are left for the next, larger batch.
+            sure = [point for point in points if complete or point.score > points[-1].score]
             pairs = [(row_of(str(point.id), point.payload or {}), float(point.score)) for point in sure]
-            yield from sorted(pairs, key=lambda pair: (-pair[1], pair[0].id))[seen:]
-            if whole:
+            yield from sorted(pairs, key=lambda pair: (-pair[1], pair[0].id))[done:]
+            if complete:
                 return
-            seen, wanted = len(sure), 2 * wanted
+            done, limit = len(sure), 2 * limit
 
     def _query(
         self, vector: NDArray[np.float32], limit: int, condition: models.Filter | None
@@ -83,15 +86,16 @@ class Search:
 
 
 def paths_of(row: Row, filters: Filters) -> list[str]:
-    """The paths of a picture, those that pass first, each part in order of the bytes. Whether the files are there is
-    not asked: they may lie on another machine."""
+    """Paths of a picture: those that pass the filters, then the others, each sorted by bytes.
 
-    held = sorted(row.files, key=lambda held: (not passes(filters, row, held), os.fsencode(held.file.path)))
-    return [each.file.path for each in held]
+    Whether the files exist is not checked: they may be on another machine.
+    """
+    entry = sorted(row.files, key=lambda entry: (not passes(filters, row, entry), os.fsencode(entry.file.path)))
+    return [each.file.path for each in entry]
 
 
 def sample(connection: Connection, generation: int, width: int, most: int) -> NDArray[np.float32]:
-    """Vectors (n, D) of the pictures with the lowest ids; ids are hashes, so that is a fair draw."""
+    """Vectors (n, D) of the pictures with the lowest ids; ids are hashes, so the sample is random."""
     points, _ = connection.call(
         "scroll", scroll_filter=visible(generation), limit=most, with_payload=False, with_vectors=True
     )

@@ -1,8 +1,8 @@
-"""The read side of a gallery on a server, which keeps index and catalogue; this side only asks.
+"""Reading a gallery on a server, which holds index and catalogue.
 
-A search sees the generation of its moment. The snapshot holds what is derived from one generation (scale, count), and
-may be a moment older. Once the gallery was given another model, searches are refused: the vectors that they are for may
-be gone.
+A search reads the current generation. The snapshot holds what is derived from one generation (scale, count), which may
+be slightly older. After the gallery is re-embedded with another model, searches are refused: the old vectors may be
+deleted.
 """
 
 from araclip.encoder import Encoder
@@ -13,7 +13,7 @@ from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
-from araclip.gallery.remote.connection import connected
+from araclip.gallery.remote.connection import connection_to
 from araclip.gallery.remote.nearest import Search, sample
 from araclip.gallery.remote.rows import Row, record_of
 from araclip.gallery.remote.state import State
@@ -41,10 +41,10 @@ class RemoteSnapshot(Snapshot):
         search = Search(self._catalog.connection, self._catalog.state().number, self._exact)
         return search.ranked(vector, page, self.scale if relevance else None, exclude)
 
-    def _count(self) -> int:
+    def _count_pictures(self) -> int:
         return self._catalog.connection.count(visible(self._state.number))
 
-    def _draw(self) -> Vectors:
+    def _draw_sample(self) -> Vectors:
         return sample(self._catalog.connection, self._state.number, self._state.width, SAMPLE)
 
 
@@ -60,12 +60,13 @@ class RemoteReader(GalleryReader):
         """Read the gallery at an address.
 
         Raises:
-            GalleryNotFound, GalleryUnreachable: there is none; no answer.
+            GalleryNotFound: there is none.
+            GalleryUnreachable: the server does not answer.
         """
-        named = connected(address)
-        if not named.exists():
-            raise named.not_found()
-        return cls(RemoteCatalog(named, model), model)
+        alias = connection_to(address)
+        if not alias.exists():
+            raise alias.not_found()
+        return cls(RemoteCatalog(alias, model), model)
 
     @property
     def store(self) -> RemoteCatalog:
@@ -74,7 +75,7 @@ class RemoteReader(GalleryReader):
 
     def close(self) -> None:
         """Close the connection."""
-        self._catalog.named.close()
+        self._catalog.alias.close()
 
-    def _take(self, before: Snapshot | None) -> RemoteSnapshot:
+    def _new_snapshot(self, before: Snapshot | None) -> RemoteSnapshot:
         return RemoteSnapshot(self._catalog, self._catalog.state(), self.model, self._exact)

@@ -1,6 +1,6 @@
-"""Another model for a remote gallery: a collection of its own, filled beside the old one; then the name is switched.
+"""Re-embedding a gallery on a server: a second collection is filled, then the alias is switched to it.
 
-Until then every search with the old model goes on; a run that is stopped or killed goes on where it was.
+Until then searches with the old model continue; a run that was stopped or killed resumes.
 """
 
 from contextlib import closing
@@ -12,16 +12,16 @@ from qdrant_client import QdrantClient, models
 from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.ingest.intake import ENCODE_BATCH
-from araclip.gallery.ingest.reembed import Again
+from araclip.gallery.ingest.reembed import Reencoder
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import between
-from araclip.gallery.remote.connection import Connection, connected, groups
+from araclip.gallery.remote.connection import Connection, connection_to, id_batches
 from araclip.gallery.remote.lease import Lease
 from araclip.gallery.remote.maintenance import decode_row
 from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
-from araclip.gallery.remote.state import fill_new, physical, point_alias
+from araclip.gallery.remote.state import ensure_collection, physical_name, point_alias
 
 
 def reembed(
@@ -33,25 +33,25 @@ def reembed(
     skip: Skip | None = None,
     client: QdrantClient | None = None,
 ) -> int:
-    """Give the gallery at `address` the vectors of `model`; returns how many pictures were encoded in this run.
+    """Re-embed the gallery at `address` with `model`; returns the number of pictures encoded in this run.
 
     Args, errors: as for `gallery.ingest.reembed.reembed`, and GalleryUnreachable.
     """
-    named = connected(address, client)
-    catalog = RemoteCatalog(named, None)
+    alias = connection_to(address, client)
+    catalog = RemoteCatalog(alias, None)
     if catalog.state().fingerprint == model.fingerprint:
         return 0
     before = catalog.connection
     with Lease(before).held() as lease:
-        target = fill_new(named.of(physical(named.collection, model.fingerprint)), model)
+        target = ensure_collection(alias.of(physical_name(alias.collection, model.fingerprint)), model)
         rows = sorted(catalog.rows(), key=lambda row: row.id)
         _drop(target, rows)
-        there = _refreshed(target, rows)
-        waiting = [row for row in rows if point_id(row.digest, 0) not in there]
-        again = Again(model, len(rows), progress or (lambda *_: None), skip or (lambda _: None))
+        existing = _refreshed(target, rows)
+        waiting = [row for row in rows if point_id(row.digest, 0) not in existing]
+        reencoder = Reencoder(model, len(rows), progress or (lambda *_: None), skip or (lambda _: None))
         size = model.image_size
-        with closing(again.groups(waiting, lambda row: decode_row(catalog, row, size), ENCODE_BATCH)) as made:
-            for group in made:
+        with closing(reencoder.groups(waiting, lambda row: decode_row(catalog, row, size), ENCODE_BATCH)) as groups:
+            for group in groups:
                 lease.check()
                 target.upsert(
                     [
@@ -63,48 +63,48 @@ def reembed(
                         for row, vector in group
                     ]
                 )
-        if again.missing and not forget_missing:
+        if reencoder.missing and not forget_missing:
             state = catalog.state()
             raise GalleryError(
-                f"{again.missing:,} pictures of {named.name} cannot be encoded now, so it keeps the vectors of "
+                f"{reencoder.missing:,} pictures of {alias.name} cannot be encoded now, so it keeps the vectors of "
                 f"{state.model}@{state.fingerprint}. Make their files reachable or run `araclip index` with that model "
-                "first, then try again (what was made is kept), or forget them with --forget-missing."
+                "first, then try again (the new vectors are kept), or forget them with --forget-missing."
             )
         _copy_pixels(before, target)
         lease.check()
-        if before.collection == named.collection:  # no alias yet: the name must be free for one
+        if before.collection == alias.collection:  # a collection without an alias: its name must become free for one
             before.call("delete_collection")
-        point_alias(named, target.collection)
-        if before.collection != named.collection:
+        point_alias(alias, target.collection)
+        if before.collection != alias.collection:
             before.call("delete_collection")
-    return again.made
+    return reencoder.encoded
 
 
 def _drop(target: Connection, rows: list[Row]) -> None:
-    """Forget what an earlier run made of pictures that are not there any more."""
+    """Delete points that an earlier run wrote of pictures that have been removed since."""
     wanted = {point_id(row.digest, 0) for row in rows}
     made = target.scroll(models.Filter(must=[between("since", 0, None)]), payload=False)
-    for ids in groups([str(point.id) for point in made if str(point.id) not in wanted]):
+    for ids in id_batches([str(point.id) for point in made if str(point.id) not in wanted]):
         target.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
 
 
 def _refreshed(target: Connection, rows: list[Row]) -> set[str]:
-    """Ids of the pictures that an earlier run made; what their files are called now is written again."""
-    now = {point_id(row.digest, 0): row for row in rows}
-    there: set[str] = set()
+    """Ids of the points that an earlier run wrote, after updating their payloads."""
+    current = {point_id(row.digest, 0): row for row in rows}
+    existing: set[str] = set()
     changed = []
     for point in target.scroll(models.Filter(must=[between("since", 0, None)]), vectors=True):
         id_ = str(point.id)
-        there.add(id_)
-        if row_of(id_, point.payload or {}) != replace(now[id_], point=id_):
+        existing.add(id_)
+        if row_of(id_, point.payload or {}) != replace(current[id_], point=id_):
             vector = np.asarray(point.vector, np.float32).tolist()
-            changed.append(models.PointStruct(id=id_, vector=vector, payload=payload_of(now[id_], 0)))
+            changed.append(models.PointStruct(id=id_, vector=vector, payload=payload_of(current[id_], 0)))
     target.upsert(changed)
-    return there
+    return existing
 
 
 def _copy_pixels(source: Connection, target: Connection) -> None:
-    """Pixels of pictures without a file."""
+    """Copy the stored pixels of pictures without a file."""
     stored = models.Filter(must=[between("kept_since", 0, None)])
     blank = [0.0] * int(target.call("get_collection").config.params.vectors.size)
     for point in source.scroll(stored, page=16):

@@ -1,11 +1,11 @@
-"""What a point of the collection says of one picture, and the conversions. Pure.
+"""Conversions between pictures and points of the collection. Pure.
 
-The names in a payload are the format of galleries on servers and stay: `taken` and `taken_at` are what the code calls
+The names in a payload are a stored format and stay: `taken` and `taken_at` are what the code calls
 `captured_at`, `kept_since` marks stored pixels.
 
-A picture is one point for each version of what is known of it: `since` is the generation that it came with, `until`
-the one that it went with. A reader who knows the present generation sees one version of every picture. The point's id
-follows from hash and generation, so writing it twice is writing it once.
+Each version of a picture is a point: `since` is the generation in which it appeared, `until` the one in which it ended.
+In any generation exactly one version of a picture is visible. The point's id is derived from hash and generation, so
+writes are idempotent.
 """
 
 import base64
@@ -23,12 +23,12 @@ from araclip.images import Facts
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease
 ABOUT = ("order", "sha256", "added", "format", "width", "height", "taken", "phash", "files")
 _SPACE = uuid.UUID("a3c11b00-0000-4000-8000-000000000000")
-_RAW = "bytes:"  # begins a path that is no UTF-8, in base64; a path is absolute or begins with picture:
+_RAW = "bytes:"  # prefix of a path that is not UTF-8, in base64; other paths are absolute or begin with picture:
 
 
 @dataclass(frozen=True)
-class Held:
-    """A path that holds the picture, with the metadata of `add`."""
+class FileEntry:
+    """One file of a picture, with the metadata given to `add`."""
 
     file: File
     metadata: Mapping[str, Any]
@@ -36,40 +36,40 @@ class Held:
 
 @dataclass(frozen=True)
 class Row:
-    """One picture. `id` is its number in the order of indexing, and `point` the version that was read."""
+    """One picture. `id` counts in the order of indexing; `point` is the id of the version that was read."""
 
     id: int
     digest: bytes
     added: str
     facts: Facts | None = None
     phash: int = 0
-    files: tuple[Held, ...] = ()
+    files: tuple[FileEntry, ...] = ()
     point: str = ""
 
 
 def point_id(digest: bytes, since: int) -> str:
-    """The id of a picture's version."""
+    """The id of the point of a picture's version."""
     return str(uuid.uuid5(_SPACE, f"{digest.hex()}@{since}"))
 
 
 def pixels_id(digest: bytes) -> str:
-    """The id of the point that keeps the pixels of a picture without a file."""
+    """The id of the point with the stored pixels of a picture."""
     return str(uuid.uuid5(_SPACE, f"{digest.hex()} pixels"))
 
 
 def payload_of(row: Row, since: int) -> dict[str, Any]:
-    """What a version's point holds besides the vector."""
+    """The payload of a version's point."""
     facts = row.facts
     about = {
         "since": since,
         "order": row.id,
         "sha256": row.digest.hex(),
         "first": identity_of(row.digest),
-        "phash": f"{row.phash:016x}",  # text: JSON's numbers end at 53 bits in some programs
+        "phash": f"{row.phash:016x}",  # text: some JSON parsers keep only 53 bits of a number
         "added": row.added,
         "added_at": instant(row.added),
         "held": len(row.files),
-        "files": [_file_payload(held) for held in row.files],
+        "files": [_file_payload(entry) for entry in row.files],
     }
     if facts:
         about |= {"format": facts.format, "width": facts.width, "height": facts.height, "taken": facts.captured_at}
@@ -78,11 +78,11 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
 
 
 def row_of(point: str, payload: Mapping[str, Any]) -> Row:
-    """The picture of a point's payload (at least ABOUT)."""
+    """The picture of a point with this payload (at least the fields ABOUT)."""
     kind = payload.get("format")
     facts = Facts(kind, payload["width"], payload["height"], payload["taken"]) if kind else None
     files = tuple(
-        Held(File(read_path(each["path"]), each["size"], each["mtime_ns"]), json.loads(each["metadata"]))
+        FileEntry(File(read_path(each["path"]), each["size"], each["mtime_ns"]), json.loads(each["metadata"]))
         for each in payload["files"]
     )
     digest = bytes.fromhex(payload["sha256"])
@@ -90,31 +90,31 @@ def row_of(point: str, payload: Mapping[str, Any]) -> Row:
 
 
 def record_of(row: Row) -> PictureRecord:
-    """A picture as every store describes it."""
+    """A picture as the record that all stores return."""
     facts = row.facts
     kind, width, height, captured_at = astuple(facts) if facts else (None,) * 4
-    held = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
-    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in held)
+    entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
+    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
     return PictureRecord(row.id, row.digest, kind, width, height, captured_at, row.added, copies)
 
 
-def _file_payload(held: Held) -> dict[str, Any]:
-    path = held.file.path
+def _file_payload(entry: FileEntry) -> dict[str, Any]:
+    path = entry.file.path
     folders = [] if path.startswith(STORED_PREFIX) else list(PurePath(path).parents)
     return {
         "path": stored_path(path),
-        "size": held.file.size,
-        "mtime_ns": held.file.mtime_ns,
+        "size": entry.file.size,
+        "mtime_ns": entry.file.mtime_ns,
         "above": [stored_path(str(folder)) for folder in folders],
         "names": [stored_path(folder.name) for folder in folders if folder.name],
         "in": stored_path(folders[0].name) if folders else None,
-        "marks": marks_of(held.metadata),
-        "metadata": json.dumps(dict(held.metadata), ensure_ascii=False),  # as text: its keys are no names of fields
+        "marks": marks_of(entry.metadata),
+        "metadata": json.dumps(dict(entry.metadata), ensure_ascii=False),  # as text, since its keys are not field names
     }
 
 
 def stored_path(path: str) -> str:
-    """A path as JSON can hold it."""
+    """A path as valid Unicode, for JSON."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -128,7 +128,7 @@ def read_path(text: str) -> str:
 
 
 def marks_of(metadata: Mapping[str, Any]) -> list[str]:
-    """What filters ask for: each key with its value, or with each member of its list, as one text."""
+    """Metadata as texts to match: each key with its value, or with each member of its list."""
     return [
         mark(key, member)
         for key, value in metadata.items()
@@ -137,7 +137,7 @@ def marks_of(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def mark(key: str, value: object) -> str:
-    """A key and a value as one text; numbers and truth are written as SQLite writes them."""
+    """A key and a value as one text; numbers and booleans are written as SQLite does."""
     return json.dumps([key, _written(value)], ensure_ascii=False)
 
 
@@ -146,7 +146,7 @@ def _written(value: object) -> str:
         return "true" if value else "false"
     if not isinstance(value, float):
         return str(value)
-    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0: of -0.0 it makes 0.0
+    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0 turns -0.0 into 0.0
     return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
 
 
@@ -158,5 +158,5 @@ def orientation(facts: Facts) -> str:
 
 
 def instant(date: str, missing: str = "0") -> int:
-    """A date or a part of one as a number of 14 digits that sorts like it; `missing` fills what is not said."""
+    """A date or a prefix of one as a sortable number of 14 digits; `missing` pads the rest."""
     return int("".join(letter for letter in date if letter.isdigit()).ljust(14, missing))

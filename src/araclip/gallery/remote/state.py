@@ -1,4 +1,4 @@
-"""The state of a collection: model, generation; and making new collections."""
+"""The state of a collection (model, generation, writer), and creating new collections."""
 
 import contextlib
 import secrets
@@ -13,12 +13,12 @@ from araclip.gallery.remote.conditions import INDEXES, equals, state_where
 from araclip.gallery.remote.connection import Connection
 from araclip.gallery.remote.rows import STATE
 
-LAYOUT = 1  # of payloads; a later release that changes them raises it
+LAYOUT = 1  # version of the payloads; raise it when they change
 
 
 @dataclass(frozen=True)
 class State:
-    """What a reader needs to know before each search."""
+    """A collection's model, current generation and writer. `birth` is a random token of its creation."""
 
     model: str
     fingerprint: str
@@ -42,23 +42,23 @@ class State:
             raise WidthMismatch(
                 f"gallery {name} holds {self.width}-wide vectors of {self.model}@{self.fingerprint}, but "
                 f"{model.name}@{model.fingerprint} makes {model.width}-wide ones. Use that model, index into "
-                "another collection, or run `araclip index --reembed` to make this one's vectors anew."
+                "another collection, or run `araclip index --reembed` to encode this one again."
             )
 
 
 def read_state(connection: Connection) -> State:
-    """The present state.
+    """The current state.
 
     Raises:
         GalleryNotFound: no such collection.
-        GalleryCorrupt: a collection that no AraCLIP made.
-        NewerGallery: one that a later release made.
+        GalleryCorrupt: the collection is not a gallery.
+        NewerGallery: a later release created it.
     """
     found = connection.call("retrieve", ids=[STATE], with_payload=True)
     payload = found[0].payload if found else {}
     if "araclip" not in payload:
         raise GalleryCorrupt(
-            f"{connection.name} is a collection without the mark of AraCLIP. Choose another name; it is not touched."
+            f"{connection.name} is a collection, but not a gallery of AraCLIP. Choose another name; it is not touched."
         )
     if payload["araclip"] > LAYOUT:
         raise NewerGallery(
@@ -69,30 +69,30 @@ def read_state(connection: Connection) -> State:
 
 
 def advance(connection: Connection, state: State, token: str) -> bool:
-    """Make the next generation the present one, if `token` still holds the lease; returns whether it did."""
+    """Make the next generation current if `token` still holds the lease; returns whether it did."""
     condition = state_where(equals("writer", token), equals("generation", state.number))
     connection.set_payload({"generation": state.number + 1}, condition)
     now = read_state(connection)
     return (now.number, now.writer) == (state.number + 1, token)
 
 
-def physical(collection: str, fingerprint: str) -> str:
-    """The collection that holds a model's vectors; people name the alias that points to one of them."""
+def physical_name(collection: str, fingerprint: str) -> str:
+    """The name of the collection with a model's vectors; the alias `collection` points to one of them."""
     return f"{collection}--{fingerprint}"
 
 
 def create(connection: Connection, model: Encoder) -> None:
-    """Make a gallery under a name that is free; of two that do at once, the second finds it made."""
-    made = fill_new(connection.of(physical(connection.collection, model.fingerprint)), model)
+    """Create a gallery under a free name; if two processes do so at once, both end with the same one."""
+    target = ensure_collection(connection.of(physical_name(connection.collection, model.fingerprint)), model)
     if not connection.exists():
-        point_alias(connection, made.collection)
+        point_alias(connection, target.collection)
 
 
-def fill_new(connection: Connection, model: Encoder, number: int = 0) -> Connection:
-    """Make a collection with its indexes and its state, or whatever is missing of them."""
+def ensure_collection(connection: Connection, model: Encoder, number: int = 0) -> Connection:
+    """Create a collection with its payload indexes and its state, or what is missing of them."""
     if not connection.exists():
         params = models.VectorParams(size=model.width, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16)
-        with contextlib.suppress(GalleryError):  # another process may have been first; if not, the next request fails
+        with contextlib.suppress(GalleryError):  # another process may have created it; if not, the next request fails
             connection.call("create_collection", vectors_config=params)
     for field, kind in INDEXES.items():
         connection.call("create_payload_index", field_name=field, field_schema=kind, wait=True)
@@ -105,7 +105,7 @@ def fill_new(connection: Connection, model: Encoder, number: int = 0) -> Connect
 
 
 def point_alias(connection: Connection, collection: str) -> None:
-    """Let the gallery's name mean `collection` from now on, in one step."""
+    """Point the gallery's alias to `collection`, atomically."""
     alias = models.CreateAlias(collection_name=collection, alias_name=connection.collection)
     operation = models.CreateAliasOperation(create_alias=alias)
-    connection.ask("update_collection_aliases", change_aliases_operations=[operation])
+    connection.call_server("update_collection_aliases", change_aliases_operations=[operation])

@@ -16,7 +16,7 @@ from araclip.errors import GalleryLocked
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.server.events import Events
-from araclip.server.served_gallery import Library
+from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 AGAIN_SECONDS = 5  # after another process was writing
@@ -26,11 +26,11 @@ class Indexing:
     """Brings a gallery in step with folders, once or, following them, after every change."""
 
     def __init__(
-        self, library: Library, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
+        self, gallery: ServedGallery, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
         committed: Callable[[], None],
     ) -> None:  # fmt: skip
         self.running = False
-        catalog, self._writer_lock = library.writable()
+        catalog, self._writer_lock = gallery.writable()
         self._command = [
             sys.executable, "-m", "araclip.server.indexing.worker", str(catalog.folder), model, *map(str, folders)
         ]  # fmt: skip

@@ -88,7 +88,7 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def _original(service: Service, identity: str) -> Original:
-    found = await service.in_thread(lambda: read_original(service.library.store, identity))
+    found = await service.in_thread(lambda: read_original(service.gallery.store, identity))
     if found is None:
         raise Problem("no-picture", id=identity)
     return found
@@ -104,7 +104,7 @@ async def details(service: ServiceOf, identity: Identity) -> Details:
 
 
 def _details(service: Service, identity: str) -> Details | None:
-    picture = service.library.store.record(identity)
+    picture = service.gallery.store.record(identity)
     if picture is None:
         return None
     first, *others = picture.copies
@@ -141,7 +141,7 @@ async def upload(
     assert loaded.decoded is not None
     name = shown(_sent_name(file.filename or ""))[:200]
     try:
-        await service.in_writer(lambda: add(service.library, loaded, {"name": name} if name else {}))
+        await service.in_writer(lambda: add(service.gallery, loaded, {"name": name} if name else {}))
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
     service.refresher.wake()
@@ -165,10 +165,10 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         raise Problem("uploads-off")
 
     def forgotten() -> bool:
-        found = service.library.store.record(identity)
+        found = service.gallery.store.record(identity)
         if found is None:
             return False
-        forget(service.library, [copy.path for copy in found.copies])
+        forget(service.gallery, [copy.path for copy in found.copies])
         service.thumbnails.forget(identity)
         return True
 

@@ -86,7 +86,7 @@ async def found(
     page = Page(asked.k + 1, asked.offset, filters, asked.threshold)  # one more tells whether there is a next page
     with service.searches.entered():
         vector = combine(await _vectors(service, query, sent), query)
-        snapshot = service.library.snapshot
+        snapshot = service.gallery.snapshot
         results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page))
     return SearchAnswer(
         query=asked.q,
@@ -141,10 +141,10 @@ async def _sent_vector(service: Service, name: str, sent: list[bytes]) -> NDArra
 
 def _known_vector(service: Service, identity: str) -> NDArray[np.float32]:
     whole = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
-    known = service.library.store.record(identity) if whole else None
+    known = service.gallery.store.record(identity) if whole else None
     if known is None:
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.library.store.vector(known.content)
+    return service.gallery.store.vector(known.content)
 
 
 def _results(
@@ -155,7 +155,7 @@ def _results(
     A picture of the gallery that is the whole query is left out of what looks like it.
     """
     alone = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
-    known = service.library.store.record(alone) if alone and not alone.startswith(SENT) else None
+    known = service.gallery.store.record(alone) if alone and not alone.startswith(SENT) else None
     exclude = known.content if known else None
     pairs = snapshot.search_records(vector, page, relevance=query.of_texts, exclude=exclude)
     more = len(pairs) == page.k

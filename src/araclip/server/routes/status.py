@@ -24,20 +24,20 @@ async def stats(service: ServiceOf, request: Request) -> Stats:
 
 
 def _stats(service: Service, writable: bool) -> Stats:
-    library, snapshot = service.library, service.library.snapshot
-    numbers = library.overview()
+    gallery, snapshot = service.gallery, service.gallery.snapshot
+    numbers = gallery.overview()
     return Stats(
         pictures=snapshot.pictures,
         files=numbers.files,
-        model=library.model.label,
-        width=library.model.width,
+        model=gallery.model.label,
+        width=gallery.model.width,
         formats=numbers.formats,
         folders=[shown(name) for name in busiest(numbers.folders)],
         captured_at=list(numbers.captured_at) if numbers.captured_at else None,
         generation=snapshot.generation,
         uploads=service.settings.uploads,
         writable=writable,
-        examples=list(library.examples()),
+        examples=list(gallery.examples()),
     )
 
 
