@@ -117,7 +117,7 @@ def test_duplicates_are_reported_and_kept(run: Run, indexed: Path, folder: Path)
 
 
 def test_remove_compact_and_export(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
-    assert "13 paths forgotten" in run("remove", str(folder / "grey")).out
+    assert "13 paths removed" in run("remove", str(folder / "grey")).out
     assert run("remove", str(folder / "grey")).code == 2
     assert "bytes given back" in run("compact").out
     assert "3 pictures written" in run("export-gallery", str(tmp_path / "out")).err

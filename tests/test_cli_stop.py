@@ -66,7 +66,7 @@ def test_index_stopped_with_ctrl_c_says_how_to_go_on_and_goes_on(root: Path, tmp
     options = (str(root), "-g", str(tmp_path / "g"), "--model", str(tiny_model))
     code, said = stopped("index", *options)
     assert code == 130
-    assert "pictures are indexed; run the same command again to go on." in said
+    assert "pictures are indexed; run the same command again to resume." in said
     model = AraCLIP.load(tiny_model, threads=1)
     with Gallery.open(tmp_path / "g", model=model) as gallery:
         assert 0 < len(gallery) < 60
@@ -85,7 +85,7 @@ def test_reembed_stopped_with_ctrl_c_keeps_the_old_model_and_goes_on(
         wanted = gallery.search("أحمر", 100)
     code, said = stopped("index", str(root), "-g", str(tmp_path / "g"), "--model", str(new), "--reembed")
     assert code == 130
-    assert "60 pictures are indexed; run the same command again to go on." in said
+    assert "60 pictures are indexed; run the same command again to resume." in said
     with Gallery.open(tmp_path / "g", model=old) as gallery:
         assert gallery.verify() == []
         assert gallery.search("أحمر", 100) == wanted

@@ -32,7 +32,7 @@ def test_a_jpeg_that_goes_over_itself_too_often_is_refused_in_no_time() -> None:
     bomb = jpeg((2000, 1500), 3000)
     assert len(bomb) < 100_000
     start = time.process_time()
-    with pytest.raises(ImageTooLarge, match=r"3 megapixels in 3,010 passes, the limit is 1,000 passes.*Save it anew"):
+    with pytest.raises(ImageTooLarge, match=r"3 megapixels in 3,010 passes, the limit is 1,000 passes.*Save it again"):
         open_image(io.BytesIO(bomb), 224, name="bomb.jpg")
     assert time.process_time() - start < 1
 

@@ -178,7 +178,7 @@ def test_a_picture_that_is_not_there_is_counted_and_takes_no_part(run: Run, tiny
     (colours / "green.png").unlink()
     ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev", "--json")
     assert ran.code == 0
-    assert "1 picture of the list is not there and left out." in ran.err
+    assert "1 picture of the list is missing and left out." in ran.err
     (model,) = json.loads(ran.out)["models"]
     assert (model["n_images"], model["n_queries"], model["missing"]) == (2, 4, 1)
 
@@ -224,7 +224,7 @@ def test_ctrl_c_says_what_is_measured_and_how_to_go_on(
     ran = run("evaluate", "--model", tiny_model, "--model", other_model, "--dataset", colours, *options)
     assert (ran.code, ran.out) == (130, "")
     assert "Stopped. 1 of 2 models are measured; " in ran.err
-    assert ("goes on from there" if cache else "with --cache") in ran.err
+    assert ("the same command resumes there" if cache else "with --cache") in ran.err
 
 
 # ------------------------------------------------------------------ what cannot be done

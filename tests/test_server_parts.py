@@ -437,7 +437,7 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
 ) -> None:
     album = photo_album(tmp_path / "album")
     library = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
-    monkeypatch.setattr(supervisor, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
     new = pictures.solid(album / "new.png", size=(77, 77))
     tries: list[Due] = []
 

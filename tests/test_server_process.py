@@ -182,10 +182,10 @@ def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Pa
 
 HEAPS = """
 import ctypes, sys, threading
-from araclip.server.run import one_heap
+from araclip.server.run import use_one_malloc_arena
 
 if sys.argv[1] == "one":
-    one_heap()
+    use_one_malloc_arena()
 c = ctypes.CDLL(None)
 held = threading.Barrier(4)
 

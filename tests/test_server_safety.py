@@ -130,7 +130,7 @@ def test_a_cookie_ends_with_its_time_and_cannot_be_made_up() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_a_public_address_needs_a_token(tmp_path: Path, host: str) -> None:
-    with pytest.raises(InputError, match=r"can be reached from outside.*ARACLIP_TOKEN_READ"):
+    with pytest.raises(InputError, match=r"reachable from other machines.*ARACLIP_TOKEN_READ"):
         Settings.read(gallery=tmp_path, host=host)
     assert Settings.read(gallery=tmp_path, host=host, token_read=READ).tokens == {"read": READ}
 

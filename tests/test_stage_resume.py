@@ -73,7 +73,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Pat
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Stopped. The same command goes on from the last checkpoint." in said
+    assert "Stopped. The same command resumes from the last checkpoint." in said
     assert "Traceback" not in said
     assert list((runs / "distill").glob("step-*.pt"))
 

@@ -1,10 +1,10 @@
-"""The only code that replaces files, and the single-writer lock.
+"""Atomic replacement of files and folders, and the single-writer lock.
 
-A reader sees the old file or the new one, whole, whatever happens in between: the bytes go to a temporary file beside
-the target, are flushed to the disk, and take the target's name in one step; then the folder itself is flushed.
+A reader sees the complete old file or the complete new one, whatever happens in between: the bytes are written to a
+temporary file beside the target, flushed to the disk, and renamed to the target; then the folder is flushed.
 
-Before each step that a crash may fall on stands a call of `step`. It does nothing; tests/crash puts a function in its
-place that kills the process there.
+Each point where a crash matters is marked by a call of `step`, which does nothing; tests/crash replaces it by a
+function that kills the process there.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LEFT_OVER_S = 3600  # without a byte written, a temporary file is nobody's any more
+LEFT_OVER_S = 3600  # a temporary file not written for this long belongs to a dead process
 
 
 def step(name: str) -> None:
-    """A point that a crash may fall on; `name` says what comes next, or, in the past tense, what is on the disk now."""
+    """Mark a crash point for tests; `name` is the next action, or, in the past tense, what is on the disk now."""
 
 
 def write(path: Path, fill: Callable[[Path], None]) -> None:
@@ -39,7 +39,7 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     step("open")
-    temporary.touch(exist_ok=False)  # with the permissions of any new file; mkstemp's would hide it from other users
+    temporary.touch(exist_ok=False)  # with default permissions; mkstemp's would make it unreadable for other users
     try:
         step("fill")
         fill(temporary)
@@ -66,7 +66,7 @@ def write_array(path: Path, array: "NDArray[Any]") -> None:
     import numpy as np
 
     def fill(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # given a name, np.save would add .npy to it
+        with temporary.open("wb") as file:  # np.save would append .npy to a path
             np.save(file, array)
 
     write(path, fill)
@@ -75,9 +75,9 @@ def write_array(path: Path, array: "NDArray[Any]") -> None:
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace the folder `path` by one that `fill(temporary_path)` fills with files: write → fsync → rename → fsync.
 
-    The folder that was there goes only when the new one is whole on disk; when `fill` fails, it stays as it was.
-    A kill between the two renames leaves the old one beside its place, as a hidden `.<name>.<digits>.old`; the next
-    call that succeeds clears that away, and what one killed earlier left.
+    An existing folder is removed only after the new one is complete on disk; if `fill` fails, it stays unchanged. A
+    kill between the two renames leaves the old one as a hidden `.<name>.<digits>.old`; the next successful call removes
+    it, and temporary folders of killed calls.
     """
     path = path.resolve()  # a link is followed, not replaced
     mark = f".{path.name}.{secrets.token_hex(4)}"
@@ -107,16 +107,16 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     _flush_folder(path.parent)
     step("remove the old")
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
-        with contextlib.suppress(OSError):  # another process may clear it away too
+        with contextlib.suppress(OSError):  # another process may remove it too
             if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
                 shutil.rmtree(left_over, ignore_errors=True)
 
 
 def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
-    """Put `content`, always of the same few bytes, over what a file holds; for what a checksum of its own protects.
+    """Overwrite a small file of constant length in place; its content must carry its own checksum.
 
     Args:
-        durable: flush it to the disk. A power cut may undo what was not.
+        durable: flush it to the disk; otherwise a power cut may undo the write.
     """
     step("overwrite")
     made = not path.exists()
@@ -124,13 +124,13 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
         file.write(content)
         if durable:
             step("fsync")
-            getattr(os, "fdatasync", os.fsync)(file.fileno())  # its length stays: the folder's journal can wait
+            getattr(os, "fdatasync", os.fsync)(file.fileno())  # the length is constant, so no metadata needs flushing
     if made and durable:
         _flush_folder(path.parent)
 
 
 def write_checked(path: Path, content: bytes) -> None:
-    """Replace `path` by bytes that `read_checked` tells from damaged ones."""
+    """Replace `path` by bytes with a checksum, for `read_checked`."""
 
     def fill(temporary: Path) -> None:
         temporary.write_bytes(content + _trailer(content))
@@ -139,7 +139,7 @@ def write_checked(path: Path, content: bytes) -> None:
 
 
 def read_checked(path: Path) -> bytes | None:
-    """The bytes that `write_checked` wrote; None when the file is missing, cut short or damaged."""
+    """The bytes that `write_checked` wrote; None when the file is missing, truncated or damaged."""
     try:
         raw = path.read_bytes()
     except OSError:
@@ -153,7 +153,7 @@ def _trailer(content: bytes) -> bytes:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files that killed processes left; one that is being written is younger."""
+    """Remove temporary files of killed processes; one that is being written is younger than LEFT_OVER_S."""
     for left_over in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             if _is_left_over(left_over):
@@ -188,10 +188,10 @@ def _flush_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def single_writer(lock: Path) -> Iterator[None]:
-    """Hold the right to write for the length of a `with` block.
+    """Hold an exclusive lock for the length of a `with` block.
 
-    The operating system drops the lock when its owner dies, so a killed run never blocks the next one; the process id
-    and host inside the file only serve the message.
+    The operating system releases the lock when its owner dies, so a killed run never blocks the next one; the process
+    id and host in the file are for the message only.
 
     Raises:
         GalleryLocked: another process holds it; the message names it.
@@ -203,7 +203,7 @@ def single_writer(lock: Path) -> Iterator[None]:
             raise GalleryLocked(f"{lock.parent} is being written by {owner}. Wait for it to end, then try again.")
         try:
             file.truncate(0)
-            with contextlib.suppress(OSError):  # a full disk; what is written next says so
+            with contextlib.suppress(OSError):  # a full disk, which the next write will report
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield
         finally:
@@ -214,7 +214,7 @@ def single_writer(lock: Path) -> Iterator[None]:
 if os.name == "nt":  # pragma: no cover
     import msvcrt
 
-    _LOCK_AT = 1 << 30  # a byte past the text, so that others can still read who holds it
+    _LOCK_AT = 1 << 30  # a byte beyond the text, which stays readable for others
 
     def _try_lock(file: IO[bytes]) -> bool:
         file.seek(_LOCK_AT)

@@ -1,4 +1,4 @@
-"""A client for `araclip serve`: typed, thread-safe, nothing but the standard library.
+"""A client for `araclip serve`: typed, thread-safe, needs the standard library only.
 
 >>> from araclip.client import Client
 >>> with Client("http://127.0.0.1:8000") as client:
@@ -24,12 +24,12 @@ Answer = TypeVar("Answer")
 
 
 class FiltersLike(Protocol):
-    """`araclip.Filters`, which this module does without: it needs the standard library only."""
+    """The interface of `araclip.Filters`, not imported here since it needs further packages."""
 
     collapse: bool
 
     def texts(self) -> list[str]:
-        """KEY=VALUE each."""
+        """The filters as texts KEY=VALUE."""
 
 
 Where = FiltersLike | str | Sequence[str] | None
@@ -53,7 +53,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Results:
-    """A page of results, best first; `nothing_found`: nothing here fits, and `results` are the nearest."""
+    """A page of results, best first; `nothing_found`: no result, or only weak ones."""
 
     query: str
     results: tuple[Result, ...]
@@ -79,8 +79,8 @@ class Client:
 
     Args:
         address: such as "http://127.0.0.1:8000", or an https address behind a proxy.
-        token: of the server, if it wants one; `$ARACLIP_TOKEN` when not given.
-        timeout: seconds for one answer.
+        token: access token, if the server requires one; `$ARACLIP_TOKEN` by default.
+        timeout: seconds for one response.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Client:
     ) -> None:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{address} is no address of a server. Pass one such as http://127.0.0.1:8000.")
+            raise InputError(f"{address} is not the address of a server. Pass one such as http://127.0.0.1:8000.")
         self.address = address.rstrip("/")
         self._parts, self._timeout = parts, timeout
         token = token if token is not None else os.environ.get("ARACLIP_TOKEN")
@@ -96,7 +96,7 @@ class Client:
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
-    # ------------------------------------------------------------------ pictures by what they show
+    # ------------------------------------------------------------------ search and pictures
 
     def search(
         self,
@@ -111,16 +111,16 @@ class Client:
         pictures: Sequence[bytes | str | os.PathLike[str]] = (),
     ) -> Results:
         """The k pictures nearest to a query of text, pictures of the gallery (`like`: ids, or ids with weights), and
-        pictures that are sent (`pictures`: paths or bytes).
+        pictures that are uploaded with the query (`pictures`: paths or bytes).
 
         Args:
-            where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); a folder by its name alone.
+            where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
 
         Raises:
             ServerError: the server refuses, or cannot be reached.
         """
         weights = like if isinstance(like, Mapping) else dict.fromkeys(like, 1.0)
-        asked = {
+        request = {
             "q": query,
             "k": k,
             "offset": offset,
@@ -130,23 +130,23 @@ class Client:
             "like": [{"id": identity, "weight": weight} for identity, weight in weights.items()],
             "pictures": [{"data": _data_uri(picture)} for picture in pictures],
         }
-        answer = self._json("POST", "/search", asked)
+        answer = self._json("POST", "/search", request)
         return _read(Results, {**answer, "results": tuple(_read(Result, result) for result in answer["results"])})
 
     def picture(self, identity: str) -> bytes:
-        """A picture's own bytes."""
-        return self._ask("GET", f"/images/{quote(identity, safe='')}")
+        """The original bytes of a picture."""
+        return self._request("GET", f"/images/{quote(identity, safe='')}")
 
     def thumbnail(self, identity: str, size: int = 256) -> bytes:
-        """The picture upright and small, as WebP."""
-        return self._ask("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
+        """An upright WebP thumbnail of a picture."""
+        return self._request("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
 
     def details(self, identity: str) -> dict[str, Any]:
-        """What is known of a picture."""
+        """The details of a picture."""
         return self._json("GET", f"/images/{quote(identity, safe='')}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
-        """Add a picture: a path, or bytes. When this returns it is on the server's disk."""
+        """Add a picture: a path, or bytes. When this returns it is stored on the server's disk."""
         data, path = (picture, None) if isinstance(picture, bytes) else (Path(picture).read_bytes(), Path(picture))
         shown = name or (path.name if path else "picture")
         boundary = secrets.token_hex(16)
@@ -156,11 +156,11 @@ class Client:
         )
         body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return _read(Added, json.loads(self._ask("POST", "/images", body, kind)))
+        return _read(Added, json.loads(self._request("POST", "/images", body, kind)))
 
     def forget(self, identity: str) -> None:
-        """Make the gallery forget a picture; its file stays."""
-        self._ask("DELETE", f"/images/{quote(identity, safe='')}")
+        """Remove a picture from the gallery; its file stays."""
+        self._request("DELETE", f"/images/{quote(identity, safe='')}")
 
     def stats(self) -> dict[str, Any]:
         """The gallery in numbers."""
@@ -187,7 +187,7 @@ class Client:
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Server-sent events, ("indexing" or "generation", data), until the server ends the stream."""
-        connection = self._connect()  # of its own: it is busy as long as the stream lasts
+        connection = self._connect()  # not pooled: the stream occupies it
         try:
             connection.request("GET", self._parts.path.rstrip("/") + "/events", headers=self._headers)
             response = connection.getresponse()
@@ -205,26 +205,26 @@ class Client:
         finally:
             connection.close()
 
-    def _json(self, method: str, path: str, asked: dict[str, Any] | None = None) -> dict[str, Any]:
-        body = None if asked is None else json.dumps(asked).encode()
-        answer: dict[str, Any] = json.loads(self._ask(method, path, body, {"Content-Type": "application/json"}))
+    def _json(self, method: str, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        body = None if request is None else json.dumps(request).encode()
+        answer: dict[str, Any] = json.loads(self._request(method, path, body, {"Content-Type": "application/json"}))
         return answer
 
-    def _ask(
+    def _request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
         url = self._parts.path.rstrip("/") + path
         while True:
             with self._lock:
-                used = self._idle.pop() if self._idle else None
-            connection = used or self._connect()
+                reused = self._idle.pop() if self._idle else None
+            connection = reused or self._connect()
             try:
                 connection.request(method, url, body, {**self._headers, **(headers or {})})
                 response = connection.getresponse()
                 data: bytes = response.read()
             except BaseException as error:
                 connection.close()
-                if used and isinstance(error, ConnectionError):  # the server closed it while it was idle
+                if reused and isinstance(error, ConnectionError):  # the server closed it while it was idle
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
                     raise self._unreachable(error) from error
@@ -244,7 +244,7 @@ class Client:
         return kind(self._parts.hostname, self._parts.port, timeout=self._timeout)
 
     def close(self) -> None:
-        """Close the connections that are open."""
+        """Close all idle connections."""
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
@@ -266,15 +266,15 @@ def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
     try:
         problem = json.loads(body)
         message = f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError):  # a proxy's own page
+    except (ValueError, KeyError, TypeError):  # an error page of a proxy
         message = body[:200].decode("utf-8", "replace")
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return ServerError(message, status=status, retry_after=seconds)
 
 
-def _read(kind: type[Answer], found: Mapping[str, Any]) -> Answer:
-    """An answer's fields; those that a later server adds are left out."""
-    return kind(**{field.name: found[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+def _read(kind: type[Answer], values: Mapping[str, Any]) -> Answer:
+    """A dataclass from a response; unknown fields, of a later server, are ignored."""
+    return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
@@ -283,5 +283,5 @@ def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
 
 
 def _quoted(name: str) -> str:
-    """A file name inside a header, as browsers write it (WHATWG, multipart/form-data)."""
+    """A file name escaped for a header as browsers do it (WHATWG, multipart/form-data)."""
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

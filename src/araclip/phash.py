@@ -1,7 +1,7 @@
 """Perceptual hashes: 64 bits that stay nearly the same when a picture is scaled, recompressed or slightly edited.
 
 The hash (pHash, Zauner 2010) says whether each of the 64 lowest frequencies of the grey picture is above their median.
-Crops, turns and mirror images get another one.
+Crops, rotations and mirror images get other hashes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,11 +24,11 @@ _BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
 
 def phash(squares: NDArray[np.uint8]) -> Hashes:
-    """(n, SIZE, SIZE, 3) RGB squares → (n,) hashes. A flat picture has no frequencies to compare: its hash is 0."""
+    """(n, SIZE, SIZE, 3) RGB squares → (n,) hashes. The hash of a flat picture, which has no frequencies, is 0."""
     grey = squares @ np.array([0.299, 0.587, 0.114])  # (n, S, S)
     waves = (_COSINES @ grey @ _COSINES.T).reshape(len(squares), -1)  # (n, 81), vertical by horizontal frequency
     low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
-    low[:, 0] = waves[:, -1]  # the mean brightness says nothing of the picture; one more frequency takes its place
+    low[:, 0] = waves[:, -1]  # the mean brightness is not characteristic; the ninth diagonal frequency replaces it
     bits = low > np.median(low, axis=1, keepdims=True)
     bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # below a quarter of a grey level: flat
     words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
@@ -36,16 +36,16 @@ def phash(squares: NDArray[np.uint8]) -> Hashes:
 
 
 def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, int | ImageError]]:
-    """Each picture with its hash, or with the error that says why it has none, in the order given."""
+    """Each picture with its hash, or with the error of its failure, in order."""
     for path, square in decode_ahead(pictures, SIZE, threads):
         yield path, square if isinstance(square, ImageError) else int(phash(square[None])[0])
 
 
 def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each of (Q,) hashes the row of the nearest of (N,), and how many bits apart they are.
+    """For each of (Q,) hashes the row of the nearest of (N,), and their Hamming distance.
 
     Raises:
-        ValueError: there is none to compare with.
+        ValueError: `among` is empty.
     """
     if not len(among):
         raise ValueError("no hashes to compare with.")
@@ -53,7 +53,7 @@ def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[
     rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)
     for start in range(0, len(queries), BLOCK):
         here = slice(start, start + BLOCK)
-        alike = _signs(queries[here]) @ signs.T  # (B, N): equal bits less different ones
+        alike = _signs(queries[here]) @ signs.T  # (B, N): equal bits minus different ones
         rows[here] = alike.argmax(axis=1)
         apart[here] = (64 - alike.max(axis=1)) / 2
     return rows, apart

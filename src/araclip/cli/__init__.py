@@ -1,4 +1,4 @@
-"""The command line: a command parses, calls one function, prints."""
+"""The command line: each command parses, calls one function, prints."""
 
 import io
 import os
@@ -22,8 +22,8 @@ from araclip.cli.console import app, err, out, shown
 from araclip.errors import AraCLIPError
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         out.print(f"araclip {__version__}")
         raise typer.Exit
 
@@ -38,17 +38,17 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; what AraCLIP raises on purpose becomes one line and exit code 2."""
+    """Run the command line; an expected error becomes one line on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a pipe in an old code page shows Arabic escaped rather than failing
+        if isinstance(stream, io.TextIOWrapper):  # in a legacy code page, Arabic is escaped instead of an error
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # now, and not when the interpreter ends, where nobody could catch what follows
+            sys.stdout.flush()  # now, since errors at interpreter exit cannot be caught
     except BrokenPipeError:  # `araclip search … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the rest of the output
         raise SystemExit(0) from None
     except (AraCLIPError, OSError) as error:
         err.print(f"araclip: {shown(str(error))}", soft_wrap=True, markup=False, style="red")

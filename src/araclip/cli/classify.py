@@ -1,4 +1,4 @@
-"""The command of someone who wants pictures named: classify."""
+"""The command for zero-shot classification: classify."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from araclip.model_folder import DEFAULT_MODEL
 
 @app.command()
 def classify(
-    pictures: Annotated[list[Path] | None, typer.Argument(help="Picture files to name.")] = None,
+    pictures: Annotated[list[Path] | None, typer.Argument(help="Picture files to classify.")] = None,
     labels: Annotated[
         str | None, typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file, one a line.")
     ] = None,
@@ -25,10 +25,11 @@ def classify(
         typer.Option("--template", help="Prompt with {} for the label: «صورة {}», or a JSON file of them. Repeatable."),
     ] = None,
     dataset: Annotated[
-        Path | None, typer.Option("--dataset", help="Measure accuracy on a labelled set instead of naming pictures.")
+        Path | None,
+        typer.Option("--dataset", help="Measure accuracy on a labelled set instead of classifying pictures."),
     ] = None,
     label_field: Annotated[
-        str, typer.Option("--label-field", help="Where captions.jsonl of the set names the class.")
+        str, typer.Option("--label-field", help="Field of the set's captions.jsonl with the class.")
     ] = "label",
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
     model: Annotated[
@@ -39,26 +40,26 @@ def classify(
     ] = DEFAULT_MODEL,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Name what pictures show: the best of your labels, by their names alone (zero-shot classification).
+    """Classify pictures by the names of labels alone, without training (zero-shot classification).
 
-    Each label is put into Arabic prompts; probabilities are shares among the labels that you name.
+    Each label is put into Arabic prompts; the probabilities of the given labels sum to 1.
     """
     from araclip.evaluation.labelled import read_templates
     from araclip.evaluation.zeroshot import TEMPLATES
 
     if (dataset is None) == (not pictures):
         raise InputError("name pictures to classify, or --dataset with a labelled set; one of the two.")
-    given = [read_templates(Path(text)) if text.endswith(".json") else (text,) for text in templates or ()]
-    prompts = [prompt for several in given for prompt in several] or list(TEMPLATES)
+    template_sets = [read_templates(Path(text)) if text.endswith(".json") else (text,) for text in templates or ()]
+    prompts = [prompt for prompts in template_sets for prompt in prompts] or list(TEMPLATES)
     if dataset is not None:
         _measure(dataset, labels, label_field, split, prompts, model, as_json)
     elif labels is None:
         raise InputError("name the labels to choose from, such as --labels قطة,كلب,سيارة, or a file with one a line.")
     else:
-        _name(pictures or [], labels, prompts, k, model, as_json)
+        _classify(pictures or [], labels, prompts, k, model, as_json)
 
 
-def _name(pictures: list[Path], labels: str, templates: list[str], k: int, model: str, as_json: bool) -> None:
+def _classify(pictures: list[Path], labels: str, templates: list[str], k: int, model: str, as_json: bool) -> None:
     from araclip.encoder import as_encoder
     from araclip.evaluation.zeroshot import label_probabilities, read_labels
 
@@ -70,11 +71,11 @@ def _name(pictures: list[Path], labels: str, templates: list[str], k: int, model
         [(names[row], float(shares[row])) for row in (-shares).argsort(kind="stable")[:k]] for shares in probabilities
     ]
     if as_json:
-        found = [
+        results = [
             {"path": str(path), "labels": [{"label": name, "probability": round(share, 4)} for name, share in named]}
             for path, named in zip(pictures, best, strict=True)
         ]
-        write_line(as_json_text({"model": model, "labels": list(names), "results": found}))
+        write_line(as_json_text({"model": model, "labels": list(names), "results": results}))
         return
     table = Table()
     table.add_column("picture", overflow="fold")
@@ -93,16 +94,18 @@ def _measure(
     from araclip.evaluation import zeroshot
     from araclip.evaluation.labelled import labelled_set
 
-    found = zeroshot.classify(as_encoder(model), labelled_set(dataset, labels, field, split), templates)
-    protocol = found.protocol
-    shares = {"top1": found.top1, "top5": found.top5, "mean_per_class": found.mean_per_class}
+    result = zeroshot.classify(as_encoder(model), labelled_set(dataset, labels, field, split), templates)
+    protocol = result.protocol
+    shares = {"top1": result.top1, "top5": result.top5, "mean_per_class": result.mean_per_class}
     if as_json:
         about = {"dataset": protocol.dataset, "split": split, "protocol": protocol.id}
-        counts = {"pictures": protocol.n_images, "classes": protocol.n_queries, "missing": found.missing}
+        counts = {"pictures": protocol.n_images, "classes": protocol.n_queries, "missing": result.missing}
         write_line(as_json_text({"model": protocol.model, **about, **counts, **shares}))
         return
-    missing = f", {found.missing:,} missing" if found.missing else ""
+    missing = f", {result.missing:,} missing" if result.missing else ""
     out.print(
         escape(shown(f"{protocol.dataset}: {protocol.n_images:,} pictures of {protocol.n_queries:,} classes{missing}"))
     )
-    out.print(f"top 1 {found.top1:.3f}, top 5 {found.top5:.3f}, mean over classes of top 1 {found.mean_per_class:.3f}")
+    out.print(
+        f"top 1 {result.top1:.3f}, top 5 {result.top5:.3f}, mean over classes of top 1 {result.mean_per_class:.3f}"
+    )

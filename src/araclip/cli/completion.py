@@ -1,4 +1,4 @@
-"""What the shell may offer when Tab is pressed: keys of filters, bundled models, kinds of duplicates."""
+"""Shell completion: filter keys, bundled models, kinds of duplicates."""
 
 from collections.abc import Callable, Iterable
 
@@ -20,13 +20,13 @@ KINDS = {
 }
 
 
-def offers(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
-    """A completion that offers those of `words` that begin as what was typed, each with its explanation."""
+def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
+    """A completion function for `words`, a mapping from word to explanation."""
 
-    def offered(incomplete: str) -> Iterable[tuple[str, str]]:
+    def complete(incomplete: str) -> Iterable[tuple[str, str]]:
         return [(word, about) for word, about in words.items() if word.startswith(incomplete)]
 
-    return offered
+    return complete
 
 
 def bundled_models(incomplete: str) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""The terminal: the app that commands hang on, where they print, and bars."""
+"""The typer app of all commands, their consoles, JSON output and progress bars."""
 
 import json
 import sys
@@ -28,26 +28,26 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def stoppable(how_to_go_on: "str | Callable[[], str]") -> "Iterator[None]":
-    """Ctrl-C inside ends the command with a line that says what is done and how to go on, and exit code 130."""
+def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
+    """On Ctrl-C inside the block, print what is done and how to resume, and exit with code 130."""
     try:
         yield
     except KeyboardInterrupt:
-        line = how_to_go_on if isinstance(how_to_go_on, str) else how_to_go_on()
+        line = how_to_resume if isinstance(how_to_resume, str) else how_to_resume()
         err.print(f"Stopped. {shown(line)}", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
 
 
 @contextmanager
 def progress(title: str) -> "Iterator[Callable[[int, int], None]]":
-    """A bar that appears with the first call of what it yields, `show(done, total)`."""
+    """A progress bar; yields `show(done, total)`, whose first call makes it appear."""
     with bars() as show:
         yield partial(show, title)
 
 
 @contextmanager
 def bars() -> "Iterator[Callable[[str, int, int], None]]":
-    """Bars below each other, each appearing with the first call of what this yields, `show(title, done, total)`."""
+    """Progress bars, one for each title; yields `show(title, done, total)`, whose first call makes a bar appear."""
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
@@ -57,7 +57,7 @@ def bars() -> "Iterator[Callable[[str, int, int], None]]":
     def show(title: str, done: int, total: int) -> None:
         if title not in tasks:
             tasks[title] = drawn.add_task(shown(title), total=total)
-        drawn.start()  # not before there is something to show: a refused command prints its one line and no bar
+        drawn.start()  # only now, so that a refused command prints one line and no bar
         drawn.update(tasks[title], completed=done, total=total)
 
     try:
@@ -68,15 +68,15 @@ def bars() -> "Iterator[Callable[[str, int, int], None]]":
 
 
 def as_json_text(value: object) -> str:
-    """One line of JSON, whatever bytes a path in it holds."""
+    """One line of JSON; ASCII if a path in it is not UTF-8."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it survives the round trip through json.loads
+    except UnicodeEncodeError:  # a path that is not UTF-8: only its escaped form survives json.loads
         return json.dumps(value)
     return text
 
 
 def write_line(line: str) -> None:
-    """A line of output for programs, as it is."""
+    """Write a line to stdout unchanged, for programs."""
     sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")

@@ -1,4 +1,4 @@
-"""The command of someone who has the weights of the published AraCLIP."""
+"""The command that converts the published AraCLIP: convert."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,13 @@ from araclip.cli.train import need_training_extra, quiet_libraries
 @app.command()
 def convert(
     source: Annotated[str, typer.Argument(help="AraCLIP as published: a hub id, or a folder with its files.")],
-    out: Annotated[Path, typer.Argument(help="Where the converted model shall be.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the converted model.")],
     head: Annotated[
         Path | None,
-        typer.Option("--head", help="Pickled head of an older text encoder, if not beside it; it is never executed."),
+        typer.Option(
+            "--head",
+            help="Pickled head of an older text encoder, if not in its folder; it is read without executing it.",
+        ),
     ] = None,
     image_tower: Annotated[
         str | None,
@@ -25,9 +28,9 @@ def convert(
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write a model folder of float32 ONNX graphs.")] = False,
 ) -> None:
-    """Turn AraCLIP as published into a model of ours, which trains, exports and searches like any other.
+    """Convert the published AraCLIP into a model of this package, for training, export and search.
 
-    Every tensor must have its place; the folder appears when it is whole.
+    Missing, unknown or misshapen tensors are errors; the folder is written atomically.
     """
     need_training_extra("open_clip")
     from araclip.peers.convert import convert as converting
@@ -37,8 +40,8 @@ def convert(
         source, out, head=head, image=image_tower, onnx=onnx,
         log=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
     )  # fmt: skip
-    what = "texts and pictures" if done.sees else "texts only, its image tower is not part of it"
-    place = escape(shown(str(done.folder)))
-    screen.print(f"[bold]{place}[/] holds the model: {done.width}-wide vectors of {what}.", soft_wrap=True)
+    kinds = "texts and pictures" if done.sees else "texts only, without an image tower"
+    folder = escape(shown(str(done.folder)))
+    screen.print(f"[bold]{folder}[/] holds the model: {done.width}-wide vectors of {kinds}.", soft_wrap=True)
     if done.sees and not done.onnx:
-        screen.print(f"Make it searchable: [bold]araclip export {place} MODEL_FOLDER[/]", soft_wrap=True)
+        screen.print(f"Make it searchable: [bold]araclip export {folder} MODEL_FOLDER[/]", soft_wrap=True)

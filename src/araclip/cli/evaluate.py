@@ -1,4 +1,4 @@
-"""The commands of someone who measures models: evaluate, mteb."""
+"""The commands that measure models: evaluate, mteb."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -35,7 +35,7 @@ def evaluate(
     models: ModelsOption = None,
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
     caption_field: Annotated[
-        str | None, typer.Option("--caption-field", help="Where the queries stand; caption_ar in our folders.")
+        str | None, typer.Option("--caption-field", help="Field of the queries; caption_ar in our folders.")
     ] = None,
     captions: Annotated[
         str, typer.Option("--captions", help="Which captions of a picture are queries: all, or the first.")
@@ -45,18 +45,18 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML report to this file (extra `report`).")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder that keeps results, so that nothing is measured twice.")
-    ] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder to cache results in.")] = None,
     path: Annotated[
-        Path | None, typer.Option("--path", help="Where a published set lies, if --dataset names one.")
+        Path | None, typer.Option("--path", help="Path of a published set, if --dataset names one.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of its pictures, if they do not lie with its captions.")
+        Path | None, typer.Option("--images", help="Folder of its pictures, if not the captions' own.")
     ] = None,
     train_data: Annotated[
         list[str] | None,
-        typer.Option("--train-data", help="A set that a model was trained on: count what of the test is in it."),
+        typer.Option(
+            "--train-data", help="A training set of a model: count the test pictures and captions in it (leaks)."
+        ),
     ] = None,
 ) -> None:
     """Measure how well models find pictures by text, and text by pictures; compare them with the first.
@@ -88,7 +88,7 @@ def evaluate(
         for line in leaks.lines() if leaks else ():
             out.print(shown(line), soft_wrap=True, markup=False)
     if report is not None:
-        err.print(f"The report lies in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
+        err.print(f"The report is in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
 
 
 @app.command()
@@ -103,7 +103,7 @@ def mteb(
 ) -> None:
     """Run tasks of the Massive Text Embedding Benchmark, as its leaderboard does (extra `mteb`).
 
-    The data come from the Hugging Face hub; what is in --out already is not run again.
+    The data come from the Hugging Face hub; tasks with results in --out are not run again.
     """
     from araclip.encoder import AraCLIP
     from araclip.evaluation.mteb_model import SCORES, run_tasks, tasks_by_name
@@ -121,7 +121,7 @@ def mteb(
     for score in scores:
         table.add_row(score.task, score.split, score.subset, *(f"{score.values[name]:.3f}" for name in SCORES))
     out.print(table)
-    out.print(f"mteb's files lie in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
+    out.print(f"mteb's files are in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
 def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
@@ -132,12 +132,12 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
 
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
-    for name in models:  # a misspelt name costs a moment, not the minutes of the models before it
+    for name in models:  # fail on a misspelt name before the first model is measured
         if model_folder.is_ours(name) or loading.request(name) is None:
             AraCLIP.load(name)
     if pictures.missing:
         lost = "1 picture of the list is" if pictures.missing == 1 else f"{pictures.missing:,} pictures of the list are"
-        err.print(f"{lost} not there and left out.", style="yellow")
+        err.print(f"{lost} missing and left out.", style="yellow")
     done: list[Evaluated] = []
 
     def log(line: str) -> None:
@@ -146,13 +146,15 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     try:
         for name in models:
             with bars() as show:
-                watch = partial(_of_model, show, name)
+                on_progress = partial(_of_model, show, name)
                 done.append(
-                    evaluate(AraCLIP.load(name), pictures, captions=captions, cache=cache, log=log, progress=watch)
+                    evaluate(
+                        AraCLIP.load(name), pictures, captions=captions, cache=cache, log=log, progress=on_progress
+                    )
                 )
     except KeyboardInterrupt:
-        kept = "; the same command goes on from there" if cache else "; with --cache they would be kept" if done else ""
-        err.print(f"Stopped. {len(done)} of {len(models)} models are measured{kept}.")
+        hint = "; the same command resumes there" if cache else "; with --cache they would be kept" if done else ""
+        err.print(f"Stopped. {len(done)} of {len(models)} models are measured{hint}.")
         raise typer.Exit(130) from None
     return done
 
@@ -162,7 +164,7 @@ def _of_model(show: "Callable[[str, int, int], None]", model: str, what: str, do
 
 
 def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:
-    """Each number above its interval and, below the first model's, its p-value."""
+    """Each number with its interval and, from the second model on, its p-value."""
     protocol = summaries[0].evaluated.protocol
     of = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
     pools = f"{protocol.n_queries:,} texts ({protocol.caption_field}, {protocol.captions})"
@@ -185,6 +187,6 @@ def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]
 def _cell(scores: "Scores", name: str) -> str:
     from araclip.evaluation.summary import p_text
 
-    ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])  # room for names in 80 columns
+    ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])  # leaves room for names in 80 columns
     p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
     return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"

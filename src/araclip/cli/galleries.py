@@ -1,4 +1,4 @@
-"""Options that the commands on galleries share, and the gallery that they mean."""
+"""Options shared by the commands on galleries, and opening the gallery that they name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Location":
-    """The gallery that was named, or that of a picture folder, or of the working folder, or the one indexed last."""
+    """The location of the named gallery, or of a picture folder's, the working folder's, or the last indexed one."""
     from araclip.gallery import locations
 
     if gallery:
@@ -46,5 +46,5 @@ def opened(gallery: str | None, model: str) -> "Iterator[BaseGallery]":
     """The gallery of a command, open."""
     from araclip.gallery.open import open_gallery
 
-    with open_gallery(gallery_location(gallery), model=model) as found:
-        yield found
+    with open_gallery(gallery_location(gallery), model=model) as opened_gallery:
+        yield opened_gallery

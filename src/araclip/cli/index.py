@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
     gallery: GalleryOption = None,
     model: ModelOption = DEFAULT_MODEL,
     reembed: Annotated[
-        bool, typer.Option("--reembed", help="Give a gallery of another model the vectors of this one, then update it.")
+        bool, typer.Option("--reembed", help="Re-embed a gallery of another model with this one, then update it.")
     ] = False,
     forget_missing: Annotated[
-        bool, typer.Option("--forget-missing", help="With --reembed: forget pictures that cannot be read now.")
+        bool, typer.Option("--forget-missing", help="With --reembed: remove pictures that cannot be read now.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
 
-    Only new and changed files are read. Stop it whenever you like: the next run goes on where it was.
+    Only new and changed files are read. It may be stopped at any time; the next run resumes.
     """
     from araclip.gallery import locations
     from araclip.gallery.ingest.scan import checked_root
@@ -48,7 +48,7 @@ def index(
 
     root = checked_root(folder)
     location = gallery_location(gallery, root)
-    with stoppable(partial(_go_on, location)):
+    with stoppable(partial(_how_to_resume, location)):
         if reembed:
             _reembed(location, model, forget_missing, quiet=as_json)
         with open_gallery(location, model=model, create=True) as opened:
@@ -66,12 +66,12 @@ def index(
 
 @app.command()
 def watch(
-    folder: Annotated[Path, typer.Argument(help="Folder with pictures; folders below it count too.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
     gallery: GalleryOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Index a folder and keep its index in step with every change, until you stop it with Ctrl-C."""
+    """Index a folder and update the index after every change, until Ctrl-C."""
     from araclip.gallery import locations
     from araclip.gallery.ingest.scan import checked_root
     from araclip.gallery.ingest.watch import watch as follow
@@ -79,16 +79,16 @@ def watch(
 
     root = checked_root(folder)
     location = gallery_location(gallery, root)
-    with stoppable(partial(_go_on, location)), open_gallery(location, model=model, create=True) as opened:
+    with stoppable(partial(_how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
         locations.remember(location)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         follow(opened, [root], updated=_log_update_as_json if as_json else _log_update, skip=_log)
 
 
-def _go_on(location: "Location") -> str:
-    """What is safe, when a command that fills the gallery is stopped."""
-    if not isinstance(location, Path):  # on a server: a count would be one more request to wait for
-        return "What was committed is indexed; run the same command again to go on."
+def _how_to_resume(location: "Location") -> str:
+    """The line printed when a command that fills the gallery is stopped."""
+    if not isinstance(location, Path):  # on a server: do not wait for a count
+        return "What was committed is indexed; run the same command again to resume."
     from araclip.errors import AraCLIPError
     from araclip.gallery import locations
     from araclip.gallery.catalog.catalog import Catalog
@@ -96,8 +96,8 @@ def _go_on(location: "Location") -> str:
     try:
         with closing(Catalog.open(location, None)) as catalog:
             locations.remember(location)
-            return f"{catalog.counts()[1]:,} pictures are indexed; run the same command again to go on."
-    except AraCLIPError:  # it was stopped before there was a gallery
+            return f"{catalog.counts()[1]:,} pictures are indexed; run the same command again to resume."
+    except AraCLIPError:  # stopped before the gallery was created
         return "Nothing is indexed yet; run the same command again."
 
 
@@ -121,13 +121,13 @@ def demo() -> None:
 
     home = locations.data_home() / "demo"
     with (
-        stoppable("Run the same command again to go on."),
+        stoppable("Run the same command again to resume."),
         progress("Drawing the sample pictures") as show,
     ):
         samples = {str(s.path): s for s in sample.sample_pictures(home / "pictures", show)}
     for line in sample.CREDITS:
         out.print(escape(line), style="dim")
-    with stoppable(partial(_go_on, home / "gallery")), _demo_gallery(home / "gallery") as gallery:
+    with stoppable(partial(_how_to_resume, home / "gallery")), _demo_gallery(home / "gallery") as gallery:
         _index(gallery, home / "pictures")
         table = Table(title=f"The best of {len(gallery):,} pictures for each query", title_justify="left")
         table.add_column("query", justify="right", style="bold")
@@ -139,13 +139,13 @@ def demo() -> None:
             took = (time.perf_counter() - start) * 1e3
             table.add_row(query, "\n".join(_described(hit, samples) for hit in hits), f"{took:.0f}")
     out.print(table)
-    out.print(f"The pictures lie in {escape(str(home / 'pictures'))}")
+    out.print(f"The pictures are in {escape(str(home / 'pictures'))}")
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
     _serve_demo(home / "gallery", sample.QUERIES[0])
 
 
 def _demo_gallery(folder: Path) -> "Gallery":
-    """The sample gallery; one that an earlier release's model made gets this one's vectors."""
+    """The sample gallery; one of an earlier release's model is re-embedded."""
     from araclip.errors import WidthMismatch
     from araclip.gallery.gallery import Gallery
 
@@ -158,7 +158,7 @@ def _demo_gallery(folder: Path) -> "Gallery":
 
 
 def _serve_demo(gallery: Path, query: str) -> None:
-    """The page of the sample gallery until Ctrl-C; without a terminal, only whether it answers."""
+    """Serve the sample gallery until Ctrl-C; without a terminal, only check that the server responds."""
     from araclip.server.run import check, serve
     from araclip.server.settings import Settings
 
@@ -167,7 +167,7 @@ def _serve_demo(gallery: Path, query: str) -> None:
         serve(settings, ready=lambda address: out.print(f"Search them at [bold]{address}[/]. Stop with Ctrl-C."))
     else:
         results = check(settings, query).results
-        out.print(f"The page and its API answer: {len(results)} pictures for «{query}».")
+        out.print(f"The page and its API respond: {len(results)} pictures for «{query}».")
 
 
 def _reembed(location: "Location", model: str, forget_missing: bool, *, quiet: bool) -> None:
@@ -184,7 +184,7 @@ def _log(line: str) -> None:
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # none for a picture that was added to the folder
+    sample = samples.get(hit.path)  # None for a picture added to the folder
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
 

@@ -1,4 +1,4 @@
-"""The commands of a gallery's upkeep: stats, verify, repair, duplicates, remove, compact, export-gallery."""
+"""The commands that maintain a gallery: stats, verify, repair, duplicates, remove, compact, export-gallery."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import KINDS, offers
+from araclip.cli.completion import KINDS, completer
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, opened
 from araclip.model_folder import DEFAULT_MODEL
@@ -16,7 +16,7 @@ from araclip.model_folder import DEFAULT_MODEL
 
 @app.command()
 def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
-    """Show what a gallery holds: pictures, sizes, formats, dates, model."""
+    """Show statistics of a gallery: pictures, sizes, formats, dates, model."""
     with opened(gallery, model) as found:
         numbers = found.stats()
     if as_json:
@@ -44,7 +44,7 @@ def verify(
     as_json: JsonOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Look for what is wrong with a gallery and its files. Changes nothing; exit code 1 if there is a fault."""
+    """Check a gallery and its files. Changes nothing; exit code 1 if there is a fault."""
     with opened(gallery, model) as found, progress("Verifying") as show:
         faults, total = found.verify(contents=contents, progress=show), len(found)
     if as_json:
@@ -59,20 +59,18 @@ def verify(
 
 @app.command()
 def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
-    """Fix what `araclip verify` calls damaged; of a catalogue that cannot be opened, save what can be read."""
+    """Fix the repairable faults of `araclip verify`; recover the readable rows of a damaged catalogue."""
     from araclip.gallery.open import repair_gallery
 
     location = gallery_location(gallery)
-    with stoppable("Run `araclip repair` again to go on."), progress("Encoding again") as show:
+    with stoppable("Run `araclip repair` again to resume."), progress("Encoding again") as show:
         actions = repair_gallery(location, model=model, progress=show)
     if as_json:
         write_line(as_json_text({"actions": actions}))
         return
     for action in actions:
         out.print(shown(action), soft_wrap=True, markup=False)
-    out.print(
-        "Repaired. Run `araclip index` on your folders to read again what was lost." if actions else "Nothing to do."
-    )
+    out.print("Repaired. Run `araclip index` on your folders to index what was lost." if actions else "Nothing to do.")
 
 
 @app.command()
@@ -83,13 +81,13 @@ def duplicates(
         typer.Option(
             "--kind",
             help="exact, near or semantic; repeatable. By default exact and near.",
-            autocompletion=offers(KINDS),
+            autocompletion=completer(KINDS),
         ),
     ] = None,
     as_json: JsonOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Report files that hold the same picture. Nothing is deleted.
+    """List groups of duplicate pictures. Nothing is deleted.
 
     The largest picture of each group comes first.
     """
@@ -99,11 +97,11 @@ def duplicates(
         write_line(as_json_text({"groups": [asdict(group) for group in groups]}))
         return
     for group in groups:
-        out.print(f"{group.kind}, {group.spare_bytes:,} bytes to spare", style="bold")
+        out.print(f"{group.kind}, {group.spare_bytes:,} bytes could be freed", style="bold")
         for path in group.paths:
             out.print(f"  {shown(path)}", soft_wrap=True, markup=False)
     spare = sum(group.spare_bytes for group in groups if group.kind != "semantic")
-    out.print(f"{len(groups):,} groups, {spare:,} bytes to spare")
+    out.print(f"{len(groups):,} groups, {spare:,} bytes could be freed")
 
 
 @app.command()
@@ -113,24 +111,27 @@ def remove(
     as_json: JsonOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Forget pictures, or all below a folder. Files stay on the disk."""
-    with stoppable("Nothing or all of it is forgotten; the same command again tells."), opened(gallery, model) as found:
+    """Remove pictures from the gallery, or all below a folder. Files stay on the disk."""
+    with (
+        stoppable("All paths are removed, or none; run the same command again to check."),
+        opened(gallery, model) as found,
+    ):
         count = found.remove(paths)
     if as_json:
         write_line(as_json_text({"forgotten": count}))
         return
-    out.print(f"{count:,} paths forgotten. `araclip index` on their folder indexes them again.")
+    out.print(f"{count:,} paths removed. `araclip index` on their folder indexes them again.")
 
 
 @app.command()
 def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
-    """Give the space of removed pictures back to the disk."""
+    """Free the disk space of removed pictures."""
     with stoppable("Nothing is lost; run the same command again."), opened(gallery, model) as found:
         saved = found.compact()
     if as_json:
         write_line(as_json_text({"bytes": max(saved, 0)}))
         return
-    out.print(f"{max(saved, 0):,} bytes given back")
+    out.print(f"{max(saved, 0):,} bytes freed")
 
 
 @app.command()
@@ -140,8 +141,8 @@ def export_gallery(
     as_json: JsonOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Write a gallery for other programs: vectors.npy, pictures.jsonl, about.json."""
-    with stoppable("What was there is still there; run the same command again."), opened(gallery, model) as found:
+    """Export a gallery for other programs: vectors.npy, pictures.jsonl, about.json."""
+    with stoppable("An earlier export is unchanged; run the same command again."), opened(gallery, model) as found:
         count = found.export(folder)
     if as_json:
         write_line(as_json_text({"folder": str(folder), "pictures": count}))

@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import FILTERS, offers
+from araclip.cli.completion import FILTERS, completer
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
 from araclip.errors import GalleryNotFound, InputError
@@ -23,13 +23,13 @@ WhereOption = Annotated[
         "--where",
         "-w",
         help="Only pictures with KEY=VALUE: folder, captured, added, size, format, … Repeatable.",
-        autocompletion=offers(FILTERS),
+        autocompletion=completer(FILTERS),
     ),
 ]
 ThresholdOption = Annotated[
-    float, typer.Option("--threshold", "-t", help="Leave out what has a lower relevance, 0 to 1; 0.5 cuts weak hits.")
+    float, typer.Option("--threshold", "-t", help="Least relevance of a hit, 0 to 1; 0.5 leaves out weak hits.")
 ]
-OffsetOption = Annotated[int, typer.Option("--offset", help="Leave out so many of the best: the next page.")]
+OffsetOption = Annotated[int, typer.Option("--offset", help="Skip so many of the best hits, for the next page.")]
 CollapseOption = Annotated[bool, typer.Option("--collapse", help="Show only the best of near-duplicates.")]
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
@@ -49,9 +49,9 @@ def search(
     paths: PathsOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Find the pictures that show what you type.
+    """Find the pictures that match a query.
 
-    Without --gallery: the gallery of this folder or of one above it, else the one indexed last.
+    Without --gallery: the gallery of this folder or its nearest ancestor, else the one indexed last.
     """
     _check_form(as_json, paths)
     with opened(gallery, model) as found:
@@ -71,7 +71,7 @@ def similar(
     paths: PathsOption = False,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Find the pictures that look like a picture. The picture itself is left out."""
+    """Find the pictures most similar to a picture. The picture itself is left out."""
     _check_form(as_json, paths)
     with opened(gallery, model) as found:
         hits = found.similar(picture, k, where=where, offset=offset, collapse=collapse)
@@ -95,7 +95,7 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
         for hit in hits:
             write_line(hit.path)
     elif not hits:
-        err.print("Nothing found. Ask for less: fewer filters, a lower --threshold, a smaller --offset.")
+        err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
     else:
         _print_hits(query, hits, f"{len(hits)} of {total:,} pictures · {shown(str(gallery.folder))}")
         if hits[0].weak:

@@ -19,15 +19,15 @@ def serve(
     index: Annotated[
         list[Path] | None, typer.Option("--index", help="A folder to index while serving. Repeatable.")
     ] = None,
-    watch: Annotated[bool | None, typer.Option("--watch", help="Follow those folders (extra `watch`).")] = None,
+    watch: Annotated[bool | None, typer.Option("--watch", help="Keep watching those folders (extra `watch`).")] = None,
     uploads: Annotated[
-        bool | None, typer.Option("--uploads", help="Let pictures be added and forgotten over HTTP.")
+        bool | None, typer.Option("--uploads", help="Allow adding and removing pictures over HTTP.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", help="Another name the server is reached by. Repeatable.")
+        list[str] | None, typer.Option("--allow-host", help="A further host name of the server. Repeatable.")
     ] = None,
     behind_proxy: Annotated[
-        bool | None, typer.Option("--behind-proxy", help="Believe the X-Forwarded headers of a proxy on this machine.")
+        bool | None, typer.Option("--behind-proxy", help="Trust the X-Forwarded headers of a proxy on this machine.")
     ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")

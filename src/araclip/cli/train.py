@@ -1,4 +1,4 @@
-"""The commands of someone who trains a model."""
+"""The commands that train and export models: train, export, unpack."""
 
 import logging
 import os
@@ -33,12 +33,12 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change a key of the recipe: --set distill.steps=200 --set data=FOLDER."),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run of this stage left.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the results of an earlier run of this stage.")] = False,
 ) -> None:
-    """Train a stage of a recipe, or go on where it was stopped.
+    """Train a stage of a recipe, or resume it.
 
-    Stop it whenever you like, even with kill -9: the same command goes on from the last checkpoint, with the very
-    numbers it would have had. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
+    It may be stopped at any time, even with kill -9: the same command resumes from the last checkpoint, with identical
+    numbers. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
     need_training_extra()
     from araclip.training.loop.processes import leave_group
@@ -46,21 +46,21 @@ def train(
     from araclip.training.stages.dispatch import run_all, run_stage
 
     quiet_libraries()
-    read = read_recipe(recipe, changes or [])
-    folder = runs or Path("runs") / read.name
+    parsed = read_recipe(recipe, changes or [])
+    folder = runs or Path("runs") / parsed.name
     try:
         with _bars() as reporter:
             if stage == "all":
-                results = run_all(read, folder, reporter, fresh=fresh)
+                results = run_all(parsed, folder, reporter, fresh=fresh)
             else:
-                results = {stage: run_stage(read, stage, folder, reporter, fresh=fresh)}
+                results = {stage: run_stage(parsed, stage, folder, reporter, fresh=fresh)}
     except KeyboardInterrupt:
-        err.print("Stopped. The same command goes on from the last checkpoint.")
+        err.print("Stopped. The same command resumes from the last checkpoint.")
         raise typer.Exit(130) from None
     leave_group()
     if int(os.environ.get("RANK", "0")):
         return
-    table = Table(title=f"Dev recall, text → picture · {escape(shown(read.name))}", title_justify="left")
+    table = Table(title=f"Dev recall, text → picture · {escape(shown(parsed.name))}", title_justify="left")
     table.add_column("stage")
     for name in ("R@1", "R@5", "R@10", "MRR"):
         table.add_column(name, justify="right")
@@ -76,7 +76,7 @@ def train(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A finished stage, such as runs/mini/finetune, or a saved AraCLIPModel.")],
-    folder: Annotated[Path, typer.Argument(help="Where the model folder shall be; a model folder there is replaced.")],
+    folder: Annotated[Path, typer.Argument(help="The model folder to write; an existing model folder is replaced.")],
     name: Annotated[str | None, typer.Option("--name", help="The model's name; by default the folder's.")] = None,
     version: Annotated[str, typer.Option("--version", help="The model's version.")] = "1",
     dev: Annotated[
@@ -86,16 +86,17 @@ def export(
     weights: Annotated[
         str,
         typer.Option(
-            "--weights", help="How weights are stored: int8, compact (words in 4 bits), float32 or dynamic-int8."
+            "--weights",
+            help="How weights are stored: int8, compact (word embeddings in 4 bits), float32 or dynamic-int8.",
         ),
     ] = "int8",
     about: Annotated[
         Path | None, typer.Option("--about", help="TOML file with license, training_data and notes for the card.")
     ] = None,
 ) -> None:
-    """Write a trained model as a folder of ONNX graphs that `AraCLIP.load` and --model take.
+    """Export a trained model as a folder of ONNX graphs for `AraCLIP.load` and --model.
 
-    Nothing is written unless the graphs give the trained model's vectors, and small weights keep its dev recall.
+    Nothing is written unless the graphs reproduce the model's vectors, and quantized weights keep its dev recall.
     """
     need_training_extra()
     from araclip.training.export import export as exporting
@@ -114,9 +115,9 @@ def export(
 @app.command()
 def unpack(
     model: Annotated[str, typer.Argument(help="A model folder, or a bundled model such as araclip-mini.")],
-    folder: Annotated[Path, typer.Argument(help="Where the AraCLIPModel shall be; a new folder.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the AraCLIPModel.")],
 ) -> None:
-    """Turn an exported model back into one that can be trained and that transformers loads.
+    """Convert an exported model back into one for training and transformers.
 
     A recipe needs no such folder: its start, text or vision may name a model folder or a bundled model.
     """
@@ -128,7 +129,7 @@ def unpack(
         raise InputError(f"{folder} exists already. Name a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     saved_models.save_model(folder, *saved_models.unpack(model))
-    out.print(f"The model lies in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
+    out.print(f"The model is in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
 def _print_export(report: "Report") -> None:
@@ -140,7 +141,7 @@ def _print_export(report: "Report") -> None:
     for title, values in (
         ("MB in float32", [f"{part.megabytes_float32:.1f}" for part in report.sizes]),
         ("MB as stored", [f"{part.megabytes:.1f}" for part in report.sizes]),
-        ("ms each, alone", [f"{part.milliseconds:.1f}" for part in report.sizes]),
+        ("ms each, one at a time", [f"{part.milliseconds:.1f}" for part in report.sizes]),
         ("ms each, in batches", [f"{part.milliseconds_batched:.1f} (of {part.batch})" for part in report.sizes]),
         ("least cosine to PyTorch, float32", [f"{part.cosine_float32:.6f}" for part in report.sizes]),
         ("least cosine to PyTorch, stored", [f"{part.cosine:.4f}" for part in report.sizes]),
@@ -153,24 +154,24 @@ def _print_export(report: "Report") -> None:
         out.print(escape(shown(line)), soft_wrap=True)
     for note in report.warnings:
         out.print(escape(shown(note)), soft_wrap=True, style="yellow")
-    out.print(f"The model lies in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
+    out.print(f"The model is in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 
 
 def need_training_extra(*more: str) -> None:
-    """Refuse a command whose packages are not installed: those of training, and `more`.
+    """Refuse a command if packages of training, or `more`, are not installed.
 
     Raises:
-        InputError: it names them.
+        InputError: names the missing packages.
     """
     from importlib.util import find_spec
 
-    absent = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
-    if absent:
-        raise InputError(f"training needs {', '.join(absent)}. Install the extra: pip install 'araclip[train]'.")
+    missing = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
+    if missing:
+        raise InputError(f"training needs {', '.join(missing)}. Install the extra: pip install 'araclip[train]'.")
 
 
 def quiet_libraries() -> None:
-    """Turn off the progress bars and load reports of libraries, which would garble the command's own."""
+    """Turn off the progress bars and loading messages of libraries, which would garble our own."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -179,7 +180,7 @@ def quiet_libraries() -> None:
 
 
 class _StepBar:
-    """A bar of one stage's steps."""
+    """The progress bar of one stage."""
 
     def __init__(self, bars: Progress, stage: str) -> None:
         self.bars, self.stage = bars, stage
@@ -193,7 +194,7 @@ class _StepBar:
 
 
 class _BarReporter:
-    """Bars on a terminal, lines anywhere."""
+    """A reporter that prints lines and draws progress bars."""
 
     def __init__(self, bars: Progress) -> None:
         self.bars = bars

@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description="Type Arabic, find pictures.",
         lifespan=lifespan,
-        docs_url=None,  # their pages load scripts from elsewhere
+        docs_url=None,  # their pages load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -56,9 +56,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraCLIPError, _own_error)
-    app.add_exception_handler(OSError, _own_error)  # a disk that is full, a file that cannot be read
+    app.add_exception_handler(OSError, _own_error)  # a full disk, an unreadable file
     app.add_exception_handler(Exception, _internal_error)
-    # The last one added is the first to see a request.
+    # The last one added handles a request first.
     app.add_middleware(
         Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
     )
@@ -95,7 +95,7 @@ async def _own_error(request: Request, error: Exception) -> Response:
         return answered(request, Problem("bad-picture", reason=shown(str(error))))
     if isinstance(error, InputError):
         return answered(request, Problem("bad-query", reason=shown(str(error))))
-    log.error("%s", shown(str(error)))  # it may name paths, which are not for strangers
+    log.error("%s", shown(str(error)))  # it may contain paths, which must not reach clients
     return answered(request, Problem("gallery", headers={"Retry-After": "5"}))
 
 

@@ -1,6 +1,6 @@
-"""Authorization: bearer tokens with scopes, and a short-lived cookie for what a browser fetches by itself.
+"""Authorization: bearer tokens with scopes, and a session cookie for a browser's own requests (images, events).
 
-Without tokens (possible on loopback only) every request may do everything that the server offers.
+Without tokens (on loopback only) every request has all scopes.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ COOKIE = "araclip_session"
 
 
 class Keys:
-    """The tokens of a server, and the key that signs its cookies; a restart makes a new key and old cookies void."""
+    """A server's tokens, and the key that signs its cookies; a restart creates a new key and voids old cookies."""
 
     def __init__(
         self, tokens: Mapping[str, str], *, session_seconds: int, now: Callable[[], float] = time.time
@@ -33,28 +33,28 @@ class Keys:
 
     @property
     def needed(self) -> bool:
-        """Whether anybody must show a token."""
+        """Whether requests need a token."""
         return bool(self._digests)
 
     def scopes_of_token(self, token: str) -> frozenset[str]:
-        """What the bearer of a token may do. The time this takes does not depend on how much of it is right."""
+        """The scopes of a token, by a comparison in constant time."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        found: frozenset[str] = frozenset()
+        scopes: frozenset[str] = frozenset()
         for scope, known in self._digests.items():
             if hmac.compare_digest(digest, known):
-                found |= ALLOWS[scope]
-        return found
+                scopes |= ALLOWS[scope]
+        return scopes
 
     def cookie(self) -> str:
-        """A cookie that lets its bearer read for `session_seconds`."""
-        ends = str(int(self._now()) + self.session_seconds)
-        return f"{ends}.{self._signature(ends)}"
+        """A signed cookie with the scope "read", valid for `session_seconds`."""
+        expires = str(int(self._now()) + self.session_seconds)
+        return f"{expires}.{self._signature(expires)}"
 
     def scopes_of_cookie(self, cookie: str) -> frozenset[str]:
-        """What the bearer of a cookie may do: read, or nothing."""
-        ends, _, signature = cookie.partition(".")
-        genuine = hmac.compare_digest(signature.encode(), self._signature(ends).encode())
-        if genuine and ends.isdigit() and int(ends) > self._now():
+        """The scopes of a cookie: "read", or none."""
+        expires, _, signature = cookie.partition(".")
+        genuine = hmac.compare_digest(signature.encode(), self._signature(expires).encode())
+        if genuine and expires.isdigit() and int(expires) > self._now():
             return ALLOWS["read"]
         return frozenset()
 
@@ -62,7 +62,7 @@ class Keys:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
     def scopes_of(self, request: Request) -> frozenset[str]:
-        """What a request may do. A cookie, which a browser sends unasked, counts only where nothing is changed."""
+        """The scopes of a request. Cookies count for safe methods only, since browsers send them cross-site (CSRF)."""
         if not self.needed:
             return ALLOWS["write"]
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -74,7 +74,7 @@ class Keys:
 
 
 def require(scope: Scope) -> Callable[[Request], None]:
-    """What a route depends on so that only those with `scope` reach it."""
+    """A dependency for routes that refuses requests without `scope`."""
 
     def check(request: Request) -> None:
         keys: Keys = request.app.state.keys

@@ -1,7 +1,7 @@
-"""Micro-batching: items that arrive while the encoder is busy go through it together, next.
+"""Micro-batching: items that arrive while the encoder is busy form the next batch.
 
-No item waits for a batch to fill: when the encoder is idle, an item is encoded at once, alone. Under load batches grow,
-and with them the throughput.
+No item waits for a batch to fill: an idle encoder encodes an item at once. Under load batches grow, and with them the
+throughput.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 
 class Batcher(Generic[Item]):
-    """Rows of `encode(items)`, computed in one thread for all callers of about the same time."""
+    """Computes rows of `encode(items)` in one thread, in batches across concurrent callers."""
 
     def __init__(self, encode: Callable[[Sequence[Item]], Vector], *, most: int, name: str) -> None:
         self.batches = 0
@@ -37,28 +37,24 @@ class Batcher(Generic[Item]):
             self._running = asyncio.create_task(self._run())
         return await future
 
-    async def rows(self, items: Sequence[Item]) -> list[Vector]:
-        """The vectors of several items."""
-        return list(await asyncio.gather(*(self.row(item) for item in items)))
-
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                group = [(item, future) for item, future in group if not future.done()]  # whose client went away
-                if not group:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                batch = [(item, future) for item, future in batch if not future.done()]  # a client may have left
+                if not batch:
                     continue
                 self.batches += 1
-                self.items += len(group)
+                self.items += len(batch)
                 try:
-                    vectors = await loop.run_in_executor(self._thread, self._encode, [item for item, _ in group])
-                except Exception as error:  # whatever it is, every caller gets it
-                    for _, future in group:
+                    vectors = await loop.run_in_executor(self._thread, self._encode, [item for item, _ in batch])
+                except Exception as error:  # passed on to every caller
+                    for _, future in batch:
                         if not future.done():
                             future.set_exception(error)
                 else:
-                    for (_, future), vector in zip(group, vectors, strict=True):
+                    for (_, future), vector in zip(batch, vectors, strict=True):
                         if not future.done():
                             future.set_result(vector)
         finally:
@@ -70,25 +66,25 @@ class Batcher(Generic[Item]):
 
 
 class TextVectorCache:
-    """The vectors of the texts that were asked for last: the second page of a search encodes nothing."""
+    """An LRU cache of text vectors, so that the next page of a search encodes nothing."""
 
     def __init__(self, batcher: Batcher[str], *, most: int = 2048) -> None:
         self.hits = 0
         self._batcher = batcher
         self._most = most
-        self._known: OrderedDict[Hashable, Vector] = OrderedDict()
+        self._cache: OrderedDict[Hashable, Vector] = OrderedDict()
 
     async def rows(self, texts: Sequence[str]) -> list[Vector]:
         """The vectors of texts."""
         return list(await asyncio.gather(*(self._row(text) for text in texts)))
 
     async def _row(self, text: str) -> Vector:
-        if (known := self._known.get(text)) is not None:
+        if (cached := self._cache.get(text)) is not None:
             self.hits += 1
-            self._known.move_to_end(text)
-            return known
+            self._cache.move_to_end(text)
+            return cached
         vector = await self._batcher.row(text)
-        self._known[text] = vector
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
+        self._cache[text] = vector
+        if len(self._cache) > self._most:
+            self._cache.popitem(last=False)
         return vector

@@ -7,8 +7,8 @@ from typing import Any
 
 from araclip.server.limits import Gate
 
-HEARTBEAT_SECONDS = 15  # below the minute after which proxies close what is silent
-BEHIND = 32  # events that a slow client may be behind; then the oldest go, since only the latest state counts
+HEARTBEAT_SECONDS = 15  # below the minute after which proxies close idle connections
+BEHIND = 32  # queued events of a slow client; then the oldest are dropped, since only the latest state counts
 
 
 class Events:
@@ -22,11 +22,11 @@ class Events:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Belong to the running loop."""
+        """Attach to the running event loop."""
         self._loop = asyncio.get_running_loop()
 
     def publish(self, kind: str, data: dict[str, Any]) -> None:
-        """Send an event, from any thread."""
+        """Send an event; callable from any thread."""
         message = f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._send, kind, message)
@@ -39,7 +39,7 @@ class Events:
             queue.put_nowait(message)
 
     def close(self) -> None:
-        """End all streams, so that a server that is told to stop can."""
+        """End all streams, so that the server can shut down."""
         self._closed = True
         for queue in self._queues:
             if queue.full():
@@ -47,15 +47,15 @@ class Events:
             queue.put_nowait(None)
 
     async def stream(self, seconds: float) -> AsyncIterator[bytes]:
-        """The bytes of one client's stream, `seconds` long at most; browsers come again by themselves."""
+        """The bytes of one client's stream, at most `seconds` long; browsers reconnect by themselves."""
         if self._closed:
             return
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
         self._queues.add(queue)
-        ends = asyncio.get_running_loop().time() + seconds
+        deadline = asyncio.get_running_loop().time() + seconds
         try:
             yield b"retry: 2000\n\n" + b"".join(self._latest.values())
-            while (left := ends - asyncio.get_running_loop().time()) > 0:
+            while (left := deadline - asyncio.get_running_loop().time()) > 0:
                 try:
                     async with asyncio.timeout(min(HEARTBEAT_SECONDS, left)):
                         message = await queue.get()

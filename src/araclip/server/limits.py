@@ -1,6 +1,6 @@
-"""Limits of requests: how many at once, how large, how long, and for which host names.
+"""Limits on requests: concurrency, size, time and host names, as ASGI middleware.
 
-ASGI middleware of our own: Starlette bounds the parts of a form, not the whole body.
+Starlette limits the parts of a form, not the whole body.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Gate:
-    """Admits a number of requests at once, including those that wait for a thread or process, and refuses the others.
+    """Admits at most so many concurrent requests, those waiting for a thread or process included, and refuses others.
 
-    Counting those that wait bounds their number, and with it memory and the longest wait.
+    Counting the waiting ones bounds memory and the longest wait.
     """
 
     def __init__(self, most: int, *, retry_after: int = 1) -> None:
@@ -41,7 +41,7 @@ class Gate:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Be inside for the length of a `with` block.
+        """Enter for the length of a `with` block.
 
         Raises:
             Problem: "busy", status 429 with Retry-After.
@@ -56,7 +56,7 @@ class Gate:
 
 
 class SafeHeaders:
-    """Adds security headers for browsers to every answer; one that is set already stays."""
+    """Adds security headers to every response, unless they are set already."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -77,14 +77,14 @@ class SafeHeaders:
 
 
 class KnownHost:
-    """Answers only requests for a host name of this server, and none by which another site's page changes something.
+    """Refuses requests for other host names, and changing requests from other sites.
 
-    The first stops DNS rebinding, by which a foreign page would read a server on this machine; the second stops its
-    forms, which need no permission to be sent.
+    The first stops DNS rebinding, by which another site's page could read a server on this machine; the second stops
+    cross-site request forgery.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], addresses: bool) -> None:
-        """`addresses`: whether any IP address will do; a name is what rebinding needs."""
+        """`addresses`: whether any IP address is accepted as host; DNS rebinding needs a name."""
         self._app = app
         self._hosts = hosts
         self._addresses = addresses
@@ -98,12 +98,12 @@ class KnownHost:
 
     def _fault(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
-        named = headers.getlist("host")
-        if len(named) != 1 or not self._is_known(_without_port(named[0])):
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
             return Problem("wrong-host")
         if scope["method"] not in SAFE_METHODS:
             origin = headers.get("origin")
-            if origin is not None and origin.partition("://")[2].lower() != named[0].lower():
+            if origin is not None and origin.partition("://")[2].lower() != hosts[0].lower():
                 return Problem("foreign-origin")
             if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
                 return Problem("foreign-origin")
@@ -127,11 +127,11 @@ def _without_port(host: str) -> str:
 
 
 class _Stuck(Exception):
-    """A client takes nothing of its answer."""
+    """A client does not read its response."""
 
 
 class Bounded:
-    """Bounds of size and time for the body that comes in, and of time for each piece of the answer that goes out."""
+    """Limits size and time of the request body, and the time of each chunk of the response."""
 
     def __init__(self, app: ASGIApp, *, max_body: int, body_seconds: float, send_seconds: float) -> None:
         self._app = app
@@ -147,16 +147,16 @@ class Bounded:
         headers = Headers(scope=scope)
         claimed = headers.get("content-length", "0")
         if claimed.isdigit() and int(claimed) > self._max_body:
-            # Closed: the rest of the body will not be read.
+            # The connection is closed, since the rest of the body will not be read.
             problem = Problem("too-large", headers={"Connection": "close"}, limit=self._max_body)
             await answer(problem, headers.get("accept-language", ""))(scope, receive, send)
             return
         loop = asyncio.get_running_loop()
-        deadline, count, whole = loop.time() + self._body_seconds, 0, False
+        deadline, count, complete = loop.time() + self._body_seconds, 0, False
 
         async def bounded_receive() -> Message:
-            nonlocal count, whole
-            if whole:  # what comes now is the end of the connection, whenever that may be
+            nonlocal count, complete
+            if complete:  # the next message is the disconnect, which has no deadline
                 return await receive()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -165,7 +165,7 @@ class Bounded:
                 raise Problem("slow", headers={"Connection": "close"}, seconds=self._body_seconds) from None
             if message["type"] == "http.request":
                 count += len(message.get("body", b""))
-                whole = not message.get("more_body", False)
+                complete = not message.get("more_body", False)
                 if count > self._max_body:
                     raise Problem("too-large", headers={"Connection": "close"}, limit=self._max_body)
             return message
@@ -177,5 +177,5 @@ class Bounded:
             except TimeoutError:
                 raise _Stuck from None
 
-        with contextlib.suppress(_Stuck):  # the answer stays unfinished, and uvicorn closes the connection
+        with contextlib.suppress(_Stuck):  # the response stays incomplete, and uvicorn closes the connection
             await self._app(scope, bounded_receive, bounded_send)

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: requests, batches, pictures, memory. Never what anybody searched for."""
+"""Prometheus metrics: requests, batches, pictures, memory; never queries."""
 
 import time
 from collections.abc import Callable
@@ -30,16 +30,16 @@ class Metrics:
         )
 
     def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
-        """A number that is computed when metrics are scraped."""
+        """Add a gauge that is computed when metrics are scraped."""
         Gauge(f"araclip_{name}", about, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:
-        """All of them, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class Measured:
-    """Counts and times every request, by its route's template: a URL with an id would be a series for each."""
+    """Counts and times every request, labelled by its route's template: URLs with ids would create a series each."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -52,17 +52,17 @@ class Measured:
             return
         status, began = 500, time.perf_counter()
 
-        async def noting(message: Message) -> None:
+        async def observing_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, observing_send)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
-            if route != "/events":  # it lasts as long as a client listens
+            if route != "/events":  # its duration is that of the stream
                 self._metrics.seconds.labels(route).observe(time.perf_counter() - began)

@@ -1,7 +1,7 @@
-"""The bytes of a picture as it was indexed.
+"""The original bytes of a picture.
 
-A path may lead to another file by now, for example through a link put in its place. What is read is hashed, and sent
-only if the hash is the picture's: no path and no link can make the server send what it did not index.
+A path may lead to another file by now, for example through a link put in its place. So what is read is hashed, and sent
+only if the hash is the picture's: no path or link can make the server send a file that it did not index.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from araclip.errors import UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
 
-MAX_BYTES = 300_000_000  # read into memory whole; larger files are not sent
+MAX_BYTES = 300_000_000  # read into memory; larger files are not sent
 TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -35,9 +35,9 @@ class Original:
 
 
 def read_original(store: Store, identity: str) -> Original | None:
-    """The picture with this id; None when the gallery has none, or no file holds it any more.
+    """The picture with this id; None if there is none, or no file holds it any more.
 
-    Of a picture without a file it is the JPEG that the gallery stores.
+    For a picture without a file, the stored JPEG.
     """
     picture = store.record(identity)
     if picture is None:
@@ -61,10 +61,10 @@ def _stored(store: Store, picture: PictureRecord) -> Original | None:
 
 
 def _read(path: str) -> bytes:
-    # Not blocking: a pipe in the place of a picture must not block a thread for ever.
+    # Non-blocking, since a named pipe in place of the picture would block the thread.
     opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(opened, "rb") as stream:  # noqa: PTH123  (closes what was opened)
         about = os.fstat(stream.fileno())
         if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
-            raise UnreadableImage(f"{path}: no file that can be sent.")
+            raise UnreadableImage(f"{path}: not a file that can be sent.")
         return stream.read(MAX_BYTES)

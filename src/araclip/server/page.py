@@ -1,4 +1,4 @@
-"""The page: its files, read into memory when the server starts. No request can name a path of the disk."""
+"""The page: its files are read into memory at start, so that no request can name a path on the disk."""
 
 import gzip
 import hashlib
@@ -23,29 +23,29 @@ class _File:
 
 
 def _files(folder: Traversable, prefix: str = "") -> dict[str, _File]:
-    found: dict[str, _File] = {}
+    loaded: dict[str, _File] = {}
     if not folder.is_dir():
-        return found
+        return loaded
     for entry in folder.iterdir():
         if entry.is_dir():
-            found |= _files(entry, f"{prefix}{entry.name}/")
+            loaded |= _files(entry, f"{prefix}{entry.name}/")
         else:
             data = entry.read_bytes()
             suffix = entry.name[entry.name.rfind(".") :]
             kind = _TYPES.get(suffix) or mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
-            found[prefix + entry.name] = _File(
+            loaded[prefix + entry.name] = _File(
                 data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:32]}"'
             )
-    return found
+    return loaded
 
 
 def router() -> APIRouter:
     """`/` and `/assets/…`."""
-    held = _files(files("araclip.server") / "web")
+    page_files = _files(files("araclip.server") / "web")
     routes = APIRouter(include_in_schema=False)
 
     def answer(request: Request, name: str) -> Response:
-        file = held.get(name)
+        file = page_files.get(name)
         if file is None:
             raise Problem("not-found")
         headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}

@@ -25,7 +25,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "bad-request": Kind(
-        400, "The request makes no sense", "{reason}", "الطلب غير مفهوم", "{reason}"
+        400, "The request is malformed", "{reason}", "الطلب غير مفهوم", "{reason}"
     ),
     "bad-query": Kind(
         400, "The query cannot be carried out", "{reason}", "تعذّر تنفيذ البحث", "{reason}"
@@ -42,7 +42,7 @@ KINDS = {
         "يلزم رمز دخول", "أرسل الترويسة Authorization: Bearer TOKEN برمز من رموز هذا الخادم.",
     ),
     "forbidden": Kind(
-        403, "Not allowed", "This token may not do that: the scope '{scope}' is needed.",
+        403, "Not allowed", "This token lacks the scope '{scope}'.",
         "غير مسموح", "هذا الرمز لا يسمح بذلك: تلزم الصلاحية '{scope}'.",
     ),
     "foreign-origin": Kind(
@@ -50,7 +50,7 @@ KINDS = {
         "طلب من موقع آخر", "الطلبات التي تغيّر شيئًا لا تُقبل إلا من صفحة هذا الخادم.",
     ),
     "uploads-off": Kind(
-        403, "Uploads are off", "This server takes no pictures. Start it with --uploads to let it.",
+        403, "Uploads are off", "This server accepts no pictures. Start it with --uploads to change that.",
         "الرفع متوقف", "لا يقبل هذا الخادم صورًا. شغّله بالخيار --uploads ليقبلها.",
     ),
     "not-found": Kind(
@@ -61,7 +61,7 @@ KINDS = {
         "لا توجد هذه الصورة", "لا يحوي المعرض الصورة {id}، أو أن ملفها حُذف أو تغيّر.",
     ),
     "method": Kind(
-        405, "Method not allowed", "This address does not take {method}.",
+        405, "Method not allowed", "This address does not accept {method}.",
         "طريقة غير مسموحة", "هذا العنوان لا يقبل {method}.",
     ),
     "slow": Kind(
@@ -83,7 +83,7 @@ KINDS = {
         429, "Too many requests at once", "Try again in {seconds} s.", "طلبات كثيرة في آن واحد", "حاول بعد {seconds} ث."
     ),
     "internal": Kind(
-        500, "The server made a mistake", "It is in the server's log.", "خطأ في الخادم", "سُجّل الخطأ في سجل الخادم."
+        500, "Internal server error", "The error is in the server's log.", "خطأ في الخادم", "سُجّل الخطأ في سجل الخادم."
     ),
     "gallery": Kind(
         503, "The gallery cannot be used now", "Try again soon; the server's log says why.",
@@ -97,7 +97,7 @@ KINDS = {
 
 
 class Problem(HTTPException):
-    """A request that is not answered as asked: a kind of KINDS, and the fields of its detail."""
+    """A request that is refused or failed: a kind of KINDS, and the fields of its detail."""
 
     def __init__(self, kind: str, *, headers: Mapping[str, str] | None = None, **fields: object) -> None:
         super().__init__(KINDS[kind].status, kind, headers)
@@ -123,7 +123,7 @@ class Problem(HTTPException):
 
 
 def language_of(accepted: str) -> str:
-    """ "ar" or "en" by an Accept-Language header; English when it asks for neither."""
+    """The preferred one of "ar" and "en" in an Accept-Language header; "en" if it names neither."""
     best, language = 0.0, "en"
     for part in accepted.split(","):
         name, _, parameters = part.strip().partition(";")
@@ -149,5 +149,5 @@ def answer(problem: Problem, accepted: str) -> Response:
 
 
 def answered(request: Request, problem: Problem) -> Response:
-    """`answer` to the client of a request."""
+    """The response for a problem, in the language of the request's client."""
     return answer(problem, request.headers.get("accept-language", ""))

@@ -1,4 +1,4 @@
-"""Refreshing a server's snapshot of its gallery, in a thread of its own."""
+"""Refreshing a server's snapshot of its gallery in a background thread."""
 
 import threading
 import time
@@ -8,14 +8,14 @@ from araclip.gallery.reader import Snapshot
 from araclip.server.served_gallery import ServedGallery
 
 CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
-LONGEST_PAUSE = 30.0
+MAX_PAUSE_SECONDS = 30.0
 
 
 class Refresher:
-    """Refreshes a served gallery's snapshot in a thread of its own.
+    """Refreshes a served gallery's snapshot in a background thread.
 
-    After a build it pauses nine times as long as the build took: while an indexing run commits every few seconds,
-    builds take at most a tenth of a core's time.
+    After a refresh it pauses nine times as long as the refresh took, so that refreshing takes at most a tenth of a core
+    while an indexing run commits every few seconds.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Refresher:
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread, and wait for it."""
+        """Stop the thread, and wait for it."""
         self._stop.set()
         self._wake.set()
         self._thread.join()
@@ -47,6 +47,6 @@ class Refresher:
             try:
                 if self._gallery.refresh():
                     self._changed(self._gallery.snapshot)
-            except Exception as error:  # a disk that fails now may work again; the old snapshot still does
+            except Exception as error:  # may be transient; the old snapshot stays in use
                 self._failed(error)
-            self._stop.wait(min(9 * (time.monotonic() - began), LONGEST_PAUSE))
+            self._stop.wait(min(9 * (time.monotonic() - began), MAX_PAUSE_SECONDS))

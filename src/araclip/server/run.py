@@ -1,4 +1,4 @@
-"""Running a server: uvicorn with time limits of our own, its address, an orderly shutdown."""
+"""Running a server: uvicorn with additional time limits and graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,11 @@ from araclip.server.app import create_app
 from araclip.server.settings import Settings
 
 _ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
-MAX_HEADERS = 16_384  # bytes; a request whose headers are longer is refused by h11
+MAX_HEADERS = 16_384  # bytes; longer headers are refused by h11
 
 
 class Serving(uvicorn.Server):
-    """A uvicorn server that reports when it is ready, and ends event streams before it waits for other answers."""
+    """A uvicorn server that reports its address when ready, and ends event streams first on shutdown."""
 
     def __init__(self, settings: Settings, *, ready: Callable[[str], None] = lambda address: None) -> None:
         self.app = create_app(settings)
@@ -37,7 +37,7 @@ class Serving(uvicorn.Server):
                 port=settings.port,
                 http=type("Protocol", (_TimedProtocol,), limits),
                 ws="none",
-                access_log=False,  # it would hold what people search for
+                access_log=False,  # it would contain queries
                 log_config=None,
                 server_header=False,
                 proxy_headers=settings.behind_proxy,
@@ -49,20 +49,20 @@ class Serving(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does; then report the address."""
+        """Start, then report the address."""
         await super().startup(sockets=sockets)
         if self.started and sockets:
             host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
             self._ready(f"http://{host}:{sockets[0].getsockname()[1]}/")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell the application first: an event stream would be waited for until the time is up."""
+        """Shut down; event streams are ended first, since uvicorn would wait for them until its time limit."""
         self.app.state.service.drain()
         await super().shutdown(sockets=sockets)
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes a connection whose request headers do not arrive in time: uvicorn itself would wait for ever."""
+    """Closes a connection whose request headers do not arrive in time; uvicorn has no such limit."""
 
     header_seconds: float
     send_seconds: float
@@ -71,10 +71,10 @@ class _TimedProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         line = transport.get_extra_info("socket")
-        # asyncio sets it for sockets that name their protocol, which those of `create_server` do not. Without it the
-        # end of an answer waits 40 ms for the client to acknowledge its beginning.
+        # asyncio sets this only on sockets created with an explicit protocol. Without it, the end of a response waits
+        # 40 ms for the client's delayed acknowledgement.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # drops what a client does not take, also when no task waits for it
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # drops connections that do not read, even if no task is waiting
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.send_seconds * 1000))
         self._expect_headers()
 
@@ -100,7 +100,7 @@ class _TimedProtocol(H11Protocol):
     def _give_up(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
             self.transport.close()
-        else:  # the end of the last answer is still to be taken; closing would wait for that without end
+        else:  # the last response is not fully read, and close() would wait for that without limit
             self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:
@@ -110,25 +110,25 @@ class _TimedProtocol(H11Protocol):
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests that are being answered are answered.
+    """Serve until SIGTERM or Ctrl-C; requests in progress are completed.
 
     Args:
-        ready: called with the address once requests are taken.
+        ready: called with the address once requests are accepted.
 
     Raises:
         AraCLIPError: the address, the gallery or the model cannot be used.
     """
-    one_heap()
+    use_one_malloc_arena()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with contextlib.closing(_listening(settings)) as listening, contextlib.suppress(KeyboardInterrupt):
         Serving(settings, ready=ready).run(sockets=[listening])
 
 
-def one_heap() -> None:
-    """Have all threads of this process share one heap, where the C library is glibc.
+def use_one_malloc_arena() -> None:
+    """Have all threads of this process share one malloc arena, where the C library is glibc.
 
-    It gives each a heap of its own, and all of them grow to the most they ever held: a tenth more memory in ten minutes
-    of queries (docs/log/2026-11.md). Only heaps that are not there yet are spared.
+    glibc creates an arena for each thread, and each keeps its peak size: a tenth more memory in ten minutes of queries
+    (docs/log/2026-11.md). Arenas that exist already stay.
     """
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if hasattr(library, "mallopt"):
@@ -136,10 +136,10 @@ def one_heap() -> None:
 
 
 def check(settings: Settings, query: str) -> Results:
-    """Start a server, ask it one query over the network, stop it.
+    """Start a server, send it one query over HTTP, stop it.
 
     Raises:
-        AraCLIPError: as for `serve`, or the server does not answer.
+        AraCLIPError: as for `serve`, or the server does not respond.
     """
     answers: list[Results | ServerError] = []
 
@@ -156,7 +156,7 @@ def check(settings: Settings, query: str) -> Results:
         server = Serving(settings, ready=lambda address: threading.Thread(target=ask, args=(address,)).start())
         server.run(sockets=[listening])
     if not answers:
-        raise ServerError("the server stopped before it answered. Its log says why.")
+        raise ServerError("the server stopped before it responded. Its log says why.")
     if isinstance(answers[0], ServerError):
         raise answers[0]
     return answers[0]
@@ -168,6 +168,6 @@ def _listening(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=512)
     except OSError as error:
         raise InputError(
-            f"{settings.host}, port {settings.port}: cannot be listened on ({error.strerror}). Choose another with "
-            "--port, or 0 for any that is free."
+            f"{settings.host}, port {settings.port}: cannot listen there ({error.strerror}). Choose another port with "
+            "--port, or 0 for any free one."
         ) from None

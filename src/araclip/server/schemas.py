@@ -14,26 +14,26 @@ MAX_WHERE = 20
 MAX_INPUTS = 256
 
 
-class _In(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Like(_In):
-    """A picture of the gallery as a part of a query."""
+class Like(_Request):
+    """A picture of the gallery as a term of a query."""
 
     id: Identity
     weight: Weight = 1.0
 
 
-class SentPicture(_In):
-    """A picture that is sent as a part of a query: a data URI in base64."""
+class SentPicture(_Request):
+    """An uploaded picture as a term of a query: a base64 data URI."""
 
     data: Annotated[str, StringConstraints(pattern=r"^data:image/[a-z+.-]+;base64,")]
     weight: Weight = 1.0
 
 
-class SearchRequest(_In):
-    """What to find. `q` may be empty when `like` or `pictures` says it."""
+class SearchRequest(_Request):
+    """A query. `q` may be empty if `like` or `pictures` is given."""
 
     q: str = ""
     k: int = Field(default=24, ge=1)
@@ -50,14 +50,14 @@ class Result(BaseModel):
 
     id: str
     score: float = Field(description="Cosine of query and picture, -1 to 1.")
-    relevance: float | None = Field(description="How far to trust it, 0 to 1; null where that is not known.")
+    relevance: float | None = Field(description="0 to 1; null where it is unknown.")
     weak: bool
     name: str
     folder: str
     width: int | None
     height: int | None
     placeholder: str | None
-    copies: int = Field(description="Further files that hold the very same picture.")
+    copies: int = Field(description="Number of further files with the same bytes.")
 
 
 class SearchAnswer(BaseModel):
@@ -67,13 +67,13 @@ class SearchAnswer(BaseModel):
     results: list[Result]
     offset: int
     more: bool
-    nothing_found: bool = Field(description="Nothing here fits: no results, or weak ones only.")
+    nothing_found: bool = Field(description="There are no results, or only weak ones.")
     took_ms: float
     generation: str
 
 
 class Details(BaseModel):
-    """What is known of a picture; `path` is null where the server keeps it to itself."""
+    """Details of a picture; `path` is null where paths are not shown."""
 
     id: str
     name: str
@@ -99,7 +99,7 @@ class Added(BaseModel):
 
 
 class Stats(BaseModel):
-    """The gallery in numbers, and what this caller may do."""
+    """Statistics of the gallery, and the caller's rights."""
 
     pictures: int
     files: int
@@ -114,20 +114,20 @@ class Stats(BaseModel):
     examples: list[str]
 
 
-class SessionRequest(_In):
+class SessionRequest(_Request):
     """A token, to be exchanged for a cookie."""
 
     token: Annotated[str, StringConstraints(max_length=1000)]
 
 
 class Session(BaseModel):
-    """What the bearer of the token may do; the cookie lets a browser read for `expires_in` seconds."""
+    """The scopes of the token; the cookie has the scope "read" for `expires_in` seconds."""
 
     scopes: list[str]
     expires_in: int
 
 
-class EmbeddingsRequest(_In):
+class EmbeddingsRequest(_Request):
     """Texts, and pictures as data URIs, in the form of OpenAI's embeddings API."""
 
     input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
@@ -146,7 +146,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens that were read."""
+    """Number of tokens encoded."""
 
     prompt_tokens: int
     total_tokens: int
@@ -162,13 +162,13 @@ class EmbeddingsAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server lives, or is ready."""
+    """The server's health."""
 
     status: str
 
 
 class ProblemDetails(BaseModel):
-    """RFC 9457."""
+    """Problem details, RFC 9457."""
 
     type: str
     title: str

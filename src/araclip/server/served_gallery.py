@@ -1,4 +1,4 @@
-"""The gallery of a server: its reader, its lock, and what pages show of it."""
+"""The gallery of a server: its reader, its lock, and what the page shows of it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -20,17 +20,17 @@ from araclip.server.writer_lock import WriterLock
 
 SUGGESTED = 8  # queries
 SHORT = 18  # characters
-FOLDERS = 50  # as many as a menu takes
+FOLDERS = 50  # entries of a menu
 
 
 class ServedGallery:
-    """The gallery of a server. Any thread may use it."""
+    """The gallery of a server; thread-safe."""
 
     def __init__(self, location: Location, model: Encoder, *, create: bool = False) -> None:
         """Open the gallery at a location.
 
         Args:
-            create: make it if it is not there and lies in a folder.
+            create: create it if it does not exist; in a folder only.
 
         Raises:
             InputError, GalleryError: it cannot be opened.
@@ -39,22 +39,22 @@ class ServedGallery:
         self.model = model
         self._writer_lock = WriterLock(location) if isinstance(location, Path) else None
         self._reader = open_reader(location, model, create=create)
-        self._overview: tuple[str, Overview] | None = None  # of a generation
+        self._overview: tuple[str, Overview] | None = None  # with its generation
         self._examples: tuple[str, tuple[str, ...]] | None = None
         self.refresh()
 
     @property
     def snapshot(self) -> Snapshot:
-        """What searches use now."""
+        """The snapshot that searches use."""
         return self._reader.snapshot
 
     @property
     def store(self) -> Store:
-        """The gallery's store, as this thread may use it."""
+        """The gallery's store, for use in this thread."""
         return self._reader.store
 
     def writable(self) -> tuple[Catalog, WriterLock]:
-        """This thread's catalogue and the lock for what changes it; settings allow that for a folder alone."""
+        """This thread's catalogue and the writer's lock; only for galleries in folders, as the settings ensure."""
         assert self._writer_lock is not None
         assert isinstance(self.store, Catalog)
         return self.store, self._writer_lock
@@ -63,45 +63,45 @@ class ServedGallery:
         """Switch to a new snapshot, if the gallery has changed; returns whether it did.
 
         Raises:
-            WidthMismatch: the gallery belongs to another model now; the old snapshot stays.
+            WidthMismatch: the gallery was re-embedded with another model; the old snapshot stays.
         """
         return self._reader.refresh(prepared=True)
 
     def overview(self) -> Overview:
-        """The present generation in numbers, counted once a generation."""
-        store, known = self.store, self._overview
+        """Counts of the current generation, cached."""
+        store, cached = self.store, self._overview
         generation = store.generation
-        if known is None or known[0] != generation:
-            known = self._overview = generation, store.overview()
-        return known[1]
+        if cached is None or cached[0] != generation:
+            cached = self._overview = generation, store.overview()
+        return cached[1]
 
     def examples(self) -> tuple[str, ...]:
-        """Queries that find something in the snapshot, chosen once a generation."""
-        snapshot, known = self.snapshot, self._examples
-        if known is None or known[0] != snapshot.generation:
-            found = suggestions(snapshot.reference.everyday, snapshot.sample)
-            known = self._examples = snapshot.generation, found
-        return known[1]
+        """Queries that find something in the snapshot, cached by generation."""
+        snapshot, cached = self.snapshot, self._examples
+        if cached is None or cached[0] != snapshot.generation:
+            queries = suggestions(snapshot.reference.everyday, snapshot.sample)
+            cached = self._examples = snapshot.generation, queries
+        return cached[1]
 
     def close(self) -> None:
         """Close every connection."""
         self._reader.close()
 
 
-def served_filters(wishes: Iterable[str], *, collapse: bool) -> Filters:
-    """Filters as strangers give them, KEY=VALUE each: a folder by its name alone, at any depth, and never by a path.
+def served_filters(texts: Iterable[str], *, collapse: bool) -> Filters:
+    """Filters of a client, KEY=VALUE each; folders match by name, at any depth, and never by path.
 
-    A path would be looked up on the disk, and so tell where links lead.
+    A path would be resolved on the disk, and so reveal where links lead.
 
     Raises:
         InputError: as for `Filters.read`.
     """
-    read = Filters.read(wishes, collapse=collapse)
+    read = Filters.read(texts, collapse=collapse)
     return read if read.folder is None else replace(read, folder=None, folder_name=Path(read.folder).name)
 
 
 def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:
-    """Everyday queries, short enough for a button, that some picture fits better than it fits other queries.
+    """Everyday queries, short enough for a button, that suit some picture better than other queries do.
 
     Args:
         everyday: vectors of EVERYDAY, (E, D).
@@ -110,11 +110,11 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     if not len(pictures):
         return ()
     scores = everyday @ pictures.T  # (E, n)
-    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); some pictures are near to every query
+    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred, since some pictures are near to every query
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
 
 
 def busiest(folders: Mapping[str, int]) -> list[str]:
-    """Names of folders for a menu, those with most pictures first."""
+    """Names of folders for a menu, those with the most pictures first."""
     return sorted(folders, key=lambda name: (-folders[name], name))[:FOLDERS]

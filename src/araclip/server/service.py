@@ -1,4 +1,4 @@
-"""What a server consists of: gallery, encoders, decoding processes, threads."""
+"""The components of a server: gallery, encoder, decoding processes, threads."""
 
 import asyncio
 import base64
@@ -38,11 +38,13 @@ IMAGE_BATCH = 8
 
 
 class Service:
-    """Everything behind the routes. Opened by `create_app`, started and closed by its lifespan."""
+    """All that the routes use. Created by `create_app`, started and closed by its lifespan."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.model = AraCLIP(find(settings.model), threads=max(1, usable_cores() // 2))  # leaves cores for Python
+        self.model = AraCLIP(
+            find(settings.model), threads=max(1, usable_cores() // 2)
+        )  # leaves cores for other threads
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
@@ -61,7 +63,7 @@ class Service:
         self._add_gauges()
 
     async def start(self) -> None:
-        """Start what needs a loop, and encode one text, so that the first query need not open the graph."""
+        """Start what needs an event loop, and encode one text, so that the first query finds the ONNX session open."""
         settings = self.settings
         self.events.start()
         self.sandbox = Sandbox(
@@ -82,12 +84,12 @@ class Service:
         self.ready = True
 
     def drain(self) -> None:
-        """Stop being ready, and end the streams that would never end by themselves."""
+        """Begin shutdown: report not ready, and end event streams."""
         self.ready = False
         self.events.close()
 
     async def close(self) -> None:
-        """End everything that was started."""
+        """Stop all components."""
         self.drain()
         if self.indexing:
             await asyncio.to_thread(self.indexing.close)
@@ -101,11 +103,11 @@ class Service:
         self.gallery.close()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run what blocks in one of a few threads."""
+        """Run blocking work in the thread pool."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def in_writer(self, work: Callable[[], T]) -> T:
-        """Run what changes the gallery; one at a time, and to its end even if the client goes away."""
+        """Run a change of the gallery, one at a time, and to its end even if the client disconnects."""
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
 
     def _announce(self, snapshot: Snapshot) -> None:
@@ -128,27 +130,27 @@ class Service:
             self.metrics.gauge(name, about, value)
 
 
-def picture_of(data_uri: str, most: int) -> bytes:
-    """The bytes of a data URI in base64.
+def decode_data_uri(data_uri: str, most: int) -> bytes:
+    """The bytes of a picture in a base64 data URI.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not one.
         Problem: it is too large.
     """
     head, comma, body = data_uri.partition(",")
     if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise InputError("a picture is given as data:image/…;base64,…; nothing is fetched from addresses.")
+        raise InputError("a picture is given as data:image/…;base64,…; nothing is fetched from URLs.")
     if len(body) * 3 // 4 > most:
         raise Problem("too-large", limit=most)
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
-        raise InputError("the picture's data URI is no valid base64.") from None
+        raise InputError("the picture's data URI is not valid base64.") from None
 
 
 def _cache_folder(settings: Settings) -> Path:
     folder = settings.cache or settings.own_folder
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
-        raise InputError(f"{folder} cannot be written, so thumbnails cannot be kept there. Pass --cache DIR.")
+        raise InputError(f"{folder} cannot be written, so thumbnails cannot be stored there. Pass --cache DIR.")
     return folder

@@ -1,4 +1,4 @@
-"""Settings of a server: by options of `araclip serve`, else by the environment (ARACLIP_PORT, ARACLIP_TOKEN_READ)."""
+"""Settings of a server: options of `araclip serve`, then the environment (ARACLIP_PORT, ARACLIP_TOKEN_READ, …)."""
 
 import hashlib
 import ipaddress
@@ -15,7 +15,7 @@ from araclip.gallery import locations
 from araclip.gallery.locations import Address, location_of
 from araclip.model_folder import DEFAULT_MODEL
 
-SHORTEST_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
+MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 MB = 1_000_000
 
@@ -28,13 +28,13 @@ class Settings(BaseSettings):
     gallery: Path | Address  # an address such as qdrant://HOST:6333/COLLECTION
     model: str = DEFAULT_MODEL
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
-    watch: bool = False  # follow those folders
-    cache: Path | None = None  # where thumbnails are kept; by default in the gallery's folder, if it has one
+    watch: bool = False  # keep watching those folders
+    cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # further names it is reached by; a,b in the environment
-    behind_proxy: bool = False  # believe X-Forwarded-Proto and -For of a proxy on this machine
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # further host names; a,b in the environment
+    behind_proxy: bool = False  # trust X-Forwarded-Proto and -For of a proxy on this machine
 
     token_read: SecretStr | None = None
     token_write: SecretStr | None = None
@@ -42,27 +42,27 @@ class Settings(BaseSettings):
     token_write_file: Path | None = None
     session_seconds: int = Field(default=12 * 3600, ge=1)
 
-    uploads: bool = False  # let pictures be added and forgotten
-    show_paths: bool | None = None  # tell where files lie; None: on loopback only
+    uploads: bool = False  # allow adding and removing pictures
+    show_paths: bool | None = None  # include paths in responses; None: on loopback only
 
     max_k: int = Field(default=200, ge=1)
     max_text: int = Field(default=1000, ge=1)  # characters of a query, or of one text to embed
     max_body: int = Field(default=40 * MB, ge=1)
     max_upload: int = Field(default=25 * MB, ge=1)
-    max_pixels: int = Field(default=50 * MB, ge=1)  # of a picture that is sent
+    max_pixels: int = Field(default=50 * MB, ge=1)  # of an uploaded picture
     max_connections: int = Field(default=512, ge=1)
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=60, gt=0)
-    idle_seconds: float = Field(default=15, ge=1)  # how long a connection may wait for its next request
-    send_seconds: float = Field(default=60, gt=0)  # how long a client may refuse to take what it asked for
+    idle_seconds: float = Field(default=15, ge=1)  # keep-alive between requests
+    send_seconds: float = Field(default=60, gt=0)  # for each chunk of a response
     drain_seconds: float = Field(default=20, ge=1)
     events_seconds: float = Field(default=3600, gt=0)  # length of one /events stream
     decode_seconds: float = Field(default=10, gt=0)  # of one picture
     decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)
     decoders: int = Field(default=2, ge=1)
     search_threads: int = Field(default=4, ge=1)
-    max_searches: int = Field(default=128, ge=1)  # at once, those that wait counted
-    max_pictures: int = Field(default=64, ge=1)  # sent or made small at once, those that wait counted
+    max_searches: int = Field(default=128, ge=1)  # concurrent, waiting ones included
+    max_pictures: int = Field(default=64, ge=1)  # concurrent decoding jobs, waiting ones included
     thumbnails_bytes: int = Field(default=512 * MB, ge=MB)
 
     @field_validator("gallery", mode="before")
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _usual_gallery(cls, given: Any) -> Any:
+    def _default_gallery(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("gallery"):
             return given
         folders = cls._folders(given.get("index", ()))
@@ -93,32 +93,32 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        tokens = self.tokens  # read and checked now, whatever the address
+        tokens = self.tokens  # read and checked on every address
         if not self.is_local and not tokens:
             raise ValueError(
-                f"{self.host} can be reached from outside, and there is no token. Set ARACLIP_TOKEN_READ (and "
+                f"{self.host} is reachable from other machines, and there is no token. Set ARACLIP_TOKEN_READ (and "
                 "ARACLIP_TOKEN_WRITE for uploads), or stay on 127.0.0.1"
             )
         if self.uploads and tokens and "write" not in tokens:
-            raise ValueError("uploads need a token that may write. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
+            raise ValueError("uploads need a token with write access. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
         if isinstance(self.gallery, Address) and (self.index or self.uploads):
             raise ValueError(
-                f"the gallery {self.gallery} is on a Qdrant server, which pages only read. Leave --index and --uploads "
-                f"off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
+                f"the gallery {self.gallery} is on a Qdrant server, which `araclip serve` only reads. Leave --index "
+                f"and --uploads off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
             )
         if self.watch and not self.index:
-            raise ValueError("there is no folder to follow. Name one with --index")
+            raise ValueError("there is no folder to watch. Name one with --index")
         if self.watch and not find_spec("watchfiles"):
-            raise ValueError("following folders needs the package watchfiles. Run: pip install 'araclip[watch]'")
+            raise ValueError("watching folders needs the package watchfiles. Run: pip install 'araclip[watch]'")
         return self
 
     @classmethod
     def read(cls, **given: object) -> Self:
-        """Settings from options (None: not given), then from the environment, then by default.
+        """Settings from options (None: not given), then from the environment, then the defaults.
 
         Raises:
-            InputError: something makes no sense, or is not safe.
-            GalleryNotFound: no gallery is named, and none is the usual one here.
+            InputError: a setting is invalid or unsafe.
+            GalleryNotFound: no gallery is named, and there is no default one.
         """
         try:
             return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
 
     @property
     def own_folder(self) -> Path:
-        """Where what is derived from the gallery is kept: its folder, or one of its own for a gallery on a server."""
+        """The folder for derived files such as thumbnails: the gallery's, or another one for a gallery on a server."""
         if isinstance(self.gallery, Path):
             return self.gallery
         key = hashlib.sha256(str(self.gallery).encode()).hexdigest()[:10]
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach the address."""
+        """Whether the address is reachable from this machine only."""
         if self.host == "localhost":
             return True
         try:
@@ -157,13 +157,13 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Values of the Host header, without a port, that are answered."""
+        """Accepted values of the Host header, without a port."""
         own = f"[{self.host}]" if ":" in self.host else self.host
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, own, *self.allowed_hosts))
 
     @property
     def paths_shown(self) -> bool:
-        """Whether answers may say where files lie."""
+        """Whether responses may contain paths."""
         return self.is_local and not self.behind_proxy if self.show_paths is None else self.show_paths
 
 
@@ -177,9 +177,9 @@ def _token(scope: str, given: SecretStr | None, file: Path | None) -> str | None
             raise ValueError(f"the token file {file} cannot be read ({error.strerror})") from None
     else:
         return None
-    if len(token) < SHORTEST_TOKEN:
+    if len(token) < MIN_TOKEN:
         raise ValueError(
-            f"the token to {scope} has {len(token)} characters, it needs {SHORTEST_TOKEN} or more. Make one: "
+            f"the {scope} token has {len(token)} characters, it needs {MIN_TOKEN} or more. Make one: "
             "openssl rand -hex 32"
         )
     return token

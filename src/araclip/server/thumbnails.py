@@ -1,6 +1,6 @@
-"""Thumbnails and placeholders on disk: derived, bounded, and safe to delete at any time.
+"""A disk cache of thumbnails and placeholders: bounded, and safe to delete at any time.
 
-One SQLite file, so that what is there is whole, and the placeholders of a page of results are one look-up.
+One SQLite file, so that entries are complete, and the placeholders of a page of results are one query.
 """
 
 import contextlib
@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-VERSION = 1  # raise it when a thumbnail would look different: old ones are forgotten
+VERSION = 1  # raise it when thumbnails change; old ones are dropped
 FILE_NAME = "thumbnails.sqlite"
 SIZES = (256, 512)
-TOUCH_SECONDS = 3600  # when a thumbnail was last wanted is noted no more exactly than this, and so seldom written
-KEEP = 0.8  # of the bytes allowed, after some had to go
+TOUCH_SECONDS = 3600  # resolution of the time of last use, to save writes
+KEEP = 0.8  # share of the limit that remains after an eviction
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS thumbnails (id BLOB NOT NULL, side INTEGER NOT NULL, picture BLOB NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS placeholders (id BLOB PRIMARY KEY, picture BLOB NOT N
 
 
 class Thumbnails:
-    """Small pictures by id and size. Any thread may use it."""
+    """Thumbnails by id and size; thread-safe."""
 
     def __init__(self, folder: Path, *, most_bytes: int) -> None:
         self._most = most_bytes
@@ -35,13 +35,13 @@ class Thumbnails:
 
     @property
     def size(self) -> int:
-        """What the thumbnails take."""
+        """Bytes of all thumbnails."""
         return self._size
 
     def get(self, identity: str, side: int) -> bytes | None:
-        """A thumbnail, if it is there."""
+        """A thumbnail, or None."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error):  # a damaged cache is an empty one
+        with self._lock, contextlib.suppress(sqlite3.Error):  # a damaged cache counts as empty
             row = self._db.execute(
                 "SELECT picture, used FROM thumbnails WHERE id = ? AND side = ?", (key, side)
             ).fetchone()
@@ -53,17 +53,17 @@ class Thumbnails:
         return None
 
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
-        """Keep a thumbnail; those not wanted for longest go when there are too many."""
+        """Store a thumbnail; evicts the least recently used ones beyond the limit."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # a full disk costs the cache, not the picture
+        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # a full disk must not fail the request
             self._db.execute("BEGIN")
             self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (key, side, picture, now))
             self._db.execute("INSERT OR REPLACE INTO placeholders VALUES (?, ?)", (key, placeholder))
             self._size += len(picture)
             if self._size > self._most:
-                self._make_room()
+                self._evict()
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         rows = self._db.execute("SELECT id, side, length(picture) FROM thumbnails ORDER BY used").fetchall()
         total = sum(size for _, _, size in rows)
         for key, side, size in rows:
@@ -75,7 +75,7 @@ class Thumbnails:
         self._size = total
 
     def placeholders(self, identities: Sequence[str]) -> dict[str, bytes]:
-        """The placeholders that are known, by id."""
+        """The stored placeholders, by id."""
         marks = ", ".join("?" * len(identities))
         keys = [bytes.fromhex(identity) for identity in identities]
         with self._lock, contextlib.suppress(sqlite3.Error):
@@ -84,7 +84,7 @@ class Thumbnails:
         return {}
 
     def forget(self, identity: str) -> None:
-        """Drop what is kept of a picture."""
+        """Delete a picture's thumbnails and placeholder."""
         key = (bytes.fromhex(identity),)
         with self._lock, contextlib.suppress(sqlite3.Error), self._db:
             self._db.execute("BEGIN")
@@ -100,7 +100,7 @@ class Thumbnails:
 def _opened(path: Path) -> sqlite3.Connection:
     try:
         return _connected(path)
-    except sqlite3.DatabaseError:  # damaged: everything in it can be made again
+    except sqlite3.DatabaseError:  # damaged: start with an empty cache
         for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             part.unlink(missing_ok=True)
         return _connected(path)
@@ -112,7 +112,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             database.executescript("DROP TABLE IF EXISTS thumbnails; DROP TABLE IF EXISTS placeholders;")
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = OFF")  # a power cut may cost thumbnails
+        database.execute("PRAGMA synchronous = OFF")  # a power cut may lose thumbnails
         database.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")
         database.execute("SELECT count(*) FROM thumbnails").fetchone()
     except BaseException:

@@ -1,7 +1,7 @@
-"""What the library and the validator say in English, said in Arabic. Pure.
+"""Arabic translations of the package's error messages and of pydantic's. Pure.
 
-The library speaks English; its messages have a fixed form, so each form stands here with its translation. A test makes
-the library say every one of them, and so notices when one changes.
+Each message is matched by a regular expression and translated. A test provokes every one of them, and so fails when one
+changes.
 """
 
 import re
@@ -51,14 +51,14 @@ _FORMS: tuple[tuple[str, str], ...] = (
      "لم يمكن فك الصورة بما يُسمح لها من ذاكرة ووقت. احفظ نسخة أصغر."),
     (r"a picture is given as data:.*",
      "تُعطى الصورة بالشكل data:image/…;base64,…؛ ولا يُجلب شيء من العناوين."),
-    (r"the picture's data URI is no valid base64.*", "ترميز base64 للصورة غير صحيح."),
+    (r"the picture's data URI is not valid base64.*", "ترميز base64 للصورة غير صحيح."),
     # embeddings
     (r"dimensions is (-?\d+); this model makes (\d+)-wide.*", "قيمة dimensions هي {0}؛ وعرض متجهات النموذج {1} فقط."),
     (r"a text has (\d+) characters, the most is (\d+).*", "في أحد النصوص {0} حرفًا، وأقصى عدد {1}."),
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(form, re.DOTALL), arabic) for form, arabic in _FORMS)
 
-_VALIDATION = {  # pydantic's kinds of error, with its context
+_VALIDATION = {  # pydantic's error types, with the fields of their context
     "missing": "قيمة لازمة لم تُذكر",
     "extra_forbidden": "قيمة غير معروفة",
     "greater_than_equal": "يجب ألا تقل القيمة عن {ge}",
@@ -85,13 +85,13 @@ _VALIDATION = {  # pydantic's kinds of error, with its context
 
 
 def in_arabic(message: str) -> str:
-    """A message of the library in Arabic; one that has no translation stays as it is."""
+    """The Arabic translation of a message; one without a translation is returned unchanged."""
     for pattern, arabic in _PATTERNS:
-        if found := pattern.fullmatch(message):
-            return arabic.format(*found.groups())
+        if match := pattern.fullmatch(message):
+            return arabic.format(*match.groups())
     return message
 
 
 def validation_in_arabic(kind: str, context: Mapping[str, Any]) -> str:
-    """What is wrong with a value, by pydantic's name for it."""
+    """The Arabic description of a pydantic error type."""
     return _VALIDATION.get(kind, "القيمة غير صالحة").format_map(context)

@@ -1,4 +1,4 @@
-"""The gallery's lock, as one server holds it for its uploads, its removals and its indexing process."""
+"""The gallery's single-writer lock, shared inside one server."""
 
 import contextlib
 import threading
@@ -11,10 +11,10 @@ from araclip.errors import GalleryLocked
 
 
 class WriterLock:
-    """The gallery's single-writer lock, which this server's indexing process, uploads and removals share.
+    """The gallery's single-writer lock, shared by this server's indexing process, uploads and removals.
 
-    An upload only adds, in one transaction, so it may come in while the indexing process works; the lock keeps out
-    other programs, such as one that gives the gallery another model.
+    An upload only adds, in one transaction, so it may run beside the indexing process; the lock excludes other
+    programs, such as a re-embedding.
     """
 
     def __init__(self, gallery: Path) -> None:
@@ -25,7 +25,7 @@ class WriterLock:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold it for the length of a `with` block, shared with others of this server.
+        """Hold it for the length of a `with` block, shared within this server.
 
         Raises:
             GalleryLocked: another process holds it.
@@ -44,10 +44,10 @@ class WriterLock:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold it exclusively, also within this server: indexing relies on the files it has seen staying known.
+        """Hold it exclusively, also within this server: files must not be removed during an indexing run.
 
         Raises:
-            GalleryLocked: it is held.
+            GalleryLocked: the lock is held.
         """
         with self._guard:
             if self._count:

@@ -1,4 +1,4 @@
-"""Decoding pictures in separate processes with limits: a hostile picture costs one process, not the server."""
+"""Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server."""
 
 import asyncio
 import contextlib
@@ -24,41 +24,41 @@ from araclip.server.limits import Gate
 Unwanted = Callable[[], Awaitable[bool]]
 
 START_SECONDS = 30
-MOST_JOBS = 500  # a process, then a new one: what leaks in a decoder does not add up
+MOST_JOBS = 500  # per process, which is then replaced: memory leaks of decoders do not add up
 MAX_HEAD = 100_000
-KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
+PASSED_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
 
 
 class Sandbox:
-    """A few decoding processes, started when first needed."""
+    """A pool of decoding processes, started on demand."""
 
     def __init__(self, *, processes: int, memory: int, seconds: float, max_waiting: int) -> None:
         self.gate = Gate(max_waiting)
         self.restarts = 0
         self._memory = memory
         self._seconds = seconds
-        self._turn = asyncio.Semaphore(processes)
+        self._slots = asyncio.Semaphore(processes)
         self._idle: list[_Decoder] = []
         self._all: set[_Decoder] = set()
 
     async def thumbnail(
         self, data: bytes, side: int, *, unwanted: Unwanted | None = None
     ) -> tuple[bytes, bytes, int, int]:
-        """A small upright WebP of at most `side` pixels a side, its placeholder (maybe empty), width and height.
+        """An upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
 
         Args:
-            unwanted: asked once it is this picture's turn: who scrolled on has left a row of pictures waiting here.
+            unwanted: checked when the job begins: a client that has scrolled on has cancelled its requests.
 
         Raises:
             ImageError: the picture cannot be used.
-            Problem: too many wait.
-            ClientDisconnect: it is unwanted.
+            Problem: too many jobs are waiting.
+            ClientDisconnect: `unwanted` returned True.
         """
         about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, unwanted)
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, size: int, max_pixels: int) -> LoadedPicture:
-        """A picture that was sent, read for the catalogue: its hash, the model's square, its facts, the JPEG to store.
+        """An uploaded picture read for the catalogue: hash, model input, facts, and the JPEG to store.
 
         Raises:
             ImageError, Problem: as for `thumbnail`.
@@ -93,7 +93,7 @@ class Sandbox:
                 raise ImageTooLarge(
                     "the picture could not be decoded within the memory and time it may take. Save a smaller copy."
                 ) from None
-            except BaseException:  # cancelled half way through an answer: the stream cannot be read on from there
+            except BaseException:  # cancelled in the middle of an answer: the stream is out of step
                 decoder.kill()
                 raise
         if "error" in answer:
@@ -104,8 +104,8 @@ class Sandbox:
     @contextlib.asynccontextmanager
     async def _decoder(self) -> "AsyncIterator[_Decoder]":
         with self.gate.entered():
-            async with self._turn:
-                decoder = await self._ready()
+            async with self._slots:
+                decoder = await self._acquire()
                 try:
                     yield decoder
                 finally:
@@ -115,12 +115,12 @@ class Sandbox:
                         self.restarts += 1
                         await self._drop(decoder)
 
-    async def _ready(self) -> "_Decoder":
+    async def _acquire(self) -> "_Decoder":
         while self._idle:
             decoder = self._idle.pop()
             if decoder.alive:
                 return decoder
-            await self._drop(decoder)  # it was killed while it was idle
+            await self._drop(decoder)  # it died while idle
         decoder = await _Decoder.start(self._memory)
         self._all.add(decoder)
         return decoder
@@ -150,7 +150,7 @@ class _Decoder:
 
     @classmethod
     async def start(cls, memory: int) -> "_Decoder":
-        environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+        environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread's arena counts as memory
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -197,5 +197,5 @@ class _Decoder:
     async def end(self) -> None:
         self._killed = True
         if self._process.stdin is not None:
-            self._process.stdin.close()  # its input ends, and so does it
+            self._process.stdin.close()  # the worker exits at the end of its input
         await self._process.wait()

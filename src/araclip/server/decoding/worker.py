@@ -1,8 +1,8 @@
-"""The process that decodes pictures for the server: it holds no token, no file and no network, and little memory.
+"""The process that decodes untrusted pictures for the server, with little memory and no tokens or open files.
 
-It reads jobs from its standard input and answers on its standard output; `sandbox` is the other end. A message is four
-bytes of length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing here is pickled: what
-comes out of a process that handles hostile pictures must not be able to run in the one that reads it.
+It reads jobs from its standard input and answers on its standard output, to `sandbox`. A message is four bytes of
+length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing is pickled: the output of a
+process that may be compromised must not be able to run code in the server.
 """
 
 import io
@@ -22,7 +22,7 @@ from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.sources import read_source
 from araclip.images import open_image
 
-PLACEHOLDER_SIDE = 8  # pixels: shapes and colours to blur while a thumbnail is on its way
+PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # as a data URI, less than 200
 THUMBNAIL_QUALITY = 80
 
@@ -40,7 +40,7 @@ def send(stream: BinaryIO, about: dict[str, Any], blobs: Sequence[bytes]) -> Non
 
 
 def receive(stream: BinaryIO) -> Reply | None:
-    """Read one message; None at the end."""
+    """Read one message; None at the end of the input."""
     length = stream.read(4)
     if len(length) < 4:
         return None
@@ -49,17 +49,17 @@ def receive(stream: BinaryIO) -> Reply | None:
 
 
 def thumbnail(data: bytes, side: int) -> Reply:
-    """The picture upright and small, as WebP without any metadata, and its placeholder."""
-    image = open_image(io.BytesIO(data), side // 2)  # of a JPEG not less than `side` is decoded
+    """An upright WebP thumbnail without metadata, and its placeholder."""
+    image = open_image(io.BytesIO(data), side // 2)  # scaled decoding of a JPEG stays at or above `side`
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]
 
 
 def read(data: bytes, size: int) -> Reply:
-    """A picture that was sent, read for the catalogue: see `gallery.ingest.intake.LoadedPicture`."""
+    """An uploaded picture read for the catalogue: see `gallery.ingest.sources.LoadedPicture`."""
     loaded = read_source(data, set(), size)
     assert loaded.decoded is not None  # no hash is known here
-    assert loaded.stored_pixels is not None  # of bytes
+    assert loaded.stored_pixels is not None  # always of bytes
     about = {
         "path": loaded.file.path,
         "bytes": loaded.file.size,
@@ -73,7 +73,7 @@ def read(data: bytes, size: int) -> Reply:
 
 def _webp(image: Image.Image, quality: int) -> bytes:
     written = io.BytesIO()
-    clean = Image.frombytes("RGB", image.size, image.tobytes())  # info, and with it any profile, stays behind
+    clean = Image.frombytes("RGB", image.size, image.tobytes())  # a new image, without metadata and profile
     clean.save(written, "WEBP", quality=quality, method=4)
     return written.getvalue()
 
@@ -91,22 +91,22 @@ JOBS: dict[str, Callable[[bytes, int], Reply]] = {"thumbnail": thumbnail, "read"
 
 
 def restrict(memory: int) -> None:
-    """Give up what decoding does not need, as far as the system can enforce it."""
+    """Restrict this process to what decoding needs, as far as the system can enforce it."""
     if sys.platform == "win32":  # pragma: no cover
         return
-    os.nice(5)  # a search goes before a thumbnail
+    os.nice(5)  # searches have priority
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file grows by a byte; pipes are no files
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no writes to files; pipes are not affected
     resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
     if hasattr(resource, "RLIMIT_NPROC"):
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 def _allow_processor(seconds: float) -> None:
-    """From now on, so many seconds of processor time until the system kills this process."""
+    """Let the system kill this process after so many further seconds of processor time."""
     if sys.platform == "win32":  # pragma: no cover
         return
     import resource
@@ -117,14 +117,14 @@ def _allow_processor(seconds: float) -> None:
 
 
 def main() -> None:
-    """Serve jobs until the server is gone."""
+    """Process jobs until the server closes the pipe."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    Image.init()  # every plugin now, while files may still be opened
+    Image.init()  # loads all plugins while files may still be opened
     restrict(int(sys.argv[1]))
     send(sink, {"ready": True}, [])
     while (message := receive(source)) is not None:
         about, (data,) = message
-        decode_limits.MAX_PIXELS = about["max_pixels"]  # the cap of this job, in this process
+        decode_limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
         _allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["size"])

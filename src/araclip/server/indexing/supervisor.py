@@ -1,4 +1,4 @@
-"""Indexing while serving: a process of its own does the work, a thread of the server starts it and follows it."""
+"""Indexing while serving: a thread of the server starts worker processes and publishes their progress."""
 
 import contextlib
 import json
@@ -19,11 +19,11 @@ from araclip.server.events import Events
 from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
-AGAIN_SECONDS = 5  # after another process was writing
+RETRY_SECONDS = 5  # while another process is writing
 
 
 class Indexing:
-    """Brings a gallery in step with folders, once or, following them, after every change."""
+    """Updates a gallery with folders, once or, with `follow`, after every change."""
 
     def __init__(
         self, gallery: ServedGallery, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
@@ -43,14 +43,14 @@ class Indexing:
         self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the process, and wait for it; what it committed is kept."""
+        """Kill the worker and wait for the thread; what was committed is kept."""
         self._stop.set()
         if (process := self._process) is not None:
-            process.kill()  # it commits in groups; nothing breaks
+            process.kill()  # safe: it commits in transactions
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -60,12 +60,12 @@ class Indexing:
                 if self._stop.is_set():
                     return
                 self._update(due)
-        except Exception:  # the server goes on without
+        except Exception:  # the server continues without indexing
             log.exception("indexing ended")
             self._announce("failed", message="indexing ended; see the server's log")
 
     def _due(self) -> Iterator[Due]:
-        """Everything once, or as the folders change."""
+        """One full update, or, with `follow`, updates as the folders change."""
         if self._follow:
             yield from changes([checked_root(folder) for folder in self._folders], stop=self._stop)
             return
@@ -79,23 +79,23 @@ class Indexing:
         try:
             with self._writer_lock.held():
                 self.running = True
-                self._one_run(due)
+                self._run_worker(due)
         except GalleryLocked as error:
             log.warning("%s", error)
             due.postponed = True
-            self._stop.wait(AGAIN_SECONDS)
+            self._stop.wait(RETRY_SECONDS)
         finally:
             self.running = False
 
-    def _one_run(self, due: Due) -> None:
+    def _run_worker(self, due: Due) -> None:
         self._announce("running", 0, 0)
         last: dict[str, Any] = {}
         with self._worker() as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            with contextlib.suppress(BrokenPipeError):  # it ended already; what it wrote, or its exit code, says why
+            with contextlib.suppress(BrokenPipeError):  # it has ended already; its output or exit code says why
                 process.stdin.write(json.dumps(due.paths and sorted(due.paths)).encode() + b"\n")
-                process.stdin.flush()  # and stays open: the worker ends when it is closed
+                process.stdin.flush()  # stays open: the worker exits when it is closed
             for line in process.stdout:
                 last = json.loads(line)
                 if "found" in last:
@@ -107,8 +107,8 @@ class Indexing:
         self._committed()
         if "report" in last:
             report = last["report"]
-            seen = report["added"] + report["unchanged"]
-            self._announce("done", seen, seen, f"{report['added']} new or changed, {report['removed']} gone")
+            total = report["added"] + report["unchanged"]
+            self._announce("done", total, total, f"{report['added']} new or changed, {report['removed']} gone")
             log.info("indexed: %s", report)
         elif not self._stop.is_set():
             reason = last.get("error", f"the indexing process ended with {ended}")
@@ -122,7 +122,7 @@ class Indexing:
         with subprocess.Popen(self._command, stdin=pipe, stdout=pipe, env=environment) as process:
             self._process = process
             try:
-                if self._stop.is_set():  # `close` may have come before there was a process to end
+                if self._stop.is_set():  # `close` may have been called before the process started
                     process.kill()
                 yield process
             finally:

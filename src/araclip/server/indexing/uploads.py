@@ -1,4 +1,4 @@
-"""Changing a gallery from a server: pictures that were sent come in, pictures are forgotten."""
+"""Adding uploaded pictures to a gallery, and removing pictures."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from araclip.server.served_gallery import ServedGallery
 
 
 def add(gallery: ServedGallery, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
-    """Add a picture that was sent. When this returns, it is on the disk.
+    """Add an uploaded picture. When this returns, it is stored on the disk.
 
     Raises:
         GalleryLocked: another process is writing.
-        WidthMismatch: the gallery belongs to another model by now.
+        WidthMismatch: the gallery was re-embedded with another model.
         OSError: the disk is full or read-only.
     """
 
@@ -27,10 +27,10 @@ def add(gallery: ServedGallery, loaded: LoadedPicture, metadata: Mapping[str, st
 
 
 def forget(gallery: ServedGallery, paths: list[str]) -> None:
-    """Forget a picture by all of its paths. No file on the disk is touched.
+    """Remove a picture by all of its paths. Files on the disk stay.
 
     Raises:
-        GalleryLocked: another process is writing, or this server's own indexes.
+        GalleryLocked: another process is writing, or this server is indexing.
         OSError: as for `add`.
     """
     catalog, writer_lock = gallery.writable()

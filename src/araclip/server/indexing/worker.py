@@ -1,8 +1,8 @@
-"""The process that indexes folders for a server, at the lowest priority: searches go first.
+"""The process that indexes folders for a server, at the lowest priority.
 
-The first line of its standard input says what to update: null for everything, or a list of paths. It writes one JSON
-object a line on its standard output: {"done", "found"}, {"skipped"}, and at the end {"report"} or {"error"}. It ends
-when its standard input does, that is with its server. The server holds the gallery's lock for it.
+The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
+JSON object a line: {"done", "found"}, {"skipped"}, and at the end {"report"} or {"error"}. It exits when its standard
+input is closed, that is with its server. The server holds the gallery's lock.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
 from araclip.model_folder import find
 
-EVERY_SECONDS = 0.5  # between two lines of progress
+PROGRESS_SECONDS = 0.5  # between lines of progress
 
 
 def main() -> None:
-    """Update a gallery with the folders of the command line."""
+    """Update the gallery with the folders named on the command line."""
     parser = argparse.ArgumentParser()
     for name in ("gallery", "model"):
         parser.add_argument(name)
@@ -50,7 +50,7 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
 
     def progress(done: int, found: int) -> None:
         nonlocal reported
-        if time.monotonic() - reported > EVERY_SECONDS:
+        if time.monotonic() - reported > PROGRESS_SECONDS:
             reported = time.monotonic()
             report(done=done, found=found)
 
@@ -65,9 +65,9 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
     return {**asdict(update), "skipped": len(update.skipped)}
 
 
-def report(**news: Any) -> None:
-    """One line for the server."""
-    sys.stdout.buffer.write(json.dumps(news).encode() + b"\n")  # escaped: a path need not be UTF-8
+def report(**values: Any) -> None:
+    """Write one line of JSON for the server."""
+    sys.stdout.buffer.write(json.dumps(values).encode() + b"\n")  # ASCII: a path need not be UTF-8
     sys.stdout.buffer.flush()
 
 
@@ -75,13 +75,13 @@ def _lower_priority() -> None:
     if hasattr(os, "nice"):
         os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(OSError):  # not everywhere allowed
+        with contextlib.suppress(OSError):  # not permitted everywhere
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _end_with_server() -> None:
     sys.stdin.buffer.read()
-    os._exit(0)  # what is committed is kept, and the rest is done again
+    os._exit(0)  # what is committed is kept; the rest is repeated
 
 
 if __name__ == "__main__":

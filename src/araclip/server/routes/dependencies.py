@@ -1,4 +1,4 @@
-"""What routes share: the service of a request, and the scopes they need."""
+"""Dependencies of routes: the service of a request, and the scopes it needs."""
 
 from typing import Annotated, Any
 
@@ -11,9 +11,9 @@ from araclip.server.service import Service
 
 
 def service_of(request: Request) -> Service:
-    """The service of the app that got the request."""
-    found: Service = request.app.state.service
-    return found
+    """The service of the request's app."""
+    service: Service = request.app.state.service
+    return service
 
 
 ServiceOf = Annotated[Service, Depends(service_of)]
@@ -22,6 +22,6 @@ WRITE = [Depends(require("write"))]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of the problems a route may answer with."""
+    """The OpenAPI responses for problems that a route may return."""
     content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in statuses}

@@ -1,4 +1,4 @@
-"""Vectors of texts and pictures, in the form of OpenAI's embeddings API, so that its clients work unchanged."""
+"""Vectors of texts and pictures, compatible with clients of OpenAI's embeddings API."""
 
 import base64
 
@@ -10,34 +10,34 @@ from araclip.encoder_base import batches
 from araclip.errors import InputError
 from araclip.server.routes.dependencies import READ, ServiceOf, problems
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Usage
-from araclip.server.service import Service, picture_of
+from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(tags=["embeddings"], dependencies=READ)
-CHUNK = 16  # texts a request has in the queue: searches get in between
+CHUNK = 16  # texts of a request in the queue at once, so that searches are not delayed
 
 
 @router.post("/v1/embeddings", responses=problems(400, 401, 403, 413, 422, 429))
-async def embeddings(service: ServiceOf, asked: EmbeddingsRequest) -> EmbeddingsAnswer:
+async def embeddings(service: ServiceOf, body: EmbeddingsRequest) -> EmbeddingsAnswer:
     """The unit vectors of texts, and of pictures given as data URIs, in one space."""
-    inputs = [asked.input] if isinstance(asked.input, str) else asked.input
-    if asked.dimensions not in (None, service.model.width):
-        raise InputError(f"dimensions is {asked.dimensions}; this model makes {service.model.width}-wide vectors only.")
+    inputs = [body.input] if isinstance(body.input, str) else body.input
+    if body.dimensions not in (None, service.model.width):
+        raise InputError(f"dimensions is {body.dimensions}; this model makes {service.model.width}-wide vectors only.")
     texts = [entry for entry in inputs if not entry.startswith("data:")]
     for text in texts:
         if len(text) > service.settings.max_text:
             raise InputError(f"a text has {len(text)} characters, the most is {service.settings.max_text}.")
     with service.searches.entered():
-        of_texts = iter([row for group in batches(texts, CHUNK) for row in await service.texts.rows(group)])
-        rows = [await _picture(service, entry) if entry.startswith("data:") else next(of_texts) for entry in inputs]
+        text_rows = iter([row for chunk in batches(texts, CHUNK) for row in await service.texts.rows(chunk)])
+        rows = [await _picture(service, entry) if entry.startswith("data:") else next(text_rows) for entry in inputs]
         tokens = await service.in_thread(lambda: sum(service.model.count_tokens(texts)))
-    data = [Embedding(index=i, embedding=_written(row, asked.encoding_format)) for i, row in enumerate(rows)]
+    data = [Embedding(index=i, embedding=_written(row, body.encoding_format)) for i, row in enumerate(rows)]
     return EmbeddingsAnswer(
         data=data, model=service.model.label, usage=Usage(prompt_tokens=tokens, total_tokens=tokens)
     )
 
 
 async def _picture(service: Service, data_uri: str) -> NDArray[np.float32]:
-    data = picture_of(data_uri, service.settings.max_upload)
+    data = decode_data_uri(data_uri, service.settings.max_upload)
     loaded = await service.sandbox.read(data, service.model.image_size, service.settings.max_pixels)
     assert loaded.decoded is not None
     return await service.pixels.row(loaded.decoded.pixels)

@@ -1,4 +1,4 @@
-"""Pictures by their id: small, as they are, what is known of them; taking one in, forgetting one."""
+"""Pictures by their id: thumbnails, originals, details; adding and removing pictures."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path, PureWindowsPath
@@ -21,11 +21,11 @@ from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
 
 router = APIRouter(tags=["pictures"])
-FOR_EVER = "private, max-age=31536000, immutable"  # an id is a hash of the content: what it names never changes
-ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # opened by itself, a picture runs nothing
-WRITING_SECONDS = "5"
+IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
+ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
+RETRY_SECONDS = "5"
 PIECE = 1 << 18
-GONE_AWAY = 499  # nginx's status for a client that closed the connection
+CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
 @router.get(
@@ -39,20 +39,20 @@ async def thumbnail(
 ) -> Response:
     """The picture upright, of at most `size` pixels a side, as WebP without any metadata."""
     etag = f'"{identity}-{size}-{VERSION}"'
-    headers = {"ETag": etag, "Cache-Control": FOR_EVER, **ISOLATED}
+    headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
     if small is None:
         try:
-            small = await _made(service, request, identity, side)
+            small = await _create_thumbnail(service, request, identity, side)
         except ClientDisconnect:
-            return Response(status_code=GONE_AWAY)
+            return Response(status_code=CLIENT_CLOSED)
     return Response(small, headers=headers, media_type="image/webp")
 
 
-async def _made(service: Service, request: Request, identity: str, side: int) -> bytes:
+async def _create_thumbnail(service: Service, request: Request, identity: str, side: int) -> bytes:
     original = await _original(service, identity)
     small, placeholder, *_ = await service.sandbox.thumbnail(original.data, side, unwanted=request.is_disconnected)
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
@@ -68,9 +68,9 @@ async def _made(service: Service, request: Request, identity: str, side: int) ->
 async def image(
     service: ServiceOf, request: Request, identity: Identity, download: Annotated[bool, Query()] = False
 ) -> Response:
-    """The picture's own bytes."""
+    """The original bytes of a picture."""
     etag = f'"{identity}"'
-    headers = {"ETag": etag, "Cache-Control": FOR_EVER, **ISOLATED}
+    headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     original = await _original(service, identity)
@@ -82,21 +82,21 @@ async def image(
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
-    """A client must take one piece to get the next; the whole would wait in memory for one that takes nothing."""
+    """The data in pieces, so that a client that does not read keeps only one piece in the send buffer."""
     for start in range(0, len(data), PIECE):
         yield data[start : start + PIECE]
 
 
 async def _original(service: Service, identity: str) -> Original:
-    found = await service.in_thread(lambda: read_original(service.gallery.store, identity))
-    if found is None:
+    original = await service.in_thread(lambda: read_original(service.gallery.store, identity))
+    if original is None:
         raise Problem("no-picture", id=identity)
-    return found
+    return original
 
 
 @router.get("/images/{identity}/details", dependencies=READ, responses=problems(401, 403, 404, 422))
 async def details(service: ServiceOf, identity: Identity) -> Details:
-    """What is known of a picture."""
+    """The details of a picture."""
     found = await service.in_thread(lambda: _details(service, identity))
     if found is None:
         raise Problem("no-picture", id=identity)
@@ -128,9 +128,9 @@ def _details(service: Service, identity: str) -> Details | None:
 async def upload(
     service: ServiceOf, response: Response, file: Annotated[UploadFile, File(description="The picture.")]
 ) -> Added:
-    """Take a picture in. When this is answered it is on the disk; it is found from the next second on.
+    """Add a picture. The response is sent when it is stored on disk; searches find it about a second later.
 
-    The gallery keeps its pixels as a JPEG of at most 1,024 pixels a side.
+    The gallery stores its pixels as a JPEG of at most 1,024 pixels a side.
     """
     if not service.settings.uploads:
         raise Problem("uploads-off")
@@ -139,11 +139,11 @@ async def upload(
         raise Problem("too-large", limit=service.settings.max_upload)
     loaded = await service.sandbox.read(data, service.model.image_size, service.settings.max_pixels)
     assert loaded.decoded is not None
-    name = shown(_sent_name(file.filename or ""))[:200]
+    name = shown(_base_name(file.filename or ""))[:200]
     try:
         await service.in_writer(lambda: add(service.gallery, loaded, {"name": name} if name else {}))
     except GalleryLocked:
-        raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
+        raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
     service.refresher.wake()
     identity = identity_of(loaded.digest)
     response.headers["Location"] = f"/images/{identity}"
@@ -151,31 +151,31 @@ async def upload(
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
 
 
-def _sent_name(name: str) -> str:
-    """The base name; browsers write three characters of it as escapes (WHATWG, multipart/form-data)."""
+def _base_name(name: str) -> str:
+    """The base name of an uploaded file; browsers escape three characters (WHATWG, multipart/form-data)."""
     for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
         name = name.replace(escape, letter)
-    return PureWindowsPath(name).name  # a slash of either kind ends a folder
+    return PureWindowsPath(name).name  # splits at slashes and backslashes
 
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))
 async def delete(service: ServiceOf, identity: Identity) -> None:
-    """Forget a picture. A file stays on the disk, and indexing its folder takes it in again."""
+    """Remove a picture. Its file stays on the disk, and indexing its folder adds it again."""
     if not service.settings.uploads:
         raise Problem("uploads-off")
 
-    def forgotten() -> bool:
-        found = service.gallery.store.record(identity)
-        if found is None:
+    def removed() -> bool:
+        record = service.gallery.store.record(identity)
+        if record is None:
             return False
-        forget(service.gallery, [copy.path for copy in found.copies])
+        forget(service.gallery, [copy.path for copy in record.copies])
         service.thumbnails.forget(identity)
         return True
 
     try:
-        done = await service.in_writer(forgotten)
+        done = await service.in_writer(removed)
     except GalleryLocked:
-        raise Problem("busy-writing", headers={"Retry-After": WRITING_SECONDS}) from None
+        raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
     if not done:
         raise Problem("no-picture", id=identity)
     service.refresher.wake()

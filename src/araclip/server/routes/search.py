@@ -1,4 +1,4 @@
-"""Search: by text, by pictures of the gallery, by pictures that are sent, and by all of them together."""
+"""Search by text, by pictures of the gallery, by uploaded pictures, and by any combination."""
 
 import base64
 import time
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from araclip.display import shown
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
-from araclip.gallery.query import Query as Parsed
+from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
@@ -20,11 +20,11 @@ from araclip.server.problem_details import Problem
 from araclip.server.routes.dependencies import READ, ServiceOf, problems
 from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
 from araclip.server.served_gallery import served_filters
-from araclip.server.service import Service, picture_of
+from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 413, 422, 429, 503)
-SENT = "sent-"  # names a picture of the request inside the query: picture:sent-0
+SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
 
 
 @router.get("/search", responses=ANSWERS)
@@ -39,16 +39,16 @@ async def search(
     threshold: Annotated[float, Query(ge=0, le=1)] = 0.0,
     collapse: Annotated[Literal["near"] | None, Query(description="Of near-duplicates, the best only.")] = None,
 ) -> SearchAnswer:
-    """The pictures that show what you type, best first."""
-    asked = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
-    return await found(service, asked, [])
+    """Search by text; best pictures first."""
+    body = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
+    return await run_search(service, body, [])
 
 
 @router.post("/search", responses=ANSWERS)
-async def search_with_pictures(service: ServiceOf, asked: SearchRequest) -> SearchAnswer:
-    """The same for a query of texts, pictures of the gallery and pictures that are sent, each with its weight."""
-    sent = [picture_of(picture.data, service.settings.max_upload) for picture in asked.pictures]
-    return await found(service, asked, sent)
+async def search_with_pictures(service: ServiceOf, body: SearchRequest) -> SearchAnswer:
+    """Search by a weighted combination of texts, pictures of the gallery and uploaded pictures."""
+    sent = [decode_data_uri(picture.data, service.settings.max_upload) for picture in body.pictures]
+    return await run_search(service, body, sent)
 
 
 @router.post("/search/image", responses=ANSWERS)
@@ -62,60 +62,60 @@ async def search_by_image(
     threshold: Annotated[float, Form(ge=0, le=1)] = 0.0,
     collapse: Annotated[Literal["near"] | None, Form()] = None,
 ) -> SearchAnswer:
-    """The pictures that look like the one that is sent, and show what `q` says beside it."""
+    """Search by an uploaded picture, combined with the text `q` if it is given."""
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    asked = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
-    return await found(service, asked, [data], sent_weight=1.0)
+    body = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
+    return await run_search(service, body, [data], sent_weight=1.0)
 
 
-async def found(
-    service: Service, asked: SearchRequest, sent: list[bytes], *, sent_weight: float | None = None
+async def run_search(
+    service: Service, body: SearchRequest, sent: list[bytes], *, sent_weight: float | None = None
 ) -> SearchAnswer:
-    """One page of answers."""
+    """One page of results."""
     began = time.perf_counter()
     settings = service.settings
-    if len(asked.q) > settings.max_text:
-        raise InputError(f"the query has {len(asked.q)} characters, the most is {settings.max_text}. Leave some out.")
-    if asked.k > settings.max_k:
-        raise InputError(f"k is {asked.k}, the most is {settings.max_k}. Ask for pages with offset.")
-    weights = [picture.weight for picture in asked.pictures] if sent_weight is None else [sent_weight] * len(sent)
-    query = _parsed(asked, weights)
-    filters = served_filters(asked.where, collapse=asked.collapse is not None)
-    page = Page(asked.k + 1, asked.offset, filters, asked.threshold)  # one more tells whether there is a next page
+    if len(body.q) > settings.max_text:
+        raise InputError(f"the query has {len(body.q)} characters, the most is {settings.max_text}. Leave some out.")
+    if body.k > settings.max_k:
+        raise InputError(f"k is {body.k}, the most is {settings.max_k}. Ask for pages with offset.")
+    weights = [picture.weight for picture in body.pictures] if sent_weight is None else [sent_weight] * len(sent)
+    query = _parse_with_pictures(body, weights)
+    filters = served_filters(body.where, collapse=body.collapse is not None)
+    page = Page(
+        body.k + 1, body.offset, filters, body.threshold
+    )  # one more hit than k tells whether there is a next page
     with service.searches.entered():
         vector = combine(await _vectors(service, query, sent), query)
         snapshot = service.gallery.snapshot
         results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page))
     return SearchAnswer(
-        query=asked.q,
+        query=body.q,
         results=results,
-        offset=asked.offset,
+        offset=body.offset,
         more=more,
-        nothing_found=asked.offset == 0 and (not results or results[0].weak),
+        nothing_found=body.offset == 0 and (not results or results[0].weak),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
     )
 
 
-def _parsed(asked: SearchRequest, weights: list[float]) -> Parsed:
-    """The query with everything that stands beside its text as terms of its own."""
-    beside = [(picture.id, picture.weight) for picture in asked.like]
-    beside += [(f"{SENT}{number}", weight) for number, weight in enumerate(weights)]
-    written = " ".join(
-        f"{'-' if weight < 0 else '+'} {abs(weight):.4f}:{STORED_PREFIX}{name}" for name, weight in beside
-    )
-    text = asked.q.strip()
-    if not written:
+def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQuery:
+    """The query with `like` pictures and uploaded pictures as further terms."""
+    others = [(picture.id, picture.weight) for picture in body.like]
+    others += [(f"{SENT}{number}", weight) for number, weight in enumerate(weights)]
+    terms = " ".join(f"{'-' if weight < 0 else '+'} {abs(weight):.4f}:{STORED_PREFIX}{name}" for name, weight in others)
+    text = body.q.strip()
+    if not terms:
         return parse(text)
     if not text:
-        return parse(written)
+        return parse(terms)
     signed = text[0] in "+-\u2212"
-    return parse(f"{written} {'' if signed else '+ '}{text}")
+    return parse(f"{terms} {'' if signed else '+ '}{text}")
 
 
-async def _vectors(service: Service, query: Parsed, sent: list[bytes]) -> NDArray[np.float32]:
+async def _vectors(service: Service, query: ParsedQuery, sent: list[bytes]) -> NDArray[np.float32]:
     """The vectors of the query's terms, (n, D)."""
     texts = iter(await service.texts.rows([term.value for term in query.terms if term.kind == "text"]))
     rows = []
@@ -125,7 +125,7 @@ async def _vectors(service: Service, query: Parsed, sent: list[bytes]) -> NDArra
         elif (name := term.value.removeprefix(STORED_PREFIX)).startswith(SENT):
             rows.append(await _sent_vector(service, name, sent))
         else:
-            rows.append(await service.in_thread(lambda name=name: _known_vector(service, name)))  # type: ignore[misc]
+            rows.append(await service.in_thread(lambda name=name: _stored_vector(service, name)))  # type: ignore[misc]
     return np.stack(rows)
 
 
@@ -139,24 +139,24 @@ async def _sent_vector(service: Service, name: str, sent: list[bytes]) -> NDArra
     return await service.pixels.row(loaded.decoded.pixels)
 
 
-def _known_vector(service: Service, identity: str) -> NDArray[np.float32]:
-    whole = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
-    known = service.gallery.store.record(identity) if whole else None
-    if known is None:
+def _stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
+    valid = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
+    record = service.gallery.store.record(identity) if valid else None
+    if record is None:
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.gallery.store.vector(known.content)
+    return service.gallery.store.vector(record.content)
 
 
 def _results(
-    service: Service, snapshot: Snapshot, query: Parsed, vector: NDArray[np.float32], page: Page
+    service: Service, snapshot: Snapshot, query: ParsedQuery, vector: NDArray[np.float32], page: Page
 ) -> tuple[list[Result], bool]:
-    """The page's results but the last, and whether there is a last.
+    """The results of a page of k + 1 hits without the last one, and whether there was one.
 
-    A picture of the gallery that is the whole query is left out of what looks like it.
+    A picture of the gallery that is the whole query is excluded from its results.
     """
-    alone = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
-    known = service.gallery.store.record(alone) if alone and not alone.startswith(SENT) else None
-    exclude = known.content if known else None
+    only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
+    record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
+    exclude = record.content if record else None
     pairs = snapshot.search_records(vector, page, relevance=query.of_texts, exclude=exclude)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
@@ -165,14 +165,14 @@ def _results(
 
 
 def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:
-    found = next(copy for copy in picture.copies if copy.path == hit.path)
+    copy = next(copy for copy in picture.copies if copy.path == hit.path)
     return Result(
         id=picture.id,
         score=round(hit.score, 4),
         relevance=None if hit.relevance is None else round(hit.relevance, 4),
         weak=hit.weak,
-        name=found.name,
-        folder=found.folder,
+        name=copy.name,
+        folder=copy.folder,
         width=picture.width,
         height=picture.height,
         placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,

@@ -18,7 +18,7 @@ router = APIRouter(tags=["status"])
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
 async def stats(service: ServiceOf, request: Request) -> Stats:
-    """The gallery in numbers, and what this caller may do."""
+    """Statistics of the gallery, and the caller's rights."""
     writable = service.settings.uploads and "write" in service.keys.scopes_of(request)
     return await service.in_thread(lambda: _stats(service, writable))
 
@@ -50,7 +50,7 @@ def _stats(service: Service, writable: bool) -> Stats:
 async def events(service: ServiceOf) -> StreamingResponse:
     """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     gate = service.events.gate
-    with gate.entered():  # turned away before an answer begins
+    with gate.entered():  # refuse before the response begins
         pass
 
     async def stream() -> AsyncIterator[bytes]:
@@ -63,10 +63,10 @@ async def events(service: ServiceOf) -> StreamingResponse:
 
 
 @router.post("/session", responses=problems(401, 422))
-async def session(service: ServiceOf, request: Request, response: Response, asked: SessionRequest) -> Session:
-    """Exchange a token for a cookie that lets this browser read, for what it fetches by itself: pictures, events."""
+async def session(service: ServiceOf, request: Request, response: Response, body: SessionRequest) -> Session:
+    """Exchange a token for a cookie with the scope "read", for a browser's own requests: images, events."""
     keys = service.keys
-    scopes = keys.scopes_of_token(asked.token) if keys.needed else keys.scopes_of(request)
+    scopes = keys.scopes_of_token(body.token) if keys.needed else keys.scopes_of(request)
     if not scopes:
         raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
     if keys.needed:
@@ -80,13 +80,13 @@ async def session(service: ServiceOf, request: Request, response: Response, aske
 
 @router.get("/healthz")
 async def health() -> Health:
-    """Whether the server lives."""
+    """Whether the server is alive."""
     return Health(status="ok")
 
 
 @router.get("/readyz", responses=problems(503))
 async def readiness(service: ServiceOf) -> Health:
-    """Whether the server takes requests: not before it has started, and no more once it was told to stop."""
+    """Whether the server accepts requests: False before it has started and while it shuts down."""
     if not service.ready:
         raise Problem("starting", headers={"Retry-After": "2"})
     return Health(status="ready")
@@ -99,5 +99,5 @@ async def readiness(service: ServiceOf) -> Health:
     responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)},
 )
 async def metrics(service: ServiceOf) -> Response:
-    """Numbers for Prometheus."""
+    """Prometheus metrics."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
