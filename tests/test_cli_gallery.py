@@ -119,7 +119,7 @@ def test_duplicates_are_reported_and_kept(run: Run, indexed: Path, folder: Path)
 def test_remove_compact_and_export(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
     assert "13 paths removed" in run("remove", str(folder / "grey")).out
     assert run("remove", str(folder / "grey")).code == 2
-    assert "bytes given back" in run("compact").out
+    assert "bytes freed" in run("compact").out
     assert "3 pictures written" in run("export-gallery", str(tmp_path / "out")).err
     assert np.load(tmp_path / "out" / "vectors.npy").shape == (3, 8)
     assert run("export-gallery", str(folder)).code == 2
