@@ -61,7 +61,7 @@ PICTURES = [tiny_hf.picture((20, 90, 200)), tiny_hf.picture((250, 250, 10))]
 def test_the_converted_model_gives_the_published_vectors_and_carries_its_tokenizer(tmp_path: Path) -> None:
     published = write_araclip(tmp_path / "araclip")
     done = convert(str(tmp_path / "araclip"), tmp_path / "ours")
-    assert (done.folder, done.width, done.sees, done.onnx) == (tmp_path / "ours", WIDTH, True, False)
+    assert (done.folder, done.width, done.has_images, done.onnx) == (tmp_path / "ours", WIDTH, True, False)
     texts = wanted_texts(published.text_model, tmp_path / "araclip")
     pictures = wanted_pictures(published.clip_model, PICTURES)
     shutil.rmtree(tmp_path / "araclip")  # nothing of it is needed any more
@@ -99,7 +99,7 @@ def test_onnx_writes_the_model_folder_that_araclip_load_takes(tmp_path: Path, mo
 def test_an_older_text_encoder_becomes_a_model_of_texts(tmp_path: Path) -> None:
     published = write_older_araclip(tmp_path / "older")
     done = convert(str(tmp_path / "older"), tmp_path / "ours")
-    assert not done.sees
+    assert not done.has_images
     model = AraCLIPModel.from_pretrained(tmp_path / "ours").eval()
     processor = AraCLIPProcessor.from_pretrained(tmp_path / "ours")
     with torch.inference_mode():
@@ -119,7 +119,7 @@ def test_an_older_text_encoder_beside_its_image_tower_with_a_head_from_elsewhere
     with pytest.raises(InputError, match=r"no AraCLIP as published \(transformers\).*--head"):
         convert(str(tmp_path / "older"), tmp_path / "ours")
     image = f"ViT-B-16-SigLIP-512/{tmp_path / 'siglip.pt'}"
-    assert convert(str(tmp_path / "older"), tmp_path / "ours", head=head, image=image).sees
+    assert convert(str(tmp_path / "older"), tmp_path / "ours", head=head, image=image).has_images
     encoder = AraCLIP.load(tmp_path / "ours")
     np.testing.assert_allclose(encoder.encode_text(WORDS), wanted_texts(published, tmp_path / "older"), **CLOSE)
     np.testing.assert_allclose(encoder.encode_image(PICTURES), wanted_pictures(siglip, PICTURES), **CLOSE)
@@ -170,7 +170,7 @@ def test_a_missing_extra_or_misshapen_key_fails_with_its_name_and_shapes(
     state = {name: tensor for name, tensor in {**load_file(path), **change}.items() if tensor is not None}
     save_file(state, path)
     if message is None:  # what is not used may be there
-        assert convert(str(tmp_path / "araclip"), tmp_path / "ours").sees
+        assert convert(str(tmp_path / "araclip"), tmp_path / "ours").has_images
         return
     with pytest.raises(ModelMismatch, match=message):
         convert(str(tmp_path / "araclip"), tmp_path / "ours")

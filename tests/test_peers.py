@@ -1,4 +1,4 @@
-"""Systems of others behind one contract: their vectors are those of their own code, and hostile files do not run."""
+"""Published models as encoders: their vectors are those of their own code, and hostile files are not executed."""
 
 import json
 import os
@@ -41,7 +41,7 @@ from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
 from araclip.images import open_image, square
 from araclip.peers import loading, model_registry
-from araclip.peers.loading import request
+from araclip.peers.loading import parse_request
 from araclip.peers.translation import Translated
 from tiny_peers import (
     BERT,
@@ -199,7 +199,7 @@ def test_open_clip(tmp_path: Path, pictures: list[Any], clip_weights: str) -> No
 
 
 @torch.inference_mode()
-def test_nllb_clip_is_told_the_language_of_each_text(tmp_path: Path, pictures: list[Any]) -> None:
+def test_nllb_clip_gets_the_language_of_each_text(tmp_path: Path, pictures: list[Any]) -> None:
     write_nllb_clip(tmp_path / "nllb")
     model, transform = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'nllb'}")
     tokenizer, texts = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'nllb'}"), ["a cat", "قطة", "a dog", "كلب dog"]
@@ -261,8 +261,8 @@ def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: l
     reference = SentenceTransformer(str(tmp_path / "st"), device="cpu")
     text, image = (torch.tensor(reference.encode(items)) for items in (TEXTS, rgb(pictures)))
     same(AraCLIP.load(tmp_path / "st"), text, image, pictures)
-    place = tmp_path / "st"
-    same(AraCLIP.load(f"sentence-transformers:{place}+sentence-transformers:{place}"), text, image, pictures)
+    location = tmp_path / "st"
+    same(AraCLIP.load(f"sentence-transformers:{location}+sentence-transformers:{location}"), text, image, pictures)
 
 
 def test_a_saved_araclip_model_needs_no_export_to_be_measured(tmp_path: Path, pictures: list[Any]) -> None:
@@ -289,22 +289,22 @@ def test_translate_then_english(pictures: list[Any], clip_weights: str, monkeypa
     monkeypatch.setitem(sys.modules, "a_translator", module)
     named = AraCLIP.load(f"translate:a_translator:to_english/open_clip:{clip_weights}")
     np.testing.assert_array_equal(named.encode_text(dictionary), translated.encode_text(dictionary))
-    inner = request("translate:a:b/m-clip:FOLDER+open_clip:MODEL/TAG")
+    inner = parse_request("translate:a:b/m-clip:FOLDER+open_clip:MODEL/TAG")
     assert inner is not None
-    assert (inner.place, inner.image) == ("a:b/m-clip:FOLDER+open_clip:MODEL/TAG", None)
+    assert (inner.location, inner.image) == ("a:b/m-clip:FOLDER+open_clip:MODEL/TAG", None)
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("location", "message"),
     [
         ("nothing", "does not name a function and a model"),
         ("no_such_module:f/araclip-mini", "no_such_module:f cannot be imported"),
         ("json:no_such_function/araclip-mini", "json:no_such_function cannot be imported"),
     ],
 )
-def test_a_translator_that_is_not_there_says_so(place: str, message: str) -> None:
+def test_a_translator_that_is_not_there_says_so(location: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        AraCLIP.load(f"translate:{place}")
+        AraCLIP.load(f"translate:{location}")
 
 
 # ------------------------------------------------------------------ the contract
@@ -354,7 +354,7 @@ def test_what_is_neither_texts_nor_pictures_is_refused(encoder: Encoder, tmp_pat
             encode([], batch_size=0)
 
 
-def test_a_label_follows_weights_and_tokens_but_not_the_place(tmp_path: Path) -> None:
+def test_a_label_follows_weights_and_tokens_but_not_the_location(tmp_path: Path) -> None:
     write_araclip(tmp_path / "one")
     first = AraCLIP.load(tmp_path / "one").label
     assert first.startswith("one@")
@@ -381,10 +381,10 @@ def test_the_registry_agrees_with_open_clip_and_has_each_name_once() -> None:
     assert len(set(names)) == len(names) >= 20
     known = set(open_clip.list_pretrained())
     for peer in model_registry.PEERS:
-        place = peer.place if peer.kind == "open_clip" else peer.image or ""
-        if peer.kind == "sentence-transformers" or not place or "SigLIP-512" in place:  # the last is small here
+        location = peer.location if peer.kind == "open_clip" else peer.image or ""
+        if peer.kind == "sentence-transformers" or not location or "SigLIP-512" in location:  # the last is small here
             continue
-        model, tag = place.split("/")
+        model, tag = location.split("/")
         config = open_clip.get_model_config(model)
         assert (model, tag) in known
         assert (peer.width, peer.resolution) == (config["embed_dim"], config["vision_cfg"]["image_size"])
@@ -403,18 +403,18 @@ def test_every_peer_stands_in_the_docs() -> None:
 
 @pytest.mark.parametrize("name", ["m-clip-b16plus", "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus"])
 def test_a_registry_name_or_hub_id_asks_for_the_hub_id_and_its_image_tower(name: str) -> None:
-    asked = request(name)
-    assert asked is not None
-    assert (asked.kind, asked.place) == ("m-clip", "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus")
-    assert asked.image == "ViT-B-16-plus-240/laion400m_e32"
+    parsed = parse_request(name)
+    assert parsed is not None
+    assert (parsed.kind, parsed.location) == ("m-clip", "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus")
+    assert parsed.image == "ViT-B-16-plus-240/laion400m_e32"
 
 
 def test_a_copy_of_a_known_repository_knows_its_image_tower_by_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "LABSE-Vit-L-14"
     write_mclip(folder)
-    asked = request(str(folder))
-    assert asked is not None
-    assert (asked.kind, asked.image) == ("m-clip", "ViT-L-14-quickgelu/openai")
+    parsed = parse_request(str(folder))
+    assert parsed is not None
+    assert (parsed.kind, parsed.image) == ("m-clip", "ViT-L-14-quickgelu/openai")
 
 
 def test_a_hub_id_is_read_from_the_cache_of_the_hub(
@@ -434,7 +434,7 @@ def test_a_hub_id_is_read_from_the_cache_of_the_hub(
     ("name", "error", "message"),
     [
         ("no-such-model", ModelNotFound, r"no model 'no-such-model'.*araclip-mini.*docs/peers\.md"),
-        ("open_clip:", ModelNotFound, "names no place. Expected open_clip:MODEL/TAG_OR_FILE"),
+        ("open_clip:", ModelNotFound, "has no location. Expected open_clip:MODEL/TAG_OR_FILE"),
         ("open_clip:ViT-B-32", ModelNotFound, "expected open_clip:MODEL/PRETRAINED"),
         ("open_clip:ViT-B-32/no-such-tag", ModelNotFound, "cannot be loaded"),
         ("transformers:nobody/nothing", ModelNotFound, "cannot be loaded"),
@@ -463,12 +463,12 @@ def searched(model: Any, folder: Path, pictures: list[Any]) -> None:
     np.testing.assert_allclose([hit.score for hit in hits], expected, atol=2e-3)
 
 
-def test_a_gallery_takes_peers_by_place_path_or_object(tmp_path: Path, clip_weights: str, pictures: list[Any]) -> None:
-    place, folder = f"open_clip:{clip_weights}", write_clip_of_sentence_transformers(tmp_path)
-    searched(place, tmp_path / "a", pictures)
+def test_a_gallery_takes_peers_by_kind_path_or_object(tmp_path: Path, clip_weights: str, pictures: list[Any]) -> None:
+    location, folder = f"open_clip:{clip_weights}", write_clip_of_sentence_transformers(tmp_path)
+    searched(location, tmp_path / "a", pictures)
     searched(folder, tmp_path / "b", pictures)
-    searched(Translated(AraCLIP.load(place), str.upper), tmp_path / "c", pictures)
-    assert AraCLIP.load(folder).image_size == AraCLIP.load(place).image_size == 16
+    searched(Translated(AraCLIP.load(location), str.upper), tmp_path / "c", pictures)
+    assert AraCLIP.load(folder).image_size == AraCLIP.load(location).image_size == 16
     with pytest.raises(WidthMismatch, match="holds 8-wide vectors of open_clip:"):
         Gallery.open(tmp_path / "a", model=folder)
 
@@ -485,7 +485,9 @@ def test_a_single_text_or_picture_of_a_peer_is_one_vector(clip_weights: str, pic
 
 
 def test_knowing_the_names_needs_no_torch() -> None:
-    code = "import sys, araclip.peers.loading as peers; peers.request('altclip'); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, araclip.peers.loading as peers; peers.parse_request('altclip'); sys.exit('torch' in sys.modules)"
+    )
     source = str(Path(loading.__file__).parents[2])
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": source}, check=True)
 

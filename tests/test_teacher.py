@@ -234,7 +234,9 @@ def test_every_teacher_has_a_fingerprint_of_its_own_that_loading_again_does_not_
     assert len(mark) == 16
 
 
-def test_the_fingerprint_follows_text_weights_and_tokens_but_not_the_place_or_the_image_tower(tmp_path: Path) -> None:
+def test_the_fingerprint_follows_text_weights_and_tokens_but_not_the_location_or_the_image_tower(
+    tmp_path: Path,
+) -> None:
     model = clip(tmp_path / "one")
     first = load_teacher(f"transformers:{tmp_path / 'one'}").fingerprint
     shutil.copytree(tmp_path / "one", tmp_path / "two")
@@ -300,14 +302,14 @@ def test_an_empty_folder_is_no_teacher(tmp_path: Path) -> None:
 
 
 class Counting:
-    """A teacher whose vectors follow from the text, and which remembers what it was asked."""
+    """A teacher whose vectors follow from the text, and which records what it encoded."""
 
     def __init__(self, name: str = "counting", width: int = 6) -> None:
         self.name, self.width, self.fingerprint = name, width, f"{name}-print"
-        self.asked: list[str] = []
+        self.encoded: list[str] = []
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        self.asked += texts
+        self.encoded += texts
         rows = [np.random.default_rng(list(text.encode())).normal(size=self.width) for text in texts]
         vectors = np.array(rows, np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -323,7 +325,7 @@ def shards(folder: Path) -> list[str]:
 def test_each_distinct_text_is_encoded_once_and_found_again(tmp_path: Path) -> None:
     teacher = Counting()
     cache = teacher_vectors(teacher, [*MANY, *MANY], tmp_path, shard=10, batch=4)
-    assert sorted(teacher.asked) == sorted(MANY)
+    assert sorted(teacher.encoded) == sorted(MANY)
     assert len(cache) == 25
     wanted = Counting().encode(["text xx 7", "text  0", "text xx 7"])
     found = cache.lookup(["text xx 7", "text  0", "text xx 7"])
@@ -332,7 +334,7 @@ def test_each_distinct_text_is_encoded_once_and_found_again(tmp_path: Path) -> N
     assert found.dtype == np.float32
     again = Counting()
     np.testing.assert_array_equal(teacher_vectors(again, MANY, tmp_path).lookup(MANY), cache.lookup(MANY))
-    assert again.asked == []
+    assert again.encoded == []
 
 
 def test_shards_are_parquet_with_vector_text_source_and_license(tmp_path: Path) -> None:
@@ -355,7 +357,7 @@ def test_new_texts_are_added_and_only_they_are_computed(tmp_path: Path) -> None:
     before = json.loads((tmp_path / "cache.json").read_text())
     teacher = Counting()
     cache = teacher_vectors(teacher, ["new", *MANY[:12], "text  0 changed"], tmp_path, shard=10)
-    assert sorted(teacher.asked) == ["new", "text  0 changed"]
+    assert sorted(teacher.encoded) == ["new", "text  0 changed"]
     assert len(shards(tmp_path)) == 3
     np.testing.assert_allclose(cache.lookup(["new"]), Counting().encode(["new"]), atol=1e-3)
     after = json.loads((tmp_path / "cache.json").read_text())
@@ -367,7 +369,7 @@ def test_fewer_texts_are_read_and_the_others_kept(tmp_path: Path) -> None:
     teacher_vectors(Counting(), MANY, tmp_path, shard=10)
     teacher = Counting()
     cache = teacher_vectors(teacher, MANY[5:8], tmp_path)
-    assert (teacher.asked, len(cache), cache.vectors.shape) == ([], 3, (3, 6))
+    assert (teacher.encoded, len(cache), cache.vectors.shape) == ([], 3, (3, 6))
     with pytest.raises(DataError, match=r"1 of 2 texts have no teacher vector here, such as 'text  0'"):
         cache.lookup([MANY[5], MANY[0]])
 
@@ -388,7 +390,7 @@ def test_a_damaged_shard_is_noticed_and_made_anew(tmp_path: Path, damage: Callab
     path.write_bytes(damage(bytes_before))
     teacher, lines = Counting(), list[str]()
     cache = teacher_vectors(teacher, MANY, tmp_path, shard=10, log=lines.append)
-    assert sorted(teacher.asked) == sorted(MANY[10:20])
+    assert sorted(teacher.encoded) == sorted(MANY[10:20])
     assert len(lines) == 1
     assert "shard-00001.parquet is damaged" in lines[0]
     assert "\n" not in lines[0]
@@ -422,7 +424,7 @@ def test_a_damaged_cache_json_is_written_again(tmp_path: Path, text: str) -> Non
     (tmp_path / "cache.json").write_text(text)
     teacher, lines = Counting(), list[str]()
     teacher_vectors(teacher, [*MANY, "more"], tmp_path, log=lines.append)
-    assert teacher.asked == ["more"]
+    assert teacher.encoded == ["more"]
     assert "cache.json is damaged" in lines[0]
     assert json.loads((tmp_path / "cache.json").read_text())["fingerprint"] == json.loads(before)["fingerprint"]
 
@@ -439,7 +441,7 @@ def test_another_teacher_is_refused_and_nothing_is_touched(tmp_path: Path, keep_
         match=r"6-wide vectors of counting@counting-print.*other@other-print with 9-wide.*another cache folder",
     ):
         teacher_vectors(other, [*MANY, "new"], tmp_path)
-    assert other.asked == []
+    assert other.encoded == []
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -498,7 +500,7 @@ def test_a_killed_run_goes_on_with_the_missing_shards_and_ends_with_the_same_fil
     (folder / ".shard-00001.parquet.0000.tmp").write_bytes(b"half")  # a kill within a write leaves such a file
     teacher = Counting()
     cache = teacher_vectors(teacher, MANY, folder, shard=10, batch=5)
-    assert sorted(teacher.asked) == sorted(MANY[10:])
+    assert sorted(teacher.encoded) == sorted(MANY[10:])
     np.testing.assert_array_equal(cache.lookup(MANY), wanted.lookup(MANY))
     files = {file.name: file.read_bytes() for file in folder.iterdir()}
     assert files == {file.name: file.read_bytes() for file in straight.iterdir()}
@@ -528,7 +530,7 @@ def test_texts_and_labels_that_do_not_fit_are_refused(
         (np.ones((1, 5)), r"shape \(1, 5\) for 1 texts, expected \(1, 6\)"),
     ],
 )
-def test_a_teacher_that_makes_no_unit_vectors_is_caught_before_anything_is_kept(
+def test_a_teacher_that_makes_no_unit_vectors_is_refused_before_anything_is_stored(
     tmp_path: Path, vector: NDArray[np.float64], message: str
 ) -> None:
     class Broken(Counting):

@@ -41,7 +41,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "c
 
     Args:
         model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
-            "m-clip-b16plus"; a kind and a source, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+            "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
             "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
             docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.

@@ -40,8 +40,8 @@ def convert(
         source, out, head=head, image=image_tower, onnx=onnx,
         log=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
     )  # fmt: skip
-    kinds = "texts and pictures" if done.sees else "texts only, without an image tower"
+    kinds = "texts and pictures" if done.has_images else "texts only, without an image tower"
     folder = escape(shown(str(done.folder)))
     screen.print(f"[bold]{folder}[/] holds the model: {done.width}-wide vectors of {kinds}.", soft_wrap=True)
-    if done.sees and not done.onnx:
+    if done.has_images and not done.onnx:
         screen.print(f"Make it searchable: [bold]araclip export {folder} MODEL_FOLDER[/]", soft_wrap=True)

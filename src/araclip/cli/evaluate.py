@@ -133,7 +133,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
     for name in models:  # fail on a misspelt name before the first model is measured
-        if model_folder.is_ours(name) or loading.request(name) is None:
+        if model_folder.is_ours(name) or loading.parse_request(name) is None:
             AraCLIP.load(name)
     if pictures.missing:
         lost = "1 picture of the list is" if pictures.missing == 1 else f"{pictures.missing:,} pictures of the list are"

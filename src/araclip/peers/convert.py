@@ -1,4 +1,4 @@
-"""AraCLIP as published → a saved AraCLIPModel, or straight the model folder that AraCLIP.load takes."""
+"""AraCLIP as published → a saved AraCLIPModel, or the model folder that AraCLIP.load takes."""
 
 import tempfile
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from araclip.training.export.model_card import About
 from araclip.training.model.hub_files import CARD, model_card
 
 Log = Callable[[str], None]
-_UNFILLED = "## Trained on, measured, limits, licence"
+_CARD_END = "## Trained on, measured, limits, licence"
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written: `folder`, D, whether there is an image tower, and whether it is ONNX graphs."""
+    """What was written: its folder and D, whether it has an image tower, and whether it holds ONNX graphs."""
 
     folder: Path
     width: int
-    sees: bool
+    has_images: bool
     onnx: bool
 
 
@@ -33,13 +33,13 @@ def convert(
     source: str, out: Path, *, head: Path | None = None, image: str | None = None, onnx: bool = False,
     log: Log = lambda line: None,
 ) -> Converted:  # fmt: skip
-    """Read AraCLIP as published and write it as a model of ours, its tokenizer with it; the English tower is dropped.
+    """Read AraCLIP as published and save it with its tokenizer as an AraCLIPModel, without the English tower.
 
-    `out` is whole when it appears. Texts pass `araclip.normalize` from now on; otherwise vectors are as published.
+    `out` is written atomically. Texts pass `araclip.normalize` from now on; otherwise vectors are as published.
 
     Args:
         source: a registry name, hub id or folder, in either published layout.
-        out: where it shall be; nothing may be there, or, with `onnx`, an earlier model folder, which is replaced.
+        out: folder to write; absent or empty, or, with `onnx`, an earlier model folder, which is replaced.
         head: the pickled head of an older text encoder, if it does not lie beside it. It is never executed.
         image: the image tower of an older text encoder, such as "ViT-B-16-SigLIP-512/webli" of open_clip; without it
             the result encodes texts only.
@@ -49,13 +49,13 @@ def convert(
     Raises:
         InputError: the source is another kind of model, there is something at `out`, or `onnx` without image tower.
         ModelNotFound, ModelMismatch: see `published_araclip.read_published`.
-        ExportRejected: a graph strays from the model.
+        ExportRejected: a graph's vectors differ from the model's.
     """
     out = out.expanduser().resolve()
     if not onnx and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already. Name another folder, or move it away.")
     peer = model_registry.BY_NAME.get(source)
-    folder = folder_of(source, peer.place if peer else source.removeprefix("araclip:"))
+    folder = folder_of(source, peer.location if peer else source.removeprefix("araclip:"))
     kind = layout(folder)
     if kind != "araclip" and head is None:
         raise InputError(
@@ -63,7 +63,7 @@ def convert(
             "beside it, or --head; other systems need no conversion: AraCLIP.load takes them as they are."
         )
     published = read_published(source, folder, head, image)
-    log(f"{source} read: every tensor has its place")
+    log(f"{source} read: every tensor was used")
     if onnx and published.size is None:
         raise InputError(f"{source} has no image tower, a model folder needs one: --image-tower {IMAGE_MODEL}/webli.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,16 +78,16 @@ def convert(
 
 def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
     about = _about(source)
-    card = model_card(published.model.config).split(_UNFILLED)[0]
+    card = model_card(published.model.config).split(_CARD_END)[0]
     data = "\n".join(f"- {line}" for line in about.training_data)
-    text = f"{card}{_UNFILLED}\n\n{about.notes}\n\nLicence: {about.license}. Trained on:\n\n{data}\n"
+    text = f"{card}{_CARD_END}\n\n{about.notes}\n\nLicence: {about.license}. Trained on:\n\n{data}\n"
     (folder / CARD).write_text(text, encoding="utf-8")
     published.model.save_pretrained(folder)
     published.processor().save_pretrained(folder)
 
 
 def _about(source: str) -> About:
-    named = Path(source).name if Path(source).expanduser().is_dir() else source  # no one's folders on a card
+    named = Path(source).name if Path(source).expanduser().is_dir() else source  # no paths of this machine on a card
     return About(
         license="not stated by its authors; ask them before you use the weights for more than research",
         training_data=(

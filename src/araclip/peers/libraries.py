@@ -1,4 +1,4 @@
-"""Peers that a library loads whole: open_clip, transformers (AltCLIP and others), sentence-transformers."""
+"""Peers that a library loads: open_clip, transformers (AltCLIP and others), sentence-transformers."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ from araclip.training.teachers.text_encoders import (
 )
 
 
-def load_open_clip(asked: Request) -> TorchEncoder:
+def load_open_clip(request: Request) -> TorchEncoder:
     """A model of open_clip's list, file of weights, folder or hub id.
 
     Raises:
         ModelNotFound: open_clip cannot load it.
     """
-    text = open_clip_text(asked.name, asked.place)
-    return TorchEncoder(asked, text_tower(text, asked.device), open_clip_pictures(text.model, asked.device))
+    text = open_clip_text(request.name, request.location)
+    return TorchEncoder(request, text_tower(text, request.device), open_clip_pictures(text.model, request.device))
 
 
 def open_clip_pictures(model: Any, device: str) -> ImageTower:
@@ -40,21 +40,21 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
     )
 
 
-def load_altclip(asked: Request) -> TorchEncoder:
+def load_altclip(request: Request) -> TorchEncoder:
     """AltCLIP, which transformers has a class for.
 
     Raises:
         ModelNotFound: transformers cannot load it.
         ModelMismatch: it is another model.
     """
-    return load_transformers(asked, only="altclip")
+    return load_transformers(request, only="altclip")
 
 
-def load_transformers(asked: Request, only: str | None = None) -> TorchEncoder:
+def load_transformers(request: Request, only: str | None = None) -> TorchEncoder:
     """A dual encoder that transformers has a class for, with its tokenizer and its image processor.
 
     Args:
-        only: the one type of model that is wanted, if one is.
+        only: the required `model_type`; None takes any.
 
     Raises:
         ModelNotFound: transformers cannot load one of the three.
@@ -62,40 +62,43 @@ def load_transformers(asked: Request, only: str | None = None) -> TorchEncoder:
     """
     from transformers import AutoImageProcessor
 
-    text = transformers_text(asked.name, asked.place)
-    model, found = text.model, text.model.config.model_type
-    if only and found != only:
-        raise ModelMismatch(f"{asked.name} is a model of type {found}, not {only}. Ask for transformers:{asked.place}.")
+    text = transformers_text(request.name, request.location)
+    model, model_type = text.model, text.model.config.model_type
+    if only and model_type != only:
+        raise ModelMismatch(
+            f"{request.name} is a model of type {model_type}, not {only}. Ask for transformers:{request.location}."
+        )
     if not hasattr(model, "get_image_features"):
         raise ModelMismatch(
-            f"{asked.name} is a {type(model).__name__}, which has no get_image_features. Name a model with both towers."
+            f"{request.name} is a {type(model).__name__}, which has no get_image_features. "
+            "Name a model with both towers."
         )
     try:
-        processor = AutoImageProcessor.from_pretrained(asked.place, trust_remote_code=False)
+        processor = AutoImageProcessor.from_pretrained(request.location, trust_remote_code=False)
     except FAILURES as error:
-        raise not_loaded(asked.name, error, "its preprocessor_config.json must lie beside it") from error
+        raise not_loaded(request.name, error, "its preprocessor_config.json must lie beside it") from error
 
     def prepare(picture: Image.Image) -> Inputs:
         return dict(processor(images=picture, return_tensors="pt"))
 
-    pictures = image_tower(model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), asked.device)
-    return TorchEncoder(asked, text_tower(text, asked.device), pictures)
+    pictures = image_tower(model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), request.device)
+    return TorchEncoder(request, text_tower(text, request.device), pictures)
 
 
-def load_sentence_transformers(asked: Request) -> TorchEncoder:
-    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `asked.image`.
+def load_sentence_transformers(request: Request) -> TorchEncoder:
+    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `request.image`.
 
     Raises:
         ModelNotFound: sentence-transformers cannot load it.
     """
-    text = _sentence_transformer(asked.name, asked.place, asked.device)
-    image = _sentence_transformer(asked.name, asked.image, asked.device) if asked.image else text
+    text = _sentence_transformer(request.name, request.location, request.device)
+    image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
 
     def tokens(texts: list[str]) -> Inputs:
         return {name: value for name, value in text.preprocess(texts).items() if isinstance(value, Tensor)}
 
     return TorchEncoder(
-        asked,
+        request,
         TextTower("sentence-transformers", text, lambda texts: _encoded(text, texts), tokens),
         ImageTower(
             image,
@@ -111,10 +114,10 @@ def _encoded(model: Any, inputs: list[Any]) -> Tensor:
     return vectors
 
 
-def _sentence_transformer(name: str, place: str, device: str) -> Any:
+def _sentence_transformer(name: str, location: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(place, device=device, model_kwargs={"dtype": torch.float32})
+        return SentenceTransformer(location, device=device, model_kwargs={"dtype": torch.float32})
     except FAILURES as error:
         raise not_loaded(name, error, "check the path or hub id") from error

@@ -20,7 +20,7 @@ HEADS = ("*.pickle", "*.pkl")  # how the head of an older text encoder is stored
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to load a model: what its place looks like, the function that does it, and the packages that needs."""
+    """A kind of model: how its location is written, the function that loads it, and the packages that this needs."""
 
     way: str
     loader: str
@@ -29,11 +29,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. `image`: where the image tower lies, if not with the text tower."""
+    """A model to load. `image`: the location of the image tower, if it is not with the text tower."""
 
     name: str
     kind: str
-    place: str
+    location: str
     image: str | None = None
     license: str | None = None
     threads: int = 1
@@ -65,36 +65,36 @@ _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 
 
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
-    """The encoder of a peer's name, a kind and place, or a folder in a published layout; None where it is none.
+    """The encoder of a peer's name, a kind and location, or a folder in a published layout; None for anything else.
 
     Raises:
         InputError: a package that it needs is not installed.
-        ModelNotFound: its library cannot load what lies there, or a known kind names no place.
+        ModelNotFound: its library cannot load it, or a known kind has no location.
         ModelMismatch: its parts contradict each other.
     """
-    asked = request(fspath(name_or_path))
-    if asked is None:
+    request = parse_request(fspath(name_or_path))
+    if request is None:
         return None
-    kind = KINDS[asked.kind]
+    kind = KINDS[request.kind]
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:
         names = ", ".join(_EXTRAS.get(name, name) for name in absent)
-        raise InputError(f"{asked.name} needs {names}. Install the extra: pip install 'araclip[peers]'.")
+        raise InputError(f"{request.name} needs {names}. Install the extra: pip install 'araclip[peers]'.")
     module, _, function = kind.loader.rpartition(".")
-    encoder: Encoder = getattr(import_module(module), function)(replace(asked, threads=threads, device=device))
+    encoder: Encoder = getattr(import_module(module), function)(replace(request, threads=threads, device=device))
     return encoder
 
 
-def request(text: str) -> Request | None:
-    """What `text` asks for: a peer's name or hub id, a kind and place, or a folder in a published layout.
+def parse_request(text: str) -> Request | None:
+    """The request of a peer's name or hub id, a kind and location, or a folder in a published layout; None for others.
 
     Raises:
-        ModelNotFound: a known kind, and no place.
+        ModelNotFound: a known kind without location.
     """
     by_hub_id = [peer for peer in model_registry.PEERS if peer.hub_id == text]
     peer = model_registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
     if peer:
-        return Request(peer.name, peer.kind, peer.place, peer.image, peer.license)
+        return Request(peer.name, peer.kind, peer.location, peer.image, peer.license)
     folder = Path(text).expanduser()
     if folder.is_dir():
         kind = layout(folder)
@@ -102,29 +102,29 @@ def request(text: str) -> Request | None:
             return None
         image = model_registry.image_of(kind, folder.name)
         return Request(folder.name, kind, f"local-dir:{folder}" if kind == "open_clip" else str(folder), image)
-    kind, _, place = text.partition(":")
+    kind, _, location = text.partition(":")
     if kind not in KINDS:
         return None
     image = ""
     if kind in IMAGE_TOWERS:
-        place, _, image = place.partition(f"+{IMAGE_TOWERS[kind]}:")
-    if not place:
-        raise ModelNotFound(f"'{text}' names no place. Expected {KINDS[kind].way}.")
-    known = next(
-        (peer for peer in model_registry.PEERS if peer.kind == kind and place in (peer.place, peer.hub_id)), None
-    )
-    return Request(text, kind, place, image or model_registry.image_of(kind, place), known.license if known else None)
+        location, _, image = location.partition(f"+{IMAGE_TOWERS[kind]}:")
+    if not location:
+        raise ModelNotFound(f"'{text}' has no location. Expected {KINDS[kind].way}.")
+    of_kind = (peer for peer in model_registry.PEERS if peer.kind == kind)
+    known = next((peer for peer in of_kind if location in (peer.location, peer.hub_id)), None)
+    image = image or model_registry.image_of(kind, location)
+    return Request(text, kind, location, image, known.license if known else None)
 
 
 def layout(folder: Path) -> str | None:
-    """The kind of model that a folder holds, by its files; None where it is none that is known."""
+    """The kind of model that a folder holds, by its files; None for an unknown one."""
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         config = {}
-    if not isinstance(config, dict) or "format" in config:  # of our own model folder, a damaged one
+    if not isinstance(config, dict) or "format" in config:  # a damaged model folder of ours
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or heads(folder):

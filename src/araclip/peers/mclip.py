@@ -17,11 +17,11 @@ from araclip.peers.weight_files import check_fit, folder_of, read_json, read_sta
 from araclip.training.model import towers
 from araclip.training.teachers.text_encoders import (
     FAILURES,
-    Inputs,
     TextEncoder,
     not_loaded,
     open_clip_model,
     positions,
+    token_inputs,
     tokenizer_at,
 )
 
@@ -42,30 +42,30 @@ class MultilingualCLIP(nn.Module):
         return projected
 
 
-def load_mclip(asked: Request) -> TorchEncoder:
-    """A folder or hub id of M-CLIP's published layout, and the image tower at `asked.image`, in open_clip's words.
+def load_mclip(request: Request) -> TorchEncoder:
+    """A folder or hub id of M-CLIP's published layout, and the image tower at `request.image`, in open_clip's words.
 
     Raises:
         ModelNotFound: no image tower is named or known, or a part cannot be had.
         ModelMismatch: the weights are not those that config.json describes; a tensor is named.
     """
-    if not asked.image:
+    if not request.image:
         raise ModelNotFound(
-            f"{asked.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "
+            f"{request.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "
             "as in m-clip:FOLDER+open_clip:ViT-B-32-quickgelu/openai."
         )
-    text = text_encoder(asked.name, asked.place)
-    image = open_clip_model(f"{asked.name}, image tower {asked.image}", asked.image)
-    return TorchEncoder(asked, text_tower(text, asked.device), open_clip_pictures(image, asked.device))
+    text = text_encoder(request.name, request.location)
+    image = open_clip_model(f"{request.name}, image tower {request.image}", request.image)
+    return TorchEncoder(request, text_tower(text, request.device), open_clip_pictures(image, request.device))
 
 
-def text_encoder(name: str, place: str) -> TextEncoder:
+def text_encoder(name: str, location: str) -> TextEncoder:
     """The text tower with its head and tokenizer.
 
     Raises:
         ModelNotFound, ModelMismatch: as for `load_mclip`.
     """
-    folder = folder_of(name, place)
+    folder = folder_of(name, location)
     config = read_json(folder / "config.json")
     if absent := [field for field in FIELDS if field not in config]:
         raise ModelMismatch(f"{folder / 'config.json'} has no {', '.join(absent)}, which M-CLIP's has.")
@@ -81,10 +81,4 @@ def text_encoder(name: str, place: str) -> TextEncoder:
     check_fit(state, empty.state_dict(), folder, ("transformer.pooler.", ".position_ids"))
     model = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
     model.load_state_dict({key: state[key].float() for key in empty.state_dict()})
-    longest = positions(tower)
-
-    def tokens(texts: list[str]) -> Inputs:
-        found = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
-
-    return TextEncoder("m-clip", model, tokens, lambda inputs: model(**inputs))
+    return TextEncoder("m-clip", model, token_inputs(tokenizer, positions(tower)), lambda inputs: model(**inputs))

@@ -1,4 +1,4 @@
-"""The systems that AraCLIP is measured beside: what each is called, where it lies, and what is known of it.
+"""The published models that AraCLIP is compared with: name, location, and what is known of each.
 
 Widths and resolutions are those of open_clip's configurations and of the checkpoints' own; sizes are of the weights
 that are loaded, both towers in float32. Licences are those that the weights' own pages state. None is not known.
@@ -19,17 +19,17 @@ XLMR_PAGE = "LAION, https://huggingface.co/laion/{}"
 
 @dataclass(frozen=True)
 class Peer:
-    """One system.
+    """One published model.
 
-    name: what `AraCLIP.load` and --model take. kind, place: how it is loaded, see docs/peers.md.
-    hub_id: where its weights lie. width: of its vectors. resolution: pixels a side that pictures enter with.
-    megabytes: of the weights loaded. source: paper or page. image: place of the image tower, where the weights at
-    `place` are a text tower alone.
+    name: what `AraCLIP.load` and --model take. kind, location: how and from where it is loaded, see docs/peers.md.
+    hub_id: repository of its weights. width: of its vectors. resolution: pixels a side of its input pictures.
+    megabytes: of the weights loaded. source: paper or page. image: `location` of the image tower, where the weights at
+    `location` are a text tower alone.
     """
 
     name: str
     kind: str
-    place: str
+    location: str
     hub_id: str
     width: int | None
     resolution: int | None
@@ -40,23 +40,23 @@ class Peer:
 
     @property
     def spec(self) -> str:
-        """Kind and place in one, which `AraCLIP.load` takes as well."""
-        return f"{self.kind}:{self.place}"
+        """Kind and location in one, which `AraCLIP.load` takes as well."""
+        return f"{self.kind}:{self.location}"
 
 
-def _mclip(name: str, place: str, width: int, size: int, megabytes: int, image: str) -> Peer:
-    hub_id = f"M-CLIP/{place}"
+def _mclip(name: str, location: str, width: int, size: int, megabytes: int, image: str) -> Peer:
+    hub_id = f"M-CLIP/{location}"
     return Peer(name, "m-clip", hub_id, hub_id, width, size, None, megabytes, MCLIP_PAPER, image)
 
 
 def _open_clip(
-    name: str, place: str, hub_id: str, width: int, size: int, license: str | None, megabytes: int, source: str
+    name: str, location: str, hub_id: str, width: int, size: int, license: str | None, megabytes: int, source: str
 ) -> Peer:
-    return Peer(name, "open_clip", place, hub_id, width, size, license, megabytes, source)
+    return Peer(name, "open_clip", location, hub_id, width, size, license, megabytes, source)
 
 
-def _altclip(name: str, place: str, width: int, license: str | None, megabytes: int) -> Peer:
-    return Peer(name, "altclip", f"BAAI/{place}", f"BAAI/{place}", width, 224, license, megabytes, ALTCLIP_PAPER)
+def _altclip(name: str, location: str, width: int, license: str | None, megabytes: int) -> Peer:
+    return Peer(name, "altclip", f"BAAI/{location}", f"BAAI/{location}", width, 224, license, megabytes, ALTCLIP_PAPER)
 
 
 _XLMR_B = "CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k"
@@ -149,8 +149,8 @@ PEERS = (
 BY_NAME = {peer.name: peer for peer in PEERS}
 
 
-def image_of(kind: str, place: str) -> str | None:
-    """The image tower of a text tower at `place`: a hub id, or a folder that is named like a repository."""
-    name = place.rstrip("/").rpartition("/")[2]
+def image_of(kind: str, location: str) -> str | None:
+    """The image tower of the text tower at `location`, a hub id or a folder that is named like the repository."""
+    name = location.rstrip("/").rpartition("/")[2]
     alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)
     return next((peer.image for peer in alike), None)

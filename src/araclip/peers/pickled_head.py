@@ -1,8 +1,8 @@
 """The pickled head of an older text encoder, read without executing the pickle.
 
 The file holds Keras' weights of a dense layer, a list of two NumPy arrays: weight (in, out) and bias (out,). A pickle
-is a program; of this one nothing is run but what builds lists, and where it would call NumPy, stand-ins note what they
-are given. The arrays are then made from their bytes here.
+is a program; of this one only the opcodes that build lists run, and stand-ins for NumPy's functions record their
+arguments. The arrays are then made from their bytes here.
 """
 
 import io
@@ -32,8 +32,8 @@ def read_head(path: Path) -> tuple[Floats, Floats]:
     if path.stat().st_size > MAX_BYTES:
         raise ModelMismatch(f"{path} is {path.stat().st_size / 1e6:.0f} MB, a head is a few. It is not read.")
     try:
-        found = _Reader(io.BytesIO(path.read_bytes())).load()
-        arrays = [_floats(entry) for entry in found] if isinstance(found, list | tuple) else []
+        content = _Reader(io.BytesIO(path.read_bytes())).load()
+        arrays = [_floats(entry) for entry in content] if isinstance(content, list | tuple) else []
     except ModelMismatch as refused:
         raise ModelMismatch(f"{path}: {refused} It is refused, and was not run.") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
@@ -45,7 +45,7 @@ def read_head(path: Path) -> tuple[Floats, Floats]:
 
 
 class _DType:
-    """Notes what `numpy.dtype` is called with, and the byte order it is given then."""
+    """Records the arguments of `numpy.dtype`, and the byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code, self.order = code, "<"
@@ -55,7 +55,7 @@ class _DType:
 
 
 class _Array:
-    """Notes what an array is rebuilt from."""
+    """Records what an array is rebuilt from."""
 
     shape: Any
     dtype: Any

@@ -37,6 +37,7 @@ from araclip.training.teachers.text_encoders import (
     not_loaded,
     open_clip_model,
     positions,
+    token_inputs,
     tokenizer_at,
 )
 
@@ -55,14 +56,14 @@ _SPARE = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
 
 @dataclass(frozen=True)
 class PublishedAraCLIP:
-    """A published checkpoint as our model, with its tokenizer; `size` of its pictures' square, None without tower."""
+    """A published checkpoint as our model, its tokenizer, and the side of its input pictures, if it takes any."""
 
     model: AraCLIPModel
     tokenizer: Any
     size: int | None
 
     def processor(self) -> AraCLIPProcessor:
-        """Ours, which normalises text before the tokenizer, as the published code does not."""
+        """An AraCLIPProcessor, which normalises text before the tokenizer; the published code does not."""
         square = self.size and ViTImageProcessor(
             size={"height": self.size, "width": self.size}, resample=Image.Resampling.BICUBIC, image_mean=HALF,
             image_std=HALF, do_convert_rgb=True,
@@ -74,7 +75,7 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
     """The checkpoint in a folder, in either layout.
 
     Args:
-        name: what it is called, for messages.
+        name: of the model, for messages.
         head: the pickled head of an older text encoder, if it does not lie beside it.
         image: the image tower of an older text encoder, in open_clip's words; None reads the text tower alone.
 
@@ -87,44 +88,44 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
     if "transformer_cfg" in raw:
         if head or image:
             raise ModelMismatch(f"{folder} holds its own head and image tower. Leave out the other ones.")
-        text, sees = raw["transformer_cfg"], True
+        text, has_images = raw["transformer_cfg"], True
     else:
-        text, sees = raw, image is not None
+        text, has_images = raw, image is not None
         state = {f"{_TEXT}{key.removeprefix('bert.')}": tensor for key, tensor in state.items()} | _head(folder, head)
         if image is not None:
             state |= _image_state(name, image)
     if f"{_HEAD}weight" not in state or state[f"{_HEAD}weight"].ndim != 2:
         raise ModelMismatch(f"{folder}: {_HEAD}weight, the head, is missing or no matrix. Copy the whole folder again.")
     width = int(raw.get("out_features", state[f"{_HEAD}weight"].shape[0]))
-    config = _config(folder, text, width, sees)
-    model = _filled(config, state, folder)
-    return PublishedAraCLIP(model, _tokenizer(name, folder, raw, config), _size() if sees else None)
+    config = _config(folder, text, width, has_images)
+    model = _load_weights(config, state, folder)
+    return PublishedAraCLIP(model, _tokenizer(name, folder, raw, config), _size() if has_images else None)
 
 
-def load_published(asked: Request) -> Encoder:
-    """AraCLIP as published, fed as its own code does (no normalisation of text); or a model of ours, saved or exported.
+def load_published(request: Request) -> Encoder:
+    """AraCLIP as published, with its own preprocessing (text is not normalised); or a saved or exported AraCLIPModel.
 
     Raises:
         ModelNotFound, ModelMismatch: as for `read_published`; or there is no image tower.
     """
-    if model_folder.is_ours(asked.place):
-        return AraCLIP(model_folder.find(asked.place), threads=asked.threads)
-    folder = folder_of(asked.name, asked.place)
+    if model_folder.is_ours(request.location):
+        return AraCLIP(model_folder.find(request.location), threads=request.threads)
+    folder = folder_of(request.name, request.location)
     if read_json(folder / "config.json").get("model_type") == "araclip":
-        text, pictures = _saved(asked.name, folder, asked.device)
+        text, pictures = _saved_model(request.name, folder, request.device)
     else:
-        published = read_published(asked.name, folder)
-        text, pictures = _text_encoder(published), _pictures(published, asked.device)
-    if asked.image and pictures is None:
-        model = open_clip_model(f"{asked.name}, image tower {asked.image}", asked.image)
-        pictures = open_clip_pictures(model, asked.device)
+        published = read_published(request.name, folder)
+        text, pictures = _text_encoder(published), _image_tower(published, request.device)
+    if request.image and pictures is None:
+        model = open_clip_model(f"{request.name}, image tower {request.image}", request.image)
+        pictures = open_clip_pictures(model, request.device)
     if pictures is None:
-        raise ModelNotFound(f"{asked.name} has no image tower. Name one: {KINDS['araclip'].way}.")
-    return TorchEncoder(asked, text_tower(text, asked.device), pictures)
+        raise ModelNotFound(f"{request.name} has no image tower. Name one: {KINDS['araclip'].way}.")
+    return TorchEncoder(request, text_tower(text, request.device), pictures)
 
 
-def _config(folder: Path, text: Any, width: int, sees: bool) -> AraCLIPConfig:
-    vision = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"] if sees else None
+def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPConfig:
+    vision = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"] if has_images else None
     try:
         config = AraCLIPConfig(
             text_config={**text, "model_type": "bert"},
@@ -132,19 +133,19 @@ def _config(folder: Path, text: Any, width: int, sees: bool) -> AraCLIPConfig:
                 "model_type": "timm_wrapper", "architecture": vision["timm_model_name"], "do_pooling": True,
                 "model_args": {"img_size": vision["image_size"], "global_pool": vision["timm_pool"]},
             },
-            projection_dim=width, vision_projection="identity", logit_bias_init=-10.0 if sees else None,
+            projection_dim=width, vision_projection="identity", logit_bias_init=-10.0 if has_images else None,
         )  # fmt: skip
-        config.max_tokens = positions(config.text_config)  # the published code cuts nothing, and fails beyond
+        config.max_tokens = positions(config.text_config)  # the published code does not truncate, and fails beyond
     except (TypeError, *FAILURES) as error:
         raise ModelMismatch(f"{folder / 'config.json'} describes no BERT ({error}). Copy the folder again.") from error
     return config
 
 
-def _filled(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Path) -> AraCLIPModel:
+def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Path) -> AraCLIPModel:
     with torch.device("meta"):  # names and shapes, before memory is asked for
         empty = AraCLIPModel(config).state_dict()
-    sees = config.vision_config is not None
-    theirs = {ours: _their_name(ours) for ours in empty if sees or not ours.startswith("logit_")}
+    has_images = config.vision_config is not None
+    theirs = {ours: _their_name(ours) for ours in empty if has_images or not ours.startswith("logit_")}
     check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _SPARE)
     model = AraCLIPModel(config)
     model.load_state_dict({**model.state_dict(), **{ours: state[name].float() for ours, name in theirs.items()}})
@@ -180,9 +181,9 @@ def _image_state(name: str, image: str) -> dict[str, Tensor]:
 
 def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPConfig) -> Any:
     beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
-    place = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
+    location = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
     try:
-        return tokenizer_at(place, config.text_config)
+        return tokenizer_at(location, config.text_config)
     except FAILURES as error:
         raise not_loaded(name, error, f"put the tokenizer.json of {TOKENIZER} into {folder}") from error
 
@@ -192,17 +193,12 @@ def _size() -> int:
 
 
 def _text_encoder(published: PublishedAraCLIP) -> TextEncoder:
-    model, tokenizer = published.model, published.tokenizer
-
-    def tokens(texts: list[str]) -> Inputs:
-        longest = model.config.max_tokens
-        found = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
-
+    model = published.model
+    tokens = token_inputs(published.tokenizer, model.config.max_tokens)
     return TextEncoder("araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs))
 
 
-def _pictures(published: PublishedAraCLIP, device: str) -> ImageTower | None:
+def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
     model, size = published.model, published.size
     if size is None:
         return None
@@ -215,7 +211,7 @@ def _pictures(published: PublishedAraCLIP, device: str) -> ImageTower | None:
     return image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs), device)
 
 
-def _saved(name: str, folder: Path, device: str) -> tuple[TextEncoder, ImageTower | None]:
+def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, ImageTower | None]:
     text = araclip_text(name, folder)
     processor = AraCLIPProcessor.from_pretrained(folder)
     if processor.image_processor is None:

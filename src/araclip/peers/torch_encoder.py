@@ -1,4 +1,4 @@
-"""A dual encoder of another system on PyTorch, behind the contract of `araclip.encoder.Encoder`."""
+"""A published dual encoder on PyTorch as an `araclip.encoder.Encoder`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerp
 
 @dataclass(frozen=True)
 class TextTower:
-    """`encode` makes (n, D) of texts. `tokens`, their ids, and `kind` of model are for the fingerprint."""
+    """`encode`: texts → (n, D). The token ids of `tokens` and the `kind` of model are for the fingerprint."""
 
     kind: str
     model: Any
@@ -31,7 +31,7 @@ class TextTower:
 
 @dataclass(frozen=True)
 class ImageTower:
-    """`prepare` takes an upright RGB picture, in one of several threads; `encode` makes (n, D) of n results.
+    """`prepare` takes an upright RGB picture, in one of several threads; `encode`: n of its results → (n, D).
 
     inputs: the tensors that the network gets of one picture, where `prepare` does not return them.
     """
@@ -42,7 +42,7 @@ class ImageTower:
     inputs: Callable[[Image.Image], Inputs] | None = None
 
     def side(self) -> int | None:
-        """Pixels a side of the square that the network sees of any picture; None where it sees no square of pixels."""
+        """Pixels a side of the network's square input; None where its input is no square of one size."""
         inputs = (self.inputs or self.prepare)(Image.new("RGB", (96, 64)))
         shapes = [value.shape for value in inputs.values() if isinstance(value, Tensor)]
         return next((int(s[-1]) for s in shapes if len(s) == 4 and s[-1] == s[-2]), None)
@@ -56,7 +56,7 @@ def text_tower(text: TextEncoder, device: str) -> TextTower:
 def image_tower(
     model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str
 ) -> ImageTower:
-    """An image tower that takes tensors: `prepare` makes a batch of one, `features` (n, D) of a batch."""
+    """An image tower that takes tensors; `prepare`: picture → a batch of one, `features`: batch → (n, D)."""
 
     def encode(prepared: Sequence[Inputs]) -> Tensor:
         return features(_on(device, {name: torch.cat([inputs[name] for inputs in prepared]) for name in prepared[0]}))
@@ -69,20 +69,20 @@ def _on(device: str, inputs: Inputs) -> Inputs:
 
 
 class TorchEncoder(EncoderBase):
-    """A text tower and an image tower into one space, each fed as its own library would.
+    """A text tower and an image tower into one space, each with the preprocessing of its own library.
 
-    Texts reach the tokenizer as they are: no model but ours was trained on what `araclip.normalize` makes of them.
+    Texts are not normalised first: only our models were trained on the output of `araclip.normalize`.
     Instances may be shared between threads.
     """
 
-    def __init__(self, asked: Request, text: TextTower, image: ImageTower) -> None:
-        self.asked, self._text, self._image = asked, text, image
-        self.name, self.license, self.threads = asked.name, asked.license, asked.threads
+    def __init__(self, request: Request, text: TextTower, image: ImageTower) -> None:
+        self.request, self._text, self._image = request, text, image
+        self.name, self.license, self.threads = request.name, request.license, request.threads
         for model in (text.model, image.model):
-            model.eval().requires_grad_(False).to(asked.device)
+            model.eval().requires_grad_(False).to(request.device)
 
-    def __repr__(self) -> str:  # without width and fingerprint, which take a pass of the model and over its weights
-        return f"<TorchEncoder {self.name}: {self.asked.kind}:{self.asked.place} on {self.asked.device}>"
+    def __repr__(self) -> str:  # without width and fingerprint, which need a forward pass and a hash of all weights
+        return f"<TorchEncoder {self.name}: {self.request.kind}:{self.request.location} on {self.request.device}>"
 
     @cached_property
     def width(self) -> int:
@@ -100,14 +100,14 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def image_size(self) -> int:
-        """S, the side of the squares that `encode_pixels` takes: the one at which the image tower sees pictures.
+        """S, the side of the squares that `encode_pixels` takes: the input size of the image tower.
 
         Raises:
-            InputError: it sees pictures of several sizes.
+            InputError: its input has no fixed size.
         """
         size = self._image.side()
         if size is None:
-            raise InputError(f"{self.name} has no square that it sees pictures at. Use another model for a gallery.")
+            raise InputError(f"{self.name} takes pictures of several sizes, a gallery needs one. Use another model.")
         return size
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
@@ -127,7 +127,7 @@ class TorchEncoder(EncoderBase):
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         out = np.empty((len(texts), self.width), np.float32)
-        order = np.argsort([len(text) for text in texts], kind="stable")  # like lengths together: less padding
+        order = np.argsort([len(text) for text in texts], kind="stable")  # similar lengths together: less padding
         for rows in batches(order, batch_size):
             out[list(rows)] = self._vectors(self._text.encode, [texts[row] for row in rows])
         return out

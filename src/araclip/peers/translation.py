@@ -1,4 +1,4 @@
-"""The baseline that needs no Arabic model: translate the query into English, then ask an English one."""
+"""The baseline without an Arabic model: the query is translated into English for an English model."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -16,10 +16,10 @@ Translate = Callable[[str], str]
 
 
 class Translated:
-    """An encoder whose texts pass `translate` first; pictures are those of the encoder.
+    """An encoder whose texts are translated first; pictures go to the encoder as they are.
 
     Args:
-        translate: any function from a text to a text. name: what it is called in labels; by default its own name.
+        translate: a function from text to text. name: for labels; by default the function's own.
     """
 
     def __init__(self, encoder: Encoder, translate: Translate, name: str | None = None) -> None:
@@ -69,19 +69,19 @@ class Translated:
         return english
 
 
-def load_translation(asked: Request) -> Translated:
+def load_translation(request: Request) -> Translated:
     """`MODULE:FUNCTION/MODEL`: a function that can be imported, and any model that `AraCLIP.load` takes.
 
     Raises:
         InputError: there is no such function.
         ModelNotFound, ModelMismatch: the model cannot be loaded.
     """
-    function, _, model = asked.place.partition("/")
+    function, _, model = request.location.partition("/")
     module, _, name = function.partition(":")
     if not (module and name and model):
-        raise InputError(f"'{asked.name}' does not name a function and a model. Expected {KINDS['translate'].way}.")
+        raise InputError(f"'{request.name}' does not name a function and a model. Expected {KINDS['translate'].way}.")
     try:
         translate = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"{function} cannot be imported ({error}). Name a module on Python's path.") from error
-    return Translated(AraCLIP.load(model, threads=asked.threads, device=asked.device), translate, function)
+    return Translated(AraCLIP.load(model, threads=request.threads, device=request.device), translate, function)

@@ -1,4 +1,4 @@
-"""Published weights, read without running anything that stands in them, and fitted to a model by name and shape."""
+"""Published weights, read without executing pickles, and checked against a model by name and shape."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -18,24 +18,24 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
 
 
-def folder_of(name: str, place: str) -> Path:
+def folder_of(name: str, location: str) -> Path:
     """A local folder as it is, or the snapshot of a hub id, which is downloaded where this machine does not have it.
 
     Args:
-        name: what the model is called, for messages.
+        name: of the model, for messages.
 
     Raises:
-        ModelNotFound: neither a folder nor a repository that can be had, or no weights in it.
+        ModelNotFound: no such folder, and no repository that can be downloaded.
     """
-    folder = Path(place).expanduser()
+    folder = Path(location).expanduser()
     if folder.is_dir():
         return folder
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(place, allow_patterns=_SMALL))
-        for weights in WEIGHTS:  # both are often there, and gigabytes
-            snapshot_download(place, allow_patterns=[weights, f"{weights}.index.json", weights.replace(".", "-*.")])
+        folder = Path(snapshot_download(location, allow_patterns=_SMALL))
+        for weights in WEIGHTS:  # repositories often hold both, of gigabytes each
+            snapshot_download(location, allow_patterns=[weights, f"{weights}.index.json", weights.replace(".", "-*.")])
             if any(folder.glob(weights.replace(".", "*."))):
                 break
     except (OSError, ValueError) as error:
@@ -51,14 +51,14 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelMismatch: it is damaged, or holds something else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise ModelNotFound(f"{path} is missing or cannot be read. Copy the model's folder again, whole.") from None
     except ValueError as error:
         raise ModelMismatch(f"{path} is not valid JSON ({error}). Copy the model's folder again.") from None
-    if not isinstance(found, dict):
-        raise ModelMismatch(f"{path} holds a {type(found).__name__}, expected an object.")
-    return found
+    if not isinstance(content, dict):
+        raise ModelMismatch(f"{path} holds a {type(content).__name__}, expected an object.")
+    return content
 
 
 def read_state(folder: Path) -> dict[str, Tensor]:
@@ -97,30 +97,34 @@ def _read(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def check_fit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: Path, spare: Collection[str]) -> None:
+def check_fit(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: Path, optional: Collection[str]
+) -> None:
     """Refuse a checkpoint whose tensors are not those that a model has, by name and shape.
 
     Args:
-        spare: beginnings and ends of names that may be there or not, and are not used.
+        optional: beginnings and ends of names that may be missing or unused.
 
     Raises:
         ModelMismatch: a tensor is missing, unknown or of another shape; the first of each is named.
     """
-    ends = tuple(spare)
-    missing = sorted(set(wanted) - set(found))
-    extra = sorted(name for name in set(found) - set(wanted) if not name.startswith(ends) and not name.endswith(ends))
+    ends = tuple(optional)
+    missing = sorted(set(expected) - set(tensors))
+    extra = sorted(
+        name for name in set(tensors) - set(expected) if not name.startswith(ends) and not name.endswith(ends)
+    )
     shapes = sorted(
-        f"{name} is {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
-        for name in set(found) & set(wanted)
-        if found[name].shape != wanted[name].shape
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in set(tensors) & set(expected)
+        if tensors[name].shape != expected[name].shape
     )
     faults = [
-        *(f"{name} is missing, expected {tuple(wanted[name].shape)}" for name in missing),
-        *(f"{name} of {tuple(found[name].shape)} is not expected" for name in extra),
+        *(f"{name} is missing, expected {tuple(expected[name].shape)}" for name in missing),
+        *(f"{name} of {tuple(tensors[name].shape)} is not expected" for name in extra),
         *shapes,
     ]
     if faults:
-        more = f" (and {len(faults) - 1} more of {len(wanted)} tensors)" if len(faults) > 1 else ""
+        more = f" (and {len(faults) - 1} more of {len(expected)} tensors)" if len(faults) > 1 else ""
         raise ModelMismatch(
             f"{source}: {faults[0]}{more}. The weights are not those that its config.json describes: copy the whole "
             "folder again, or name another kind of model."

@@ -1,11 +1,11 @@
-"""A teacher's vectors on disk: every distinct text is encoded once, whatever happens in between.
+"""A teacher's vectors on disk: every distinct text is encoded once, also across killed runs.
 
     cache.json             format, teacher, its fingerprint, width, number and hash of the texts
     shard-00000.parquet    vector (fixed-size list of D float16), text, source, license; whole or not there
     shard-00001.parquet    …
 
-The shards are the truth: each carries the teacher's fingerprint and a hash of its rows, and a text is found by itself,
-so a killed run goes on with the texts that no whole shard has, and a changed text is a new one.
+The shards alone decide: each carries the teacher's fingerprint and a hash of its rows, and vectors are looked up by
+text. So a killed run goes on with the texts that no whole shard has, and a changed text is a new one.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TeacherCache:
-    """The vectors of the texts that were asked for, in memory at two bytes a number; `folder` may hold more."""
+    """The vectors of some texts, in memory at two bytes a number; `folder` may hold those of more texts."""
 
     folder: Path
     teacher: str
@@ -51,7 +51,7 @@ class TeacherCache:
         """(n, D) float32, rows of unit length, in the order of `texts`.
 
         Raises:
-            DataError: a text was not among those asked for; it is named.
+            DataError: a text has no vector here; it is named.
         """
         unknown = [text for text in texts if text not in self.rows]
         if unknown:
@@ -60,7 +60,7 @@ class TeacherCache:
                 f"{unknown[0]!r:.80}. Pass all texts to teacher_vectors; it computes only the new ones."
             )
         found = self.vectors[[self.rows[text] for text in texts]].astype(np.float32)  # (n, D)
-        found /= np.linalg.norm(found, axis=1, keepdims=True)  # float16 bends lengths by 0.1 %
+        found /= np.linalg.norm(found, axis=1, keepdims=True)  # float16 changes lengths by 0.1 %
         return found
 
 
@@ -76,13 +76,13 @@ def teacher_vectors(
     progress: TeacherProgress | None = None,
     log: Log | None = None,
 ) -> TeacherCache:
-    """The teacher's vectors for `texts`, from `folder` where it has them, computed and kept there where not.
+    """The teacher's vectors for `texts`, read from `folder` where it has them, else computed and stored there.
 
     Args:
         texts: may repeat; each distinct one is encoded once.
-        source, license: kept beside the texts: one for all, or one for each of `texts`.
-        shard: texts a file; what a kill can cost is one such file.
-        batch: texts a call of the teacher, like lengths together.
+        source, license: stored beside the texts: one for all, or one for each of `texts`.
+        shard: texts a file; a killed run loses at most one such file.
+        batch: texts a call of the teacher, similar lengths together.
         progress: called after each batch with texts done, texts in all, texts a second and seconds left.
         log: called with one line for each damaged file that is made anew; by default a warning of `logging`.
 
@@ -93,7 +93,7 @@ def teacher_vectors(
         GalleryLocked: another process is filling the folder.
     """
     labels = list(zip(_spread("source", source, texts), _spread("license", license, texts), strict=True))
-    about = dict(zip(reversed(texts), reversed(labels), strict=True))  # the first label of a text stays
+    about = dict(zip(reversed(texts), reversed(labels), strict=True))  # the first label of a text wins
     for text in about:
         if not isinstance(text, str) or not text:
             raise DataError(f"a text to encode is {text!r}, expected one that is not empty. Leave such rows out.")
@@ -130,10 +130,10 @@ def _read(cache: TeacherCache, warn: Log) -> _State:
         except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
             warn(f"{path} is damaged ({first_line(error):.120}); its texts are computed again.")
             continue
-        wanted = [(place, cache.rows[text]) for place, text in enumerate(texts) if text in cache.rows]
-        if wanted:
-            places, rows = (list(column) for column in zip(*wanted, strict=True))
-            cache.vectors[rows] = vectors[places]
+        pairs = [(position, cache.rows[text]) for position, text in enumerate(texts) if text in cache.rows]
+        if pairs:
+            positions, rows = (list(column) for column in zip(*pairs, strict=True))
+            cache.vectors[rows] = vectors[positions]
             state.missing[rows] = False
         state.hashes[path.name] = (len(texts), _hash_texts(texts))
     return state

@@ -18,7 +18,7 @@ TEACHERS: Mapping[str, tuple[str, Callable[[str, str, str, bool], Teacher]]] = {
 def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> Teacher:
     """The teacher that `spec` names, ready to encode.
 
-    - `open_clip:ViT-B-16-SigLIP-512/webli`, or a file of weights in the place of the tag;
+    - `open_clip:ViT-B-16-SigLIP-512/webli`, or a file of weights instead of the tag;
     - `transformers:FOLDER_OR_HUB_ID`, for CLIP, SigLIP, SigLIP 2 and their kin;
     - `araclip:FOLDER`, for a saved AraCLIPModel or a model folder with ONNX graphs, or a bundled model's name.
 
@@ -33,9 +33,9 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
         ModelNotFound: no such model, or its files cannot be loaded.
         ModelMismatch: a model that has no text tower.
     """
-    kind, colon, place = spec.partition(":")
-    if kind not in TEACHERS or not colon or not place:
+    kind, colon, location = spec.partition(":")
+    if kind not in TEACHERS or not colon or not location:
         ways = "; ".join(way for way, _ in TEACHERS.values())
         raise RecipeError(f"teacher '{spec}' is of no known kind. Known are {ways}.")
     _, load = TEACHERS[kind]
-    return load(spec, place, device, bfloat16)
+    return load(spec, location, device, bfloat16)

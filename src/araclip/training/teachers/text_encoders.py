@@ -1,6 +1,6 @@
-"""Models as their own libraries load and feed them: open_clip, transformers, and our saved AraCLIPModel.
+"""Models with the loading and preprocessing of their own libraries: open_clip, transformers, saved AraCLIPModels.
 
-Each is loaded whole; whoever needs one tower drops the other.
+Each is loaded with both towers; a caller that needs one drops the other.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from torch import Tensor
 
 from araclip.errors import ModelMismatch, ModelNotFound, first_line
 
-# Their token ids stand for a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, too many tokens
+# A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
-# Of text towers after RoBERTa, whose positions count from behind the padding's id
+# Text towers derived from RoBERTa, whose positions start after the padding id
 _OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "chinese_clip_text_model")
 
 _ARABIC_LETTER = re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]")
-# What the libraries raise at a missing, damaged or foreign file
+# What the libraries raise for a missing, damaged or foreign file
 FAILURES = (OSError, RuntimeError, ValueError, ImportError, SafetensorError, StrictDataclassError, UnpicklingError)
 
 Inputs = Mapping[str, Tensor]
@@ -33,7 +33,7 @@ Inputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """A model and how it encodes text: `tokens` makes its inputs from texts, `features` makes (n, D) from the inputs.
+    """A model and how it encodes text; `tokens`: texts → inputs, `features`: inputs → (n, D).
 
     kind: of model, for fingerprints.
     """
@@ -44,11 +44,11 @@ class TextEncoder:
     features: Callable[[Inputs], Tensor]
 
 
-def open_clip_text(name: str, place: str) -> TextEncoder:
+def open_clip_text(name: str, location: str) -> TextEncoder:
     """A model of open_clip, see `open_clip_model`, and open_clip's tokenizer for it, which lower-cases and pads.
 
-    NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. It takes English
-    unless it is told, and is told here: Arabic for texts in Arabic letters. (open_clip's `set_language` has no effect:
+    NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. The default
+    is English; here texts in Arabic letters get Arabic. (open_clip's `set_language` has no effect:
     transformers goes back to `src_lang` with every call.)
 
     Raises:
@@ -56,12 +56,12 @@ def open_clip_text(name: str, place: str) -> TextEncoder:
     """
     import open_clip
 
-    model = open_clip_model(name, place)
+    model = open_clip_model(name, location)
     try:
-        tokenizer = open_clip.get_tokenizer(_open_clip_names(place)[0])
+        tokenizer = open_clip.get_tokenizer(_open_clip_names(location)[0])
     except FAILURES as error:
         raise not_loaded(name, error, "its tokenizer must be on this machine, or the network be there") from error
-    told = threading.Lock()  # the language is a state of the tokenizer
+    language_lock = threading.Lock()  # the language is a state of the tokenizer
 
     def tokens(texts: list[str]) -> Inputs:
         inner: Any = getattr(tokenizer, "tokenizer", None)
@@ -69,27 +69,27 @@ def open_clip_text(name: str, place: str) -> TextEncoder:
             return {"text": tokenizer(texts)}
         rows: dict[int, Tensor] = {}
         arabic = [_ARABIC_LETTER.search(text) is not None for text in texts]
-        with told:
-            for wanted, language in ((False, "eng_Latn"), (True, "arb_Arab")):
+        with language_lock:
+            for is_arabic, language in ((False, "eng_Latn"), (True, "arb_Arab")):
                 inner.src_lang = language
-                rows |= {i: tokenizer([text])[0] for i, text in enumerate(texts) if arabic[i] == wanted}
+                rows |= {i: tokenizer([text])[0] for i, text in enumerate(texts) if arabic[i] == is_arabic}
         return {"text": torch.stack([rows[i] for i in range(len(texts))])}
 
     return TextEncoder("open_clip", model, tokens, lambda inputs: model.encode_text(inputs["text"]))
 
 
-def open_clip_model(name: str, place: str) -> Any:
+def open_clip_model(name: str, location: str) -> Any:
     """`MODEL/PRETRAINED`: a model of open_clip's list and a tag or file of weights; or `local-dir:` or `hf-hub:` PLACE.
 
     Args:
-        name: how the model was asked for, for messages.
+        name: of the model, for messages.
 
     Raises:
         ModelNotFound: no weights are named, or open_clip cannot load them.
     """
     import open_clip
 
-    model_name, weights = _open_clip_names(place)
+    model_name, weights = _open_clip_names(location)
     if not model_name or weights == "":
         raise ModelNotFound(f"{name}: expected open_clip:MODEL/PRETRAINED, as in open_clip:ViT-B-32/openai.")
     try:
@@ -100,22 +100,22 @@ def open_clip_model(name: str, place: str) -> Any:
         ) from error
 
 
-def _open_clip_names(place: str) -> tuple[str, str | None]:
-    """Model and weights; no weights where the place holds both."""
-    if place.startswith(("local-dir:", "hf-hub:")):
-        return place, None
-    model, _, weights = place.partition("/")
+def _open_clip_names(location: str) -> tuple[str, str | None]:
+    """Model and weights; no weights where the location holds both."""
+    if location.startswith(("local-dir:", "hf-hub:")):
+        return location, None
+    model, _, weights = location.partition("/")
     return model, weights
 
 
-def transformers_text(name: str, place: str) -> TextEncoder:
+def transformers_text(name: str, location: str) -> TextEncoder:
     """A folder or hub id of a CLIP-like model or of its text tower alone, its projection included where it has one.
 
     SigLIP's towers were trained on lower-case text padded to the full length with every position attended to, and get
     the same here; others get their tokenizer's mask.
 
     Args:
-        name: how the model was asked for, for messages.
+        name: of the model, for messages.
 
     Raises:
         ModelNotFound: transformers cannot load it, or its tokenizer.
@@ -124,12 +124,12 @@ def transformers_text(name: str, place: str) -> TextEncoder:
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=False)
         saved_as = (config.architectures or [""])[0]
         alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
-        model = loader.from_pretrained(place, dtype=torch.float32, trust_remote_code=False)
-        tokenizer = tokenizer_at(place)
+        model = loader.from_pretrained(location, dtype=torch.float32, trust_remote_code=False)
+        tokenizer = tokenizer_at(location)
     except FAILURES as error:
         raise not_loaded(name, error, "check the path or hub id, and that its tokenizer lies beside it") from error
     if not alone and not hasattr(model, "get_text_features"):
@@ -182,21 +182,31 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
     return TextEncoder("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs))
 
 
-def tokenizer_at(place: str | Path, config: Any = None) -> Any:
+def tokenizer_at(location: str | Path, config: Any = None) -> Any:
     """The tokenizer of a folder or hub id.
 
     Args:
-        config: of the model, where the place does not say what kind of tokenizer it holds.
+        config: of the model, where the location does not say what kind of tokenizer it holds.
 
     Raises:
-        ValueError: there are no files of a tokenizer; transformers makes one without words then, and says nothing.
+        ValueError: there are no tokenizer files; transformers then silently makes one without words.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(place, config=config, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ValueError(f"{place} holds no tokenizer")
+        raise ValueError(f"{location} holds no tokenizer")
     return tokenizer
+
+
+def token_inputs(tokenizer: Any, longest: int) -> Callable[[list[str]], Inputs]:
+    """Texts → `input_ids` and `attention_mask` (n, T), padded to the longest of them, truncated to `longest` tokens."""
+
+    def tokens(texts: list[str]) -> Inputs:
+        encoded = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
+    return tokens
 
 
 def pooled(output: Any) -> Tensor:
@@ -226,5 +236,5 @@ def fingerprint(kind: str, state: Mapping[str, Tensor], tokens: Callable[[list[s
 
 
 def not_loaded(name: str, error: Exception, remedy: str) -> ModelNotFound:
-    """The error that says what a library could not load, its reason in one line, and what to do."""
+    """The error for a model that a library cannot load, with its reason in one line and a remedy."""
     return ModelNotFound(f"{name} cannot be loaded ({first_line(error):.300}). Remedy: {remedy}.")

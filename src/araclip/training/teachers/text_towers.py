@@ -1,4 +1,4 @@
-"""The text towers that can teach: each turns texts into unit vectors, exactly as its own library would."""
+"""Teachers: text towers that encode texts exactly as their own libraries do."""
 
 import hashlib
 from functools import cached_property
@@ -21,15 +21,15 @@ from araclip.training.teachers.text_encoders import (
     transformers_text,
 )
 
-NOT_TEXT = ("visual.", "vision_model.", "visual_projection.", "logit_")  # these never touch a text's vector
+NOT_TEXT = ("visual.", "vision_model.", "visual_projection.", "logit_")  # weights that no text vector depends on
 
 
 class Teacher(Protocol):
-    """A frozen text encoder whose vectors a student learns to make."""
+    """A frozen text encoder, whose vectors are the targets of a student."""
 
     @property
     def name(self) -> str:
-        """How it was asked for, as messages show it."""
+        """The spec that it was loaded by, for messages."""
 
     @property
     def width(self) -> int:
@@ -97,26 +97,26 @@ class FolderTeacher:
         return self._model.encode_text(texts)
 
 
-def open_clip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
+def open_clip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
     """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `text_encoders.open_clip_text`."""
-    text = open_clip_text(f"teacher {name}", place)
-    text.model.visual = None  # half of the memory, and no text goes through it
+    text = open_clip_text(f"teacher {name}", location)
+    text.model.visual = None  # half of the memory, and unused for texts
     return TorchTeacher(name, text, device, bfloat16)
 
 
-def transformers_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
+def transformers_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
     """A folder or hub id of a CLIP-like model or of its text tower alone, see `text_encoders.transformers_text`."""
-    text = transformers_text(f"teacher {name}", place)
+    text = transformers_text(f"teacher {name}", location)
     if hasattr(text.model, "vision_model"):
         text.model.vision_model = None
     return TorchTeacher(name, text, device, bfloat16)
 
 
-def araclip_teacher(name: str, place: str, device: str, bfloat16: bool) -> Teacher:
+def araclip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
     """A saved AraCLIPModel with its processor, or a model folder (or bundled model) with ONNX graphs."""
-    folder = Path(place).expanduser()
+    folder = Path(location).expanduser()
     if (folder / "text.onnx").is_file() or not folder.is_dir():
-        return FolderTeacher(name, AraCLIP(find(place)))
+        return FolderTeacher(name, AraCLIP(find(location)))
     text = araclip_text(f"teacher {name}", folder)
     text.model.vision_model = text.model.visual_projection = None
     return TorchTeacher(name, text, device, bfloat16)
