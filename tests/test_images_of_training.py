@@ -76,7 +76,7 @@ def model(image: str = "timm efficientnet", **config: Any) -> AraCLIPModel:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
-    """Five pictures in two folders that take turns."""
+    """Five pictures in two folders , listed alternately."""
     paths = []
     for number in range(5):
         path = tmp_path / f"set{number % 2}" / f"{number}.png"
@@ -266,7 +266,7 @@ def test_each_branch_by_itself_gives_the_vectors_its_own_tower_would(pictures: l
     together = images.encode(inputs).features
     assert torch.equal(together, images.features(inputs))
     forgetting = ForgettingLoss((np.ones((3, together.shape[1]), np.float32), np.zeros(3, np.float32)), together.device)
-    assert forgetting(together, images.first_features(inputs)) == 0.0  # a classifier of all branches' features
+    assert forgetting(together, images.initial_features(inputs)) == 0.0  # a classifier of all branches' features
     features = images.features(inputs).chunk(2, dim=1)
     for branch, weight in enumerate(made.visual_projection.weight.chunk(2, dim=1)):
         alone = 2 * features[branch] @ weight.T + made.visual_projection.bias
@@ -454,7 +454,7 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
 def test_a_picture_that_becomes_unreadable_is_named_with_what_to_do(pictures: list[Path], tmp_path: Path) -> None:
     images = training_images(model("vit"), PIXELS, pictures, ImageSide("full"), 0, tmp_path, silent)
     pictures[1].unlink()
-    with pytest.raises(DataError, match=r"1.png: no such file.*Restored, it lets the same command go on"):
+    with pytest.raises(DataError, match=r"1.png: no such file.*Restore the file and start the same command again"):
         images.inputs([0, 1], 0)
 
 

@@ -135,7 +135,7 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("distill.steps=0", r"\[distill\]: steps is 0, expected 1 or more"),
         ("distill.batch=-1", r"\[distill\]: batch is -1, expected 1 or more"),
         ("distill.checkpoint_every=0", r"checkpoint_every is 0, expected 1 or more"),
-        ("distill.patience=3", r"\[distill\]: patience needs a dev set that is asked while training"),
+        ("distill.patience=3", r"\[distill\]: patience needs a dev set that is measured while training"),
         ("distill.dropout=1", r"\[distill\]: dropout is 1, expected a chance"),
         ("distill.train_text=locked", r"\[distill\]: unknown key 'train_text'"),
         ("also={kind = 'captions', noise = 2}", r"\[also\]: noise is 2, expected a chance"),

@@ -52,12 +52,12 @@ with Run.open(Path(sys.argv[1]), {"lr": 0.1}, {}, log=print) as run:
 """
 
 
-def unheard(line: str) -> None:
+def ignored(line: str) -> None:
     pytest.fail(f"said: {line}")
 
 
 def opened(folder: Path, recipe: dict[str, Any] = RECIPE, data: dict[str, str] = DATA, **options: Any) -> Any:
-    return Run.open(folder, recipe, data, **{"log": unheard, **options})
+    return Run.open(folder, recipe, data, **{"log": ignored, **options})
 
 
 def timeless(run: Path) -> list[dict[str, Any]]:
@@ -339,7 +339,7 @@ def test_out_of_memory_says_what_to_lower_and_where_the_last_checkpoint_is(tmp_p
             run.guard(batch=64, chunk=16),
         ):
             allocate()
-        with pytest.raises(OutOfMemory, match=r"lower batch_size below 64"), run.guard(batch=64, chunk=1):
+        with pytest.raises(OutOfMemory, match=r"lower batch below 64"), run.guard(batch=64, chunk=1):
             allocate()
 
 
@@ -357,7 +357,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_step_checkpoint_and_rem
 ) -> None:
     with opened(tmp_path) as run:
         run.checkpoint(40, {"step": 40})
-        with pytest.raises(LossDiverged, match=r"step 42.*learning rate.*bf16.*step-000040.pt"):
+        with pytest.raises(LossDiverged, match=r"step 42.*learning rate.*float32.*step-000040.pt"):
             run.check_finite(loss, 42)
         run.check_finite(torch.tensor(3.0), 42)
         run.check_finite(3.0, 42)

@@ -1,4 +1,4 @@
-"""Turns: exact shares, each row once an epoch, nothing to remember."""
+"""The interleaved sampler: exact shares, each row once an epoch, no state."""
 
 from collections import Counter
 

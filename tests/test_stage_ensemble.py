@@ -115,7 +115,7 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
         run_stage(read, "narrow", runs, Notes())
 
 
-def test_an_expert_is_heard_for_pictures_like_its_own_and_silent_for_others(world: Path, runs: Path) -> None:
+def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world: Path, runs: Path) -> None:
     night = runs / "night"  # the same shapes in negative
     night.mkdir()
     lines = []

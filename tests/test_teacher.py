@@ -234,7 +234,7 @@ def test_every_teacher_has_a_fingerprint_of_its_own_that_loading_again_does_not_
     assert len(mark) == 16
 
 
-def test_the_fingerprint_follows_text_weights_and_tokens_but_not_the_location_or_the_image_tower(
+def test_the_fingerprint_follows_text_weights_and_tokens_but_not_the_folder_or_the_image_tower(
     tmp_path: Path,
 ) -> None:
     model = clip(tmp_path / "one")

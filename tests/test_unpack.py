@@ -20,7 +20,7 @@ from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.training.export import graph_sizes
 from araclip.training.export.export import export
-from araclip.training.model.processing import squashing
+from araclip.training.model.processing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.small_cnn.branches import joined, with_gate
 from araclip.training.stages.dispatch import run_stage
@@ -68,7 +68,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def of_squares() -> AraCLIPProcessor:
     return AraCLIPProcessor(
-        squashing(tiny_hf.SIZE, tiny_hf.SIZE, (0.5,) * 3, (0.25,) * 3),
+        square_processor(tiny_hf.SIZE, tiny_hf.SIZE, (0.5,) * 3, (0.25,) * 3),
         tiny_hf.tiny_tokenizer(),
         max_tokens=24,
     )
@@ -130,14 +130,14 @@ def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(saved: 
     assert not report["missing_keys"] and not report["unexpected_keys"]
 
 
-def test_what_was_computed_away_or_never_noted_is_named_and_refused(
+def test_what_was_folded_away_or_never_recorded_is_named_and_refused(
     saved: Callable[[str], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(ModelMismatch, match=r"relative_position_bias_table was computed away .* saved AraCLIPModel"):
         unpack(saved("bert + swin") / "exported")
     place = saved("bert + siglip")
     export(place / "model", tmp_path / "dynamic", weights="dynamic-int8")
-    with pytest.raises(ModelMismatch, match=r"was computed away when the graphs were written"):
+    with pytest.raises(ModelMismatch, match=r"was folded away when the graphs were written"):
         unpack(tmp_path / "dynamic")
     old = shutil.copytree(place / "exported", tmp_path / "old")
     graph = onnx.load(str(old / "text.onnx"))

@@ -1,4 +1,4 @@
-"""Losses of both stages: pure functions of vectors.
+"""Losses of all stages: pure functions of vectors.
 
 Shapes: B rows of D numbers, T texts, I pictures. "Unit" means rows of length 1. `same` is a boolean matrix, true for
 pairs that must not count as negatives: the same text twice, or two texts of one picture.
@@ -49,9 +49,9 @@ def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -
     The student's queries should rank the teacher's vectors as the teacher's own do: softmax of `student @ teacher.T`
     is compared with that of `teacher @ teacher.T`.
     """
-    wanted = softmax(teacher @ teacher.T / temperature, dim=-1)
-    got = log_softmax(student @ teacher.T / temperature, dim=-1)
-    return (wanted * (wanted.clamp_min(1e-12).log() - got)).sum(dim=-1).mean()
+    target = softmax(teacher @ teacher.T / temperature, dim=-1)
+    log_probabilities = log_softmax(student @ teacher.T / temperature, dim=-1)
+    return (target * (target.clamp_min(1e-12).log() - log_probabilities)).sum(dim=-1).mean()
 
 
 def distillation_contrastive_loss(
@@ -93,7 +93,7 @@ def contrastive_loss(
     """
     owner = _owner(text, image, owner)
     logits = _without(log_scale.exp() * text @ image.T, same, owner)  # (T, I)
-    from_picture = logits.T[owner]  # (T, T): row t holds what the picture of text t sees in each text
+    from_picture = logits.T[owner]  # (T, T): row t has the logits of text t's picture with each text
     siblings = owner[:, None] == owner[None, :]
     own = torch.arange(len(text), device=text.device)
     return (cross_entropy(logits, owner) + cross_entropy(_without(from_picture, siblings, own), own)) / 2
@@ -186,7 +186,7 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     its principal components. Otherwise use it for the contrastive losses only.
 
     Args:
-        loss: takes two (·, D) matrices first; what else it is given is passed on.
+        loss: takes two (·, D) matrices first; further arguments are passed on.
         dims: widths, rising.
 
     Raises:

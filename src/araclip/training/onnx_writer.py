@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 OPSET = 18
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
-ORIGIN_KEY = "araclip"  # of the metadata that say what model a graph was made of, see `export.graph.write_origin`
+ORIGIN_KEY = "araclip"  # of the metadata that say what model a graph was made of, see `tower_graphs.write_origin`
 BLOCK = 32  # numbers of a table's row that share a scale where it is stored in four bits
 
 
@@ -45,7 +45,7 @@ def write_graph(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """For a `with` block: torch's exporter warns about torch's own calls no more, ONNX tools log no advice."""
+    """A `with` block without the warnings of torch's exporter about torch itself and the advice of ONNX tools."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -57,21 +57,21 @@ def quiet() -> Iterator[None]:
 
 
 def wide_weights(graph: Any) -> dict[str, NDArray[Any]]:
-    """A graph's weights as wide as it computes with them, by the names they had before `quantize.narrow`."""
-    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for name in [*held]:
+    """A graph's weights in the precision it computes with, by the names they had before `quantize.narrow`."""
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for name in [*weights]:
         if name.endswith("_int8"):
             whole = name.removesuffix("_int8")
-            held[whole] = held.pop(name).astype(np.float32) * held.pop(f"{whole}_scale")
+            weights[whole] = weights.pop(name).astype(np.float32) * weights.pop(f"{whole}_scale")
         elif name.endswith("_int4"):
             whole = name.removesuffix("_int4")
-            held[whole] = from_four_bits(held.pop(name), held.pop(f"{whole}_scale"))
+            weights[whole] = from_four_bits(weights.pop(name), weights.pop(f"{whole}_scale"))
         elif name.endswith("_half"):
-            held[name.removesuffix("_half")] = held.pop(name).astype(np.float32)
-    return held
+            weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
+    return weights
 
 
 def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
-    """What `quantize.packed` made of (V, H) float32, as wide as before."""
+    """(V, H) float32 from the four-bit values and scales of `quantize.packed`."""
     steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
     return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)

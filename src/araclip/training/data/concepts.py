@@ -40,11 +40,11 @@ class Concepts:
 
     @property
     def all_names(self) -> list[str]:
-        """Those of all classes, one class after the other."""
+        """The names of all classes, one class after the other."""
         return [name for names in self.names for name in names]
 
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
-        """`count` names, each of another class, and these classes; a function of seed and step."""
+        """`count` names of different classes, and these classes (rows of `features`); a function of seed and step."""
         rng = random.Random(f"concepts {seed} {step}")
         classes = rng.sample(range(len(self.names)), min(count, len(self.names)))
         return [rng.choice(self.names[c]) for c in classes], classes
@@ -65,8 +65,8 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
     """
     try:
         arrays = {name: array.astype(np.float32) for name, array in np.load(path.with_suffix(".npz")).items()}
-        found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        by_language = {"english": found["names_en"], "arabic": found["names_ar"]}
+        listing = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        by_language = {"english": listing["names_en"], "arabic": listing["names_ar"]}
         features = arrays["features"]
         names = [
             tuple(normalize(text) for language in languages for text in by_language[language][c])

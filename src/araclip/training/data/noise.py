@@ -1,4 +1,4 @@
-"""Arabic as people type it. A student that has seen it needs no lossy folding of letters at query time.
+"""Arabic with the variations that people type. A student trained on it needs no lossy folding of letters in queries.
 
 Each kind of noise is a function of a text and a random generator, and changes Arabic letters only: Latin words, digits,
 punctuation and emoji stay, and no text becomes empty. Generators of equal state give equal noise.

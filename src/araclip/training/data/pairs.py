@@ -48,24 +48,24 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
 
     Raises:
         DataError: no such file or kind of file, no such columns, a malformed row (file, line and what was expected
-            are named), or no row of this split. It comes while iterating.
+            are named), or no row of this split. Raised while iterating.
     """
     kind = _suffix(path)
     name = path.name.removesuffix(kind)
     try:
         rows = {".tsv": _tsv, ".tsv.xz": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}[kind](path, arabic_only)
-        found = False
+        has_rows = False
         for where, row in rows:
             belongs = row.get("split", "train")
             if isinstance(belongs, str) and belongs != split:  # one that is no text is reported below
                 continue
             pair = _pair(where, row, name, arabic_only)
             if pair.arabic and (pair.english or arabic_only):
-                found = True
+                has_rows = True
                 yield pair
     except (OSError, lzma.LZMAError, EOFError) as error:
         raise DataError(f"{path} cannot be read ({error}). Check the path, or fetch the file again.") from error
-    if not found:
+    if not has_rows:
         raise DataError(f"{path}: empty split, no row with text is '{split}'. Check the file and the split's name.")
 
 

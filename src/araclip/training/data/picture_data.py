@@ -16,7 +16,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # slots from here on fill a batch up in which a picture was drawn twice
+SPARE = 10**9  # slots from here on replace pictures that a batch drew twice
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Batch:
 
     Attributes:
         rows: (I,) rows of `PictureMixture.pictures`, no picture twice.
-        texts: (T,) what the student reads.
+        texts: (T,) input of the student.
         english: (T,) an English caption of the same picture, or None where it has none.
         owner: (T,) position in `rows` of each text's picture.
-        same: (T, I) bool, true where text and picture are no negatives: the picture has that very text too.
+        same: (T, I) bool, true where a picture has the text among its own, so that the two are no negatives.
     """
 
     rows: list[int]
@@ -59,7 +59,7 @@ class PictureMixture:
             gives that one; a picture with no text in any of them is left out.
         captions: texts a picture in a batch.
         noise: chance that an Arabic text passes `noisy`.
-        shown: the pictures' files are read later, and have to be there. Without them texts are all there is, and a
+        needs_files: the pictures are read later, so their files have to exist. Without, only texts are used, and a
             picture with fewer than `captions` of them is left out.
 
     Raises:
@@ -76,7 +76,7 @@ class PictureMixture:
         languages: Mapping[str, float],
         captions: int = 1,
         noise: float = 0.0,
-        shown: bool = True,
+        needs_files: bool = True,
     ) -> None:
         unknown = [name for name in languages if name not in LANGUAGES]
         if unknown or not languages:
@@ -87,11 +87,11 @@ class PictureMixture:
             )
         self.seed, self.languages, self.captions, self.noise = seed, dict(languages), captions, noise
         self.pictures: list[CaptionedPicture] = []
-        self._first: list[int] = []
+        self._offsets: list[int] = []
         for source in sources:
-            self._first.append(len(self.pictures))
-            self.pictures += _usable(source, tuple(languages), 1 if shown else captions, shown)
-        sizes = np.diff([*self._first, len(self.pictures)]).tolist()
+            self._offsets.append(len(self.pictures))
+            self.pictures += _usable(source, tuple(languages), 1 if needs_files else captions, needs_files)
+        sizes = np.diff([*self._offsets, len(self.pictures)]).tolist()
         groups: dict[str, list[int]] = {}
         for which, source in enumerate(sources):
             groups.setdefault(source.group, []).append(which)
@@ -102,13 +102,13 @@ class PictureMixture:
             InterleavedSampler([sizes[which] for which in members], of_group, seed)
             for members, of_group in zip(self._members, shares, strict=True)
         ]
-        self._shown = _same_file(self.pictures)
-        of_sources = [self._shown[first : first + size] for first, size in zip(self._first, sizes, strict=True)]
+        self._first_row = _same_file(self.pictures)
+        of_sources = [self._first_row[first : first + size] for first, size in zip(self._offsets, sizes, strict=True)]
         self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
         texts: dict[int, set[str]] = {}
-        for row, picture in zip(self._shown, self.pictures, strict=True):
+        for row, picture in zip(self._first_row, self.pictures, strict=True):
             texts.setdefault(row, set()).update(picture.english + picture.arabic)
-        self._texts = [texts[row] for row in self._shown]
+        self._texts = [texts[row] for row in self._first_row]
         self._neighbours: NDArray[np.int64] | None = None
         self._hard = 0
 
@@ -153,32 +153,32 @@ class PictureMixture:
         texts, english, owner = [], [], []
         for position, row in enumerate(rows):
             rng = random.Random(f"{self.seed} {step} {position}")
-            for text in self._chosen(self.pictures[row], rng):
+            for text in self._draw_captions(self.pictures[row], rng):
                 texts.append(text)
                 owner.append(position)
                 captions = self.pictures[row].english
                 english.append(rng.choice(captions) if captions else None)
         same = self._same(texts, rows)
-        return Batch(rows, [self._typed(t, step, i) for i, t in enumerate(texts)], english, owner, same)
+        return Batch(rows, [self._with_noise(t, step, i) for i, t in enumerate(texts)], english, owner, same)
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
         group, _, earlier = self._groups.draw(step)  # the group whose batch this is, and how many it had before
         own = range(earlier * seeds, (earlier + 1) * seeds)
-        rows: dict[int, int] = {}  # by what they show: the first row of a picture's file → the row that was drawn
+        rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
         for slot in chain(own, count(SPARE + earlier * size)):
-            which, row, _ = self._sources[group].draw(slot)
-            row += self._first[self._members[group][which]]
-            rows.setdefault(self._shown[row], row)
+            source_index, row, _ = self._sources[group].draw(slot)
+            row += self._offsets[self._members[group][source_index]]
+            rows.setdefault(self._first_row[row], row)
             if self._neighbours is not None:
                 rng = np.random.default_rng([self.seed, step, row])
                 for near in rng.permutation(self._neighbours[row])[: self._hard].tolist():
-                    rows.setdefault(self._shown[near], near)
+                    rows.setdefault(self._first_row[near], near)
             if len(rows) >= size:
                 break
         return list(rows.values())[:size]
 
-    def _chosen(self, picture: CaptionedPicture, rng: random.Random) -> list[str]:
+    def _draw_captions(self, picture: CaptionedPicture, rng: random.Random) -> list[str]:
         by_language = {name: getattr(picture, name) for name in self.languages if getattr(picture, name)}
         names = list(by_language)
         chosen: list[str] = []
@@ -198,18 +198,18 @@ class PictureMixture:
             same[i, positions[text]] = True
         return same
 
-    def _typed(self, text: str, step: int, position: int) -> str:
+    def _with_noise(self, text: str, step: int, position: int) -> str:
         rng = random.Random(f"noise {self.seed} {step} {position}")
         return noisy(text, rng) if rng.random() < self.noise else text
 
 
 def listed_pictures(
-    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None, *, shown: bool = True
+    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None, *, needs_files: bool = True
 ) -> list[CaptionedPicture]:
     """`read_pictures` for training, where a picture's file has to be there before the long part starts.
 
     Args:
-        shown: the files are needed.
+        needs_files: whether the pictures' files have to exist.
 
     Raises:
         DataError: the list is missing or malformed (the line is named), or it names a file that is not there.
@@ -218,7 +218,7 @@ def listed_pictures(
         found = read_pictures(folder, english, arabic, split)
     except InputError as error:
         raise DataError(str(error)) from error
-    missing = [picture.path for picture in found if shown and not picture.path.is_file()]
+    missing = [picture.path for picture in found if needs_files and not picture.path.is_file()]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(found)} pictures that {folder / 'captions.jsonl'} names are missing, {missing[0]} "
@@ -227,9 +227,9 @@ def listed_pictures(
     return found
 
 
-def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, shown: bool) -> list[CaptionedPicture]:
+def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
-    found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split, shown=shown)
+    found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split, needs_files=needs_files)
     usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
     if not usable:
         raise DataError(
@@ -240,7 +240,7 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, shown
 
 
 def _same_file(pictures: Sequence[CaptionedPicture]) -> list[int]:
-    """For each picture the first row that shows the same file: two sets may list one with different captions."""
+    """For each picture the first row with the same file: two sets may list one with different captions."""
     first: dict[Path, int] = {}
     return [first.setdefault(picture.path, row) for row, picture in enumerate(pictures)]
 

@@ -1,7 +1,7 @@
 """Several sources in one stream, interleaved in fixed shares, each in a fresh random order every epoch.
 
-A draw is a function of the seed and the slot's number alone. So a run that resumes needs no saved state to see the
-very rows it would have seen.
+A draw is a function of the seed and the slot's number alone. So a run that resumes draws the same
+rows without saved state.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ CYCLE = 10_000  # slots after which the pattern of sources repeats; shares are w
 
 
 class Draw(NamedTuple):
-    """What stands in one slot: a source, one of its rows, and how many rows of that source came in earlier slots."""
+    """The draw of one slot: a source, one of its rows, and how many rows of that source came in earlier slots."""
 
     source: int
     row: int

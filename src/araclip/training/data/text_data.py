@@ -1,7 +1,6 @@
 """Texts for distillation, the student's and the teacher's: sources of parallel text, mixed by weight into batches.
 
-The stream has no state. A batch is a function of seed, step and size, so a resumed run sees the very rows it would
-have seen.
+The stream has no state. A batch is a function of seed, step and size, so a resumed run draws the same rows.
 """
 
 import json
@@ -33,9 +32,8 @@ class Source:
         direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both English. "ar-ar": both Arabic,
             for a teacher that knows it; the file needs no English column.
         noise: the chance that an Arabic student text passes `noisy`.
-        templates: a JSON list of texts with a slot, {} or {c}, for files of short labels: half of the rows show the
-            student the label in one of them, half the bare label, which is how people search. They are in the
-            student's language.
+        templates: a JSON list of texts with a slot, {} or {c}, for files of short labels: half of the rows put
+            the label into one of them, half have the bare label, as queries do. They are in the student's language.
         teacher_template: put around the English label when `templates` is set, as English CLIPs expect labels; one
             for all, so that each label costs one teacher vector. "{}" is the bare label.
     """
@@ -141,15 +139,15 @@ def read_templates(path: Path) -> tuple[str, ...]:
         DataError: no such file, no list of texts, or a text without exactly one slot; its number is named.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        templates = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}). Expected a list of texts with a slot.") from error
-    if not isinstance(found, list) or not found:
+    if not isinstance(templates, list) or not templates:
         raise DataError(f"{path} holds no list of templates. Expected a list such as {['صورة {}']}.")
-    for number, template in enumerate(found, 1):
+    for number, template in enumerate(templates, 1):
         if not isinstance(template, str) or sum(template.count(slot) for slot in SLOTS) != 1:
             raise DataError(f"{path}, template {number}: {template!r:.60}, expected a text with one {{}} or {{c}}.")
-    return tuple(found)
+    return tuple(templates)
 
 
 def _fill(template: str, label: str) -> str:
@@ -173,7 +171,7 @@ def _check(source: Source) -> None:
 
 
 def _distinct_pairs(source: Source) -> list[Pair]:
-    # A file may hold a pair twice, with another source or license; it still comes once an epoch.
+    # A pair that a file holds twice, with another source or license, comes once an epoch.
     read = read_pairs(source.path, arabic_only=source.direction == "ar-ar")
     pairs = list({(pair.english, pair.arabic): pair for pair in read}.values())
     if source.rows is None:

@@ -31,7 +31,7 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Recall:
-    """Dev R@1 of the float32 graphs and of the stored ones, and what was asked."""
+    """Dev R@1 of the float32 graphs and of the stored ones, and the protocol."""
 
     protocol: str
     float32: float
@@ -40,7 +40,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Report:
-    """What an export wrote and measured; `warnings` is what the exported model does otherwise or was not tested for."""
+    """What an export wrote and measured; `warnings`: deviations from the trained model, checks not made."""
 
     folder: Path
     config: ModelConfig
@@ -53,27 +53,27 @@ def export(
     run: Path, folder: Path, *, name: str | None = None, version: str = "1", dev: Sequence[DevSet] | None = None,
     weights: str = "int8", about: About | None = None, log: Log = lambda line: None,
 ) -> Report:  # fmt: skip
-    """Write a trained model as a model folder, which takes its place whole when all checks have passed.
+    """Write a trained model as a model folder, which appears whole once all checks have passed.
 
     Args:
-        run: a stage's folder of runs, whose model/ is taken and whose recipe names the dev set; or the folder of a
+        run: a stage's run folder, of which model/ is exported and whose recipe names the dev set; or the folder of a
             saved AraCLIPModel.
-        folder: where the model folder shall be; one that is there is replaced.
+        folder: the model folder to write; an earlier one is replaced.
         name, version: of the model; by default the folder's name, and 1.
         dev: picture sets to measure on, every caption a query; None takes the run's own.
         weights: how they are stored, see `quantize`.
         about: licence, training data and notes for the card.
-        log: takes a line as each step is done.
+        log: called with a line as each step is done.
 
     Raises:
-        ExportRejected: a tower cannot be traced, a float32 graph strays from the PyTorch model (cosine below .999), or
+        ExportRejected: a tower cannot be traced, a float32 graph differs from the PyTorch model (cosine below .999), or
             small weights cost more than half a point of dev R@1. `folder` is as it was.
-        InputError: no model in `run`, a model or processor that a model folder cannot hold, or other files in `folder`.
+        InputError: no model in `run`, a model or processor that cannot be exported, or other files in `folder`.
         DataError: a dev set has no captions.
     """
     check_weights(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
-    check_place(folder)
+    check_target(folder)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
     model, processor = load_model(source)
     scaling = scaling_of(model, processor)
@@ -90,18 +90,18 @@ def export(
             log("text tower traced")
             write_image_graph(model, scaling.size, scaling.mean, scaling.std, full / "image.onnx")
             log("image tower traced")
-            exact = _sealed(full, replace(draft, weights="float32"))
-            known = probes(model, processor, scaling.size)
-            before = closeness(exact, known)
+            exact = _hashed_and_opened(full, replace(draft, weights="float32"))
+            expected = probes(model, processor, scaling.size)
+            before = closeness(exact, expected)
             check_parity(before)
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             for part in ("text.onnx", "image.onnx"):
                 store(full / part, stored / part, weights)
-            small = _sealed(stored, replace(draft, weights=weights))
+            small = _hashed_and_opened(stored, replace(draft, weights=weights))
             recalls, measured = _recalls(sets, exact, small, weights, log)
-            sizes = graph_sizes(full, small, known, before)
-            config = _finish(stored, small.config, measured, about)
+            sizes = graph_sizes(full, small, expected, before)
+            config = _write_card(stored, small.config, measured, about)
         reports.append(Report(folder, config, sizes, recalls, scaling.warnings + _unmeasured(sets, weights)))
 
     atomic.write_folder(folder, fill)
@@ -145,8 +145,8 @@ def dev_of(run: Path) -> list[DevSet]:
         ) from error
 
 
-def check_place(folder: Path) -> None:
-    """Refuse a place where something else than a model folder lies, which would be lost.
+def check_target(folder: Path) -> None:
+    """Refuse a target that is no model folder, since it would be overwritten.
 
     Raises:
         InputError: a file, or a folder with other files; one is named.
@@ -205,14 +205,14 @@ def _tower_name(config: Any) -> str:
     return str(config.name_or_path or kind)
 
 
-def _sealed(folder: Path, config: ModelConfig) -> AraCLIP:
+def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
     """Hash the files, write config.json and a first card, and open the folder as its users will."""
     _write_config(folder, replace(config, files={part: model_folder.sha256(folder / part) for part in HASHED}))
     (folder / "README.md").touch()
     return AraCLIP(folder)
 
 
-def _finish(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
+def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
     config = replace(config, measured=measured)
     _write_config(folder, config)
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6

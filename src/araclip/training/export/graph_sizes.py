@@ -13,7 +13,7 @@ from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.training.model.parity import Closeness, Probes, closeness
 
-SECONDS = 0.5  # for which a speed is measured, and at least three runs
+SECONDS = 0.5  # a speed is measured for this long, and for three runs at least
 TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # of usual length, for speeds
 
 
@@ -36,19 +36,19 @@ class GraphSize:
     cosine_mean: float
 
 
-def graph_sizes(full: Path, small: AraCLIP, known: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
+def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
     """How large the two graphs are, how fast, and how close to PyTorch.
 
     Args:
-        full: folder of the float32 graphs, whose closeness is `before`. small: the model as stored.
+        full: folder of the float32 graphs. before: their closeness. small: the model as stored.
     """
-    squares = np.resize(known.squares, (IMAGE_BATCH, *known.squares.shape[1:]))
+    squares = np.resize(probes.squares, (IMAGE_BATCH, *probes.squares.shape[1:]))
     encode: Mapping[str, tuple[Callable[[int], Any], int]] = {
         "text.onnx": (lambda n: small.encode_text([TEXT] * n), TEXT_BATCH),
         "image.onnx": (lambda n: small.encode_pixels(squares[:n]), IMAGE_BATCH),
     }
     sizes = []
-    for exact, stored in zip(before, closeness(small, known), strict=True):
+    for exact, stored in zip(before, closeness(small, probes), strict=True):
         run, batch = encode[exact.graph]
         sizes.append(
             GraphSize(

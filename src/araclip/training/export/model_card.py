@@ -1,4 +1,4 @@
-"""The model card of an exported folder, and about.toml: what only people know of a model."""
+"""The model card of an exported folder, and about.toml: licence, training data and notes for it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,12 +22,12 @@ _WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class About:
-    """What a model was trained on, what it may be used for, and what else its card shall say."""
+    """Training data, licence, and further text of a model card."""
 
     license: str = "not stated"
     training_data: tuple[str, ...] = ()
     notes: str = ""  # Markdown: how it was trained, limits, terms
-    text_tower: str = ""  # names for people; by default those of the checkpoints
+    text_tower: str = ""  # names on the card; by default those of the checkpoints
     image_tower: str = ""
 
 

@@ -1,4 +1,4 @@
-"""What the exported image graph does with pixels in place of the image processor."""
+"""The pixel scaling of an image processor, for the exported image graph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from araclip.training.model.processing import BICUBIC, AraCLIPProcessor
 
 @dataclass(frozen=True)
 class Scaling:
-    """How pixels enter the image tower: the side, mean and deviation a channel of values from 0 to 1."""
+    """The side of the input, and mean and deviation of each channel for values from 0 to 1."""
 
     size: int
     mean: tuple[float, float, float]
@@ -19,7 +19,7 @@ class Scaling:
 
 
 def scaling_of(model: AraCLIPModel, processor: AraCLIPProcessor) -> Scaling:
-    """What the model folder does with pixels in place of the image processor.
+    """The scaling that a model's image processor does.
 
     Raises:
         InputError: the model has no image tower, or its pictures are no squares.
@@ -36,7 +36,7 @@ def scaling_of(model: AraCLIPModel, processor: AraCLIPProcessor) -> Scaling:
     width = sides.get("width") or sides.get("shortest_edge")
     if not height or height != width:
         raise InputError(
-            f"{type(own).__name__} makes no squares of one size ({dict(sides)}), a model folder knows nothing else. "
+            f"{type(own).__name__} makes no squares of one size ({dict(sides)}); a model folder needs them. "
             "Train with an image processor that squashes pictures to a square."
         )
     per_value = 255.0 * (own.rescale_factor if getattr(own, "do_rescale", True) else 1.0)  # 1 for values from 0 to 1

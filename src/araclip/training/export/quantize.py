@@ -6,7 +6,7 @@
   the rows of a table are widened when they are looked up.
 - compact: as int8, but tables of many rows, those of a vocabulary, in four bits with a scale for every 32 numbers of a
   row: half the size (docs/log/2026-11.md).
-- dynamic-int8: matrix products in int8 too, their left side quantised as it comes (ONNX Runtime's dynamic
+- dynamic-int8: matrix products in int8 too, their left operand quantised at run time (ONNX Runtime's dynamic
   quantisation); the rest as above. Faster on processors with VNNI, but it moves the vectors more: a mean cosine of .990
   against .9997 on the text tower of araclip-mini (docs/log/2026-11.md).
 - float32: as they are.
@@ -30,15 +30,15 @@ Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of th
 Axes = int | tuple[int, ...]
 
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
-_SMALL_CONVOLUTION = 32_768  # elements; those below are the first ones, whose error all others pass on
+_SMALL_CONVOLUTION = 32_768  # elements; smaller ones are the first layers, whose error propagates through all others
 _MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
-_SHRINKS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping the outermost can pay
+_SHRINKS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping outliers can lower it
 _HALF_MAX = 65504.0
 _TINY = 1e-12  # scale of a column of zeros
 
 
 def check_weights(weights: str) -> None:
-    """Refuse what is none of `model_folder.WEIGHTS`.
+    """Refuse a name that is not in `model_folder.WEIGHTS`.
 
     Raises:
         InputError: the known ones are named.
@@ -56,7 +56,7 @@ def store(graph: Path, target: Path, weights: str) -> None:
     if weights == "dynamic-int8":
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        with quiet():  # it advises a preparation that graphs of torch's exporter do not need
+        with quiet():  # it recommends a preprocessing that graphs of torch's exporter do not need
             quantize_dynamic(
                 graph, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
             )
@@ -74,20 +74,20 @@ def narrow(graph: Any, *, compact: bool = False) -> None:
     """
     uses: dict[str, Uses] = defaultdict(list)
     for node in graph.node:
-        for place, name in enumerate(node.input):
-            uses[name].append((node, place))
+        for position, name in enumerate(node.input):
+            uses[name].append((node, position))
     weights: list[Any] = []
     widening: list[Any] = []
-    lookups: dict[str, list[Any]] = {}  # by output: the nodes that take a look-up's place
+    lookups: dict[str, list[Any]] = {}  # by output: the nodes that replace a look-up
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < _WORTH_NARROWING or values.ndim < 2:
             weights.append(tensor)
         elif _is_table(values, uses[tensor.name]):
             four = compact and _fits_four_bits(values)
-            arrays, found = (_four_bit_table if four else _table)(tensor.name, values, uses[tensor.name])
+            arrays, replaced = (_four_bit_table if four else _table)(tensor.name, values, uses[tensor.name])
             weights += arrays
-            lookups |= found
+            lookups |= replaced
         else:
             arrays, nodes = _matrix(tensor, values, _summed_axes(values, uses[tensor.name]))
             weights += arrays
@@ -131,9 +131,9 @@ def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.f
 
 
 def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
-    def looks_up(node: Any, place: int) -> bool:
+    def looks_up(node: Any, position: int) -> bool:
         axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-        return node.op_type == "Gather" and place == 0 and axis == 0
+        return node.op_type == "Gather" and position == 0 and axis == 0
 
     return values.ndim == 2 and bool(uses) and all(looks_up(*use) for use in uses)
 
@@ -141,16 +141,16 @@ def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
 def _table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
     rows, scale = quantized(values, axis=1)  # (V, H), (V, 1)
     arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
-    found = {}
+    lookups = {}
     for node, _ in uses:
         ids, out = node.input[1], node.output[0]
-        found[out] = [
+        lookups[out] = [
             helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"], axis=0),
             helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"], axis=0),
             helper.make_node("Cast", [f"{out}_int8"], [f"{out}_wide"], to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{out}_wide", f"{out}_scale"], [out]),
         ]
-    return arrays, found
+    return arrays, lookups
 
 
 def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
@@ -159,8 +159,8 @@ def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple
         f"{name}_int4": rows, f"{name}_scale": scale, f"{name}_low": np.uint8(15), f"{name}_shift": np.uint8(4),
         f"{name}_zero": np.float32(8), f"{name}_block": np.arange(values.shape[1], dtype=np.int64) // BLOCK,
     }  # fmt: skip
-    arrays = [numpy_helper.from_array(np.asarray(array), called) for called, array in constants.items()]
-    found = {}
+    arrays = [numpy_helper.from_array(np.asarray(array), array_name) for array_name, array in constants.items()]
+    lookups = {}
     for node, _ in uses:
         ids, out = node.input[1], node.output[0]
         steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
@@ -175,24 +175,24 @@ def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple
             ("Gather", [f"{out}_scales", f"{name}_block"], f"{out}_scale", {"axis": -1}),  # (…, H)
             ("Mul", [f"{out}_signed", f"{out}_scale"], out, {}),
         ]
-        found[out] = [helper.make_node(kind, inputs, [made], **how) for kind, inputs, made, how in steps]
-    return arrays, found
+        lookups[out] = [helper.make_node(kind, inputs, [made], **how) for kind, inputs, made, how in steps]
+    return arrays, lookups
 
 
 def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
-    """The axes a product or convolution sums over, so that each output has a scale of its own; None for neither.
+    """The axes a product or convolution sums over, so that each output has a scale of its own; None for other uses.
 
     A depthwise convolution sums over too few values to be worth a scale, a small one gains too little.
     """
     large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
-    if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and at == 1 for n, at in uses):
+    if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and position == 1 for n, position in uses):
         return tuple(range(1, values.ndim))
     if values.ndim != 2 or min(values.shape) < 2 or not uses:
         return None
     axes: set[int | None] = set()
-    for node, place in uses:
-        turned = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
-        axes.add((1 if turned else 0) if node.op_type in ("MatMul", "Gemm") and place == 1 else None)
+    for node, position in uses:
+        transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
+        axes.add((1 if transposed else 0) if node.op_type in ("MatMul", "Gemm") and position == 1 else None)
     return axes.pop() if len(axes) == 1 else None
 
 

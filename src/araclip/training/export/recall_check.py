@@ -1,4 +1,4 @@
-"""The check of an export that small weights must pass: storing them so costs next to no recall.
+"""The check of an export that small weights cost next to no recall.
 
 The other check, that the float32 graphs give the trained model's vectors, is `parity.check_parity`.
 """
@@ -13,7 +13,7 @@ from araclip.evaluation.metrics import summary
 from araclip.evaluation.retrieval import evaluate
 from araclip.training.recipe.stages import DevSet
 
-MOST_LOST = 0.005  # of R@1, by storing weights small
+MAX_LOSS = 0.005  # of R@1, by storing weights small
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DevPictures:
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
-        """The set's pictures; a caption field that speaks of `_en` is English, any other Arabic.
+        """The set's pictures; a caption field whose name contains `_en` is English, any other Arabic.
 
         Raises:
             InputError: the folder has no captions.jsonl.
@@ -45,9 +45,9 @@ class DevPictures:
                 f"{spec.folder} (split {spec.split}) has no caption in {', '.join(arabic + english)}: nothing to "
                 "measure. Name another dev set with --dev."
             )
-        asked = " / ".join(field for name in languages for field in fields[name])
+        fields_used = " / ".join(field for name in languages for field in fields[name])
         split = f" {spec.split}" if spec.split else ""
-        name = f"{spec.folder.name}{split}, {len(pictures):,} pictures, every {asked} a query, any-hit"
+        name = f"{spec.folder.name}{split}, {len(pictures):,} pictures, every {fields_used} a query, any-hit"
         return cls(name, pictures, languages)
 
     def measure(self, model: AraCLIP, *, all_languages: bool) -> dict[str, Any]:
@@ -72,14 +72,14 @@ class DevPictures:
 
 
 def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-    """Refuse small weights that cost more than MOST_LOST of dev R@1.
+    """Refuse small weights that lose more than MAX_LOSS of dev R@1.
 
     Raises:
         ExportRejected: they do; both numbers are named.
     """
-    if not full - stored <= MOST_LOST + 1e-9:
+    if not full - stored <= MAX_LOSS + 1e-9:
         raise ExportRejected(
             f"weights stored as {weights} cost too much: R@1 is {full:.4f} in float32 and {stored:.4f} stored "
-            f"({(full - stored) * 100:.2f} points lost, {MOST_LOST * 100} is the most) on {dev.name}. "
+            f"({(full - stored) * 100:.2f} points lost, {MAX_LOSS * 100} is the most) on {dev.name}. "
             "Export with --weights float32."
         )

@@ -1,4 +1,4 @@
-"""The two towers of a model → ONNX graphs from raw input to unit vector, with what they were made of."""
+"""The two towers of a model → ONNX graphs from raw input to normalised vector, with the model's configuration."""
 
 import hashlib
 import json
@@ -88,10 +88,10 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
             f"{MAX_BYTES / 1e9:.0f} GB. Train a smaller tower, or prune its vocabulary."
         )
     if kind not in ("timm_wrapper", "araclip_branches"):
-        tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime knows best
+        tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
     try:
         write_graph(graph, inputs, path, axes, OUTPUT)
-    except Exception as error:  # the exporter's stages have errors of their own, and pass on those of the tower
+    except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({first_line(error)}). "
             "A newer torch or transformers may; otherwise take another tower."
@@ -104,25 +104,25 @@ def write_origin(path: Path, model: AraCLIPModel) -> None:
     That is the model's configuration, and where its weights are that the exporter renamed, transposed, reshaped or
     merged with an equal one: `{"config": {…}, "moved": {weight: [initializer, whether it is transposed]}}`.
     """
-    held = onnx.load(str(path))
-    there = {tensor.name for tensor in held.graph.initializer}
+    onnx_model = onnx.load(str(path))
+    names = {tensor.name for tensor in onnx_model.graph.initializer}
     known: dict[bytes, str] = {}
-    for tensor in held.graph.initializer:
+    for tensor in onnx_model.graph.initializer:
         known.setdefault(_identity(numpy_helper.to_array(tensor)), tensor.name)
     moved = {}
     for name, weight in model.state_dict().items():
         values = weight.detach().cpu().numpy()
-        for turned, laid in enumerate((values, values.T) if values.ndim == 2 else (values,)):
-            if f"model.{name}" not in there and (same := known.get(_identity(laid))) is not None:
-                moved[name] = [same, bool(turned)]
+        for transposed, array in enumerate((values, values.T) if values.ndim == 2 else (values,)):
+            if f"model.{name}" not in names and (initializer := known.get(_identity(array))) is not None:
+                moved[name] = [initializer, bool(transposed)]
     config = {**model.config.to_dict(), "logit_scale_init_value": model.logit_scale.item()}
     if hasattr(model, "logit_bias"):
         config["logit_bias_init"] = model.logit_bias.item()
-    entry = held.metadata_props.add()
+    entry = onnx_model.metadata_props.add()
     entry.key, entry.value = ORIGIN_KEY, json.dumps({"config": config, "moved": moved})
-    onnx.save(held, str(path))
+    onnx.save(onnx_model, str(path))
 
 
 def _identity(values: NDArray[Any]) -> bytes:
-    """Equal for equal numbers in one order: the exporter gives some an axis of length 1."""
+    """Equal for the same numbers in the same order, whatever the shape: the exporter adds axes of length 1."""
     return f"{values.dtype} {values.size} ".encode() + hashlib.sha256(values.tobytes()).digest()

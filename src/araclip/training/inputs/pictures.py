@@ -1,6 +1,6 @@
-"""Where a step's image vectors come from: a locked tower's cache, cached feature maps under learning blocks, or pixels.
+"""The image vectors of a step: from a locked tower's cache, from cached feature maps, or from pixels.
 
-Each kind gives `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
+Each kind has `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
 which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the model in eval mode.
 """
 
@@ -34,11 +34,11 @@ LogLine = Callable[[str], None]
 
 
 class EncodedImages(NamedTuple):
-    """What an image tower and its projection make of B pictures.
+    """Output of an image tower and its projection for B pictures.
 
     Attributes:
         vectors: (B, K, D) float32, each of unit length. K is 1, or the number of branches where each has its own loss.
-        features: (B, W) float32, the tower's output that was projected.
+        features: (B, W) float32, the tower's output before the projection.
     """
 
     vectors: Tensor
@@ -46,12 +46,12 @@ class EncodedImages(NamedTuple):
 
 
 class TrainingImages(Protocol):
-    """The pictures of a stage, as its steps see them."""
+    """The pictures of a stage, as its steps encode them."""
 
     modules: list[nn.Module]  # the parts of the image tower that learn
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """What `encode` takes for these training pictures in this step, a row a picture."""
+        """Input of `encode` for these training pictures in this step, a row a picture."""
 
     def encode(self, inputs: Tensor) -> EncodedImages:
         """Vectors of a step's pictures, with a graph where the tower or its projection learns."""
@@ -60,7 +60,7 @@ class TrainingImages(Protocol):
         """(N, D) of any pictures, without augmentation, with the current weights."""
 
     def close(self) -> None:
-        """Give the tower back the modules and the precision it had before training."""
+        """Restore the tower's modules and precision from before training."""
 
 
 def training_images(
@@ -100,7 +100,7 @@ def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
 
 
 class LockedImages:
-    """The tower never learns: its pooled outputs are computed once and kept on disk (LiT, Zhai et al. 2022)."""
+    """The tower never learns: its pooled outputs are computed once and stored on disk (LiT, Zhai et al. 2022)."""
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, log: LogLine
@@ -109,7 +109,7 @@ class LockedImages:
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self.features = self._features(pictures)  # (N, W) float16
-        self._seen = {tuple(pictures): self.features}
+        self._cached = {tuple(pictures): self.features}
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
         """(B, W), the tower's pooled outputs."""
@@ -120,14 +120,14 @@ class LockedImages:
         return encoded(self.model, inputs)
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures; the tower sees them at the first call only."""
+        """(N, D) of any pictures; they pass the tower at the first call only."""
         key = tuple(pictures)
-        if key not in self._seen:
-            self._seen[key] = self._features(pictures)
-        return projected(self.model, torch.from_numpy(self._seen[key].astype(np.float32)))
+        if key not in self._cached:
+            self._cached[key] = self._features(pictures)
+        return projected(self.model, torch.from_numpy(self._cached[key].astype(np.float32)))
 
     def close(self) -> None:
-        """Nothing was changed."""
+        """Nothing to restore."""
 
     def _features(self, pictures: Sequence[Path]) -> NDArray[np.float16]:
         digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
@@ -164,12 +164,12 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log)
-        self._seen = {tuple(pictures): self.maps}  # their first view is the picture as it is
+        self._cached = {tuple(pictures): self.maps}  # their first view is the picture as it is
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = branch.to(memory_format=torch.channels_last).requires_grad_(True)  # type: ignore[call-overload]
         self.modules: list[nn.Module] = [self._branch]
         self._branches = branches_of(tower) if side.each_branch else 1
-        self._first = copy.deepcopy(self._branch).requires_grad_(False).eval()
+        self._initial_branch = copy.deepcopy(self._branch).requires_grad_(False).eval()
         if pointwise:
             narrow_pointwise(self._branch)
 
@@ -194,27 +194,27 @@ class BranchImages:
 
     def features(self, inputs: Tensor) -> Tensor:
         """(B, W): the branches' outputs before the projection."""
-        found: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
-        return found
+        features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
+        return features
 
-    def first_features(self, inputs: Tensor) -> Tensor:
-        """(B, W): `features` with the weights that the stage began with."""
+    def initial_features(self, inputs: Tensor) -> Tensor:
+        """(B, W): `features` with the weights from before the stage."""
         with torch.no_grad():
-            found: Tensor = self._first(inputs.contiguous(memory_format=torch.channels_last))
-        return found
+            features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))
+        return features
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         """(N, D) of any pictures, from whole feature maps, with the current weights."""
         key = tuple(pictures)
-        if key not in self._seen:
-            self._seen[key] = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log)
-        maps, device = self._seen[key], self.model.logit_scale.device
+        if key not in self._cached:
+            self._cached[key] = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log)
+        maps, device = self._cached[key], self.model.logit_scale.device
         self.model.eval()
         features = (self.features(maps.whole(rows).to(device)) for rows in _eval_batches(len(pictures)))
         return torch.cat([projected(self.model, found) for found in features])
 
     def close(self) -> None:
-        """Give the tower its float32 convolutions and its BatchNorms back."""
+        """Restore the tower's float32 convolutions and BatchNorms."""
         widen_pointwise(self._branch)
         batchnorm.restore(self._fused)
         self._fused = []
@@ -245,8 +245,8 @@ class PixelImages:
                 picture = open_image(self.pictures[row], size)
             except ImageError as error:
                 raise DataError(
-                    f"{error} Restored, it lets the same command go on; without its line in captions.jsonl the stage "
-                    "has to begin again with --fresh."
+                    f"{error} Restore the file and start the same command again, or remove its line from "
+                    "captions.jsonl and begin the stage anew with --fresh."
                 ) from error
             return augment(picture, size, np.random.default_rng([self.seed, step, row]))
 
@@ -263,7 +263,7 @@ class PixelImages:
         return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])
 
     def close(self) -> None:
-        """Nothing was changed."""
+        """Nothing to restore."""
 
 
 def _eval_batches(count: int) -> Iterator[range]:

@@ -1,4 +1,4 @@
-"""Picture files → pixels → what an image tower makes of them."""
+"""Picture files → pixels → pooled features of an image tower."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ class Pixels:
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """As a model's processor prepares them."""
+        """Pixels as a model's processor prepares them."""
         return cls(image_size(processor), *pixel_mean_and_std(processor))
 
     def __call__(self, squares: NDArray[np.uint8]) -> Tensor:
@@ -61,7 +61,7 @@ def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
 
 
 def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path]) -> Tensor:
-    """(N, W): the tower's outputs for pictures as they are, without a graph; the model is in eval mode then."""
+    """(N, W): the tower's outputs for pictures as they are, without a graph; leaves the model in eval mode."""
     with torch.inference_mode():
         chunks = (files[start : start + EVAL_BATCH] for start in range(0, len(files), EVAL_BATCH))
         return torch.cat([pooled(model.eval(), pixels.read(chunk)) for chunk in chunks]).clone()

@@ -1,4 +1,4 @@
-"""Where a step's text vectors come from: a tower that learns, or a locked one whose outputs are cached."""
+"""The text vectors of a step: from a tower that learns, or from a locked one whose outputs are cached."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Tokens = dict[str, Tensor]
 
 
 def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
-    """Texts in chunks of like length, which spares padding, and the order that undoes it.
+    """Texts in chunks of similar length, for less padding, and the inverse order.
 
     Returns:
         Chunks of `input_ids` and `attention_mask` (b, T), and the inverse order (n,): with the vectors of all chunks
@@ -41,7 +41,7 @@ def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> 
 def text_features(
     model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], *, bfloat16: bool = False
 ) -> Tensor:
-    """(n, H): the text tower's pooled output before the projection, without a graph; the model is in eval mode then."""
+    """(n, H): the text tower's pooled output before the projection, without a graph; leaves the model in eval mode."""
     device = model.logit_scale.device
     chunks, inverse = tokenized(processor, texts, EVAL_BATCH)
     model.eval()
@@ -55,7 +55,7 @@ def text_features(
 
 
 class LearningTexts:
-    """A text tower that learns, but for its lowest layers and embeddings where the recipe freezes them.
+    """A text tower that learns, except its lowest layers and embeddings where the recipe freezes them.
 
     Args:
         frozen_layers: how many of its lowest layers do not learn; the embeddings go with them.
@@ -101,7 +101,7 @@ class LockedTexts:
     """A text tower that never learns under a projection that does: each text passes the tower once.
 
     Args:
-        texts: all that a batch may hold.
+        texts: all that a batch may draw.
         cache: folder in which the tower's outputs are stored, for this run and later ones.
         bfloat16: the precision of that one pass.
     """

@@ -31,7 +31,7 @@ class BestWeights:
         return bool(self.patience) and self.waited >= self.patience
 
     def update(self, recall: dict[str, float]) -> None:
-        """Take in the recall of the current weights, and write these to disk if it is the best.
+        """Compare the recall of the current weights with the best, and write the weights to disk where it is higher.
 
         Raises:
             TrainingError: the disk is full.
@@ -57,7 +57,7 @@ class BestWeights:
 
     @torch.no_grad()
     def restore(self) -> dict[str, float]:
-        """Give the model the best weights; their recall."""
+        """Load the best weights into the model; returns their recall."""
         if self.is_main:  # the only process whose weights are used from here on
             stored = torch.load(self.path, map_location="cpu", weights_only=True)
             for parameter, weight in zip(self.parameters, stored, strict=True):
@@ -74,5 +74,5 @@ class BestWeights:
         return {"recall": self.recall, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore from a checkpoint."""
         self.recall, self.waited = state["recall"], state["waited"]

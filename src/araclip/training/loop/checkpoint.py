@@ -125,11 +125,11 @@ def _leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:
 
 def _size(state: dict[str, Any]) -> int:
     tensors = [leaf for _, leaf in _leaves(state) if isinstance(leaf, Tensor)]
-    return sum(tensor.nbytes + 512 for tensor in tensors)  # the archive keeps some 300 bytes about each, and aligns it
+    return sum(tensor.nbytes + 512 for tensor in tensors)  # the archive adds some 300 bytes to each, and aligns it
 
 
 def _fill(temporary: Path, state: dict[str, Any]) -> None:
-    with temporary.open("wb") as file:  # by its name torch would hold it open, and its space taken, after a full disk
+    with temporary.open("wb") as file:  # given a path, torch keeps the file open after a full disk
         torch.save(state, file)
     with temporary.open("rb+") as file:
         file.seek(-2, io.SEEK_END)  # a zip ends in the length of its comment, here 0

@@ -1,4 +1,4 @@
-"""Dev recall while training: captions find their pictures, or the other captions of them."""
+"""Dev recall while training, of captions → pictures or captions → other captions of the same picture."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ TextVectors = Callable[[Sequence[str]], Tensor]
 
 
 class Dev:
-    """A dev set: captions are the queries, each of which should find its own picture.
+    """A dev set: captions are queries, and relevant is the picture that each describes.
 
     Raises:
         DataError: the set's list is missing or malformed, it has no caption in the fields asked for, or one of its
@@ -36,13 +36,13 @@ class Dev:
                 f"{spec.folder} (split {spec.split}) has no caption in {', '.join(spec.captions)}: nothing to measure. "
                 "Correct `dev` in the recipe."
             )
-        asked = [(text, row) for row, p in enumerate(self.pictures) for text in p.arabic[: spec.per_picture]]
-        self.texts = [text for text, _ in asked]
-        self.owner = [row for _, row in asked]
+        queries = [(text, row) for row, p in enumerate(self.pictures) for text in p.arabic[: spec.per_picture]]
+        self.texts = [text for text, _ in queries]
+        self.owner = [row for _, row in queries]
 
     @property
     def paths(self) -> list[Path]:
-        """The pictures' files, in the order in which `recall` asks for their vectors."""
+        """The pictures' files, in the order in which `recall` encodes them."""
         return [picture.path for picture in self.pictures]
 
     def recall(self, text_vectors: TextVectors, image_vectors: Callable[[Sequence[Path]], Tensor]) -> dict[str, float]:
@@ -59,7 +59,7 @@ class CaptionDev:
     """
 
     def __init__(self, spec: DevSet) -> None:
-        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, shown=False)
+        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, needs_files=False)
         pictures = [picture for picture in found if picture.english and picture.arabic]
         if not pictures:
             raise DataError(

@@ -35,14 +35,14 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights in; once after every optimizer step."""
+        """Average the current weights in; call it once after every optimizer step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for mean, parameter in zip(self._means, self._parameters, strict=True):
             mean.lerp_(parameter.to(torch.float32), 1.0 - decay)
 
     def apply(self) -> None:
-        """Give the model the averaged weights; for the end of a run."""
+        """Load the averaged weights into the model, at the end of a run."""
         _copy(self._means, self._parameters)
 
     @contextlib.contextmanager
@@ -61,7 +61,7 @@ class Ema:
         return {"updates": self.updates, "means": list(self._means)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint.
+        """Restore from a checkpoint.
 
         Raises:
             RunMismatch: it holds the means of other parameters.

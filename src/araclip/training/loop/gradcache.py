@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-Chunks = Sequence[Any]  # what one tower reads, in pieces that fit into memory
+Chunks = Sequence[Any]  # inputs of one tower, in pieces that fit into memory
 Encoded = Tensor | tuple[Tensor, ...]  # of one chunk of b rows: (b, …), or several such tensors, as of a NamedTuple
 Encode = Callable[[Any], Encoded]  # row by row: no BatchNorm in training mode
 
@@ -46,7 +46,7 @@ def cached_backward(
             (temperature, bias) get their gradients too.
         backward: called once, on the loss: `Tensor.backward`, or `accelerator.backward`, whose scaling reaches all.
         no_sync: makes a context in which DistributedDataParallel does not synchronise gradients; it expects one
-            backward pass a step, and here are many.
+            backward pass a step, and this makes many.
         seed: of this step and, where processes differ in dropout, of this process.
 
     Returns:
@@ -79,7 +79,7 @@ def grouped(chunks: Chunks, grad_cache: bool) -> list[Chunks]:
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:
-    """The rows of several chunks in one: (b, …) each → (B, …), of the type that they have."""
+    """Chunks concatenated: (b, …) each → (B, …), of the same type."""
     if isinstance(parts[0], Tensor):
         return torch.cat([part for part in parts if isinstance(part, Tensor)])
     make: Callable[[list[Tensor]], tuple[Tensor, ...]] = getattr(type(parts[0]), "_make", tuple)
@@ -145,7 +145,7 @@ def _backpropagate(chunks: Chunks, encode: Encode, gradients: Sequence[Tensor | 
 
 @contextlib.contextmanager
 def seeded(seed: int, tower: int, chunk: int) -> Iterator[None]:
-    """A block whose random numbers depend on these three numbers only; the generators' states are restored after it."""
+    """A `with` block whose random numbers depend on these three numbers alone; generators are restored after it."""
     digest = hashlib.blake2b(f"{seed}/{tower}/{chunk}".encode(), digest_size=8).digest()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
@@ -167,7 +167,7 @@ def gather(tensor: Tensor) -> Tensor:
     exactly what one process with the whole batch gets, both when every process takes the loss over all rows (L_k = L)
     and when each takes the mean over its own rows. A parameter of the loss itself averages to ∂L/∂θ as well.
 
-    Every process must bring the same number of rows.
+    Every process must pass the same number of rows.
     """
     if not is_distributed():
         return tensor

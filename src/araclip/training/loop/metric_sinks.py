@@ -1,4 +1,4 @@
-"""Where metrics go besides metrics.jsonl: TensorBoard or Trackio, by name, imported only when asked for."""
+"""Sinks of metrics besides metrics.jsonl: TensorBoard or Trackio, by name, imported only when used."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -12,10 +12,10 @@ class Sink(Protocol):
     """Takes the rows that `Run.log` writes."""
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """One row; what is no number may be left out."""
+        """One row; values that are no numbers may be dropped."""
 
     def close(self) -> None:
-        """Hand on what is still held back."""
+        """Flush what is still buffered."""
 
 
 class TensorBoard:
@@ -28,7 +28,7 @@ class TensorBoard:
         self._writer: Any = None
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Numbers become scalars; what a killed run had written from this step on is hidden."""
+        """Numbers become scalars; rows that a killed run wrote from this step on are hidden."""
         if self._writer is None:
             self._writer = self._open(log_dir=str(self._folder), purge_step=step)
         for name, value in values.items():

@@ -1,4 +1,4 @@
-"""What the optimizer is given: groups of parameters, and the learning rate of a step."""
+"""Parameter groups for the optimizer, and the learning rate of a step."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ class Part:
     """A tower, a head or a single parameter that learns at a rate of its own.
 
     Attributes:
-        lr: the highest learning rate, that of the last layer.
-        layer_decay: what each layer's rate is multiplied by for the layer before it; 1 is one rate for all.
+        lr: peak learning rate of the last layer.
+        layer_decay: factor from each layer's rate to that of the layer before it; 1 is one rate for all.
     """
 
     module: nn.Module | nn.Parameter
@@ -31,7 +31,7 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
 
     Layer-wise decay (ULMFiT, Howard and Ruder 2018; BEiT, Bao et al. 2021): of L layers, layer i from 0 learns at
     lr × layer_decay^(L − 1 − i), what comes before them (embeddings, patches) at lr × layer_decay^L, and what comes
-    after (final norm, pooler, projection) at lr. Weight decay falls on matrices and filters only: biases, norms,
+    after (final norm, pooler, projection) at lr. Weight decay applies to matrices and filters only: biases, norms,
     class tokens, scales and whatever else is one row long have none.
 
     Returns:
@@ -43,7 +43,7 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
     for part in parts:
-        rows: dict[tuple[float, float], dict[str, Any]] = {}  # by learning rate and weight decay
+        by_rate: dict[tuple[float, float], dict[str, Any]] = {}  # by learning rate and weight decay
         for name, parameter, distance in _distances(part):
             if not parameter.requires_grad:
                 continue
@@ -53,8 +53,8 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
             lr = part.lr * part.layer_decay**distance
             decay = weight_decay if _is_matrix(name, parameter) else 0.0
             group = {"params": [], "lr": lr, "peak_lr": lr, "weight_decay": decay}
-            rows.setdefault((lr, decay), group)["params"].append(parameter)
-        groups += rows.values()
+            by_rate.setdefault((lr, decay), group)["params"].append(parameter)
+        groups += by_rate.values()
     if not groups:
         raise RecipeError("every parameter is frozen, there is nothing to train. Unfreeze a tower or a projection.")
     return groups
@@ -72,11 +72,11 @@ def _is_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
-    """What the peak learning rate is multiplied by in a step: linear warm-up, then half a cosine down to `floor`.
+    """Factor of the peak learning rate in a step: linear warm-up, then half a cosine down to `floor`.
 
     SGDR, Loshchilov and Hutter 2017, without restarts; after the last step it stays at `floor`. These are the numbers
     of transformers' `get_cosine_with_min_lr_schedule_with_warmup` one step ahead: there the first step's rate is 0, and
-    the cosine rises again after the last one. A function of its arguments has no state that a checkpoint must hold.
+    the cosine rises again after the last one. A pure function needs no state in checkpoints.
 
     Args:
         step: from 0 to total − 1.

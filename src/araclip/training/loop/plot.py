@@ -33,7 +33,7 @@ def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str =
 
     Args:
         metrics: rows of a run (`Run.metrics`), each with `step`; `loss` makes the left panel, keys that end in `R@k`
-            the right one. What is before `R@k` distinguishes several of them, as in `en_R@1`.
+            the right one. The prefix before `R@k` distinguishes several of them, as in `en_R@1`.
         title: the run's name; Arabic as it is, matplotlib shapes and orders it.
 
     Raises:

@@ -24,8 +24,8 @@ def begin(
     """Write config.json, or compare with the one that is there.
 
     Args:
-        fresh: forget the run that is there: its checkpoints, its metrics, its config.
-        log: gets a line when the run goes on with other code, packages or threads than it began with.
+        fresh: delete the checkpoints, metrics and config of the run that is there.
+        log: called with a line where code, packages or threads differ from those that the run began with.
 
     Returns:
         What config.json holds.
@@ -34,7 +34,7 @@ def begin(
         RunMismatch: the run that is there had another recipe or other data, or its config.json is damaged or gone.
     """
     path = folder / "config.json"
-    if fresh:  # checkpoints first: after a kill in between, they must not pass for the new recipe's
+    if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
         checkpoint.remove_all(folder)
         (folder / "metrics.jsonl").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
@@ -67,11 +67,11 @@ def begin(
 
 
 def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
-    # Through JSON and back, so that a tuple or a path equals what a file gives.
-    asked = json.loads(json.dumps({"recipe": recipe, "data": data}, ensure_ascii=False, default=str))
+    # Through JSON and back, so that tuples and paths compare equal to what config.json holds.
+    inputs = json.loads(json.dumps({"recipe": recipe, "data": data}, ensure_ascii=False, default=str))
     packages = {name: version(name) for name in ("torch", "transformers")}
     return {
-        **asked,
+        **inputs,
         "git": _git(),
         "versions": {"araclip": __version__, "python": platform.python_version(), **packages},
         "threads": torch.get_num_threads(),
@@ -82,12 +82,12 @@ def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
 def _git() -> dict[str, Any] | None:
     """Commit, and whether tracked files differ from it, of the working directory's repository; None outside of one."""
 
-    def ask(*question: str) -> str:
-        done = subprocess.run(["git", *question], capture_output=True, text=True, check=True, timeout=10)
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
         return done.stdout.strip()
 
     try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "-uno"))}
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -1,26 +1,26 @@
-"""What a training command shows while it runs: lines, and the progress of steps and of a teacher's vectors."""
+"""The display of a running training command: lines of text, and the progress of steps and teacher vectors."""
 
 from typing import Protocol
 
 
 class StepProgress(Protocol):
-    """Shows the steps of one stage."""
+    """Displays the steps of one stage."""
 
     def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
-        """After each step: `step` of `total` are done; `values` are the step's, "loss" among them."""
+        """Called after each step: `step` of `total` are done; `values` of the step, "loss" among them."""
 
 
 class Reporter(Protocol):
-    """Takes what a stage reports; the command line draws it."""
+    """Receives the progress of a stage; the command line displays it."""
 
     def log(self, line: str) -> None:
         """One line of text."""
 
     def step_progress(self, stage: str) -> StepProgress | None:
-        """What is told of each step of a stage that now begins; None where nobody wants to know."""
+        """The display of a beginning stage's steps; None for no display."""
 
     def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """`done` of `total` texts have their teacher's vector."""
+        """`done` of `total` texts have a teacher vector."""
 
 
 class SilentReporter:

@@ -21,7 +21,7 @@ from araclip.training.loop.gradcache import is_distributed
 from araclip.training.loop.metric_sinks import Sink, open_sink
 from araclip.training.loop.provenance import begin
 
-TIME_FIELDS = frozenset({"time", "rows_per_second"})  # the fields in which two runs of one recipe may differ
+TIME_FIELDS = frozenset({"time", "rows_per_second"})  # fields that differ between two runs of one recipe
 _MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")
 
 Metrics = list[dict[str, Any]]
@@ -54,15 +54,15 @@ class Run:
         sinks: Sequence[str] = (),
         is_main: bool = True,
     ) -> Iterator["Run"]:
-        """Begin a run in `folder`, or go on with the one that is there; for a `with` block.
+        """Begin or resume the run in `folder`; for a `with` block.
 
         Args:
             recipe: as resolved, every value filled in; JSON's types, paths and tuples.
             data: a fingerprint for each source of data.
-            log: takes one line of text to show.
-            fresh: forget the run that is there.
-            sinks: names from `sinks.SINKS`.
-            is_main: of several processes, the one that writes; the others wait for it here, and share its folder.
+            log: called with lines of text to show.
+            fresh: delete the run that is there.
+            sinks: names from `metric_sinks.SINKS`.
+            is_main: whether this process is the one that writes; others wait for it here, and share its folder.
 
         Raises:
             RunMismatch: the folder's run had another recipe or other data; the keys are named with both values.
@@ -157,7 +157,7 @@ class Run:
             smaller = (
                 f"Lower chunk below {chunk}, which changes no result"
                 if chunk and chunk > 1
-                else f"Set chunk to {max(1, (batch + 1) // 2)} or less, or lower batch_size below {batch}"
+                else f"Set chunk to {max(1, (batch + 1) // 2)} or less, or lower batch below {batch}"
             )
             raise OutOfMemory(
                 f"a step with {size} did not fit into memory ({first_line(error)}). "
@@ -172,8 +172,8 @@ class Run:
         """
         if not math.isfinite(value := float(loss)):
             raise LossDiverged(
-                f"the loss became {value} in step {step}. Lower the learning rate, lengthen the warm-up, turn bf16 "
-                f"off, or raise the lowest temperature; {self.folder / 'metrics.jsonl'} shows how it came. "
+                f"the loss became {value} in step {step}. Lower the learning rate, lengthen the warm-up, or set "
+                f"precision to float32; {self.folder / 'metrics.jsonl'} has the steps before. "
                 f"{self._last_checkpoint()}"
             )
 

@@ -31,7 +31,7 @@ MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 @dataclass
 class TrainingJob:
-    """What a stage trains.
+    """A stage's model and how it is trained.
 
     Attributes:
         parts: what learns, and how fast.
@@ -47,12 +47,12 @@ class TrainingJob:
 
 
 def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:
-    """Take the steps that are left; the model ends with its averaged, or its best, or its last weights.
+    """Train from the last checkpoint to the end; the model then has its averaged, its best or its last weights.
 
-    The averaged ones where the stage has `ema`; of those, or of the last ones, the best on dev where it has `patience`.
+    Averaged where the stage has `ema`; the best of these, or else of the last weights, on dev where it has `patience`.
 
     Returns:
-        Dev recall of the weights it ends with, or nothing where there is no dev set.
+        Dev recall of these weights, empty without a dev set.
 
     Raises:
         LossDiverged, OutOfMemory, TrainingError (the disk is full), and what `backward` raises; the last checkpoint is
@@ -87,13 +87,13 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
 
 
 class TrainingState:
-    """What changes from step to step, all of which a checkpoint holds.
+    """All state that changes from step to step and that a checkpoint holds.
 
     Attributes:
         step: how many steps are done.
         parameters: those that learn, in the optimizer's order.
         ema: their moving average, or None.
-        best: the best of them by dev recall.
+        best: the weights with the best dev recall.
     """
 
     def __init__(self, job: TrainingJob, run: Run) -> None:
@@ -115,7 +115,7 @@ class TrainingState:
             self.load_state_dict(state)
 
     def add(self, values: dict[str, float]) -> None:
-        """Take a step's values into the next logged row."""
+        """Add a step's values to the next logged row."""
         self._sums = {name: self._sums.get(name, 0.0) + value for name, value in values.items()}
 
     def pop_means(self, log_every: int) -> dict[str, float]:
@@ -136,7 +136,7 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; see `Ema.load_state_dict` for what it refuses."""
+        """Restore from a checkpoint; raises what `Ema.load_state_dict` does."""
         with torch.no_grad():
             for parameter, stored in zip(self.parameters, state["weights"], strict=True):
                 parameter.copy_(stored)
@@ -191,8 +191,8 @@ def _is_due(every: int, step: int) -> bool:
 
 
 def _check_finite(gradient_norm: Tensor, step: int) -> None:
-    if not math.isfinite(gradient_norm):  # of a finite loss, and yet it would make every weight NaN
+    if not math.isfinite(gradient_norm):  # possible with a finite loss, and it would make every weight NaN
         raise LossDiverged(
-            f"the gradient's length became {gradient_norm:.3g} in step {step}. Lower the learning rate or turn bf16 "
-            "off, then start the same command again: it goes on from the last checkpoint."
+            f"the gradient's length became {gradient_norm:.3g} in step {step}. Lower the learning rate or set "
+            "precision to float32, then start the same command again: it goes on from the last checkpoint."
         )

@@ -1,4 +1,4 @@
-"""AraCLIPConfig: what defines an AraCLIP model but for its weights; it works where torch is not installed."""
+"""AraCLIPConfig: everything about an AraCLIP model except its weights; it works without torch."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, TypeAlias
@@ -21,7 +21,7 @@ Tower: TypeAlias = dict[str, Any] | PreTrainedConfig
 TEXT_POOLINGS = ("mean", "cls", "max")
 VISION_POOLINGS = ("pooler", "cls", "mean")
 VISION_PROJECTIONS = ("linear", "identity")
-# Their pooler is a dense layer that few checkpoints carry; what classifiers read is the first token.
+# Their pooler is a dense layer that few checkpoints have; classifiers use the first token.
 _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
@@ -75,7 +75,7 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         normalizer: int = NORMALIZER_VERSION,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)  # first: it would reset the attention that given towers have chosen already
+        super().__init__(**kwargs)  # first: it would reset the attention implementation of the given towers
         self.text_config = _tower(ARABERT if text_config is None else text_config)
         self.vision_config: Any = None if vision_config is None else _tower(vision_config)
         if vision_pooling is None:

@@ -10,7 +10,7 @@ from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
 
 
 def objective(model: Any, loss: str | None = None, prefixes: bool | None = None) -> Callable[..., Tensor]:
-    """The one place that picks a model's contrastive loss, for `AraCLIPModel` and for the stages that train one.
+    """A model's contrastive loss, for `AraCLIPModel` and for the stages that train one.
 
     Args:
         model: an AraCLIPModel.
@@ -39,7 +39,7 @@ def objective(model: Any, loss: str | None = None, prefixes: bool | None = None)
 
 
 def matryoshka_widths(model: Any) -> list[int]:
-    """The prefixes of a vector that shall be vectors of their own, and its full width, rising.
+    """The Matryoshka prefixes and the full width, rising.
 
     Raises:
         RecipeError: the model names none.

@@ -1,4 +1,4 @@
-"""The layers of any encoder: which come first, and keeping the first ones as they are."""
+"""The layers of any encoder in their order, and freezing the first ones."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from araclip.errors import RecipeError
 
-STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}  # what encoders call their list of layers
+STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}  # names of the list of layers in encoders
 
 
 def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str, nn.Parameter, int]]:
@@ -15,7 +15,7 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
         yield "", module, 0
         return
     prefix, count = _stack(module)
-    reached = False  # the list of layers: what is registered before it feeds it
+    reached = False  # the list of layers; modules registered before it are its input
     for name, parameter in module.named_parameters():
         if name.startswith(prefix):
             reached = True
@@ -43,13 +43,13 @@ def _stack(module: nn.Module) -> tuple[str, int]:
 
 
 def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) -> int:
-    """Stop the first layers from learning, and with them what comes before them.
+    """Freeze the first layers, and with them the modules before the layers.
 
     Only gradients stop: a BatchNorm in a frozen layer still gathers statistics unless it is in eval mode.
 
     Args:
         first_layers: how many; 0 freezes no layer.
-        embeddings: freeze what comes before the layers even when no layer is frozen.
+        embeddings: freeze the modules before the layers even when no layer is frozen.
 
     Returns:
         How many numbers stopped learning.

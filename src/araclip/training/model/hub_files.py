@@ -1,4 +1,4 @@
-"""What a saved model carries beside its weights: the model card, and how sentence-transformers loads the folder."""
+"""Files of a saved model beside its weights: the model card, and the configuration for sentence-transformers."""
 
 import json
 from pathlib import Path
@@ -44,15 +44,15 @@ def write_extras(folder: Path, config: AraCLIPConfig) -> None:
 
 def model_card(config: AraCLIPConfig) -> str:
     """README.md in Markdown, its YAML header for the hub."""
-    sees = config.vision_config is not None
-    tower = _tower_name(config.vision_config) if sees else "none; image vectors are computed beforehand"
+    vision = config.vision_config is not None
+    tower = _tower_name(config.vision_config) if vision else "none; image vectors are computed beforehand"
     prefixes = ", ".join(map(str, config.matryoshka_dims))
     width = f"{config.projection_dim}{f'; the prefixes {prefixes} are good vectors too' if prefixes else ''}"
-    pictures = ', images=Image.open("picture.jpg")' if sees else ""
-    pillow = "from PIL import Image\n" if sees else ""
+    pictures = ', images=Image.open("picture.jpg")' if vision else ""
+    pillow = "from PIL import Image\n" if vision else ""
     return f"""---
 library_name: araclip
-pipeline_tag: {"zero-shot-image-classification" if sees else "feature-extraction"}
+pipeline_tag: {"zero-shot-image-classification" if vision else "feature-extraction"}
 language:
 - ar
 - en
@@ -72,7 +72,7 @@ to the pictures it describes. Written by araclip {__version__}.
 | | |
 |---|---|
 | text tower | {_tower_name(config.text_config)}, {config.text_pooling} pooling, linear projection |
-| image tower | {tower}{f", {config.vision_projection} projection" if sees else ""} |
+| image tower | {tower}{f", {config.vision_projection} projection" if vision else ""} |
 | width of the vectors | {width} |
 | loss | {"InfoNCE" if config.logit_bias_init is None else "sigmoid"} |
 | longest text | {config.max_tokens} tokens |
@@ -92,7 +92,7 @@ from araclip import AraCLIPModel, AraCLIPProcessor
 model = AraCLIPModel.from_pretrained("FOLDER")
 processor = AraCLIPProcessor.from_pretrained("FOLDER")
 inputs = processor(text="قطة جالسة على طاولة"{pictures}, return_tensors="pt")
-outputs = model(**inputs)  # {"logits_per_image, " if sees else ""}text_embeds{", image_embeds" if sees else ""}
+outputs = model(**inputs)  # {"logits_per_image, " if vision else ""}text_embeds{", image_embeds" if vision else ""}
 ```
 
 transformers, whose Auto classes know the model after this import from araclip:
@@ -112,7 +112,7 @@ from araclip import AraCLIPModel
 
 model = SentenceTransformer("FOLDER")
 texts = model.encode(["قطة جالسة على طاولة"])  # (1, {config.projection_dim}), rows of length 1
-{'pictures = model.encode([Image.open("picture.jpg")])' if sees else ""}
+{'pictures = model.encode([Image.open("picture.jpg")])' if vision else ""}
 ```
 
 ## Trained on, measured, limits, licence

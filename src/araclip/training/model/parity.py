@@ -1,6 +1,6 @@
-"""Whether the ONNX graphs of a model folder give the vectors of an AraCLIPModel, on inputs made here.
+"""Whether the ONNX graphs of a model folder give the vectors of an AraCLIPModel, on synthetic inputs.
 
-`araclip export` asks it of the float32 graphs that it wrote, and unpacking a folder of the model that it rebuilt.
+`araclip export` checks the float32 graphs that it wrote, and unpacking a folder checks the model that it rebuilt.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" fo
 
 @dataclass(frozen=True)
 class Probes:
-    """Inputs made here, and what the PyTorch model makes of them.
+    """Synthetic inputs and their vectors by the PyTorch model.
 
     texts: 72 Arabic, English and mixed ones of one word to more than `max_tokens`. squares: (20, S, S, 3) uint8.
     text_vectors, image_vectors: (72, D) and (20, D), rows of unit length.
@@ -58,7 +58,7 @@ class Probes:
 
 @dataclass(frozen=True)
 class Closeness:
-    """Cosines of one graph's vectors to PyTorch's, a number a probe, and the probes' names."""
+    """Cosines (n,) of one graph's vectors to PyTorch's, and the names of the n probes."""
 
     graph: str
     cosines: NDArray[np.float32]
@@ -83,7 +83,7 @@ class Closeness:
 def probes(model: Any, processor: AraCLIPProcessor, size: int) -> Probes:
     """Texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give for them.
 
-    Pictures come as squares already, so that the processor scales their values and leaves their shape alone.
+    Pictures come as squares already, so that the processor only scales their values.
 
     Raises:
         InputError: the processor makes no (3, size, size) pixels of a square.
@@ -92,9 +92,9 @@ def probes(model: Any, processor: AraCLIPProcessor, size: int) -> Probes:
     model.eval()
     with torch.inference_mode():
         chunks = [processor(text=texts[i : i + CHUNK], return_tensors="pt") for i in range(0, len(texts), CHUNK)]
-        found = torch.cat([model.get_text_features(**chunk) for chunk in chunks])  # (72, D)
-        seen = torch.cat([model.get_image_features(_pixels(processor, s)) for s in np.split(squares, len(squares))])
-    return Probes(texts, squares, l2_normalize(found, dim=-1).numpy(), l2_normalize(seen, dim=-1).numpy())
+        text = torch.cat([model.get_text_features(**chunk) for chunk in chunks])  # (72, D)
+        image = torch.cat([model.get_image_features(_pixels(processor, s)) for s in np.split(squares, len(squares))])
+    return Probes(texts, squares, l2_normalize(text, dim=-1).numpy(), l2_normalize(image, dim=-1).numpy())
 
 
 def probe_texts(max_tokens: int) -> list[str]:
@@ -132,7 +132,7 @@ def probe_squares(size: int) -> NDArray[np.uint8]:
     return np.stack([drawn(name) for name in _PICTURES]).astype(np.uint8)
 
 
-def closeness(exported: AraCLIP, known: Probes) -> tuple[Closeness, Closeness]:
+def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
     """How close the vectors of a model folder, of text and pictures, come to those of PyTorch.
 
     Each probe is encoded alone and among all others; the worse cosine counts.
@@ -140,34 +140,34 @@ def closeness(exported: AraCLIP, known: Probes) -> tuple[Closeness, Closeness]:
     Raises:
         ExportRejected: a graph cannot be run.
     """
-    texts, squares = known.texts, known.squares
+    texts, squares = probes.texts, probes.squares
     text = _cosines(
         "text.onnx",
-        known.text_vectors,
+        probes.text_vectors,
         lambda: exported.encode_text(texts, batch_size=1),
         lambda: exported.encode_text(texts, batch_size=len(texts)),
     )
     image = _cosines(
         "image.onnx",
-        known.image_vectors,
+        probes.image_vectors,
         lambda: np.concatenate([exported.encode_pixels(square) for square in np.split(squares, len(squares))]),
         lambda: exported.encode_pixels(squares),
     )
     return Closeness("text.onnx", text, texts), Closeness("image.onnx", image, _PICTURES)
 
 
-def check_parity(found: Sequence[Closeness]) -> None:
+def check_parity(graphs: Sequence[Closeness]) -> None:
     """Refuse float32 graphs that are not the trained model.
 
     Raises:
         ExportRejected: the least cosine of a graph is below LEAST_COSINE; the graph and its worst input are named.
     """
-    for each in found:
-        if not each.least >= LEAST_COSINE:  # NaN is refused too
+    for graph in graphs:
+        if not graph.least >= LEAST_COSINE:  # NaN is refused too
             raise ExportRejected(
-                f"{each.graph} is not the trained model: on the probe '{each.worst:.60}' its float32 graph has cosine "
-                f"{each.least:.4f} to PyTorch, {LEAST_COSINE} is the least. The towers' tracing, the tokenizer or the "
-                "scaling of pixels went wrong; try another torch or transformers release, and report the tower."
+                f"{graph.graph} is not the trained model: on the probe '{graph.worst:.60}' its float32 graph has "
+                f"cosine {graph.least:.4f} to PyTorch, {LEAST_COSINE} is the least. The tracing, the tokenizer or "
+                "the scaling of pixels went wrong; try another torch or transformers release, and report the tower."
             )
 
 
@@ -177,20 +177,20 @@ def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Te
     unchanged = {name: False for name in ("do_resize", "do_center_crop") if hasattr(own, name)}
     images = [Image.fromarray(square) for square in squares]
     pixels: torch.Tensor = processor(images=images, return_tensors="pt", images_kwargs=unchanged)["pixel_values"]
-    wanted = (len(squares), 3, *squares.shape[1:3])
-    if tuple(pixels.shape) != wanted:
+    expected = (len(squares), 3, *squares.shape[1:3])
+    if tuple(pixels.shape) != expected:
         raise InputError(
             f"{type(own).__name__} makes pixel_values of shape {tuple(pixels.shape)} from squares, the model folder "
-            f"knows {wanted} only. Train with an image processor that squashes pictures to a square."
+            f"knows {expected} only. Train with an image processor that squashes pictures to a square."
         )
     return pixels
 
 
-def _cosines(graph: str, wanted: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
+def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
     try:
         found = [way() for way in ways]
     except Exception as error:  # ONNX Runtime's errors have no common root
         raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
-    each = np.stack([(vectors * wanted).sum(axis=1) for vectors in found])  # (ways, n)
-    worse: NDArray[np.float32] = each.min(axis=0)  # NaN wins
+    each = np.stack([(vectors * expected).sum(axis=1) for vectors in found])  # (ways, n)
+    worse: NDArray[np.float32] = each.min(axis=0)  # NaN where any is
     return worse

@@ -52,7 +52,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
                 f"the processor belongs to text normaliser {normalizer}, this release has {NORMALIZER_VERSION}. "
                 "Install the araclip release the model was made for."
             )
-        if image_processor is None:  # ProcessorMixin accepts no absent part
+        if image_processor is None:  # ProcessorMixin requires every part
             self.chat_template = self.image_processor = None
             self.check_argument_for_proper_class("tokenizer", tokenizer)
             self.tokenizer = tokenizer
@@ -68,7 +68,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
     ) -> "AraCLIPProcessor":
         """The processor of pretrained towers: the arguments of `AraCLIPModel.from_towers`, by hub id or folder.
 
-        `vision` may also be the tower's configuration where that is timm's, which holds all that is needed.
+        `vision` may also be a timm tower's configuration, which says how pictures are scaled.
         """
         tokenizer = AutoTokenizer.from_pretrained(text)
         if vision is None:
@@ -148,7 +148,10 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         tokens: Mapping[str, Any] = self.tokenizer(
             [normalize(entry) for entry in texts],
             max_length=min(longest, max_length or longest),
-            **{"return_token_type_ids": False, **how},  # they tell two texts of a pair apart; here is only one
+            **{
+                "return_token_type_ids": False,
+                **how,
+            },  # they distinguish the texts of a pair
         )
         return tokens
 
@@ -168,7 +171,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        """ProcessorMixin's hook for reading the parts, since it does not know of an absent one."""
+        """ProcessorMixin's hook for reading the parts; it requires every part."""
         if (processor_dict or {}).get("image_processor") is None:
             return [None, AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)]
         parts: list[Any] = super()._get_arguments_from_pretrained(
@@ -184,13 +187,13 @@ def _parts_of(folder: Path) -> tuple[ViTImageProcessor, PreTrainedTokenizerFast,
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)
     image = config.image
-    return squashing(image.size, image.size, image.mean, image.std), tokenizer, config.text.max_tokens
+    return square_processor(image.size, image.size, image.mean, image.std), tokenizer, config.text.max_tokens
 
 
 def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
     """A plain image processor with the size, mean and standard deviation that a timm model was trained with.
 
-    Pictures are squashed to the square, not cropped: what stands at the edge of a picture can be searched for as well.
+    Pictures are squashed to the square, not cropped, so that things at their edges can be found.
     """
     import timm
 
@@ -200,10 +203,10 @@ def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
         trained = trained.to_dict() if trained else {}
     data = timm.data.resolve_data_config({**(config.model_args or {})}, pretrained_cfg=trained)
     _, height, width = data["input_size"]
-    return squashing(height, width, data["mean"], data["std"])
+    return square_processor(height, width, data["mean"], data["std"])
 
 
-def squashing(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
+def square_processor(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
     """An image processor that squashes pictures to one size, bicubically, as the exported models do."""
     return ViTImageProcessor(
         size={"height": height, "width": width},
@@ -214,18 +217,18 @@ def squashing(height: int, width: int, mean: Sequence[float], std: Sequence[floa
     )
 
 
-def squash(published: Any, size: int | None) -> ViTImageProcessor:
+def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
     """An image processor with the mean and deviation of a published one that squashes pictures to its square.
 
     Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
     """
     own = published.size
     side = size or own.get("height") or own.get("shortest_edge")
-    return squashing(side, side, published.image_mean, published.image_std)
+    return square_processor(side, side, published.image_mean, published.image_std)
 
 
 def image_size(processor: AraCLIPProcessor) -> int:
-    """Pixels a side that pictures enter with.
+    """Pixels a side of the image tower's input.
 
     Raises:
         RecipeError: the model has no image tower.

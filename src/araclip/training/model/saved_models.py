@@ -1,4 +1,4 @@
-"""A model and its processor on disk: saved, loaded, unpacked from a model folder, without its query bank."""
+"""A model and its processor on disk: save, load (with or without its query bank), unpack from a model folder."""
 
 import shutil
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Loaded = TypeVar("Loaded")
 
 
 def load_without_query_bank(folder: Path) -> ModelAndProcessor:
-    """What `save_model` wrote, to be trained further: without the query bank of its vectors.
+    """The model of `load_model` without its query bank, to be trained further.
 
     Raises:
         RecipeError: as for `load_model`.
@@ -29,7 +29,7 @@ def load_without_query_bank(folder: Path) -> ModelAndProcessor:
 
 
 def load_model(folder: Path) -> ModelAndProcessor:
-    """What `save_model` wrote, in float32.
+    """The model and processor that `save_model` wrote, in float32.
 
     Raises:
         RecipeError: the folder's files are damaged, or those of another kind of model.
@@ -53,7 +53,7 @@ def unpack(name_or_path: str | Path) -> ModelAndProcessor:
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or not there."""
+    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     model.save_pretrained(part)

@@ -14,7 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import InputError, ModelMismatch
 from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
 from araclip.training.model.heads import QueryBankImageHead, QueryBankTextHead
-from araclip.training.small_cnn import branches  # noqa: F401  (a kind of tower that AutoModel knows once this is imported)
+from araclip.training.small_cnn import branches  # noqa: F401  (registers its tower with AutoModel)
 
 # Vision towers whose own projection leads into the space of their text tower.
 _PROJECTED = {
@@ -33,7 +33,7 @@ def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreTrainedModel:
-    """A vision tower with random weights; `projected` asks for the tower's own projection where it has one."""
+    """A vision tower with random weights; `projected`: with the tower's own projection where it has one."""
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return getattr(transformers, name)(config)
@@ -75,7 +75,7 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
         return tower
     config = getattr(whole, "vision_config", None) or whole
     if config is not whole and hasattr(config, "projection_dim"):
-        config.projection_dim = whole.projection_dim  # the dual encoder's counts; its vision part may repeat a default
+        config.projection_dim = whole.projection_dim  # of the dual encoder: its vision part may repeat a default
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return load_complete(getattr(transformers, name), source, config=config)
@@ -103,7 +103,7 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
     """Refuse a model whose weights are partly random: transformers only logs it.
 
     Args:
-        missing: the weights that the checkpoint did not have; tables that are computed are no weights.
+        missing: names that the checkpoint did not have; buffers that are computed do not count.
         spare: those that may be missing.
 
     Raises:
@@ -146,7 +146,7 @@ def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
 
 
 def image_width(tower: PreTrainedModel) -> int:
-    """How many numbers `pooled_image` returns for one picture."""
+    """W, the width of what `pooled_image` returns."""
     config = tower.config
     if config.model_type in _PROJECTED and hasattr(tower, "visual_projection"):
         return int(config.projection_dim)
@@ -158,7 +158,7 @@ def image_width(tower: PreTrainedModel) -> int:
 
 
 def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """(B, T, H) and its mask (B, T), 1 where a token is no padding → (B, H); padding changes nothing."""
+    """(B, T, H) and its mask (B, T), 1 where a token is no padding → (B, H), independent of padding."""
     if pooling == "cls":
         return tokens[:, 0]
     real = mask.unsqueeze(-1)  # (B, T, 1)
@@ -211,7 +211,7 @@ def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
     return tokens[:, 0] if pooling == "cls" else tokens.mean(dim=1)
 
 
-def keep_weights(tower: nn.Module) -> None:
+def mark_initialized(tower: nn.Module) -> None:
     """Mark all weights of `tower` as initialised, so that transformers does not initialise them again."""
     for module in tower.modules():
         module._is_hf_initialized = True  # type: ignore[assignment]
@@ -226,8 +226,8 @@ def _text_options(config: PreTrainedConfig) -> dict[str, Any]:
     return _without_pooler(config, True)
 
 
-def _without_pooler(config: PreTrainedConfig, wanted: bool) -> dict[str, Any]:
-    if not wanted:
+def _without_pooler(config: PreTrainedConfig, drop_pooler: bool) -> dict[str, Any]:
+    if not drop_pooler:
         return {}
     model = MODEL_MAPPING[type(config)]
     return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(model.__init__).parameters else {}

@@ -1,8 +1,8 @@
 """A model folder's ONNX graphs → the AraCLIPModel that they were written from, to be trained further.
 
-An export writes into each graph the model's configuration and where its weights are, see `export.graph.write_origin`.
-Weights that were stored small come back as the graphs compute with them, so the rebuilt model gives the vectors that
-the folder gives, which is checked.
+An export writes into each graph the model's configuration and where its weights are, see `tower_graphs.write_origin`.
+Quantised weights come back in the precision that the graphs compute with, so the rebuilt model gives the same vectors
+as the folder, which is checked.
 """
 
 import json
@@ -33,8 +33,8 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
         build: the model's class; it is not imported here, since its `from_pretrained` calls this function.
 
     Raises:
-        ModelMismatch: the graphs do not say what they were made of (an older release exported them), weights were
-            computed away (as by dynamic-int8), the rebuilt model does not give the folder's vectors, or a file is
+        ModelMismatch: the graphs do not hold their model's configuration (an older release exported them), weights
+            were folded away (as by dynamic-int8), the rebuilt model does not give the folder's vectors, or a file is
             damaged.
     """
     exported = AraCLIP(folder)
@@ -47,11 +47,11 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     size = exported.config.image.size
     merged = _norms_after_convolutions(model, size)
     for part, graph in graphs.items():
-        weights |= _found(model, _held(graph), origins[part]["moved"], merged)
+        weights |= _weights_of_graph(model, _stored_weights(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
-    if lost := _missed(model, weights, size):
+    if lost := _missing_weights(model, weights, size):
         raise ModelMismatch(
-            f"{exported.folder}: {lost[0]} was computed away when the graphs were written, and {len(lost) - 1} more of "
+            f"{exported.folder}: {lost[0]} was folded away when the graphs were written, and {len(lost) - 1} more of "
             "the model's weights. Start from the saved AraCLIPModel."
         )
     try:
@@ -76,61 +76,61 @@ def _origin(exported: AraCLIP, part: str, graph: Any) -> dict[str, Any]:
     return origin
 
 
-def _found(
+def _weights_of_graph(
     model: nn.Module,
-    held: Mapping[str, NDArray[Any]],
+    graph_weights: Mapping[str, NDArray[Any]],
     moved: Mapping[str, tuple[str, bool]],
     merged: Mapping[str, str],
 ) -> dict[str, Tensor]:
     """The weights that one graph holds.
 
     Args:
-        held: the graph's weights, wide. moved: see `write_origin`. merged: convolution → the BatchNorm that the
+        graph_weights: in float32. moved: see `write_origin`. merged: convolution → the BatchNorm that the
             exporter merged into it.
     """
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for name, weight in model.state_dict().items():
-        source, turned = moved.get(name, (f"model.{name}", False))
-        if (values := held.get(source)) is not None:
-            laid = values.reshape(weight.shape[::-1] if turned else weight.shape)
-            found[name] = torch.tensor(laid.T if turned else laid)
+        source, transposed = moved.get(name, (f"model.{name}", False))
+        if (values := graph_weights.get(source)) is not None:
+            array = values.reshape(weight.shape[::-1] if transposed else weight.shape)
+            weights[name] = torch.tensor(array.T if transposed else array)
     for convolution, norm in merged.items():
-        if (bias := held.get(f"model.{convolution}.weight_bias")) is not None:
+        if (bias := graph_weights.get(f"model.{convolution}.weight_bias")) is not None:
             own: Any = model.get_submodule(norm)
             batchnorm.only_add(own, torch.tensor(bias))
-            found |= {f"{norm}.{name}": tensor for name, tensor in own.state_dict().items()}
-    return found
+            weights |= {f"{norm}.{name}": tensor for name, tensor in own.state_dict().items()}
+    return weights
 
 
-def _held(graph: Any) -> dict[str, NDArray[Any]]:
+def _stored_weights(graph: Any) -> dict[str, NDArray[Any]]:
     return {current_weight_name(name): values for name, values in wide_weights(graph.graph).items()}
 
 
-def _missed(model: Any, found: Collection[str], size: int) -> list[str]:
-    """The weights not among those found of which the vectors are made; a mask token, for one, is none."""
+def _missing_weights(model: Any, found: Collection[str], size: int) -> list[str]:
+    """Weights that the vectors depend on and that were not found; a mask token, for one, has no influence."""
     text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long))
     image = model.get_image_features(torch.zeros(1, 3, size, size))
-    names, learned = zip(*model.named_parameters(), strict=True)
-    slopes = torch.autograd.grad(text.sum() + image.sum(), learned, allow_unused=True)
-    return [name for name, slope in zip(names, slopes, strict=True) if slope is not None and name not in found]
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(text.sum() + image.sum(), parameters, allow_unused=True)
+    return [name for name, gradient in zip(names, gradients, strict=True) if gradient is not None and name not in found]
 
 
 def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     """Convolution → the BatchNorm that reads its output; PyTorch's exporter makes one layer of the two."""
-    made: dict[int, str] = {}
+    producer: dict[int, str] = {}
     pairs: dict[str, str] = {}
-    kept = []  # an output that were freed could give its address to another
+    outputs = []  # a freed output could pass its address on to another
 
     def after(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            made[id(output)] = name
-            kept.append(output)
+            producer[id(output)] = name
+            outputs.append(output)
 
         return hook
 
     def before(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any) -> None:
-            if (convolution := made.get(id(inputs[0]))) is not None:
+            if (convolution := producer.get(id(inputs[0]))) is not None:
                 pairs[convolution] = name
 
         return hook

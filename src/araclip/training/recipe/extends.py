@@ -1,4 +1,4 @@
-"""What a section of a recipe takes from others: `extends`, and picture sets and parallel text by name."""
+"""What a section of a recipe inherits from others by `extends`, and picture sets and parallel text by name."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,19 +24,19 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
     extends. A `model` replaces a `start`, and the other way round: both say what a stage begins with.
 
     Raises:
-        RecipeError: a section extends one that is not there, or by way of others itself.
+        RecipeError: a section extends one that does not exist, or, perhaps through others, itself.
     """
     done = {}
     for name in sections:
         chain = _chain(file, sections, name)
-        found: Table = {"kind": chain[-1]}
+        merged: Table = {"kind": chain[-1]}
         for section in reversed(chain):
             own = {key: value for key, value in sections[section].items() if key != "extends"}
             for one, other in (("model", "start"), ("start", "model")):
                 if one in own and other not in own:
-                    found.pop(other, None)
-            found |= {key: _merged(found.get(key), value) if key in _MERGED else value for key, value in own.items()}
-        done[name] = found
+                    merged.pop(other, None)
+            merged |= {key: _merged(merged.get(key), value) if key in _MERGED else value for key, value in own.items()}
+        done[name] = merged
         for base in chain[1:]:
             for key in [key for key in file.origin if key[:1] == (base,)]:
                 file.origin.setdefault((name, *key[1:]), file.origin[key])
@@ -54,17 +54,17 @@ def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
     Raises:
         RecipeError: a set has a key that is unknown or a value of the wrong kind.
     """
-    found = {}
+    tables = {}
     for kind, (cls, path, _) in NAMED.items():
-        found[kind] = table.pop(kind, {})
-        if not isinstance(found[kind], dict):
-            file.refuse((kind,), f"{kind}: {found[kind]!r} is no table. Write {{NAME = {{{path} = …}}}}.")
-        for name, keys in found[kind].items():
+        tables[kind] = table.pop(kind, {})
+        if not isinstance(tables[kind], dict):
+            file.refuse((kind,), f"{kind}: {tables[kind]!r} is no table. Write {{NAME = {{{path} = …}}}}.")
+        for name, keys in tables[kind].items():
             if not isinstance(keys, dict):
                 file.refuse((kind, name), f"[{kind}] {name}: {keys!r} is no table. Write {{{path} = {keys!r}}}.")
             file.read(cls, {path: name, **keys}, (kind, name))
     file.check()
-    return found
+    return tables
 
 
 def expand_shares(file: TomlFile, stage: str, section: Table, named: Mapping[str, Table]) -> None:

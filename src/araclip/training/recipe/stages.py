@@ -1,4 +1,4 @@
-"""What the sections of a recipe hold: the model, what is read, and a dataclass for each kind of stage.
+"""The sections of a recipe as dataclasses: the model, the dev set, and one for each kind of stage.
 
 Stage                             seed, dev, sinks
 ├── Ensemble                      joins models: nothing is trained
@@ -60,11 +60,11 @@ class ModelSpec:
     vision_mirror: bool = False  # a picture's features are the mean of its own and of its mirror image's
     matryoshka_dims: tuple[int, ...] = ()
     max_tokens: int = 64  # as AraCLIP; captions need half of it
-    image_size: int | None = None  # pixels a picture enters with; None is what the tower was made for
+    image_size: int | None = None  # pixels a side of input pictures; None is the tower's own size
     logit_scale: float | None = None  # log of the first inverse temperature; None is CLIP's
     logit_bias: float | None = None  # a number makes room for the sigmoid loss, whose paper starts at −10
-    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # parallel files: a pruned vocabulary
-    # keeps their words, and without any all words are kept
+    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # parallel files whose words a
+    # pruned vocabulary keeps; without any it is not pruned
     text_identity: bool = False  # the text projection starts as the identity
 
 
@@ -75,7 +75,7 @@ class DevSet:
     folder: Folder
     split: str | None = "dev"
     captions: tuple[str, ...] = ("caption_ar",)
-    per_picture: Count | None = 1  # captions a picture that are asked each time; None is all
+    per_picture: Count | None = 1  # captions a picture that are queries; None is all
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -92,7 +92,7 @@ class ImageSide:
     views: Count = 2
     window: Window = 0.86  # side of a training crop, as a part of the picture's
     each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
-    cache: Folder | None = None  # where the computed feature maps lie; None is beside the stages, for all of them
+    cache: Folder | None = None  # folder of computed feature maps; None is one beside the stages, for all of them
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -108,7 +108,7 @@ class Stage:
     kind: str = ""
     seed: int = 0
     dev: DevSet | None = None
-    sinks: tuple[str, ...] = ()  # where metrics go besides metrics.jsonl: tensorboard, trackio
+    sinks: tuple[str, ...] = ()  # targets of metrics besides metrics.jsonl: tensorboard, trackio
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -126,10 +126,10 @@ class Ensemble(Stage):
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
     shared_blocks: int = 0  # the first blocks of their image towers, which none of them changed
-    batch: Count = 128  # pictures of either kind that are measured
+    batch: Count = 128  # pictures of either kind over which lengths and the gate are computed
     pictures: Pictures = ()  # over a batch of these, members' vectors get one mean length
     expert: str = ""  # one more member, which contributes only for pictures like its own: a gated branch
-    expert_pictures: Pictures = ()  # those; a batch of them is told from one of `pictures`
+    expert_pictures: Pictures = ()  # its own pictures; the gate is fitted to a batch of them against one of `pictures`
     expert_weight: AtLeastOne = 2.0  # mean length of its vectors for its own pictures, the members' for theirs being 1
 
     @model_validator(mode="after")
@@ -177,10 +177,10 @@ class LearningStage(StartingStage):
     steps: Count = 1000
     batch: Count = 128
     chunk: Count = 32  # rows that pass a tower at once
-    grad_cache: bool = False  # hold the activations of one chunk at a time; a second pass for any batch in memory
+    grad_cache: bool = False  # activations of one chunk at a time: a second pass, but any batch fits into memory
     gradient_checkpointing: bool = False  # activations are computed a second time instead of being held
-    dropout: Dropout | None = None  # everywhere in a text tower that learns; None is as its makers trained it
-    frozen_layers: int = 0  # lowest text layers that stay as they are, and the embeddings with them
+    dropout: Dropout | None = None  # everywhere in a text tower that learns; None is the tower's own
+    frozen_layers: int = 0  # lowest text layers that are frozen, and the embeddings with them
     lr_text: float = 5e-5
     lr_head: float = 5e-4
     layer_decay: float = 1.0  # factor from each layer's learning rate to that of the layer below
@@ -191,13 +191,13 @@ class LearningStage(StartingStage):
     precision: Precision = "float32"
     log_every: Count = 10
     checkpoint_every: Count = 100
-    eval_every: int = 0  # steps between dev recalls; 0 asks at the end only
+    eval_every: int = 0  # steps between dev recalls; 0 measures at the end only
     patience: int = 0  # recalls without a better R@1 after which the stage ends early; 0 is never
 
     @model_validator(mode="after")
     def _check_patience(self) -> Self:
         if self.patience and not (self.eval_every and self.dev):
-            raise ValueError("patience needs a dev set that is asked while training. Give `dev` and `eval_every`.")
+            raise ValueError("patience needs a dev set that is measured while training. Give `dev` and `eval_every`.")
         return self
 
 
@@ -224,7 +224,7 @@ class Distill(LearningStage):
 
 @dataclass(frozen=True, config=_CONFIG)
 class Finetune(LearningStage):
-    """Stage 2: texts and pictures; with `languages = {english = 1}` it makes a teacher."""
+    """Stage 2: texts and pictures; with `languages = {english = 1}` it trains a teacher."""
 
     kind: Literal["finetune"] = "finetune"
     train_text: Literal["full", "locked"] = "full"
@@ -242,10 +242,10 @@ class Finetune(LearningStage):
     hard_negatives: int = 0  # of each picture's nearest neighbours for the starting model, how many share its batch
     teacher: str = ""
     distillation: float = 0.0  # weight of the distance to the teacher's vector of an English caption
-    concepts: Folder | None = None  # class names with their place in the image tower's feature space
+    concepts: Folder | None = None  # class names with their positions in the image tower's feature space
     concept_batch: int = 0
     concept_weight: float = 0.0
-    anchor: float = 0.0  # weight of staying with the class probabilities that the tower began with; needs `concepts`
+    anchor: float = 0.0  # weight of staying near the class probabilities of the starting tower; needs `concepts`
     anchor_pictures: Count = 64  # of each batch
 
     @model_validator(mode="after")

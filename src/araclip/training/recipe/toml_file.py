@@ -56,7 +56,7 @@ class TomlFile:
         """
         self.path = path
         self._mistakes: list[str] = []
-        self._seen: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         try:
             text = path.read_text(encoding="utf-8")
             self.table = tomllib.loads(text)
@@ -65,13 +65,13 @@ class TomlFile:
         self.origin: dict[Key, str] = {key: f"line {line}" for key, line in key_lines(text).items()}
 
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:
-        """A dataclass from the table at `key`, or None and a mistake for each value that cannot be.
+        """A dataclass from the table at `key`, or None and a mistake for each wrong value.
 
         Args:
             cls: a dataclass, its paths marked by `below_data`. data: what these are below.
         """
-        # TOML's types are JSON's, whose arrays are tuples and whose texts are paths without being asked. The adapter of
-        # a tuple hands its config on to plain dataclasses, which have none.
+        # Read as JSON, whose types are TOML's: in strict mode its arrays become tuples and its texts paths. The adapter
+        # of a tuple passes its config on to plain dataclasses, which have none.
         whole: Any = tuple[cls]  # type: ignore[valid-type]
         adapter: TypeAdapter[tuple[Built]] = TypeAdapter(whole, config=ConfigDict(extra="forbid"))
         try:
@@ -86,7 +86,7 @@ class TomlFile:
         """A dataclass from the whole file.
 
         Raises:
-            RecipeError: names each value that cannot be.
+            RecipeError: names each wrong value.
         """
         found = self.read(cls, self.table)
         self.check()
@@ -94,15 +94,15 @@ class TomlFile:
         return found
 
     def mistake(self, key: Key, message: str) -> None:
-        """Note one; `check` raises it. What a section inherits from another one is noted once."""
+        """Record a mistake for `check` to raise; one that other sections inherit is recorded once."""
         known = self.origin_of(key)
         _, bracket, what = message.partition("]")
-        if not (known and bracket) or (known, what) not in self._seen:
+        if not (known and bracket) or (known, what) not in self._reported:
             self._mistakes.append(f"{known}: {message}" if known else message)
-        self._seen.add((known, what))
+        self._reported.add((known, what))
 
     def origin_of(self, key: Key) -> str:
-        """Where a key stands, or else the innermost table around it; nothing where that is not known either."""
+        """The line of a key, or of the innermost table around it; empty where neither is known."""
         return next((self.origin[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origin), "")
 
     def refuse(self, key: Key, message: str) -> NoReturn:
@@ -116,7 +116,7 @@ class TomlFile:
         raise AssertionError("there is a mistake")
 
     def check(self) -> None:
-        """End here if there was any mistake.
+        """Raise the recorded mistakes, if there are any.
 
         Raises:
             RecipeError: names the first ten.

@@ -1,4 +1,4 @@
-"""On which line of a TOML text each key stands, for error messages: `tomllib` does not tell."""
+"""The line of each key of a TOML text, for error messages: `tomllib` does not give it."""
 
 import re
 
@@ -19,7 +19,7 @@ def key_lines(text: str) -> dict[Key, int]:
             tokens.append((token, line))
         line += token.count("\n")
     tokens.append(("\n", line))
-    found: dict[Key, int] = {}
+    lines: dict[Key, int] = {}
     table: Key = ()
     index = 0
     while index < len(tokens):
@@ -30,26 +30,26 @@ def key_lines(text: str) -> dict[Key, int]:
                 names.append(tokens[index][0])
                 index += 1
             table = tuple(_bare(name) for name in names if name not in "[].")
-            found.setdefault(table, line)
+            lines.setdefault(table, line)
         elif token == "\n":
             index += 1
         else:
-            index = _pair(tokens, index, table, found)
-    return found
+            index = _pair(tokens, index, table, lines)
+    return lines
 
 
-def _pair(tokens: _Tokens, index: int, table: Key, found: dict[Key, int]) -> int:
-    """Note a key and what its value holds; returns the index of the token after it."""
+def _pair(tokens: _Tokens, index: int, table: Key, lines: dict[Key, int]) -> int:
+    """Record the lines of a key and of what its value holds; returns the index of the token after it."""
     line, names = tokens[index][1], []
     while tokens[index][0] != "=":
         names.append(tokens[index][0])
         index += 1
     key = (*table, *(_bare(name) for name in names if name != "."))
-    found.setdefault(key, line)
-    return _value(tokens, index + 1, key, found)
+    lines.setdefault(key, line)
+    return _value(tokens, index + 1, key, lines)
 
 
-def _value(tokens: _Tokens, index: int, key: Key, found: dict[Key, int]) -> int:
+def _value(tokens: _Tokens, index: int, key: Key, lines: dict[Key, int]) -> int:
     opening = tokens[index][0]
     if opening not in "[{":
         while tokens[index][0] not in ",]}\n":
@@ -62,10 +62,10 @@ def _value(tokens: _Tokens, index: int, key: Key, found: dict[Key, int]) -> int:
             element += token == ","
             index += 1
         elif opening == "{":
-            index = _pair(tokens, index, key, found)
+            index = _pair(tokens, index, key, lines)
         else:
-            found.setdefault((*key, element), tokens[index][1])
-            index = _value(tokens, index, (*key, element), found)
+            lines.setdefault((*key, element), tokens[index][1])
+            index = _value(tokens, index, (*key, element), lines)
     return index + 1
 
 

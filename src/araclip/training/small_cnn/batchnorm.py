@@ -34,7 +34,7 @@ class Fused:
 
 
 def fuse(modules: Iterable[nn.Module]) -> list[Fused]:
-    """Replace the BatchNorms of a timm EfficientNet or MobileNet by their effect on the convolutions before them.
+    """Fuse the BatchNorms of a timm EfficientNet or MobileNet into the convolutions before them.
 
     The network computes what it did in eval mode. Pass the result to `restore` before saving.
 
@@ -62,7 +62,7 @@ def restore(fused: list[Fused]) -> None:
     for layer in fused:
         convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
         layer.plain.weight.copy_(convolution.weight)
-        if layer.plain.bias is not None:  # it is in the fused one's, which goes to the BatchNorm
+        if layer.plain.bias is not None:  # part of the fused bias, which goes to the BatchNorm
             layer.plain.bias.zero_()
         only_add(norm, convolution.bias)
         setattr(layer.parent, layer.convolution, layer.plain)
@@ -71,7 +71,7 @@ def restore(fused: list[Fused]) -> None:
 
 @torch.no_grad()
 def only_add(norm: Any, bias: torch.Tensor) -> None:
-    """Make a BatchNorm scale by one and add a bias (C,), which is what is left of one that was fused."""
+    """Make a BatchNorm scale by one and add a bias (C,), as after `restore`."""
     norm.weight.fill_(1.0)
     norm.bias.copy_(bias)
     norm.running_mean.zero_()

@@ -1,8 +1,8 @@
-"""An image tower of several branches over shared frozen blocks: an ensemble of small networks at little more than one's
-price.
+"""An image tower of several branches over shared frozen blocks: an ensemble of small networks at little more than
+the cost of one.
 
-The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they have those in
-common and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
+The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they share
+these, and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
 better than any one of them (deep ensembles, Lakshminarayanan et al. 2017); a linear projection of all branches'
 features, concatenated, is that sum.
 
@@ -26,7 +26,7 @@ from araclip.training.small_cnn.branches_configuration import BranchesConfig
 class SharedBlocks(nn.Module):
     """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
 
-    It shares its layers with the network.
+    Its layers are those of the network, not copies.
 
     Args:
         cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
@@ -53,7 +53,7 @@ class SharedBlocks(nn.Module):
 
 
 class Branch(nn.Module):
-    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W), on the network's own layers."""
+    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W); layers of the network, not copies."""
 
     def __init__(self, cnn: Any, blocks: int, *, gated: bool = False) -> None:
         super().__init__()
@@ -142,10 +142,10 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
 
 @torch.no_grad()
 def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
-    """A tower of one branch → the same with a gate that opens by sigmoid(weight · features + bias), weight (W,).
+    """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,).
 
     Raises:
-        RecipeError: it has more branches than one, a gate already, or cannot be cut.
+        RecipeError: it has more branches than one, a gate already, or cannot be split.
     """
     if not is_splittable(tower) or isinstance(tower, BranchesModel):
         raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")

@@ -1,7 +1,7 @@
-"""The frozen first blocks of a convolutional tower, computed once for every picture and kept on disk.
+"""The frozen first blocks of a convolutional tower, computed once for every picture and stored on disk.
 
-Their output for a few views of each picture is a map of features; a training step crops a window out of it, which
-stands for a crop of the picture. So the early blocks, most of the pixels and most of the time, never run again.
+Their output for a view of a picture is a feature map; a training step crops a window out of it instead of cropping the
+picture. So the early blocks, which see most of the pixels and take most of the time, never run again.
 """
 
 import copy
@@ -89,7 +89,7 @@ def cached_maps(
     """(N, V, h, w, C) float16, memory-mapped from a file in `folder` that is computed once.
 
     The file's name is the hash of the frozen weights and size, the pictures' names, sizes and times, and `views_each`:
-    whatever changes, it is made anew.
+    where any of these changes, it is computed anew.
 
     Raises:
         DataError: a picture cannot be read; all such are named.
@@ -150,7 +150,7 @@ def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int)
 
 
 class FeatureMaps:
-    """Cached maps of many pictures, a file for each folder of theirs, so that a folder serves in any mixture.
+    """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it.
 
     Args, Raises: as for `cached_maps`.
     """
@@ -190,12 +190,12 @@ class FeatureMaps:
             rng: one for each row.
         """
         slack = self.side - window + 1
-        cut = []
-        for row, own in zip(rows, rng, strict=True):
+        crops = []
+        for row, generator in zip(rows, rng, strict=True):
             maps = self[row]
-            view, top, left = own.integers([len(maps), slack, slack])
-            cut.append(maps[view, top : top + window, left : left + window])
-        return _as_tensor(cut)
+            view, top, left = generator.integers([len(maps), slack, slack])
+            crops.append(maps[view, top : top + window, left : left + window])
+        return _as_tensor(crops)
 
 
 def _as_tensor(maps: list[NDArray[np.float16]]) -> Tensor:

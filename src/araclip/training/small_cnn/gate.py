@@ -1,7 +1,7 @@
 """The gate of a branch that contributes only on pictures of its own kind: a logistic regression on its features.
 
-Written here because the extra `train` does not bring scikit-learn, whose LogisticRegression comes to nearly the same
-numbers for the same weights of pictures and penalty.
+Written here because the extra `train` does not install scikit-learn, whose LogisticRegression gives nearly the same
+numbers for the same sample weights and penalty.
 """
 
 import torch
@@ -16,22 +16,22 @@ CHUNK = 32
 
 @torch.enable_grad()
 def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (W,) and bias () of the logistic regression that tells (N, W) from (M, W), which count `OTHERS` times."""
+    """Weight (W,) and bias () of the logistic regression of (N, W) against (M, W), which count `OTHERS` times."""
     rows = torch.cat([own, others]).double()
-    wanted = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
-    counts = torch.where(wanted > 0, 1 / len(own), OTHERS / len(others)) * len(rows) / (1 + OTHERS)
+    targets = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
+    sample_weights = torch.where(targets > 0, 1 / len(own), OTHERS / len(others)) * len(rows) / (1 + OTHERS)
     centre, spread = rows.mean(dim=0), rows.std(dim=0) + 1e-3
-    even = (rows - centre) / spread
+    scaled = (rows - centre) / spread
     weight = torch.zeros(rows.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    search = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
-        search.zero_grad()
-        value = cross_entropy(even @ weight + bias, wanted, weight=counts) + PENALTY * weight.square().sum()
+        optimizer.zero_grad()
+        value = cross_entropy(scaled @ weight + bias, targets, weight=sample_weights) + PENALTY * weight.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    search.step(loss)  # type: ignore[no-untyped-call]
-    slope = (weight / spread).detach()
-    return slope.float(), (bias.detach() - slope @ centre).float()
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    unscaled = (weight / spread).detach()
+    return unscaled.float(), (bias.detach() - unscaled @ centre).float()

@@ -1,4 +1,4 @@
-"""glibc's allocator in a training process: memory that one step frees is kept for the next."""
+"""glibc's allocator in a training process: memory that one step frees is reused by the next."""
 
 import ctypes
 import sys
@@ -12,13 +12,13 @@ _GROWTH = 256 * 2**20  # bytes the heap grows by
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let glibc keep the memory of freed tensors instead of giving it back to the system.
+    """Let glibc keep freed memory for later tensors instead of returning it to the system.
 
     By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, a good
-    part of a training step on a CPU (`benchmarks/page_faults.py`). The process then holds on to its peak.
+    part of a training step on a CPU (`benchmarks/page_faults.py`). The process then keeps its peak size.
 
     Returns:
-        Whether the C library took it; elsewhere than on glibc nothing is changed.
+        Whether the C library accepted it; elsewhere than on glibc nothing is changed.
     """
     if sys.platform != "linux":
         return False

@@ -1,6 +1,6 @@
 """1 × 1 convolutions in bfloat16, all else in float32.
 
-They are a convolutional tower's matrix products, which processors with AVX-512's bfloat16 or AMX do at twice the speed;
+They are a convolutional tower's matrix products, which processors with AVX-512 bfloat16 or AMX do at twice the speed;
 its depthwise convolutions are slower in bfloat16 (docs/log/2026-11.md).
 """
 
@@ -19,7 +19,7 @@ def narrow_pointwise(module: nn.Module) -> None:
 
 
 def widen_pointwise(module: nn.Module) -> None:
-    """What `narrow_pointwise` did, undone."""
+    """Undo `narrow_pointwise`."""
     for layer in module.modules():
         vars(layer).pop("forward", None)
 

@@ -12,10 +12,10 @@ from araclip.training.teachers.teacher import TeacherCache, load_teacher, teache
 def cached_teacher(
     stage: Linear | Distill | Finetune, context: StageContext, texts: list[str], width: int, device: torch.device
 ) -> TeacherCache:
-    """The vectors of a stage's teacher for all of its texts; that may be an earlier stage or an exported model.
+    """The vectors of a stage's teacher, which may be an earlier stage or an exported model, for all of its texts.
 
     Args:
-        width: of the student, whose vectors are compared with them.
+        width: D of the student.
 
     Raises:
         RecipeError: the stage names no teacher, an unknown one, one that is still to be trained, or of another width.

@@ -1,7 +1,7 @@
-"""The stage of captions without pictures: those of one picture come together, within a language and across two.
+"""The stage of captions without pictures: InfoNCE between captions of one picture, within a language and across two.
 
-What a picture shows is what its captions have in common. Captions of many pictures, without the pictures, teach a text
-tower that better than those of the few pictures that are there to train with.
+What a picture shows is what its captions have in common. Captions can be had of many more pictures than can be trained
+with themselves, so this stage needs no picture files.
 """
 
 import torch
@@ -36,9 +36,9 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for(stage.batch)
     dev = CaptionDev(stage.dev) if stage.dev else None
     mixture = PictureMixture(
-        stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, shown=False
+        stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, needs_files=False
     )
-    mixture.batch(0, stage.batch)  # too few pictures: known before the model is loaded
+    mixture.batch(0, stage.batch)  # refuses too few pictures before the model is loaded
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     data = {"start": fingerprint(model), "captions": mixture.fingerprint}

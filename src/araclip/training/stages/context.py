@@ -1,4 +1,4 @@
-"""What a stage is run with, besides its own section of the recipe."""
+"""The context in which a stage runs, besides its own section of the recipe."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ class StageContext:
         recipe: the whole recipe, in which other stages are looked up.
         name: of the stage, its section in the recipe.
         runs: folder of all stages' folders.
-        fresh: forget what an earlier run of this stage left.
+        fresh: delete what an earlier run of this stage left.
     """
 
     recipe: Recipe
@@ -31,9 +31,9 @@ class StageContext:
 
     @property
     def cache(self) -> Path:
-        """Where vectors that are computed once lie, for all stages."""
+        """Folder of vectors that are computed once, for all stages."""
         return self.runs / "cache"
 
     def step_progress(self) -> StepProgress | None:
-        """What is told of each of the stage's steps."""
+        """The display of the stage's steps, or None."""
         return self.reporter.step_progress(self.name)

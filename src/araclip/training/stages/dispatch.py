@@ -35,10 +35,10 @@ RUN: Mapping[type[Stage], Callable[[Any, StageContext], dict[str, float]]] = {
 
 
 def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
-    """Run one stage, or go on with it where it was stopped.
+    """Run one stage, or resume it where it was stopped.
 
     Args:
-        runs: folder of the stages' folders. fresh: forget what an earlier run of this stage left.
+        runs: folder of the stages' folders. fresh: delete what an earlier run of this stage left.
 
     Returns:
         Dev recall of its result, empty without a dev set; also in `runs/<name>/result.json`.
@@ -58,10 +58,10 @@ def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = Fal
     """Run the stages that `stages` lists, in order; one that has a result is not run again unless `fresh`.
 
     Raises:
-        RunMismatch: a stage that is done was done by another recipe, or from a model that was trained again since.
+        RunMismatch: a stage has a result of another recipe, or of a model that was trained again since.
         TrainingError: as `run_stage`.
     """
-    if fresh:  # all results now: were the run cut short, those of later stages would pass for new
+    if fresh:  # all results now: after an interrupted run those of later stages would seem up to date
         for name in recipe.order:
             _result(runs, name).unlink(missing_ok=True)
     done = {name: _done(recipe, name, runs) for name in recipe.order if _result(runs, name).exists()}
@@ -99,7 +99,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 
 
 def _made_of(recipe: Recipe, name: str) -> list[str]:
-    """The stages whose models a stage takes: members, the towers of its `model` or its start; and its teacher."""
+    """The stages whose models a stage uses: members, the towers of its `model` or its start; and its teacher."""
     stage = recipe.stage(name)
     named: list[str | None] = []
     if isinstance(stage, Ensemble):

@@ -1,4 +1,4 @@
-"""Stage 1: teach the Arabic text tower the space of an English CLIP, with parallel text and no picture."""
+"""Stage 1: the Arabic text tower learns the space of an English CLIP from parallel text, without pictures."""
 
 import torch
 from torch import Tensor
@@ -23,8 +23,8 @@ from araclip.training.stages.stage_run import checkpoint_activations, stage_run
 def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     """Run one distillation stage of a recipe.
 
-    The student's vector of an Arabic text is drawn to the teacher's vector of its English original (Multilingual-CLIP,
-    Carlsson et al. 2022; AraCLIP, 2024), by the recipe's weighted sum of losses.
+    The targets of Arabic texts are the teacher's vectors of their English originals (Multilingual-CLIP, Carlsson et al.
+    2022; AraCLIP, 2024); the loss is the recipe's weighted sum.
 
     Returns:
         Dev recall at the end. The model lies in `runs/<name>/model`.
@@ -54,7 +54,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
         rows = mixture.batch(step, stage.batch)  # of all processes
         own = rows[share(accelerator, stage.batch)]
         tokens, inverse = texts.inputs([row.text for row in own], stage.chunk)
-        wanted = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)
+        targets = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)
         same = same_pairs([row.english for row in rows]).to(accelerator.device)
 
         def encode(chunks: list[Tokens]) -> Tensor:
@@ -62,7 +62,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
                 return torch.cat([texts.features(chunk) for chunk in chunks]).float()
 
         def loss(vectors: Tensor) -> Tensor:
-            return distance(gather(vectors[inverse]), wanted, same=same)  # (B, D) each
+            return distance(gather(vectors[inverse]), targets, same=same)  # (B, D) each
 
         value = cached_backward(
             [grouped(tokens, stage.grad_cache)], [encode], loss,

@@ -1,4 +1,4 @@
-"""The stage that joins models whose image towers learned one text space separately: their image vectors are summed."""
+"""The ensemble stage: sums the image vectors of models whose image towers learned one text space separately."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,6 @@ from araclip.training.inputs.pixels import Pixels, pooled_features
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.model.saved_models import load_without_query_bank
 from araclip.training.recipe.stages import Ensemble
 from araclip.training.small_cnn import gate
@@ -40,39 +39,38 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
     folders = [starting_model.saved_model(context, member, f"stage '{context.name}' joins") for member in names]
-    found = [load_without_query_bank(folder) for folder in folders]
-    models, processor = [model for model, _ in found], found[0][1]
+    loaded = [load_without_query_bank(folder) for folder in folders]
+    models, processor = [model for model, _ in loaded], loaded[0][1]
     _check(dict(zip(names, models, strict=True)))
     data = {f"member {member}": fingerprint(model) for member, model in zip(names, models, strict=True)}
-    pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
+    pixels = Pixels.of(processor)
     branches = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
     lengths = [1.0] * len(models)
     members = slice(len(stage.members))
     if stage.pictures:
         files, data["pictures"] = _drawn(stage.pictures, stage)
         lengths[members] = [_mean_length(model, pooled_features(model, pixels, files)) for model in models[members]]
-    usual = sum(lengths[members]) / len(
-        stage.members
-    )  # weights keep their size, which the learning rate of the head is chosen for
+    mean_length = sum(lengths[members]) / len(stage.members)  # the head's weights keep their size, and so its lr fits
     total = sum(branches[members])
-    scales = [count / total * usual / length for count, length in zip(branches, lengths, strict=True)]
+    scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
     if stage.expert:
         own, data["expert pictures"] = _drawn(stage.expert_pictures, stage)
-        seen = pooled_features(models[-1], pixels, own)
-        scales[-1] = stage.expert_weight * usual / _mean_length(models[-1], seen)
-        models[-1] = with_gate_for(models[-1], stage.shared_blocks, seen, pooled_features(models[-1], pixels, files))
+        features = pooled_features(models[-1], pixels, own)
+        scales[-1] = stage.expert_weight * mean_length / _mean_length(models[-1], features)
+        others = pooled_features(models[-1], pixels, files)
+        models[-1] = with_gate_for(models[-1], stage.shared_blocks, features, others)
     model = _joined(models, stage.shared_blocks, scales)
     return save_untrained(stage, context, data, (model, processor), accelerator)
 
 
 def _drawn(sources: Sequence[PictureSource], stage: Ensemble) -> tuple[list[Path], str]:
-    """A batch of pictures, and the fingerprint of what they were drawn from."""
+    """A batch of pictures, and the fingerprint of the sets they were drawn from."""
     mixture = PictureMixture(sources, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
     return [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows], mixture.fingerprint
 
 
 def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
-    """Of the image vectors of (N, W) features."""
+    """Mean length of the image vectors of (N, W) features."""
     with torch.inference_mode():
         return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
 
@@ -93,7 +91,7 @@ def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Sequenc
     first = members[0]
     projections = [model.visual_projection for model in members]
     tower = joined([model.vision_model for model in members], shared_blocks)
-    options = {key: value for key, value in first.config.to_dict().items() if key in _KEPT}
+    options = {key: value for key, value in first.config.to_dict().items() if key in _COPIED_OPTIONS}
     model = AraCLIPModel.from_towers(first.text_model, tower, **options)
     with torch.no_grad():
         model.text_projection.load_state_dict(first.text_projection.state_dict())
@@ -109,7 +107,7 @@ def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Sequenc
     return model
 
 
-_KEPT = (
+_COPIED_OPTIONS = (
     "projection_dim", "text_pooling", "vision_pooling", "vision_projection", "vision_mirror", "matryoshka_dims",
     "logit_scale_init_value", "logit_bias_init", "max_tokens",
 )  # fmt: skip
@@ -129,7 +127,7 @@ def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: 
     """The model with a gate on its image tower: near 1 for pictures like `own`, near 0 for those like `others`.
 
     Args:
-        own, others: (N, W) and (M, W), what `pooled_features` makes of such pictures.
+        own, others: (N, W) and (M, W), `pooled_features` of such pictures.
 
     Returns:
         A model whose image projection has bias 0: the gate does not multiply a bias.
@@ -139,8 +137,8 @@ def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: 
     """
     tower = with_gate(model.vision_model, shared_blocks, *gate.logistic(own, others))
     config = type(model.config).from_dict({**model.config.to_dict(), "vision_config": tower.config.to_dict()})
-    found = AraCLIPModel(config, model.text_model, tower)
+    gated = AraCLIPModel(config, model.text_model, tower)
     for part in ("text_projection", "visual_projection"):
-        getattr(found, part).load_state_dict(getattr(model, part).state_dict())
-    found.visual_projection.bias.data.zero_()
-    return found
+        getattr(gated, part).load_state_dict(getattr(model, part).state_dict())
+    gated.visual_projection.bias.data.zero_()
+    return gated

@@ -1,4 +1,4 @@
-"""Stage 2: contrastive learning of texts with pictures; with English captions, the making of a teacher."""
+"""Stage 2: contrastive learning of texts with pictures; with English captions it trains a teacher."""
 
 import torch
 from accelerate import Accelerator
@@ -53,7 +53,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
     )
-    mixture.batch(0, stage.batch)  # too few pictures: refused before the long computations
+    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     contrast = objective(model, stage.loss, stage.matryoshka)
@@ -74,9 +74,9 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
             english, width = _english(mixture), model.config.projection_dim
             teacher = cached_teacher(stage, context, english, width, accelerator.device)
     data["teacher"] = teacher.fingerprint if teacher else ""
-    asked = [*mixture.texts, *(concepts.all_names if concepts else ())]
+    all_texts = [*mixture.texts, *(concepts.all_names if concepts else ())]
     texts = (
-        LockedTexts(model, processor, asked, context.cache, bfloat16=stage.precision == "bfloat16")
+        LockedTexts(model, processor, all_texts, context.cache, bfloat16=stage.precision == "bfloat16")
         if stage.train_text == "locked"
         else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
     )
@@ -99,17 +99,17 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
         *projection_parts(model, stage),
     ]
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        found = train_loop(TrainingJob(model, stage, parts, step, recall), run, context.step_progress())
+        recall_at_end = train_loop(TrainingJob(model, stage, parts, step, recall), run, context.step_progress())
         images.close()
-    return found
+    return recall_at_end
 
 
 def _concepts(stage: Finetune, model: AraCLIPModel, accelerator: Accelerator) -> Concepts | None:
     if not stage.concepts:
         return None
-    found = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
-    check_even(min(stage.concept_batch, len(found.names)), "class names", accelerator)
-    return found
+    concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
+    check_even(min(stage.concept_batch, len(concepts.names)), "class names", accelerator)
+    return concepts
 
 
 def _use_hard_negatives(stage: Finetune, mixture: PictureMixture, images: TrainingImages) -> None:
@@ -120,10 +120,10 @@ def _use_hard_negatives(stage: Finetune, mixture: PictureMixture, images: Traini
 
 
 def _english(mixture: PictureMixture) -> list[str]:
-    found = list(dict.fromkeys(text for picture in mixture.pictures for text in picture.english))
-    if not found:
+    english = list(dict.fromkeys(text for picture in mixture.pictures for text in picture.english))
+    if not english:
         raise DataError("distillation needs English captions, and no picture has one. Set distillation to 0.")
-    return found
+    return english
 
 
 def _forgetting(concepts: Concepts | None, images: TrainingImages, device: torch.device) -> ForgettingLoss:

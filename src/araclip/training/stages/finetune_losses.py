@@ -39,7 +39,7 @@ class ContrastLoss:
     """Texts with pictures: the mean over branches, and over the batch's and all captions where there are both.
 
     Attributes:
-        objective: the model's contrastive loss, see `model.objective`.
+        objective: the model's contrastive loss, see `contrastive_objective`.
     """
 
     objective: Callable[..., Tensor]
@@ -69,8 +69,8 @@ class TeacherLoss:
         known = [(i, caption) for i, caption in enumerate(english) if caption]
         if not known:
             return text.sum() * 0.0  # no picture of this batch has an English caption
-        wanted = torch.from_numpy(self.teacher.lookup([caption for _, caption in known])).to(text.device)
-        return cosine_loss(text[[i for i, _ in known]], wanted)
+        targets = torch.from_numpy(self.teacher.lookup([caption for _, caption in known])).to(text.device)
+        return cosine_loss(text[[i for i, _ in known]], targets)
 
 
 class ConceptLoss:
@@ -83,12 +83,12 @@ class ConceptLoss:
     def __call__(self, classes: Sequence[int], names: Tensor) -> Tensor:
         """(K, D) vectors of the names of these classes → scalar."""
         prototypes = l2_normalize(self.model.visual_projection(self.features), dim=-1)  # (C, D)
-        wanted = torch.tensor(classes, device=names.device)
-        return concept_loss(names, prototypes, wanted, self.model.logit_scale)
+        targets = torch.tensor(classes, device=names.device)
+        return concept_loss(names, prototypes, targets, self.model.logit_scale)
 
 
 class ForgettingLoss:
-    """How far a classifier's answers moved with the image tower's features (learning without forgetting).
+    """How far a classifier's probabilities moved with the image tower's features (learning without forgetting).
 
     Args:
         classifier: weight (classes, W) and bias (classes,).

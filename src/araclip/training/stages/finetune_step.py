@@ -45,13 +45,13 @@ class FinetuneStep:
         own_captions = batch.texts[own.start * stage.captions : own.stop * stage.captions]
         own_names = names[share(self.accelerator, len(names))]
 
-        # What the towers read.
+        # The towers' inputs.
         tokens, inverse = self.texts.inputs(own_captions + own_names, stage.chunk)
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
         anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))  # evenly spread over the batch
-        before = self._first_features(pixels[anchors])  # (a, W)
+        before = self._initial_features(pixels[anchors])  # (a, W)
 
-        # The vectors of this process → the loss over those of all.
+        # The vectors of this process → the loss over those of all processes.
         terms: dict[str, Tensor] = {}
 
         def loss(text: Tensor, image: EncodedImages) -> Tensor:
@@ -84,11 +84,11 @@ class FinetuneStep:
             return [], []
         return self.concepts.draw(self.stage.concept_batch, self.stage.seed, step)
 
-    def _first_features(self, anchors: Tensor) -> Tensor:
+    def _initial_features(self, anchors: Tensor) -> Tensor:
         """(a, W) of these pictures before the stage, for `losses.forgetting`; (a, 0) where there is none."""
         if self.losses.forgetting is None or not isinstance(self.images, BranchImages):
             return anchors.new_empty(len(anchors), 0)
-        return self.images.first_features(anchors)
+        return self.images.initial_features(anchors)
 
     def _encode_texts(self, chunks: Sequence[Any]) -> Encoded:
         with autocast(self.stage.precision, self.accelerator):

@@ -1,6 +1,6 @@
-"""The stage of the linear map: the text head alone, in closed form, above a text tower that stays as it is.
+"""The stage of the linear map: the text head alone, in closed form, on a frozen text tower.
 
-It is the baseline of every distillation, and a start for one.
+It is the baseline of every distillation, and can be its start.
 """
 
 import torch
@@ -43,13 +43,13 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     context.reporter.log(f"text features of {len(rows):,} rows")
     features = text_features(model, processor, [row.text for row in rows]).numpy()  # (N, H)
     targets = teacher.lookup(english)  # (N, D)
-    found = fit_linear_map(features, targets, None if stage.penalty is None else [stage.penalty], seed=stage.seed)
+    fitted = fit_linear_map(features, targets, None if stage.penalty is None else [stage.penalty], seed=stage.seed)
     with torch.no_grad():
-        model.text_projection.weight.copy_(torch.from_numpy(found.weight))
-        model.text_projection.bias.copy_(torch.from_numpy(found.bias))
-    reached = recall() if recall else {}
+        model.text_projection.weight.copy_(torch.from_numpy(fitted.weight))
+        model.text_projection.bias.copy_(torch.from_numpy(fitted.bias))
+    measured = recall() if recall else {}
     data["teacher"] = teacher.fingerprint
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
         run.resume()
-        run.log(1, held_out_cosine=found.held_out_cosine, penalty=found.penalty, **reached)
-    return reached
+        run.log(1, held_out_cosine=fitted.held_out_cosine, penalty=fitted.penalty, **measured)
+    return measured

@@ -11,7 +11,6 @@ from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.heads import QueryBankImageHead
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.model.query_bank import with_query_bank
 from araclip.training.recipe.stages import QueryBank
 from araclip.training.stages import starting_model
@@ -36,7 +35,7 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     batch = mixture.batch(0, stage.batch)
     texts = list(dict.fromkeys(batch.texts))
     before, processor = starting_model.start_of(stage, context)
-    pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
+    pixels = Pixels.of(processor)
     files = [mixture.pictures[row].path for row in batch.rows[:SAMPLE]]
     with torch.no_grad():
         model = with_query_bank(

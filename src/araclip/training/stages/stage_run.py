@@ -1,4 +1,4 @@
-"""What stages have in common: the run in its folder, the model saved at its end, the parameters that learn."""
+"""Shared by stages: the run in its folder, the saved model at its end, the parameters that learn."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from araclip.training.stages.starting_model import result_of
 
 
 def checkpoint_activations(model: AraCLIPModel) -> None:
-    """Gradient checkpointing (Chen et al. 2016): activations are computed a second time instead of being kept."""
+    """Gradient checkpointing (Chen et al. 2016): activations are computed a second time instead of being held."""
     enable = getattr(model, "activation_checkpointing_enable", None)  # its name since transformers 5.24
     (enable or model.gradient_checkpointing_enable)()
 
@@ -27,12 +27,12 @@ def checkpoint_activations(model: AraCLIPModel) -> None:
 def projection_parts(model: AraCLIPModel, stage: Finetune) -> list[Part]:
     """Projections, temperature and bias, as parameters that learn, with their learning rates."""
     model.text_projection.requires_grad_(stage.train_text_head)
-    found = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
+    parts = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
     if isinstance(model.visual_projection, nn.Linear):
-        found.append(Part(model.visual_projection, stage.lr_head))
+        parts.append(Part(model.visual_projection, stage.lr_head))
     if hasattr(model, "logit_bias"):
-        found.append(Part(model.logit_bias, 1e-3))
-    return found
+        parts.append(Part(model.logit_bias, 1e-3))
+    return parts
 
 
 @contextmanager

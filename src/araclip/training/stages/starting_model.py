@@ -14,7 +14,7 @@ from araclip.errors import RecipeError
 from araclip.training.data.pairs import read_pairs
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import AraCLIPProcessor, squash, timm_image_processor
+from araclip.training.model.processing import AraCLIPProcessor, squashing_processor, timm_image_processor
 from araclip.training.model.saved_models import ModelAndProcessor, load_without_query_bank, loaded, save_model, unpack
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import ModelSpec, StartingStage
@@ -27,7 +27,7 @@ def result_of(runs: Path, stage: str) -> Path:
 
 
 def saved_model(context: StageContext, named: str, why: str) -> Path:
-    """The folder of the model that an earlier stage left, that lies in a folder, or that an exported one was made of.
+    """The folder of the model that an earlier stage left, that lies in a folder, or that was exported.
 
     Args:
         named: a stage of the recipe, a folder, or a bundled model. why: begins the message, such as "stage 'distill'
@@ -82,7 +82,7 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
         RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
         ModelMismatch: an exported model cannot be unpacked.
     """
-    torch.manual_seed(0)  # of the projections
+    torch.manual_seed(0)  # for the random projections
     recipe = context.recipe
     text_from = (
         load_without_query_bank(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
@@ -129,12 +129,12 @@ def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[
     theirs, processor = whole
     if theirs.vision_model is None:
         raise RecipeError(f"[model] takes its image tower from {spec.vision}, which has none. Name another model.")
-    kept = {name: getattr(theirs.config, name) for name in ("vision_projection", "vision_pooling", "vision_mirror")}
-    model = AraCLIPModel.from_towers(text, theirs.vision_model, theirs.config.projection_dim, **{**options, **kept})
+    own = {name: getattr(theirs.config, name) for name in ("vision_projection", "vision_pooling", "vision_mirror")}
+    model = AraCLIPModel.from_towers(text, theirs.vision_model, theirs.config.projection_dim, **{**options, **own})
     model.visual_projection.load_state_dict(theirs.visual_projection.state_dict())
     if spec.logit_scale is None:
         model.logit_scale.data.copy_(theirs.logit_scale.data)
-    return model, squash(processor.image_processor, spec.image_size)
+    return model, squashing_processor(processor.image_processor, spec.image_size)
 
 
 def _text(spec: ModelSpec) -> tuple[Any, Any]:
@@ -153,7 +153,7 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
         return None, None
     if spec.vision in packaged_towers.IMAGE_TOWERS:
         tower = packaged_towers.IMAGE_TOWERS[spec.vision]()
-        return tower, squash(timm_image_processor(tower.config), spec.image_size)
+        return tower, squashing_processor(timm_image_processor(tower.config), spec.image_size)
     source = spec.vision
 
     def read() -> tuple[Any, Any]:
@@ -164,7 +164,7 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
 
     known = ", ".join(packaged_towers.IMAGE_TOWERS)
     tower, published = loaded(read, f"[model] vision = {source}", f"Give a folder, a hub id, or one of {known}.")
-    return tower, squash(published, spec.image_size)
+    return tower, squashing_processor(published, spec.image_size)
 
 
 def _identity(projection: nn.Linear) -> None:
