@@ -1,9 +1,9 @@
-"""ImageNet's thousand classes as concepts: the pooled feature of each, read back out of a classifier's weights.
+"""ImageNet's thousand classes as concepts: mean pooled features, reconstructed from a classifier's weights.
 
 A linear classifier trained to the end weighs the pooled features much as linear discriminant analysis would,
-w_c ≈ Σ⁻¹(μ_c − μ) (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 4.3). Turned round,
-μ_c ≈ μ + s·Σ(w_c − w̄): each class's mean feature without one of its pictures. The Σ at hand is that of photographs at
-large, whose widest directions are wider than they are within a class; a power below 1 tempers them: Σᵖ, s and p fitted.
+w_c ≈ Σ⁻¹(μ_c − μ) (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 4.3). Solved for
+the means, μ_c ≈ μ + s·Σ(w_c − w̄): each class's mean feature without any of its pictures. Σ is that of all kinds of
+photographs, whose largest variances exceed those within a class; a power below 1 shrinks them: Σᵖ, with s and p fitted.
 """
 
 import json
@@ -33,17 +33,17 @@ PHOTOGRAPHS = (
     "more/caltech101",
     "more/sports100",
 )
-PER_SET = 1000  # so that no set's subjects rule μ and Σ, and features cost minutes
+PER_SET = 1000  # so that no set dominates μ and Σ, and features take minutes
 
 
 @dataclass(frozen=True)
 class Concepts:
-    """Mean feature of each class, and how it was come by.
+    """Mean feature of each class, and the parameters of the fit.
 
     Attributes:
         features: (C, W) float32, not negative, as pooled ReLU6 outputs are.
         scale, power: s and p, fitted to real class means.
-        explained: share of the real class means' spread that the fit explains.
+        explained: share of the variance of the real class means that the fit explains.
     """
 
     features: Floats
@@ -55,7 +55,7 @@ class Concepts:
 def invert_discriminants(
     weights: Floats, photographs: Floats, real_means: Mapping[int, Floats], counts: Mapping[int, int]
 ) -> Concepts:
-    """Class means μ + s·Σᵖ(w_c − w̄), with s and p such that they come nearest to the real means known.
+    """Class means μ + s·Σᵖ(w_c − w̄), with s and p that fit the known real means best.
 
     Args:
         weights: (C, W) of the classifier.
@@ -72,11 +72,11 @@ def invert_discriminants(
 
     def fit(power: float) -> Concepts:
         directions = (apart * np.maximum(variances, 0) ** power) @ axes.T  # (C, W)
-        ours, theirs = directions[classes], known - mean
-        scale = float((share * ours * theirs).sum() / (share * ours * ours).sum())  # least squares
+        fitted, targets = directions[classes], known - mean
+        scale = float((share * fitted * targets).sum() / (share * fitted * fitted).sum())  # least squares
         features = np.maximum(mean + scale * directions, 0)
         left = (share * (features[classes] - known) ** 2).sum()
-        return Concepts(features.astype(np.float32), scale, power, float(1 - left / (share * theirs**2).sum()))
+        return Concepts(features.astype(np.float32), scale, power, float(1 - left / (share * targets**2).sum()))
 
     return max(map(fit, POWERS), key=lambda concepts: concepts.explained)
 
@@ -108,10 +108,10 @@ def class_names(listed: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ..
     """English and Arabic names of each class, the published one first.
 
     English ones are followed by WordNet's, unless two classes share them (crane); Arabic ones by their alternatives
-    (a أو b) and the forms without article, which is how people ask.
+    (a أو b) and the forms without article, as people type them.
 
     Raises:
-        InputError: the list has not the 999 rows that it is known to have.
+        InputError: the list does not have 999 rows.
     """
     rows = [(normalize(name), normalize(arabic.rstrip("\\"))) for name, arabic in read_table(listed, 2)]
     if len(rows) != CLASSES - 1:
@@ -124,12 +124,12 @@ def class_names(listed: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ..
     for (name, arabic_name), words in zip(rows, lemmas, strict=True):
         own = [word for word in words if shared[word.lower()] == 1 and word.lower() != name.lower()]
         english.append((name, *dict.fromkeys(own)))
-        arabic.append(ways_to_say(arabic_name))
+        arabic.append(name_variants(arabic_name))
     return english, arabic
 
 
-def ways_to_say(name: str) -> tuple[str, ...]:
-    """المنارة أو الفنار → itself, المنارة, الفنار, منارة, فنار; no way twice."""
+def name_variants(name: str) -> tuple[str, ...]:
+    """المنارة أو الفنار → itself, المنارة, الفنار, منارة, فنار; each once."""
     choices = name.split(" أو ")
     return tuple(dict.fromkeys([name, *choices, *map(without_article, choices)]))
 
@@ -138,7 +138,7 @@ def without_article(name: str) -> str:
     """القرش الأبيض → قرش أبيض.
 
     A name whose first word has no article keeps all of them (سمك التنش), and so does one with a relative clause
-    (الزلاجة التي تجرها الكلاب), which reads otherwise without.
+    (الزلاجة التي تجرها الكلاب), whose meaning would change.
     """
     words = name.split()
     if not words or not _has_article(words[0]) or RELATIVE & set(words):
@@ -160,10 +160,10 @@ def write_concepts(data: Path, train: Sequence[Row], held: Sequence[Row], cache:
     the features fit.
 
     Args:
-        train, held: pictures with `image`, `wnid` and `label`; the fit sees the first, the report is of the second.
+        train, held: pictures with `image`, `wnid` and `label`; the fit uses the first, the report the second.
 
     Returns:
-        The report; of the run that made the files, where they are there already.
+        The report; where the files exist already, that of the run that made them.
 
     Raises:
         InputError: a class name disagrees with the label of a picture of that class, so the order is wrong.
@@ -180,7 +180,7 @@ def write_concepts(data: Path, train: Sequence[Row], held: Sequence[Row], cache:
     arrays, listing = out / "concepts.npz", out / "concepts.json"
     if arrays.is_file() and listing.is_file():
         written = json.loads(listing.read_text(encoding="utf-8"))
-        if written["origin"] == json.loads(json.dumps(origin)):  # as it reads when it was written
+        if written["origin"] == json.loads(json.dumps(origin)):  # after the same conversion to JSON
             return str(written["report"])
     photographs = [cache.of(Path(name).name, paths(rows)) for name, rows in sets.items()]
     fitted, unseen = cache.of("nips17-train", paths(train)), cache.of("nips17-held", paths(held))
@@ -207,7 +207,7 @@ def write_concepts(data: Path, train: Sequence[Row], held: Sequence[Row], cache:
 
 
 def check_order(english: Sequence[tuple[str, ...]], order: Mapping[str, int], pictures: Sequence[Row]) -> None:
-    """Raises InputError where a picture's label is not the name at the place of its WordNet id."""
+    """Raises InputError where a picture's label is not the name of its WordNet id."""
     for row in pictures:
         name = english[order[row["wnid"]]][0]
         if name != row["label"]:

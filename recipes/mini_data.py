@@ -1,17 +1,17 @@
-"""The data that araclip-mini's recipe prepares: drawn emoji, class concepts, and what is held out.
+"""Prepares the data of araclip-mini's recipe: drawn emoji, class concepts, captions without pictures, a held-out set.
 
     python recipes/mini_data.py --data DATA --out WORK/data
 
-Writes under --out, each whole or not at all, and only what is not there yet:
+Writes under --out what is missing there, each item atomically:
 
     fluent-3d, noto, twemoji and six more    emoji with names in both languages (npm fetches the drawings)
     nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
-    siblings                                 captions of the same picture, of many that are not there
+    siblings                                 captions grouped by picture, without the pictures
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
     flickr8k, more, parallel                 links into DATA
 
-A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied. What else the
-recipe trains on lies ready in DATA. Between runs, the packages and features it needed stay beside --out.
+A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied. All else that
+the recipe trains on is in DATA already. Downloaded packages and computed features stay beside --out.
 """
 
 import argparse
@@ -34,18 +34,18 @@ PUBLISHED = ("flickr8k", "more", "parallel")
 
 
 def prepare(data: Path, out: Path) -> None:
-    """Write everything under `out`; says what it made."""
+    """Write everything under `out`, with a line of output each."""
     start = time.monotonic()
 
-    def say(what: str) -> None:
+    def log(what: str) -> None:
         print(f"{time.monotonic() - start:5.0f} s  {what}", flush=True)
 
     for name in PUBLISHED:  # one folder for the recipe to start from
         if not (out / name).is_dir():
             (out / name).symlink_to((data / name).resolve(), target_is_directory=True)
     for name, made in emoji_sets(data, out.parent / "npm", out):
-        say(f"{name}: {'made' if made else 'there already'}")
-    say(f"siblings: {write_siblings(data, out)}")
+        log(f"{name}: {'made' if made else 'there already'}")
+    log(f"siblings: {write_siblings(data, out)}")
     nips = data / "more" / "nips17_ccby"
     train, held = split([row for _, row in read_rows(nips)])
     named = names_of(data)
@@ -54,12 +54,12 @@ def prepare(data: Path, out: Path) -> None:
         ("nips17-held", [as_published(row) for row in held]),
     ):
         made = write_set(out / name, {"rows": fingerprint(rows)}, listing(rows))
-        say(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
-    say(f"concepts: {write_concepts(data, train, held, FeatureCache(out.parent / 'features'), out)}")
+        log(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
+    log(f"concepts: {write_concepts(data, train, held, FeatureCache(out.parent / 'features'), out)}")
 
 
 def listing(rows: Sequence[Row]) -> Callable[[Path], Sequence[Row]]:
-    """Fills a set whose pictures lie elsewhere: there is nothing to draw."""
+    """The `fill` of a set whose pictures are files elsewhere, so that none is drawn."""
     return lambda folder: rows
 
 
@@ -86,7 +86,7 @@ def as_published(row: Row) -> Row:
 
 
 def main() -> None:
-    """Parse the command line, and leave with 2 where something asked for cannot be done."""
+    """Parse the command line; exit code 2 where the data cannot be prepared."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds flickr8k, more and parallel")
     parser.add_argument("--out", type=Path, required=True)

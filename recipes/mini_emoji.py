@@ -1,6 +1,6 @@
-"""Drawn emoji with their Arabic and English names: nine sets, none of them OpenMoji, which is kept for measuring.
+"""Drawn emoji with their Arabic and English names: nine sets without OpenMoji, which is held out for evaluation.
 
-Drawings come out of packages of the npm registry, names and keywords are Unicode CLDR's (Unicode-3.0).
+Drawings come from packages of the npm registry, names and keywords are Unicode CLDR's (Unicode-3.0).
 """
 
 import json
@@ -23,7 +23,7 @@ from araclip.demo import SKIN_TONES, VARIATION_SELECTOR
 from araclip.errors import InputError
 from araclip.images import open_image
 
-SIZE = 224  # pixels a side: what the image tower sees
+SIZE = 224  # pixels a side, the input of the image tower
 KEYWORDS = 4  # a name's share of the captions stays above a fifth
 MIN_LETTERS = 3
 MAX_SHARED = 5  # "face" or "food" say nothing about which emoji is meant
@@ -54,7 +54,7 @@ ART: Mapping[str, Art] = {
 
 @dataclass(frozen=True)
 class Names:
-    """What people call one emoji: its name first, then keywords."""
+    """Captions of one emoji: its name first, then keywords."""
 
     english: tuple[str, ...]
     arabic: tuple[str, ...]
@@ -65,10 +65,10 @@ def emoji_sets(data: Path, packages: Path, out: Path) -> Iterator[tuple[str, boo
 
     Args:
         data: holds parallel/cldr_emoji_names.tsv.xz.
-        packages: keeps the archives that npm fetched.
+        packages: folder for the archives that npm downloads.
 
     Raises:
-        InputError: npm is missing, cannot fetch a package, or a package is not what it was.
+        InputError: npm is missing, cannot fetch a package, or a package has changed.
     """
     names = emoji_names(data / "parallel" / "cldr_emoji_names.tsv.xz", fetched(CLDR, packages))
     called = fingerprint([(emoji, own.english, own.arabic) for emoji, own in names.items()])
@@ -92,24 +92,25 @@ def emoji_names(listed: Path, cldr: Path) -> dict[str, Names]:
     # The Arabic quotation marks of "Japanese … button" came out as slashes.
     whole = [(plain(emoji), english, arabic.replace("/", "")) for english, arabic, emoji in rows if not _toned(emoji)]
     called = {emoji: (english, arabic) for emoji, english, arabic in whole}
-    english = told_apart({e: name for e, (name, _) in called.items()}, _keywords(cldr, "en"))
-    arabic = told_apart({e: name for e, (_, name) in called.items()}, _keywords(cldr, "ar"))
+    english = distinct_keywords({e: name for e, (name, _) in called.items()}, _keywords(cldr, "en"))
+    arabic = distinct_keywords({e: name for e, (_, name) in called.items()}, _keywords(cldr, "ar"))
     return {emoji: Names(english[emoji], arabic[emoji]) for emoji in called}
 
 
-def told_apart(names: Mapping[str, str], keywords: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Each emoji's name, followed by up to `KEYWORDS` keywords that tell it from most others.
+def distinct_keywords(names: Mapping[str, str], keywords: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Each emoji's name, followed by up to `KEYWORDS` keywords that few other emoji share.
 
     A keyword counts when it has at least `MIN_LETTERS` letters, is given to no more than `MAX_SHARED` emoji, and is
     neither the emoji's own name nor another emoji's.
     """
     listed = {e: list(dict.fromkeys(map(normalize, keywords.get(e, ())))) for e in names}
     shared = Counter(word for words in listed.values() for word in words)
-    taken = {normalize(name) for name in names.values()}
+    names_in_use = {normalize(name) for name in names.values()}
     out = {}
     for emoji, name in names.items():
-        apt = [w for w in listed[emoji] if len(w) >= MIN_LETTERS and shared[w] <= MAX_SHARED and w not in taken]
-        out[emoji] = (normalize(name), *apt[:KEYWORDS])
+        rare = [w for w in listed[emoji] if len(w) >= MIN_LETTERS and shared[w] <= MAX_SHARED]
+        usable = [w for w in rare if w not in names_in_use]
+        out[emoji] = (normalize(name), *usable[:KEYWORDS])
     return out
 
 
@@ -124,12 +125,12 @@ def _toned(emoji: str) -> bool:
 
 
 def plain(emoji: str) -> str:
-    """Without the selector that asks for the coloured form: the artists disagree on where it belongs."""
+    """Without U+FE0F, the selector of the coloured form, which the sets use inconsistently."""
     return emoji.replace(VARIATION_SELECTOR, "")
 
 
 def from_code(code: str) -> str:
-    """2764-fe0f-200d-1f525 → ❤‍🔥, as it is looked up; the flags of Britain's nations come with underscores."""
+    """2764-fe0f-200d-1f525 → ❤‍🔥 in the form of `plain`; flags of Britain's nations have underscores."""
     return plain("".join(chr(int(point, 16)) for point in code.replace("_", "-").split("-")))
 
 
@@ -137,7 +138,7 @@ def from_code(code: str) -> str:
 
 
 def webp_drawings(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Emoji and WebP file of every picture in the package, in the archive's order (going back means unpacking anew)."""
+    """Emoji and WebP file of every picture in the package, in the archive's order: going back unpacks it again."""
     with opened(archive) as package:
         for member in package:
             file = package.extractfile(member) if member.name.endswith(".webp") else None
@@ -146,7 +147,7 @@ def webp_drawings(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def vector_drawings(archive: Path, names: Mapping[str, Names]) -> Iterator[tuple[str, str]]:
-    """Emoji and SVG of every drawing in an Iconify package whose code point it tells, or else whose name is CLDR's."""
+    """Emoji and SVG of every drawing in an Iconify package with a known code point, or else with a name of CLDR."""
     icons = json.loads(read(archive, "package/icons.json"))
     drawn = {from_code(code): name for code, name in sorted(json.loads(read(archive, "package/chars.json")).items())}
     for emoji, name in (drawn or _by_name(icons, names)).items():
@@ -156,21 +157,21 @@ def vector_drawings(archive: Path, names: Mapping[str, Names]) -> Iterator[tuple
 
 def _by_name(icons: Mapping[str, Any], names: Mapping[str, Names]) -> dict[str, str]:
     """Emoji → icon, by English names; a package calls some by older names, and lists the newer ones as aliases."""
-    known = {_squeezed(own.english[0]): emoji for emoji, own in names.items()}
+    known = {_letters_and_digits(own.english[0]): emoji for emoji, own in names.items()}
     called = {name: name for name in icons["icons"]}
     called |= {alias: about["parent"] for alias, about in icons.get("aliases", {}).items()}
-    found = {known.get(_squeezed(FLAG.sub("flag-", alias))): icon for alias, icon in called.items()}
+    found = {known.get(_letters_and_digits(FLAG.sub("flag-", alias))): icon for alias, icon in called.items()}
     return {emoji: icon for emoji, icon in found.items() if emoji is not None}
 
 
-def _squeezed(name: str) -> str:
-    """Its letters a to z and digits alone: "Côte d’Ivoire" and "cote-divoire" are one."""
+def _letters_and_digits(name: str) -> str:
+    """The letters a to z and digits of a name: "Côte d’Ivoire" and "cote-divoire" are one."""
     letters = unicodedata.normalize("NFKD", name.lower().replace("&", "and"))
     return re.sub("[^a-z0-9]", "", letters)
 
 
 def svg_of(icon: Mapping[str, Any], icons: Mapping[str, Any]) -> str:
-    """A square SVG of an icon's body, centred; what the icon does not say (its box) its package does."""
+    """A square SVG of an icon's body, centred; a box that the icon lacks is the package's default."""
     left, top, width, height = (
         icon.get(side, icons.get(side, default))
         for side, default in (("left", 0), ("top", 0), ("width", 16), ("height", 16))
@@ -217,4 +218,4 @@ def _draw(drawing: str | bytes, file: Path) -> None:
     picture = open_image(BytesIO(drawing), name=file.stem)  # transparency laid on white
     if picture.size != (SIZE, SIZE):
         picture = picture.resize((SIZE, SIZE))
-    picture.save(file, compress_level=1)  # read from the page cache many times, so speed counts, not size
+    picture.save(file, compress_level=1)  # read many times from the page cache, so speed matters more than size

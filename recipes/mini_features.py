@@ -1,4 +1,4 @@
-"""Pooled features of pictures by the published EfficientNet-Lite2, computed once and kept, and its classifier."""
+"""Pooled features of pictures by the published EfficientNet-Lite2, computed once and stored, and its classifier."""
 
 import hashlib
 import importlib.resources
@@ -44,7 +44,7 @@ def classifier() -> tuple[Floats, Floats]:
 
 
 class FeatureCache:
-    """Pooled features of picture files, computed once a set and kept in `folder`."""
+    """Pooled features of picture files, computed once a set and stored in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

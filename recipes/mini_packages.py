@@ -1,4 +1,4 @@
-"""Packages of the npm registry: fetched by npm itself, none of their scripts run, read inside their archives."""
+"""Packages of the npm registry: fetched by npm without running their scripts, and read from their archives."""
 
 import contextlib
 import shutil
@@ -12,7 +12,7 @@ from araclip.errors import InputError
 
 
 def fetched(package: str, folder: Path) -> Path:
-    """The archive of `name@version` in `folder`; npm fetches it when it is not there, and runs none of its scripts.
+    """The archive of `name@version` in `folder`; npm fetches it where it is missing, and runs none of its scripts.
 
     Raises:
         InputError: npm is not installed, or could not fetch it.
@@ -27,7 +27,7 @@ def fetched(package: str, folder: Path) -> Path:
             f"npm is not installed; it fetches the drawings and keywords of emoji (here {package}). Install Node.js "
             f"with npm, or put the package's archive at {archive}."
         )
-    part = folder / ".part"  # npm writes in place: what it was killed at must not pass for the archive
+    part = folder / ".part"  # npm writes in place: a download cut short must not look like the archive
     part.mkdir(parents=True, exist_ok=True)
     command = [npm, "pack", "--ignore-scripts", "--loglevel=error", "--pack-destination", str(part), package]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -57,7 +57,7 @@ def opened(archive: Path) -> Iterator[tarfile.TarFile]:
     """An archive to read from.
 
     Raises:
-        InputError: it is damaged or lacks a file asked for.
+        InputError: it is damaged, or a file that the `with` block reads is missing.
     """
     try:
         with tarfile.open(archive) as package:

@@ -1,4 +1,4 @@
-"""Picture sets on disk: a folder with captions.jsonl, built beside its place and renamed when whole."""
+"""Picture sets on disk: a folder with captions.jsonl, built in a temporary folder and renamed when complete."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ from araclip import atomic
 from araclip.errors import InputError
 
 Row = Mapping[str, Any]
-ORIGIN = "origin.json"  # what a set was made from; a set made from something else is made again
+ORIGIN = "origin.json"  # what a set was made from; where that differs, the set is made again
 
 
 def write_set(folder: Path, origin: Mapping[str, Any], fill: Callable[[Path], Iterable[Row]]) -> bool:
-    """Make the picture set `folder`, unless it is there and was made from the same.
+    """Make the picture set `folder`, unless it exists and was made from the same origin.
 
     Args:
-        origin: what the set is made from: package and version, fingerprints of names and rows, the choices taken.
+        origin: what the set is made from: package and version, fingerprints of names and rows, options.
         fill: draws pictures into the folder it is given, and returns the lines of captions.jsonl.
 
     Returns:
@@ -29,7 +29,7 @@ def write_set(folder: Path, origin: Mapping[str, Any], fill: Callable[[Path], It
     written = folder / ORIGIN
     if written.is_file() and written.read_text(encoding="utf-8") == made_from:
         return False
-    part = folder.with_name(f".{folder.name}.part")  # what a killed run left of it is thrown away
+    part = folder.with_name(f".{folder.name}.part")  # remains of a killed run are removed
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in fill(part)]

@@ -1,8 +1,8 @@
-"""What several people said of one picture, without the picture: Flickr30k's captions, grouped.
+"""Flickr30k's captions grouped by picture, without the pictures.
 
 The parallel file lists the captions of a picture one after another, five of them or, where two were equal, fewer, and
-does not say where a picture ends. Pictures whose captions lie elsewhere tell it: between two of them whose first rows
-stand a multiple of five apart, all pictures are taken to be whole; other stretches are left out.
+does not say where a picture ends. Pictures whose captions are known from elsewhere show it: between two of them whose
+first rows are a multiple of five apart, every picture is assumed to have all five; other stretches are left out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ Row = tuple[str, ...]  # English, Arabic, split
 
 
 def write_siblings(data: Path, out: Path) -> str:
-    """The set `out/siblings`; its pictures are named and are not there. Returns what to say of it."""
+    """Write the set `out/siblings`, whose picture files do not exist; returns a line of output."""
     rows = read_table(data / "parallel" / FILE, 3)
     second = {_key(english): arabic for english, arabic, _ in read_table(data / "parallel" / BETTER, 3)}
     known = [[_key(text) for text in row["caption_en"]] for folder in KNOWN for _, row in read_rows(data / folder)]
@@ -31,7 +31,7 @@ def write_siblings(data: Path, out: Path) -> str:
 
 
 def grouped(rows: Sequence[Row], known: Iterable[Sequence[str]]) -> Iterator[Sequence[Row]]:
-    """The rows of each picture, where it can be told.
+    """The rows of each picture whose bounds are known.
 
     Args:
         known: for some pictures, the keys of all of their captions.
@@ -48,14 +48,14 @@ def grouped(rows: Sequence[Row], known: Iterable[Sequence[str]]) -> Iterator[Seq
 
 def _whole(rows: Sequence[Row], picture_of: Mapping[str, int | None]) -> Iterator[int]:
     """First rows of known pictures that have all of their five captions, one after another."""
-    found = [picture_of.get(_key(row[0])) for row in rows]
-    places: dict[int, list[int]] = {}
-    for place, picture in enumerate(found):
+    pictures = [picture_of.get(_key(row[0])) for row in rows]
+    rows_of: dict[int, list[int]] = {}
+    for row_number, picture in enumerate(pictures):
         if picture is not None:
-            places.setdefault(picture, []).append(place)
-    for of_picture in places.values():
-        if len(of_picture) == EACH and of_picture[-1] - of_picture[0] == EACH - 1:
-            yield of_picture[0]
+            rows_of.setdefault(picture, []).append(row_number)
+    for numbers in rows_of.values():
+        if len(numbers) == EACH and numbers[-1] - numbers[0] == EACH - 1:
+            yield numbers[0]
 
 
 def _line(number: int, group: Sequence[Row], second: Mapping[str, str]) -> dict[str, Any]:

@@ -39,15 +39,15 @@ def test_keywords_that_many_emoji_share_or_that_name_another_emoji_are_left_out(
     names = {"🐈": "cat", "🐕": "dog", **{chr(0x1F600 + i): f"face {i}" for i in range(6)}}
     keywords = {"🐈": ["animal", "kitten", "dog", "cat", "ca"], "🐕": ["animal"]}
     keywords |= {face: ["face"] for face in names if face not in keywords}
-    told = mini_emoji.told_apart(names, keywords)
-    assert told["🐈"] == ("cat", "animal", "kitten")
-    assert told[chr(0x1F600)] == ("face 0",)  # six faces share it
+    chosen = mini_emoji.distinct_keywords(names, keywords)
+    assert chosen["🐈"] == ("cat", "animal", "kitten")
+    assert chosen[chr(0x1F600)] == ("face 0",)  # six faces share it
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), arabic_words), st.lists(arabic_words))
 def test_every_emoji_keeps_its_name_first_and_has_no_text_twice(names: dict[str, str], words: list[str]) -> None:
-    told = mini_emoji.told_apart(names, dict.fromkeys(names, words))
-    for emoji, texts in told.items():
+    chosen = mini_emoji.distinct_keywords(names, dict.fromkeys(names, words))
+    for emoji, texts in chosen.items():
         assert texts[0] == names[emoji]
         assert len(set(texts)) == len(texts) <= 1 + mini_emoji.KEYWORDS
 
@@ -217,13 +217,13 @@ def test_a_quarter_is_held_out_and_nothing_is_on_both_sides(numbers: list[int]) 
     ],
 )
 def test_class_names_are_known_with_and_without_article(name: str, ways: tuple[str, ...]) -> None:
-    assert mini_concepts.ways_to_say(name) == ways
+    assert mini_concepts.name_variants(name) == ways
 
 
 @given(st.lists(arabic_words, min_size=1))
-def test_every_way_to_say_a_name_is_there_once_and_the_name_itself_first(words: Sequence[str]) -> None:
+def test_every_variant_of_a_name_is_there_once_and_the_name_itself_first(words: Sequence[str]) -> None:
     name = " ".join(words)
-    ways = mini_concepts.ways_to_say(name)
+    ways = mini_concepts.name_variants(name)
     assert ways[0] == name
     assert len(set(ways)) == len(ways)
     assert all(ways)
@@ -301,7 +301,7 @@ def test_captions_are_grouped_where_known_pictures_say_so_and_never_across_pictu
 ) -> None:
     sizes = [4 if picture in short else 5 for picture in range(len(known))]
     rows = [(f"{picture} {place}.", "نص", "train") for picture, size in enumerate(sizes) for place in range(size)]
-    keys = [[f"{picture} {place}" for place in range(5)] for picture, told in enumerate(known) if told]
+    keys = [[f"{picture} {place}" for place in range(5)] for picture, chosen in enumerate(known) if chosen]
     groups = list(mini_siblings.grouped(rows, data.draw(st.permutations(keys))))
     pictures = [{english.split()[0] for english, _, _ in group} for group in groups]
     assert all(len(names) == 1 and len(group) == 5 for names, group in zip(pictures, groups, strict=True))

@@ -133,7 +133,7 @@ def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(saved: 
 def test_what_was_folded_away_or_never_recorded_is_named_and_refused(
     saved: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelMismatch, match=r"relative_position_bias_table was computed away .* saved AraCLIPModel"):
+    with pytest.raises(ModelMismatch, match=r"relative_position_bias_table was folded away .* saved AraCLIPModel"):
         unpack(saved("bert + swin") / "exported")
     place = saved("bert + siglip")
     export(place / "model", tmp_path / "dynamic", weights="dynamic-int8")
