@@ -1,4 +1,4 @@
-"""araclip-mini as it ships: its folder is whole, its card is honest, it finds what it should."""
+"""araclip-mini as it ships: its folder is complete, its card matches the config, its recall is that of this release."""
 
 import importlib.resources
 import json

@@ -347,9 +347,7 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(
     assert "is there already" in line
 
 
-def test_conversion_goes_through_the_one_door_that_replaces_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_conversion_replaces_folders_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_araclip(tmp_path / "araclip")
     written: list[Path] = []
     real = atomic.write_folder

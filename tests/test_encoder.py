@@ -276,7 +276,7 @@ def test_a_model_is_named_by_name_path_text_or_itself(tiny_model: Path) -> None:
 
 
 class Foreign:
-    """An encoder of somebody else: all members of the contract, none of ours inherited."""
+    """An encoder with all members of the protocol that inherits nothing of ours."""
 
     name, fingerprint, label, license = "foreign", "f" * 12, "foreign@ffffffffffff", None
     width, image_size, threads = 3, 4, 1
@@ -309,7 +309,7 @@ def test_what_names_no_model_is_refused_by_its_type(model: Any, tmp_path: Path) 
             use_it(model)
 
 
-def test_an_encoder_that_lacks_something_is_told_what() -> None:
+def test_the_members_that_an_encoder_lacks_are_named() -> None:
     class Half:
         name = label = "half"
 
@@ -327,7 +327,7 @@ def test_a_model_shows_what_it_is(model: AraCLIP) -> None:
 
 
 def use(folder: Path) -> None:
-    """Everything a model can be asked."""
+    """Every public method of a model."""
     model = AraCLIP.load(folder)
     model.encode_text(["قطة"])
     model.encode_image([Image.new("RGB", (4, 4))])
@@ -448,7 +448,7 @@ def test_text_only_use_never_opens_the_image_graph(copy: Path) -> None:
     assert AraCLIP.load(str(copy)).encode_text(["قطة"]).shape == (1, 8)
 
 
-def test_an_unknown_name_is_told_the_bundled_models(tmp_path: Path) -> None:
+def test_an_unknown_name_is_refused_with_the_bundled_models(tmp_path: Path) -> None:
     known = ", ".join(model_folder.bundled()) or "none"
     for name in ("araclip-huge", str(tmp_path / "nowhere")):
         with pytest.raises(ModelNotFound) as caught:
@@ -457,7 +457,7 @@ def test_an_unknown_name_is_told_the_bundled_models(tmp_path: Path) -> None:
         assert f"({known})" in str(caught.value)
 
 
-def test_a_folder_without_a_model_is_told_what_a_model_holds(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_with_the_list_of_parts(tmp_path: Path) -> None:
     with pytest.raises(ModelMismatch, match=r"a model folder holds config\.json, tokenizer\.json"):
         AraCLIP.load(tmp_path)
 

@@ -34,7 +34,7 @@ def test_vectors_have_unit_length_however_heavy_the_bank(seed: int, weight: floa
 
 
 @torch.no_grad()
-def test_the_cosine_is_the_likeness_less_what_the_bank_has_on_average() -> None:
+def test_the_cosine_is_the_similarity_less_the_popularity_of_the_picture() -> None:
     text, image = heads(weight=0.1)  # of heavier ones some would reach the bound
     texts, pictures = torch.randn(4, WIDTH), torch.randn(5, WIDTH)
     found = text(texts) @ image(pictures).T
@@ -49,7 +49,7 @@ def test_the_cosine_is_the_likeness_less_what_the_bank_has_on_average() -> None:
 
 
 @torch.no_grad()
-def test_a_picture_that_is_near_to_every_text_stands_behind_one_that_is_near_to_this_text_alone() -> None:
+def test_a_hub_near_to_every_text_ranks_below_a_picture_near_to_this_text_alone() -> None:
     text, image = heads()
     for head in (text, image):  # the first numbers pass as they are
         head.linear.weight.copy_(torch.eye(D - QUERY_BANK_AXES, WIDTH))
@@ -58,7 +58,7 @@ def test_a_picture_that_is_near_to_every_text_stands_behind_one_that_is_near_to_
     image.bank.zero_()
     image.bank[:, :WIDTH] = l2_normalize(
         axes[0] + 0.3 * torch.randn(TEXTS, WIDTH), dim=-1
-    )  # people ask about the first axis
+    )  # the bank's texts lie around the first axis
     image.centre.fill_(0.65)
     query = l2_normalize(axes[0] + axes[1], dim=-1)
     hub, right = l2_normalize(axes[0] + 0.65 * axes[1], dim=-1), l2_normalize(axes[1] + 0.6 * axes[0], dim=-1)

@@ -1,4 +1,4 @@
-"""The losses against numbers worked out by hand, against their gradients, and under what must not change them."""
+"""The losses against hand-computed numbers, numerical gradients and invariances."""
 
 import math
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def test_unit_mse_loss_by_hand_does_not_count_lengths() -> None:
 
 
 def test_affinity_loss_by_hand() -> None:
-    # wanted: softmax of (1, 0) = (p, 1 − p); got: of (0, 1); the divergence is (2p − 1) · log(p / (1 − p)) = 2p − 1
+    # target: softmax of (1, 0) = (p, 1 − p); student: of (0, 1); the divergence is (2p − 1) · log(p / (1 − p)) = 2p − 1
     p = math.e / (1 + math.e)
     assert affinity_loss(SWAPPED, EYE, temperature=1.0).item() == pytest.approx(2 * p - 1, rel=1e-5)
     assert affinity_loss(EYE, EYE).item() == pytest.approx(0.0, abs=1e-6)
@@ -116,7 +116,7 @@ def test_sigmoid_loss_by_hand() -> None:
     assert masked.item() == pytest.approx(math.log(2))
 
 
-def test_sigmoid_loss_says_yes_to_every_caption_of_a_picture() -> None:
+def test_sigmoid_loss_counts_every_caption_of_a_picture_as_positive() -> None:
     loss = sigmoid_loss(EYE[[0, 0, 1]], EYE, ZERO, ZERO, owner=torch.tensor([0, 0, 1]))
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)) + math.log(2))
 
@@ -179,7 +179,7 @@ def test_matryoshka_passes_on_what_else_the_loss_takes() -> None:
     torch.testing.assert_close(nested, plain)
 
 
-def test_weighted_sum_adds_the_losses_it_names_and_shows_mse_the_vectors_as_they_are() -> None:
+def test_weighted_sum_adds_the_losses_it_names_and_does_not_normalise_vectors_for_mse() -> None:
     student, teacher = 3 * vectors(4), units(4, seed=1)
     same = same_pairs("abab")
     loss = weighted_sum({"cosine": 1.0, "affinity": 0.5, "mse": 2, "contrastive": 0.25})(student, teacher, same)

@@ -1,4 +1,4 @@
-"""AraCLIPConfig, AraCLIPModel and AraCLIPProcessor, through the doors that transformers' users know."""
+"""AraCLIPConfig, AraCLIPModel and AraCLIPProcessor, through the calls that transformers' users know."""
 
 import json
 import re

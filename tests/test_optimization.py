@@ -1,4 +1,4 @@
-"""Which parameter learns how fast, when, and what is averaged."""
+"""Learning rates by parameter and step, weight decay, freezing, and averaged weights."""
 
 import copy
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The picture of a run, checked by its pixels and by the numbers it is drawn from."""
+"""The plot of a run, checked by its pixels and by the numbers it is drawn from."""
 
 from itertools import pairwise
 from pathlib import Path

@@ -85,7 +85,7 @@ def git(*words: str) -> str:
     return done.stdout.strip()
 
 
-def test_commit_and_uncommitted_changes_are_recorded_and_a_change_between_is_told(
+def test_commit_and_uncommitted_changes_are_recorded_and_a_change_between_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -282,7 +282,7 @@ def test_tensorboard_gets_the_numbers_of_each_row(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 0.5), (2, 7.0)]
 
 
-def test_trackio_gets_each_row_and_is_told_when_the_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trackio_gets_each_row_and_is_closed_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, Any]] = []
     fake = types.ModuleType("trackio")
     fake.init = lambda **options: calls.append(("init", options))  # type: ignore[attr-defined]
@@ -367,7 +367,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_step_checkpoint_and_rem
 
 
 @given(st.integers(1, 40), st.integers(1, 500), st.floats(0.01, 60.0), st.integers(1, 20))
-def test_an_even_pace_is_told_exactly(steps: int, rows: int, seconds: float, window: int) -> None:
+def test_an_even_pace_is_measured_exactly(steps: int, rows: int, seconds: float, window: int) -> None:
     pace = Pace(total=50, window=window)
     pace.tick(10, 0, now=1000.0)
     assert (pace.rows_per_second, pace.seconds_left) == (0.0, None)

@@ -1,4 +1,4 @@
-"""Pairs from files, noise as people make it, and a mixture that a killed run can take up at any step."""
+"""Pairs from files, noise as people make it, and a mixture that can be resumed at any step."""
 
 import json
 import lzma
@@ -251,14 +251,14 @@ def test_each_source_has_its_share_of_any_stretch(
         assert abs(counts[str(i)] - size * mix.shares[i]) <= 2
 
 
-def test_a_pair_that_a_file_says_twice_comes_once_an_epoch(tmp_path: Path) -> None:
+def test_a_pair_that_a_file_holds_twice_comes_once_an_epoch(tmp_path: Path) -> None:
     path = tsv(tmp_path / "a.tsv", "en\tar", "cat\tقطة", "cat\tقطة", "dog\tكلب")
     mix = Mixture([Source(path)], 0)
     assert mix.sizes == [2]
     assert {row.english for row in mix.batch(0, 2)} == {"cat", "dog"}
 
 
-def test_directions_say_who_reads_what(tmp_path: Path) -> None:
+def test_directions_set_the_languages_of_teacher_and_student(tmp_path: Path) -> None:
     pair = tsv(tmp_path / "pair.tsv", "en\tar", "cat\tقطة")
     mono = tsv(tmp_path / "mono.tsv", "ar", "كلب")
     texts = {
@@ -290,7 +290,7 @@ def test_labels_are_shown_bare_and_in_templates_while_the_teacher_has_one_text_a
     assert {row.english for row in rows} == set(mix.teacher_texts()) == {"a photo of a cat 0."}
 
 
-def test_teacher_texts_are_all_that_a_teacher_will_be_asked_for(tmp_path: Path) -> None:
+def test_teacher_texts_are_all_that_batches_need(tmp_path: Path) -> None:
     mix = mixture(tmp_path)
     drawn = {row.english for step in range(20) for row in mix.batch(step, 16)}
     assert drawn == set(mix.teacher_texts())

@@ -1,4 +1,4 @@
-"""An exported model becomes a model again: the folder's vectors, weights that learn, and no guess at what is lost."""
+"""An exported model becomes a model again: the same vectors, trainable weights, an error where weights are lost."""
 
 import json
 import shutil
