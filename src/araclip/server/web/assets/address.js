@@ -1,52 +1,52 @@
 /**
- * The URL's query: the search and the picture being looked at. Pure.
+ * The URL's query: the search and the picture in the viewer. Pure.
  *
  * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&collapse&view=ID; a minus before an id or key excludes.
  */
 
 /** The state that a URL's query holds: `like` and `pictures` are lists of { id, weight }, `where` maps a filter to its value. */
 export function read(search) {
-  const given = new URLSearchParams(search);
-  const where = given.getAll('where').map((wish) => {
-    const [key, ...value] = wish.split('=');
+  const params = new URLSearchParams(search);
+  const where = params.getAll('where').map((filter) => {
+    const [key, ...value] = filter.split('=');
     return [key, value.join('=')];
   });
   return {
-    q: (given.get('q') ?? '').trim(),
-    like: given.getAll('like').filter(Boolean).map(signed),
-    pictures: given.getAll('picture').filter(Boolean).map(signed),
+    q: (params.get('q') ?? '').trim(),
+    like: params.getAll('like').filter(Boolean).map(parseTerm),
+    pictures: params.getAll('picture').filter(Boolean).map(parseTerm),
     where: Object.fromEntries(where.filter(([key, value]) => key && value)),
-    strong: given.has('strong'),
-    collapse: given.has('collapse'),
-    view: given.get('view') ?? '',
+    strong: params.has('strong'),
+    collapse: params.has('collapse'),
+    view: params.get('view') ?? '',
   };
 }
 
 /** The URL's query of a state: '' for the home page, else '?…'. */
 export function write(state) {
-  const out = new URLSearchParams();
-  if (state.q) out.append('q', state.q);
-  for (const term of state.like) out.append('like', unsigned(term));
-  for (const term of state.pictures) out.append('picture', unsigned(term));
-  for (const wish of wishes(state)) out.append('where', wish);
-  if (state.strong) out.append('strong', '');
-  if (state.collapse) out.append('collapse', '');
-  if (state.view) out.append('view', state.view);
-  const text = out.toString().replaceAll('=&', '&').replace(/=$/, '');
+  const params = new URLSearchParams();
+  if (state.q) params.append('q', state.q);
+  for (const term of state.like) params.append('like', formatTerm(term));
+  for (const term of state.pictures) params.append('picture', formatTerm(term));
+  for (const filter of filterTexts(state)) params.append('where', filter);
+  if (state.strong) params.append('strong', '');
+  if (state.collapse) params.append('collapse', '');
+  if (state.view) params.append('view', state.view);
+  const text = params.toString().replaceAll('=&', '&').replace(/=$/, '');
   return text && `?${text}`;
 }
 
-/** What decides the results: the query without the picture being looked at. */
+/** The part of the state that determines the results: all but the picture in the viewer. */
 export const searchOf = (state) => write({ ...state, view: '' });
 
-/** Whether anything is searched for; filters alone are no search. */
+/** Whether there is a search; filters alone are none. */
 export const isSearch = (state) => Boolean(state.q || state.like.length || state.pictures.length);
 
-/** Filters as the server takes them, KEY=VALUE each, in a fixed order. */
-export const wishes = (state) => Object.keys(state.where).sort().map((key) => `${key}=${state.where[key]}`);
+/** Filters for the server, KEY=VALUE each, sorted. */
+export const filterTexts = (state) => Object.keys(state.where).sort().map((key) => `${key}=${state.where[key]}`);
 
 /** How many filters are set. */
 export const filterCount = (state) => Object.keys(state.where).length + Number(state.strong) + Number(state.collapse);
 
-const signed = (text) => (text[0] === '-' ? { id: text.slice(1), weight: -1 } : { id: text, weight: 1 });
-const unsigned = ({ id, weight }) => (weight < 0 ? `-${id}` : id);
+const parseTerm = (text) => (text[0] === '-' ? { id: text.slice(1), weight: -1 } : { id: text, weight: 1 });
+const formatTerm = ({ id, weight }) => (weight < 0 ? `-${id}` : id);

@@ -10,7 +10,7 @@ import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { listenForPictures } from './intake.js';
 import { clearNotice, emptyNotice, nothingNotice, problemNotice } from './notice.js';
-import { keep } from './pictures.js';
+import { storePicture } from './pictures.js';
 import { Progress } from './progress.js';
 import { recent, remember } from './recent.js';
 import { Results } from './results.js';
@@ -19,10 +19,10 @@ import { toast } from './toast.js';
 import { askForToken } from './token.js';
 import { Viewer } from './viewer.js';
 
-const PATIENCE_MS = 200; // quicker answers come without a "searching" between
-const SELF = 200; // results that scrolling alone fetches; further ones want a click
+const LOADING_DELAY_MS = 200; // responses within this time show no loading message
+const AUTO_FETCH = 200; // results that scrolling fetches; further ones need a click
 let state = read(location.search);
-let shownSearch = null; // the search that stands on the page
+let shownSearch = null; // the search whose results the page shows
 let results = null;
 let stats = null;
 
@@ -37,7 +37,7 @@ $('results').after(moreButton);
 
 // ------------------------------------------------------------------ from actions to the URL
 
-/** Change a part of the state, and the address with it. */
+/** Change a part of the state, and the URL with it. */
 function go(change, { replace = false } = {}) {
   const next = { ...state, view: '', ...change };
   if (write(next) === write(state)) return;
@@ -59,7 +59,7 @@ function closeViewer() {
   else go({ view: '' }, { replace: true });
 }
 
-/** The picture before or after the one that is viewed; fetches more when they run out. */
+/** Show the picture before or after the current one; fetches the next page at the end. */
 async function turn(step) {
   const at = grid.shown.findIndex(({ id }) => id === state.view);
   if (at < 0) return;
@@ -73,8 +73,8 @@ async function turn(step) {
 async function searchByPicture(file) {
   let id;
   try {
-    id = await keep(file);
-  } catch { // no picture, or a format that browsers do not read
+    id = await storePicture(file);
+  } catch { // not a picture, or a format unknown to the browser
     toast(`${t('badPicture')}. ${t('badPictureDetail')}`);
     return;
   }
@@ -83,7 +83,7 @@ async function searchByPicture(file) {
 
 // ------------------------------------------------------------------ from the URL to the page
 
-/** Show what the address says now. */
+/** Show the state that the URL holds. */
 async function arrive({ scroll } = {}) {
   const before = state;
   state = read(location.search);
@@ -94,7 +94,7 @@ async function arrive({ scroll } = {}) {
     $('query').value = state.q;
     showFrame();
     if (isSearch(state)) await run();
-    else leave();
+    else clearResults();
     scrollTo(0, scroll ?? 0);
   }
   if (state.view) showPicture();
@@ -104,7 +104,7 @@ async function arrive({ scroll } = {}) {
   }
 }
 
-/** Everything around the results. */
+/** Draw everything around the results. */
 function showFrame() {
   const searching = isSearch(state);
   document.body.dataset.page = searching ? 'results' : 'home';
@@ -121,8 +121,8 @@ function showFrame() {
   if (!searching) showHome(state, stats, (q) => go({ q }));
 }
 
-/** No search: the page is bare. */
-function leave() {
+/** Clear the results. */
+function clearResults() {
   results = null;
   grid.clear();
   clearNotice();
@@ -132,34 +132,34 @@ function leave() {
 }
 
 async function run() {
-  const mine = Results.of(state);
-  results = null; // what still stands there is the last search's
-  grid.hush();
-  const late = setTimeout(() => { $('main').dataset.late = ''; $('count').textContent = t('loading'); }, PATIENCE_MS);
+  const current = Results.of(state);
+  results = null; // the grid still shows those of the last search
+  grid.cancelLoading();
+  const late = setTimeout(() => { $('main').dataset.late = ''; $('count').textContent = t('loading'); }, LOADING_DELAY_MS);
   $('main').setAttribute('aria-busy', true);
-  const overtaken = () => searchOf(state) !== searchOf(mine.state); // meanwhile something else was asked
+  const outdated = () => searchOf(state) !== searchOf(current.state); // another search has started
   try {
-    if (!mine.answered) await mine.next();
-    if (overtaken()) return;
-    results = mine;
+    if (!current.answered) await current.next();
+    if (outdated()) return;
+    results = current;
     $('bar').querySelector('.changed')?.remove();
     clearNotice();
     if (state.q) remember(state.q);
     show();
   } catch (problem) {
-    if (overtaken()) return;
-    leave();
+    if (outdated()) return;
+    clearResults();
     failed(problem, again);
   } finally {
     clearTimeout(late);
-    if (!overtaken()) {
+    if (!outdated()) {
       delete $('main').dataset.late;
       $('main').setAttribute('aria-busy', false);
     }
   }
 }
 
-/** Ask for the present search anew. */
+/** Repeat the current search. */
 function again() {
   Results.forget();
   shownSearch = null;
@@ -174,7 +174,7 @@ function show() {
   $('count').textContent = weak ? t('allWeak') : t('shown', { n: shown.length, all });
   $('bar').dataset.weak = weak;
   moreButton.hidden = !results.more;
-  near.unobserve(moreButton); // observed anew, it tells where it stands now
+  near.unobserve(moreButton); // observing it again reports its new position
   near.observe(moreButton);
   if (!shown.length) {
     $('count').textContent = '';
@@ -183,36 +183,36 @@ function show() {
   }
 }
 
-/** Show a picture large: out of the results, or alone when they do not have it. */
+/** Show a picture in the viewer: one of the results, or one by id alone. */
 function showPicture() {
   const at = grid.shown.findIndex(({ id }) => id === state.view);
-  const place = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
-  viewer.show(grid.shown[at] ?? { id: state.view }, place);
+  const position = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
+  viewer.show(grid.shown[at] ?? { id: state.view }, position);
 }
 
-async function fetchMore(asked = false) {
-  const mine = results;
-  if (!mine?.more) return undefined;
-  if (mine.pending) return mine.pending.catch(() => {}); // whoever asked first tells what went wrong
-  const weakReached = mine.strong < mine.items.length;
-  if (!asked && (weakReached || mine.items.length >= SELF)) return undefined;
+async function fetchMore(clicked = false) {
+  const current = results;
+  if (!current?.more) return undefined;
+  if (current.pending) return current.pending.catch(() => {}); // the first caller reports the error
+  const weakReached = current.strong < current.items.length;
+  if (!clicked && (weakReached || current.items.length >= AUTO_FETCH)) return undefined;
   moreButton.disabled = true;
   try {
-    const had = grid.shown.length;
-    await mine.next();
-    if (results !== mine) return undefined;
+    const before = grid.shown.length;
+    await current.next();
+    if (results !== current) return undefined;
     show();
-    if (document.activeElement === document.body && asked && !state.view) grid.focus(grid.shown[had]?.id);
+    if (document.activeElement === document.body && clicked && !state.view) grid.focus(grid.shown[before]?.id);
   } catch (problem) {
     if (problem.status === 401) await askForToken();
-    else toast(`${problem.title}. ${problem.detail}`); // the button stays, for another try
+    else toast(`${problem.title}. ${problem.detail}`); // the button stays, for a retry
   } finally {
     moreButton.disabled = false;
   }
   return undefined;
 }
 
-/** Show a problem, or ask for the token that is missing; `retry` comes after. */
+/** Show a problem, or ask for a missing token and retry. */
 async function failed(problem, retry) {
   if (problem.status === 401) {
     await askForToken();
@@ -228,35 +228,35 @@ function galleryChanged({ generation, pictures }) {
   Results.forget();
   loadStats();
   if (!results) return;
-  const word = el('span.changed', {}, t('changed'), ' ', el('button.link', { type: 'button', onclick: again }, t('refresh')));
+  const hint = el('span.changed', {}, t('changed'), ' ', el('button.link', { type: 'button', onclick: again }, t('refresh')));
   $('bar').querySelector('.changed')?.remove();
-  $('bar').append(word);
+  $('bar').append(hint);
 }
 
-// ------------------------------------------------------------------ beginning
+// ------------------------------------------------------------------ start
 
 async function loadStats() {
   stats = await api.stats();
   filters.build(stats, state);
   showFrame();
   if (results) show();
-  else if (!isSearch(state)) leave();
+  else if (!isSearch(state)) clearResults();
 }
 
-/** What the gallery holds, and word of its changes. */
+/** Load the statistics, then listen for changes of the gallery. */
 async function begin() {
   try {
     await loadStats();
     progress.start();
   } catch (problem) {
-    if (!isSearch(state) || problem.status === 401) failed(problem, begin); // a search that failed tells it itself
+    if (!isSearch(state) || problem.status === 401) failed(problem, begin); // a failed search reports its own problem
   }
 }
 
 function listen() {
   $('search').addEventListener('submit', (event) => {
     event.preventDefault();
-    if (matchMedia('(hover: none)').matches) $('query').blur(); // puts the keyboard of a phone away
+    if (matchMedia('(hover: none)').matches) $('query').blur(); // hides the on-screen keyboard
     const q = $('query').value.trim();
     if (q && q === state.q) again();
     else go({ q });

@@ -1,4 +1,4 @@
-/** The parts of the query and the filters that are set, each as a chip whose sign can be turned, or that can be removed. */
+/** Chips for the terms of the query and the filters: each can be removed, and a term can be toggled between + and -. */
 
 import { isSearch } from './address.js';
 import { thumbnail } from './api.js';
@@ -15,13 +15,13 @@ export class Chips {
     Object.assign(this, { root: $('chips'), change });
   }
 
-  /** Show the chips of a state. `filters` are [{ label, rest }], what is changed when one is removed. */
+  /** Show the chips of a state. `filters` are [{ label, rest }]; `rest` is the change that removes one. */
   show(state, filters) {
-    const place = this.root.contains(document.activeElement) ? [...this.root.querySelectorAll('button')].indexOf(document.activeElement) : -1;
+    const focusedAt = this.root.contains(document.activeElement) ? [...this.root.querySelectorAll('button')].indexOf(document.activeElement) : -1;
     const terms = split(state.q);
     const several = terms.length + state.like.length + state.pictures.length > 1;
     this.root.replaceChildren(
-      ...(several || terms[0]?.sign < 0 ? terms.map((term, i) => this.#term(term, terms, i, several)) : []), // one alone stands in the field
+      ...(several || terms[0]?.sign < 0 ? terms.map((term, i) => this.#term(term, terms, i, several)) : []), // a single term is in the search box only
       ...state.like.map((term) => this.#picture(term, 'like', state, thumbnail(term.id, 256), t('picture'), several)),
       ...state.pictures.map((term) => this.#picture(term, 'pictures', state, dataOf(term.id), t(dataOf(term.id) ? 'picture' : 'lostPicture'), several)),
       ...(isSearch(state) ? [el('span.adders', {}, this.#adder(state, 1, 'plus', 'add', 'addLabel'), this.#adder(state, -1, 'minus', 'exclude', 'excludeLabel'))] : []),
@@ -29,29 +29,29 @@ export class Chips {
       ...filters.map(({ label, rest }) => el('span.chip.filter', {}, el('span', {}, label),
         button('bare', 'close', t('remove', { text: label }), () => this.change(rest)))),
     );
-    if (place >= 0) [...this.root.querySelectorAll('button')].at(Math.min(place, -1 + this.root.querySelectorAll('button').length))?.focus();
+    if (focusedAt >= 0) [...this.root.querySelectorAll('button')].at(Math.min(focusedAt, -1 + this.root.querySelectorAll('button').length))?.focus();
   }
 
   #term(term, terms, i, several) {
     const others = terms.filter((_, j) => j !== i);
-    const turned = terms.map((other, j) => (j === i ? { ...other, sign: -other.sign } : other));
+    const toggled = terms.map((other, j) => (j === i ? { ...other, sign: -other.sign } : other));
     return chip(term.sign, quoted(term.text), el('bdi', {}, term.text), several && {
-      turn: turned.some(({ sign }) => sign > 0) && (() => this.change({ q: join(turned) })),
+      toggle: toggled.some(({ sign }) => sign > 0) && (() => this.change({ q: join(toggled) })),
       remove: () => this.change({ q: join(others) }),
     });
   }
 
   #picture(term, kind, state, source, name, several) {
     const list = state[kind];
-    const turned = list.map((other) => (other === term ? { ...other, weight: -other.weight } : other));
+    const toggled = list.map((other) => (other === term ? { ...other, weight: -other.weight } : other));
     const image = source ? el('img', { src: source, alt: '', width: 32, height: 32 }) : icon('broken');
     return chip(term.weight, name, [image, el('span', {}, name)], {
-      turn: several && (() => this.change({ [kind]: turned })),
+      toggle: several && (() => this.change({ [kind]: toggled })),
       remove: () => this.change({ [kind]: list.filter((other) => other !== term) }),
     });
   }
 
-  /** A button that becomes a small field, for one more thing to show or to leave out. */
+  /** A button that turns into a field for a further term, included or excluded. */
   #adder(state, sign, name, label, hint) {
     const opener = button('adder', name, null, () => {
       const field = el('input', { dir: 'auto', 'aria-label': t(label), placeholder: t(hint), maxlength: 200, enterkeyhint: 'done', spellcheck: 'false' });
@@ -65,7 +65,7 @@ export class Chips {
         onfocusout: () => { if (!field.value.trim()) close(false); },
       }, icon(name), field);
       const close = (focus = true) => {
-        if (!open) return; // taking the form away takes the focus from it, which would close it once more
+        if (!open) return; // removing the form fires focusout, which would close it again
         open = false;
         form.replaceWith(opener);
         if (focus) opener.focus();
@@ -78,11 +78,11 @@ export class Chips {
   }
 }
 
-function chip(sign, said, content, actions) {
+function chip(sign, label, content, actions) {
   const name = sign > 0 ? 'plus' : 'minus';
-  const marks = actions?.turn
-    ? button('bare', name, t(sign > 0 ? 'without' : 'include', { text: said }), actions.turn)
+  const marks = actions?.toggle
+    ? button('bare', name, t(sign > 0 ? 'without' : 'include', { text: label }), actions.toggle)
     : (sign < 0 || actions) && icon(name);
   return el(`span.chip.${name}`, {}, marks, el('span.what', {}, content),
-    actions?.remove && button('bare', 'close', t('remove', { text: said }), actions.remove));
+    actions?.remove && button('bare', 'close', t('remove', { text: label }), actions.remove));
 }

@@ -1,8 +1,8 @@
-/** Making and finding elements. */
+/** Creating and finding elements. */
 
 export const $ = (id) => document.getElementById(id);
 
-/** el('button.quiet', { 'aria-label': …, onclick: …, style: { '--r': 1.5 } }, child, …); what is null or false is left out. */
+/** el('button.quiet', { 'aria-label': …, onclick: …, style: { '--r': 1.5 } }, child, …); null, undefined and false are skipped. */
 export function el(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split('.');
   const node = document.createElement(name);
@@ -17,14 +17,14 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** Styles one by one: a style attribute would be stopped by the content security policy. */
+/** Sets styles one by one, since the content security policy blocks style attributes. */
 export function setStyle(node, styles) {
   for (const [name, value] of Object.entries(styles)) node.style.setProperty(name, value);
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** A drawing out of icons.svg, in the colour of the text; invisible to screen readers. */
+/** An icon from icons.svg in the colour of the text, hidden from screen readers. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('class', 'icon');
@@ -36,7 +36,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A button with an icon; without `text` the label is its name. */
+/** A button with an icon; without `text`, `label` is its accessible name. */
 export function button(kind, name, label, onclick, text) {
   return el(`button.${kind}`, { type: 'button', onclick, 'aria-label': text ? null : label, title: text ? null : label },
     icon(name), text && el('span', {}, text));

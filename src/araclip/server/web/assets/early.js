@@ -1,4 +1,4 @@
-// Language and theme before the first paint, so that nothing flickers. Everything else is a module.
+// Sets language and theme before the first paint, to avoid flicker. All other scripts are modules.
 (() => {
   const root = document.documentElement;
   const stored = (key) => { try { return localStorage.getItem(key); } catch { return null; } };

@@ -1,11 +1,11 @@
-/** The filter panel: native controls, built from what the gallery holds. */
+/** The filter panel: native controls for the formats, folders and dates of the gallery. */
 
 import { filterCount } from './address.js';
 import { $, button, el } from './dom.js';
 import { bytes, date, isolated, t } from './i18n.js';
 
 const ORIENTATIONS = ['landscape', 'portrait', 'square'];
-const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // as `--where size=` takes them
+const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
 
 export class Filters {
   /** `change` is called with { where, strong, collapse }. */
@@ -15,7 +15,7 @@ export class Filters {
     this.form.addEventListener('change', () => this.#changed());
   }
 
-  /** Build the controls anew: the gallery or the language has changed. */
+  /** Build the controls, at start and when the gallery or the language has changed. */
   build(stats, state) {
     this.stats = stats;
     const formats = Object.keys(stats.formats ?? {});
@@ -59,25 +59,25 @@ export class Filters {
   }
 
   #changed() {
-    const given = new FormData(this.form);
-    const [from, to] = [given.get('from') ?? '', given.get('to') ?? ''];
-    const wanted = {
-      folder: given.get('folder'),
+    const form = new FormData(this.form);
+    const [from, to] = [form.get('from') ?? '', form.get('to') ?? ''];
+    const values = {
+      folder: form.get('folder'),
       captured: from === to ? from : `${from}..${to}`,
-      format: given.getAll('format').join(','),
-      orientation: given.get('orientation'),
-      size: given.get('size'),
+      format: form.getAll('format').join(','),
+      orientation: form.get('orientation'),
+      size: form.get('size'),
     };
-    const { folder, captured, format, orientation, size, ...others } = this.where; // added, meta.…: no control has them
-    const set = Object.entries(wanted).filter(([, value]) => value);
-    this.change({ where: { ...others, ...Object.fromEntries(set) }, strong: given.has('strong'), collapse: given.has('collapse') });
+    const { folder, captured, format, orientation, size, ...others } = this.where; // added, meta.…: they have no control
+    const set = Object.entries(values).filter(([, value]) => value);
+    this.change({ where: { ...others, ...Object.fromEntries(set) }, strong: form.has('strong'), collapse: form.has('collapse') });
   }
 }
 
-/** One chip a filter that is set: [{ label, rest }]. */
+/** Chips of the active filters: [{ label, rest }]. */
 export function filterChips(state) {
   const out = Object.entries(state.where).map(([key, value]) => {
-    const { [key]: gone, ...where } = state.where;
+    const { [key]: removed, ...where } = state.where;
     return { label: `${keyLabel(key)}: ${valueLabel(key, value)}`, rest: { where } };
   });
   if (state.strong) out.push({ label: t('strong'), rest: { strong: false } });
@@ -99,10 +99,10 @@ function valueLabel(key, value) {
 
 function sizeLabel(range) {
   const [least, most] = range.split('..').map((end) => /^(\d+(?:\.\d+)?) ?([kMG])?B?$/i.exec(end));
-  const written = (found) => bytes(Number(found[1]) * 1000 ** ' kmg'.indexOf((found[2] ?? ' ').toLowerCase()));
-  if (least && most) return t('between', { first: written(least), last: written(most) });
-  if (most) return t('upTo', { size: written(most) });
-  return least ? t('over', { size: written(least) }) : isolated(range);
+  const format = (match) => bytes(Number(match[1]) * 1000 ** ' kmg'.indexOf((match[2] ?? ' ').toLowerCase()));
+  if (least && most) return t('between', { first: format(least), last: format(most) });
+  if (most) return t('upTo', { size: format(most) });
+  return least ? t('over', { size: format(least) }) : isolated(range);
 }
 
 const group = (label, ...controls) => el('fieldset', {}, el('legend', {}, t(label)), el('div', {}, controls));

@@ -1,4 +1,4 @@
-/** The results as justified rows, those of weaker relevance below a divider. Arrow keys go from picture to picture. */
+/** The results as justified rows, weak ones below a divider; arrow keys move the focus between pictures. */
 
 import { thumbnail } from './api.js';
 import { write } from './address.js';
@@ -7,7 +7,7 @@ import { percent, t } from './i18n.js';
 import { heightFor, justify, ratioOf } from './layout.js';
 
 const GAP = 8;
-const COARSE = 256; // pixels a thumbnail has on its longer side
+const COARSE = 256; // pixels of a thumbnail's longer side
 const FINE = 512;
 
 export class Grid {
@@ -26,7 +26,7 @@ export class Grid {
     }).observe(root);
   }
 
-  /** Show results; those that stand there already keep their places. Returns those that can be seen. */
+  /** Show results, reusing existing tiles; returns the visible ones. */
   show(results) {
     if (this.results !== results) {
       this.tiles.forEach((tile) => tile.remove());
@@ -36,7 +36,7 @@ export class Grid {
     this.results = results;
     const { items, strong, more } = results;
     const weaker = items.slice(strong);
-    // A last row that is not full waits for the next page: drawn now, it would jump then.
+    // An incomplete last row is held back for the next page, or its tiles would move then.
     const above = this.#lay(this.strong, items.slice(0, strong), more && !weaker.length);
     const below = this.#lay(this.weak, weaker, more);
     this.divider.hidden = !above.length || !below.length;
@@ -47,8 +47,8 @@ export class Grid {
     return this.shown;
   }
 
-  /** Fetch no more thumbnails of what stands here: the next search needs the connections, and the server its time. */
-  hush() {
+  /** Cancel loading thumbnails, to free connections and the server for the next search. */
+  cancelLoading() {
     for (const image of this.root.querySelectorAll('img')) if (!image.complete) image.removeAttribute('src');
   }
 
@@ -58,7 +58,7 @@ export class Grid {
     this.results = null;
   }
 
-  /** Give the focus to a picture, if it can be seen. */
+  /** Focus a picture, if it is visible. */
   focus(id) {
     const tile = this.tiles.get(id);
     if (!tile) return;
@@ -94,23 +94,23 @@ export class Grid {
   #tile(item, longest) {
     const { id, name, relevance, placeholder } = item;
     const state = this.results.state;
-    const said = relevance === null ? name : t('tile', { name, percent: percent(relevance) });
-    const sharp = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
-    const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', src: thumbnail(id, sharp) });
+    const label = relevance === null ? name : t('tile', { name, percent: percent(relevance) });
+    const side = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
+    const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', src: thumbnail(id, side) });
     const tile = el('li.tile', { style: placeholder ? { 'background-image': `url("${placeholder}")` } : {} },
-      el('a.open', { href: write({ ...state, view: id }), 'aria-label': said, onclick: (event) => this.#click(event, item) },
+      el('a.open', { href: write({ ...state, view: id }), 'aria-label': label, onclick: (event) => this.#click(event, item) },
         image,
         el('span.name', {}, el('bdi', {}, name)),
         relevance !== null && el('span.relevance', { style: { '--relevance': relevance } })),
       button('like', 'similar', t('similar'), () => this.similar(item)));
-    tile.lastChild.tabIndex = -1; // the viewer has it for the keyboard
+    tile.lastChild.tabIndex = -1; // keyboard users find it in the viewer
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => { image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))); });
     return tile;
   }
 
   #click(event, item) {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab or window: the browser's business
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens a new tab or window
     event.preventDefault();
     this.current = item.id;
     this.open(item);
@@ -134,7 +134,7 @@ export class Grid {
     if (this.shown[to]) this.focus(this.shown[to].id);
   }
 
-  /** The picture of the next row (or the one before) that stands nearest above or below. */
+  /** The index of the nearest picture in the next row (or, with step -1, the previous one). */
   #beside(at, step) {
     const tiles = this.shown.map(({ id }) => this.tiles.get(id));
     const rowOf = (tile) => (tile.parentNode === this.weak ? 1e6 : 0) + tile.box.row;

@@ -1,4 +1,4 @@
-/** The first page: examples, what was searched for lately, how much there is. */
+/** The home page: example queries, recent searches, the number of pictures. */
 
 import { write } from './address.js';
 import { $, button, el, icon } from './dom.js';
@@ -7,7 +7,7 @@ import { forget, forgetAll, recent } from './recent.js';
 
 /** Draw the home page; `go` is called with the text of an example or an earlier search. */
 export function showHome(state, stats, go) {
-  const again = () => {
+  const redraw = () => {
     showHome(state, stats, go);
     $('query').focus();
   };
@@ -26,8 +26,8 @@ export function showHome(state, stats, go) {
     earlier.length && el('section', {},
       el('h2', {}, t('recent')),
       el('ul.earlier', { role: 'list' }, earlier.map((text) => el('li', {}, icon('clock'), link(text),
-        button('bare', 'close', t('forget', { text }), () => { forget(text); again(); })))),
-      el('p.soft', {}, t('recentNote'), ' ', el('button.link', { type: 'button', onclick: () => { forgetAll(); again(); } }, t('clearRecent')))),
+        button('bare', 'close', t('forget', { text }), () => { forget(text); redraw(); })))),
+      el('p.soft', {}, t('recentNote'), ' ', el('button.link', { type: 'button', onclick: () => { forgetAll(); redraw(); } }, t('clearRecent')))),
     stats?.pictures && el('p.soft.total', {}, t('gallery', { n: stats.pictures })),
   ].filter(Boolean));
 }

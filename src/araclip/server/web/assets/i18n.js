@@ -1,4 +1,4 @@
-/** The page's language: messages, numbers, dates and sizes as its readers write them. */
+/** The page's language: messages, and locale-aware numbers, dates and sizes. */
 
 import { messages } from './messages.js';
 
@@ -17,7 +17,7 @@ export const onLanguage = (listener) => listeners.push(listener);
 /** Switch the page to 'ar' or 'en' and remember it on this device. */
 export function setLanguage(chosen) {
   choose(chosen);
-  try { localStorage.setItem('araclip.language', chosen); } catch { /* storage is off: it holds for this visit */ }
+  try { localStorage.setItem('araclip.language', chosen); } catch { /* storage is disabled: not remembered */ }
   translate(document);
   listeners.forEach((listener) => listener());
 }
@@ -25,12 +25,12 @@ export function setLanguage(chosen) {
 function choose(chosen) {
   root.lang = chosen === 'en' ? 'en' : 'ar';
   root.dir = root.lang === 'ar' ? 'rtl' : 'ltr';
-  // A Moroccan reads 123, an Egyptian ١٢٣: the reader's own region decides, when the browser names one.
+  // Digits depend on the region (123 in Morocco, ١٢٣ in Egypt), if the browser names one.
   locale = navigator.languages.find((tag) => tag.split('-')[0] === root.lang) ?? root.lang;
   plurals = new Intl.PluralRules(root.lang);
 }
 
-/** A message. `{name}` stands for a value; numbers are written in the locale, texts keep their own direction. */
+/** A message. `{name}` is replaced by a value: numbers are formatted, texts are isolated bidirectionally. */
 export function t(key, values = {}) {
   let message = messages[root.lang][key];
   if (message === undefined) throw new Error(`no message ${key}`);
@@ -38,7 +38,7 @@ export function t(key, values = {}) {
   return message.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
 
-/** A text between marks that keep its direction from leaking into its neighbours (what <bdi> does in markup). */
+/** A text between bidirectional isolates, as <bdi> does in markup. */
 export const isolated = (text) => `\u2068${text}\u2069`;
 
 const shown = (value) => (typeof value === 'number' ? number(value) : isolated(value));
@@ -46,7 +46,7 @@ const shown = (value) => (typeof value === 'number' ? number(value) : isolated(v
 export const number = (value, options) => new Intl.NumberFormat(locale, options).format(value);
 export const percent = (value) => number(value, { style: 'percent' });
 
-/** Bytes in the unit that suits them: ٢٫٤ م.ب. */
+/** A number of bytes with a suitable unit: ٢٫٤ م.ب. */
 export function bytes(value) {
   const power = value < 1000 ? 0 : value < 999_500 ? 1 : value < 999_500_000 ? 2 : 3;
   const unit = ['byte', 'kilobyte', 'megabyte', 'gigabyte'][power];
@@ -54,7 +54,7 @@ export function bytes(value) {
   return number(value / 1000 ** power, { style: 'unit', unit, maximumFractionDigits: digits });
 }
 
-/** A date as the gallery writes it (2023, 2023-05, 2023-05-17, 2023-05-17T18:30…); what is not known is not shown. */
+/** A localised date from the gallery's form (2023, 2023-05, 2023-05-17, 2023-05-17T18:30…). */
 export function date(text) {
   const [, year, month, day, time] = /^(\d{4})(?:-(\d\d))?(?:-(\d\d))?(?:[T ](\d\d:\d\d))?/.exec(text) ?? [];
   if (!year) return text;
@@ -66,7 +66,7 @@ export function date(text) {
   return Number.isNaN(moment.getTime()) ? text : new Intl.DateTimeFormat(locale, options).format(moment);
 }
 
-/** Fill in the texts of the markup below `node`: data-t is its text, data-t-label its name, data-t-hint its placeholder. */
+/** Translate the markup below `node`: data-t is the text, data-t-label the accessible name, data-t-hint the placeholder. */
 export function translate(node) {
   document.title = t('title');
   for (const each of node.querySelectorAll('[data-t]')) each.textContent = t(each.dataset.t);

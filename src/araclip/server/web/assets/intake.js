@@ -1,9 +1,9 @@
-/** Pictures come by the button, by paste, or dropped anywhere on the page. */
+/** Query pictures: picked with the button, pasted, or dropped anywhere on the page. */
 
 import { $ } from './dom.js';
 import { pictureIn } from './pictures.js';
 
-/** Call `take` with each picture file, and with null for something dropped that is none. */
+/** Call `take` with each picture file, and with null for a dropped file that is not a picture. */
 export function listenForPictures(take) {
   $('pick').addEventListener('click', () => $('file').click());
   $('file').addEventListener('change', () => {
@@ -12,7 +12,7 @@ export function listenForPictures(take) {
   });
   addEventListener('paste', (event) => {
     const file = pictureIn(event.clipboardData);
-    if (!file) return; // text: the field's own business
+    if (!file) return; // text is pasted into the field
     event.preventDefault();
     take(file);
   });

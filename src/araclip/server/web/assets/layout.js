@@ -1,9 +1,9 @@
-/** Justified rows: pictures of one height side by side that fill the width exactly. Pure. */
+/** Justified rows: pictures of equal height that fill the width exactly. Pure. */
 
-const FLATTEST = 3.2; // a panorama is cropped in the grid, or it would be a stripe
+const FLATTEST = 3.2; // wider panoramas are cropped in the grid
 const TALLEST = 0.45;
 
-/** Width by height of a tile. */
+/** Aspect ratio of a tile. */
 export const ratioOf = ({ width, height }) => Math.min(FLATTEST, Math.max(TALLEST, width / height || 1));
 
 /** The row height that suits a width: two pictures beside each other on a phone, about seven on a wide screen. */
@@ -12,8 +12,8 @@ export const heightFor = (width) => Math.round(Math.min(220, Math.max(124, 84 + 
 /**
  * Rows for pictures of these ratios.
  *
- * Returns { boxes: [{ start, top, width, height, row }], height, whole }; start counts from where the line starts, left
- * or right; `whole` is how many boxes stand in full rows. The last row, if not full, keeps the target height.
+ * Returns { boxes: [{ start, top, width, height, row }], height, whole }; `start` is the distance from the
+ * inline start (left or right); `whole` is the number of boxes in full rows. The last row, if not full, keeps the target height.
  */
 export function justify(ratios, { width, target, gap }) {
   const boxes = [];
@@ -21,7 +21,7 @@ export function justify(ratios, { width, target, gap }) {
   let whole = 0;
   while (first < ratios.length) {
     const { count, height, full } = nextRow(ratios, first, { width, target, gap });
-    let edge = 0; // exact; rounding each edge, not each width, keeps the row's end in place
+    let edge = 0; // exact; rounding edges, not widths, keeps the row's end aligned
     for (let i = first; i < first + count; i += 1) {
       const start = Math.round(edge);
       const end = edge + ratios[i] * height;
@@ -44,7 +44,7 @@ function nextRow(ratios, first, { width, target, gap }) {
     sum += ratios[first + count - 1];
     const height = (width - (count - 1) * gap) / sum;
     if (height <= target) {
-      const fewer = count > 1 && before / target < target / height; // one less comes nearer
+      const fewer = count > 1 && before / target < target / height; // one picture less comes nearer to the target
       return { count: count - Number(fewer), height: fewer ? before : height, full: true };
     }
     before = height;

@@ -1,11 +1,11 @@
-/** Messages in the place of results: nothing found, an empty gallery, an error and what to do about it. */
+/** Messages instead of results: nothing found, an empty gallery, an error with a remedy. */
 
 import { $, button, el, icon } from './dom.js';
 import { t } from './i18n.js';
 
 let timer;
 
-/** Show a notice. `action` is { label, run, icon } or null; errors are read out at once. */
+/** Show a notice. `action` is { label, run, icon } or null; errors are announced by screen readers. */
 function notice({ name, title, detail, action = null, alert = false }) {
   clearNotice();
   const text = detail?.nodeType ? detail : el('p', {}, detail);
@@ -13,7 +13,7 @@ function notice({ name, title, detail, action = null, alert = false }) {
     icon(name), el('h2', {}, title), text, action && button('solid', action.icon ?? 'retry', null, action.run, action.label)));
 }
 
-/** Nothing found; `reset` takes the filters away, null when there are none. */
+/** Nothing found; `reset` removes the filters, or is null if there are none. */
 export function nothingNotice(reset) {
   const action = reset && { label: t('reset'), icon: 'close', run: reset };
   notice({ name: 'nothing', title: t('nothing'), detail: t('nothingDetail'), action });
@@ -25,7 +25,7 @@ export function emptyNotice() {
   notice({ name: 'empty', title: t('emptyGallery'), detail: el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip index'), after) });
 }
 
-/** A Problem as a notice, with a way out that suits it. */
+/** A Problem as a notice, with a suitable action. */
 export function problemNotice(problem, retry) {
   const { status, title, detail, wait } = problem;
   const action = { label: t('retry'), run: retry };

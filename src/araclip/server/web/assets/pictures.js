@@ -1,27 +1,27 @@
 /**
- * Pictures that people drop, paste or pick: made small here, kept for this visit, named by a key that the address holds.
- * Redrawing a picture also leaves its metadata behind, the place it was taken among them.
+ * Query pictures (dropped, pasted or picked): reduced in size, stored for this tab, and named by a key in the URL.
+ * Redrawing removes the metadata, such as the location.
  */
 
-const LONGEST = 768; // pixels: above what any model looks at (224 to 512), and about 100 kB as JPEG
+const LONGEST = 768; // pixels: more than any model's input (224 to 512), about 100 kB as JPEG
 const QUALITY = 0.9;
 const PREFIX = 'araclip.picture.';
 const inMemory = new Map();
 
 /**
- * Keep a picture file; returns its key.
+ * Store a picture file; returns its key.
  * Throws what createImageBitmap throws when the browser cannot read it.
  */
-export async function keep(file) {
+export async function storePicture(file) {
   const bitmap = await createImageBitmap(file);
   const scale = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
   const canvas = document.createElement('canvas');
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-  const pen = canvas.getContext('2d');
-  pen.fillStyle = '#fff'; // JPEG knows no transparency
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext('2d');
+  context.fillStyle = '#fff'; // JPEG has no transparency
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
   const data = canvas.toDataURL('image/jpeg', QUALITY);
   const key = keyOf(data);
@@ -30,24 +30,24 @@ export async function keep(file) {
   return key;
 }
 
-/** The data URL of a kept picture, or null when this visit knows none of that key. */
+/** The data URL of a stored picture, or null if there is none with this key. */
 export function dataOf(key) {
   return inMemory.get(key) ?? sessionStorage.getItem(PREFIX + key);
 }
 
-/** The first picture among dropped or pasted things, or null. */
+/** The first picture of a DataTransfer, or null. */
 export const pictureIn = (transfer) => [...(transfer?.files ?? [])].find(({ type }) => type.startsWith('image/')) ?? null;
 
 function store(key, data) {
   try {
     sessionStorage.setItem(key, data);
-  } catch { // full: the oldest make room; without room at all it lasts until the page is reloaded
+  } catch { // full: delete the others; if it still does not fit, it is kept in memory only
     for (const old of Object.keys(sessionStorage)) if (old.startsWith(PREFIX)) sessionStorage.removeItem(old);
     try { sessionStorage.setItem(key, data); } catch { /* in memory only */ }
   }
 }
 
-/** 64 bits of FNV-1a in two halves: enough to tell a visit's pictures apart (crypto.subtle needs https). */
+/** 64 bits of FNV-1a in two halves: enough for the pictures of one tab (crypto.subtle needs https). */
 function keyOf(text) {
   let [a, b] = [0x811c9dc5, 0x01234567];
   for (let i = 0; i < text.length; i += 1) {

@@ -1,4 +1,4 @@
-/** The progress of indexing, and changes of the gallery, by server-sent events. */
+/** Indexing progress and changes of the gallery, from server-sent events. */
 
 import { $, setStyle } from './dom.js';
 import { t } from './i18n.js';
@@ -8,13 +8,13 @@ const DONE_MS = 4000;
 export class Progress {
   /** `changed` is called with { generation, pictures } when the gallery has changed. */
   constructor(changed) {
-    Object.assign(this, { changed, box: $('progress'), source: null, wanted: false });
-    // A hidden page listens to nothing: browsers allow six connections to a server, for all its tabs together.
-    document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.wanted && this.start()));
+    Object.assign(this, { changed, box: $('progress'), source: null, started: false });
+    // Disconnects hidden pages: browsers allow six connections to a server, for all tabs together.
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.started && this.start()));
   }
 
   start() {
-    this.wanted = true; // not before: a protected gallery would refuse
+    this.started = true; // not earlier: a protected gallery would refuse
     if (this.source || document.hidden) return;
     this.source = new EventSource('events');
     this.source.addEventListener('indexing', (event) => this.#show(JSON.parse(event.data)));
@@ -32,7 +32,7 @@ export class Progress {
     const bar = this.box.querySelector('progress');
     this.box.hidden = false;
     this.box.dataset.state = state;
-    text.setAttribute('aria-live', state === 'running' ? 'off' : 'polite'); // counting aloud would drown everything else
+    text.setAttribute('aria-live', state === 'running' ? 'off' : 'polite'); // announcing each count would drown other messages
     bar.setAttribute('aria-label', t('indexing'));
     bar.max = found || 1;
     if (found) bar.value = done;

@@ -1,6 +1,6 @@
 /**
- * The query language, «قطة + سجادة حمراء - كلب», as far as chips need it: where terms begin and what sign they have.
- * The same rules as araclip.gallery.query; a test compares the two. Pure.
+ * Splits a query such as «قطة + سجادة حمراء - كلب» into signed terms, by the rules of araclip.gallery.query; a test compares
+ * the two. Pure.
  */
 
 const SIGNS = { '+': 1, '-': -1, '\u2212': -1 };
@@ -12,10 +12,10 @@ const IS_SPACE = new RegExp(SPACE);
 const AROUND = new RegExp(`^(${SPACE})+|(${SPACE})+$`, 'g');
 const WEIGHT = new RegExp(`^(${SPACE})*(\\p{Nd}+([.,٫]\\p{Nd}+)?|[.,٫]\\p{Nd}+)\\s*:(${SPACE})*$`, 'u');
 
-/** Terms of a query, [{ sign: 1 or -1, text }]; `text` is as it was typed, quotation marks and all. */
+/** Terms of a query, [{ sign: 1 or -1, text }]; `text` as typed, with quotation marks. */
 export function split(query) {
   const letters = [...query];
-  const parts = [{ sign: 0, text: '', plain: '' }]; // sign 0: none was written; plain: quoted and escaped as \0
+  const parts = [{ sign: 0, text: '', plain: '' }]; // sign 0: none typed; plain: text with quoted and escaped characters as \0
   let closing = '';
   for (let i = 0; i < letters.length; i += 1) {
     const part = parts.at(-1);
@@ -45,7 +45,7 @@ export function split(query) {
     .filter(({ text }, i) => text || i > 0);
 }
 
-/** The query of terms; the opposite of `split`. */
+/** The query of terms; the inverse of `split`. */
 export function join(terms) {
   return terms.map(({ sign, text }, i) => (sign < 0 ? `- ${text}` : i ? `+ ${text}` : text)).join(' ');
 }

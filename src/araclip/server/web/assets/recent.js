@@ -1,4 +1,4 @@
-/** The last searches, on this device only. */
+/** Recent searches, stored on this device only. */
 
 const KEY = 'araclip.recent';
 const MOST = 8;
@@ -6,8 +6,8 @@ const MOST = 8;
 /** Texts, the latest first. */
 export function recent() {
   try {
-    const found = JSON.parse(localStorage.getItem(KEY) ?? '[]');
-    return Array.isArray(found) ? found.filter((text) => typeof text === 'string') : [];
+    const stored = JSON.parse(localStorage.getItem(KEY) ?? '[]');
+    return Array.isArray(stored) ? stored.filter((text) => typeof text === 'string') : [];
   } catch {
     return [];
   }
@@ -21,5 +21,5 @@ function write(texts) {
   try {
     if (texts.length) localStorage.setItem(KEY, JSON.stringify(texts));
     else localStorage.removeItem(KEY);
-  } catch { /* storage is off: nothing is remembered */ }
+  } catch { /* storage is disabled: nothing is remembered */ }
 }

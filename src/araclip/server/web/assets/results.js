@@ -1,4 +1,4 @@
-/** The results of one search, page by page, kept for a while so that going back costs nothing. */
+/** The results of a search, fetched page by page; the latest searches are cached. */
 
 import { search } from './api.js';
 import { searchOf } from './address.js';
@@ -7,17 +7,17 @@ const CACHED = 12; // searches
 const cache = new Map();
 
 export class Results {
-  /** The results of a state; those of an earlier visit when they are still here. */
+  /** The results of a state, from the cache if they are there. */
   static of(state) {
     const key = searchOf(state);
-    const found = cache.get(key) ?? new Results(state);
+    const results = cache.get(key) ?? new Results(state);
     cache.delete(key);
-    cache.set(key, found);
+    cache.set(key, results);
     if (cache.size > CACHED) cache.delete(cache.keys().next().value);
-    return found;
+    return results;
   }
 
-  /** Forget everything: the gallery has changed. */
+  /** Clear the cache, when the gallery has changed. */
   static forget() {
     cache.clear();
   }
@@ -25,9 +25,9 @@ export class Results {
   constructor(state) {
     this.state = state;
     this.items = [];
-    this.asked = 0;
+    this.offset = 0;
     this.more = true;
-    this.answered = false; // whether the first page is there
+    this.answered = false; // whether the first page has arrived
     this.pending = null;
   }
 
@@ -37,18 +37,18 @@ export class Results {
     return first < 0 ? this.items.length : first;
   }
 
-  /** Fetch the next page; two calls at once are one request. Throws a Problem. */
+  /** Fetch the next page; concurrent calls share one request. Throws a Problem. */
   next() {
     this.pending ??= this.#fetch().finally(() => { this.pending = null; });
     return this.pending;
   }
 
   async #fetch() {
-    const page = await search(this.state, this.asked);
-    // Left out: what is there already (a gallery that grows meanwhile shifts its pages), and the pictures asked with.
-    const known = new Set([...this.items, ...this.state.like].map(({ id }) => id));
-    this.items.push(...page.results.filter(({ id }) => !known.has(id)));
-    this.asked += page.results.length;
+    const page = await search(this.state, this.offset);
+    // Skips results that are shown already (pages shift when the gallery grows), and the pictures of the query.
+    const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
+    this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
+    this.offset += page.results.length;
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }

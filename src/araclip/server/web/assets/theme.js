@@ -1,4 +1,4 @@
-/** Light or dark: the system's preference until the switch is used. */
+/** Light or dark theme: the system's preference until the switch is used. */
 
 import { $, icon } from './dom.js';
 import { t } from './i18n.js';
@@ -11,14 +11,14 @@ const isDark = () => (root.dataset.theme ? root.dataset.theme === 'dark' : syste
 export function startTheme() {
   $('theme').addEventListener('click', () => {
     root.dataset.theme = isDark() ? 'light' : 'dark';
-    try { localStorage.setItem('araclip.theme', root.dataset.theme); } catch { /* storage is off: it holds for this visit */ }
+    try { localStorage.setItem('araclip.theme', root.dataset.theme); } catch { /* storage is disabled: not remembered */ }
     showTheme();
   });
   system.addEventListener('change', showTheme);
   showTheme();
 }
 
-/** Let the switch name what it switches to. */
+/** Label the switch with the theme that it switches to. */
 export function showTheme() {
   const other = isDark() ? 'light' : 'dark';
   $('theme').replaceChildren(icon(other));

@@ -1,4 +1,4 @@
-/** A short message at the foot of the page, also for screen readers, that disappears by itself. */
+/** A short message at the bottom of the page, also for screen readers, that disappears by itself. */
 
 import { $ } from './dom.js';
 

@@ -1,11 +1,11 @@
-/** One picture, large, with what is known of it. The dialog is modal: the browser keeps the focus in and Escape closes. */
+/** The viewer: one large picture with its details, in a modal dialog, which traps the focus and closes on Escape. */
 
 import * as api from './api.js';
 import { $, button, el, icon, setStyle } from './dom.js';
 import { bytes, date, isolated, number, percent, t } from './i18n.js';
 import { toast } from './toast.js';
 
-const SWIPE = 50; // pixels a finger travels to turn the page
+const SWIPE = 50; // least pixels of a swipe
 
 export class Viewer {
   /** Called: `turn` with -1 or 1, `close`, `similar` and `unlike` with a picture. */
@@ -17,23 +17,23 @@ export class Viewer {
     let from = 0;
     this.dialog.addEventListener('touchstart', (event) => { from = event.changedTouches[0].clientX; }, { passive: true });
     this.dialog.addEventListener('touchend', (event) => {
-      const way = event.changedTouches[0].clientX - from;
-      if (Math.abs(way) > SWIPE && event.target.closest('.stage')) this.turn(way < 0 === rtl() ? -1 : 1);
+      const distance = event.changedTouches[0].clientX - from;
+      if (Math.abs(distance) > SWIPE && event.target.closest('.stage')) this.turn(distance < 0 === rtl() ? -1 : 1);
     }, { passive: true });
   }
 
-  /** Show a picture: a result, or { id } alone. `place` is { at, all, more } among the results, or null. */
-  async show(item, place) {
+  /** Show a picture: a result, or { id } alone. `position` is { at, all, more } among the results, or null. */
+  async show(item, position) {
     this.request?.abort();
     this.request = new AbortController();
     this.id = item.id;
-    const was = this.dialog.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    this.#draw(item, place);
+    const focusedKey = this.dialog.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    this.#draw(item, position);
     if (!this.dialog.open) this.dialog.showModal();
-    (this.dialog.querySelector(`[data-key="${was}"]:not([disabled])`) ?? this.dialog.querySelector('[data-key=close]')).focus();
+    (this.dialog.querySelector(`[data-key="${focusedKey}"]:not([disabled])`) ?? this.dialog.querySelector('[data-key=close]')).focus();
     try {
-      const known = await api.details(item.id, this.request.signal);
-      this.#describe({ ...item, ...known });
+      const details = await api.details(item.id, this.request.signal);
+      this.#describe({ ...item, ...details });
     } catch (error) {
       if (error.name !== 'AbortError') this.facts.replaceChildren(el('p.soft', { role: 'alert' }, error.detail || error.title || String(error)));
     }
@@ -45,7 +45,7 @@ export class Viewer {
     if (this.dialog.open) this.dialog.close();
   }
 
-  #draw(item, place) {
+  #draw(item, position) {
     const turning = (step, name, label, possible) => {
       const made = button(`turn.${name}`, name, label, () => this.turn(step));
       made.dataset.key = name;
@@ -59,19 +59,19 @@ export class Viewer {
     this.dialog.replaceChildren(
       close,
       el('div.stage', {}, this.#image(item),
-        place && turning(-1, 'previous', t('previous'), place.at > 0),
-        place && turning(1, 'next', t('next'), place.at < place.all - 1 || place.more)),
+        position && turning(-1, 'previous', t('previous'), position.at > 0),
+        position && turning(1, 'next', t('next'), position.at < position.all - 1 || position.more)),
       el('aside.about', { 'aria-label': t('details') },
-        el('div', { 'aria-live': 'polite' }, place && el('p.soft', {}, t('position', { n: place.at + 1, all: place.all })), this.heading),
+        el('div', { 'aria-live': 'polite' }, position && el('p.soft', {}, t('position', { n: position.at + 1, all: position.all })), this.heading),
         this.#actions(item), this.facts));
   }
 
   #image(item) {
     const image = el('img', { alt: item.name ?? '', src: api.thumbnail(item.id, 512), draggable: 'false' });
     if (item.width) this.#fit(image, item);
-    const whole = new Image();
-    whole.src = api.picture(item.id);
-    whole.decode().then(() => { image.src = whole.src; }, () => {
+    const original = new Image();
+    original.src = api.picture(item.id);
+    original.decode().then(() => { image.src = original.src; }, () => {
       if (this.id === item.id) this.facts.prepend(el('p.soft', {}, t('preview')));
     });
     return el('figure', item.placeholder ? { style: { '--placeholder': `url("${item.placeholder}")` } } : {}, image);
@@ -118,7 +118,7 @@ export class Viewer {
     try {
       await navigator.clipboard.writeText(path);
       toast(t('copied'));
-    } catch { // no https, or not allowed: the path is selected, ready for the person's own Ctrl+C
+    } catch { // no https, or not allowed: the path is selected for Ctrl+C
       getSelection().selectAllChildren(this.facts.querySelector('code'));
       toast(t('notCopied'));
     }
