@@ -135,3 +135,9 @@ def test_filters_are_given_as_for_a_gallery(client: Client, monkeypatch: pytest.
     client.search("أزرق", where=texts, collapse=True)
     assert asked[0] == asked[1]
     assert (asked[0]["where"], asked[0]["collapse"]) == (texts, "near")
+
+
+def test_its_repr_names_the_server_and_no_secret() -> None:
+    assert (
+        repr(Client("https://me:secret@photos.example:8443", token="t" * 32)) == "Client('https://photos.example:8443')"
+    )

@@ -96,6 +96,10 @@ class Client:
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:  # without the token, nor a password in the address
+        port = f":{self._parts.port}" if self._parts.port else ""
+        return f"Client('{self._parts.scheme}://{self._parts.hostname}{port}')"
+
     # ------------------------------------------------------------------ search and pictures
 
     def search(

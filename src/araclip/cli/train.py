@@ -20,6 +20,8 @@ _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "on
 if TYPE_CHECKING:
     from araclip.training.export.export import Report
 
+RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # there is no plot of a stage that takes no steps
+
 
 @app.command()
 def train(
@@ -68,9 +70,8 @@ def train(
         table.add_row(name, *(f"{recall[key]:.3f}" if key in recall else "–" for key in ("R@1", "R@5", "R@10", "MRR")))
     out.print(table)
     for name in results:
-        out.print(
-            f"{name}: [bold]{escape(shown(str(folder / name)))}[/] holds model, metrics.jsonl, plot.png", soft_wrap=True
-        )
+        files = ", ".join(file for file in RUN_FILES if (folder / name / file).exists())
+        out.print(f"{name}: [bold]{escape(shown(str(folder / name)))}[/] holds {files}", soft_wrap=True)
 
 
 @app.command()
