@@ -131,7 +131,7 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("more.noise=2", r"\[more\]: noise is 2, expected a chance"),
         ("more.captions=0", r"\[more\]: captions is 0, expected 1 or more"),
         ("more.all_captions=true", r'\[more\]: all_captions needs train_text = "locked"'),
-        ("more.file_generation=1", r"\[more\]: anchor needs `concepts`"),
+        ("more.anchor=1", r"\[more\]: anchor needs `concepts`"),
         ("distill.steps=0", r"\[distill\]: steps is 0, expected 1 or more"),
         ("distill.batch=-1", r"\[distill\]: batch is -1, expected 1 or more"),
         ("distill.checkpoint_every=0", r"checkpoint_every is 0, expected 1 or more"),
