@@ -2,8 +2,8 @@
 
     python benchmarks/class_names.py --data DATA --held WORK/data/nips17-held/captions.jsonl [--model araclip-mini]
 
-Protocol: every class name that occurs is asked once, bare, over all pictures of the list; any picture of the class
-counts. Ties at their expected rank. `recipes/mini_data.py` writes the list: every fourth picture of DATA's
+Protocol: every class name that occurs is a query, without a prompt, over all pictures of the list; any picture of the
+class is relevant. Ties at their expected rank. `recipes/mini_data.py` writes the list: every fourth picture of DATA's
 more/nips17_ccby (CC BY 2.0), which no recipe trains on; araclip-mini 1, older than the list, was trained on them.
 """
 
@@ -17,7 +17,7 @@ from araclip import AraCLIP
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", type=Path, required=True, help="the folder that holds more/nips17_ccby")
-parser.add_argument("--held", type=Path, required=True, help="captions.jsonl of the pictures to ask for")
+parser.add_argument("--held", type=Path, required=True, help="captions.jsonl of the test pictures")
 parser.add_argument("--model", default="araclip-mini")
 args = parser.parse_args()
 

@@ -1,11 +1,11 @@
-"""How terms of a query should be added: what a minus weighs, what a picture beside text, whether centring helps.
+"""Combining terms of a query: the weight of a minus, of a picture beside text, and whether centring helps.
 
     python benchmarks/composition.py --data FLICKR8K_FOLDER [--model araclip-mini] [--split dev]
 
 A picture has a concept when one of its English captions has one of the concept's words. «A - B» should find pictures
 with A and without B, «A + B» and «picture of A (without B) + B» pictures with both: precision of the first ten, over
-the ordered pairs of concepts with at least fifteen such pictures. Half of the pictures (even rows) serve to choose, the
-other half is reported; each half is a gallery of its own.
+the ordered pairs of concepts with at least fifteen such pictures. Weights are chosen on half of the pictures (even
+rows), the other half is reported; each half is a separate gallery.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from araclip import AraCLIP
 from araclip.evaluation.datasets import read_pictures
 
 CONCEPTS = {**COMMON, "أحمر": "red", "قفز": "jump|jumps|jumping|leaps|air"}
-LEAST = 15
+MIN_PICTURES = 15
 
 Sum = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def l2_normalize(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
@@ -37,7 +37,7 @@ class Half:
         self.pairs = list(permutations(range(len(words)), 2))
 
     def precision(self, query: np.ndarray, right: np.ndarray, exclude: int | None = None) -> float:
-        scores = self.vectors @ unit(query)
+        scores = self.vectors @ l2_normalize(query)
         if exclude is not None:
             scores[exclude] = -np.inf
         return float(right[np.argsort(-scores)[:10]].mean())
@@ -46,21 +46,23 @@ class Half:
         found = []
         for a, b in self.pairs:
             right = self.has[:, a] & ~self.has[:, b]
-            if right.sum() >= LEAST and (self.has[:, a] & self.has[:, b]).sum() >= LEAST:
+            if right.sum() >= MIN_PICTURES and (self.has[:, a] & self.has[:, b]).sum() >= MIN_PICTURES:
                 found.append(self.precision(add(self.words[a], self.words[b]), right))
         return float(np.mean(found))
 
     def plus(self, add: Sum) -> float:
         both = [(a, b, self.has[:, a] & self.has[:, b]) for a, b in self.pairs if a < b]
         return float(
-            np.mean([self.precision(add(self.words[a], self.words[b]), r) for a, b, r in both if r.sum() >= LEAST])
+            np.mean(
+                [self.precision(add(self.words[a], self.words[b]), r) for a, b, r in both if r.sum() >= MIN_PICTURES]
+            )
         )
 
     def beside(self, add: Sum) -> float:
         rng, found = np.random.default_rng(0), []
         for a, b in self.pairs:
             right, only = self.has[:, a] & self.has[:, b], np.flatnonzero(self.has[:, a] & ~self.has[:, b])
-            if right.sum() >= LEAST and len(only) >= LEAST:
+            if right.sum() >= MIN_PICTURES and len(only) >= MIN_PICTURES:
                 for row in rng.choice(only, 10, replace=False):
                     found.append(self.precision(add(self.vectors[row], self.words[b]), right, int(row)))
         return float(np.mean(found))
@@ -94,7 +96,7 @@ def main() -> None:
         tries[f"{w} picture + text"] = ("beside", lambda p, t, w=w: w * p + t)
         tries[f"{w} picture + text, both centred"] = (
             "beside",
-            lambda p, t, w=w: w * unit(p - centre) + unit(t - texts),
+            lambda p, t, w=w: w * l2_normalize(p - centre) + l2_normalize(t - texts),
         )
     print("| sum | P@10, choosing half | P@10, reported half |\n|---|---|---|")
     for name, (kind, add) in tries.items():

@@ -1,4 +1,4 @@
-"""What pictures show, told by the words of their English captions: Arabic word → pattern of English ones."""
+"""Relevance of Arabic words to pictures, by the words of their English captions."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-COMMON = {
+COMMON = {  # Arabic word → pattern of English words
     "كلب": "dog|dogs|puppy",
     "رجل": "man|men",
     "امرأة": "woman|women|lady",

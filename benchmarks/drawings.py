@@ -2,9 +2,9 @@
 
     python benchmarks/drawings.py [--model araclip-mini]    (extra demo; draws the pictures where they are not yet)
 
-Protocol: every name is asked once over all drawings; some emoji share it in one language (مزارع is a farmer and a man
-who is one), then any of their drawings counts. Ties at their expected rank. A model that was trained on OpenMoji, as
-araclip-mini 1 was, shows here how well it remembers, not how well it understands.
+Protocol: every name is a query over all drawings; if several emoji share it (مزارع is a farmer and a man who is one),
+any of their drawings is relevant. Ties at their expected rank. For a model trained on OpenMoji, such as araclip-mini 1,
+this measures memorisation, not generalisation.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
     python benchmarks/duplicates.py --data FLICKR8K_FOLDER [--pictures 500] [--split dev]
 
-Each picture is changed in every way below; a changed copy should be near its original and near no other original.
+Each picture is changed in every way below; a changed copy should be near its original and no other.
 Recall: share of copies that are near their original. Precision: near pairs of copies and originals that belong together
 among all near pairs of copies and originals. The number of bits is chosen on the even pictures and reported on the odd.
-At last, near pairs among all pictures of the set: Flickr8k holds bursts of one scene, so look at them before you
-call one a mistake.
+Finally, near pairs among all pictures of the set are listed. Flickr8k has bursts of one scene, so inspect them before
+counting one as an error.
 """
 
 import argparse
@@ -76,16 +76,16 @@ def main() -> None:
         apart[name] = np.bitwise_count(hashes_of(map(change, originals))[:, None] ^ hashes[None, :])  # copy, original
     print(f"{len(rows)} pictures")
     for half in (0, 1):
-        mine = np.ix_(range(half, len(rows), 2), range(half, len(rows), 2))
-        own = np.eye(len(rows), dtype=bool)[mine]
+        half_rows = np.ix_(range(half, len(rows), 2), range(half, len(rows), 2))
+        own = np.eye(len(rows), dtype=bool)[half_rows]
         print(f"\n{'reported' if half else 'choosing'} half: re-encodes and resizes together")
         for bits in (2, 4, 6, 8, 10, 12, 14, 16):
-            near = np.stack([apart[name][mine] <= bits for name in PROMISED])
+            near = np.stack([apart[name][half_rows] <= bits for name in PROMISED])
             right = int((near & own).sum())
             print(f"  {bits:2} bits: recall {right / len(own) / len(PROMISED):.4f}, precision {right / near.sum():.4f}")
         print(f"shipped: {NEAR} bits\n| change | recall | precision |\n|---|---|---|")
         for name in CHANGES:
-            near = apart[name][mine] <= NEAR
+            near = apart[name][half_rows] <= NEAR
             right = int((near & own).sum())
             print(f"| {name} | {right / len(own):.3f} | {right / max(int(near.sum()), 1):.3f} |")
     everything = read_pictures(arguments.data, (), ())

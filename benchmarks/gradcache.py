@@ -113,25 +113,25 @@ def main() -> None:
     parser.add_argument("--compare", type=int, default=0, metavar="ROWS", help="compare gradients on so many rows")
     parser.add_argument("--peer", action="store_true", help="measure the plain computation too")
     parser.add_argument("--job", choices=("measure", "compare"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.job:
-        job = measure if asked.job == "measure" else compare
-        print(json.dumps(job(asked.batch, asked.tokens, asked.chunk)))
+    options = parser.parse_args()
+    if options.job:
+        job = measure if options.job == "measure" else compare
+        print(json.dumps(job(options.batch, options.tokens, options.chunk)))
         return
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    rows = [("GradCache", asked.chunk)] + [("plain", asked.batch)] * asked.peer
+    rows = [("GradCache", options.chunk)] + [("plain", options.batch)] * options.peer
     for name, chunk in rows:
-        found = in_a_fresh_process("measure", asked.batch, asked.tokens, chunk)
+        found = in_a_fresh_process("measure", options.batch, options.tokens, chunk)
         print(
-            f"{name}: batch {asked.batch:,} × {asked.tokens} tokens, {chunk:,} at a time: "
+            f"{name}: batch {options.batch:,} × {options.tokens} tokens, {chunk:,} at a time: "
             f"peak {found['peak_bytes'] / 1e9:.2f} GB, {found['seconds']:.0f} s a step, loss {found['loss']:.4f}"
         )
-    if asked.compare:
-        chunk = min(asked.chunk, max(1, asked.compare // 4))
-        found = in_a_fresh_process("compare", asked.compare, asked.tokens, chunk)
+    if options.compare:
+        chunk = min(options.chunk, max(1, options.compare // 4))
+        found = in_a_fresh_process("compare", options.compare, options.tokens, chunk)
         name, difference = found["worst"]
         print(
-            f"gradients, {asked.compare} rows, {chunk} at a time, against the plain ones: "
+            f"gradients, {options.compare} rows, {chunk} at a time, against the plain ones: "
             f"loss {found['cached_loss']:.6f} and {found['loss']:.6f}; "
             f"largest difference {difference:.1e} of the largest gradient, at {name}"
         )

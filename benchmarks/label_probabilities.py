@@ -1,11 +1,10 @@
-"""At which scale of cosines the probabilities of `araclip classify` are calibrated.
+"""Calibration of the probabilities of `araclip classify` for several scales of the cosines.
 
     python benchmarks/label_probabilities.py --data DATA --held WORK/data/nips17-held/captions.jsonl [--model NAME]
 
-Protocol: each photograph of an ImageNet class, held out of all training (see class_names.py), gets its own class and 2,
-9 or all others at random to choose from, 20 draws. Prints how often the first label is right, and for each scale the
-mean probability of the first label (calibrated where the two agree) and the mean negative log-likelihood of the right
-one.
+Protocol: each photograph of an ImageNet class, held out of all training (see class_names.py), is classified among its
+own class and 2, 9 or all others, drawn at random 20 times. Prints the accuracy of the best label, and for each scale
+its mean probability (calibrated where the two agree) and the mean negative log-likelihood of the right label.
 """
 
 import argparse

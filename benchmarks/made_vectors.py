@@ -1,8 +1,7 @@
-"""Many picture vectors out of a few thousand real ones, and whether the two look alike to a text query.
+"""Synthetic picture vectors from a few thousand real ones, and statistics to compare the two.
 
-A made vector is a real one (less the mean of all) mixed with one of its nearest neighbours and a little noise that
-varies as the real ones do, brought back to the real one's distance from the mean. The mean stays, and with it the gap
-between texts and pictures.
+A synthetic vector is a real one (minus the mean of all) mixed with one of its nearest neighbours and with noise of the
+real covariance, rescaled to the real one's distance from the mean. The mean is kept, and with it the modality gap.
 """
 
 import json
@@ -18,20 +17,20 @@ from araclip import AraCLIP
 Floats = NDArray[np.float32]
 
 NEIGHBOURS = 4
-NOISE = 0.4  # of the real vectors' own deviations: by the check below
+NOISE = 0.4  # in standard deviations of the real vectors; chosen by `described`
 BLOCK = 50_000
 
 
 def real_vectors(data: Path, work: Path, model: AraCLIP, most: int) -> tuple[Floats, Floats, Floats]:
     """Vectors of pictures under `data`, of Arabic captions to report on (dev) and of others to tune on (train).
 
-    Kept in `work`: the first run encodes, about a hundred pictures a second on two cores. With fewer than there
-    are, a random part of them.
+    Cached in `work`; the first run encodes about a hundred pictures a second on two cores. `most` limits the pictures
+    to a random sample.
     """
-    kept = work / f"real-{model.fingerprint}-{most}.npz"
-    if kept.is_file():
-        with np.load(kept) as found:
-            return found["pictures"], found["dev"], found["train"]
+    cache = work / f"real-{model.fingerprint}-{most}.npz"
+    if cache.is_file():
+        with np.load(cache) as cached:
+            return cached["pictures"], cached["dev"], cached["train"]
     pictures: list[Path] = []
     captions: dict[str, list[str]] = {"dev": [], "train": []}
     for lines in sorted(data.rglob("captions.jsonl")):
@@ -46,7 +45,7 @@ def real_vectors(data: Path, work: Path, model: AraCLIP, most: int) -> tuple[Flo
         split: model.encode_text([some[i] for i in rng.permutation(len(some))[:1000]])
         for split, some in captions.items()
     }
-    np.savez(kept, pictures=vectors, **texts)
+    np.savez(cache, pictures=vectors, **texts)
     return vectors, texts["dev"], texts["train"]
 
 
@@ -73,7 +72,7 @@ def made_vectors(real: Floats, count: int) -> Iterator[Floats]:
 
 
 def described(vectors: Floats, texts: Floats) -> dict[str, float]:
-    """What an index may depend on."""
+    """Statistics that the recall of an index may depend on."""
     spectrum = np.sort(np.linalg.eigvalsh(np.cov(vectors.T)))[::-1]
     share = np.cumsum(spectrum) / spectrum.sum()
     scores = texts @ vectors.T

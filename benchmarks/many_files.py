@@ -1,9 +1,9 @@
-"""100,000 picture files in one folder: seconds and memory of indexing them, of doing it again, of one change told.
+"""100,000 picture files in one folder: time and memory of a first, a repeated and an incremental update.
 
     python benchmarks/many_files.py [--files 100000]
 
-The files are hard links to ten small pictures, so that what is measured is walking, reading, hashing and the catalogue,
-not the encoder. Each step runs in a process of its own; memory is its largest resident set.
+The files are hard links to ten small pictures, so that walking, reading, hashing and the catalogue are measured, not
+the encoder. Each step runs in a separate process; memory is its peak resident set.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-STEPS = ("index", "index again, nothing changed", "index after 1,000 deletions", "one new file, told")
+STEPS = ("index", "index again, nothing changed", "index after 1,000 deletions", "one new file, by update_at")
 
 
 def make(folder: Path, count: int) -> None:
@@ -30,7 +30,7 @@ def make(folder: Path, count: int) -> None:
         (folder / f"{i:06}.jpg").hardlink_to(folder / f"original-{i % 10}.jpg")
 
 
-def step(number: int, place: Path, folder: Path) -> None:
+def step(number: int, gallery_path: Path, folder: Path) -> None:
     """One measured step, printed as a line."""
     from araclip import Gallery
 
@@ -39,10 +39,10 @@ def step(number: int, place: Path, folder: Path) -> None:
             path.unlink()
     if number == 3:
         (folder / "new.jpg").hardlink_to(folder / "original-1.jpg")
-    with Gallery.open(place, create=True) as gallery:
+    with Gallery.open(gallery_path, create=True) as gallery:
         start = time.perf_counter()
-        told = [str(folder / "new.jpg")]
-        report = gallery.update_at(told, [folder]) if number == 3 else gallery.update([folder])
+        changed = [str(folder / "new.jpg")]
+        report = gallery.update_at(changed, [folder]) if number == 3 else gallery.update([folder])
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
@@ -53,20 +53,20 @@ def step(number: int, place: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--files", type=int, default=100_000)
-    asked.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
     if options.step:
         step(int(options.step[0]), Path(options.step[1]), Path(options.step[2]))
         return
-    with tempfile.TemporaryDirectory() as room:
-        folder = Path(room).resolve() / "pictures"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve() / "pictures"
         folder.mkdir()
         make(folder, options.files)
         print(f"{options.files:,} files in one folder\n\n| step | time | memory | |\n|---|---|---|---|", flush=True)
         for number in range(len(STEPS)):
-            command = [sys.executable, __file__, "--step", str(number), f"{room}/gallery", str(folder)]
+            command = [sys.executable, __file__, "--step", str(number), f"{temporary}/gallery", str(folder)]
             subprocess.run(command, check=True)
 
 

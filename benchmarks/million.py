@@ -4,15 +4,15 @@
                                  [--systems araclip,numpy,faiss-flat,faiss-hnsw,usearch,lancedb,qdrant-edge]
 
 Needs the extra `benchmark`. The vectors are made from real pictures' (made_vectors.py); how they compare with the
-real ones is printed first. Queries are Arabic captions of the dev split; what a system lets one tune at search time is
-tuned on captions of the train split, to the smallest setting that reaches recall@10 of .99. Recall is against exact
+real ones is printed first. Queries are Arabic captions of the dev split; search-time parameters are tuned on captions
+of the train split, to the smallest setting that reaches a recall@10 of .99. Recall is against exact
 scores of the float16 vectors.
 
 Each system builds in one process and is opened in another, where memory is measured: `own` is anonymous memory beyond
-that of the process before opening, `mapped` pages of files, which the system may take back. One query at a time.
-araclip, numpy and faiss-flat hold --pictures vectors; those that build graphs or clusters --peers, as the table says.
-qdrant-edge is Qdrant's own engine inside the process: its server is in no Python, npm or Debian package that could be
-found, and the local mode of qdrant-client is a NumPy scan, which stands here already.
+that of the process before opening, `mapped` pages of files, which the system may reclaim. One query at a time. araclip,
+numpy and faiss-flat hold --pictures vectors; those that build graphs or clusters --peers, as the table says.
+qdrant-edge is Qdrant's own engine in-process: its server was available in no Python, npm or Debian package, and the
+local mode of qdrant-client is a NumPy scan, which is measured already.
 """
 
 import argparse
@@ -45,10 +45,10 @@ ALL = ("araclip", "numpy", "faiss-flat", "faiss-hnsw", "usearch", "lancedb", "qd
 SCANS = ("araclip", "numpy", "faiss-flat")
 
 
-def build(system: str, vectors: np.ndarray, place: Path) -> None:
-    """Make a system's files; vectors (n, D) float16."""
+def build(system: str, vectors: np.ndarray, folder: Path) -> None:
+    """Build a system's files from vectors (n, D) float16."""
     if system == "numpy":
-        np.save(place / "vectors.npy", vectors.astype(np.float32))
+        np.save(folder / "vectors.npy", vectors.astype(np.float32))
     elif system in ("faiss-flat", "faiss-hnsw"):
         import faiss
 
@@ -57,13 +57,13 @@ def build(system: str, vectors: np.ndarray, place: Path) -> None:
         if system == "faiss-hnsw":
             index.hnsw.efConstruction = 200
         index.add(vectors.astype(np.float32))
-        faiss.write_index(index, str(place / "index"))
+        faiss.write_index(index, str(folder / "index"))
     elif system == "usearch":
         from usearch.index import Index
 
         made = Index(ndim=vectors.shape[1], metric="ip", dtype="f16")
         made.add(np.arange(len(vectors)), vectors)
-        made.save(str(place / "index"))
+        made.save(str(folder / "index"))
     elif system == "lancedb":
         import lancedb
         import lancedb.index
@@ -74,13 +74,13 @@ def build(system: str, vectors: np.ndarray, place: Path) -> None:
             "id": pa.array(np.arange(len(vectors))),
             "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
         }
-        table = lancedb.connect(place).create_table("pictures", pa.table(columns))
+        table = lancedb.connect(folder).create_table("pictures", pa.table(columns))
         table.create_index("vector", config=lancedb.index.IvfPq(distance_type="dot"))
     elif system == "qdrant-edge":
         import qdrant_edge as qdrant
 
         config = qdrant.EdgeConfig(qdrant.EdgeVectorParams(vectors.shape[1], qdrant.Distance.Dot))
-        shard = qdrant.EdgeShard.create(str(place), config)
+        shard = qdrant.EdgeShard.create(str(folder), config)
         for start in range(0, len(vectors), 1000):
             points = [
                 qdrant.Point(start + i, vector.astype(np.float32).tolist(), {})
@@ -92,18 +92,18 @@ def build(system: str, vectors: np.ndarray, place: Path) -> None:
         shard.close()
 
 
-def opened(system: str, place: Path) -> Callable[[int], Search]:
-    """What makes a search of an effort; the effort is passed over where there is nothing to tune."""
+def opened(system: str, folder: Path) -> Callable[[int], Search]:
+    """A function from effort to search function; systems without a parameter ignore the effort."""
     if system == "araclip":
-        index = ScanIndex.of(Catalog.open(place, None), lambda: np.empty((0, 0), np.float32))
+        index = ScanIndex.of(Catalog.open(folder, None), lambda: np.empty((0, 0), np.float32))
         return lambda effort: lambda query: np.array(index.search(query, WANTED)[0]) - 1  # ids begin with 1
     if system == "numpy":
-        held = np.load(place / "vectors.npy")
-        return lambda effort: lambda query: np.argpartition(-(held @ query), WANTED)[:WANTED]
+        vectors = np.load(folder / "vectors.npy")
+        return lambda effort: lambda query: np.argpartition(-(vectors @ query), WANTED)[:WANTED]
     if system in ("faiss-flat", "faiss-hnsw"):
         import faiss
 
-        read = faiss.read_index(str(place / "index"))
+        read = faiss.read_index(str(folder / "index"))
 
         def at(effort: int) -> Search:
             how = faiss.SearchParametersHNSW(efSearch=effort) if system == "faiss-hnsw" else None
@@ -113,7 +113,7 @@ def opened(system: str, place: Path) -> Callable[[int], Search]:
     if system == "usearch":
         from usearch.index import Index
 
-        graph = Index.restore(str(place / "index"))
+        graph = Index.restore(str(folder / "index"))
 
         def expanded(effort: int) -> Search:
             graph.expansion_search = effort
@@ -123,7 +123,7 @@ def opened(system: str, place: Path) -> Callable[[int], Search]:
     if system == "lancedb":
         import lancedb
 
-        table = lancedb.connect(place).open_table("pictures")
+        table = lancedb.connect(folder).open_table("pictures")
 
         def probed(effort: int) -> Search:
             def search(query: np.ndarray) -> Any:
@@ -135,7 +135,7 @@ def opened(system: str, place: Path) -> Callable[[int], Search]:
         return probed
     import qdrant_edge as qdrant
 
-    shard = qdrant.EdgeShard.load(str(place))
+    shard = qdrant.EdgeShard.load(str(folder))
 
     def beam(effort: int) -> Search:
         how = qdrant.SearchParams(hnsw_ef=effort)
@@ -149,14 +149,14 @@ def opened(system: str, place: Path) -> Callable[[int], Search]:
     return beam
 
 
-def build_catalogue(vectors: np.ndarray, texts: np.ndarray, place: Path) -> tuple[float, float]:
-    """A catalogue of pictures that it keeps itself, one in a hundred of two bytes, the others of one.
+def build_catalogue(vectors: np.ndarray, texts: np.ndarray, folder: Path) -> tuple[float, float]:
+    """A catalogue of stored pictures, one in a hundred of two bytes, the others of one.
 
     Returns:
-        Seconds to make the index, and to commit 1,000 more and bring it up to date.
+        Seconds to build the index, and to commit 1,000 more pictures and update it.
     """
     config = AraCLIP.load().config
-    catalog = Catalog.create(place, config.name, config.fingerprint, config.width)
+    catalog = Catalog.create(folder, config.name, config.fingerprint, config.width)
 
     def insert(first: int, some: np.ndarray) -> None:
         with catalog.writing():
@@ -177,7 +177,7 @@ def build_catalogue(vectors: np.ndarray, texts: np.ndarray, place: Path) -> tupl
     made = time.perf_counter() - begun
     extra = np.random.default_rng(5).permutation(len(vectors))[:1000]
     begun = time.perf_counter()
-    insert(len(vectors) + 1, -vectors[extra])  # as far from every query as can be: the answers stay the same
+    insert(len(vectors) + 1, -vectors[extra])  # far from every query, so the results do not change
     ScanIndex.of(catalog, lambda: texts, index)
     more = time.perf_counter() - begun
     catalog.close()
@@ -190,15 +190,15 @@ def memory() -> tuple[float, float]:
     return tuple(int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024 for name in ("RssAnon", "RssFile"))
 
 
-def measured(system: str, place: Path, work: Path) -> dict[str, Any]:
-    """One system, opened and asked, in this process."""
-    with np.load(work / "queries.npz") as kept:
-        tuning, reported = kept["tuning"], kept["reported"]
+def measured(system: str, folder: Path, work: Path) -> dict[str, Any]:
+    """Open and query one system in this process."""
+    with np.load(work / "queries.npz") as queries:
+        tuning, reported = queries["tuning"], queries["reported"]
         suffix = "" if system in SCANS else "-peers"
-        right = {"tuning": kept["tuning_right" + suffix], "reported": kept["reported_right" + suffix]}
+        right = {"tuning": queries["tuning_right" + suffix], "reported": queries["reported_right" + suffix]}
     own, mapped = memory()
     begun = time.perf_counter()
-    searches = opened(system, place)
+    searches = opened(system, folder)
     took = time.perf_counter() - begun
 
     def recall(search: Search, queries: np.ndarray, rows: np.ndarray) -> float:
@@ -225,9 +225,9 @@ def measured(system: str, place: Path, work: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def whole(place: Path) -> None:
-    """Text in, hits out, by `Gallery.search`, with and without a filter that one picture in a hundred passes."""
-    with Gallery.open(place) as gallery:
+def whole(folder: Path) -> None:
+    """Time of `Gallery.search`, with and without a filter that 1 % of the pictures pass."""
+    with Gallery.open(folder) as gallery:
         begun = time.perf_counter()
         gallery.search(EVERYDAY[0])
         first = time.perf_counter() - begun
@@ -260,9 +260,9 @@ def whole(place: Path) -> None:
             ("the next search", lambda: gallery.search(EVERYDAY[1])),
             ("that picture removed", lambda: gallery.remove(added)),
         )
-        for name, deed in actions:
+        for name, action in actions:
             begun = time.perf_counter()
-            deed()
+            action()
             print(f"({name}: {time.perf_counter() - begun:.2f} s)")
     print(f"(Gallery.search, {len(EVERYDAY)} texts, of which encoding {np.median(encode) * 1e3:.1f} ms: {cells[0]}; "
           f"1 % filter: {cells[1]}; that scan alone: p50 {np.median(scans) * 1e3:.1f} ms; "
@@ -308,16 +308,16 @@ def main() -> None:
     print("\n| system | pictures | build s | open s | own MB | mapped MB | p50 ms | p99 ms | recall@10 | effort |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for system in arguments.systems.split(","):
-        place = work / system
-        subprocess.run(["rm", "-rf", str(place)], check=True)
-        place.mkdir()
+        folder = work / system
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        folder.mkdir()
         mine = vectors if system in SCANS else few
         more = 0.0
         begun = time.perf_counter()
         if system == "araclip":
-            took, more = build_catalogue(mine, texts, place)
+            took, more = build_catalogue(mine, texts, folder)
         else:
-            build(system, mine, place)
+            build(system, mine, folder)
             took = time.perf_counter() - begun
         command = [sys.executable, *sys.argv, "--measure", system]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

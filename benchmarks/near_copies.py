@@ -1,9 +1,9 @@
-"""How near the perceptual hashes of copies and of strangers come: what the leak check's threshold rests on.
+"""Distances of perceptual hashes of copies and of different pictures: the basis of the leak check's threshold.
 
     python benchmarks/near_copies.py --pictures FLICKR8K/images [--count 5000]
 
-Strangers: all pairs of the pictures (a set may hold true copies: look at the pairs printed). Copies: 150 of them,
-recompressed, scaled, brightened, cropped by a twentieth, mirrored.
+Different pictures: all pairs of the set (which may contain true copies: inspect the printed pairs). Copies: 150
+pictures recompressed, scaled, brightened, cropped by a twentieth, mirrored.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from PIL import Image
 from araclip.images import open_image, square
 from araclip.phash import SIZE, hashes, phash
 
-CHANGES: dict[str, tuple[int, Callable[[Image.Image], Image.Image]]] = {  # JPEG quality, and what is done before
+CHANGES: dict[str, tuple[int, Callable[[Image.Image], Image.Image]]] = {  # JPEG quality, and the change before saving
     "recompressed": (30, lambda image: image),
     "half the size": (85, lambda image: image.resize((image.width // 2, image.height // 2))),
     "stretched": (85, lambda image: image.resize((500, 375))),

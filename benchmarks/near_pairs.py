@@ -1,11 +1,11 @@
-"""How long it takes to find all near pairs of perceptual hashes: the shipped search, each with each, and FAISS's.
+"""Time to find all near pairs of perceptual hashes: the shipped search, brute force, and FAISS.
 
-Then all pairs of like vectors, which are compared each with each.
+Then all pairs of similar vectors, by brute force.
 
     python benchmarks/near_pairs.py
 
-The hashes are random 64-bit words; each fiftieth is another one with 0 to 8 bits changed. All systems run on one thread
-and must find the same pairs, those at most NEAR bits apart.
+The hashes are random 64-bit words; one in fifty is a copy of another with 0 to 8 bits changed. All systems run on one
+thread and must find the same pairs, those at most NEAR bits apart.
 """
 
 import time
@@ -24,7 +24,7 @@ AT_ONCE = 1 << 22
 WIDTH = 384
 
 
-def made(count: int) -> Hashes:
+def random_hashes(count: int) -> Hashes:
     """Random hashes, 2 % of them near another."""
     rng = np.random.default_rng(count)
     hashes = rng.integers(1, 1 << 63, count, np.uint64)
@@ -72,13 +72,13 @@ def main() -> None:
     ]
     print("| hashes | system | seconds | pairs |\n|---|---|---|---|")
     for count, systems in plans:
-        hashes, right = made(count), None
+        hashes, expected = random_hashes(count), None
         for system in systems:
             begun = time.perf_counter()
             found = system(hashes)
             took = time.perf_counter() - begun
-            right = found if right is None else right
-            assert found == right, f"{system.__name__} finds other pairs"
+            expected = found if expected is None else expected
+            assert found == expected, f"{system.__name__} finds other pairs"
             print(f"| {count:,} | {system.__name__} | {took:.2f} | {len(found):,} |", flush=True)
     rng = np.random.default_rng(0)
     for count in (20_000, 100_000):

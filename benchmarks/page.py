@@ -1,11 +1,11 @@
-"""The page: how long after Enter the first results stand on the screen, in a gallery of 10,000 pictures.
+"""The page: time from Enter to the first results on the screen, in a gallery of 10,000 pictures.
 
     python benchmarks/page.py [--pictures 10000]     # needs chromium and the extra `browser`
 
-Pictures are 32 small JPEGs of noise, each file with a number behind it so that no two are the same, and their vectors
-are random: what they show makes no difference to the time. Measured in the page itself, from the submission of the
-search form to the second frame after the first tile stands in the document; thumbnails come afterwards. Half a second
-of rest lies between searches, none of which was asked before.
+Pictures are 32 small JPEGs of noise, each file with a different number appended, and their vectors are random, since
+the content does not affect the time. Measured in the page itself, from the submission of the search form to the second
+frame after the first tile is in the document; thumbnails load afterwards. Half a second passes between searches, all
+distinct.
 """
 
 import argparse
@@ -51,7 +51,7 @@ TIMED = """query => new Promise((done) => {
 
 
 def filled(root: Path, count: int) -> Path:
-    """A gallery of `count` pictures as `araclip index` would have left it."""
+    """A gallery of `count` pictures, as `araclip index` would create it."""
     rng = np.random.default_rng(0)
     model = AraCLIP.load()
     (root / "pictures").mkdir()
@@ -68,7 +68,7 @@ def filled(root: Path, count: int) -> Path:
         with catalog.writing():
             for i, vector in enumerate(vectors):
                 size, data = pictures[i % 32]
-                data += i.to_bytes(4, "big")  # behind the end of the picture: no decoder minds
+                data += i.to_bytes(4, "big")  # after the end of the picture, ignored by decoders
                 path = root / "pictures" / f"{i:05}.jpg"
                 path.write_bytes(data)
                 content = catalog.add_content(hashlib.sha256(data).digest(), vector)
@@ -86,16 +86,16 @@ def main(count: int) -> None:
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(address)
             page.wait_for_selector(".total")
-            taken = []
+            times = []
             for query in queries:
-                taken.append(page.evaluate(TIMED, query))
+                times.append(page.evaluate(TIMED, query))
                 page.wait_for_timeout(500)
         browser.close()
     load = os.getloadavg()[0]
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
     print(
-        f"Enter to first results, {count:,} pictures: first search {taken[0]:.0f} ms, then median "
-        f"{statistics.median(taken[1:]):.0f} ms, slowest {max(taken[1:]):.0f} ms   ({len(taken) - 1} searches)"
+        f"Enter to first results, {count:,} pictures: first search {times[0]:.0f} ms, then median "
+        f"{statistics.median(times[1:]):.0f} ms, slowest {max(times[1:]):.0f} ms   ({len(times) - 1} searches)"
     )
 
 

@@ -1,10 +1,10 @@
-"""What `araclip.training.small_cnn.malloc` saves: seconds and page faults of a training step, with and without it.
+"""Effect of `araclip.training.small_cnn.malloc`: time and page faults of a training step, with and without it.
 
     python benchmarks/page_faults.py [--steps 5] [--rounds 3]
 
 One step is forward and backward of EfficientNet-Lite2's shape (random weights, 32 pictures of 224 pixels, channels
 last) and of a 12-layer, 384-wide text tower (64 texts of 17 tokens), the towers of araclip-mini. Each round runs both
-ways in processes of their own, one after the other, so that other work on the machine falls on both.
+ways in separate processes, one after the other, so that other load on the machine affects both.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-WAYS = {"as it comes": "plain", "freed memory kept": "kept"}
+WAYS = {"default": "plain", "freed memory kept": "kept"}
 
 
 def measure(way: str, steps: int) -> dict[str, float]:

@@ -1,11 +1,11 @@
-"""What the relevance of hits is worth: does it tell queries with an answer from those without?
+"""Evaluation of relevance: does it separate queries with an answer from those without?
 
     python benchmarks/relevance.py --data FLICKR8K_FOLDER [--model araclip-mini] [--split dev]
 
 Two galleries, the even and the odd half of the pictures: constants are chosen on the first, reported on the second.
 Kinds of queries: every Arabic caption of a half with its picture in the gallery, and the same caption with that
-picture taken out; common single words, whose pictures are there; things that Flickr8k does not show; and nonsense
-(letters, digits and punctuation, drawn anew, not those that the package ships).
+picture removed; common words, whose pictures are in the gallery; things that Flickr8k does not show; and nonsense
+(random letters, digits and punctuation, not those that the package ships).
 
 A query is answered when its best hit reaches relevance 0.5. "Right" hits of a word are pictures with the word in an
 English caption.
@@ -83,7 +83,7 @@ def main() -> None:
         sets = {"captions": captions[mine], **fixed}
         meanings = {kind: np.array([scale.meaning(query) for query in queries]) for kind, queries in sets.items()}
         spreads = {kind: scale.relative_spread(queries) for kind, queries in sets.items()}
-        print(f"\n{name} half: share of queries answered, by where the cut lies (shipped: {relevance.MIDPOINT})")
+        print(f"\n{name} half: share of queries answered, by cut (shipped: {relevance.MIDPOINT})")
         print("| cut | " + " | ".join(spreads) + " |\n|---" * 1 + "|---" * len(spreads) + "|")
         for cut in (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5):
             print(f"| {cut} | " + " | ".join(f"{(way >= cut).mean():.3f}" for way in spreads.values()) + " |")
@@ -98,20 +98,20 @@ def main() -> None:
 
 
 def removed(gallery: np.ndarray, queries: np.ndarray, own: np.ndarray, scale: relevance.RelevanceScale) -> None:
-    """The same captions with their picture in the gallery and without, by every statistic that was tried."""
-    there = queries @ gallery.T
-    gone = there.copy()
-    gone[np.arange(len(queries)), own] = -1
+    """The same captions with their picture in the gallery and without, by each statistic that was tried."""
+    present = queries @ gallery.T
+    missing = present.copy()
+    missing[np.arange(len(queries)), own] = -1
     meaning = np.array([scale.meaning(query) for query in queries])
-    average, spread = there.mean(1), there.std(1)
+    average, spread = present.mean(1), present.std(1)
     tries = {
         "relevance (the query's meaning)": (meaning, meaning),
-        "raw cosine of the best": (there.max(1), gone.max(1)),
-        "best, in deviations of the query's scores": tuple((s.max(1) - average) / spread for s in (there, gone)),
-        "best less the tenth": tuple(s.max(1) - np.sort(s, 1)[:, -10] for s in (there, gone)),
-        "best less an average query's": tuple((s - scale.queries @ gallery.T).max(1) for s in (there, gone)),
+        "raw cosine of the best": (present.max(1), missing.max(1)),
+        "best, in deviations of the query's scores": tuple((s.max(1) - average) / spread for s in (present, missing)),
+        "best less the tenth": tuple(s.max(1) - np.sort(s, 1)[:, -10] for s in (present, missing)),
+        "best less an average query's": tuple((s - scale.queries @ gallery.T).max(1) for s in (present, missing)),
     }  # fmt: skip
-    print("captions, picture in the gallery against taken out: AUC; at the best cut precision, recall")
+    print("captions, picture in the gallery against removed: AUC; at the best cut precision, recall")
     for name, (yes, no) in tries.items():
         both = np.sort(np.concatenate([yes, no]))
         below = np.searchsorted(np.sort(no), yes, "left") + np.searchsorted(np.sort(no), yes, "right")
@@ -124,10 +124,10 @@ def tail(english: list[tuple[str, ...]], gallery: np.ndarray, words: np.ndarray)
     right = depicted(english, list(WORDS.values())).T  # (W, n)
     scores = words @ gallery.T
     average = scores.mean(1, keepdims=True)
-    place = (scores - average) / (scores.max(1, keepdims=True) - average)
-    print("hits of words by their place between the average picture and the best: share that is right")
+    position = (scores - average) / (scores.max(1, keepdims=True) - average)
+    print("hits of words by the position of their score between the average picture and the best: share that is right")
     for low, high in ((0.8, 1.01), (0.7, 0.8), (0.6, 0.7), (0.5, 0.6), (0.4, 0.5), (0.3, 0.4), (0.2, 0.3), (0.0, 0.2)):
-        inside = (place >= low) & (place < high)
+        inside = (position >= low) & (position < high)
         print(f"  {low}–{min(high, 1.0)}: {right[inside].mean():.2f} ({inside.sum(1).mean():.0f} a query)")
     print(f"  all pictures: {right.mean():.2f}")
 

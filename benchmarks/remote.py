@@ -1,11 +1,11 @@
-"""Does a gallery on a server find what a gallery in a folder finds, and what does the way there cost?
+"""A gallery on a server against one in a folder: equality of results, and time.
 
     python benchmarks/remote.py --data FLICKR8K_FOLDER [--model araclip-mini] [--split dev] [--pictures 1000]
 
-The same pictures are indexed into both, and first Arabic captions are asked of both: the ten best, the ten best behind
-a filter, and for thirty captions the whole gallery as one list; paths, scores and relevance are compared. The server is
-tests/qdrant_engine.py, Qdrant's own engine (qdrant-edge-py) behind HTTP on this machine, in a process of its own; not a
-Qdrant server, and no network between.
+The same pictures are indexed into both, and the first Arabic captions are searched in both: the ten best, the ten best
+with a filter, and for thirty captions the whole gallery; paths, scores and relevance are compared. The server is
+tests/qdrant_engine.py, Qdrant's own engine (qdrant-edge-py) behind HTTP on this machine, in a separate process; not a
+Qdrant server, and no network in between.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from araclip.gallery.open import open_gallery
 SERVER = Path(__file__).parents[1] / "tests" / "qdrant_engine.py"
 
 
-def indexed(place: str, model: AraCLIP, paths: list[Path]) -> tuple[BaseGallery, float]:
-    gallery = open_gallery(place, model=model, create=True)
+def indexed(location: str, model: AraCLIP, paths: list[Path]) -> tuple[BaseGallery, float]:
+    gallery = open_gallery(location, model=model, create=True)
     start = time.perf_counter()
     gallery.add(paths)
     return gallery, len(paths) / (time.perf_counter() - start)
@@ -67,10 +67,10 @@ def main() -> None:
     parser.add_argument("--split", default="dev")
     parser.add_argument("--pictures", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=1000)
-    asked = parser.parse_args()
-    rows = read_pictures(asked.data, (), ("caption_ar",), asked.split)[: asked.pictures]
-    model = AraCLIP.load(asked.model)
-    queries = [row.arabic[0] for row in rows][: asked.queries]
+    options = parser.parse_args()
+    rows = read_pictures(options.data, (), ("caption_ar",), options.split)[: options.pictures]
+    model = AraCLIP.load(options.model)
+    queries = [row.arabic[0] for row in rows][: options.queries]
     with tempfile.TemporaryDirectory() as home:
         os.environ["ARACLIP_DATA"] = f"{home}/data"
         command = [sys.executable, str(SERVER), f"{home}/engine"]

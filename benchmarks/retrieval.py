@@ -2,8 +2,8 @@
 
     python benchmarks/retrieval.py --data FLICKR8K_FOLDER [--model araclip-mini] [--split dev]
 
-Protocol: every caption of the field is a query over all pictures of the split; the one picture it was written for
-counts (any-hit); ties at their expected rank.
+Protocol: every caption of the field is a query over all pictures of the split; the one picture it describes is
+relevant (any-hit); ties at their expected rank.
 """
 
 import argparse

@@ -27,14 +27,14 @@ def vectors(queries: int, pictures: int, width: int) -> tuple[Vectors, Vectors, 
     rng = np.random.default_rng(0)
     owner = rng.integers(0, pictures, queries)
     gallery = rng.normal(size=(pictures, width)).astype(np.float32)
-    asked = np.float32(0.3) * gallery[owner] + rng.normal(size=(queries, width)).astype(np.float32)
+    noisy = np.float32(0.3) * gallery[owner] + rng.normal(size=(queries, width)).astype(np.float32)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
-    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
-    return asked, gallery, owner
+    noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
+    return noisy, gallery, owner
 
 
 def ours(queries: Vectors, gallery: Vectors, owner: NDArray[np.int64]) -> dict[str, float]:
-    """With the library."""
+    """With this package."""
     from araclip.evaluation.metrics import measures
     from araclip.evaluation.scoring import score
 
@@ -43,16 +43,16 @@ def ours(queries: Vectors, gallery: Vectors, owner: NDArray[np.int64]) -> dict[s
 
 
 def plain(queries: Vectors, gallery: Vectors, owner: NDArray[np.int64]) -> dict[str, float]:
-    """As one would write it in PyTorch."""
+    """A plain PyTorch implementation."""
     import torch
 
-    place = torch.from_numpy(owner)[:, None]
+    relevant = torch.from_numpy(owner)[:, None]
     scores = torch.from_numpy(queries) @ torch.from_numpy(gallery).T  # (Q, N)
-    own = scores.gather(1, place)
+    own = scores.gather(1, relevant)
     level = (scores == own).sum(1) - 1
     ranks = 1 + (scores > own).sum(1) + level / 2
     scores.topk(10)
-    margin = own[:, 0] - scores.scatter_(1, place, -torch.inf).max(1).values
+    margin = own[:, 0] - scores.scatter_(1, relevant, -torch.inf).max(1).values
     reciprocal = 1 / ranks.double()
     gain = 1 / torch.log2(ranks.double() + 1)
     means = {f"R@{k}": (ranks <= k).double().mean() for k in (1, 5, 10)}
@@ -62,7 +62,7 @@ def plain(queries: Vectors, gallery: Vectors, owner: NDArray[np.int64]) -> dict[
 
 
 def child(args: argparse.Namespace) -> None:
-    """Measure one way and print it as JSON."""
+    """Measure one implementation and print the result as JSON."""
     given = vectors(args.queries, args.pictures, args.width)
     if args.way == "plain":
         import torch
@@ -76,13 +76,15 @@ def child(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Print both, and their ratio."""
+    """Run both and print them with their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=5000)
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--ours-only", action="store_true", help="where the whole matrix would not fit")
+    parser.add_argument(
+        "--ours-only", action="store_true", help="for sizes whose score matrix does not fit into memory"
+    )
     parser.add_argument("--way", choices=("ours", "plain"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.way:

@@ -1,12 +1,12 @@
-"""A server under load: requests a second, how long they take, what it costs in processor time and memory.
+"""A server under load: throughput, latency, processor time and memory.
 
     python benchmarks/serving.py [--pictures 10000] [--clients 16] [--seconds 20] [--reindex]
 
-The gallery is that of araclip-mini, with vectors drawn at random around those of everyday queries, and an empty file
-for each picture (a search looks whether it is there). One `araclip serve` process; clients in another process on the
-same machine, each asking its next query when the last is answered; no query comes twice, so no vector is remembered.
-`--reindex`: meanwhile the server indexes a folder of 300 pictures. Time is wall time and therefore means something on
-an idle machine only; processor time a request means something on any.
+The gallery is of araclip-mini, with random vectors around those of everyday queries, and an empty file for each picture
+(a search checks that it exists). One `araclip serve` process; clients in another process on the same machine, each
+sending its next query when the last is answered; queries do not repeat, so no vector is cached. `--reindex`: meanwhile
+the server indexes a folder of 300 pictures. Wall time is meaningful on an idle machine only; processor time a request
+on any.
 """
 
 import argparse
@@ -37,12 +37,12 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.images import Facts
 
-SAMPLES = 20  # of the memory, while clients ask
+SAMPLES = 20  # of the memory, during the load
 WORDS = sorted({word for text in EVERYDAY for word in text.split()})
 
 
 def make_gallery(folder: Path, pictures: int) -> Path:
-    """A catalogue of so many pictures whose files are there."""
+    """A catalogue of so many pictures with existing files."""
     model, rng = AraCLIP.load(), np.random.default_rng(0)
     assert isinstance(model, AraCLIP)
     centres = model.encode_text(EVERYDAY)
@@ -63,7 +63,7 @@ def make_gallery(folder: Path, pictures: int) -> Path:
 
 
 def photographs(folder: Path) -> Path:
-    """Pictures to index meanwhile."""
+    """Pictures to index during the load."""
     folder.mkdir()
     rng = np.random.default_rng(1)
     for i in range(300):
@@ -73,7 +73,7 @@ def photographs(folder: Path) -> Path:
 
 
 def client(address: str, number: int, ends: float, out: "list[tuple[float, int, str]]") -> None:
-    """Ask until the time is up; notes (seconds, status, why there is none) of each answer."""
+    """Send queries until `ends`; records (seconds, status, reason of a failure) of each."""
     rng = random.Random(number)
     parts = urlsplit(address)
     line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
@@ -84,15 +84,15 @@ def client(address: str, number: int, ends: float, out: "list[tuple[float, int, 
             line.request("GET", f"/search?q={quote(query)}&k=24")
             response = line.getresponse()
             response.read()
-            status, why = response.status, ""
+            status, reason = response.status, ""
         except (OSError, http.client.HTTPException) as error:
             line.close()
-            status, why = 0, type(error).__name__
-        out.append((time.monotonic() - began, status, why))
+            status, reason = 0, type(error).__name__
+        out.append((time.monotonic() - began, status, reason))
 
 
 def load(address: str, clients: int, seconds: float, pipe: object) -> None:
-    """All clients, for so long; sends what they noted."""
+    """Run all clients for so long; sends their records through the pipe."""
     ends = time.monotonic() + seconds
     out: list[tuple[float, int, str]] = []
     threads = [threading.Thread(target=client, args=(address, i, ends, out)) for i in range(clients)]
@@ -117,11 +117,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--reindex", action="store_true")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        gallery = make_gallery(folder, given.pictures)
-        options = ["--index", str(photographs(folder / "new"))] if given.reindex else []
+        gallery = make_gallery(folder, arguments.pictures)
+        options = ["--index", str(photographs(folder / "new"))] if arguments.reindex else []
         command = [sys.executable, "-m", "araclip.cli", "serve", "--gallery", str(gallery), "--port", "0", *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
             assert server.stdout is not None
@@ -129,10 +129,10 @@ def main() -> None:
             address = "http://" + line.split("http://")[1].split("/")[0]
             context = get_context("spawn")
             numbers, resident = [], [cost(server.pid)[1]]
-            for seconds in (2.0, given.seconds):  # the first to warm up
+            for seconds in (2.0, arguments.seconds):  # the first to warm up
                 ours, theirs = context.Pipe()
                 before = cost(server.pid)
-                loader = context.Process(target=load, args=(address, given.clients, seconds, theirs))
+                loader = context.Process(target=load, args=(address, arguments.clients, seconds, theirs))
                 loader.start()
                 while not ours.poll(seconds / SAMPLES):
                     resident.append(cost(server.pid)[1])
@@ -144,12 +144,12 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "pictures": given.pictures,
-                "clients": given.clients,
-                "reindex": given.reindex,
+                "pictures": arguments.pictures,
+                "clients": arguments.clients,
+                "reindex": arguments.reindex,
                 "requests": len(numbers),
-                "answers": Counter(str(status or why) for *_, status, why in numbers),
-                "requests_per_second": round(len(took) / given.seconds, 1),
+                "answers": Counter(str(status or reason) for *_, status, reason in numbers),
+                "requests_per_second": round(len(took) / arguments.seconds, 1),
                 "p50_ms": round(statistics.median(took) * 1e3, 1),
                 "p99_ms": round(took[int(0.99 * len(took))] * 1e3, 1),
                 "max_ms": round(took[-1] * 1e3, 1),

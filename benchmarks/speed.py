@@ -1,4 +1,4 @@
-"""Indexing, searching and starting: what a person waits for, against the plain way of doing it in the same run.
+"""Time of indexing, searching and starting, against a plain implementation in the same run.
 
     python benchmarks/speed.py [--pictures 400]
 
@@ -49,12 +49,12 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def seconds(job: Callable[[], object], runs: int = 5) -> float:
-    taken = []
+    times = []
     for _ in range(runs):
         start = time.perf_counter()
         job()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def indexing(folder: Path, count: int, work: Path) -> None:
@@ -63,7 +63,10 @@ def indexing(folder: Path, count: int, work: Path) -> None:
     write_pictures(folder, count)
 
     def index() -> None:
-        with tempfile.TemporaryDirectory(dir=work) as place, Gallery.open(place, model=model, create=True) as gallery:
+        with (
+            tempfile.TemporaryDirectory(dir=work) as gallery_path,
+            Gallery.open(gallery_path, model=model, create=True) as gallery,
+        ):
             gallery.update([folder])
 
     def one_by_one() -> None:
@@ -79,8 +82,8 @@ def searching(work: Path, pictures: int = 10_000) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(pictures, model.width)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    place = work / "ten-thousand"
-    with Gallery.open(place, model=model, create=True) as gallery:
+    gallery_path = work / "ten-thousand"
+    with Gallery.open(gallery_path, model=model, create=True) as gallery:
         catalog = gallery._catalog
         (work / "files").mkdir()
         with catalog.writing():
@@ -99,7 +102,7 @@ def searching(work: Path, pictures: int = 10_000) -> None:
         f"warm query over {pictures:,} pictures: {whole * 1e3:.1f} ms, of which text {text * 1e3:.1f}, "
         f"scan {scan * 1e3:.2f} (NumPy float32 {plain * 1e3:.2f}; ratio {plain / scan:.2f})   (medians of 20 and 50)"
     )
-    command = [sys.executable, "-m", "araclip.cli", "search", QUERIES[0], "--gallery", str(place), "--paths"]
+    command = [sys.executable, "-m", "araclip.cli", "search", QUERIES[0], "--gallery", str(gallery_path), "--paths"]
     cold = seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
     bare = seconds(lambda: subprocess.run([sys.executable, "-c", "import numpy"], check=True))
     print(

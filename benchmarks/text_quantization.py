@@ -1,4 +1,4 @@
-"""What narrow weights cost the text tower of a trained model: closeness to float32, milliseconds, megabytes.
+"""Effect of quantized weights on the text tower of a trained model: cosine to float32, time, size.
 
     python benchmarks/text_quantization.py runs/mini/finetune --data FLICKR8K    (extra train)
 
@@ -39,13 +39,13 @@ options.intra_op_num_threads = usable_cores()
 
 
 def milliseconds(session: onnxruntime.InferenceSession, inputs: list[dict[str, np.ndarray]], runs: int) -> float:
-    taken = []
+    times = []
     for _ in range(runs):
         start = time.perf_counter()
         for feed in inputs:
             session.run(None, feed)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken) * 1e3
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
 
 
 with tempfile.TemporaryDirectory() as folder:
@@ -59,12 +59,12 @@ with tempfile.TemporaryDirectory() as folder:
             full, files[-1], op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, reduce_range=reduced,
             weight_type=QuantType.QInt8,
         )  # fmt: skip
-    wanted = None
+    reference = None
     for file in files:
         session = onnxruntime.InferenceSession(str(file), options)
         vectors = np.concatenate([session.run(None, feed)[0] for feed in feeds])
-        wanted = vectors if wanted is None else wanted
-        cosine = (vectors * wanted).sum(axis=1)
+        reference = vectors if reference is None else reference
+        cosine = (vectors * reference).sum(axis=1)
         print(
             f"{file.stem:22} cosine mean {cosine.mean():.4f} min {cosine.min():.4f}   "
             f"{milliseconds(session, feeds, 5) / len(texts):5.1f} ms a text in batches of 32, "

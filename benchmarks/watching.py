@@ -1,10 +1,10 @@
-"""How soon `araclip watch` has a changed folder in the index.
+"""Latency of `araclip watch` from a change in the folder to the index.
 
     python benchmarks/watching.py [--pictures 2000] [--changes 40]
 
-A folder of so many small pictures is indexed and followed by a process of its own. Then, one after another and at
-random moments, a picture is added, moved or deleted; the time runs from then until a search by another process would
-know of it (the catalogue's committed rows, asked every 5 ms). At last 200 pictures are copied in at once.
+A folder of small pictures is indexed and watched by a separate process. Then, one after another and at random moments,
+a picture is added, moved or deleted; the time is measured until the change is committed to the catalogue, which is
+polled every 5 ms. Finally 200 pictures are moved in at once.
 """
 
 import argparse
@@ -30,11 +30,11 @@ def picture(path: Path, rng: random.Random) -> Path:
     return path
 
 
-def until(true: Callable[[], bool], most: float = 120) -> float:
-    """Seconds until something is true."""
+def until(condition: Callable[[], bool], most: float = 120) -> float:
+    """Seconds until the condition holds."""
     begun = time.perf_counter()
-    while not true():
-        assert time.perf_counter() - begun < most, "it never came"
+    while not condition():
+        assert time.perf_counter() - begun < most, "timed out"
         time.sleep(0.005)
     return time.perf_counter() - begun
 
