@@ -1,4 +1,4 @@
-"""Real picture files, the pretty and the ugly. Each function writes one file, and its folder, and returns its path."""
+"""Real picture files, valid and damaged. Each function writes one file, creating its folder, and returns its path."""
 
 import struct
 import zlib

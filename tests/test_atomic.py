@@ -127,7 +127,7 @@ def test_a_process_killed_while_filling_leaves_the_old_file(tmp_path: Path) -> N
         process.kill()  # SIGKILL
         process.wait()
     assert target.read_bytes() == b"old"
-    atomic.write_text(target, "new")  # what the dead one left is in nobody's way
+    atomic.write_text(target, "new")  # leftovers of the dead process do no harm
     assert target.read_bytes() == b"new"
 
 
@@ -166,7 +166,7 @@ def test_what_a_kill_leaves_beside_a_folder_goes_with_the_next_write(
     assert [path.name for path in target.iterdir()] == ["next"]
 
 
-def test_a_second_process_is_refused_and_told_who_writes(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_with_the_name_of_the_writer(tmp_path: Path) -> None:
     lock = tmp_path / "writer.lock"
     with another_process(HOLD, lock) as process:
         with (

@@ -96,7 +96,7 @@ def test_a_name_that_is_not_utf8_survives_every_form_of_output(run: Run, folder:
     assert "\\xe9.png" in run("search", "أحمر").out
 
 
-def test_a_bidi_override_in_a_file_name_is_shown_not_obeyed(run: Run, folder: Path) -> None:
+def test_a_bidi_override_in_a_file_name_is_shown_escaped(run: Run, folder: Path) -> None:
     (folder / "أحمر.jpg").rename(folder / "a\u202egpj.jpg")
     run("index", str(folder))
     assert "a\\u202egpj.jpg" in run("search", "red").out
@@ -115,7 +115,7 @@ def test_the_gallery_of_the_working_folder_comes_before_the_latest(
     assert "white.png" in run("search", "صورة").out
 
 
-def test_a_gallery_of_ones_own(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_a_gallery_named_by_an_option(run: Run, folder: Path, tmp_path: Path) -> None:
     place = tmp_path / "my gallery"
     assert f"--gallery '{place}'" in run("index", str(folder), "--gallery", str(place)).out
     assert run("search", "أحمر", "--gallery", str(place)).code == 0

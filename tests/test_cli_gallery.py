@@ -1,4 +1,4 @@
-"""The commands on galleries as their users meet them: filters, likeness, upkeep, and what programs read."""
+"""The commands on galleries as their users meet them: filters, similarity, maintenance, and JSON output."""
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
@@ -40,7 +40,7 @@ def test_where_offset_threshold_and_collapse_narrow_a_search(run: Run, indexed: 
     assert len(paths(run, "--collapse", "-k", "50")) == 15  # flat pictures are no near-duplicates
 
 
-def test_a_filter_that_is_none_is_one_line_and_exit_2(run: Run, indexed: Path) -> None:
+def test_an_invalid_filter_is_one_line_and_exit_2(run: Run, indexed: Path) -> None:
     ran = run("search", "أحمر", "--where", "album=x")
     assert (ran.code, ran.out) == (2, "")
     assert "meta.KEY" in ran.err
@@ -49,7 +49,7 @@ def test_a_filter_that_is_none_is_one_line_and_exit_2(run: Run, indexed: Path) -
     assert "empty part" in ran.err
 
 
-def test_a_query_may_name_a_picture_file_and_similar_finds_its_likes(
+def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
     run: Run,
     indexed: Path,
     folder: Path,
@@ -64,7 +64,7 @@ def test_a_query_may_name_a_picture_file_and_similar_finds_its_likes(
     assert all("grey" in like["path"] for like in likes)
 
 
-def test_nothing_found_is_said_on_stderr(run: Run, indexed: Path) -> None:
+def test_nothing_found_is_reported_on_stderr(run: Run, indexed: Path) -> None:
     ran = run("search", "أحمر", "-w", "captured=1900")
     assert (ran.code, ran.out) == (0, "")
     assert "Nothing found" in ran.err

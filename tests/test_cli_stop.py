@@ -62,7 +62,7 @@ def stopped(*arguments: str, at: int = 4) -> tuple[int, str]:
     return child.returncode, said.decode()
 
 
-def test_index_stopped_with_ctrl_c_says_how_to_go_on_and_goes_on(root: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_index_stopped_with_ctrl_c_says_how_to_resume_and_resumes(root: Path, tmp_path: Path, tiny_model: Path) -> None:
     options = (str(root), "-g", str(tmp_path / "g"), "--model", str(tiny_model))
     code, said = stopped("index", *options)
     assert code == 130
@@ -74,7 +74,7 @@ def test_index_stopped_with_ctrl_c_says_how_to_go_on_and_goes_on(root: Path, tmp
         assert gallery.update([root]).pictures == 60
 
 
-def test_reembed_stopped_with_ctrl_c_keeps_the_old_model_and_goes_on(
+def test_reembed_stopped_with_ctrl_c_keeps_the_old_model_and_resumes(
     root: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     from tiny import write_tiny_model
@@ -92,7 +92,7 @@ def test_reembed_stopped_with_ctrl_c_keeps_the_old_model_and_goes_on(
 
 
 @pytest.mark.parametrize("command", ["repair", "compact", "export-gallery"])
-def test_upkeep_stopped_with_ctrl_c_leaves_a_sound_gallery_and_says_what_to_do(
+def test_maintenance_stopped_with_ctrl_c_leaves_a_sound_gallery_and_says_what_to_do(
     command: str, root: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     model = AraCLIP.load(tiny_model, threads=1)

@@ -92,12 +92,12 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(address: 
         assert client.stats()["pictures"] >= 13
 
 
-def test_news_come_as_they_happen_until_the_stream_ends(client: Client) -> None:
+def test_events_arrive_until_the_stream_ends(client: Client) -> None:
     news = list(client.events())
     assert ("generation", client.stats()["generation"]) in [(kind, data.get("generation")) for kind, data in news]
 
 
-def test_what_the_server_refuses_is_an_error_with_its_words(
+def test_a_refused_request_is_an_error_with_the_servers_message(
     address: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ServerError, match="the query is empty") as caught:

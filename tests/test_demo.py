@@ -97,7 +97,7 @@ def test_a_second_call_makes_nothing_again_and_says_so_at_once(made: list[demo.S
     assert seen == [(FEW, FEW)]
 
 
-def test_a_cut_off_call_is_taken_up_where_it_ended(tmp_path: Path) -> None:
+def test_an_interrupted_call_is_resumed_where_it_ended(tmp_path: Path) -> None:
     def cut_off(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What stands in deploy/ is checked by the tools it is for, where they are installed, and by its own text elsewhere."""
+"""The files in deploy/ are checked by their own tools where those are installed, and by their text elsewhere."""
 
 import re
 import shutil
@@ -52,7 +52,7 @@ def test_the_page_over_qdrant_reads_what_the_watching_service_writes(monkeypatch
     assert (str(settings.gallery), settings.index, settings.watch) == (place, (), False)
 
 
-def test_the_image_is_built_from_files_that_are_there_and_runs_as_nobody_special() -> None:
+def test_the_image_is_built_from_existing_files_and_runs_unprivileged() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         assert all((DEPLOY.parent / name).exists() for name in line.split())

@@ -1,4 +1,4 @@
-"""Text from outside: nothing in it may act, and nothing is lost that a reader needs."""
+"""Display of untrusted text: control characters are escaped, and nothing that a reader needs is lost."""
 
 import os
 
@@ -22,7 +22,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
         ("\ud800", "\\ud800"),  # JSON can hold half a character
     ],
 )
-def test_marks_that_act_become_visible_and_letters_stay(text: str, seen: str) -> None:
+def test_control_marks_are_escaped_and_letters_stay(text: str, seen: str) -> None:
     assert shown(text) == seen
 
 

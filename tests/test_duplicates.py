@@ -75,7 +75,7 @@ def test_flat_pictures_of_one_colour_are_no_near_duplicates_of_other_colours(tmp
         assert named(gallery, "semantic") == [("semantic", {"0.png", "2.png"})]
 
 
-def test_a_picture_that_the_gallery_keeps_is_no_spare_file(gallery: Gallery, folder: Path) -> None:
+def test_a_stored_picture_is_not_a_duplicate_file(gallery: Gallery, folder: Path) -> None:
     gallery.add([(folder / "5.png").read_bytes()])
     assert len(gallery.duplicates(["exact"])) == 1
 

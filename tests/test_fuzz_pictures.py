@@ -1,4 +1,4 @@
-"""A slice of the damaged pictures of tests/fuzz, in a child process with bounded memory: a square or one line, each."""
+"""Some damaged pictures of tests/fuzz, in a child process with limited memory: each is a square or one line."""
 
 import sys
 from pathlib import Path

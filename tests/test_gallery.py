@@ -1,4 +1,4 @@
-"""The gallery through its public door: kept in step with the disk, nothing lost, the right pictures found."""
+"""The public interface of a gallery: synchronised with the disk, nothing lost, the right pictures found."""
 
 import os
 import shutil
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_pictures_but_not_those_of_its_na
     assert "a.png" in names(gallery, "صورة")
 
 
-def test_an_odd_file_costs_one_line_not_the_run(gallery: Gallery, folder: Path) -> None:
+def test_an_unusual_file_is_one_line_and_the_run_continues(gallery: Gallery, folder: Path) -> None:
     with (folder / "huge.jpg").open("wb") as file:
         file.truncate(4 << 40)
     os.utime(folder / "green.png", (10_413_792_000, 10_413_792_000))  # the year 2300
@@ -230,7 +230,7 @@ def test_many_processes_may_create_the_same_gallery_at_once(tmp_path: Path, tiny
 
 
 @pytest.mark.parametrize("missing", ["nowhere", "file.txt"])
-def test_a_folder_that_is_none_is_named(gallery: Gallery, tmp_path: Path, missing: str) -> None:
+def test_a_missing_folder_is_named(gallery: Gallery, tmp_path: Path, missing: str) -> None:
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(InputError, match=missing):
         gallery.update([tmp_path / missing])
@@ -242,7 +242,7 @@ def test_a_folder_without_pictures_says_what_counts_as_one(gallery: Gallery, tmp
         gallery.update([tmp_path / "empty"])
 
 
-def test_bad_files_cost_one_line_each_and_the_run_goes_on(gallery: Gallery, folder: Path) -> None:
+def test_bad_files_are_one_line_each_and_the_run_continues(gallery: Gallery, folder: Path) -> None:
     pictures.truncated(folder / "مقطوع.jpg", keep=0.3)
     pictures.text_as_picture(folder / "نص.jpg")
     pictures.bomb(folder / "bomb.png")
@@ -323,7 +323,7 @@ def test_a_gallery_of_another_model_is_refused_with_both_names_and_kept(
     assert len(gallery.search("أحمر")) == 3
 
 
-def test_a_newer_schema_is_refused_politely(gallery: Gallery, model: AraCLIP) -> None:
+def test_a_newer_schema_is_refused_with_what_to_do(gallery: Gallery, model: AraCLIP) -> None:
     with sqlite3.connect(gallery.folder / "catalog.sqlite") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
@@ -375,14 +375,14 @@ def test_two_writers_at_once_are_refused(gallery: Gallery, folder: Path) -> None
 WRITER = """
 import sys
 from araclip import AraCLIP, Gallery
-from araclip.gallery import intake as module
+from araclip.gallery.ingest import intake as module
 module.COMMIT_EVERY = 4
 print("ready", flush=True)
 Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1), create=True).update([sys.argv[3]])
 """
 
 
-def test_a_killed_run_loses_nothing_committed_and_the_next_one_goes_on(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_killed_run_loses_nothing_committed_and_the_next_one_resumes(tmp_path: Path, tiny_model: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
     rng = np.random.default_rng(0)
@@ -395,14 +395,14 @@ def test_a_killed_run_loses_nothing_committed_and_the_next_one_goes_on(tmp_path:
             [sys.executable, "-c", WRITER, str(place), str(tiny_model), str(many)], stdout=subprocess.PIPE
         )
         assert child.stdout is not None
-        child.stdout.readline()
+        assert child.stdout.readline() == b"ready\n"
         time.sleep(0.05 + 0.04 * trial)
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
         if (place / "catalog.sqlite").exists():
             with Gallery.open(place, model=AraCLIP.load(tiny_model), create=True) as opened:
-                assert len(opened) >= committed  # what an earlier run committed is there
+                assert len(opened) >= committed  # what an earlier run committed is kept
                 committed = len(opened)
     model = AraCLIP.load(tiny_model)
     with Gallery.open(place, model=model, create=True) as resumed:
@@ -443,7 +443,7 @@ def test_a_full_disk_is_our_own_error_and_what_was_committed_is_kept(
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_an_address_and_what_is_no_path_are_refused_with_the_right_call(tmp_path: Path, tiny_model: Path) -> None:
+def test_an_address_and_a_wrong_type_are_refused_with_the_right_call(tmp_path: Path, tiny_model: Path) -> None:
     for open_ in (Gallery.open, Gallery.rescue):
         with pytest.raises(InputError, match=r"on a server.*araclip\.open_gallery\('qdrant://host:6333/pictures'\)"):
             open_("qdrant://host:6333/pictures", model=tiny_model)

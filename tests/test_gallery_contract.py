@@ -1,4 +1,4 @@
-"""What every gallery promises, asked of each: in a folder, on Qdrant's engine over HTTP, in the client's local mode."""
+"""The interface of every kind of gallery: in a folder, on Qdrant's engine over HTTP, in the client's local mode."""
 
 import io
 import json

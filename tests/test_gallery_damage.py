@@ -1,4 +1,4 @@
-"""Whatever happens to a file of a gallery, it answers as before or with an error of ours; and it can be put right."""
+"""Damage to any file of a gallery leaves its results unchanged or is an error of ours, and can be repaired."""
 
 import os
 import random
@@ -146,7 +146,7 @@ def test_a_file_beside_the_catalogue_that_vanished_costs_nothing(resting: Path, 
         assert answers(tmp_path / "g", model) == wanted
 
 
-def test_a_catalogue_restored_from_a_backup_with_its_folder_is_taken(
+def test_a_catalogue_restored_from_a_backup_with_its_folder_is_accepted(
     resting: Path, tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:
     place = tmp_path / "g"
@@ -278,10 +278,10 @@ def test_a_second_process_may_search_but_not_write_until_the_first_is_dead(
     [f"process {os.getpid()} on here", "process 1 on another-host", "", "\0\xff" * 90],
     ids=["of a process id in use again", "of another host", "empty", "no text"],
 )
-def test_what_a_dead_writer_left_in_the_lock_is_nobodys_claim(
+def test_the_lock_file_of_a_dead_writer_blocks_nobody(
     owner: str, resting: Path, tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:
-    """A process id that lives again, another host's: the operating system's lock decides, not the words."""
+    """A reused process id or another host's name: only the operating system's lock counts."""
     shutil.copytree(resting, tmp_path / "g")
     (tmp_path / "g" / "lock").write_text(owner, encoding="utf-8")
     with Gallery.open(tmp_path / "g", model=model) as gallery:
@@ -293,7 +293,7 @@ def test_what_a_dead_writer_left_in_the_lock_is_nobodys_claim(
 def test_a_writer_stopped_right_after_its_commit_leaves_the_seal_of_the_next_one_as_it_is(
     tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server's uploads and its indexing process write in turns, under one lock."""
+    """A server's uploads and its indexing process write alternately, under one lock."""
     Gallery.open(tmp_path / "g", model=model, create=True).close()
     slow, quick = (Catalog.open(tmp_path / "g", None) for _ in range(2))
 

@@ -1,4 +1,4 @@
-"""Filters, pages and ties: only what passes is found, none of it is missed, and the order never wavers."""
+"""Filters, pages and ties: only what passes is found, all of it, in a stable order."""
 
 import contextlib
 import os
@@ -119,7 +119,7 @@ def test_a_copy_elsewhere_is_no_reason_to_show_the_wrong_path(model: AraCLIP, tm
         ({"min_size": 2, "max_size": 1}, "nothing can match"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused(filters: dict[str, object], message: str) -> None:
+def test_an_invalid_filter_is_refused(filters: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Filters(**filters)  # type: ignore[arg-type]
 
@@ -215,7 +215,7 @@ def test_a_selective_filter_is_answered_without_a_look_at_every_picture(
     assert steps < rows
 
 
-def test_a_page_that_makes_no_sense_is_refused(many: Gallery) -> None:
+def test_an_invalid_page_is_refused(many: Gallery) -> None:
     with pytest.raises(InputError, match="offset is -1"):
         many.search("قطة", offset=-1)
     with pytest.raises(InputError, match="at least 1"):
@@ -234,7 +234,7 @@ def test_facts_survive_a_damaged_exif_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "expected"),
+    ("texts", "expected"),
     [
         ([], Filters()),
         (["captured=2023"], Filters(captured_from="2023", captured_to="2023")),
@@ -246,12 +246,12 @@ def test_facts_survive_a_damaged_exif_block(tmp_path: Path) -> None:
         (["meta.album=رحلة = بحر", "folder=a=b"], Filters(metadata={"album": "رحلة = بحر"}, folder="a=b")),
     ],
 )
-def test_filters_are_read_as_people_type_them(wishes: list[str], expected: Filters) -> None:
-    assert Filters.read(wishes) == expected
+def test_filters_are_read_as_people_type_them(texts: list[str], expected: Filters) -> None:
+    assert Filters.read(texts) == expected
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("text", "message"),
     [
         ("2023", "KEY=VALUE"),
         ("captured=", "KEY=VALUE"),
@@ -261,9 +261,9 @@ def test_filters_are_read_as_people_type_them(wishes: list[str], expected: Filte
         ("captured=2023..yesterday", "captured_to is 'yesterday'"),
     ],
 )
-def test_a_wish_that_is_no_filter_is_refused(wish: str, message: str) -> None:
+def test_a_text_that_is_no_filter_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Filters.read([wish])
+        Filters.read([text])
     with pytest.raises(InputError, match="given twice"):
         Filters.read(["format=PNG", "format=JPEG"])
 

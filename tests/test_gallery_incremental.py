@@ -1,4 +1,4 @@
-"""A gallery follows what happens on the disk, honestly: with real files, through `update` and `update_at`."""
+"""Incremental updates of a gallery with real files, through `update` and `update_at`."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def names(gallery: Gallery) -> set[str]:
 
 
 def same_as_anew(gallery: Gallery, root: Path, tmp_path: Path) -> bool:
-    """Whether the gallery answers as one that is made now."""
+    """Whether the gallery's results equal those of a new one."""
     with Gallery.open(tmp_path / "anew", model=gallery.model, create=True) as anew:
         anew.update([root])
         return all(
@@ -83,21 +83,21 @@ def test_after_every_kind_of_change_it_answers_as_if_made_anew(
     assert same_as_anew(gallery, root, tmp_path)
 
 
-def test_a_folder_that_moved_is_followed_when_only_its_two_names_are_told(gallery: Gallery, root: Path) -> None:
+def test_a_moved_folder_is_updated_from_its_two_paths_alone(gallery: Gallery, root: Path) -> None:
     (root / "sub").rename(root / "elsewhere")
     report = gallery.update_at([str(root / "sub"), str(root / "elsewhere")], [root])
     assert (report.added, report.removed) == (1, 1)
     assert str(root / "elsewhere" / "c.png") in paths(gallery)
 
 
-def test_a_path_behind_a_link_is_not_taken_at_its_word(gallery: Gallery, root: Path, tmp_path: Path) -> None:
+def test_a_path_behind_a_link_causes_a_full_update(gallery: Gallery, root: Path, tmp_path: Path) -> None:
     (root / "link").symlink_to(root / "sub", target_is_directory=True)
     gallery.update_at([str(root / "link" / "c.png"), str(root / "link")], [root])
     assert names(gallery) == {"a.png", "b.png", "c.png"}
     assert len(paths(gallery)) == 3
 
 
-def test_a_picture_that_is_told_of_and_unreadable_or_hidden_is_not_taken(gallery: Gallery, root: Path) -> None:
+def test_a_changed_picture_that_is_unreadable_or_hidden_is_not_indexed(gallery: Gallery, root: Path) -> None:
     pictures.text_as_picture(root / "a.png")
     pictures.solid(root / ".hidden" / "x.png")
     report = gallery.update_at([str(root / "a.png"), str(root / ".hidden" / "x.png")], [root])
@@ -233,7 +233,7 @@ def test_a_drive_that_fails_in_the_middle_of_the_walk_keeps_all_its_pictures(
     assert "c.png" in names(gallery)
 
 
-def test_a_root_that_is_gone_or_emptied_keeps_its_pictures_whatever_is_told(
+def test_a_root_that_is_gone_or_emptied_keeps_its_pictures_whatever_paths_are_given(
     gallery: Gallery, root: Path, tmp_path: Path
 ) -> None:
     told = [str(path) for path in root.rglob("*.png")]

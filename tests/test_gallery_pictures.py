@@ -1,4 +1,4 @@
-"""Single pictures through the gallery's door: added with metadata, found alike, kept without a file, removed."""
+"""Single pictures: added with metadata, found by similarity, stored without a file, removed."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Upkeep through the gallery's door: what is in it, what is wrong, putting it right, making it small, taking it out."""
+"""Maintenance of a gallery: statistics, verification, repair, compaction, export."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def gallery(tmp_path: Path, model: AraCLIP, folder: Path) -> Iterator[Gallery]:
 
 
 def damage(gallery: Gallery, sql: str, *values: object) -> None:
-    """Change the catalogue behind the gallery's back."""
+    """Change the catalogue directly."""
     with sqlite3.connect(gallery.folder / "catalog.sqlite") as database:
         database.execute(sql, values)
     database.close()
@@ -93,7 +93,7 @@ def test_verify_names_files_that_are_gone_changed_or_silently_damaged(gallery: G
 
 @pytest.mark.parametrize("vector", [b"", b"\0" * 16, b"\xff" * 16, b"\0" * 14])
 def test_a_damaged_vector_is_found_and_encoded_again(gallery: Gallery, vector: bytes) -> None:
-    for i in range(12):  # enough for a scale of relevance
+    for i in range(12):  # enough for a relevance scale
         pictures.solid(gallery.folder.parent / "صور" / f"{i}.bmp", (20 * i, 9, 240 - 20 * i))
     gallery.update([gallery.folder.parent / "صور"])
     wanted = gallery.search("أخضر")
@@ -200,7 +200,7 @@ def test_an_export_never_replaces_a_folder_with_other_files(gallery: Gallery, fo
     assert (folder / "green.png").is_file()
 
 
-def test_whatever_writes_waits_for_the_writer(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
+def test_every_write_is_refused_while_another_one_is_running(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
     def second(done: int, found: int) -> None:
         for write in (
             lambda: gallery.add([folder / "green.png"]),
@@ -254,7 +254,7 @@ def test_a_repair_that_was_killed_after_moving_the_damaged_file_goes_on(gallery:
         assert again.search("أحمر") == wanted
 
 
-def test_there_is_nothing_to_save_where_nothing_is(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_catalogue_cannot_be_recovered(tmp_path: Path) -> None:
     with pytest.raises(GalleryNotFound, match="araclip index"):
         salvage(tmp_path)
     (tmp_path / "catalog.sqlite").write_bytes(b"junk" * 1000)

@@ -1,4 +1,4 @@
-"""Opening pictures: every format, every ugly file, the model's square, decoding ahead of the network."""
+"""Opening pictures: every format, bad files, the model's input, decoding in threads."""
 
 import io
 import itertools
@@ -97,7 +97,7 @@ def test_a_picture_put_upright_does_not_ask_to_be_turned_again(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("RGBA", ".png"), ("LA", ".png"), ("P", ".png"), ("P", ".gif"), ("RGBA", ".webp")]
 )
-def test_what_is_transparent_lies_on_white(tmp_path: Path, mode: str, suffix: str) -> None:
+def test_transparency_is_blended_onto_white(tmp_path: Path, mode: str, suffix: str) -> None:
     opened = open_image(pictures.transparent(tmp_path / f"glass{suffix}", mode))
     assert opened.mode == "RGB"
     assert close_to(opened.getpixel((10, 16)), (0, 0, 0))
@@ -168,7 +168,7 @@ def ugly_files(folder: Path) -> dict[str, tuple[Path, type[ImageError]]]:
     } | ({} if os.access(secret, os.R_OK) else {"a file of somebody else": (secret, UnreadableImage)})
 
 
-def test_every_ugly_file_ends_as_the_right_error_that_names_it_and_a_remedy(tmp_path: Path) -> None:
+def test_every_bad_file_is_the_right_error_that_names_it_and_a_remedy(tmp_path: Path) -> None:
     for what, (path, expected) in ugly_files(tmp_path).items():
         for open_it in (open_image, lambda source: open_image(source, 32)):
             with pytest.raises(ImageError) as caught:
@@ -185,7 +185,7 @@ def test_an_upload_is_called_by_the_name_it_came_with() -> None:
         open_image(io.BytesIO(b"nothing"))
 
 
-def test_a_too_large_picture_is_told_both_numbers(tmp_path: Path) -> None:
+def test_a_too_large_picture_is_refused_with_both_numbers(tmp_path: Path) -> None:
     with pytest.raises(ImageTooLarge, match=r"13000 × 13000 is 169 megapixels, the limit is 150"):
         open_image(pictures.bomb(tmp_path / "bomb.png", (13_000, 13_000)))
     with pytest.raises(ImageTooLarge, match=r"3600000000 pixels.*our limit is 150 megapixels"):
@@ -359,7 +359,7 @@ def test_work_of_any_kind_runs_ahead_in_order_and_several_at_once() -> None:
 # ------------------------------------------------------------------ warnings
 
 
-def test_pillow_does_not_talk_about_pictures_that_open(tmp_path: Path) -> None:
+def test_pillow_prints_no_warning_about_pictures_that_open(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         with pytest.raises(UnreadableImage):  # 100 megapixels: Pillow warns of a bomb at 89

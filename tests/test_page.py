@@ -1,4 +1,4 @@
-"""The page's files, without a browser: nothing inline, nothing from elsewhere, short modules, no message missing.
+"""The page's files, without a browser: nothing inline, nothing from other hosts, short modules, complete messages.
 
 What the page does is tested in tests/browser (`make test-browser`).
 """

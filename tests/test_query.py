@@ -1,4 +1,4 @@
-"""The language of queries: what people type, what it means, and what is said when it means nothing."""
+"""The query syntax: parsing, combination of terms, and error messages."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_what_begins_like_a_path_is_a_picture_spaces_and_all(text: str, value: s
         parse(text)
 
 
-def test_a_picture_that_the_gallery_keeps_may_be_named_anywhere() -> None:
+def test_a_stored_picture_may_be_named_in_any_query() -> None:
     assert parse("picture:0f + قطة").terms[0] == Term("stored", "picture:0f")
     assert parse("picture\\:0f").terms[0] == Term("text", "picture:0f")
 
@@ -209,7 +209,7 @@ def test_texts_and_pictures_are_added_and_taken_away(gallery: Gallery, tmp_path:
     assert best(gallery, f"3:أخضر + {folder}/purple.png") == "green - 1"
 
 
-def test_a_stranger_s_query_never_opens_a_file(gallery: Gallery, tmp_path: Path) -> None:
+def test_an_untrusted_query_never_opens_a_file(gallery: Gallery, tmp_path: Path) -> None:
     for query in (f"{tmp_path}/صور/purple.png", "./a + قطة", "قطة - ~/.ssh/id", "2:/etc/passwd"):
         with pytest.raises(InputError, match="names a file"):
             gallery.search(query)

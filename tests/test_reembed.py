@@ -1,4 +1,4 @@
-"""Another model for a gallery: built beside the old vectors, switched at once, resumed after a stop."""
+"""Re-embedding a gallery: new vectors beside the old ones, an atomic switch, resumption after a stop."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def test_after_the_switch_scores_are_the_new_model_s_and_the_old_one_is_refused(
     assert reembed(place, new) == 0  # nothing to do
 
 
-def test_a_stopped_run_leaves_the_old_vectors_in_use_and_goes_on(
+def test_a_stopped_run_leaves_the_old_vectors_in_use_and_resumes(
     place: Path, old: AraCLIP, new: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "COMMIT_EVERY", 2)
@@ -75,7 +75,7 @@ def test_a_stopped_run_leaves_the_old_vectors_in_use_and_goes_on(
         assert gallery.verify() == []
 
 
-def test_what_another_model_s_stopped_run_made_is_not_taken(
+def test_vectors_of_another_models_stopped_run_are_not_used(
     place: Path, new: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "COMMIT_EVERY", 2)

@@ -1,4 +1,4 @@
-"""Relevance: monotone in the score, near nothing for what means nothing; a threshold that answers "nothing found"."""
+"""Relevance: monotone in the score, near 0 for meaningless queries; the threshold."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Galleries on a server: what the network does to them, who may write, another model."""
+"""Galleries on a server: network faults, leases, re-embedding."""
 
 import sys
 import time
@@ -57,7 +57,7 @@ def found(gallery: RemoteGallery) -> list[str]:
 
 
 class Clock:
-    """The lease's clock, which a test moves on: `ahead` seconds before the real one."""
+    """A clock for the lease, `ahead` seconds before the real one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
@@ -73,7 +73,7 @@ class Clock:
 # ------------------------------------------------------------------ the network
 
 
-def test_passing_faults_of_the_server_and_of_the_line_are_not_noticed(
+def test_transient_faults_of_server_and_network_are_retried(
     engine: Engine, address: str, model: AraCLIP, folder: Path
 ) -> None:
     with open_(address, model) as gallery:
@@ -125,7 +125,7 @@ def test_the_api_key_comes_from_the_environment_and_is_never_shown(
         assert "very" not in gallery.folder + repr(gallery) + str(gallery.stats())
 
 
-def test_what_the_server_refuses_is_told_in_its_words(engine: Engine, address: str, model: AraCLIP) -> None:
+def test_a_refusal_of_the_server_is_quoted(engine: Engine, address: str, model: AraCLIP) -> None:
     with open_(address, model) as gallery:
         engine.before = lambda *_: (_ for _ in ()).throw(Refused(507, "the disk is full"))
         with pytest.raises(GalleryError, match=r"refuses the request \(507\).*the disk is full"):

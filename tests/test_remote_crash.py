@@ -1,4 +1,4 @@
-"""What a writer that died leaves in a gallery on a server: whole commits, and nothing that the next one trips over."""
+"""A writer that dies leaves complete commits in a gallery on a server, and nothing that disturbs the next one."""
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 

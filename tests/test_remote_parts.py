@@ -61,7 +61,7 @@ ends = st.none() | st.sampled_from(["2022", "2023", "2023-01", "2023-05-17", "20
 
 
 @st.composite
-def wishes(draw: st.DrawFn) -> Filters:
+def any_filters(draw: st.DrawFn) -> Filters:
     fields = {name: draw(ends) for name in ("captured_from", "captured_to", "added_from", "added_to")}
     try:
         return Filters(
@@ -82,7 +82,8 @@ def wishes(draw: st.DrawFn) -> Filters:
 
 
 @given(
-    st.lists(rows, min_size=5, max_size=30, unique_by=lambda row: row.id), st.lists(wishes(), min_size=10, max_size=40)
+    st.lists(rows, min_size=5, max_size=30, unique_by=lambda row: row.id),
+    st.lists(any_filters(), min_size=10, max_size=40),
 )
 @settings(max_examples=6)
 def test_the_engine_lets_pass_what_the_filters_say(pictures: list[Row], asked: list[Filters]) -> None:

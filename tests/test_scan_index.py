@@ -256,7 +256,7 @@ def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(cata
 
 
 @pytest.mark.parametrize("part", ["header", "ids", "codes", "cut", "empty"])
-def test_damage_that_a_quick_look_finds_is_met_by_making_the_file_anew(catalog: Catalog, part: str) -> None:
+def test_a_file_that_fails_the_quick_check_is_rebuilt(catalog: Catalog, part: str) -> None:
     put(catalog, range(100), units(0, 100))
     wanted = index_of(catalog).search(TEXTS[0], 100)
     path = base_file(catalog)
@@ -338,7 +338,7 @@ def test_a_folder_that_cannot_be_written_is_answered_without_a_file(
     assert same(index.search(TEXTS[0], 100), brute(catalog, TEXTS[0]))
 
 
-def test_the_recall_that_is_told_is_that_of_the_index(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reported_recall_is_that_of_the_index(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     assert scan_index.recall(catalog) == 1.0
     put(catalog, range(2000), units(0, 2000))
     assert scan_index.recall(catalog) is None

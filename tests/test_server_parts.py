@@ -1,4 +1,4 @@
-"""Parts of the server by themselves: batching, decoding processes, events, translations, changing generations."""
+"""Components of the server: batching, decoding processes, events, translations, snapshots, indexing."""
 
 import asyncio
 import re
@@ -68,7 +68,7 @@ def test_texts_that_arrive_while_the_encoder_is_busy_are_encoded_together() -> N
         batcher.close()
         return [float(row[0]) for row in rows]
 
-    assert asyncio.run(story()) == [1, 2, 3, 4, 5, 6, 7]  # to each its own
+    assert asyncio.run(story()) == [1, 2, 3, 4, 5, 6, 7]  # each caller gets its own row
     assert [len(group) for group in seen] == [1, 4, 2]  # alone when idle, at most four together, then the rest
 
 
@@ -90,7 +90,7 @@ def test_an_error_of_the_encoder_reaches_all_who_wait_and_the_next_text_is_encod
     assert fine == 4
 
 
-def test_a_client_that_goes_away_costs_the_others_nothing() -> None:
+def test_a_disconnected_client_does_not_affect_the_others() -> None:
     async def story() -> float:
         batcher = Batcher(lengths, most=8, name="test")
         gone = asyncio.create_task(batcher.row("gone"))
@@ -129,7 +129,7 @@ def in_sandbox(story, **options):  # type: ignore[no-untyped-def]
     return asyncio.run(whole())
 
 
-def test_hostile_pictures_cost_an_error_each_and_the_process_goes_on(tmp_path: Path) -> None:
+def test_hostile_pictures_are_an_error_each_and_the_process_continues(tmp_path: Path) -> None:
     hostile = {
         pictures.bomb(tmp_path / "bomb.png").read_bytes(): ImageTooLarge,
         pictures.truncated(tmp_path / "cut.jpg").read_bytes(): UnreadableImage,
@@ -151,7 +151,7 @@ def test_hostile_pictures_cost_an_error_each_and_the_process_goes_on(tmp_path: P
     assert in_sandbox(story) == 0
 
 
-def test_a_picture_that_needs_more_memory_than_allowed_kills_nobody_else(tmp_path: Path) -> None:
+def test_a_picture_that_needs_more_memory_than_allowed_affects_no_other(tmp_path: Path) -> None:
     large = encoded(Image.new("RGBA", (7_500, 7_500)), compress_level=1)  # 225 MB once decoded, and as much again
 
     async def story(box: Sandbox) -> None:
@@ -162,7 +162,7 @@ def test_a_picture_that_needs_more_memory_than_allowed_kills_nobody_else(tmp_pat
     in_sandbox(story, memory=500_000_000)
 
 
-def test_a_picture_that_takes_too_long_is_given_up_and_the_next_one_decoded() -> None:
+def test_a_picture_that_takes_too_long_is_cancelled_and_the_next_one_decoded() -> None:
     slow = encoded(Image.new("RGB", (5_000, 5_000)), compress_level=1)
 
     async def story(box: Sandbox) -> int:
@@ -228,7 +228,7 @@ def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_p
 # ------------------------------------------------------------------ events
 
 
-def test_who_comes_later_hears_the_latest_of_each_kind_and_who_is_slow_misses_the_oldest() -> None:
+def test_a_new_listener_gets_the_latest_event_of_each_kind_and_a_slow_one_loses_the_oldest() -> None:
     async def story() -> tuple[bytes, list[bytes]]:
         events = Events()
         events.start()
@@ -263,48 +263,50 @@ def test_a_stream_ends_by_itself_after_its_time() -> None:
 # ------------------------------------------------------------------ generations
 
 
-def search(library: ServedGallery, text: str) -> list[str]:
+def search(served: ServedGallery, text: str) -> list[str]:
     query = parse(text)
-    vector = combine(library.model.encode_text([text]), query)
+    vector = combine(served.model.encode_text([text]), query)
     page = Page(20, 0, Filters())
-    return [hit.path for _, hit in library.snapshot.search_records(vector, page, relevance=True)]
+    return [hit.path for _, hit in served.snapshot.search_records(vector, page, relevance=True)]
 
 
-def test_a_library_sees_what_another_process_indexed_without_a_search_waiting(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_served_gallery_sees_what_another_process_indexed_without_a_search_waiting(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     album = photo_album(tmp_path / "album")
     model = AraCLIP(tiny_model, threads=1)
-    library = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), model)
-    told = threading.Event()
-    refresher = Refresher(library, changed=lambda snapshot: told.set(), failed=lambda error: None)
+    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), model)
+    refreshed = threading.Event()
+    refresher = Refresher(served, changed=lambda snapshot: refreshed.set(), failed=lambda error: None)
     try:
-        old = library.snapshot
+        old = served.snapshot
         new = pictures.solid(album / "new.png", pictures.RED, (77, 77))
         with Gallery.open(tmp_path / "gallery", model=model) as gallery:
             gallery.update([album])
         refresher.wake()
-        assert told.wait(60)
-        assert len(library.snapshot.index) == len(old.index) + 1
+        assert refreshed.wait(60)
+        assert len(served.snapshot.index) == len(old.index) + 1
         assert len(old.index) == 13  # a search that runs keeps what it began with
-        assert str(new.resolve()) in search(library, "أحمر")
+        assert str(new.resolve()) in search(served, "أحمر")
     finally:
         refresher.stop()
-        library.close()
+        served.close()
 
 
-def test_threads_search_one_library_at_once_and_all_find_the_same(tmp_path: Path, tiny_model: Path) -> None:
+def test_threads_search_one_served_gallery_at_once_and_all_find_the_same(tmp_path: Path, tiny_model: Path) -> None:
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
-    expected, found = search(library, "أخضر"), []
+    served = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
+    expected, found = search(served, "أخضر"), []
 
     def many() -> None:
-        found.extend(search(library, "أخضر") for _ in range(25))
+        found.extend(search(served, "أخضر") for _ in range(25))
 
     threads = [threading.Thread(target=many) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    library.close()
+    served.close()
     assert found == [expected] * 200
 
 
@@ -312,14 +314,14 @@ def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_pat
     from araclip.gallery.ingest.reembed import reembed
 
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    library = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
-    expected = search(library, "أحمر")
+    served = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
+    expected = search(served, "أحمر")
     other = write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")
     assert reembed(gallery, AraCLIP(other, threads=1)) == 13
     with pytest.raises(WidthMismatch, match=r"other.*start the server again"):
-        library.refresh()
-    assert search(library, "أحمر") == expected
-    library.close()
+        served.refresh()
+    assert search(served, "أحمر") == expected
+    served.close()
 
 
 def test_suggestions_are_queries_that_the_gallery_has_pictures_for() -> None:
@@ -333,7 +335,7 @@ def test_suggestions_are_queries_that_the_gallery_has_pictures_for() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_problem_speaks_both_languages(kind: str) -> None:
+def test_every_problem_has_texts_in_both_languages(kind: str) -> None:
     fields = dict.fromkeys(re.findall(r"{(\w+)}", KINDS[kind].detail), "X")
     english, arabic = (Problem(kind, **fields).body(language) for language in ("en", "ar"))
     assert ARABIC.search(arabic["title"])
@@ -351,7 +353,7 @@ FILTERS = (
 
 
 def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
-    """What the library says to everything a client can get wrong."""
+    """The messages for every error that a client can cause."""
     said = []
     model = AraCLIP(tiny_model, threads=1)
     for text in QUERIES:
@@ -375,7 +377,7 @@ def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
     return said
 
 
-def test_everything_the_library_says_to_a_client_is_said_in_arabic_too(tmp_path: Path, tiny_model: Path) -> None:
+def test_every_message_to_a_client_has_an_arabic_translation(tmp_path: Path, tiny_model: Path) -> None:
     for message in messages(tmp_path, tiny_model):
         arabic = in_arabic(message)
         assert arabic != message, message
@@ -384,7 +386,7 @@ def test_everything_the_library_says_to_a_client_is_said_in_arabic_too(tmp_path:
 
 
 @given(st.text())
-def test_the_clients_own_words_come_through_a_translation_unchanged(words: str) -> None:
+def test_quoted_text_of_the_client_is_unchanged_in_a_translation(words: str) -> None:
     assert f"«{words}»" in in_arabic(f"the query «{words}» has an empty part: a sign.")
     assert in_arabic(f"unheard of: {words}") == f"unheard of: {words}"
 
@@ -397,46 +399,46 @@ def test_a_value_that_is_not_valid_is_explained_in_arabic() -> None:
 # ------------------------------------------------------------------ indexing
 
 
-class Told(list[str]):
+class PublishedStates(list[str]):
     """Stands in for `Events`: the states that were published."""
 
     def publish(self, kind: str, data: dict[str, Any]) -> None:
         self.append(data["state"])
 
 
-def indexed(library: ServedGallery, album: Path, model: Path, **options: Any) -> Told:
+def indexed(served: ServedGallery, album: Path, model: Path, **options: Any) -> PublishedStates:
     """Index until it is done or has failed."""
-    told, ends = Told(), time.monotonic() + 120
-    indexing = Indexing(library, str(model), [album], told, committed=lambda: None, **options)  # type: ignore[arg-type]
+    states, ends = PublishedStates(), time.monotonic() + 120
+    indexing = Indexing(served, str(model), [album], states, committed=lambda: None, **options)  # type: ignore[arg-type]
     indexing.start()
-    while not {"done", "failed"} & set(told):
+    while not {"done", "failed"} & set(states):
         assert time.monotonic() < ends
         time.sleep(0.02)
     indexing.close()
-    return told
+    return states
 
 
 def test_the_indexing_process_looks_only_at_the_paths_that_changed(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album = photo_album(tmp_path / "album")
-    library = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
     new, missed = pictures.solid(album / "new.png", size=(77, 77)), pictures.solid(album / "missed.png", size=(78, 78))
     due = [Due(frozenset({str(new)}))]
     monkeypatch.setattr(supervisor, "changes", lambda roots, stop: iter(due))
-    assert indexed(library, album, tiny_model, follow=True)[-1] == "done"
+    assert indexed(served, album, tiny_model, follow=True)[-1] == "done"
     assert not due[0].postponed
-    assert {str(new)} == {str(new), str(missed)} & library.store.files().keys()
-    assert indexed(library, album, tiny_model, follow=False)[-1] == "done"
-    assert str(missed) in library.store.files()
-    library.close()
+    assert {str(new)} == {str(new), str(missed)} & served.store.files().keys()
+    assert indexed(served, album, tiny_model, follow=False)[-1] == "done"
+    assert str(missed) in served.store.files()
+    served.close()
 
 
 def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album = photo_album(tmp_path / "album")
-    library = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
     monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
     new = pictures.solid(album / "new.png", size=(77, 77))
     tries: list[Due] = []
@@ -449,7 +451,7 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
         yield tries[1]
 
     monkeypatch.setattr(supervisor, "changes", changes)
-    assert indexed(library, album, tiny_model, follow=True)[-1] == "done"
+    assert indexed(served, album, tiny_model, follow=True)[-1] == "done"
     assert [due.postponed for due in tries] == [True, False]
-    assert str(new) in library.store.files()
-    library.close()
+    assert str(new) in served.store.files()
+    served.close()

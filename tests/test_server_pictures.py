@@ -1,4 +1,4 @@
-"""Pictures over HTTP: thumbnails, originals, details; adding and forgetting; and never a file that is no picture."""
+"""Pictures over HTTP: thumbnails, originals, details; adding and removing; and never a file that is no picture."""
 
 import io
 import os
@@ -204,7 +204,7 @@ def test_no_address_leads_out_of_the_gallery(client: TestClient, address: str) -
     assert b"create_app" not in answer.content
 
 
-def test_details_tell_the_path_only_where_the_server_lets_it_be_seen(
+def test_details_contain_the_path_only_if_the_server_shows_paths(
     client: TestClient, album: Path, gallery: Path, tiny_model: Path
 ) -> None:
     identity = id_of(client, "copy of red")
@@ -270,7 +270,7 @@ def test_forgetting_leaves_the_file_on_the_disk(client: TestClient, album: Path)
     assert (album / "بيت" / "blue2.png").is_file()
 
 
-def test_without_leave_nothing_is_added_or_forgotten(gallery: Path, tiny_model: Path) -> None:
+def test_with_uploads_off_nothing_is_added_or_removed(gallery: Path, tiny_model: Path) -> None:
     with serving(settings_for(gallery, tiny_model)) as client:
         sent = encoded(Image.new("RGB", (5, 5)))
         problem(client.post("/images", files={"file": ("a.png", sent)}), "uploads-off")
@@ -278,7 +278,7 @@ def test_without_leave_nothing_is_added_or_forgotten(gallery: Path, tiny_model: 
         problem(client.delete(f"/images/{identity}"), "uploads-off")
 
 
-def test_while_another_program_writes_the_gallery_an_upload_is_asked_to_wait(client: TestClient, gallery: Path) -> None:
+def test_while_another_program_writes_the_gallery_an_upload_gets_409(client: TestClient, gallery: Path) -> None:
     import subprocess
     import sys
 

@@ -79,7 +79,7 @@ def test_stats_are_counted_by_the_server_and_follow_the_generation(
         assert "2023.jpg" in ids(client)
 
 
-def test_while_the_qdrant_server_is_away_requests_say_so_and_then_go_on(
+def test_while_the_qdrant_server_is_unavailable_requests_get_503(
     address: str, engine: Engine, album: Path, tiny_model: Path
 ) -> None:
     make_gallery(address, album, tiny_model)
@@ -96,9 +96,9 @@ def test_while_the_qdrant_server_is_away_requests_say_so_and_then_go_on(
 def test_what_a_page_cannot_do_there_is_refused_with_what_to_do(
     address: str, album: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    for wish in ({"index": (album,)}, {"uploads": True}):
+    for options in ({"index": (album,)}, {"uploads": True}):
         with pytest.raises(InputError, match=f"araclip watch FOLDER --gallery {address}"):
-            settings_for(address, tiny_model, **wish)
+            settings_for(address, tiny_model, **options)
     with pytest.raises(InputError, match="must not hold a password"):
         settings_for("qdrant://user:secret@host/pictures", tiny_model)
     with pytest.raises(GalleryNotFound, match="araclip index"), serving(settings_for(address, tiny_model)):
@@ -113,7 +113,7 @@ def test_what_a_page_cannot_do_there_is_refused_with_what_to_do(
     assert (settings.own_folder / "thumbnails.sqlite").exists()
 
 
-def test_the_command_serves_an_address_and_tells_of_no_request(
+def test_the_command_serves_an_address_and_logs_no_request(
     address: str, album: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     make_gallery(address, album, tiny_model)

@@ -1,4 +1,4 @@
-"""Who may do what, from where, and how much of it."""
+"""Authorization, host and origin checks, limits."""
 
 import threading
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_a_wrong_token_is_no_token(closed_server: TestClient, header: str) -> No
     problem(closed_server.get("/search?q=x", headers={"Authorization": header.encode("latin-1")}), "unauthorized")
 
 
-def test_tokens_are_compared_in_a_time_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from araclip.server import auth
 
     compared: list[tuple[int, int]] = []
@@ -164,7 +164,7 @@ def test_tokens_come_from_the_environment_or_a_file_and_must_be_long(
         ({"token_read_file": Path("/nowhere/token")}, "cannot be read"),
     ],
 )
-def test_settings_that_make_no_sense_say_what_to_do(tmp_path: Path, given: dict[str, object], message: str) -> None:
+def test_invalid_settings_say_what_to_do(tmp_path: Path, given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Settings.read(gallery=tmp_path, **given)
 
@@ -173,7 +173,7 @@ def test_settings_that_make_no_sense_say_what_to_do(tmp_path: Path, given: dict[
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil"])
-def test_a_foreign_name_is_not_answered(open_server: TestClient, host: str) -> None:
+def test_a_request_for_another_host_name_is_refused(open_server: TestClient, host: str) -> None:
     problem(open_server.get("/search?q=x", headers={"Host": host}), "wrong-host")
 
 
@@ -192,9 +192,7 @@ def test_own_names_are_answered_with_any_port(open_server: TestClient, host: str
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_another_sites_page_changes_nothing_and_is_told_nothing(
-    open_server: TestClient, headers: dict[str, str]
-) -> None:
+def test_another_sites_page_can_change_and_read_nothing(open_server: TestClient, headers: dict[str, str]) -> None:
     sent = {"file": ("a.png", encoded(Image.new("RGB", (9, 9))))}
     problem(open_server.post("/images", files=sent, headers=headers), "foreign-origin")
     problem(open_server.post("/search", json={"q": "x"}, headers=headers), "foreign-origin")
@@ -297,7 +295,7 @@ def test_too_many_pictures_at_once_are_turned_away(gallery: Path, tiny_model: Pa
         assert client.post("/search/image", files=sent).status_code == 200
 
 
-def test_a_mistake_of_the_server_tells_nothing(
+def test_an_internal_error_reveals_nothing(
     open_server: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Following a folder: what changes is searchable soon, and nothing that happens meanwhile ends the watch."""
+"""Watching a folder: changes become searchable, and errors do not end the watch."""
 
 import shutil
 import signal
@@ -42,10 +42,10 @@ class Watched:
         )
         self.thread.start()
 
-    def until(self, true: Callable[[], bool]) -> float:
+    def until(self, condition: Callable[[], bool]) -> float:
         """Wait until something is true; returns the seconds it took."""
         start = time.monotonic()
-        while not true():
+        while not condition():
             assert time.monotonic() - start < PATIENCE, (self.updates, self.lines)
             assert self.thread.is_alive()
             time.sleep(0.02)
@@ -68,7 +68,7 @@ def watched(tmp_path: Path, tiny_model: Path, folder: Path) -> Iterator[Watched]
     opened.gallery.close()
 
 
-def test_new_changed_and_vanished_pictures_are_followed(watched: Watched, folder: Path) -> None:
+def test_new_changed_and_vanished_pictures_are_updated(watched: Watched, folder: Path) -> None:
     assert watched.updates[0].pictures == 1
     pictures.solid(folder / "رحلة" / "b.png", pictures.BLUE)
     watched.until(lambda: len(watched.gallery.search("أزرق")) == 2)
@@ -89,7 +89,7 @@ def test_a_folder_that_is_emptied_for_a_while_costs_a_line_and_no_picture(
     watched.until(lambda: len(watched.gallery) == 2)
 
 
-def test_only_what_changed_is_looked_at(watched: Watched, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_paths_are_scanned(watched: Watched, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walked: list[str] = []
     pictures_of = Walk.pictures
 
@@ -110,7 +110,7 @@ def test_only_what_changed_is_looked_at(watched: Watched, folder: Path, monkeypa
     assert watched.lines == []
 
 
-def test_what_the_system_did_not_tell_is_found_by_the_next_walk_of_everything(
+def test_changes_that_the_system_did_not_report_are_found_by_the_next_full_walk(
     tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Gallery, "update_at", lambda self, paths, folders, skip: Update())  # as if the queue ran over
@@ -133,7 +133,7 @@ def test_another_writer_is_waited_for(watched: Watched, folder: Path) -> None:
     watched.until(lambda: len(watched.gallery) == 2)
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     with (
         Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model), create=True) as gallery,
         pytest.raises(InputError, match="no such folder"),
@@ -142,7 +142,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path, tiny_model: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_go_on(
+def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_resume(
     folder: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     # A job in the background of a shell ignores Ctrl-C, and so would its child.

@@ -39,8 +39,8 @@ def browser() -> Iterator[Browser]:
 def visit(browser: Browser, address: str) -> Iterator[Visit]:
     """Opens a page: visit("?q=أحمر", width=320, language="en", expecting=FAILED, locale=…).
 
-    After the test, every page must have kept the peace: no error or warning on the console, no request to another
-    host. `expecting` is part of a message that may come all the same.
+    After the test, no page may have logged an error or warning on the console, or requested another host. `expecting`
+    is a part of messages that are allowed.
     """
     contexts, faults = [], []
 

@@ -1,4 +1,4 @@
-"""What the page's tests do again and again: serve, search, look."""
+"""Helpers of the page's tests: serving, searching, reading results."""
 
 import os
 import queue

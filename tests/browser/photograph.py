@@ -1,4 +1,4 @@
-"""The pictures of docs/page.md: the page over the demo's gallery, photographed in Chromium.
+"""The screenshots of docs/page.md: the page with the demo's gallery, in Chromium.
 
     pip install -e '.[demo,browser]' && python tests/browser/photograph.py [--gallery FOLDER]
 

@@ -1,4 +1,4 @@
-"""For everyone: the keyboard alone, screen readers, contrast, little motion."""
+"""Accessibility: keyboard, screen readers, contrast, reduced motion."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -122,7 +122,7 @@ def test_results_say_their_name_and_relevance(visit: Visit) -> None:
     assert label.endswith("٪\u2069") or "٪" in label
 
 
-def test_nothing_moves_for_those_who_do_not_want_it(visit: Visit) -> None:
+def test_reduced_motion_is_respected(visit: Visit) -> None:
     page = visit("?q=أحمر", reduced_motion="reduce")
     shown(page)
     assert page.locator(".tile img").first.evaluate("image => getComputedStyle(image).transitionDuration") == "0s"

@@ -1,4 +1,4 @@
-"""What people see when something is missing, wrong, busy or closed."""
+"""Error states: missing, invalid, busy, protected."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def test_a_server_that_does_not_answer_can_be_tried_again(visit: Visit) -> None:
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_without_a_network_it_goes_on_by_itself_once_there_is_one(visit: Visit) -> None:
+def test_without_a_network_it_retries_by_itself_once_there_is_one(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.context.set_offline(True)
     page.fill("#query", "أحمر")
@@ -148,7 +148,7 @@ def test_a_picture_that_cannot_be_shown_leaves_its_place(visit: Visit) -> None:
         ),
     ],
 )
-def test_indexing_is_told_as_it_goes(visit: Visit, news: dict[str, object], text: str) -> None:
+def test_the_progress_of_indexing_is_shown(visit: Visit, news: dict[str, object], text: str) -> None:
     page = visit("?q=أحمر", expecting=FAILED)
     shown(page)
     body = f"event: indexing\ndata: {json.dumps(news)}\n\n"
@@ -157,7 +157,7 @@ def test_indexing_is_told_as_it_goes(visit: Visit, news: dict[str, object], text
     expect(page.locator("#progress p")).to_have_text(text)
 
 
-def test_a_gallery_that_grows_is_told_and_its_results_can_be_had_anew(
+def test_a_change_of_the_gallery_is_announced_and_results_can_be_refreshed(
     visit: Visit, gallery: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(gallery, tmp_path / "copy")

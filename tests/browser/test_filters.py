@@ -1,4 +1,4 @@
-"""Filters: what they leave over, how they show, how they are taken away."""
+"""Filters: their results, their chips, and removing them."""
 
 import pytest
 from doing import Visit, shown, until

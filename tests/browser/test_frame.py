@@ -1,4 +1,4 @@
-"""The frame: widths, directions, languages, themes, weight, and what the page may not do."""
+"""Layout, directions, languages, themes, page size, and the content security policy."""
 
 import pytest
 from doing import Visit, search, shown
@@ -104,7 +104,7 @@ def test_digits_are_those_of_the_readers_country(visit: Visit, locale: str, digi
     expect(page.locator(".total")).to_contain_text(f"{digits} صورة في هذا المعرض")
 
 
-def test_the_page_is_light_and_asks_no_other_host(visit: Visit) -> None:
+def test_the_page_is_small_and_requests_nothing_from_other_hosts(visit: Visit) -> None:
     page = visit()
     weights: dict[str, int] = {}
     session = page.context.new_cdp_session(page)

@@ -1,4 +1,4 @@
-"""Searching: by words, by pictures, by both; chips; what the address holds; pages of results."""
+"""Searching: by words, by pictures, by both; chips; the URL; pages of results."""
 
 import base64
 import io
@@ -7,7 +7,7 @@ import re
 import pytest
 from doing import Visit, patiently, search, shown, until
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 
 def picture_bytes(colour: str, kind: str = "PNG") -> bytes:
@@ -75,7 +75,7 @@ def test_back_and_forward_go_through_searches_and_keep_the_place(visit: Visit) -
     expect(page.locator(".tile")).to_have_count(0)
 
 
-def test_the_count_is_told_aloud_in_the_readers_digits(visit: Visit) -> None:
+def test_the_count_is_announced_in_the_readers_digits(visit: Visit) -> None:
     page = visit("?q=أحمر")
     count = len(shown(page))
     digits = str(count).translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩"))
@@ -93,15 +93,21 @@ def test_examples_of_the_gallery_can_be_tried(visit: Visit) -> None:
 
 def test_the_latest_result_wins_when_answers_overtake_each_other(visit: Visit) -> None:
     page = visit()
-    page.route("**/search?q=%D8%A3%D8%AD%D9%85%D8%B1*", lambda route: (page.wait_for_timeout(400), route.continue_()))
+    red = "**/search?q=%D8%A3%D8%AD%D9%85%D8%B1*"
+    held: list[Route] = []
+    page.route(red, lambda route: held.append(route))  # noqa: PLW0108  (Playwright cannot wrap a builtin)
     page.fill("#query", "أحمر")
     page.press("#query", "Enter")
+    patiently(page, lambda: bool(held))
     search(page, "أزرق")
-    page.wait_for_timeout(700)
+    with page.expect_response(red) as late:  # the answer of the first search comes after that of the second
+        held[0].continue_()
+    late.value.finished()
+    page.wait_for_timeout(100)
     assert set(colours(page)[:10]) == {2}
 
 
-def test_thumbnails_of_the_last_search_make_way_for_the_next_one(visit: Visit) -> None:
+def test_thumbnails_of_the_last_search_are_cancelled_by_the_next_one(visit: Visit) -> None:
     page = visit()
     held: set[str] = set()
     given_up: set[str] = set()
@@ -169,7 +175,7 @@ def test_a_picture_sent_is_small_and_carries_no_metadata(visit: Visit) -> None:
     shown(page)
 
 
-def test_what_is_no_picture_is_refused_with_a_word(visit: Visit) -> None:
+def test_a_file_that_is_no_picture_is_refused_with_a_message(visit: Visit) -> None:
     page = visit()
     hand_over(page, "drop", b"not a picture", "image/png")
     expect(page.locator("#toast")).to_contain_text("تعذّرت قراءة الصورة")
@@ -177,7 +183,7 @@ def test_what_is_no_picture_is_refused_with_a_word(visit: Visit) -> None:
     assert page.locator("body").get_attribute("data-page") == "home"
 
 
-def test_files_held_over_the_page_are_welcomed(visit: Visit) -> None:
+def test_files_dragged_over_the_page_show_the_drop_area(visit: Visit) -> None:
     page = visit()
     hand_over(page, "dragover", b"", "image/png")
     expect(page.get_by_text("أفلت الصورة في أي مكان")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The viewer: large, with keyboard, focus and what is known of the picture."""
+"""The viewer: picture, details, keyboard and focus."""
 
 import pytest
 from colours import HOSTILE_NAME, MIXED_NAME
@@ -71,7 +71,7 @@ def test_back_closes_and_forward_opens_again(visit: Visit) -> None:
     assert viewed(page) == name
 
 
-def test_details_are_told(visit: Visit) -> None:
+def test_details_are_shown(visit: Visit) -> None:
     page = visit("?q=أخضر")
     shown(page)
     page.get_by_role("link", name=HOSTILE_NAME).click()
@@ -102,7 +102,7 @@ def test_the_picture_is_downloaded_as_it_is(visit: Visit) -> None:
     assert download.value.path().read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_path_is_copied_with_a_word(visit: Visit) -> None:
+def test_the_path_is_copied_with_a_message(visit: Visit) -> None:
     page = visit("?q=أحمر", permissions=["clipboard-read", "clipboard-write"])
     name = shown(page)[0]
     page.locator(".tile a").first.click()
@@ -124,7 +124,7 @@ def test_a_link_to_a_picture_alone_shows_it(visit: Visit) -> None:
     expect(page.locator("h1")).to_be_visible()
 
 
-def test_a_picture_that_is_gone_is_told_of(visit: Visit) -> None:
+def test_a_missing_picture_is_reported(visit: Visit) -> None:
     page = visit(f"?view={'0' * 32}", expecting=FAILED)
     expect(page.locator("#viewer [role=alert]")).not_to_be_empty()
 

@@ -1,7 +1,7 @@
-"""A gallery's life, drawn from a seed: what its owner does, and what the gallery then holds.
+"""A random sequence of actions on a gallery, reproducible from a seed, and the gallery's resulting state.
 
-An act can be done again when it was interrupted: it first brings the disk to where the act begins, then calls one
-method of the gallery's public door.
+An interrupted action can be repeated: it first restores the files on the disk to its initial state, then calls one
+public method of the gallery.
 """
 
 import contextlib
@@ -26,113 +26,115 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import intake, reembed
 from araclip.model_folder import read_config
 
-COMMIT_EVERY = 4  # pictures: a story has many commits, and a kill many places to fall between
+COMMIT_EVERY = 4  # pictures: so that a story has many commits, and a kill many points between them
 QUERIES = ("أحمر", "blue", "صورة", "green - أزرق")
 NAMES = ("a.png", "ب.png", "c.bmp", "رحلة 🏖️/d.png", "deep/er/e.png", "café.png", "f.gif", "g.png")
 
-Disk = dict[str, int]  # name of each picture file → the number of the picture in it
+Disk = dict[str, int]  # name of each picture file → number of its picture
 
 
 @dataclass(frozen=True)
-class Act:
-    """One thing its owner does, with the files as they lie on the disk then."""
+class Action:
+    """One action, and the files on the disk at its beginning."""
 
     name: str
     disk: Disk
     detail: tuple[Any, ...] = ()
 
 
-def story(seed: int, length: int = 9) -> list[Act]:
-    """The acts of one life: the first fills the gallery, the last brings it in step with the disk."""
-    drawn = random.Random(seed)
-    disk = {name: drawn.randrange(40) for name in drawn.sample(NAMES, 6)}
-    disk |= {f"many/{i}.png": 100 + i for i in range(drawn.randrange(4, 12))}
-    acts, model = [Act("update", dict(disk))], 0
-    while len(acts) < length:
-        name = drawn.choice(("update", "update", "add", "remove", "compact", "reembed", "repair", "export", "salvage"))
+def story(seed: int, length: int = 9) -> list[Action]:
+    """The actions of one story: the first fills the gallery, the last synchronises it with the disk."""
+    rng = random.Random(seed)
+    disk = {name: rng.randrange(40) for name in rng.sample(NAMES, 6)}
+    disk |= {f"many/{i}.png": 100 + i for i in range(rng.randrange(4, 12))}
+    actions, model = [Action("update", dict(disk))], 0
+    while len(actions) < length:
+        name = rng.choice(("update", "update", "add", "remove", "compact", "reembed", "repair", "export", "salvage"))
         if name == "update":
-            disk = _changed(disk, drawn)
+            disk = _changed(disk, rng)
         detail: tuple[Any, ...] = ()
         if name == "add":
-            detail = (drawn.randrange(40, 60), drawn.choice(sorted(disk)), drawn.randrange(3))
+            detail = (rng.randrange(40, 60), rng.choice(sorted(disk)), rng.randrange(3))
         elif name in ("remove", "repair"):
-            detail = tuple(drawn.sample(sorted(disk), 2))
+            detail = tuple(rng.sample(sorted(disk), 2))
         elif name == "reembed":
             model = 1 - model
             detail = (model,)
-        acts.append(Act(name, dict(disk), detail))
-    return [*acts, Act("update", dict(disk))]
+        actions.append(Action(name, dict(disk), detail))
+    return [*actions, Action("update", dict(disk))]
 
 
-def _changed(disk: Disk, drawn: random.Random) -> Disk:
-    """Files renamed, edited, deleted, copied, new ones, in one go."""
+def _changed(disk: Disk, rng: random.Random) -> Disk:
+    """The files after renaming, editing, deleting, copying and adding some."""
     now = dict(disk)
-    renamed, edited, deleted, copied = drawn.sample(sorted(now), 4)
-    now[f"renamed/{drawn.randrange(1000)}.png"] = now.pop(renamed)
-    now[edited] = drawn.randrange(40)
+    renamed, edited, deleted, copied = rng.sample(sorted(now), 4)
+    now[f"renamed/{rng.randrange(1000)}.png"] = now.pop(renamed)
+    now[edited] = rng.randrange(40)
     del now[deleted]
-    now[f"copy {drawn.randrange(1000)}.png"] = now[copied]
-    for _ in range(drawn.randrange(8)):
-        now[f"new/{drawn.randrange(1000)}.png"] = drawn.randrange(200, 1000)
+    now[f"copy {rng.randrange(1000)}.png"] = now[copied]
+    for _ in range(rng.randrange(8)):
+        now[f"new/{rng.randrange(1000)}.png"] = rng.randrange(200, 1000)
     return now
 
 
-class Stage:
+class Workspace:
     """The folders of one trial: pictures, gallery, export."""
 
     def __init__(self, root: Path, models: tuple[Path, Path]) -> None:
-        self.pictures, self.place, self.export = root / "صور", root / "gallery", root / "export"
+        self.pictures, self.gallery_path, self.export = root / "صور", root / "gallery", root / "export"
         self._root = root
         self._models = models
 
     def model(self) -> AraCLIP:
-        """That of the gallery, or the first while there is none."""
+        """The gallery's model, or the first one while there is no gallery."""
         found = self._rows("SELECT value FROM meta WHERE key = 'fingerprint'")
         ours = (folder for folder in self._models if [(read_config(folder).fingerprint,)] == found)
         return AraCLIP.load(next(ours, self._models[0]), threads=1)
 
     def gallery(self, *, create: bool = False) -> Gallery:
-        return Gallery.open(self.place, model=self.model(), create=create)
+        return Gallery.open(self.gallery_path, model=self.model(), create=create)
 
-    def perform(self, act: Act) -> None:
-        """Do one act of a story; the same call again, after a kill, ends where one would have."""
+    def perform(self, action: Action) -> None:
+        """Perform an action; repeated after a kill, it ends in the same state."""
         intake.COMMIT_EVERY = reembed.COMMIT_EVERY = COMMIT_EVERY
-        self._lay_out(act.disk)
-        doing: dict[str, Callable[[Act], object]] = {
+        self._lay_out(action.disk)
+        methods: dict[str, Callable[[Action], object]] = {
             "add": self._add, "remove": self._remove, "repair": self._repair,
         }  # fmt: skip
-        if act.name == "reembed":
-            reembed.reembed(self.place, AraCLIP.load(self._models[act.detail[0]], threads=1), forget_missing=True)
-        elif act.name == "salvage":
-            salvage(self.place)
+        if action.name == "reembed":
+            reembed.reembed(
+                self.gallery_path, AraCLIP.load(self._models[action.detail[0]], threads=1), forget_missing=True
+            )
+        elif action.name == "salvage":
+            salvage(self.gallery_path)
             with self.gallery() as opened:
                 opened.repair()
-        elif act.name in doing:
-            doing[act.name](act)
+        elif action.name in methods:
+            methods[action.name](action)
         else:
             with self.gallery(create=True) as opened:
-                if act.name == "update":
+                if action.name == "update":
                     opened.update([self.pictures])
-                elif act.name == "compact":
+                elif action.name == "compact":
                     opened.compact()
-                elif act.name == "export":
+                elif action.name == "export":
                     opened.export(self.export)
 
-    def _add(self, act: Act) -> None:
-        kept, path, album = act.detail
+    def _add(self, action: Action) -> None:
+        number, path, album = action.detail
         with self.gallery() as opened:
-            opened.add([pictures_bytes(kept), self.pictures / path], metadata={"album": f"رحلة {album}"})
+            opened.add([pictures_bytes(number), self.pictures / path], metadata={"album": f"رحلة {album}"})
 
-    def _remove(self, act: Act) -> None:
+    def _remove(self, action: Action) -> None:
         with self.gallery() as opened:
             known = set(opened._catalog.files())
-            opened.remove([path for name in act.detail if (path := str(self.pictures / name)) in known])
+            opened.remove([path for name in action.detail if (path := str(self.pictures / name)) in known])
 
-    def _repair(self, act: Act) -> None:
+    def _repair(self, action: Action) -> None:
         with self.gallery() as opened:
-            for name in act.detail:
+            for name in action.detail:
                 content = opened._catalog.content_of(str(self.pictures / name))
-                with opened._catalog.writing():  # damage, as a bad disk would do it
+                with opened._catalog.writing():  # damage the vector
                     opened._catalog.change("UPDATE contents SET vector = zeroblob(16) WHERE id = ?", (content,))
             opened.repair()
 
@@ -146,10 +148,10 @@ class Stage:
                 pictures.written(path, content)
             os.utime(path, (10**9, 10**9 + number))
 
-    # ------------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------------ the resulting state
 
     def state(self) -> str:
-        """A hash of all that is committed: paths, contents, vectors, metadata, kept pixels, model."""
+        """A hash of everything committed: paths, contents, vectors, metadata, stored pixels, model."""
         rows = [
             *self._rows("SELECT value FROM meta WHERE key = 'fingerprint'"),
             *self._rows(
@@ -161,11 +163,11 @@ class Stage:
         return hashlib.sha256(repr(rows).replace(str(self._root), "").encode()).hexdigest()[:16]
 
     def paths(self) -> set[str]:
-        """Every path that is committed."""
+        """All committed paths."""
         return {os.fsdecode(raw) for (raw,) in self._rows("SELECT path FROM files")}
 
     def answers(self) -> list[tuple[str, list[tuple[str, float, tuple[str, ...]]]]]:
-        """What searches find: paths below the stage, scores, copies."""
+        """Search results: paths below the workspace, scores, copies."""
         with self.gallery() as opened:
             return [
                 (query, sorted(
@@ -176,48 +178,48 @@ class Stage:
             ]  # fmt: skip
 
     def found(self) -> set[str]:
-        """The paths that a search for anything finds."""
+        """The paths that a general search finds."""
         with self.gallery() as opened:
             return {path for hit in opened.search("صورة", 1000) for path in (hit.path, *hit.copies)}
 
-    def there(self) -> set[str]:
-        """The committed paths that lead to a picture now."""
+    def existing(self) -> set[str]:
+        """The committed paths whose picture exists."""
         return {path for path in self.paths() if path.startswith("picture:") or Path(path).is_file()}
 
     def exported(self) -> str:
-        """An export of the gallery as it is now, without what no two runs share."""
+        """An export of the gallery, without timestamps and absolute paths."""
         with self.gallery() as opened:
             opened.export(self.export)
         lines = sorted((self.export / "pictures.jsonl").read_text(encoding="utf-8").splitlines())
         return "\n".join(re.sub('"added": "[^"]*"', "", self._short(line)) for line in lines)
 
     def faults(self) -> list[str]:
-        """What `verify` finds, every file read."""
+        """The faults that `verify` finds, with contents."""
         with self.gallery() as opened:
             return [str(fault) for fault in opened.verify(contents=True)]
 
     def salvage(self) -> None:
-        """As `araclip repair` does it for a catalogue that cannot be opened."""
-        salvage(self.place)
+        """Recover the catalogue, as `araclip repair` does if it cannot be opened."""
+        salvage(self.gallery_path)
 
     def _short(self, path: str) -> str:
         return path.replace(str(self._root), "")
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """What the catalogue answers, past the gallery; nothing while there is none."""
-        if not (self.place / FILE_NAME).is_file():
+        """Rows read directly from the catalogue; none while there is no catalogue."""
+        if not (self.gallery_path / FILE_NAME).is_file():
             return []
-        with contextlib.closing(sqlite3.connect(self.place / FILE_NAME)) as database:
+        with contextlib.closing(sqlite3.connect(self.gallery_path / FILE_NAME)) as database:
             made = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             return database.execute(sql).fetchall() if made else []
 
 
 @cache
 def pictures_bytes(number: int) -> bytes:
-    """The bytes of picture `number`: no two pictures look the same."""
-    drawn = random.Random(number)
+    """The bytes of picture `number`; all are different."""
+    rng = random.Random(number)
     small = Image.new("RGB", (4, 4))
-    small.putdata([tuple(drawn.randrange(256) for _ in range(3)) for _ in range(16)])
+    small.putdata([tuple(rng.randrange(256) for _ in range(3)) for _ in range(16)])
     written = io.BytesIO()
     small.resize((24, 24), Image.Resampling.NEAREST).save(written, "PNG")
     return written.getvalue()

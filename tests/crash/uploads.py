@@ -1,11 +1,11 @@
-"""Kill a server while pictures are sent to it, start it again, and see that nothing it acknowledged is lost.
+"""Kill a server during uploads, restart it, and check that nothing it acknowledged is lost.
 
     python tests/crash/uploads.py --trials 100 --seed 0
 
-In each trial several clients send pictures and have every third forgotten again, until the server is killed (SIGKILL)
-at a random moment. The next server over the same gallery must have every picture that was acknowledged and not asked to
-be forgotten, whole, and none whose forgetting was acknowledged. Pictures of earlier trials stay; at the end all are
-asked for, and `verify` must find nothing broken.
+In each trial several clients upload pictures and remove every third one again, until the server is killed (SIGKILL) at
+a random moment. The next server over the same gallery must have every picture whose upload was acknowledged and whose
+removal was not requested, and none whose removal was acknowledged. Pictures of earlier trials stay; at the end all are
+requested, and `verify` must find no fault.
 """
 
 import argparse
@@ -50,77 +50,81 @@ def process(*options: object, **environment: str) -> Iterator[tuple["subprocess.
             assert running.stdout is not None
             line = next((line for line in running.stdout if "http://" in line), "")
             assert line, "the server did not start"
-            threading.Thread(target=running.stdout.read, daemon=True).start()  # or its pipe would fill
+            threading.Thread(target=running.stdout.read, daemon=True).start()  # so that its pipe does not fill
             yield running, "http://" + line.split("http://")[1].split("/")[0]
         finally:
             running.kill()
 
 
 @dataclass
-class Told:
-    """What the server acknowledged: ids that it has, that it forgot, and that it may or may not have forgotten."""
+class Acknowledged:
+    """Ids that the server acknowledged as added or removed, and `unsure` ones, whose removal it did not confirm."""
 
     added: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
 
-    def join(self, other: "Told") -> None:
-        """Take in what another server acknowledged later."""
+    def join(self, other: "Acknowledged") -> None:
+        """Add the ids of a later server."""
         self.added |= other.added
         self.forgotten |= other.forgotten
         self.unsure |= other.unsure
 
 
-def trial(gallery: Path, model: Path, rng: random.Random, before: Told) -> Told:
-    """One server: asked for what the one before acknowledged, fed, killed. Returns what this one acknowledged.
+def trial(gallery: Path, model: Path, rng: random.Random, before: Acknowledged) -> Acknowledged:
+    """Start a server, check the earlier one's ids, upload, kill it; returns the ids that it acknowledged.
 
     Raises:
-        AssertionError: something that was acknowledged is not there, or something forgotten is.
+        AssertionError: an acknowledged picture is missing, or a removed one exists.
     """
     colours = [tuple(rng.randrange(256) for _ in range(3)) for _ in range(400)]
     served = process("--gallery", gallery, "--model", model, "--uploads")
     with served as (running, address), Client(address) as client, ThreadPoolExecutor(CLIENTS) as pool:
         check(client, before)
-        told = Told()
+        acknowledged = Acknowledged()
 
         def send(number: int) -> None:
             with suppress(ServerError):
                 identity = client.add(encoded(Image.new("RGB", (20 + number % 90, 30), colours[number]))).id
-                told.added.add(identity)
+                acknowledged.added.add(identity)
                 if number % 3 == 0:
-                    told.added.discard(identity)
-                    told.unsure.add(identity)
+                    acknowledged.added.discard(identity)
+                    acknowledged.unsure.add(identity)
                     client.forget(identity)
-                    told.unsure.discard(identity)
-                    told.forgotten.add(identity)
+                    acknowledged.unsure.discard(identity)
+                    acknowledged.forgotten.add(identity)
 
         waiting = [pool.submit(send, number) for number in range(len(colours))]
-        while not told.added:
+        while not acknowledged.added:
             time.sleep(0.005)  # the first picture waits for a decoding process to start
             assert running.poll() is None, "the server ended by itself"
         time.sleep(rng.uniform(0, LONGEST))
         running.kill()
         for each in waiting:
             each.result()
-    return told
+    return acknowledged
 
 
-def check(client: Client, told: Told) -> None:
-    """Ask a server for all that was acknowledged."""
-    for identity in told.added:
+def check(client: Client, acknowledged: Acknowledged) -> None:
+    """Check that a server has all added pictures, and none that was removed."""
+    for identity in acknowledged.added:
         assert client.details(identity)["id"] == identity
         assert client.picture(identity)
-    for identity in told.forgotten:
+    for identity in acknowledged.forgotten:
         with suppress(ServerError):
             client.details(identity)
-            raise AssertionError(f"{identity} was forgotten and is there again")
+            raise AssertionError(f"{identity} was removed and exists again")
 
 
-def sound(gallery: Path, model: Path, told: Told, kills: int) -> None:
-    """The gallery itself, opened without a server, is whole; each kill may leave what nobody was told of any more."""
+def sound(gallery: Path, model: Path, acknowledged: Acknowledged, kills: int) -> None:
+    """Check the gallery itself; each kill may leave pictures that were not acknowledged."""
     with Gallery.open(gallery, model=AraCLIP(model, threads=1)) as opened:
         assert opened.verify() == []
-        assert len(told.added) <= len(opened) <= len(told.added) + len(told.unsure) + CLIENTS * kills
+        assert (
+            len(acknowledged.added)
+            <= len(opened)
+            <= len(acknowledged.added) + len(acknowledged.unsure) + CLIENTS * kills
+        )
 
 
 def main() -> None:
@@ -128,21 +132,21 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    rng, told, last, began = random.Random(arguments.seed), Told(), Told(), time.monotonic()
+    rng, acknowledged, last, began = random.Random(arguments.seed), Acknowledged(), Acknowledged(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         gallery, model = Path(folder) / "gallery", write_tiny_model(Path(folder) / "model")
         with Gallery.open(gallery, model=AraCLIP(model, threads=1), create=True):
             pass
         for number in range(arguments.trials):
             last = trial(gallery, model, rng, last)
-            told.join(last)
+            acknowledged.join(last)
             print(f"{number}: {len(last.added)} added, {len(last.forgotten)} forgotten, then killed", flush=True)
         with process("--gallery", gallery, "--model", model) as (_, address), Client(address) as client:
-            check(client, told)
-        sound(gallery, model, told, arguments.trials)
+            check(client, acknowledged)
+        sound(gallery, model, acknowledged, arguments.trials)
     print(
-        f"{arguments.trials} kills, {len(told.added)} pictures kept, {len(told.forgotten)} forgotten, "
-        f"{len(told.unsure)} in between, 0 lost, {time.monotonic() - began:.0f} s"
+        f"{arguments.trials} kills, {len(acknowledged.added)} pictures kept, {len(acknowledged.forgotten)} forgotten, "
+        f"{len(acknowledged.unsure)} in between, 0 lost, {time.monotonic() - began:.0f} s"
     )
 
 

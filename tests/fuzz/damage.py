@@ -1,6 +1,6 @@
-"""Damaged picture files without end: small real pictures of every allowed format, and seeded ways of breaking them.
+"""An unlimited corpus of damaged picture files: small real pictures of every allowed format, damaged from a seed.
 
-Nothing is stored: format and number decide every byte.
+Nothing is stored: format and number determine every byte.
 """
 
 import io
@@ -20,7 +20,7 @@ Damage = Callable[[bytearray, str, random.Random], bytes]
 
 
 def damaged(kind: str, number: int) -> tuple[str, bytes]:
-    """File `number` of a format: what was done to it, and its bytes."""
+    """File `number` of a format: the kind of damage, and its bytes."""
     rng = random.Random(f"{kind} {number}")
     whole = wholes(kind)
     what, damage = DAMAGES[number % len(DAMAGES)]
@@ -30,7 +30,7 @@ def damaged(kind: str, number: int) -> tuple[str, bytes]:
 
 @cache
 def wholes(kind: str) -> tuple[bytes, ...]:
-    """Sound files of a format, in all the modes, compressions and layouts that it has and we can write."""
+    """Valid files of a format, in all modes, compressions and layouts that Pillow can write."""
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     photo = coarse.resize((61, 43), Image.Resampling.BICUBIC)
@@ -102,7 +102,7 @@ def cut_short(content: bytearray, kind: str, rng: random.Random) -> bytes:
 
 
 def edit_a_number(content: bytearray, kind: str, rng: random.Random) -> bytes:
-    """Length, offset or count: a word anywhere becomes an edge case of its width."""
+    """Replace a word anywhere (a length, offset or count) by an edge case of its width."""
     for _ in range(rng.randint(1, 3)):
         width = rng.choice((1, 2, 4))
         start = rng.randrange(max(1, min(len(content), 400) - width))
@@ -112,7 +112,7 @@ def edit_a_number(content: bytearray, kind: str, rng: random.Random) -> bytes:
 
 
 def repeat_chunks(content: bytearray, kind: str, rng: random.Random) -> bytes:
-    """A chunk, segment or block stands several times, or all change places."""
+    """Repeat a chunk, segment or block, or shuffle all of them."""
     parts = _parts(bytes(content), kind)
     for _ in range(rng.randint(1, 3)):
         part = rng.choice(parts)
@@ -134,7 +134,7 @@ def splice(content: bytearray, kind: str, rng: random.Random) -> bytes:
 
 
 def claim_much(content: bytearray, kind: str, rng: random.Random) -> bytes:
-    """Width and height in the header become huge, at times just below a limit."""
+    """Make width and height in the header huge, sometimes just below a limit."""
     width, height = rng.choice(
         (
             (12_000, 12_400),
@@ -177,7 +177,7 @@ def loop(content: bytearray, kind: str, rng: random.Random) -> bytes:
     if kind == "TIFF" or (kind != "GIF" and b"Exif\0\0" in content):
         start = 0 if kind == "TIFF" else content.find(b"Exif\0\0") + 6
         order = "<" if content[start : start + 2] == b"II" else ">"
-        for _ in range(rng.randint(1, 4)):  # offsets of directories and values lead back, or far behind the end
+        for _ in range(rng.randint(1, 4)):  # offsets of directories and values point backwards, or beyond the end
             at = start + 4 + 2 * rng.randrange(max(1, min(150, (len(content) - start - 8) // 2)))
             _put(content, at, order + "I", rng.choice((0, 4, 8, at - start, len(content) - 1, 2**32 - 1)))
         return bytes(content)
@@ -213,7 +213,7 @@ def break_exif(content: bytearray, kind: str, rng: random.Random) -> bytes:
 
 
 def wash_out(content: bytearray, kind: str, rng: random.Random) -> bytes:
-    """Stretches that are zeroed, cut out, filled or said twice."""
+    """Zero, remove, fill or duplicate ranges of bytes."""
     for _ in range(rng.randint(1, 4)):
         start = rng.randrange(len(content))
         end = min(len(content), start + rng.randint(1, 64))
@@ -239,7 +239,7 @@ def _put(content: bytearray, at: int, layout: str, value: int) -> None:
 
 
 def _sealed(content: bytearray, kind: str, rng: random.Random) -> bytes:
-    """A PNG gets right checksums, most of the time, or its decoder would stop at the first wrong one."""
+    """Correct the checksums of a PNG, most of the time; its decoder stops at a wrong one."""
     if kind != "PNG" or rng.random() < 0.2:
         return bytes(content)
     return b"".join(
@@ -249,7 +249,7 @@ def _sealed(content: bytearray, kind: str, rng: random.Random) -> bytes:
 
 
 def _parts(content: bytes, kind: str) -> list[bytes]:
-    """The file cut where its chunks, segments or blocks begin; together they are the file."""
+    """The file split where its chunks, segments or blocks begin."""
     cuts = {0, *_starts(content, kind), len(content)}
     places = sorted(cut for cut in cuts if cut <= len(content))
     return [content[start:end] for start, end in pairwise(places)] or [content]

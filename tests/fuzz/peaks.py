@@ -1,8 +1,8 @@
-"""Bytes of memory a pixel that opening a large sound picture takes at its peak, by format and mode.
+"""Peak memory in bytes per pixel of opening a large valid picture, by format and mode.
 
     python tests/fuzz/peaks.py
 
-The constants of `araclip.decode_limits` stand above these numbers. 64 megapixels each, each in a process of its own.
+The constants of `araclip.decode_limits` are above these numbers. Pictures of 64 megapixels, each in a separate process.
 """
 
 import subprocess

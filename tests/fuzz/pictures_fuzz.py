@@ -1,9 +1,9 @@
-"""Every damaged file through the one door that opens pictures, in child processes with a bound on time and memory.
+"""Fuzzing of `open_image` with damaged files, in child processes with limited time and memory.
 
     python tests/fuzz/pictures_fuzz.py --files 2000
 
 Each file must end as the model's square or as one `ImageError` of one line. A child that dies, a file that takes longer
-than SECONDS and any other error is a failure, named by format and number: `damaged(kind, number)` makes it again.
+than SECONDS and any other error is a failure, named by format and number: `damaged(kind, number)` recreates it.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent)]
 from damage import FORMATS, damaged  # noqa: E402
 
-SECONDS = 10.0  # of the processor; what the clock says depends on who else is using it
-PATIENCE = 180.0  # seconds by the clock before a child counts as hanging
+SECONDS = 10.0  # of processor time, which does not depend on other load
+PATIENCE = 180.0  # seconds of wall time until a child counts as hanging
 MEMORY = 2_500_000_000  # bytes of address space a child may have; libraries and their threads take 600 MB of it
 SIZE = 224
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One file: what was done to it, how it ended, what it cost. `peak` is resident memory above an idle child's."""
+    """One file: kind of damage, result, time and memory. `peak` is resident memory above an idle child's."""
 
     kind: str
     number: int
@@ -41,12 +41,12 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended otherwise than it may."""
+        """Whether the result is not allowed."""
         return self.end.startswith("FAILED")
 
 
 def child(kind: str, first: int, last: int) -> None:
-    """Open the files `first` … `last` - 1 of a format; one line of JSON each, written before the next is begun."""
+    """Open the files `first` … `last` - 1 of a format; one line of JSON each, written before the next begins."""
     from araclip.errors import ImageError
     from araclip.images import open_image, read_facts, square
 
