@@ -28,7 +28,7 @@ from transformers import (
 
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import DataError, InputError, ModelMismatch, RecipeError
-from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
+from araclip.training.losses.contrastive import contrastive_loss, matryoshka, sigmoid_loss
 from araclip.training.model.contrastive_objective import objective
 from araclip.training.model.towers import pooled_text
 from araclip.training.small_cnn.branches import joined, with_gate

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from araclip.errors import RecipeError
-from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
+from araclip.training.losses.contrastive import contrastive_loss, matryoshka, sigmoid_loss
 
 
 def objective(model: Any, loss: str | None = None, prefixes: bool | None = None) -> Callable[..., Tensor]:

@@ -14,7 +14,7 @@ from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
 from araclip.training.loop.train_loop import TrainingJob, train_loop
-from araclip.training.losses import contrastive_loss
+from araclip.training.losses.contrastive import contrastive_loss
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.recipe.stages import Captions
 from araclip.training.stages import starting_model

@@ -10,7 +10,8 @@ from araclip.training.loop.gradcache import cached_backward, gather, grouped
 from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
 from araclip.training.loop.train_loop import TrainingJob, train_loop
-from araclip.training.losses import matryoshka, same_pairs, weighted_sum
+from araclip.training.losses.contrastive import matryoshka, same_pairs
+from araclip.training.losses.distillation import weighted_sum
 from araclip.training.model.contrastive_objective import matryoshka_widths
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.recipe.stages import Distill

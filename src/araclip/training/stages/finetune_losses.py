@@ -11,7 +11,9 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.training.data.concepts import Concepts, Floats
 from araclip.training.data.picture_data import Batch, PictureMixture
 from araclip.training.inputs.texts import LockedTexts
-from araclip.training.losses import all_captions_loss, concept_loss, cosine_loss, forgetting_loss
+from araclip.training.losses.concepts import concept_loss, forgetting_loss
+from araclip.training.losses.contrastive import all_captions_loss
+from araclip.training.losses.distillation import cosine_loss
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.teachers.teacher import TeacherCache
 
