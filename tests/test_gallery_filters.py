@@ -220,6 +220,13 @@ def test_an_invalid_page_is_refused(many: Gallery) -> None:
         many.search("قطة", offset=-1)
     with pytest.raises(InputError, match="at least 1"):
         many.similar(os.fspath(many.folder), 0)
+    with pytest.raises(InputError, match=r"k is '5', a str; pass a whole number"):
+        many.search("قطة", "5")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"offset is 1\.5, a float"):
+        many.search("قطة", offset=1.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"threshold is None, a NoneType; pass a number"):
+        many.search("قطة", threshold=None)  # type: ignore[arg-type]
+    assert len(many.search("قطة", np.int64(2))) == 2
 
 
 def test_facts_survive_a_damaged_exif_block(tmp_path: Path) -> None:

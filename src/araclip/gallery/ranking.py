@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Page:
     """Which hits to return: `k` after the first `offset`, of those that pass `filters` and `threshold`.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: a number is out of range, or is none.
     """
 
     k: int
@@ -32,6 +33,11 @@ class Page:
     threshold: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, kind in (("k", Integral), ("offset", Integral), ("threshold", Real)):
+            if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
+                whole = "a whole number" if kind is Integral else "a number"
+                raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {whole}.")
+            object.__setattr__(self, name, int(value) if kind is Integral else float(value))  # NumPy's numbers too
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:
