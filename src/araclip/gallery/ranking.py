@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +34,13 @@ class Page:
     threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, kind in (("k", Integral), ("offset", Integral), ("threshold", Real)):
-            if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
-                whole = "a whole number" if kind is Integral else "a number"
-                raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {whole}.")
-            object.__setattr__(self, name, int(value) if kind is Integral else float(value))  # NumPy's numbers too
+        for name in ("k", "offset", "threshold"):
+            value: Any = getattr(self, name)
+            whole = name != "threshold"
+            if not isinstance(value, Integral if whole else Real) or isinstance(value, bool):
+                wanted = "a whole number" if whole else "a number"
+                raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
+            object.__setattr__(self, name, int(value) if whole else float(value))  # NumPy's numbers too
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:
