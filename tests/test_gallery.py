@@ -449,6 +449,14 @@ def test_an_address_and_a_wrong_type_are_refused_with_the_right_call(tmp_path: P
             open_("qdrant://host:6333/pictures", model=tiny_model)
         with pytest.raises(InputError, match=r"a folder or an address, got int"):
             open_(5, model=tiny_model)  # type: ignore[arg-type]
+    with Gallery.open(tmp_path / "g", model=tiny_model, create=True) as gallery:
+        for method in (gallery.update, gallery.add, gallery.remove):
+            with pytest.raises(InputError, match=r"takes several \w+s, got int"):
+                method(5)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="a folder is a text or a path object, got int"):
+            gallery.update([5])  # type: ignore[list-item]
+        with pytest.raises(InputError, match="a path is a text or a path object, got int"):
+            gallery.remove([5])  # type: ignore[list-item]
 
 
 def test_a_gallery_shows_where_it_is_and_whose_vectors_it_has(tmp_path: Path, tiny_model: Path) -> None:

@@ -37,7 +37,7 @@ class Page:
         for name in ("k", "offset", "threshold"):
             value: Any = getattr(self, name)
             whole = name != "threshold"
-            if not isinstance(value, Integral if whole else Real) or isinstance(value, bool):
+            if isinstance(value, bool) or not _is_a(value, Integral if whole else Real):
                 wanted = "a whole number" if whole else "a number"
                 raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
             object.__setattr__(self, name, int(value) if whole else float(value))  # NumPy's numbers too
@@ -47,6 +47,11 @@ class Page:
             raise InputError(f"offset is {self.offset}; it must be 0 or more.")
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold is {self.threshold}; it is a relevance from 0 (everything) to 1.")
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """As isinstance, without narrowing the type: mypy knows no conversion of `numbers.Real`."""
+    return isinstance(value, kind)
 
 
 def ranked(

@@ -101,6 +101,8 @@ def checked_root(folder: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: no such folder, or a file.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise InputError(f"a folder is a text or a path object, got {type(folder).__name__}.")
     path = Path(folder).expanduser()
     if not path.exists():
         raise InputError(f"no such folder: {path}. Check the spelling, or reconnect the drive.")

@@ -134,6 +134,8 @@ def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
     """
     if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
         raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
+    if not isinstance(items, Iterable):
+        raise InputError(f"{method} takes several {kind}s, got {type(items).__name__}. Pass [{kind}].")
     return items
 
 
@@ -141,6 +143,8 @@ def index_path(path: str | os.PathLike[str]) -> str:
     """The path under which `update` indexes a file: links of its folder are resolved, the file's own is not."""
     if str(path).startswith(STORED_PREFIX):
         return str(path)
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a path is a text or a path object, got {type(path).__name__}.")
     named = Path(path).expanduser()
     return str(named.parent.resolve() / named.name)
 
