@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,16 @@ from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 
+WHOLE = (int, np.integer)
+REAL = (*WHOLE, float, np.floating)
+
 
 @dataclass(frozen=True)
 class Page:
     """Which hits to return: `k` after the first `offset`, of those that pass `filters` and `threshold`.
 
     Raises:
-        InputError: a number is out of range, or is none.
+        InputError: a number is out of range, or the value is not a number.
     """
 
     k: int
@@ -37,7 +39,7 @@ class Page:
         for name in ("k", "offset", "threshold"):
             value: Any = getattr(self, name)
             whole = name != "threshold"
-            if isinstance(value, bool) or not _is_a(value, Integral if whole else Real):
+            if isinstance(value, bool) or not isinstance(value, WHOLE if whole else REAL):
                 wanted = "a whole number" if whole else "a number"
                 raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
             object.__setattr__(self, name, int(value) if whole else float(value))  # NumPy's numbers too
@@ -47,11 +49,6 @@ class Page:
             raise InputError(f"offset is {self.offset}; it must be 0 or more.")
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold is {self.threshold}; it is a relevance from 0 (everything) to 1.")
-
-
-def _is_a(value: object, kind: type) -> bool:
-    """As isinstance, without narrowing the type: mypy knows no conversion of `numbers.Real`."""
-    return isinstance(value, kind)
 
 
 def ranked(

@@ -141,10 +141,10 @@ def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
 
 def index_path(path: str | os.PathLike[str]) -> str:
     """The path under which `update` indexes a file: links of its folder are resolved, the file's own is not."""
-    if str(path).startswith(STORED_PREFIX):
-        return str(path)
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"a path is a text or a path object, got {type(path).__name__}.")
+    if str(path).startswith(STORED_PREFIX):
+        return str(path)
     named = Path(path).expanduser()
     return str(named.parent.resolve() / named.name)
 
