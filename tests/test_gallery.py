@@ -17,12 +17,12 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import (
     GalleryCorrupt,
-    GalleryLocked,
     GalleryNotFound,
     InputError,
     NewerGallery,
     WidthMismatch,
 )
+from araclip.gallery.results import Update
 from tiny import write_tiny_model
 
 
@@ -363,13 +363,52 @@ def test_a_reader_sees_what_another_process_committed(gallery: Gallery, folder: 
         assert len(reader.search("صورة")) == 4
 
 
-def test_two_writers_at_once_are_refused(gallery: Gallery, folder: Path) -> None:
+def test_runs_on_one_gallery_take_turns(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
+    others: list[Update] = []
+
     def second_writer(done: int, found: int) -> None:
-        with pytest.raises(GalleryLocked, match="process"):
-            gallery.update([folder])
+        if not others:
+            with Gallery.open(gallery.folder, model=model) as other:
+                others.append(other.update([folder]))
 
     gallery.update([folder], progress=second_writer)
+    assert others[0].added == 3
     assert len(gallery) == 3
+    assert gallery.verify() == []
+    assert gallery.update([folder]).unchanged == 3
+
+
+def test_a_picture_that_another_process_removes_during_a_run_is_encoded_again(
+    gallery: Gallery, folder: Path, model: AraCLIP
+) -> None:
+    gallery.update([folder])
+    copies = shutil.copytree(folder, folder.with_name("copies"))  # their hashes are known, so they are not decoded
+
+    def remover(done: int, found: int) -> None:
+        if done == found:
+            with Gallery.open(gallery.folder, model=model) as other:
+                other.remove([folder])
+
+    gallery.update([copies], progress=remover)
+    assert sorted(names(gallery, "صورة")) == sorted(path.name for path in copies.rglob("*.*"))
+    assert gallery.verify() == []
+
+
+def test_a_file_that_came_back_and_was_indexed_by_another_process_stays(
+    gallery: Gallery, folder: Path, model: AraCLIP
+) -> None:
+    gallery.update([folder])
+    away = (folder / "green.png").rename(folder.with_name("green.png"))
+
+    def bring_back(done: int, found: int) -> None:
+        if away.exists():
+            away.rename(folder / "green.png")
+            os.utime(folder / "green.png", (10**9, 10**9))
+            with Gallery.open(gallery.folder, model=model) as other:
+                other.update([folder])
+
+    gallery.update([folder], progress=bring_back)
+    assert "green.png" in names(gallery, "صورة")
 
 
 WRITER = """

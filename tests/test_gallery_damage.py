@@ -14,6 +14,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import AraCLIPError, GalleryCorrupt, GalleryLocked
+from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from crash.story import pictures_bytes
@@ -251,12 +252,13 @@ with atomic.single_writer(Path(sys.argv[1]) / "lock"):
 
 
 @pytest.fixture
-def writer(resting: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def writer(resting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
     shutil.copytree(resting, tmp_path / "g")
     command = [sys.executable, "-c", HOLD, str(tmp_path / "g")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        monkeypatch.setattr(writer_lock, "PATIENCE_S", 0)
         yield process
         process.kill()
 

@@ -12,6 +12,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryLocked, GalleryNotFound, InputError
+from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
 
@@ -200,9 +201,15 @@ def test_an_export_never_replaces_a_folder_with_other_files(gallery: Gallery, fo
     assert (folder / "green.png").is_file()
 
 
-def test_every_write_is_refused_while_another_one_is_running(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
-    def second(done: int, found: int) -> None:
+def test_every_write_is_refused_while_another_process_holds_the_lock(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.update([folder])
+    monkeypatch.setattr(writer_lock, "PATIENCE_S", 0)
+    pictures.solid(folder / "new.png", (1, 2, 3))
+    with writer_lock.writer_lock(gallery.folder):
         for write in (
+            lambda: gallery.update([folder]),
             lambda: gallery.add([folder / "green.png"]),
             lambda: gallery.remove([folder]),
             gallery.repair,
@@ -210,8 +217,6 @@ def test_every_write_is_refused_while_another_one_is_running(gallery: Gallery, f
         ):
             with pytest.raises(GalleryLocked, match="process"):
                 write()
-
-    gallery.update([folder], progress=second)
     assert len(gallery) == 3
 
 

@@ -69,7 +69,6 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.events",
     "server.batching",
     "server.decoding",
-    "server.writer_lock",
     "server.served_gallery",
     "server.indexing",
     "server.refreshing",

@@ -7,6 +7,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryError, GalleryLocked, GalleryNotFound, WidthMismatch
+from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest import reembed as module
 from araclip.gallery.ingest.reembed import reembed
 from tiny import write_tiny_model
@@ -110,13 +111,27 @@ def test_a_missing_picture_keeps_the_old_model_until_it_is_back_or_forgotten(
         assert gallery.update([tmp_path / "p"]).pictures == 9
 
 
-def test_there_must_be_a_gallery_and_no_other_writer(place: Path, old: AraCLIP, new: AraCLIP, tmp_path: Path) -> None:
+def test_there_must_be_a_gallery_and_no_other_writer(
+    place: Path, new: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(GalleryNotFound):
         reembed(tmp_path / "nowhere", new)
 
-    def second(done: int, total: int) -> None:
-        with pytest.raises(GalleryLocked):
+    monkeypatch.setattr(writer_lock, "PATIENCE_S", 0)
+    with writer_lock.writer_lock(place), pytest.raises(GalleryLocked):
+        reembed(place, new)
+
+
+def test_a_run_that_is_overtaken_by_a_re_embedding_is_refused(
+    place: Path, old: AraCLIP, new: AraCLIP, tmp_path: Path
+) -> None:
+    pictures.solid(tmp_path / "p" / "new.png", (1, 2, 3))
+
+    def overtake(done: int, found: int) -> None:
+        if done == found:
             reembed(place, new)
 
-    with Gallery.open(place, model=old) as gallery:
-        gallery.update([tmp_path / "p"], progress=second)
+    with Gallery.open(place, model=old) as gallery, pytest.raises(WidthMismatch, match="Open it again"):
+        gallery.update([tmp_path / "p"], progress=overtake)
+    with Gallery.open(place, model=new) as gallery:
+        assert gallery.verify() == []

@@ -18,6 +18,7 @@ import pictures
 from araclip import atomic
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat, WidthMismatch
+from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.watch import Due
@@ -440,6 +441,7 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
     album = photo_album(tmp_path / "album")
     served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
     monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(writer_lock, "PATIENCE_S", 0)
     new = pictures.solid(album / "new.png", size=(77, 77))
     tries: list[Due] = []
 

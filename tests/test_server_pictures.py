@@ -11,7 +11,9 @@ from PIL import ExifTags, Image
 from starlette.testclient import TestClient
 
 import pictures
+from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.server import thumbnails
+from araclip.server.indexing import uploads
 from araclip.server.thumbnails import Thumbnails
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
 
@@ -253,14 +255,15 @@ def test_the_same_upload_twice_is_one_picture(client: TestClient) -> None:
     assert first["id"] == second["id"]
 
 
-def test_nothing_is_forgotten_while_the_server_indexes(client: TestClient) -> None:
+def test_nothing_is_forgotten_while_another_program_writes(
+    client: TestClient, gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0)
     identity = id_of(client, "blue1")
-    with client.app.state.service.gallery.writable()[1].held():
+    with writer_lock(gallery):
         answer = client.delete(f"/images/{identity}")
         problem(answer, "busy-writing")
         assert int(answer.headers["retry-after"]) > 0
-        sent = encoded(Image.new("RGB", (11, 12), (3, 200, 3)))
-        assert client.post("/images", files={"file": ("a.png", sent)}).status_code == 201  # adding harms nobody
     assert client.delete(f"/images/{identity}").status_code == 204
 
 
@@ -278,10 +281,13 @@ def test_with_uploads_off_nothing_is_added_or_removed(gallery: Path, tiny_model:
         problem(client.delete(f"/images/{identity}"), "uploads-off")
 
 
-def test_while_another_program_writes_the_gallery_an_upload_gets_409(client: TestClient, gallery: Path) -> None:
+def test_while_another_program_writes_the_gallery_an_upload_gets_409(
+    client: TestClient, gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import subprocess
     import sys
 
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0)
     hold = (
         "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); "
         "sys.stdin.read()"

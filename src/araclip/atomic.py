@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 LEFT_OVER_S = 3600  # a temporary file not written for this long belongs to a dead process
+NOTICE_S = 2.0  # waiting for a lock longer than this is said; a commit takes less
+_WAIT = "Wait for it to end, then try again."
 
 
 def step(name: str) -> None:
@@ -187,20 +189,30 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def single_writer(lock: Path) -> Iterator[None]:
+def single_writer(
+    lock: Path, *, patience: float = 0.0, waiting: Callable[[str], None] = lambda line: None
+) -> Iterator[None]:
     """Hold an exclusive lock for the length of a `with` block.
 
     The operating system releases the lock when its owner dies, so a killed run never blocks the next one; the process
-    id and host in the file are for the message only.
+    id and host in the file are for the message only. Whoever waits holds the first place of a queue, a second lock
+    beside the first, which every other waiting process must pass: a process that releases the lock and wants it again
+    at once comes after the one that waits.
+
+    Args:
+        patience: seconds to wait while another process holds it.
+        waiting: called once with a line that names the other process, after NOTICE_S of waiting.
 
     Raises:
         GalleryLocked: another process holds it; the message names it.
+        OSError: the file cannot be written.
     """
-    with lock.open("a+b", buffering=0) as file:
-        if not _try_lock(file):
-            file.seek(0)
-            owner = file.read(200).decode("utf-8", "replace").strip() or "another process"
-            raise GalleryLocked(f"{lock.parent} is being written by {owner}. Wait for it to end, then try again.")
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(_opened_lock(lock))
+        if patience > 0:
+            _wait_in_queue(lock, file, patience, waiting)
+        elif not _try_lock(file):
+            raise GalleryLocked(f"{lock.parent} is being written by {_owner(file)}. {_WAIT}")
         try:
             file.truncate(0)
             with contextlib.suppress(OSError):  # a full disk, which the next write will report
@@ -209,6 +221,41 @@ def single_writer(lock: Path) -> Iterator[None]:
         finally:
             file.truncate(0)
             _unlock(file)
+
+
+def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Callable[[str], None]) -> None:
+    ends, notice, pause = time.monotonic() + patience, time.monotonic() + NOTICE_S, 0.005
+    with _opened_lock(lock.with_name(f"{lock.name}.queue")) as queue:
+        first = False
+        while not (first := first or _try_lock(queue)) or not _try_lock(file):
+            now = time.monotonic()
+            if now >= ends:
+                raise GalleryLocked(
+                    f"{lock.parent} is being written by {_owner(file)}, which was waited for {patience:.0f} s. {_WAIT}"
+                )
+            if now >= notice:
+                notice = ends
+                waiting(f"{lock.parent} is being written by {_owner(file)}. Waiting {ends - now:.0f} s at most.")
+            time.sleep(min(pause, ends - now))
+            pause = min(2 * pause, 0.1)
+        _unlock(queue)
+
+
+def _opened_lock(path: Path) -> IO[bytes]:
+    try:
+        return path.open("a+b", buffering=0)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise type(error)(
+            f"{path} cannot be written ({error.strerror}). Check the permissions of its folder, or work on a copy."
+        ) from error
+
+
+def _owner(file: IO[bytes]) -> str:
+    """What the owner wrote into its lock file; empty for a moment after it has changed hands."""
+    file.seek(0)
+    return file.read(200).decode("utf-8", "replace").strip() or "another process"
 
 
 if os.name == "nt":  # pragma: no cover

@@ -15,7 +15,7 @@ from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Intake
+from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, read_source, several, source_of
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
@@ -28,8 +28,8 @@ StrPath = str | os.PathLike[str]
 
 
 class BaseGallery(ABC):
-    """`Gallery` and `RemoteGallery`. Methods that write raise GalleryLocked while another process writes, and OSError
-    when the disk is full or read-only."""
+    """`Gallery` and `RemoteGallery`. Methods that write raise GalleryLocked while another process writes (in a folder:
+    for a minute and longer), and OSError when the disk is full or read-only."""
 
     folder: Path | str  # the path, or the address on a server
     model: Encoder
@@ -39,6 +39,10 @@ class BaseGallery(ABC):
     @abstractmethod
     def _writing(self) -> AbstractContextManager[None]:
         """Hold the single-writer lock for the length of a `with` block."""
+
+    @abstractmethod
+    def _ingesting(self) -> AbstractContextManager[Turn]:
+        """A run of several commits, each of them inside the context that is yielded; at its end `_finish_writing`."""
 
     @abstractmethod
     def _finish_writing(self) -> None:
@@ -129,12 +133,9 @@ class BaseGallery(ABC):
                 looks like an empty folder.
         """
         roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
-        with self._writing():
-            report = update(
-                self._catalog, self.model, roots, progress or (lambda done, found: None), skip or (lambda line: None)
-            )
-            self._finish_writing()
-        return report
+        report_progress, log_skipped = progress or (lambda done, found: None), skip or (lambda line: None)
+        with self._ingesting() as turn:
+            return update(self._catalog, self.model, roots, report_progress, log_skipped, turn)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
         """As `update(folders)`, but reads only `paths` (absolute) and what lies below them.
@@ -142,12 +143,9 @@ class BaseGallery(ABC):
         Where a few paths do not suffice (links, drives that are mounted or unmounted), all of `folders` is walked.
         """
         roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
-        with self._writing():
-            report = update_at(self._catalog, self.model, roots, paths, skip or (lambda line: None))
-            if report is not None:
-                self._finish_writing()
-                return report
-        return self.update(roots, skip=skip)
+        with self._ingesting() as turn:
+            report = update_at(self._catalog, self.model, roots, paths, skip or (lambda line: None), turn)
+        return report or self.update(roots, skip=skip)
 
     def add(
         self,
@@ -182,9 +180,8 @@ class BaseGallery(ABC):
             if skip:
                 skip(line)
 
-        with self._writing():
-            paths = Intake(self._catalog, self.model).ingest(sources, refused, metadata=about)
-            self._finish_writing()
+        with self._ingesting() as turn:
+            paths = Intake(self._catalog, self.model, turn).ingest(sources, refused, metadata=about)
         return Addition(tuple(paths), tuple(lines))
 
     def remove(self, paths: Iterable[StrPath]) -> int:

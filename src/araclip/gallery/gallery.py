@@ -10,6 +10,8 @@ from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt, InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.writer_lock import writer_lock
+from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance import FolderMaintenance
@@ -18,19 +20,14 @@ from araclip.model_folder import DEFAULT_MODEL
 
 
 class Gallery(FolderMaintenance):
-    """Pictures indexed with one model. One process writes at a time, any number search."""
+    """Pictures indexed with one model. Any number of processes search, and write in turns (`catalog.writer_lock`)."""
 
-    def __init__(self, catalog: Catalog, model: Encoder, *, lock: bool = True) -> None:
-        """A gallery over an open catalogue.
-
-        Args:
-            lock: False where the caller already holds the gallery's lock.
-        """
+    def __init__(self, catalog: Catalog, model: Encoder) -> None:
+        """A gallery over an open catalogue."""
         self.folder = catalog.folder
         self.model = model
         self._catalog = catalog
         self._reader = FolderReader(lambda: catalog, model)
-        self._lock = lock
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> "Gallery":
@@ -89,17 +86,23 @@ class Gallery(FolderMaintenance):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        if self._lock:
-            with atomic.single_writer(self.folder / "lock"):
-                atomic.sweep(self.folder)
-                yield from self._changing()
-        else:
-            yield from self._changing()
+        with self._turn():
+            atomic.sweep(self.folder)
+            yield
+            self._catalog.checkpoint()
 
-    def _changing(self) -> Iterator[None]:
-        self._catalog.check_model(self.model.name, self.model.fingerprint)
-        yield
-        self._catalog.checkpoint()
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock for one commit."""
+        with writer_lock(self.folder):
+            self._catalog.check_model(self.model.name, self.model.fingerprint)
+            yield
+
+    @contextmanager
+    def _ingesting(self) -> Iterator[Turn]:
+        yield self._turn
+        with self._writing():
+            self._finish_writing()
 
     def _finish_writing(self) -> None:
         self._reader.finish_writing()

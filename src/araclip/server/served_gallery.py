@@ -1,4 +1,4 @@
-"""The gallery of a server: its reader, its lock, and what the page shows of it."""
+"""The gallery of a server: its reader, and what the page shows of it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,7 +16,6 @@ from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.server.writer_lock import WriterLock
 
 SUGGESTED = 8  # queries
 SHORT = 18  # characters
@@ -37,7 +36,6 @@ class ServedGallery:
         """
         self.location = location
         self.model = model
-        self._writer_lock = WriterLock(location) if isinstance(location, Path) else None
         self._reader = open_reader(location, model, create=create)
         self._overview: tuple[str, Overview] | None = None  # with its generation
         self._examples: tuple[str, tuple[str, ...]] | None = None
@@ -53,11 +51,10 @@ class ServedGallery:
         """The gallery's store, for use in this thread."""
         return self._reader.store
 
-    def writable(self) -> tuple[Catalog, WriterLock]:
-        """This thread's catalogue and the writer's lock; only for galleries in folders, as the settings ensure."""
-        assert self._writer_lock is not None
+    def catalog(self) -> Catalog:
+        """This thread's catalogue; only for galleries in folders, as the settings ensure."""
         assert isinstance(self.store, Catalog)
-        return self.store, self._writer_lock
+        return self.store
 
     def refresh(self) -> bool:
         """Switch to a new snapshot, if the gallery has changed; returns whether it did.

@@ -14,6 +14,7 @@ from araclip import atomic
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import schema, seal
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, is_gallery
+from araclip.gallery.catalog.writer_lock import writer_lock
 
 _KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  # in the order of their references
 
@@ -29,7 +30,7 @@ def salvage(folder: Path) -> list[str]:
     path, damaged = folder / FILE_NAME, folder / DAMAGED_NAME
     if not is_gallery(folder):
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
-    with atomic.single_writer(folder / "lock"):
+    with writer_lock(folder):
         source = path
         if not path.is_file():  # a killed run has moved it already, perhaps without its log
             _move_logs(path, damaged)

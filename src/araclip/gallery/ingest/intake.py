@@ -1,9 +1,13 @@
 """Ingestion: pictures are read and hashed, decoded in threads, encoded in batches and committed in groups.
 
 read, hash ─► skip decoding if the hash is known ─► decode (threads) ─► encode (batches) ─► commit
+
+Only a commit needs the writer's lock, so other processes may add and remove pictures between two commits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +25,16 @@ COMMIT_EVERY = 128  # pictures in a transaction: a killed run loses at most thes
 LINK_EVERY = 8  # times as many files whose pictures are known: they cost little, and a commit costs two fsyncs
 
 Refused = Callable[[int, OSError | ImageError], None]
+Turn = Callable[[], AbstractContextManager[None]]  # entered for each commit: it holds the writer's lock
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A picture that has been read and waits for its commit; `number` is its source's."""
+
+    number: int
+    loaded: LoadedPicture
+    metadata: Mapping[str, Any] | None
 
 
 class Intake:
@@ -29,10 +43,11 @@ class Intake:
     With `few` pictures, their hashes are looked up one by one when they are committed, instead of all beforehand.
     """
 
-    def __init__(self, catalog: Store, model: Encoder, *, few: bool = False) -> None:
+    def __init__(self, catalog: Store, model: Encoder, turn: Turn, *, few: bool = False) -> None:
         self.committed = 0
         self._catalog = catalog
         self._model = model
+        self._turn = turn
         self._few = few
 
     @cached_property
@@ -52,22 +67,26 @@ class Intake:
         another process. `done` is called with the number of sources read.
         """
         paths: list[str | None] = []
-        waiting: list[tuple[LoadedPicture, Mapping[str, Any] | None]] = []
+        waiting: list[_Waiting] = []
         decoded = 0  # of the waiting ones
+
+        def refuse(number: int, error: OSError | ImageError) -> None:
+            paths[number] = None
+            refused(number, error)
+
         for number, (_, loaded) in enumerate(map_ahead(self._loaded, sources, self._model.threads)):
+            paths.append(None)
             if isinstance(loaded, LoadedPicture):
-                paths.append(loaded.file.path)
-                waiting.append((loaded, metadata[number] if metadata else None))
+                paths[number] = loaded.file.path
+                waiting.append(_Waiting(number, loaded, metadata[number] if metadata else None))
                 decoded += loaded.decoded is not None
                 if decoded == COMMIT_EVERY or len(waiting) == LINK_EVERY * COMMIT_EVERY:
-                    self._commit(waiting)
+                    self._commit(waiting, refuse)
                     waiting, decoded = [], 0
             else:
-                paths.append(None)
-                refused(number, loaded)
+                refuse(number, loaded)
             done(number + 1)
-        if waiting:
-            self._commit(waiting)
+        self._commit(waiting, refuse)
         return paths
 
     def _loaded(self, source: "Source | LoadedPicture") -> LoadedPicture | OSError | ImageError:
@@ -78,25 +97,47 @@ class Intake:
         except (OSError, ImageError) as error:
             return error
 
-    def _commit(self, group: list[tuple[LoadedPicture, Mapping[str, Any] | None]]) -> None:
-        decoded = {loaded.digest: loaded.decoded for loaded, _ in group if loaded.decoded}
-        ids = {digest: self._catalog.content(digest) for loaded, _ in group if (digest := loaded.digest)}
-        new = [digest for digest in decoded if ids[digest] is None]
+    def _commit(self, group: list[_Waiting], refused: Refused) -> None:
+        """Encode what is new, and commit; a picture that another process has removed since is read again."""
+        while group:
+            group = [read for each in self._committed(group) if (read := self._read_again(each, refused))]
+
+    def _committed(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Commit the group; returns those that need to be decoded first, since their picture has been removed."""
+        decoded = {each.loaded.digest: each.loaded.decoded for each in group if each.loaded.decoded}
+        new = [digest for digest in decoded if self._catalog.content(digest) is None]
         vectors: list[NDArray[np.float32]] = []
         for start in range(0, len(new), ENCODE_BATCH):
             batch = [decoded[digest].pixels for digest in new[start : start + ENCODE_BATCH]]
             vectors.extend(self._model.encode_pixels(np.stack(batch)))
-        with self._catalog.writing():
+        lost: list[_Waiting] = []
+        with self._turn(), self._catalog.writing():
+            ids: dict[bytes, int | None] = {}
             for digest, vector in zip(new, vectors, strict=True):
                 ids[digest] = self._catalog.add_content(digest, vector)
-            for loaded, metadata in group:
+            for each in group:
+                loaded = each.loaded
+                if loaded.digest not in ids:
+                    ids[loaded.digest] = self._catalog.content(loaded.digest)
                 content = ids[loaded.digest]
-                assert content is not None  # a picture that was not decoded is in the catalogue
+                if content is None:
+                    lost.append(each)
+                    continue
                 if loaded.decoded:
                     self._catalog.put_facts(content, loaded.decoded.facts, loaded.decoded.phash)
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
-                self._catalog.put_file(loaded.file, content, metadata)
+                self._catalog.put_file(loaded.file, content, each.metadata)
         if "_known" in vars(self):  # cached only once a source has been read here
             self._known.update(decoded)
-        self.committed += len(group)
+        self.committed += len(group) - len(lost)
+        return lost
+
+    def _read_again(self, each: _Waiting, refused: Refused) -> _Waiting | None:
+        if each.loaded.decoded:
+            return each
+        try:
+            return replace(each, loaded=read_source(each.loaded.file, set(), self._model.image_size))
+        except (OSError, ImageError) as error:
+            refused(each.number, error)
+            return None

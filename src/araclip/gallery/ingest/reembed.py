@@ -13,10 +13,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
 from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import drop_derived
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
@@ -49,7 +49,7 @@ def reembed(
     """
     catalog = Catalog.open(folder, None)
     try:
-        with atomic.single_writer(folder / "lock"):
+        with writer_lock(folder):
             if catalog.meta("fingerprint") == model.fingerprint:
                 return 0
             _begin(catalog, model)

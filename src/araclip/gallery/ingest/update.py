@@ -8,7 +8,7 @@ from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Intake
+from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk
 from araclip.gallery.results import Update
 from araclip.images import FORMATS
@@ -17,7 +17,9 @@ FilesProgress = Callable[[int, int], None]  # called with (files done, files fou
 Skip = Callable[[str], None]
 
 
-def update(catalog: Store, model: Encoder, roots: list[Path], progress: FilesProgress, skip: Skip) -> Update:
+def update(
+    catalog: Store, model: Encoder, roots: list[Path], progress: FilesProgress, skip: Skip, turn: Turn
+) -> Update:
     """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
     walk, known = Walk(), catalog.files()
     found: dict[str, File] = {}
@@ -32,12 +34,15 @@ def update(catalog: Store, model: Encoder, roots: list[Path], progress: FilesPro
     walk.note_unmounted(ours)
     current = (drives - ours) | walk.drives | (ours & walk.unreadable.keys())
     if current != drives:
-        catalog.remember_drives(current)
+        with turn():
+            catalog.remember_drives(current)
     known_inside = {path: file for path, file in known.items() if path.startswith(inside)}
-    return _reconcile(catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip)
+    return _reconcile(catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn)
 
 
-def update_at(catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip) -> Update | None:
+def update_at(
+    catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip, turn: Turn
+) -> Update | None:
     """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
     walk = Walk()
     found, known = dict[str, File](), dict[str, File]()
@@ -54,7 +59,7 @@ def update_at(catalog: Store, model: Encoder, roots: list[Path], paths: Iterable
         return None  # nothing would be left: a drive may be unplugged
     if any(not os.path.lexists(root) for root in roots) or walk.drives:
         return None
-    return _reconcile(catalog, model, found, known, walk, set(), lambda done, total: None, skip, few=True)
+    return _reconcile(catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, few=True)
 
 
 def _reconcile(
@@ -66,6 +71,7 @@ def _reconcile(
     incomplete: set[str],
     progress: FilesProgress,
     skip: Skip,
+    turn: Turn,
     *,
     few: bool = False,
 ) -> Update:
@@ -97,13 +103,14 @@ def _reconcile(
         else:
             skipped(unreadable(path, error))
 
-    intake = Intake(catalog, model, few=few)
+    intake = Intake(catalog, model, turn, few=few)
     intake.ingest(changed, refused, lambda done: progress(report.unchanged + done, len(found)))
     report.added = intake.committed
     report.removed = len(known.keys() & set(gone))
     if gone or changed:
-        with catalog.writing():
-            catalog.remove_files(gone)
+        with turn(), catalog.writing():
+            # A file that another process has indexed since the walk is back.
+            catalog.remove_files([p for p in gone if p in known and catalog.files(p).get(p) == known[p]])
     _, report.pictures = catalog.counts()
     return report
 

@@ -1,10 +1,12 @@
 """A gallery on a Qdrant server: the interface of `Gallery`, shared by any number of machines."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from qdrant_client import QdrantClient
 
 from araclip.encoder import Encoder, ModelLike, as_encoder
+from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.locations import Address
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
@@ -76,6 +78,11 @@ class RemoteGallery(RemoteMaintenance):
 
     def _writing(self) -> AbstractContextManager[None]:
         return self._catalog.session()
+
+    @contextmanager
+    def _ingesting(self) -> Iterator[Turn]:
+        with self._writing():  # one lease for all commits
+            yield nullcontext
 
     def _finish_writing(self) -> None:
         pass  # the server maintains its own indexes

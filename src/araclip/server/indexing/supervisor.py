@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from araclip.display import shown
-from araclip.errors import GalleryLocked
+from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.server.events import Events
 from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
-RETRY_SECONDS = 5  # while another process is writing
+RETRY_SECONDS = 5.0  # after another process has written for longer than the worker waits for its turn
 
 
 class Indexing:
@@ -30,9 +30,9 @@ class Indexing:
         committed: Callable[[], None],
     ) -> None:  # fmt: skip
         self.running = False
-        catalog, self._writer_lock = gallery.writable()
         self._command = [
-            sys.executable, "-m", "araclip.server.indexing.worker", str(catalog.folder), model, *map(str, folders)
+            sys.executable, "-m", "araclip.server.indexing.worker", "--patience", str(writer_lock.PATIENCE_S), "--",
+            str(gallery.catalog().folder), model, *map(str, folders),
         ]  # fmt: skip
         self._folders = folders
         self._follow = follow
@@ -76,16 +76,13 @@ class Indexing:
             postponed = due.postponed
 
     def _update(self, due: Due) -> None:
+        self.running = True
         try:
-            with self._writer_lock.held():
-                self.running = True
-                self._run_worker(due)
-        except GalleryLocked as error:
-            log.warning("%s", error)
-            due.postponed = True
-            self._stop.wait(RETRY_SECONDS)
+            self._run_worker(due)
         finally:
             self.running = False
+        if due.postponed:
+            self._stop.wait(RETRY_SECONDS)
 
     def _run_worker(self, due: Due) -> None:
         self._announce("running", 0, 0)
@@ -110,6 +107,9 @@ class Indexing:
             total = report["added"] + report["unchanged"]
             self._announce("done", total, total, f"{report['added']} new or changed, {report['removed']} gone")
             log.info("indexed: %s", report)
+        elif "locked" in last:
+            due.postponed = True
+            log.warning("%s", shown(last["locked"]))
         elif not self._stop.is_set():
             reason = last.get("error", f"the indexing process ended with {ended}")
             log.error("%s", shown(reason))

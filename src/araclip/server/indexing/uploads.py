@@ -1,18 +1,23 @@
 """Adding uploaded pictures to a gallery, and removing pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from araclip.errors import ImageError
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.sources import LoadedPicture
 from araclip.server.served_gallery import ServedGallery
+
+PATIENCE_S = 5.0  # for other writers, whose commits take less than a second; the client waits too
 
 
 def add(gallery: ServedGallery, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
     """Add an uploaded picture. When this returns, it is stored on the disk.
 
     Raises:
-        GalleryLocked: another process is writing.
+        GalleryLocked: another process is writing, and not in turns.
         WidthMismatch: the gallery was re-embedded with another model.
         OSError: the disk is full or read-only.
     """
@@ -20,19 +25,23 @@ def add(gallery: ServedGallery, loaded: LoadedPicture, metadata: Mapping[str, st
     def refused(_: int, error: OSError | ImageError) -> None:
         raise error
 
-    catalog, writer_lock = gallery.writable()
-    with writer_lock.held():
-        catalog.check_model(gallery.model.name, gallery.model.fingerprint)
-        Intake(catalog, gallery.model).ingest([loaded], refused, metadata=[metadata])
+    catalog = gallery.catalog()
+    Intake(catalog, gallery.model, lambda: _turn(catalog, gallery)).ingest([loaded], refused, metadata=[metadata])
 
 
 def forget(gallery: ServedGallery, paths: list[str]) -> None:
     """Remove a picture by all of its paths. Files on the disk stay.
 
     Raises:
-        GalleryLocked: another process is writing, or this server is indexing.
-        OSError: as for `add`.
+        GalleryLocked, OSError: as for `add`.
     """
-    catalog, writer_lock = gallery.writable()
-    with writer_lock.alone(), catalog.writing():
+    catalog = gallery.catalog()
+    with writer_lock(catalog.folder, patience=PATIENCE_S), catalog.writing():
         catalog.remove_files(paths)
+
+
+@contextmanager
+def _turn(catalog: Catalog, gallery: ServedGallery) -> Iterator[None]:
+    with writer_lock(catalog.folder, patience=PATIENCE_S):
+        catalog.check_model(gallery.model.name, gallery.model.fingerprint)
+        yield

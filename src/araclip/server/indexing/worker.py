@@ -1,12 +1,11 @@
-"""The process that indexes folders for a server, at the lowest priority.
+"""The process that indexes folders for a server, at a low priority.
 
 The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
-JSON object a line: {"done", "found"}, {"skipped"}, and at the end {"report"} or {"error"}. It exits when its standard
-input is closed, that is with its server. The server holds the gallery's lock.
+JSON object a line: {"done", "found"}, {"skipped"}, and at the end {"report"}, {"locked"} or {"error"}. It exits when
+its standard input is closed, that is with its server. It takes turns with other writers, as `araclip index` does.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -18,12 +17,16 @@ from typing import Any
 
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import usable_cores
-from araclip.errors import AraCLIPError
+from araclip.errors import AraCLIPError, GalleryLocked
+from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
 from araclip.model_folder import find
 
 PROGRESS_SECONDS = 0.5  # between lines of progress
+# The server and other programs come first. The lowest priority (19, or SCHED_IDLE) gets nothing at all on a machine
+# that is busy for hours, and everybody waits for a process that is stopped while it holds a lock.
+NICENESS = 10
 
 
 def main() -> None:
@@ -32,12 +35,17 @@ def main() -> None:
     for name in ("gallery", "model"):
         parser.add_argument(name)
     parser.add_argument("folders", nargs="+")
+    parser.add_argument("--patience", type=float, default=writer_lock.PATIENCE_S, help="Seconds to wait for a turn.")
     given = parser.parse_args()
-    _lower_priority()
+    writer_lock.PATIENCE_S = given.patience
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     paths = json.loads(sys.stdin.buffer.readline() or b"null")
     threading.Thread(target=_end_with_server, daemon=True).start()
     try:
         report(report=_update(Path(given.gallery), given.model, given.folders, paths))
+    except GalleryLocked as error:
+        report(locked=str(error))
     except (AraCLIPError, OSError) as error:
         report(error=str(error))
         raise SystemExit(2) from None
@@ -57,7 +65,7 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
     def skip(line: str) -> None:
         report(skipped=line)
 
-    with Gallery(catalog, encoder, lock=False) as gallery:
+    with Gallery(catalog, encoder) as gallery:
         if paths is None:
             update = gallery.update(folders, progress=progress, skip=skip)
         else:
@@ -71,16 +79,11 @@ def report(**values: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def _lower_priority() -> None:
-    if hasattr(os, "nice"):
-        os.nice(19)
-    if hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(OSError):  # not permitted everywhere
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
 def _end_with_server() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin.buffer.read(): a thread inside it holds the buffer's lock, and Python, which needs that lock when it
+    # exits, would abort the process.
+    while os.read(0, 4096):
+        pass
     os._exit(0)  # what is committed is kept; the rest is repeated
 
 
