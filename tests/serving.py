@@ -18,6 +18,7 @@ import pictures
 from araclip.encoder import AraCLIP
 from araclip.gallery.open import open_gallery
 from araclip.server.app import create_app
+from araclip.server.openai_errors import CODES
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 
@@ -117,9 +118,17 @@ def data_uri(data: bytes) -> str:
 
 
 def problem(response: httpx2.Response, kind: str) -> dict[str, Any]:
-    """The problem details of an answer, which must be of this kind."""
-    assert response.headers["content-type"] == "application/problem+json", response.text
+    """The problem details of an answer, which must be of this kind; below /v1/ the error in OpenAI's shape."""
     found: dict[str, Any] = response.json()
+    if response.request.url.path.startswith("/v1/"):
+        assert response.headers["content-type"] == "application/json", response.text
+        assert set(found) == {"error"}
+        error: dict[str, Any] = found["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["code"] == CODES.get(kind, kind.replace("-", "_")), found
+        assert (error["type"] == "server_error") == (response.status_code >= 500)
+        return error
+    assert response.headers["content-type"] == "application/problem+json", response.text
     assert found["type"] == f"urn:araclip:problem:{kind}", found
     assert found["status"] == response.status_code
     return found

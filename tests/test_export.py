@@ -43,10 +43,12 @@ TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في ب
 TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert + vit": ("bert", "vit", {}),
     "xlm-roberta max + clip's own space": (
-        "xlm-roberta", "clip", {"text_pooling": "max", "vision_projection": "identity", "projection_dim": 12},
+        "xlm-roberta", "clip", {"text_pooling": "max", "vision_projection": "identity", "projection_dim": 12,
+                                "matryoshka_dims": (4, 12)},
     ),
     "modernbert cls + timm resnet, mirrored, with a bank": (
-        "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True, "query_bank": 5},
+        "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True, "query_bank": 5,
+                                       "matryoshka_dims": (4,)},
     ),
 }  # fmt: skip
 
@@ -170,10 +172,13 @@ def test_the_folder_gives_the_models_vectors_whatever_the_towers(traced: Callabl
 def test_the_config_says_what_the_graphs_and_the_tokenizer_do(traced: Callable[[str], Traced]) -> None:
     config = model_folder.read_config(traced("xlm-roberta max + clip's own space").folder)
     assert (config.width, config.weights, config.name, config.version) == (12, "float32", "float32", "1")
+    assert config.matryoshka == (4,)  # shorter than the whole
     assert (config.text.pooling, config.text.max_tokens, config.text.pad_id) == ("max", TOKENS, 0)
     assert (config.image.size, config.image.resize, config.image.interpolation) == (32, "squash", "bicubic")
     assert config.image.mean == pytest.approx(MEAN)
     assert config.image.std == pytest.approx(STD)
+    with_a_bank = traced("modernbert cls + timm resnet, mirrored, with a bank").folder / "config.json"
+    assert "matryoshka" not in json.loads(with_a_bank.read_text(encoding="utf-8"))  # its axes are rotated
 
 
 def test_graphs_name_their_inputs_and_outputs_and_no_file_of_this_machine(traced: Callable[[str], Traced]) -> None:
@@ -182,7 +187,10 @@ def test_graphs_name_their_inputs_and_outputs_and_no_file_of_this_machine(traced
             path = traced(pair).folder / part
             session = onnxruntime.InferenceSession(str(path))
             assert [node.name for node in session.get_inputs()] == inputs
-            assert [node.name for node in session.get_outputs()] == ["embedding"]
+            (made,) = session.get_outputs()
+            assert (made.name, made.shape[0]) == ("embedding", "batch")
+            free = ["batch", "tokens"] if part == "text.onnx" else ["batch"]
+            assert all(node.shape[: len(free)] == free for node in session.get_inputs())
             assert b".py" not in path.read_bytes()
 
 

@@ -61,6 +61,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "peers",
     "server.settings",
     "server.translations",
+    "server.openai_errors",
     "server.problem_details",
     "server.limits",
     "server.auth",

@@ -28,6 +28,8 @@ PROTECTED = (
     ("GET", "/events"),
     ("GET", "/metrics"),
     ("POST", "/v1/embeddings"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/tiny"),
 )
 
 

@@ -158,44 +158,6 @@ def test_what_cannot_be_searched_is_a_problem_in_two_languages(
     assert any("\u0600" < letter < "\u06ff" for letter in arabic["detail"])
 
 
-def test_embeddings_have_the_shape_of_openai_for_texts_and_pictures(client: TestClient) -> None:
-    red = data_uri(encoded(Image.new("RGB", (30, 30), pictures.RED)))
-    answer = client.post("/v1/embeddings", json={"input": ["أحمر", red, "أزرق"], "model": "araclip-mini"}).json()
-    assert answer["object"] == "list"
-    assert [entry["index"] for entry in answer["data"]] == [0, 1, 2]
-    text, picture, other = (entry["embedding"] for entry in answer["data"])
-    dot = lambda a, b: sum(x * y for x, y in zip(a, b, strict=True))  # noqa: E731
-    assert dot(text, text) == pytest.approx(1, abs=1e-5)
-    assert dot(text, picture) > dot(other, picture) + 0.3
-    assert answer["usage"] == {"prompt_tokens": 6, "total_tokens": 6}  # <s> word </s>, twice
-
-
-def test_embeddings_in_base64_are_the_same_numbers(client: TestClient) -> None:
-    import base64
-
-    import numpy as np
-
-    plain = client.post("/v1/embeddings", json={"input": "أحمر"}).json()["data"][0]["embedding"]
-    packed = client.post("/v1/embeddings", json={"input": "أحمر", "encoding_format": "base64"}).json()
-    assert np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), "<f4") == pytest.approx(plain)
-
-
-@pytest.mark.parametrize(
-    ("asked", "kind"),
-    [
-        ({"input": []}, "invalid"),
-        ({"input": ["x"] * 257}, "invalid"),
-        ({"input": ["ق" * 1001]}, "bad-query"),
-        ({"input": "x", "dimensions": 3}, "bad-query"),
-        ({"input": "data:image/png;base64,%%%"}, "bad-query"),
-        ({"input": "data:text/html,<b>"}, "bad-query"),
-        ({"input": data_uri(b"not a picture")}, "bad-picture"),
-    ],
-)
-def test_what_cannot_be_embedded_is_a_problem(client: TestClient, asked: dict[str, object], kind: str) -> None:
-    problem(client.post("/v1/embeddings", json=asked), kind)
-
-
 def test_an_empty_gallery_is_served_too(tmp_path: Path, tiny_model: Path) -> None:
     from araclip.encoder import AraCLIP
     from araclip.gallery.gallery import Gallery

@@ -269,8 +269,9 @@ def _texts(where: Where) -> list[str]:
 def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
     try:
         problem = json.loads(body)
-        message = f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError):  # an error page of a proxy
+        error = problem.get("error")  # OpenAI's shape, below /v1/
+        message = str(error["message"]) if error else f"{problem['title']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an error page of a proxy
         message = body[:200].decode("utf-8", "replace")
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return ServerError(message, status=status, retry_after=seconds)

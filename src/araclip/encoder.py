@@ -103,6 +103,11 @@ class AraCLIP(EncoderBase):
         """D, the length of a vector."""
         return self.config.width
 
+    @property
+    def matryoshka(self) -> tuple[int, ...]:
+        """Widths, smaller than D, at which a vector's first numbers, normalised again, are a good vector as well."""
+        return self.config.matryoshka
+
     @staticmethod
     def load(
         model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu"

@@ -65,6 +65,7 @@ class ModelConfig:
     measured: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None  # one of WEIGHTS; None in folders that do not say
     format: int = FORMAT
+    matryoshka: tuple[int, ...] = ()  # prefixes of the vectors that are good vectors as well (Kusupati et al. 2022)
 
     @property
     def fingerprint(self) -> str:
@@ -174,11 +175,22 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
             raise ModelMismatch(f"{path}: {name} is {value!r}, expected {expected}.")
     if config.weights is not None and config.weights not in WEIGHTS:
         raise ModelMismatch(f"{path}: weights is {config.weights!r}, expected one of {', '.join(WEIGHTS)}.")
+    if not _are_prefixes(config.matryoshka, config.width):
+        raise ModelMismatch(
+            f"{path}: matryoshka is {config.matryoshka!r:.80}, expected numbers from 1 to {config.width}, rising."
+        )
     if not isinstance(config.name, str):
         raise ModelMismatch(f"{path}: name is {config.name!r}, expected a text.")
     if not isinstance(config.files, dict) or not all(isinstance(digest, str) for digest in config.files.values()):
         raise ModelMismatch(f"{path}: files is {config.files!r:.80}, expected an object of file names and hashes.")
     return config
+
+
+def _are_prefixes(found: object, width: int) -> bool:
+    """Whether these are different numbers from 1 to `width`, rising."""
+    if not isinstance(found, tuple) or not all(type(number) is int for number in found):
+        return False
+    return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
 
 
 def _strict(kind: type[Any], raw: Any) -> Any:

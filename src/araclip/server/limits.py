@@ -92,7 +92,7 @@ class KnownHost:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] == "http" and (problem := self._fault(scope)):
-            await answer(problem, Headers(scope=scope).get("accept-language", ""))(scope, receive, send)
+            await answer(problem, scope)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -149,7 +149,7 @@ class Bounded:
         if claimed.isdigit() and int(claimed) > self._max_body:
             # The connection is closed, since the rest of the body will not be read.
             problem = Problem("too-large", headers={"Connection": "close"}, limit=self._max_body)
-            await answer(problem, headers.get("accept-language", ""))(scope, receive, send)
+            await answer(problem, scope)(scope, receive, send)
             return
         loop = asyncio.get_running_loop()
         deadline, count, complete = loop.time() + self._body_seconds, 0, False

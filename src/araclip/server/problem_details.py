@@ -1,12 +1,15 @@
-"""Errors over HTTP: problem details (RFC 9457) in Arabic or English, as the client prefers."""
+"""Errors over HTTP: problem details (RFC 9457) in Arabic or English, as the client prefers; OpenAI's below /v1/."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
+from araclip.server.openai_errors import PREFIX, error_object
 from araclip.server.translations import in_arabic
 
 MEDIA_TYPE = "application/problem+json"
@@ -59,6 +62,10 @@ KINDS = {
     "no-picture": Kind(
         404, "No such picture", "The gallery has no picture {id}, or its file is gone or changed.",
         "لا توجد هذه الصورة", "لا يحوي المعرض الصورة {id}، أو أن ملفها حُذف أو تغيّر.",
+    ),
+    "no-model": Kind(
+        404, "No such model", "This server has no model {id}. Its one model is {known}.",
+        "لا يوجد هذا النموذج", "لا يوجد النموذج {id} في هذا الخادم. نموذجه الوحيد {known}.",
     ),
     "method": Kind(
         405, "Method not allowed", "This address does not accept {method}.",
@@ -139,15 +146,20 @@ def language_of(accepted: str) -> str:
     return language
 
 
-def answer(problem: Problem, accepted: str) -> Response:
-    """The response for a problem, to a client with this Accept-Language header."""
-    language = language_of(accepted)
+def answer(problem: Problem, scope: Scope) -> Response:
+    """The response for a problem to the request of this ASGI scope: its path decides the shape, its headers the
+    language.
+    """
+    language = language_of(Headers(scope=scope).get("accept-language", ""))
     headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store"}
-    return JSONResponse(
-        problem.body(language), problem.status_code, {**headers, **(problem.headers or {})}, media_type=MEDIA_TYPE
-    )
+    body, media_type = problem.body(language), MEDIA_TYPE
+    if scope["path"].startswith(PREFIX):
+        param = problem.fields.get("where")
+        body = error_object(problem.kind, problem.status_code, body["detail"], None if param is None else str(param))
+        media_type = JSONResponse.media_type
+    return JSONResponse(body, problem.status_code, {**headers, **(problem.headers or {})}, media_type=media_type)
 
 
 def answered(request: Request, problem: Problem) -> Response:
-    """The response for a problem, in the language of the request's client."""
-    return answer(problem, request.headers.get("accept-language", ""))
+    """The response for a problem of a request."""
+    return answer(problem, request.scope)

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
 
 from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
 
@@ -11,7 +12,7 @@ Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=Fal
 Where = Annotated[str, StringConstraints(max_length=300)]
 MAX_OFFSET = 10_000
 MAX_WHERE = 20
-MAX_INPUTS = 256
+MAX_INPUTS = 2048  # as OpenAI's
 
 
 class _Request(BaseModel):
@@ -127,14 +128,47 @@ class Session(BaseModel):
     expires_in: int
 
 
-class EmbeddingsRequest(_Request):
-    """Texts, and pictures as data URIs, in the form of OpenAI's embeddings API."""
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
-    input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
-    model: str = ""
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = None
+
+class EmbeddingsRequest(BaseModel):
+    """Texts, and pictures as data URIs, in the form of OpenAI's embeddings API; fields that are unknown are ignored.
+
+    `model` may name any model: the server has one, and the answer names it.
+    """
+
+    input: NonEmpty | Annotated[list[NonEmpty], Field(min_length=1, max_length=MAX_INPUTS)]
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="The model's width, or a shorter prefix that it was trained for (Matryoshka)."
+    )
     user: str | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        """Refuses with one clear reason, where a union of types would give one for each of them."""
+        if isinstance(value, list) and not value:
+            raise PydanticCustomError("empty_input", "the list is empty. Send at least one text")
+        entries = value if isinstance(value, list) else [value]
+        if len(entries) > MAX_INPUTS:
+            raise PydanticCustomError(
+                "too_many_inputs", "the list has {count} entries, the most is {most}. Send several requests",
+                {"count": len(entries), "most": MAX_INPUTS},
+            )  # fmt: skip
+        for number, entry in enumerate(entries):
+            if isinstance(entry, int | list) and not isinstance(entry, bool):
+                raise PydanticCustomError(
+                    "token_ids",
+                    "token ids are not taken, since every model has its own. Send the texts themselves (in LangChain: "
+                    "OpenAIEmbeddings(check_embedding_ctx_length=False))",
+                )
+            if not isinstance(entry, str):
+                raise PydanticCustomError("no_text", "entry {number} is no text", {"number": number})
+            if not entry:
+                raise PydanticCustomError("empty_text", "entry {number} is an empty text", {"number": number})
+        return value
 
 
 class Embedding(BaseModel):
@@ -161,6 +195,22 @@ class EmbeddingsAnswer(BaseModel):
     usage: Usage
 
 
+class Model(BaseModel):
+    """The model of this server."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="When the server was started, in seconds since 1970.")
+    owned_by: str = "araclip"
+
+
+class Models(BaseModel):
+    """All models of this server: one."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
 class Health(BaseModel):
     """The server's health."""
 
@@ -174,3 +224,18 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
+
+
+class OpenAIError(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIErrors(BaseModel):
+    """The body of an answer below /v1/ that is an error."""
+
+    error: OpenAIError

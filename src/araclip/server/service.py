@@ -5,6 +5,7 @@ import base64
 import binascii
 import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +52,7 @@ class Service:
         self.events = Events()
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
         self.searches = Gate(settings.max_searches)
+        self.started = int(time.time())
         self.ready = False
         self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")

@@ -54,6 +54,10 @@ _FORMS: tuple[tuple[str, str], ...] = (
     (r"the picture's data URI is not valid base64.*", "ترميز base64 للصورة غير صحيح."),
     # embeddings
     (r"dimensions is (-?\d+); this model makes (\d+)-wide.*", "قيمة dimensions هي {0}؛ وعرض متجهات النموذج {1} فقط."),
+    (r"dimensions is (-?\d+); this model makes vectors of (.+) numbers.*",
+     "قيمة dimensions هي {0}؛ وأطوال متجهات النموذج {1}."),
+    (r"the request has (\d+) pictures, the most is (\d+)\..*",
+     "في الطلب {0} صورة، وأقصى عدد {1}. أرسلها في عدة طلبات."),
     (r"a text has (\d+) characters, the most is (\d+).*", "في أحد النصوص {0} حرفًا، وأقصى عدد {1}."),
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(form, re.DOTALL), arabic) for form, arabic in _FORMS)
@@ -80,6 +84,11 @@ _VALIDATION = {  # pydantic's error types, with the fields of their context
     "json_invalid": "المحتوى ليس JSON صحيحًا",
     "model_attributes_type": "يلزم كائن JSON",
     "dict_type": "يلزم كائن JSON",
+    "empty_input": "القائمة فارغة. أرسل نصًا واحدًا على الأقل",
+    "empty_text": "العنصر {number} نص فارغ",
+    "no_text": "العنصر {number} ليس نصًا",
+    "token_ids": "لا تُقبل أرقام الرموز، فلكل نموذج رموزه. أرسل النصوص نفسها",
+    "too_many_inputs": "في القائمة {count} عنصرًا، وأقصى عدد {most}. أرسلها في عدة طلبات",
     "value_error": "القيمة غير صالحة",
 }
 

@@ -24,7 +24,7 @@ def write_graph(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes:
 
     Args:
         inputs: example tensors; every dynamic axis must be longer than 1 in them.
-        axes: for each input, in the order of `forward`, its dynamic axes as `torch.export.Dim`.
+        axes: for each input, in the order of `forward`, its dynamic axes as names, or as `torch.export.Dim`.
         output: the name of the one output.
     """
     with quiet():

@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from araclip.server.auth import require
 from araclip.server.problem_details import MEDIA_TYPE
-from araclip.server.schemas import ProblemDetails
+from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
 
 
@@ -25,3 +25,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses for problems that a route may return."""
     content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in statuses}
+
+
+def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses for errors of a route below /v1/."""
+    return {status: {"description": "Error", "model": OpenAIErrors} for status in statuses}

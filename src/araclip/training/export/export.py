@@ -194,9 +194,11 @@ def _config(
         tower=about.image_tower or _tower_name(config.vision_config), size=scaling.size, resize="squash",
         interpolation="bicubic", mean=scaling.mean, std=scaling.std,
     )  # fmt: skip
+    prefixes = () if config.query_bank else config.matryoshka_dims  # a query bank rotates the axes
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
         license=about.license, training_data=about.training_data,
+        matryoshka=tuple(prefix for prefix in prefixes if prefix < config.projection_dim),
     )  # fmt: skip
 
 
@@ -222,6 +224,8 @@ def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], abo
 
 def _write_config(folder: Path, config: ModelConfig) -> None:
     fields = {"format": config.format, **asdict(config)}
+    if not config.matryoshka:
+        del fields["matryoshka"]  # earlier releases refuse a field they do not know
     (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.onnx_writer import MAX_BYTES, ORIGIN_KEY, write_graph
 
 OUTPUT = "embedding"
-_DYNAMIC = torch.export.Dim.DYNAMIC
+BATCH, TOKENS = "batch", "tokens"  # names of the axes whose length is free
 
 
 class TextGraph(nn.Module):
@@ -61,7 +61,7 @@ def write_text_graph(model: AraCLIPModel, path: Path) -> None:
     """
     length = min(7, max(2, model.config.max_tokens))  # an axis of length 1 would be taken for a constant
     ids = torch.arange(3 * length).view(3, length) % model.config.text_config.vocab_size
-    axes = {0: _DYNAMIC, 1: _DYNAMIC}
+    axes = {0: BATCH, 1: TOKENS}
     inputs = {"input_ids": axes, "attention_mask": axes}
     _write_tower(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
     write_origin(path, model)
@@ -75,7 +75,7 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
     """
     pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
     graph = ImageGraph(model, mean, std)
-    _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: _DYNAMIC}})
+    _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: BATCH}})
     write_origin(path, model)
 
 
