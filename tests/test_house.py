@@ -50,6 +50,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "training.losses",
     "training.onnx_writer",
     "training.data",
+    "training.foreign",
     "training.small_cnn",
     "training.model",
     "training.recipe",

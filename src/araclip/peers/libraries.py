@@ -1,5 +1,6 @@
 """Peers that a library loads: open_clip, transformers (AltCLIP and others), sentence-transformers."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,14 +10,10 @@ from torch import Tensor
 from araclip.errors import ModelMismatch
 from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
-from araclip.training.teachers.text_encoders import (
-    FAILURES,
-    Inputs,
-    not_loaded,
-    open_clip_text,
-    pooled,
-    transformers_text,
-)
+from araclip.training.foreign import settings
+from araclip.training.foreign.failures import failures
+from araclip.training.foreign.loaders import image_processor_at
+from araclip.training.teachers.text_encoders import Inputs, open_clip_text, pooled, transformers_text
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
@@ -60,8 +57,6 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
         ModelNotFound: transformers cannot load one of the three.
         ModelMismatch: the model lacks text features or image features, or is of another type.
     """
-    from transformers import AutoImageProcessor
-
     text = transformers_text(request.name, request.location)
     model, model_type = text.model, text.model.config.model_type
     if only and model_type != only:
@@ -73,10 +68,8 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
             f"{request.name} is a {type(model).__name__}, which has no get_image_features. "
             "Name a model with both towers."
         )
-    try:
-        processor = AutoImageProcessor.from_pretrained(request.location, trust_remote_code=False)
-    except FAILURES as error:
-        raise not_loaded(request.name, error, "its preprocessor_config.json must lie beside it") from error
+    with failures(request.name, "its preprocessor_config.json must lie beside it"):
+        processor = image_processor_at(request.location)
 
     def prepare(picture: Image.Image) -> Inputs:
         return dict(processor(images=picture, return_tensors="pt"))
@@ -90,6 +83,7 @@ def load_sentence_transformers(request: Request) -> TorchEncoder:
 
     Raises:
         ModelNotFound: sentence-transformers cannot load it.
+        ModelMismatch: its settings ask for something that is refused, see `foreign`.
     """
     text = _sentence_transformer(request.name, request.location, request.device)
     image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
@@ -117,7 +111,20 @@ def _encoded(model: Any, inputs: list[Any]) -> Tensor:
 def _sentence_transformer(name: str, location: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    try:
-        return SentenceTransformer(location, device=device, model_kwargs={"dtype": torch.float32})
-    except FAILURES as error:
-        raise not_loaded(name, error, "check the path or hub id") from error
+    with failures(name, "check the path or hub id"):
+        folder, revision = _settings_of(location)
+        settings.check_folder(folder)
+        return SentenceTransformer(
+            location, device=device, revision=revision, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
+        )
+
+
+def _settings_of(location: str) -> tuple[Path, str | None]:
+    """A folder with the settings of a model, and the revision they are of, if it is on the hub."""
+    folder = Path(location).expanduser()
+    if folder.is_dir():
+        return folder, None
+    from huggingface_hub import snapshot_download
+
+    folder = Path(snapshot_download(location, allow_patterns=["*config.json", "modules.json"]))
+    return folder, folder.name

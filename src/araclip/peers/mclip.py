@@ -7,22 +7,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig
 
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import KINDS, Request
 from araclip.peers.torch_encoder import TorchEncoder, text_tower
 from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
+from araclip.training.foreign import settings
+from araclip.training.foreign.failures import failures
+from araclip.training.foreign.loaders import config_at, tokenizer_at
 from araclip.training.model import towers
 from araclip.training.teachers.text_encoders import (
-    FAILURES,
     TextEncoder,
-    not_loaded,
     open_clip_model,
     positions,
     token_inputs,
-    tokenizer_at,
 )
 
 FIELDS = ("modelBase", "transformerDimensions", "numDims")
@@ -66,19 +65,20 @@ def text_encoder(name: str, location: str) -> TextEncoder:
         ModelNotFound, ModelMismatch: as for `load_mclip`.
     """
     folder = folder_of(name, location)
+    settings.check_folder(folder)
     config = read_json(folder / "config.json")
     if absent := [field for field in FIELDS if field not in config]:
         raise ModelMismatch(f"{folder / 'config.json'} has no {', '.join(absent)}, which M-CLIP's has.")
     base = str(config["modelBase"])
-    try:
-        tower = AutoConfig.from_pretrained(base, trust_remote_code=False)
+    with failures(name, f"its tokenizer must lie beside it, and {base} be at hand"):
+        tower = config_at(base)
         tokenizer = tokenizer_at(folder, tower)
-    except FAILURES as error:
-        raise not_loaded(name, error, f"its tokenizer must lie beside it, and {base} be at hand") from error
+        longest = positions(tower)
     state = read_state(folder)
-    with torch.device("meta"):  # names and shapes, before memory is asked for
-        empty = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
-    check_fit(state, empty.state_dict(), folder, ("transformer.pooler.", ".position_ids"))
-    model = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
-    model.load_state_dict({key: state[key].float() for key in empty.state_dict()})
-    return TextEncoder("m-clip", model, token_inputs(tokenizer, positions(tower)), lambda inputs: model(**inputs))
+    with failures(folder / "config.json", "copy the model's folder again", ModelMismatch):
+        with torch.device("meta"):  # names and shapes, before memory is asked for
+            empty = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
+        check_fit(state, empty.state_dict(), folder, ("transformer.pooler.", ".position_ids"))
+        model = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
+        model.load_state_dict({key: state[key].float() for key in empty.state_dict()})
+    return TextEncoder("m-clip", model, token_inputs(tokenizer, longest), lambda inputs: model(**inputs))

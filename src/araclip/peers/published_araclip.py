@@ -26,19 +26,19 @@ from araclip.peers.loading import HEADS, KINDS, Request, heads
 from araclip.peers.pickled_head import read_head
 from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, text_tower
 from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
+from araclip.training.foreign import settings
+from araclip.training.foreign.failures import failures
+from araclip.training.foreign.loaders import tokenizer_at
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.teachers.text_encoders import (
-    FAILURES,
     Inputs,
     TextEncoder,
     araclip_text,
-    not_loaded,
     open_clip_model,
     positions,
     token_inputs,
-    tokenizer_at,
 )
 
 IMAGE_MODEL = "ViT-B-16-SigLIP-512"
@@ -83,6 +83,7 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
         ModelNotFound: a part is not there.
         ModelMismatch: a part is damaged or refused, or a tensor is missing, unknown or of another shape; it is named.
     """
+    settings.check_folder(folder)
     raw = read_json(folder / "config.json")
     state = read_state(folder)
     if "transformer_cfg" in raw:
@@ -126,7 +127,7 @@ def load_published(request: Request) -> Encoder:
 
 def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPConfig:
     vision = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"] if has_images else None
-    try:
+    with failures(f"{folder / 'config.json'} describes no BERT: it", "copy the folder again", ModelMismatch):
         config = AraCLIPConfig(
             text_config={**text, "model_type": "bert"},
             vision_config=vision and {
@@ -136,8 +137,6 @@ def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPCon
             projection_dim=width, vision_projection="identity", logit_bias_init=-10.0 if has_images else None,
         )  # fmt: skip
         config.max_tokens = positions(config.text_config)  # the published code does not truncate, and fails beyond
-    except (TypeError, *FAILURES) as error:
-        raise ModelMismatch(f"{folder / 'config.json'} describes no BERT ({error}). Copy the folder again.") from error
     return config
 
 
@@ -182,10 +181,8 @@ def _image_state(name: str, image: str) -> dict[str, Tensor]:
 def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPConfig) -> Any:
     beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
     location = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
-    try:
+    with failures(name, f"put the tokenizer.json of {TOKENIZER} into {folder}"):
         return tokenizer_at(location, config.text_config)
-    except FAILURES as error:
-        raise not_loaded(name, error, f"put the tokenizer.json of {TOKENIZER} into {folder}") from error
 
 
 def _size() -> int:

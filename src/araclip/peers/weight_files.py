@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from araclip.errors import ModelMismatch, ModelNotFound, first_line
-from araclip.training.teachers.text_encoders import not_loaded
+from araclip.training.foreign.failures import not_loaded
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]

@@ -8,6 +8,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import ModelMismatch, RecipeError
 from araclip.text.normalization import NORMALIZER_VERSION
+from araclip.training.foreign import settings
 from araclip.training.small_cnn.branches_configuration import EARLIER_TYPE, BranchesConfig
 
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
@@ -130,6 +131,7 @@ def _tower(config: Tower) -> PreTrainedConfig:
             f"a tower's configuration says no model_type, only {', '.join(config) or 'nothing'}. "
             'Add it, for instance "bert", "siglip_vision_model" or "timm_wrapper".'
         )
+    settings.check(config, "a tower's configuration")
     rest = {key: value for key, value in config.items() if key != "model_type"}
     kind = BranchesConfig.model_type if config["model_type"] == EARLIER_TYPE else config["model_type"]
     return AutoConfig.for_model(kind, **rest)

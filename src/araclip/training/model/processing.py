@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
     AutoProcessor,
     AutoTokenizer,
     PreTrainedTokenizerFast,
@@ -19,6 +17,8 @@ from transformers.processing_utils import ProcessorMixin
 from araclip import model_folder
 from araclip.errors import InputError, ModelMismatch, RecipeError
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
+from araclip.training.foreign import settings
+from araclip.training.foreign.loaders import config_at, image_processor_at, tokenizer_at
 from araclip.training.model.configuration import MAX_TOKENS, AraCLIPConfig
 
 BICUBIC = 3  # of PIL.Image.Resampling
@@ -70,10 +70,10 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
 
         `vision` may also be a timm tower's configuration, which says how pictures are scaled.
         """
-        tokenizer = AutoTokenizer.from_pretrained(text)
+        tokenizer = tokenizer_at(text)
         if vision is None:
             return cls(None, tokenizer, max_tokens)
-        config = vision if isinstance(vision, PreTrainedConfig) else AutoConfig.from_pretrained(vision)
+        config = vision if isinstance(vision, PreTrainedConfig) else config_at(vision)
         if config.model_type == "timm_wrapper":
             return cls(timm_image_processor(config), tokenizer, max_tokens)
         if isinstance(vision, PreTrainedConfig):
@@ -81,7 +81,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
                 f'the configuration of "{vision.model_type}" does not say how its pictures are scaled. '
                 "Pass the hub id or folder of the image tower."
             )
-        return cls(AutoImageProcessor.from_pretrained(vision), tokenizer, max_tokens)
+        return cls(image_processor_at(vision), tokenizer, max_tokens)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
@@ -92,6 +92,9 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         """
         if model_folder.is_ours(pretrained_model_name_or_path):
             return cls(*_parts_of(model_folder.find(pretrained_model_name_or_path)))
+        if Path(pretrained_model_name_or_path).is_dir():
+            settings.check_folder(Path(pretrained_model_name_or_path))
+        kwargs.setdefault("trust_remote_code", False)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __call__(

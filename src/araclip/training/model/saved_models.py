@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
 
 from araclip import model_folder
-from araclip.errors import RecipeError, first_line
+from araclip.errors import RecipeError
+from araclip.training.foreign import settings
+from araclip.training.foreign.failures import failures
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.query_bank import without_query_bank
@@ -36,9 +37,10 @@ def load_model(folder: Path) -> ModelAndProcessor:
     """
 
     def read() -> ModelAndProcessor:
+        settings.check_folder(folder)
         return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
 
-    return loaded(read, f"the model in {folder}", "Run the stage that made it again, or name another folder.")
+    return loaded(read, f"the model in {folder}", "run the stage that made it again, or name another folder")
 
 
 def unpack(name_or_path: str | Path) -> ModelAndProcessor:
@@ -64,8 +66,6 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
 
 
 def loaded(read: Callable[[], Loaded], what: str, remedy: str) -> Loaded:
-    """What `read` returns; what transformers and its hub raise becomes a RecipeError that names `what` and `remedy`."""
-    try:
+    """What `read` returns; what libraries raise becomes a RecipeError that names `what` and `remedy`."""
+    with failures(what, remedy, RecipeError):
         return read()
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # of transformers and its hub
-        raise RecipeError(f"{what} cannot be loaded ({first_line(error):.300}). {remedy}") from error

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
+from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import InputError, ModelMismatch
+from araclip.training.foreign.loaders import config_at
 from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
 from araclip.training.model.heads import QueryBankImageHead, QueryBankTextHead
 from araclip.training.small_cnn import branches  # noqa: F401  (registers its tower with AutoModel)
@@ -29,7 +30,7 @@ def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
     Raises:
         ModelMismatch: it is an encoder-decoder.
     """
-    return AutoModel.from_config(config, **_text_options(config))
+    return AutoModel.from_config(config, trust_remote_code=False, **_text_options(config))
 
 
 def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreTrainedModel:
@@ -37,7 +38,7 @@ def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreT
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return getattr(transformers, name)(config)
-    return AutoModel.from_config(config, **_without_pooler(config, pooling != "pooler"))
+    return AutoModel.from_config(config, trust_remote_code=False, **_without_pooler(config, pooling != "pooler"))
 
 
 def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
@@ -50,7 +51,7 @@ def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
     """
     if isinstance(source, PreTrainedModel):
         return source
-    config = AutoConfig.from_pretrained(source)
+    config = config_at(source)
     if config.model_type == "araclip":
         return load_complete(AutoModel, source).text_model
     config = getattr(config, "text_config", None) or config
@@ -67,7 +68,7 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
     """
     if isinstance(source, PreTrainedModel):
         return source
-    whole = AutoConfig.from_pretrained(source)
+    whole = config_at(source)
     if whole.model_type == "araclip":
         tower = load_complete(AutoModel, source).vision_model
         if tower is None:
@@ -85,7 +86,9 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
 
 def load_complete(kind: Any, source: str | Path, **options: Any) -> Any:
     """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model."""
-    model, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **options)
+    model, report = kind.from_pretrained(
+        source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, **options
+    )
     check_complete(model, report["missing_keys"], source)
     return model
 

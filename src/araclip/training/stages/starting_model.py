@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoImageProcessor
 
 from araclip import model_folder
 from araclip.errors import RecipeError
 from araclip.training.data.pairs import read_pairs
+from araclip.training.foreign.loaders import image_processor_at
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor, squashing_processor, timm_image_processor
@@ -142,7 +142,7 @@ def _text(spec: ModelSpec) -> tuple[Any, Any]:
         return loaded(
             lambda: (towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer),
             f"[model] text = {spec.text}",
-            f"Give a folder, a hub id, or one of {', '.join(packaged_towers.TEXT_TOWERS)}.",
+            f"give a folder, a hub id, or one of {', '.join(packaged_towers.TEXT_TOWERS)}",
         )
     texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
     return packaged_towers.TEXT_TOWERS[spec.text](texts)
@@ -160,10 +160,10 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
         tower = towers.load_image_tower(source, spec.vision_projection == "identity", None)
         if tower.config.model_type == "timm_wrapper":
             return tower, timm_image_processor(tower.config)
-        return tower, AutoImageProcessor.from_pretrained(source)
+        return tower, image_processor_at(source)
 
     known = ", ".join(packaged_towers.IMAGE_TOWERS)
-    tower, published = loaded(read, f"[model] vision = {source}", f"Give a folder, a hub id, or one of {known}.")
+    tower, published = loaded(read, f"[model] vision = {source}", f"give a folder, a hub id, or one of {known}")
     return tower, squashing_processor(published, spec.image_size)
 
 

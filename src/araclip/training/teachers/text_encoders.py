@@ -8,16 +8,18 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor
 
-from araclip.errors import ModelMismatch, ModelNotFound, first_line
+from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.training.foreign import settings
+from araclip.training.foreign.failures import failures
+from araclip.training.foreign.loaders import check_size, config_at, tokenizer_at
+from araclip.training.foreign.open_clip_settings import model_settings, tokenizer_arguments
 
 # A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
@@ -25,8 +27,6 @@ PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة
 _OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "chinese_clip_text_model")
 
 _ARABIC_LETTER = re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]")
-# What the libraries raise for a missing, damaged or foreign file
-FAILURES = (OSError, RuntimeError, ValueError, ImportError, SafetensorError, StrictDataclassError, UnpicklingError)
 
 Inputs = Mapping[str, Tensor]
 
@@ -53,14 +53,14 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
 
     Raises:
         ModelNotFound: no weights are named, or open_clip cannot load them or the tokenizer.
+        ModelMismatch: its settings ask for something that is refused, see `foreign`.
     """
     import open_clip
 
     model = open_clip_model(name, location)
-    try:
-        tokenizer = open_clip.get_tokenizer(_open_clip_names(location)[0])
-    except FAILURES as error:
-        raise not_loaded(name, error, "its tokenizer must be on this machine, or the network be there") from error
+    with failures(name, "its tokenizer must be on this machine, or the network be there"):
+        own, _ = _open_clip_names(location)
+        tokenizer = open_clip.get_tokenizer(own, **tokenizer_arguments(model_settings(own)))
     language_lock = threading.Lock()  # the language is a state of the tokenizer
 
     def tokens(texts: list[str]) -> Inputs:
@@ -86,18 +86,16 @@ def open_clip_model(name: str, location: str) -> Any:
 
     Raises:
         ModelNotFound: no weights are named, or open_clip cannot load them.
+        ModelMismatch: its settings ask for something that is refused, see `foreign`.
     """
     import open_clip
 
     model_name, weights = _open_clip_names(location)
     if not model_name or weights == "":
         raise ModelNotFound(f"{name}: expected open_clip:MODEL/PRETRAINED, as in open_clip:ViT-B-32/openai.")
-    try:
-        return open_clip.create_model(model_name, pretrained=weights, require_pretrained=weights is not None)
-    except FAILURES as error:
-        raise not_loaded(
-            name, error, "open_clip.list_pretrained() has the names; a file of weights works too"
-        ) from error
+    with failures(name, "open_clip.list_pretrained() has the names; a file of weights works too"):
+        model_settings(model_name)  # refuses what must not reach open_clip
+        return open_clip.create_model(model_name, pretrained=weights, require_pretrained=True)
 
 
 def _open_clip_names(location: str) -> tuple[str, str | None]:
@@ -119,25 +117,25 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 
     Raises:
         ModelNotFound: transformers cannot load it, or its tokenizer.
-        ModelMismatch: it has no text features.
+        ModelMismatch: it has no text features, or its settings ask for something that is refused, see `foreign`.
     """
     import transformers
 
-    try:
-        config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=False)
+    with failures(name, "check the path or hub id, and that its tokenizer lies beside it"):
+        config = config_at(location)
         saved_as = (config.architectures or [""])[0]
         alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
+        build = loader if alone else partial(loader.from_config, trust_remote_code=False)
+        check_size(location, lambda: build(config))
         model = loader.from_pretrained(location, dtype=torch.float32, trust_remote_code=False)
         tokenizer = tokenizer_at(location)
-    except FAILURES as error:
-        raise not_loaded(name, error, "check the path or hub id, and that its tokenizer lies beside it") from error
+        longest = min(positions(config.get_text_config()), tokenizer.model_max_length)
     if not alone and not hasattr(model, "get_text_features"):
         raise ModelMismatch(
             f"{name} is a {type(model).__name__}, which has no get_text_features. "
             "Name a CLIP-like model, or the text tower of one."
         )
-    longest = min(positions(config.get_text_config()), tokenizer.model_max_length)
     siglip = config.model_type.startswith("siglip")
 
     def tokens(texts: list[str]) -> Inputs:
@@ -167,36 +165,16 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
 
-    try:
+    with failures(name, "a folder that AraCLIPModel and AraCLIPProcessor were saved to is needed"):
+        settings.check_folder(folder)
         model = AraCLIPModel.from_pretrained(folder, dtype=torch.float32)
         processor = AraCLIPProcessor.from_pretrained(folder)
-    except FAILURES as error:
-        raise not_loaded(
-            name, error, "a folder that AraCLIPModel and AraCLIPProcessor were saved to is needed"
-        ) from error
 
     def tokens(texts: list[str]) -> Inputs:
         found = processor(text=texts, return_tensors="pt")
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
     return TextEncoder("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs))
-
-
-def tokenizer_at(location: str | Path, config: Any = None) -> Any:
-    """The tokenizer of a folder or hub id.
-
-    Args:
-        config: of the model, where the location does not say what kind of tokenizer it holds.
-
-    Raises:
-        ValueError: there are no tokenizer files; transformers then silently makes one without words.
-    """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ValueError(f"{location} holds no tokenizer")
-    return tokenizer
 
 
 def token_inputs(tokenizer: Any, longest: int) -> Callable[[list[str]], Inputs]:
@@ -233,8 +211,3 @@ def fingerprint(kind: str, state: Mapping[str, Tensor], tokens: Callable[[list[s
         for name, tensor in sorted(tokens([probe]).items()):
             digest.update(f"{name} {tensor.tolist()}".encode())
     return digest.hexdigest()
-
-
-def not_loaded(name: str, error: Exception, remedy: str) -> ModelNotFound:
-    """The error for a model that a library cannot load, with its reason in one line and a remedy."""
-    return ModelNotFound(f"{name} cannot be loaded ({first_line(error):.300}). Remedy: {remedy}.")

@@ -1,0 +1,268 @@
+"""Model folders of strangers: whatever their files ask for, no code of theirs runs, and each refusal is ours."""
+
+import builtins
+import contextlib
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AltCLIPConfig, AltCLIPModel, CLIPConfig, CLIPImageProcessor, CLIPModel
+
+import tiny_hf
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
+from araclip.errors import AraCLIPError
+from araclip.training.model import saved_models, towers
+from araclip.training.teachers.teacher import load_teacher
+from tiny_peers import small_open_clip, write_araclip, write_mclip, write_nllb_clip, write_older_araclip
+
+LAYERS = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+TEXT = {**LAYERS, "vocab_size": 64, "max_position_embeddings": 40, "pad_token_id": 1}
+VISION = {**LAYERS, "image_size": 16, "patch_size": 8}
+AUTO_MAP = {
+    "AutoConfig": "evil.Evil", "AutoModel": "evil.Evil", "AutoImageProcessor": "evil.Evil",
+    "AutoProcessor": "evil.Evil", "AutoTokenizer": ["evil.Evil", "evil.Evil"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
+        yield
+
+
+@pytest.fixture
+def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that hostile code would write; whatever a library asks on the terminal is answered with yes."""
+    monkeypatch.setattr(builtins, "input", lambda prompt="": "y")
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    return tmp_path / "it ran"
+
+
+class Pickled:
+    """Writes the marker when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.write_text, (self.marker, "pickle")
+
+
+def poison(folder: Path, marker: Path) -> Path:
+    """Put evil.py into a folder, and an auto_map that names it into each file of settings."""
+    (folder / "evil.py").write_text(
+        f"from pathlib import Path\nPath({str(marker)!r}).write_text('code')\nclass Evil: pass\n", "utf-8"
+    )
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
+        if (folder / name).exists():
+            edit(folder / name, lambda content: content.update(auto_map=AUTO_MAP))
+    return folder
+
+
+def edit(path: Path, change: Callable[[Any], Any]) -> None:
+    content = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    change(content)
+    path.write_text(json.dumps(content), "utf-8")
+
+
+def tried(marker: Path, *loads: Callable[[], Any]) -> list[AraCLIPError | None]:
+    """The refusal of each load, or None where it found a way without the folder's code, which never ran."""
+    refusals: list[AraCLIPError | None] = []
+    for load in loads:
+        try:
+            load().encode_text(["cat"])
+            refusals.append(None)
+        except AraCLIPError as error:
+            assert "\n" not in str(error)
+            refusals.append(error)
+        assert not marker.exists()
+    return refusals
+
+
+def write_clip(folder: Path) -> Path:
+    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    tiny_hf.tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_alt(folder: Path) -> Path:
+    text = {**TEXT, "project_dim": 12}
+    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    tiny_hf.tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_st(folder: Path) -> Path:
+    """A model of sentence-transformers: a text tower, pooling and a dense layer."""
+    towers.AutoModel.from_config(tiny_hf.tiny_config().text_config).save_pretrained(folder)
+    tiny_hf.tiny_tokenizer().save_pretrained(folder)
+    kinds = ("Transformer", "Pooling", "Dense")
+    modules = [
+        {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"sentence_transformers.models.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32}), "utf-8")
+    for name, config in (
+        ("1_Pooling", {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True}),
+        ("2_Dense", {"in_features": 16, "out_features": 8, "activation_function": "torch.nn.modules.linear.Identity"}),
+    ):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(json.dumps(config), "utf-8")
+    torch.save(
+        {"linear.weight": torch.ones(8, 16), "linear.bias": torch.ones(8)}, folder / "2_Dense" / "pytorch_model.bin"
+    )
+    return folder
+
+
+# ------------------------------------------------------------------ code beside the weights
+
+
+def test_a_folder_of_open_clip_cannot_switch_on_its_own_code(tmp_path: Path, marker: Path) -> None:
+    write_nllb_clip(tmp_path / "nllb")
+    poison(tmp_path / "nllb", marker)
+    edit(
+        tmp_path / "nllb" / "open_clip_config.json",
+        lambda c: c["model_cfg"]["text_cfg"].update(tokenizer_kwargs={"trust_remote_code": True}),
+    )
+    location = f"open_clip:local-dir:{tmp_path / 'nllb'}"
+    loads = [lambda: AraCLIP.load(tmp_path / "nllb"), lambda: AraCLIP.load(location), lambda: _Teacher(location)]
+    for refusal in tried(marker, *loads):
+        assert refusal and "open_clip_config.json" in str(refusal) and "trust_remote_code" in str(refusal)
+
+
+def test_a_text_tower_that_open_clip_is_told_to_fetch_runs_no_code_either(tmp_path: Path, marker: Path) -> None:
+    write_nllb_clip(tmp_path / "nllb")
+    poison(tmp_path / "nllb", marker)
+    edit(tmp_path / "nllb" / "config.json", lambda c: c.update(model_type="evil"))
+    edit(tmp_path / "nllb" / "tokenizer_config.json", lambda c: c.update(tokenizer_class="Evil"))
+    assert all(tried(marker, lambda: AraCLIP.load(tmp_path / "nllb")))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("write", [write_clip, write_alt, write_st])
+def test_a_folder_of_transformers_runs_no_code(
+    tmp_path: Path, marker: Path, write: Callable[[Path], Path], known: bool
+) -> None:
+    folder = poison(write(tmp_path / "model"), marker)
+    if not known:
+        edit(folder / "config.json", lambda c: c.update(model_type="evil"))
+        edit(folder / "tokenizer_config.json", lambda c: c.update(tokenizer_class="Evil"))
+    kinds = ("transformers", "altclip", "sentence-transformers")
+    loads = [lambda: AraCLIP.load(folder), *(lambda kind=kind: AraCLIP.load(f"{kind}:{folder}") for kind in kinds)]
+    loads += [lambda: _Teacher(f"transformers:{folder}")]
+    refusals = tried(marker, *loads)
+    assert known or all(refusals)
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("modules.json", lambda c: c[0].update(type="evil.Evil")),
+        ("modules.json", lambda c: c[1].update(type="sentence_transformers.util.misc.importlib")),
+        ("modules.json", lambda c: c[1].update(path="../elsewhere")),
+        ("sentence_bert_config.json", lambda c: c.update(tokenizer_args={"trust_remote_code": True})),
+        ("sentence_bert_config.json", lambda c: c.update(model_args={"attn_implementation": "owner/kernel"})),
+        ("config.json", lambda c: c.update(attn_implementation="owner/kernel")),
+        ("2_Dense/config.json", lambda c: c.update(activation_function="evil.Evil")),
+        ("2_Dense/config.json", lambda c: c.update(activation_function="torch.hub.os")),
+    ],
+)
+def test_what_sentence_transformers_would_import_is_on_a_list(
+    tmp_path: Path, marker: Path, path: str, change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = poison(write_st(tmp_path / "st"), marker)
+    monkeypatch.syspath_prepend(folder)
+    edit(folder / path, change)
+    (refusal,) = tried(marker, lambda: AraCLIP.load(f"sentence-transformers:{folder}"))
+    assert refusal and Path(path).name in str(refusal)
+
+
+def test_the_towers_of_a_recipe_run_no_code(tmp_path: Path, marker: Path) -> None:
+    folder = poison(write_clip(tmp_path / "clip"), marker)
+    for model_type in ("clip", "evil"):
+        edit(folder / "config.json", lambda c, kind=model_type: c.update(model_type=kind))
+        for load in (
+            towers.load_text_tower,
+            lambda f: towers.load_image_tower(f, False, None),
+            AraCLIPProcessor.from_towers,
+        ):
+            with contextlib.suppress(AraCLIPError):
+                saved_models.loaded(lambda load=load: load(folder), "the tower", "Name another.")
+            assert not marker.exists()
+
+
+def test_a_saved_model_and_its_processor_run_no_code(tmp_path: Path, marker: Path) -> None:
+    folder = poison(tiny_hf.saved(tmp_path / "saved", tiny_hf.tiny_model(), tiny_hf.tiny_processor()), marker)
+    edit(folder / "config.json", lambda c: c["text_config"].update(auto_map=AUTO_MAP))
+    edit(folder / "config.json", lambda c: c["vision_config"].update(auto_map=AUTO_MAP))
+    edit(folder / "tokenizer_config.json", lambda c: c.update(tokenizer_class="Evil"))
+    for load in (AraCLIPModel.from_pretrained, AraCLIPProcessor.from_pretrained, saved_models.load_model, AraCLIP.load):
+        with contextlib.suppress(AraCLIPError, ValueError):  # the latter is transformers' own refusal
+            load(folder)
+        assert not marker.exists()
+
+
+def test_a_network_of_timm_brings_no_file_and_no_folder_of_its_own(tmp_path: Path, marker: Path) -> None:
+    model = tiny_hf.tiny_model(image="timm vit")
+    folder = tiny_hf.saved(tmp_path / "saved", model, tiny_hf.tiny_processor())
+    torch.save({"x": Pickled(marker)}, tmp_path / "evil.pth")
+    for change in (
+        {"model_args": {"checkpoint_path": str(tmp_path / "evil.pth")}},
+        {"model_args": {"pretrained_cfg": {"file": str(tmp_path / "evil.pth")}, "pretrained": True}},
+        {"architecture": f"local-dir:{tmp_path}"},
+        {"architecture": "hf-hub:owner/name"},
+    ):
+        shutil.copytree(folder, tmp_path / "copy", dirs_exist_ok=True)
+        edit(tmp_path / "copy" / "config.json", lambda c, change=change: c["vision_config"].update(change))
+        (refusal,) = tried(marker, lambda: AraCLIP.load(tmp_path / "copy"))
+        assert refusal and "config.json" in str(refusal) and next(iter(change)) in str(refusal)
+
+
+def test_m_clip_and_araclip_as_published_run_no_code(tmp_path: Path, marker: Path) -> None:
+    write_mclip(tmp_path / "mclip")
+    write_araclip(tmp_path / "araclip")
+    write_older_araclip(tmp_path / "older")
+    for name in ("mclip", "mclip-base", "araclip", "older"):
+        poison(tmp_path / name, marker)
+        edit(tmp_path / name / "tokenizer_config.json", lambda c: c.update(tokenizer_class="Evil"))
+    edit(tmp_path / "mclip-base" / "config.json", lambda c: c.update(model_type="evil"))
+    tower = "+open_clip:ViT-B-16-SigLIP-512/none"
+    refusals = tried(
+        marker,
+        lambda: AraCLIP.load(f"m-clip:{tmp_path / 'mclip'}{tower}"),
+        lambda: AraCLIP.load(tmp_path / "araclip"),
+        lambda: AraCLIP.load(f"araclip:{tmp_path / 'older'}{tower}"),
+    )
+    assert refusals[0] and refusals[2]
+
+
+@pytest.mark.parametrize(
+    "write", [write_nllb_clip, write_clip, write_st, write_araclip, write_mclip, write_older_araclip]
+)
+def test_a_pickle_in_place_of_weights_is_not_run(tmp_path: Path, marker: Path, write: Callable[[Path], Any]) -> None:
+    folder = tmp_path / "model"
+    write(folder)
+    names = {path.name for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pickle")}
+    for path in [*folder.rglob("*.safetensors"), *folder.rglob("*.bin"), *folder.rglob("*.pickle")]:
+        path.unlink()
+    for name in names | {"pytorch_model.bin", "open_clip_pytorch_model.bin", "head.pickle"}:
+        torch.save({"x": Pickled(marker)}, folder / name)
+        if name.endswith(".pickle"):
+            (folder / name).write_bytes(pickle.dumps({"x": Pickled(marker)}, 2))
+    (refusal,) = tried(marker, lambda: AraCLIP.load(folder))
+    assert refusal
+
+
+class _Teacher:
+    """A recipe's teacher with an encoder's method."""
+
+    def __init__(self, spec: str) -> None:
+        self.encode_text = load_teacher(spec).encode
