@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_line_that_names_it_and_its_stand
         assert torch.equal(found[1]["weights"], torch.ones(1000))
         assert len(said) == 1
         assert str(path) in said[0]
-        assert "going on from step-000001.pt" in said[0]
+        assert "resuming from step-000001.pt" in said[0]
 
 
 def test_when_all_are_damaged_the_run_starts_over_and_says_so_for_each(tmp_path: Path) -> None:

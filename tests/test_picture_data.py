@@ -38,7 +38,7 @@ def source(folder: Path, name: str, lines: Sequence[Line], **keys: Any) -> Pictu
     own = folder / name
     own.mkdir(exist_ok=True)
     write_lines(own, [{**line, "image": str(folder / f"{line['image']}.png")} for line in lines])
-    return PictureSource(own, **keys)
+    return PictureSource(own, images=folder, **keys)
 
 
 def mixture(folder: Path, lines: Sequence[Line], **keys: Any) -> PictureMixture:

@@ -86,7 +86,7 @@ def test_a_torn_checkpoint_is_skipped_with_a_line_and_costs_nothing_but_time(wor
     notes = Notes()
     run_stage(read, "distill", runs, notes)
     assert [line for line in notes.lines if "damaged" in line] == [
-        f"{newest} is damaged, as by a crash or a disk error; going on from step-000003.pt."
+        f"{newest} is damaged, as by a crash or a disk error; resuming from step-000003.pt."
     ]
     assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == list(range(1, 9))
 

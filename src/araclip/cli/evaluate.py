@@ -50,7 +50,7 @@ def evaluate(
         Path | None, typer.Option("--path", help="Path of a published set, if --dataset names one.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of its pictures, if not the captions' own.")
+        Path | None, typer.Option("--images", help="Folder that holds the set's pictures, if not the captions' own.")
     ] = None,
     train_data: Annotated[
         list[str] | None,
@@ -74,7 +74,7 @@ def evaluate(
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
     training = [load_dataset(name, split="train", caption_field=caption_field) for name in train_data or ()]
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
-    dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures)
+    dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures, images)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()

@@ -2,18 +2,28 @@
 
 import hashlib
 import json
+import lzma
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from araclip import atomic
+from araclip import atomic, bounded_json
 from araclip.errors import InputError, first_line
-from araclip.evaluation.datasets import LISTING
+from araclip.evaluation.datasets import LISTING, MAX_LINE
+from araclip.evaluation.picture_files import PictureFiles
 from araclip.images import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
+MAX_MEMBER = 200_000_000  # bytes; the largest photographs of cameras have half of that
+MAX_HEADER = 1_000_000  # bytes of a name or of extended headers, which tarfile reads into memory
+MAX_MEMBERS = 10_000_000
+MAX_EXPANSION = 100  # pictures hardly shrink when compressed, captions tenfold
+_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE)  # fmt: skip
+_DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
 Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its name, the fields of its line
 
 
@@ -107,25 +117,67 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
             yield picture, picture_name, {"key": key, **fields}
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+class _Bounded(tarfile.TarInfo):
+    """A member whose size is checked before anything of it is read: its name and headers are members, too."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's documented hook for subclasses
+        header = self.type in (*_HEADERS, tarfile.GNUTYPE_SPARSE)
+        _check_size(self, MAX_HEADER if self.type in _HEADERS else MAX_MEMBER)
+        found = super()._proc_member(tar)  # type: ignore[misc]
+        if header and found is not None:
+            _check_size(found, MAX_MEMBER)  # the size that the headers give: of a sparse file, that of its holes too
+        return found
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file begins as a tar does, compressed or not."""
     try:
-        with tarfile.open(path, "r|*") as tar:
-            for member in tar:
-                file = tar.extractfile(member) if member.isfile() else None
+        with tarfile.open(path, "r|*", tarinfo=_Bounded):
+            return True
+    except InputError:
+        return True  # of an absurd size, which reading it reports
+    except _DAMAGED:
+        return False
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    allowed = MAX_EXPANSION * path.stat().st_size + MAX_MEMBER
+    try:
+        with tarfile.open(path, "r|*", tarinfo=_Bounded) as tar:
+            for number, member in enumerate(tar):
+                tar.members = []  # type: ignore[attr-defined]  # tarfile remembers all, some kB each
+                allowed -= member.size
+                if allowed < 0 or number >= MAX_MEMBERS:
+                    raise InputError(
+                        f"{path}: {member.name!r:.80} is beyond {MAX_MEMBERS:,} members, or expands the archive to "
+                        f"more than {MAX_EXPANSION} times its size. It is no archive of pictures; nothing was kept."
+                    )
+                file = tar.extractfile(member) if member.isreg() else None  # no links, which lead elsewhere
                 if file is not None:
                     yield member.name, file.read()
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise InputError(f"{path} is no whole tar ({error}). Fetch it again.") from None
+    except _DAMAGED as error:
+        raise InputError(f"{path} is no whole tar ({first_line(error):.200}). Fetch it again.") from None
+
+
+def _check_size(member: tarfile.TarInfo, limit: int) -> None:
+    if not 0 <= member.size <= limit:
+        raise InputError(
+            f"tar member {member.name!r:.80} has {member.size:,} bytes, at most {limit:,} are read. Take it out of the "
+            "archive, or unpack the archive yourself."
+        )
 
 
 def _fields(where: str, suffix: str, content: bytes) -> dict[str, Any]:
+    if len(content) > MAX_LINE:
+        raise InputError(f"{where}: {len(content):,} bytes, at most {MAX_LINE:,} are read. Take it out of the archive.")
     try:
         text = content.decode("utf-8-sig")
         if suffix == "txt":
             return {"txt": text}
-        row = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{where}: {error}. Expected {'JSON' if suffix == 'json' else 'text'} in UTF-8.") from None
+        row = bounded_json.parse(content, where, max_bytes=MAX_LINE, lone_surrogates=True)
+    except (ValueError, InputError) as error:
+        fault = str(error).removeprefix(f"{where}: ").rstrip(".")
+        raise InputError(f"{where}: {fault}. Expected {'JSON' if suffix == 'json' else 'text'} in UTF-8.") from None
     if not isinstance(row, dict):
         raise InputError(f"{where}: a {type(row).__name__}, expected an object.")
     return row
@@ -141,7 +193,7 @@ def _hub_rows(hub: Hub) -> Any:
             rows = _choose_split(hub, datasets.load_from_disk(hub.id))
         else:
             rows = datasets.load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except Exception as error:  # a damaged set makes `datasets` and pyarrow raise nearly anything
         raise InputError(
             f"{hub.id} (split {hub.split}) cannot be loaded: {first_line(error):.200}. Check id, split and network, "
             "or fetch it elsewhere and pass its path."
@@ -149,6 +201,19 @@ def _hub_rows(hub: Hub) -> Any:
     if isinstance(rows.features.get(hub.image), datasets.Image):
         rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # the bytes as they are
     return rows
+
+
+def _text_columns(rows: Any) -> list[str]:
+    """Columns of texts or lists of texts. Others are not read: reading one may decode a file or fetch an address."""
+    import datasets
+
+    def is_text(feature: Any) -> bool:
+        if isinstance(feature, datasets.Value):
+            return str(feature.dtype) in ("string", "large_string", "null")
+        inner = feature[0] if isinstance(feature, list) and len(feature) == 1 else getattr(feature, "feature", None)
+        return isinstance(inner, datasets.Value) and is_text(inner)
+
+    return [name for name, feature in rows.features.items() if is_text(feature)]
 
 
 def _choose_split(hub: Hub, saved: Any) -> Any:
@@ -160,19 +225,34 @@ def _choose_split(hub: Hub, saved: Any) -> Any:
 
 
 def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
-    for number, row in enumerate(rows, 1):
-        fields = {column: value for column, value in row.items() if column != hub.image and _is_text(value)}
-        yield *_picture(row[hub.image], f"{hub.id} row {number}"), fields
+    texts = [name for name in _text_columns(rows) if name != hub.image]
+    files = _files_of(hub)
+    for number, row in enumerate(rows.select_columns([*texts, hub.image]), 1):
+        fields = {column: row[column] for column in texts if _is_text(row[column])}
+        yield *_picture(row[hub.image], files, f"{hub.id} row {number}"), fields
 
 
-def _picture(value: Any, where: str) -> tuple[bytes | None, str]:
+def _files_of(hub: Hub) -> PictureFiles:
+    """Where the pictures of a set that are named by path lie: in its folder, or where `datasets` unpacked it."""
+    import datasets
+    from huggingface_hub import constants
+
+    remedy = "Save the set with its pictures inside, as `datasets` does by default."
+    if Path(hub.id).is_dir():
+        return PictureFiles(Path(hub.id), remedy=remedy)
+    return PictureFiles(Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE), remedy=remedy)
+
+
+def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
     """Content and name of a picture column's cell: {"bytes", "path"}, a path, or nothing."""
     cell = {"path": value} if isinstance(value, str) else value or {}
-    if not isinstance(cell, dict):
+    content, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (value, "")
+    if not isinstance(content, bytes | None) or not isinstance(name, str):
         raise InputError(f"{where}: its picture is a {type(value).__name__}, expected bytes or a path.")
-    content, name = cell.get("bytes"), cell.get("path") or ""
-    if content is None and Path(name).is_file():
-        content = Path(name).read_bytes()
+    if content is None and name and (path := files.path(name, where)).is_file():
+        if path.stat().st_size > MAX_MEMBER:
+            raise InputError(f"{where}: {path} has {path.stat().st_size:,} bytes, at most {MAX_MEMBER:,} are read.")
+        content = path.read_bytes()
     return content, name
 
 

@@ -1,13 +1,12 @@
 """The picture sets that an evaluation can name: what each is, where it comes from, how it is read."""
 
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from araclip.errors import InputError
 from araclip.evaluation import layouts
-from araclip.evaluation.archives import Hub, unpack_hub, unpack_tars
+from araclip.evaluation.archives import Hub, is_tar, unpack_hub, unpack_tars
 from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
 from araclip.evaluation.layouts import Rows, SetFiles
 from araclip.gallery.locations import data_home
@@ -106,7 +105,7 @@ def load_dataset(
         dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, one
             saved by `datasets`, a WebDataset tar or a folder of tars (a split is then what their names begin with).
         path: folder of a KNOWN set; without it the set comes from the hub, where it has one.
-        images: the folder of a KNOWN set's pictures, where they do not lie with the captions.
+        images: the folder of the pictures, where they do not lie with the captions; of a KNOWN set, or of our form.
         split, caption_field: by default all pictures, and caption_ar ("txt" of tars).
         unpack_to: where sets from tars and the hub are unpacked, once; the user's data directory by default.
 
@@ -122,12 +121,12 @@ def load_dataset(
         return _from_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
     location = Path(dataset).expanduser()
     if (location / LISTING).is_file():
-        return read_set(location, caption_field or CAPTION_FIELD, split)
+        return read_set(location, caption_field or CAPTION_FIELD, split, images)
     if _is_saved_dataset(location):
         return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
     if location.is_dir() and (tars := [path for path in sorted(location.iterdir()) if _is_shard(path, split)]):
         return _from_tars(location.name, tars, split, caption_field or "txt", unpack_to)
-    if location.is_file() and tarfile.is_tarfile(location):
+    if location.is_file() and is_tar(location):
         return _from_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
     raise InputError(
         f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "

@@ -1,7 +1,7 @@
 """Picture sets: a folder with `captions.jsonl` (one object a line) and the pictures it names.
 
-Fields of a line: `image` (path below the folder), optional `split` and `dialect`, and caption fields, each a text or a
-list of texts.
+Fields of a line: `image` (path below the folder, see `picture_files`), optional `split` and `dialect`, and caption
+fields, each a text or a list of texts.
 `layouts` and `archives` read other published forms.
 """
 
@@ -9,16 +9,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from araclip import bounded_json
 from araclip.errors import InputError
+from araclip.evaluation.picture_files import PictureFiles
 from araclip.evaluation.results import Ints
 from araclip.text.normalization import normalize
 
 LISTING = "captions.jsonl"
+MAX_LINE = 16_000_000  # bytes: a picture's captions in all languages have some thousands
 Row = Mapping[str, Any]
 
 
@@ -79,13 +83,19 @@ class PictureSet:
         return [text for text, _ in queries], np.array([row for _, row in queries], np.int64)
 
 
-def read_set(folder: Path, caption_field: str, split: str | None = None) -> PictureSet:
+def read_set(folder: Path, caption_field: str, split: str | None = None, images: Path | None = None) -> PictureSet:
     """The pictures of `folder/captions.jsonl`, of one split if named, and their captions in one field.
+
+    Args:
+        images: another folder in which its pictures may lie.
 
     Raises:
         InputError: as of `read_pictures` and `gather`.
     """
-    rows = ((folder / row["image"], texts_of(row, where, caption_field)) for where, row in _rows(folder, split))
+    files = files_of(folder, images)
+    rows = (
+        (files.path(row["image"], where), texts_of(row, where, caption_field)) for where, row in _rows(folder, split)
+    )
     return gather(folder.resolve().name, split, caption_field, rows)
 
 
@@ -119,25 +129,44 @@ def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tupl
 
 
 def read_pictures(
-    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None = None
+    folder: Path,
+    english: tuple[str, ...],
+    arabic: tuple[str, ...],
+    split: str | None = None,
+    *,
+    images: Path | None = None,
+    needs_files: bool = True,
 ) -> list[CaptionedPicture]:
     """Rows of `folder/captions.jsonl`, of one split if named, with these caption fields.
 
+    Args:
+        images: another folder in which its pictures may lie.
+        needs_files: the pictures are to be read; otherwise `image` may be any name.
+
     Raises:
-        InputError: the list is missing or a line of it is malformed (the line is named).
+        InputError: the list is missing, a line of it is malformed (the line is named), or a picture lies elsewhere.
     """
+    files = files_of(folder, images)
+
+    def path(where: str, row: Row) -> Path:
+        return files.path(row["image"], where) if needs_files else folder / row["image"]
 
     def texts(where: str, row: Row, fields: tuple[str, ...]) -> tuple[str, ...]:
         captions = (normalize(text) for field in fields for text in texts_of(row, where, field))
         return tuple(text for text in captions if text)
 
     return [
-        CaptionedPicture(folder / row["image"], texts(where, row, english), texts(where, row, arabic), folder.name)
+        CaptionedPicture(path(where, row), texts(where, row, english), texts(where, row, arabic), folder.name)
         for where, row in _rows(folder, split)
     ]
 
 
-def stated_dialects(folder: Path, pictures: Sequence[Path]) -> list[str | None] | None:
+def files_of(folder: Path, images: Path | None) -> PictureFiles:
+    """How names in a folder's captions.jsonl become files: below it, or below `images`, if that is given."""
+    return PictureFiles(folder) if images is None else PictureFiles(folder, images)
+
+
+def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None = None) -> list[str | None] | None:
     """(N,) the `dialect` that a folder's list states for each picture's captions; None where it never states one.
 
     Where rows of one picture disagree, its dialect is None.
@@ -147,9 +176,9 @@ def stated_dialects(folder: Path, pictures: Sequence[Path]) -> list[str | None] 
     """
     if not (folder / LISTING).is_file():
         return None
-    stated: dict[Path, set[str]] = {}
+    files, stated = files_of(folder, images), dict[Path, set[str]]()
     for where, row in _rows(folder, None):
-        stated.setdefault(folder / row["image"], set()).update(texts_of(row, where, "dialect"))
+        stated.setdefault(files.path(row["image"], where), set()).update(texts_of(row, where, "dialect"))
     dialects = [stated.get(path, set()) for path in pictures]
     return [next(iter(names)) if len(names) == 1 else None for names in dialects] if any(dialects) else None
 
@@ -173,22 +202,40 @@ def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
     Raises:
         InputError: the file is missing, or a line is no object in UTF-8; it is named.
     """
+    for where, line in bounded_lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = bounded_json.parse(line, where, max_bytes=MAX_LINE, lone_surrogates=True)
+        except InputError as error:
+            fault = str(error).removeprefix(f"{where}: ").rstrip(".")
+            raise InputError(f"{where}: no JSON in UTF-8 ({fault}). Each line is one object.") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: a {type(row).__name__}. Each line is one object.")
+        yield where, row
+
+
+def bounded_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Location (file and line) and bytes of each line.
+
+    Raises:
+        InputError: the file cannot be read or is no regular file, or a line has more than MAX_LINE bytes.
+    """
     try:
+        if not path.is_file():  # a pipe would block for ever
+            raise InputError(f"{path} is no file. Check the path.")
         lines = path.open("rb")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
     with lines:
-        for number, line in enumerate(lines, 1):
+        for number in count(1):
             where = f"{path} line {number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig"))
-            except ValueError as error:
-                raise InputError(f"{where}: no JSON in UTF-8 ({error}). Each line is one object.") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{where}: a {type(row).__name__}. Each line is one object.")
-            yield where, row
+            line = lines.readline(MAX_LINE + 1)
+            if len(line) > MAX_LINE:
+                raise InputError(f"{where} has more than {MAX_LINE:,} bytes. Is it a file of one object a line?")
+            if not line:
+                return
+            yield where, line
 
 
 def _rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:

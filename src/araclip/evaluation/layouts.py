@@ -5,15 +5,18 @@ may lie beside the captions, in one of the folders below, or in a folder of thei
 """
 
 import glob
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from araclip import bounded_json
 from araclip.errors import InputError
-from araclip.evaluation.datasets import json_lines, texts_of
+from araclip.evaluation.datasets import bounded_lines, json_lines, texts_of
+from araclip.evaluation.picture_files import PictureFiles
 
+MAX_FILE, MAX_NODES = 500_000_000, 40_000_000  # of a whole list; Karpathy's of COCO has 144 MB and 16 million nodes
 FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")
 
 
@@ -29,10 +32,21 @@ class SetFiles:
     folder: Path
     images: Path | None = None
 
-    def picture(self, name: str) -> Path:
-        """The picture's file, in the first folder that has it."""
-        below = [root / part for root in (self.images, self._root) if root is not None for part in FOLDERS]
-        return next((path for path in (folder / name for folder in below) if path.is_file()), below[0] / name)
+    def picture(self, name: str, where: str) -> Path:
+        """The picture's file, in the first folder that has it.
+
+        Args:
+            where: the name stands, for messages.
+
+        Raises:
+            InputError: it lies outside of the set's folders.
+        """
+        return self._files.path(name, where)
+
+    @cached_property
+    def _files(self) -> PictureFiles:
+        roots = tuple(root for root in (self.images, self._root) if root is not None)
+        return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
 
     def captions(self, *patterns: str) -> Path:
         """The caption file: `folder` where that is a file, else `file(*patterns)`."""
@@ -82,7 +96,7 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
         name = name.partition("#")[0]
         if of_split is None or Path(name).stem in of_split:
             if name not in file_of:
-                file_of[name] = files.picture(name)  # once a picture, not once a caption
+                file_of[name] = files.picture(name, where)  # once a picture, not once a caption
             yield file_of[name], [caption]
 
 
@@ -92,13 +106,13 @@ def xtd(files: SetFiles, language: str) -> Rows:
     Raises:
         InputError: a file is missing, or they differ in length.
     """
-    images = [line for _, line in _lines(files.file("test_image_names.txt"))]
+    images = list(_lines(files.file("test_image_names.txt")))
     path = files.file(f"test_1kcaptions_{language}.txt")
     captions = [line for _, line in _lines(path)]
     if len(images) != len(captions):
         raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
-    for name, caption in zip(images, captions, strict=True):
-        yield files.picture(name), [caption]
+    for (where, name), caption in zip(images, captions, strict=True):
+        yield files.picture(name, where), [caption]
 
 
 def crossmodal(files: SetFiles, language: str) -> Rows:
@@ -111,7 +125,7 @@ def crossmodal(files: SetFiles, language: str) -> Rows:
         key, texts = row.get("image/key"), row.get(language)
         if not isinstance(key, str) or not isinstance(texts, dict):
             raise InputError(f"{where}: no 'image/key' with texts in '{language}'. Is it Crossmodal-3600's file?")
-        yield files.picture(f"{key}.jpg"), texts_of(texts, where, "caption")
+        yield files.picture(f"{key}.jpg", where), texts_of(texts, where, "caption")
 
 
 def coco(files: SetFiles, split: str | None) -> Rows:
@@ -125,24 +139,24 @@ def coco(files: SetFiles, split: str | None) -> Rows:
     """
     path = files.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
-        content = json.loads(path.read_bytes())
+        content = bounded_json.read(path, max_bytes=MAX_FILE, max_nodes=MAX_NODES, kind=dict)
         pictures = content["images"]
         if "annotations" in content:
-            yield from _annotated(files, pictures, content["annotations"])
+            yield from _annotated(files, pictures, content["annotations"], str(path))
             return
         for entry in pictures:
             if split is None or entry["split"] == split:
-                yield files.picture(entry["filename"]), [sentence["raw"] for sentence in entry["sentences"]]
-    except (ValueError, KeyError, TypeError) as error:
+                yield files.picture(entry["filename"], str(path)), [sentence["raw"] for sentence in entry["sentences"]]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
 
 
-def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any]) -> Rows:
+def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any], where: str) -> Rows:
     captions: dict[Any, list[str]] = {entry["id"]: [] for entry in pictures}
     for annotation in annotations:
         captions[annotation["image_id"]].append(annotation["caption"])
     for entry in pictures:
-        yield files.picture(entry["file_name"]), captions[entry["id"]]
+        yield files.picture(entry["file_name"], where), captions[entry["id"]]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -151,12 +165,10 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     Raises:
         InputError: it cannot be read, or a line is no UTF-8.
     """
-    with path.open("rb") as lines:
-        for number, raw in enumerate(lines, 1):
-            where = f"{path} line {number}"
-            try:
-                line = raw.decode("utf-8-sig").strip("\r\n ")
-            except UnicodeDecodeError as error:
-                raise InputError(f"{where}: byte {error.start + 1} is no UTF-8. Convert the file.") from None
-            if line:
-                yield where, line
+    for where, raw in bounded_lines(path):
+        try:
+            line = raw.decode("utf-8-sig").strip("\r\n ")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{where}: byte {error.start + 1} is no UTF-8. Convert the file.") from None
+        if line:
+            yield where, line

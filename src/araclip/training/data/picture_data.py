@@ -21,13 +21,18 @@ SPARE = 10**9  # slots from here on replace pictures that a batch drew twice
 
 @dataclass(frozen=True)
 class PictureSource:
-    """A picture set; `share` is its part of each batch, relative to the other sets."""
+    """A picture set; `share` is its part of each batch, relative to the other sets.
+
+    Attributes:
+        images: another folder in which its pictures may lie; without it all lie below `folder`.
+    """
 
     folder: Path
     share: float = 1.0
     split: str | None = None
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)
+    images: Path | None = None
     group: str = ""  # a batch holds sets of one group only, so that its negatives are pictures of one kind
 
 
@@ -204,18 +209,26 @@ class PictureMixture:
 
 
 def listed_pictures(
-    folder: Path, english: tuple[str, ...], arabic: tuple[str, ...], split: str | None, *, needs_files: bool = True
+    folder: Path,
+    english: tuple[str, ...],
+    arabic: tuple[str, ...],
+    split: str | None,
+    *,
+    images: Path | None = None,
+    needs_files: bool = True,
 ) -> list[CaptionedPicture]:
     """`read_pictures` for training, where a picture's file has to be there before the long part starts.
 
     Args:
+        images: another folder in which its pictures may lie.
         needs_files: whether the pictures' files have to exist.
 
     Raises:
-        DataError: the list is missing or malformed (the line is named), or it names a file that is not there.
+        DataError: the list is missing or malformed (the line is named), or it names a file that is not there or that
+            lies elsewhere.
     """
     try:
-        found = read_pictures(folder, english, arabic, split)
+        found = read_pictures(folder, english, arabic, split, images=images, needs_files=needs_files)
     except InputError as error:
         raise DataError(str(error)) from error
     missing = [picture.path for picture in found if needs_files and not picture.path.is_file()]
@@ -229,7 +242,9 @@ def listed_pictures(
 
 def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
-    found = listed_pictures(source.folder, fields["english"], fields["arabic"], source.split, needs_files=needs_files)
+    found = listed_pictures(
+        source.folder, fields["english"], fields["arabic"], source.split, images=source.images, needs_files=needs_files
+    )
     usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
     if not usable:
         raise DataError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from araclip import atomic, model_folder
+from araclip import atomic, bounded_json, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
@@ -116,10 +116,10 @@ def model_of(run: Path) -> Path:
     """
     for folder in (run / "model", run):
         try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            config = bounded_json.read(folder / "config.json", kind=dict)
+        except InputError:
             continue
-        if isinstance(config, dict) and config.get("model_type") == "araclip":
+        if config.get("model_type") == "araclip":
             return folder
     raise InputError(
         f"{run} holds no trained model: neither model/ nor it itself is a saved AraCLIPModel. Give a stage's folder, "
@@ -137,9 +137,12 @@ def dev_of(run: Path) -> list[DevSet]:
     if model_of(run) == run or not path.is_file():
         return []
     try:
-        dev = json.loads(path.read_text(encoding="utf-8"))["recipe"]["dev"]
-        return [DevSet(Path(dev["folder"]), dev["split"], tuple(dev["captions"]), None)] if dev else []
-    except (ValueError, KeyError, TypeError) as error:
+        dev = bounded_json.read(path, kind=dict)["recipe"]["dev"]
+        if not dev:
+            return []
+        images = Path(dev["images"]) if dev.get("images") else None
+        return [DevSet(Path(dev["folder"]), dev["split"], tuple(dev["captions"]), None, images)]
+    except (InputError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} does not say what the run was measured on ({error!r}). Export its model/ and give --dev."
         ) from error

@@ -35,7 +35,7 @@ class DevPictures:
         english = tuple(field for field in spec.captions if "_en" in field) or ("caption_en",)
         arabic = tuple(field for field in spec.captions if "_en" not in field)
         try:
-            pictures = read_pictures(spec.folder, english, arabic, spec.split)
+            pictures = read_pictures(spec.folder, english, arabic, spec.split, images=spec.images)
         except InputError as error:
             raise InputError(f"the dev set cannot be read: {error} Name another with --dev.") from error
         fields = {"arabic": arabic, "english": english}

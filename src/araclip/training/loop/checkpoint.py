@@ -58,7 +58,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
             raise TrainingError(
                 f"the disk of {folder} is full: the checkpoint of step {step} needs about {needed:,} bytes, "
                 f"{free:,} are free. Earlier checkpoints are whole. Make room, then start the same command again: it "
-                "goes on from the last one."
+                "resumes from the last one."
             ) from error
         raise
     _tidy(folder, step)
@@ -76,7 +76,7 @@ def newest(folder: Path, log: Callable[[str], None]) -> tuple[int, dict[str, Any
             damaged.append(path.name)
             continue
         for name in damaged:
-            log(f"{folder / name} is damaged, as by a crash or a disk error; going on from {path.name}.")
+            log(f"{folder / name} is damaged, as by a crash or a disk error; resuming from {path.name}.")
         return step, torch.load(path, map_location="cpu", weights_only=True)
     for name in damaged:
         log(f"{folder / name} is damaged and no whole checkpoint is left; starting from the beginning.")

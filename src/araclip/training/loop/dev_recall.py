@@ -29,7 +29,7 @@ class Dev:
     """
 
     def __init__(self, spec: DevSet) -> None:
-        found = listed_pictures(spec.folder, (), spec.captions, spec.split)
+        found = listed_pictures(spec.folder, (), spec.captions, spec.split, images=spec.images)
         self.pictures: list[CaptionedPicture] = [picture for picture in found if picture.arabic]
         if not self.pictures:
             raise DataError(

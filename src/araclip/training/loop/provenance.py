@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from araclip import __version__, atomic
+from araclip import __version__, atomic, bounded_json
 from araclip.errors import RunMismatch
 from araclip.training.loop import checkpoint
 
@@ -48,22 +48,29 @@ def begin(
         atomic.write_text(path, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
         return config
     try:
-        begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        before = _flat({"recipe": begun["recipe"], "data": begun["data"]})
-    except (ValueError, KeyError, TypeError) as error:
+        begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
+        before = _flat(without_nulls({"recipe": begun["recipe"], "data": begun["data"]}))
+    except (RunMismatch, LookupError, TypeError) as error:
         raise RunMismatch(
             f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
         ) from error
-    if differing := _differences(before, _flat({"recipe": config["recipe"], "data": config["data"]})):
+    if differing := _differences(before, _flat(without_nulls({"recipe": config["recipe"], "data": config["data"]}))):
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise RunMismatch(
-            f"{folder} was begun with another recipe or other data: {'; '.join(differing[:SHOWN])}{more}. Go on with "
+            f"{folder} was begun with another recipe or other data: {'; '.join(differing[:SHOWN])}{more}. Resume with "
             "what began it, forget it with --fresh, or train into another folder."
         )
     for name in ("git", "versions", "threads"):
         if begun.get(name) != config[name]:
             log(f"{folder} was begun with {name} {begun.get(name)}, now {config[name]}: results may differ.")
     return begun
+
+
+def without_nulls(value: Any) -> Any:
+    """A recipe as JSON without the keys that are null: a release knows keys that an earlier one did not write."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:

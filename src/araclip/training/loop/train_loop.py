@@ -106,7 +106,7 @@ class TrainingState:
         self._sums: dict[str, float] = {}  # of the steps' values since a row was logged
 
     def resume(self, run: Run) -> None:
-        """Go on from the run's newest whole checkpoint, or begin at step 0."""
+        """Resume from the run's newest whole checkpoint, or begin at step 0."""
         found = run.resume()
         if found is None:
             self.best.remove()
@@ -194,5 +194,5 @@ def _check_finite(gradient_norm: Tensor, step: int) -> None:
     if not math.isfinite(gradient_norm):  # possible with a finite loss, and it would make every weight NaN
         raise LossDiverged(
             f"the gradient's length became {gradient_norm:.3g} in step {step}. Lower the learning rate or set "
-            "precision to float32, then start the same command again: it goes on from the last checkpoint."
+            "precision to float32, then start the same command again: it resumes from the last checkpoint."
         )

@@ -18,6 +18,8 @@ A section's `kind` is captions, linear, distill, ensemble, finetune or query_ban
 starts from the one before it in `stages`, or from what `start` names. Paths are below `data`.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,10 @@ from araclip.training.recipe.extends import NAMED, expand_shares, extend_file, e
 from araclip.training.recipe.overrides import set_value
 from araclip.training.recipe.stages import KINDS, ModelSpec, Stage, StartingStage
 from araclip.training.recipe.toml_file import TomlFile
+
+CACHE = "cache"  # folder below --runs of vectors that are computed once, for all stages
+MAX_NAME = 200  # bytes; file systems take 255, and temporary folders append to a name
+_FOLDER_NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*")
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,11 @@ def _recipe(file: TomlFile) -> Recipe:
         file.mistake((key,), f"unknown key '{key}'. Known are {', '.join(known)} and the stages.")
         del table[key]
     top = file.read(_Top, table)
+    for stage in raw:
+        if fault := _not_a_folder(stage):
+            file.mistake((stage,), f"[{stage:.80}]: {stage!r:.80} {fault}")
+    if top is not None and (fault := _not_a_folder(top.name)):
+        file.mistake(("name",), f"name: {top.name!r:.80} {fault}")
     file.check()
     assert top is not None
     data = Path.cwd() / top.data
@@ -122,6 +133,18 @@ def _recipe(file: TomlFile) -> Recipe:
         file.mistake((name, "start"), f"[{name}] starts from itself. Name another stage, or a saved model's folder.")
     file.check()
     return Recipe(top.name, data, cast(ModelSpec, spec), cast(dict[str, Stage], stages), order, start_of)
+
+
+def _not_a_folder(name: str) -> str | None:
+    """Why a name cannot be that of a folder below `--runs`, if it cannot."""
+    if name == CACHE:
+        return "is the folder of vectors that all stages share. Take another name."
+    if not name or name[0] in ".-" or len(os.fsencode(name)) > MAX_NAME or not _FOLDER_NAME.fullmatch(name):
+        return (
+            "names a folder below --runs. It must be a plain name: without / \\ : and control characters, not "
+            f"beginning with . or -, of at most {MAX_NAME} bytes."
+        )
+    return None
 
 
 def _starts(stages: Mapping[str, Any], order: Sequence[str]) -> dict[str, str | None]:

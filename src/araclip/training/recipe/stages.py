@@ -76,6 +76,7 @@ class DevSet:
     split: str | None = "dev"
     captions: tuple[str, ...] = ("caption_ar",)
     per_picture: Count | None = 1  # captions a picture that are queries; None is all
+    images: Folder | None = None  # another folder in which its pictures may lie
 
 
 @dataclass(frozen=True, config=_CONFIG)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from araclip.training.loop.reporter import Reporter, SilentReporter, StepProgress
-from araclip.training.recipe.recipe import Recipe
+from araclip.training.recipe.recipe import CACHE, Recipe
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StageContext:
     @property
     def cache(self) -> Path:
         """Folder of vectors that are computed once, for all stages."""
-        return self.runs / "cache"
+        return self.runs / CACHE
 
     def step_progress(self) -> StepProgress | None:
         """The display of the stage's steps, or None."""

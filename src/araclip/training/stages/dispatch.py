@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from araclip import atomic
+from araclip import atomic, bounded_json
 from araclip.errors import RunMismatch
+from araclip.training.loop.provenance import without_nulls
 from araclip.training.loop.reporter import Reporter
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import (
@@ -44,7 +45,7 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
         Dev recall of its result, empty without a dev set; also in `runs/<name>/result.json`.
 
     Raises:
-        TrainingError: see its children; the same command goes on from the last checkpoint.
+        TrainingError: see its children; the same command resumes from the last checkpoint.
     """
     stage = recipe.stage(name)
     if fresh:
@@ -80,11 +81,12 @@ def _result(runs: Path, name: str) -> Path:
 def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
     result, again = _result(runs, name), f"Do it again: `araclip train {name} … --fresh`."
     try:
-        recall: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
-        before = json.loads((runs / name / "config.json").read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        recall: dict[str, float] = bounded_json.read(result, kind=dict, error=RunMismatch)
+        config = bounded_json.read(runs / name / "config.json", kind=dict, error=RunMismatch)
+        before = dict(without_nulls(config["recipe"]))
+    except (RunMismatch, LookupError, TypeError, ValueError) as error:
         raise RunMismatch(f"{runs / name} has a result, but not what it was made with ({error}). {again}") from error
-    now = to_jsonable_python(recipe.stage(name))
+    now = without_nulls(to_jsonable_python(recipe.stage(name)))
     if differing := [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]:
         key = differing[0]
         raise RunMismatch(

@@ -46,7 +46,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
         Dev recall at the end. The model lies in `runs/<name>/model`.
 
     Raises:
-        TrainingError: see its children; whatever the cause, the same command goes on from the last checkpoint.
+        TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
