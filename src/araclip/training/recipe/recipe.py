@@ -108,9 +108,9 @@ def _recipe(file: TomlFile) -> Recipe:
     top = file.read(_Top, table)
     for stage in raw:
         if fault := _not_a_folder(stage):
-            file.mistake((stage,), f"[{stage:.80}]: {stage!r:.80} {fault}")
+            file.mistake((stage,), f"section {stage!r:.80} {fault}")
     if top is not None and (fault := _not_a_folder(top.name)):
-        file.mistake(("name",), f"name: {top.name!r:.80} {fault}")
+        file.mistake(("name",), f"name {top.name!r:.80} {fault}")
     file.check()
     assert top is not None
     data = Path.cwd() / top.data

@@ -1,0 +1,254 @@
+"""Picture sets, archives and recipes of strangers: nothing is read or written elsewhere, and no size is believed."""
+
+import gzip
+import io
+import json
+import lzma
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pictures
+from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
+from araclip.evaluation import archives
+from araclip.evaluation.dataset_registry import load_dataset
+from araclip.evaluation.datasets import stated_dialects
+from araclip.training.data.picture_data import PictureMixture, PictureSource
+from araclip.training.recipe.recipe import read_recipe
+
+CAT = "قطة"
+GB = 10**9
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A picture that belongs to no set."""
+    return pictures.solid(tmp_path / "private" / "secret.png")
+
+
+def a_set(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures.solid(folder / "own.png")
+    lines = [json.dumps({"image": name, "caption_ar": CAT, "dialect": "Gulf"}) + "\n" for name in ("own.png", *names)]
+    (folder / "captions.jsonl").write_text("".join(lines), "utf-8")
+    return folder
+
+
+# ------------------------------------------------------------------ pictures of a set
+
+
+def leading_out(folder: Path, secret: Path) -> list[str]:
+    """Names that lead from a set's folder to a file beside it."""
+    folder.mkdir()
+    (folder / "link.png").symlink_to(secret)
+    (folder / "below").symlink_to(secret.parent)
+    (folder / "chain.png").symlink_to(folder / "link.png")
+    return [str(secret), "../private/secret.png", "x/../../private/secret.png", "link.png", "chain.png",
+            "below/secret.png", "..", "/dev/zero"]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", range(8))
+def test_a_picture_outside_of_its_set_is_refused_by_every_reader(tmp_path: Path, secret: Path, which: int) -> None:
+    name = leading_out(tmp_path / "set", secret)[which]
+    folder = a_set(tmp_path / "set", name)
+    readers: list[Callable[[], Any]] = [
+        lambda: load_dataset(folder),
+        lambda: stated_dialects(folder, [folder / "own.png"]),
+        lambda: PictureMixture([PictureSource(folder)], 0, languages={"arabic": 1.0}),
+    ]
+    for read in readers:
+        with pytest.raises((InputError, DataError), match=r"line 2: the picture .* lies outside of .*--images"):
+            read()
+
+
+def test_its_user_may_name_the_folder_that_holds_the_pictures(tmp_path: Path, secret: Path) -> None:
+    folder = a_set(tmp_path / "set", str(secret), "secret.png")
+    found = load_dataset(folder, images=secret.parent)
+    assert found.pictures == (folder / "own.png", secret)
+    assert len(PictureMixture([PictureSource(folder, images=secret.parent)], 0, languages={"arabic": 1.0}).files) == 3
+    with pytest.raises(InputError, match=r"line 2: .* lies outside"):
+        load_dataset(folder, images=tmp_path / "set" / "other")
+
+
+def test_a_set_behind_a_link_and_links_inside_of_it_are_fine(tmp_path: Path) -> None:
+    folder = a_set(tmp_path / "set", "./own.png", "sub/../own.png", "same.png")
+    (folder / "sub").mkdir()
+    (folder / "same.png").symlink_to("own.png")
+    (tmp_path / "link").symlink_to(folder)
+    assert {path.name for path in load_dataset(tmp_path / "link").pictures} == {"own.png", "same.png"}
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "x" * 300 + ".png", "d/" * 2500 + "x.png"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"line 2: .* cannot be a file's name"):
+        load_dataset(a_set(tmp_path / "set", name))
+
+
+def test_the_published_layouts_stay_in_their_folders(tmp_path: Path, secret: Path) -> None:
+    names = leading_out(tmp_path / "set", secret)
+    for name in names[:6]:
+        (tmp_path / "set" / "Flickr8k.arabic.full.txt").write_text(f"{name}#0\t{CAT}\n", "utf-8")
+        (tmp_path / "set" / "test_image_names.txt").write_text(f"{name}\n", "utf-8")
+        (tmp_path / "set" / "test_1kcaptions_ar.txt").write_text(f"{CAT}\n", "utf-8")
+        coco = {"images": [{"id": 1, "file_name": name}], "annotations": [{"image_id": 1, "caption": CAT}]}
+        (tmp_path / "set" / "captions_val.json").write_text(json.dumps(coco), "utf-8")
+        row = {"image/key": name.removesuffix(".png"), "ar": {"caption": [CAT]}}
+        (tmp_path / "set" / "captions.jsonl").write_text(json.dumps(row), "utf-8")
+        for dataset in ("flickr8k-ar-eljundi", "xtd-ar", "coco-ar"):
+            with pytest.raises(InputError, match=r"(lies outside of|none of its 1 pictures is there)"):
+                load_dataset(dataset, path=tmp_path / "set")
+        with pytest.raises(InputError):
+            load_dataset("xm3600-ar", path=tmp_path / "set")
+
+
+def test_a_line_of_a_gigabyte_is_refused_before_it_is_in_memory(tmp_path: Path) -> None:
+    folder = a_set(tmp_path / "set")
+    with (folder / "captions.jsonl").open("ab") as file:
+        file.truncate(int(1.5 * GB))  # a hole, of which nothing is on the disk
+    with pytest.raises(InputError, match=r"captions\.jsonl line 2 has more than 16,000,000 bytes"):
+        load_dataset(folder)
+
+
+def test_a_pipe_in_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "captions.jsonl")
+    with pytest.raises(InputError):
+        load_dataset(tmp_path)
+
+
+# ------------------------------------------------------------------ archives
+
+
+def member(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, **fields: Any) -> bytes:
+    """The header of a tar's member, which may claim any size."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def sparse(name: str, size: int) -> bytes:
+    """The header of a GNU sparse file of that size that holds nothing."""
+    header = bytearray(member(name, kind=tarfile.GNUTYPE_SPARSE))
+    header[386:512] = bytes(126)
+    header[483:495] = tarfile.itn(size, 12, tarfile.GNU_FORMAT)  # type: ignore[attr-defined]
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def pax(**records: str) -> bytes:
+    """An extended header."""
+    lines = b"".join(
+        b"%d %s=%s\n" % (len(key) + len(value) + 3 + len(str(len(key) + len(value) + 5)), key.encode(), value.encode())
+        for key, value in records.items()
+    )
+    return member("pax", len(lines), tarfile.XHDTYPE) + lines.ljust(512, b"\0")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        member("a.jpg", 8 * GB),
+        sparse("a.jpg", 1000 * GB),
+        member("a.jpg", 8 * GB, tarfile.GNUTYPE_LONGNAME),
+        member("a.jpg", 8 * GB, tarfile.XHDTYPE),
+        pax(size=str(8 * GB)) + member("a.jpg", 10),
+        pax(size="-1") + member("a.jpg", 10),
+        pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1000 * GB)})
+        + member("a.jpg", 512) + b"0\n".ljust(512, b"\0"),
+    ],
+)  # fmt: skip
+def test_a_member_that_claims_gigabytes_is_named_before_it_is_read(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    compress = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.xz": lzma.compress}[suffix]
+    path.write_bytes(compress(content + bytes(20_480)))
+    with pytest.raises(InputError, match=r"(has -?[\d,]+ bytes, at most|no whole tar)"):
+        load_dataset(path, unpack_to=tmp_path / "u")
+    assert not (tmp_path / "u").exists() or not list((tmp_path / "u").iterdir())
+
+
+def test_an_archive_that_expands_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBER", 100_000)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        for number in range(200):
+            info = tarfile.TarInfo(f"{number}.jpg")
+            info.size = 90_000
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+    with pytest.raises(InputError, match="expands the archive to more than 100 times its size"):
+        load_dataset(tmp_path / "x.tar.gz", unpack_to=tmp_path / "u")
+
+
+def test_members_that_lead_elsewhere_write_and_read_nothing_there(tmp_path: Path, secret: Path) -> None:
+    picture = secret.read_bytes()
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name in ("../up.jpg", "/abs.jpg", "a/../../b.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = len(picture)
+            tar.addfile(info, io.BytesIO(picture))
+            text = tarfile.TarInfo(name.replace(".jpg", ".txt"))
+            text.size = len(CAT.encode())
+            tar.addfile(text, io.BytesIO(CAT.encode()))
+        for number, kind in enumerate((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)):
+            info = tarfile.TarInfo(f"{number}.jpg")
+            info.type, info.linkname = kind, str(secret)
+            tar.addfile(info)
+            text = tarfile.TarInfo(f"{number}.txt")
+            text.size = len(CAT.encode())
+            tar.addfile(text, io.BytesIO(CAT.encode()))
+    before = {path for path in tmp_path.rglob("*") if "u" not in path.relative_to(tmp_path).parts}
+    found = load_dataset(tmp_path / "x.tar", unpack_to=tmp_path / "u")
+    after = {path for path in tmp_path.rglob("*") if "u" not in path.relative_to(tmp_path).parts}
+    assert before == after
+    assert (len(found.pictures), found.missing) == (3, 4)
+    assert not any(path.is_symlink() for path in (tmp_path / "u").rglob("*"))
+
+
+def test_a_saved_data_set_gives_only_the_pictures_of_its_folder(tmp_path: Path, secret: Path) -> None:
+    import datasets
+
+    for path in (str(secret), "../private/secret.png", "link.png"):
+        rows = {"image": [{"bytes": None, "path": path}], "caption_ar": [CAT], "other": [{"bytes": None, "path": path}]}
+        features = datasets.Features(
+            {
+                "image": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+                "caption_ar": datasets.Value("string"),
+                "other": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            }
+        )
+        datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
+        if not (tmp_path / "saved" / "link.png").exists():
+            (tmp_path / "saved" / "link.png").symlink_to(secret)
+        with pytest.raises(InputError, match=r"row 1: the picture .* lies outside of"):
+            load_dataset(tmp_path / "saved", unpack_to=tmp_path / "u")
+        assert not list((tmp_path / "u").rglob("*.png"))
+
+
+# ------------------------------------------------------------------ recipes
+
+
+NAMES = ["../../x", "/tmp/x", "a/b", "a\\b", "..", ".hidden", "-x", "c:d", "a\nb", "cache", "x" * 201]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stage_or_recipe_that_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    quoted = json.dumps(name)
+    for text in (f"[{quoted}]\nkind = 'distill'\n", f"name = {quoted}\n[distill]\n"):
+        (tmp_path / "recipe.toml").write_text(text, "utf-8")
+        with pytest.raises(RecipeError, match=r"(names a folder below --runs|that all stages share)") as refusal:
+            read_recipe(tmp_path / "recipe.toml")
+        assert "\n" not in str(refusal.value)
+    (tmp_path / "recipe.toml").write_text("[distill]\n", "utf-8")
+    if "." not in name:
+        with pytest.raises(AraCLIPError, match=r"(names a folder below --runs|that all stages share)"):
+            read_recipe(tmp_path / "recipe.toml", [f"{name}.kind=distill"])
+
+
+def test_a_plain_name_in_any_language_is_a_stage(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("['مرحلة أولى (1)']\nkind = 'distill'\n", "utf-8")
+    assert list(read_recipe(tmp_path / "recipe.toml").stages) == ["مرحلة أولى (1)"]
