@@ -10,8 +10,9 @@ Writes under --out what is missing there, each item atomically:
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
     flickr8k, more, parallel                 links into DATA
 
-A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied. All else that
-the recipe trains on is in DATA already. Downloaded packages and computed features stay beside --out.
+A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied; the
+recipe's `images` names the folder that holds them. All else that the recipe trains on is in DATA already. Downloaded
+packages and computed features stay beside --out.
 """
 
 import argparse
