@@ -64,6 +64,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.translations",
     "server.openai_errors",
     "server.problem_details",
+    "server.fair_queue",
     "server.limits",
     "server.auth",
     "server.metrics",

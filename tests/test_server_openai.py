@@ -16,6 +16,7 @@ import tiny
 from araclip.client import Client
 from araclip.encoder import AraCLIP
 from araclip.errors import ServerError
+from araclip.server.fair_queue import Requester
 from serving import (
     READ,
     bearer,
@@ -90,9 +91,10 @@ def test_fields_that_openai_knows_and_we_do_not_are_ignored(client: TestClient) 
         ({"input": "x", "encoding_format": "hex"}, "invalid", "encoding_format", "'float' or 'base64'"),
         ({"input": ["ق" * 1001]}, "bad-query", "input", "1001 characters, the most is 1000"),
         ({"input": "x", "dimensions": 3}, "bad-query", "dimensions", "vectors of 2, 4, 8 numbers"),
-        ({"input": "data:image/png;base64,%%%"}, "bad-query", None, "not valid base64"),
-        ({"input": "data:text/html,<b>"}, "bad-query", None, "data:image"),
-        ({"input": data_uri(b"not a picture")}, "bad-picture", None, "not a"),
+        ({"input": ["x", "data:image/png;base64,%%%"]}, "bad-query", "input.1", "not valid base64"),
+        ({"input": "data:text/html,<b>"}, "bad-query", "input.0", "data:image"),
+        ({"input": data_uri(b"not a picture")}, "bad-picture", "input.0", "not a"),
+        ({"input": [data_uri(b"x")] * 17}, "bad-query", "input", "17 pictures, the most is 16"),
     ],
 )
 def test_what_cannot_be_embedded_is_an_error_that_names_the_field(
@@ -139,7 +141,7 @@ def test_every_error_below_v1_has_openais_shape_and_others_are_problem_details(
         problem(client.get("/v1/models", headers={**known, "Host": "evil.example"}), "wrong-host")
         problem(client.post(ADDRESS, json={"input": "x" * 3000}, headers=known), "too-large")
         problem(client.post(ADDRESS, content=b"{", headers={**known, "Content-Type": "application/json"}), "invalid")
-        with service.searches.entered():
+        with service.embeddings.entered(Requester()):
             refused = client.post(ADDRESS, json={"input": "x"}, headers=known)
             assert problem(refused, "busy")["type"] == "rate_limit_error"
             assert refused.headers["retry-after"] == "1"

@@ -138,7 +138,7 @@ def test_thumbnails_of_cancelled_requests_are_not_made(gallery: Path, tiny_model
         lines = [connected(address) for _ in others]
         for line, identity in zip(lines, others, strict=True):
             line.sendall(f"GET /thumbnails/{identity} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-        while service.sandbox.gate.inside < len(others):  # all wait for the one decoder
+        while service.sandbox.inside < len(others):  # all wait for the one decoder
             time.sleep(0.01)
         for line in lines:
             line.close()

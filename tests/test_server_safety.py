@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from araclip.errors import InputError
 from araclip.server.auth import Keys
+from araclip.server.fair_queue import Requester
 from araclip.server.problem_details import language_of
 from araclip.server.settings import Settings
 from serving import READ, WRITE, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
@@ -290,10 +291,11 @@ def test_more_searches_than_allowed_are_turned_away_with_a_time_to_come_back(
 
 def test_too_many_pictures_at_once_are_turned_away(gallery: Path, tiny_model: Path) -> None:
     with serving(settings_for(gallery, tiny_model, max_pictures=1)) as client:
-        gate = client.app.state.service.sandbox.gate
+        slots, other = client.app.state.service.sandbox._slots, Requester("another client")
         sent = {"file": ("a.png", encoded(Image.new("RGB", (9, 9))))}
-        with gate.entered():
-            problem(client.post("/search/image", files=sent), "busy")
+        client.portal.call(slots.acquire, other)
+        problem(client.post("/search/image", files=sent), "busy")
+        client.portal.call(slots.release, other)
         assert client.post("/search/image", files=sent).status_code == 200
 
 

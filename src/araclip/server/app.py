@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from araclip import __version__
@@ -17,6 +18,7 @@ from araclip.server.limits import Bounded, KnownHost, SafeHeaders
 from araclip.server.metrics import Measured
 from araclip.server.problem_details import Problem, answered
 from araclip.server.routes import embeddings, pictures, search, status
+from araclip.server.routes.clients import CLIENT_CLOSED
 from araclip.server.service import Service
 from araclip.server.settings import Settings
 from araclip.server.translations import validation_in_arabic
@@ -57,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraCLIPError, _own_error)
     app.add_exception_handler(OSError, _own_error)  # a full disk, an unreadable file
+    app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _internal_error)
     # The last one added handles a request first.
     app.add_middleware(
@@ -97,6 +100,10 @@ async def _own_error(request: Request, error: Exception) -> Response:
         return answered(request, Problem("bad-query", reason=shown(str(error))))
     log.error("%s", shown(str(error)))  # it may contain paths, which must not reach clients
     return answered(request, Problem("gallery", headers={"Retry-After": "5"}))
+
+
+async def _client_left(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED)  # for the metrics
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

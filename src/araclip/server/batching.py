@@ -1,20 +1,30 @@
 """Micro-batching: items that arrive while the encoder is busy form the next batch.
 
 No item waits for a batch to fill: an idle encoder encodes an item at once. Under load batches grow, and with them the
-throughput.
+throughput. Who waits for the next batch gets a place in it in fair order, see `fair_queue`.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.server.fair_queue import FairQueue, Requester
+
 Vector = NDArray[np.float32]
 Item = TypeVar("Item")
+
+
+@dataclass(eq=False)
+class _Asked(Generic[Item]):
+    item: Item
+    requester: Requester
+    vector: "asyncio.Future[Vector]"
 
 
 class Batcher(Generic[Item]):
@@ -25,40 +35,42 @@ class Batcher(Generic[Item]):
         self.items = 0
         self._encode = encode
         self._most = most
-        self._waiting: list[tuple[Item, asyncio.Future[Vector]]] = []
+        self._waiting: FairQueue[_Asked[Item]] = FairQueue()
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    async def row(self, item: Item) -> Vector:
+    async def row(self, item: Item, requester: Requester | None = None) -> Vector:
         """The vector (D,) of one item."""
-        future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        asked = _Asked(item, requester or Requester(), asyncio.get_running_loop().create_future())
+        self._waiting.add(asked, asked.requester)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await future
+        return await asked.vector
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                batch = [(item, future) for item, future in batch if not future.done()]  # a client may have left
-                if not batch:
-                    continue
-                self.batches += 1
-                self.items += len(batch)
-                try:
-                    vectors = await loop.run_in_executor(self._thread, self._encode, [item for item, _ in batch])
-                except Exception as error:  # passed on to every caller
-                    for _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
-                else:
-                    for (_, future), vector in zip(batch, vectors, strict=True):
-                        if not future.done():
-                            future.set_result(vector)
+            while taken := self._waiting.take(self._most):
+                if batch := [asked for asked in taken if not asked.vector.done()]:  # a client may have left
+                    await self._encode_batch(batch)
+                for asked in taken:
+                    self._waiting.done(asked.requester)
         finally:
             self._running = None
+
+    async def _encode_batch(self, batch: Sequence[_Asked[Item]]) -> None:
+        self.batches += 1
+        self.items += len(batch)
+        loop = asyncio.get_running_loop()
+        try:
+            vectors = await loop.run_in_executor(self._thread, self._encode, [asked.item for asked in batch])
+        except Exception as error:  # passed on to every caller
+            for asked in batch:
+                if not asked.vector.done():
+                    asked.vector.set_exception(error)
+        else:
+            for asked, vector in zip(batch, vectors, strict=True):
+                if not asked.vector.done():
+                    asked.vector.set_result(vector)
 
     def close(self) -> None:
         """End the thread."""
@@ -74,16 +86,16 @@ class TextVectorCache:
         self._most = most
         self._cache: OrderedDict[Hashable, Vector] = OrderedDict()
 
-    async def rows(self, texts: Sequence[str]) -> list[Vector]:
+    async def rows(self, texts: Sequence[str], requester: Requester | None = None) -> list[Vector]:
         """The vectors of texts."""
-        return list(await asyncio.gather(*(self._row(text) for text in texts)))
+        return list(await asyncio.gather(*(self._row(text, requester) for text in texts)))
 
-    async def _row(self, text: str) -> Vector:
+    async def _row(self, text: str, requester: Requester | None) -> Vector:
         if (cached := self._cache.get(text)) is not None:
             self.hits += 1
             self._cache.move_to_end(text)
             return cached
-        vector = await self._batcher.row(text)
+        vector = await self._batcher.row(text, requester)
         self._cache[text] = vector
         if len(self._cache) > self._most:
             self._cache.popitem(last=False)

@@ -23,6 +23,7 @@ from araclip.server.auth import Keys
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
+from araclip.server.fair_queue import FairGate, Requester
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.limits import Gate
 from araclip.server.metrics import Metrics
@@ -36,6 +37,7 @@ log = logging.getLogger("araclip.server")
 T = TypeVar("T")
 TEXT_BATCH = 64
 IMAGE_BATCH = 8
+PIECE = 1 << 20  # characters of base64; a multiple of 4
 
 
 class Service:
@@ -52,6 +54,7 @@ class Service:
         self.events = Events()
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
         self.searches = Gate(settings.max_searches)
+        self.embeddings = FairGate(settings.max_searches)
         self.started = int(time.time())
         self.ready = False
         self.indexing: Indexing | None = None
@@ -73,6 +76,7 @@ class Service:
             memory=settings.decode_memory,
             seconds=settings.decode_seconds,
             max_waiting=settings.max_pictures,
+            wait_seconds=settings.wait_seconds,
         )
         self.refresher = Refresher(self.gallery, changed=self._announce, failed=lambda e: log.error("%s", e))
         if settings.index:
@@ -108,6 +112,16 @@ class Service:
         """Run blocking work in the thread pool."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def picture_row(self, data: bytes, requester: Requester) -> NDArray[np.float32]:
+        """The vector (D,) of an untrusted picture.
+
+        Raises:
+            ImageError, Problem: as for `Sandbox.read`.
+        """
+        loaded = await self.sandbox.read(data, self.model.image_size, self.settings.max_pixels, requester)
+        assert loaded.decoded is not None
+        return await self.pixels.row(loaded.decoded.pixels, requester)
+
     async def in_writer(self, work: Callable[[], T]) -> T:
         """Run a change of the gallery, one at a time, and to its end even if the client disconnects."""
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
@@ -119,13 +133,14 @@ class Service:
         numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (
             ("pictures", "Pictures that can be found.", lambda: self.gallery.snapshot.pictures),
             ("searches_inside", "Searches that run or wait.", lambda: self.searches.inside),
+            ("embeddings_inside", "Requests for vectors that run or wait.", lambda: self.embeddings.inside),
             ("text_batches", "Batches of texts encoded.", lambda: self._text_batcher.batches),
             ("texts", "Texts encoded.", lambda: self._text_batcher.items),
             ("texts_remembered", "Texts whose vector was known.", lambda: self.texts.hits),
             ("pictures_encoded", "Pictures of queries encoded.", lambda: self.pixels.items),
             ("thumbnail_bytes", "Bytes of thumbnails kept.", lambda: self.thumbnails.size),
             ("decoder_restarts", "Decoding processes that were replaced.", lambda: self.sandbox.restarts),
-            ("decodes_inside", "Pictures that are decoded or wait.", lambda: self.sandbox.gate.inside),
+            ("decodes_inside", "Pictures that are decoded or wait.", lambda: self.sandbox.inside),
             ("indexing", "1 while folders are indexed.", lambda: self.indexing is not None and self.indexing.running),
         )
         for name, about, value in numbers:
@@ -145,9 +160,12 @@ def decode_data_uri(data_uri: str, most: int) -> bytes:
     if len(body) * 3 // 4 > most:
         raise Problem("too-large", limit=most)
     try:
-        return base64.b64decode(body, validate=True)
+        pieces = [
+            base64.b64decode(body[start : start + PIECE], validate=True) for start in range(0, len(body), PIECE)
+        ]  # one after the other: each holds the interpreter's lock, which the event loop needs as well
     except (binascii.Error, ValueError):
         raise InputError("the picture's data URI is not valid base64.") from None
+    return b"".join(pieces)
 
 
 def _cache_folder(settings: Settings) -> Path:

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     search_threads: int = Field(default=4, ge=1)
     max_searches: int = Field(default=128, ge=1)  # concurrent, waiting ones included
     max_pictures: int = Field(default=64, ge=1)  # concurrent decoding jobs, waiting ones included
+    max_request_pictures: int = Field(default=16, ge=1)  # of one request to /v1/embeddings
+    wait_seconds: float = Field(default=30, gt=0)  # of a picture for a decoding process
     thumbnails_bytes: int = Field(default=512 * MB, ge=MB)
 
     @field_validator("gallery", mode="before")

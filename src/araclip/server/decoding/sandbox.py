@@ -1,4 +1,8 @@
-"""Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server."""
+"""Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server.
+
+Requests get the processes in fair order, see `fair_queue`. When a request is cancelled, what it has in the queue is not
+decoded, and what is being decoded is given up after a short while.
+"""
 
 import asyncio
 import contextlib
@@ -7,11 +11,10 @@ import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
-from starlette.requests import ClientDisconnect
 
 from araclip import errors
 from araclip.decode_limits import MAX_PIXELS
@@ -19,51 +22,56 @@ from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
 from araclip.images import Facts
-from araclip.server.limits import Gate
-
-Unwanted = Callable[[], Awaitable[bool]]
+from araclip.server.fair_queue import FairSlots, Requester
 
 START_SECONDS = 30
+ABANDONED_SECONDS = 1  # for a picture nobody wants any more; a process that is killed costs as much to replace
 MOST_JOBS = 500  # per process, which is then replaced: memory leaks of decoders do not add up
 MAX_HEAD = 100_000
 PASSED_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
+
+_Reply = tuple[dict[str, Any], list[bytes]]
 
 
 class Sandbox:
     """A pool of decoding processes, started on demand."""
 
-    def __init__(self, *, processes: int, memory: int, seconds: float, max_waiting: int) -> None:
-        self.gate = Gate(max_waiting)
+    def __init__(
+        self, *, processes: int, memory: int, seconds: float, max_waiting: int, wait_seconds: float = 30
+    ) -> None:
+        """`seconds` to decode a picture, after at most `wait_seconds` in the queue; `max_waiting` pictures at once."""
         self.restarts = 0
         self._memory = memory
         self._seconds = seconds
-        self._slots = asyncio.Semaphore(processes)
+        self._slots = FairSlots(processes, most=max_waiting, seconds=wait_seconds)
         self._idle: list[_Decoder] = []
         self._all: set[_Decoder] = set()
+        self._jobs: set[asyncio.Task[_Reply]] = set()
+
+    @property
+    def inside(self) -> int:
+        """Pictures that are decoded or wait."""
+        return self._slots.inside
 
     async def thumbnail(
-        self, data: bytes, side: int, *, unwanted: Unwanted | None = None
+        self, data: bytes, side: int, requester: Requester | None = None
     ) -> tuple[bytes, bytes, int, int]:
         """An upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
 
-        Args:
-            unwanted: checked when the job begins: a client that has scrolled on has cancelled its requests.
-
         Raises:
             ImageError: the picture cannot be used.
-            Problem: too many jobs are waiting.
-            ClientDisconnect: `unwanted` returned True.
+            Problem: too many pictures are waiting, or it has waited too long.
         """
-        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, unwanted)
+        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, requester)
         return small, placeholder, int(about["width"]), int(about["height"])
 
-    async def read(self, data: bytes, size: int, max_pixels: int) -> LoadedPicture:
+    async def read(self, data: bytes, size: int, max_pixels: int, requester: Requester | None = None) -> LoadedPicture:
         """An uploaded picture read for the catalogue: hash, model input, facts, and the JPEG to store.
 
         Raises:
             ImageError, Problem: as for `thumbnail`.
         """
-        about, (pixels, stored) = await self._job("read", data, size, max_pixels)
+        about, (pixels, stored) = await self._job("read", data, size, max_pixels, requester)
         square = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)
         return LoadedPicture(
@@ -73,16 +81,34 @@ class Sandbox:
             stored,
         )
 
-    async def _job(
-        self, job: str, data: bytes, size: int, max_pixels: int, unwanted: Unwanted | None = None
-    ) -> tuple[dict[str, Any], list[bytes]]:
+    async def _job(self, job: str, data: bytes, size: int, max_pixels: int, requester: Requester | None) -> _Reply:
         about = {"job": job, "size": size, "max_pixels": max_pixels, "seconds": self._seconds}
+        requester = requester or Requester()
+        await self._slots.acquire(requester)
+        task = asyncio.create_task(self._decode(about, data))
+        task.add_done_callback(lambda _: self._slots.release(requester))
+        self._jobs.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            answer, blobs = await asyncio.shield(task)
+        except asyncio.CancelledError:  # the client has left
+            asyncio.get_running_loop().call_later(ABANDONED_SECONDS, task.cancel)
+            raise
+        if "error" in answer:
+            kind = getattr(errors, str(answer["error"]), UnreadableImage)
+            raise (kind if issubclass(kind, ImageError) else UnreadableImage)(str(answer["message"]))
+        return answer, blobs
+
+    def _ended(self, task: "asyncio.Task[_Reply]") -> None:
+        self._jobs.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, also where nobody waits for it any more
+
+    async def _decode(self, about: dict[str, Any], data: bytes) -> _Reply:
         async with self._decoder() as decoder:
-            if unwanted is not None and await unwanted():
-                raise ClientDisconnect
             try:
                 async with asyncio.timeout(self._seconds):
-                    answer, blobs = await decoder.ask(about, data)
+                    return await decoder.ask(about, data)
             except TimeoutError:
                 decoder.kill()
                 raise UnreadableImage(
@@ -96,24 +122,18 @@ class Sandbox:
             except BaseException:  # cancelled in the middle of an answer: the stream is out of step
                 decoder.kill()
                 raise
-        if "error" in answer:
-            kind = getattr(errors, str(answer["error"]), UnreadableImage)
-            raise (kind if issubclass(kind, ImageError) else UnreadableImage)(str(answer["message"]))
-        return answer, blobs
 
     @contextlib.asynccontextmanager
     async def _decoder(self) -> "AsyncIterator[_Decoder]":
-        with self.gate.entered():
-            async with self._slots:
-                decoder = await self._acquire()
-                try:
-                    yield decoder
-                finally:
-                    if decoder.alive and decoder.jobs < MOST_JOBS:
-                        self._idle.append(decoder)
-                    else:
-                        self.restarts += 1
-                        await self._drop(decoder)
+        decoder = await self._acquire()
+        try:
+            yield decoder
+        finally:
+            if decoder.alive and decoder.jobs < MOST_JOBS:
+                self._idle.append(decoder)
+            else:
+                self.restarts += 1
+                await self._drop(decoder)
 
     async def _acquire(self) -> "_Decoder":
         while self._idle:
@@ -130,7 +150,11 @@ class Sandbox:
         await decoder.end()
 
     async def close(self) -> None:
-        """End all processes."""
+        """End all jobs and processes."""
+        for task in self._jobs:
+            task.cancel()
+        if self._jobs:
+            await asyncio.wait(self._jobs)
         for decoder in list(self._all):
             decoder.kill()
             await self._drop(decoder)
@@ -171,7 +195,7 @@ class _Decoder:
             raise
         return decoder
 
-    async def ask(self, about: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    async def ask(self, about: dict[str, Any], data: bytes) -> _Reply:
         self.jobs += 1
         head = json.dumps({**about, "blobs": [len(data)]}).encode()
         assert self._process.stdin is not None
@@ -180,7 +204,7 @@ class _Decoder:
         await self._process.stdin.drain()
         return await self._answer()
 
-    async def _answer(self) -> tuple[dict[str, Any], list[bytes]]:
+    async def _answer(self) -> _Reply:
         source = self._process.stdout
         assert source is not None
         (length,) = struct.unpack(">I", await source.readexactly(4))

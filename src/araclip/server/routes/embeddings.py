@@ -5,13 +5,16 @@ import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
 from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.encoder_base import batches
+from araclip.errors import ImageError, InputError
+from araclip.server.fair_queue import Requester
 from araclip.server.problem_details import Problem
+from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, ServiceOf, openai_errors
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
 from araclip.server.service import Service, decode_data_uri
@@ -41,7 +44,7 @@ def _model(service: Service) -> Model:
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingsAnswer, responses=openai_errors(400, 401, 403, 413, 422, 429))
-async def embeddings(service: ServiceOf, body: EmbeddingsRequest) -> Response:
+async def embeddings(service: ServiceOf, request: Request, requester: RequesterOf, body: EmbeddingsRequest) -> Response:
     """The unit vectors of texts, and of pictures given as data URIs, in one space."""
     inputs = [body.input] if isinstance(body.input, str) else body.input
     width = _width(service.model, body.dimensions)
@@ -49,11 +52,42 @@ async def embeddings(service: ServiceOf, body: EmbeddingsRequest) -> Response:
     for text in texts:
         if len(text) > service.settings.max_text:
             raise _refused("input", f"a text has {len(text)} characters, the most is {service.settings.max_text}.")
-    with service.searches.entered():
-        text_rows = iter([row for chunk in batches(texts, CHUNK) for row in await service.texts.rows(chunk)])
-        rows = [await _picture(service, entry) if _is_picture(entry) else next(text_rows) for entry in inputs]
-        answer = await service.in_thread(lambda: _written(service.model, texts, rows, width, body.encoding_format))
-    return Response(answer, media_type="application/json")
+    pictures, most = len(inputs) - len(texts), service.settings.max_request_pictures
+    if pictures > most:
+        raise _refused("input", f"the request has {pictures} pictures, the most is {most}. Send several requests.")
+
+    async def answer() -> bytes:
+        rows = await _rows(service, inputs, requester)
+        return await service.in_thread(lambda: _written(service.model, texts, rows, width, body.encoding_format))
+
+    with service.embeddings.entered(requester):
+        return Response(await while_connected(request, answer()), media_type="application/json")
+
+
+async def _rows(service: Service, inputs: Sequence[str], requester: Requester) -> Rows:
+    """The vectors of texts and pictures, in their order."""
+    requester.remaining = len(inputs)
+    rows: dict[int, NDArray[np.float32]] = {}
+    texts = [(index, entry) for index, entry in enumerate(inputs) if not _is_picture(entry)]
+    for chunk in batches(texts, CHUNK):
+        vectors = await service.texts.rows([text for _, text in chunk], requester)
+        rows.update(zip((index for index, _ in chunk), vectors, strict=True))
+        requester.remaining = len(inputs) - len(rows)
+    for index, entry in enumerate(inputs):
+        if _is_picture(entry):
+            rows[index] = await _picture(service, index, entry, requester)
+            requester.remaining = len(inputs) - len(rows)
+    return [rows[index] for index in range(len(inputs))]
+
+
+async def _picture(service: Service, index: int, data_uri: str, requester: Requester) -> NDArray[np.float32]:
+    try:
+        data = await service.in_thread(lambda: decode_data_uri(data_uri, service.settings.max_upload))
+        return await service.picture_row(data, requester)
+    except ImageError as error:
+        raise Problem("bad-picture", where=f"input.{index}", reason=shown(str(error))) from None
+    except InputError as error:
+        raise _refused(f"input.{index}", str(error)) from None
 
 
 def _is_picture(entry: str) -> bool:
@@ -73,13 +107,6 @@ def _width(model: Encoder, dimensions: int | None) -> int:
 
 def _refused(field: str, reason: str) -> Problem:
     return Problem("bad-query", where=field, reason=reason)
-
-
-async def _picture(service: Service, data_uri: str) -> NDArray[np.float32]:
-    data = await service.in_thread(lambda: decode_data_uri(data_uri, service.settings.max_upload))
-    loaded = await service.sandbox.read(data, service.model.image_size, service.settings.max_pixels)
-    assert loaded.decoded is not None
-    return await service.pixels.row(loaded.decoded.pixels)
 
 
 def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:

@@ -7,14 +7,15 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import identity_of
+from araclip.server.fair_queue import Requester
 from araclip.server.indexing.uploads import add, forget
 from araclip.server.originals import Original, read_original
 from araclip.server.problem_details import Problem
+from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, WRITE, ServiceOf, problems
 from araclip.server.schemas import Added, Details, Identity
 from araclip.server.service import Service
@@ -25,7 +26,6 @@ IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the con
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
 RETRY_SECONDS = "5"
 PIECE = 1 << 18
-CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
 @router.get(
@@ -35,7 +35,11 @@ CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
     responses={200: {"content": {"image/webp": {}}}, **problems(401, 403, 404, 422, 429)},
 )
 async def thumbnail(
-    service: ServiceOf, request: Request, identity: Identity, size: Annotated[Literal["256", "512"], Query()] = "256"
+    service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
+    identity: Identity,
+    size: Annotated[Literal["256", "512"], Query()] = "256",
 ) -> Response:
     """The picture upright, of at most `size` pixels a side, as WebP without any metadata."""
     etag = f'"{identity}-{size}-{VERSION}"'
@@ -44,17 +48,14 @@ async def thumbnail(
         return Response(status_code=304, headers=headers)
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
-    if small is None:
-        try:
-            small = await _create_thumbnail(service, request, identity, side)
-        except ClientDisconnect:
-            return Response(status_code=CLIENT_CLOSED)
+    if small is None:  # a client that has scrolled on has cancelled its requests
+        small = await while_connected(request, _create_thumbnail(service, requester, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
 
 
-async def _create_thumbnail(service: Service, request: Request, identity: str, side: int) -> bytes:
+async def _create_thumbnail(service: Service, requester: Requester, identity: str, side: int) -> bytes:
     original = await _original(service, identity)
-    small, placeholder, *_ = await service.sandbox.thumbnail(original.data, side, unwanted=request.is_disconnected)
+    small, placeholder, *_ = await service.sandbox.thumbnail(original.data, side, requester)
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
     return small
 
@@ -126,7 +127,11 @@ def _details(service: Service, identity: str) -> Details | None:
 
 @router.post("/images", status_code=201, dependencies=WRITE, responses=problems(401, 403, 409, 413, 422, 429, 503))
 async def upload(
-    service: ServiceOf, response: Response, file: Annotated[UploadFile, File(description="The picture.")]
+    service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
+    response: Response,
+    file: Annotated[UploadFile, File(description="The picture.")],
 ) -> Added:
     """Add a picture. The response is sent when it is stored on disk; searches find it about a second later.
 
@@ -137,7 +142,8 @@ async def upload(
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    loaded = await service.sandbox.read(data, service.model.image_size, service.settings.max_pixels)
+    decoding = service.sandbox.read(data, service.model.image_size, service.settings.max_pixels, requester)
+    loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
     name = shown(_base_name(file.filename or ""))[:200]
     try:

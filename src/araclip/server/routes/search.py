@@ -2,10 +2,12 @@
 
 import base64
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
 
 from araclip.display import shown
@@ -16,7 +18,9 @@ from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
+from araclip.server.fair_queue import Requester
 from araclip.server.problem_details import Problem
+from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, ServiceOf, problems
 from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
 from araclip.server.served_gallery import served_filters
@@ -30,6 +34,8 @@ SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of t
 @router.get("/search", responses=ANSWERS)
 async def search(
     service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
     q: Annotated[str, Query(description="The query; docs/queries.md is its grammar.")],
     k: Annotated[int, Query(ge=1)] = 24,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
@@ -41,19 +47,24 @@ async def search(
 ) -> SearchAnswer:
     """Search by text; best pictures first."""
     body = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
-    return await run_search(service, body, [])
+    return await while_connected(request, run_search(service, body, [], requester))
 
 
 @router.post("/search", responses=ANSWERS)
-async def search_with_pictures(service: ServiceOf, body: SearchRequest) -> SearchAnswer:
+async def search_with_pictures(
+    service: ServiceOf, request: Request, requester: RequesterOf, body: SearchRequest
+) -> SearchAnswer:
     """Search by a weighted combination of texts, pictures of the gallery and uploaded pictures."""
-    sent = [decode_data_uri(picture.data, service.settings.max_upload) for picture in body.pictures]
-    return await run_search(service, body, sent)
+    most = service.settings.max_upload
+    sent = [await service.in_thread(partial(decode_data_uri, picture.data, most)) for picture in body.pictures]
+    return await while_connected(request, run_search(service, body, sent, requester))
 
 
 @router.post("/search/image", responses=ANSWERS)
 async def search_by_image(
     service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
     file: Annotated[UploadFile, File(description="The picture to look for.")],
     q: Annotated[str, Form()] = "",
     k: Annotated[int, Form(ge=1)] = 24,
@@ -67,11 +78,11 @@ async def search_by_image(
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
     body = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
-    return await run_search(service, body, [data], sent_weight=1.0)
+    return await while_connected(request, run_search(service, body, [data], requester, sent_weight=1.0))
 
 
 async def run_search(
-    service: Service, body: SearchRequest, sent: list[bytes], *, sent_weight: float | None = None
+    service: Service, body: SearchRequest, sent: list[bytes], requester: Requester, *, sent_weight: float | None = None
 ) -> SearchAnswer:
     """One page of results."""
     began = time.perf_counter()
@@ -86,8 +97,9 @@ async def run_search(
     page = Page(
         body.k + 1, body.offset, filters, body.threshold
     )  # one more hit than k tells whether there is a next page
+    pictures = await _sent_vectors(service, query, sent, requester)  # before the gate, where others would wait for it
     with service.searches.entered():
-        vector = combine(await _vectors(service, query, sent), query)
+        vector = combine(await _vectors(service, query, pictures, requester), query)
         snapshot = service.gallery.snapshot
         results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page))
     return SearchAnswer(
@@ -115,28 +127,37 @@ def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQue
     return parse(f"{terms} {'' if signed else '+ '}{text}")
 
 
-async def _vectors(service: Service, query: ParsedQuery, sent: list[bytes]) -> NDArray[np.float32]:
+async def _sent_vectors(
+    service: Service, query: ParsedQuery, sent: list[bytes], requester: Requester
+) -> dict[str, NDArray[np.float32]]:
+    """The vectors of the uploaded pictures that the query names, by their names."""
+    names = [term.value.removeprefix(STORED_PREFIX) for term in query.terms if term.kind != "text"]
+    rows: dict[str, NDArray[np.float32]] = {}
+    requester.remaining = len(query.terms)
+    for name in names:
+        if name.startswith(SENT) and name not in rows:
+            number = name.removeprefix(SENT)
+            if not (number.isascii() and number.isdigit() and int(number) < len(sent)):
+                raise Problem("no-picture", id=shown(name[:40]))
+            rows[name] = await service.picture_row(sent[int(number)], requester)
+            requester.remaining -= 1
+    return rows
+
+
+async def _vectors(
+    service: Service, query: ParsedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
+) -> NDArray[np.float32]:
     """The vectors of the query's terms, (n, D)."""
-    texts = iter(await service.texts.rows([term.value for term in query.terms if term.kind == "text"]))
+    texts = iter(await service.texts.rows([term.value for term in query.terms if term.kind == "text"], requester))
     rows = []
     for term in query.terms:
         if term.kind == "text":
             rows.append(next(texts))
-        elif (name := term.value.removeprefix(STORED_PREFIX)).startswith(SENT):
-            rows.append(await _sent_vector(service, name, sent))
+        elif (name := term.value.removeprefix(STORED_PREFIX)) in sent:
+            rows.append(sent[name])
         else:
             rows.append(await service.in_thread(lambda name=name: _stored_vector(service, name)))  # type: ignore[misc]
     return np.stack(rows)
-
-
-async def _sent_vector(service: Service, name: str, sent: list[bytes]) -> NDArray[np.float32]:
-    number = name.removeprefix(SENT)
-    if not (number.isascii() and number.isdigit() and int(number) < len(sent)):
-        raise Problem("no-picture", id=shown(name[:40]))
-    size = service.model.image_size
-    loaded = await service.sandbox.read(sent[int(number)], size, service.settings.max_pixels)
-    assert loaded.decoded is not None
-    return await service.pixels.row(loaded.decoded.pixels)
 
 
 def _stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
