@@ -7,8 +7,8 @@
 
 A server of its own (a gallery of a few pictures, the tests' tiny model) gets `--requests` requests at a time, each with
 `--pictures` grey PNGs of 49 megapixels; a request that is answered is sent again. Meanwhile one client after the other
-asks for a text search, a thumbnail that is not made yet, the vector of one small picture, and /healthz. Then the attackers
-close their connections, and the time is taken until nothing is decoded any more. Memory is the sum of the resident sets
+asks for a text search, a thumbnail that is not made yet, the vector of one small picture, and /healthz. Then the
+attackers close their connections, and the time is taken until nothing is decoded any more. Memory is the sum of the resident sets
 of the server and its decoding processes. Prints one row of a Markdown table for each kind of small request.
 """
 
@@ -158,7 +158,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = write_tiny_model(Path(folder) / "model")
         gallery = make_gallery(Path(folder) / "gallery", photo_album(Path(folder) / "album"), model)
-        command = [sys.executable, "-m", "araclip.cli", "serve", "--port", "0", "--gallery", str(gallery)]
+        options = ["--port", "0", "--gallery", str(gallery), "--model", str(model)]
+        command = [sys.executable, "-m", "araclip.cli", "serve", *options]
         variables = {**os.environ, "PYTHONPATH": str(given.source.resolve()), "COLUMNS": "300"}
         with subprocess.Popen(
             [*command, "--model", str(model)],
