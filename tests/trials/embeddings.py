@@ -8,8 +8,8 @@
 A server of its own (a gallery of a few pictures, the tests' tiny model) gets `--requests` requests at a time, each with
 `--pictures` grey PNGs of 49 megapixels; a request that is answered is sent again. Meanwhile one client after the other
 asks for a text search, a thumbnail that is not made yet, the vector of one small picture, and /healthz. Then the
-attackers close their connections, and the time is taken until nothing is decoded any more. Memory is the sum of the resident sets
-of the server and its decoding processes. Prints one row of a Markdown table for each kind of small request.
+attackers close their connections, and the time is taken until nothing is decoded any more. Memory is the sum of the
+resident sets of the server and its decoding processes. Prints a Markdown table, a row for each kind of small request.
 """
 
 import argparse
