@@ -8,12 +8,22 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() or c in JOINERS else _escape(ord(c)) for c in text)
 
 
+def json_shown(text: str) -> str:
+    """JSON with what `shown` escapes in JSON's own notation: the same value after parsing, and valid UTF-8."""
+    return "".join(c if c.isprintable() or c in JOINERS else _json_escape(c) for c in text)
+
+
 def shortened(text: str, limit: int) -> str:
     """At most `limit` characters, the middle left out: names of models and pictures differ at both ends."""
     if len(text) <= limit:
         return text
     head = (limit - 1) // 2
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def _escape(code: int) -> str:

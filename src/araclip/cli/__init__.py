@@ -1,55 +1,25 @@
 """The command line: each command parses, calls one function, prints."""
 
-import io
-import os
-import sys
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from araclip import __version__
-from araclip.cli import (  # noqa: F401  (importing them adds their commands to the app)
-    classify,
-    convert,
-    evaluate,
-    index,
-    maintenance,
-    search,
-    serve,
-    train,
-)
-from araclip.cli.console import app, err, out, shown
-from araclip.errors import AraCLIPError
-
-
-def _version(value: bool) -> None:
-    if value:
-        out.print(f"araclip {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    pass
+from araclip.cli import stopping
 
 
 def main() -> None:
-    """Run the command line; an expected error becomes one line on stderr and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # in a legacy code page, Arabic is escaped instead of an error
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()  # now, since errors at interpreter exit cannot be caught
-    except BrokenPipeError:  # `araclip search … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the rest of the output
-        raise SystemExit(0) from None
-    except (AraCLIPError, OSError) as error:
-        err.print(f"araclip: {shown(str(error))}", soft_wrap=True, markup=False, style="red")
-        raise SystemExit(2) from None
+    """Run the command line.
+
+    An expected error becomes one line on stderr and exit code 2. Ctrl-C, SIGTERM and SIGHUP end a command with one
+    line, and exit code 130, 143 and 129.
+    """
+    with stopping.on_signals():
+        from araclip.cli.commands import run  # imports for a third of a second, in which Ctrl-C must not end in frames
+
+        run()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from araclip.cli.commands import app
+
+        return app
+    raise AttributeError(f"module 'araclip.cli' has no attribute {name!r}. It has: app, main.")

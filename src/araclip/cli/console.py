@@ -1,24 +1,72 @@
-"""The typer app of all commands, their consoles, JSON output and progress bars."""
+"""The typer app of all commands, their consoles, output for programs, and progress bars.
 
+What strangers have named (files, models, captions, keys of a recipe) is printed through `shown`, in errors too.
+"""
+
+import errno
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
-from araclip.display import shown
+from araclip.cli.stopping import exit_code
+from araclip.display import json_shown, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["app", "as_json_text", "bars", "err", "out", "progress", "shown", "stoppable", "write_line"]
+__all__ = [
+    "app",
+    "as_json_text",
+    "bars",
+    "err",
+    "log_to",
+    "out",
+    "print_stopped",
+    "progress",
+    "shown",
+    "stoppable",
+    "write_line",
+]
+
+
+class _Commands(TyperGroup):
+    """Typer's group, whose errors are safe to print, and which says that it was stopped."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _errors_shown():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with _errors_shown():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:  # typer would end without a line, and with one code for all signals
+            print_stopped("")
+            raise typer.Exit(exit_code()) from None
+
+
+@contextmanager
+def _errors_shown() -> Iterator[None]:
+    """Escape what errors of typer quote of the arguments."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "message"):
+            error.message = shown(str(error.message))
+        raise
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,13 +77,72 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 @contextmanager
 def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
-    """On Ctrl-C inside the block, print what is done and how to resume, and exit with code 130."""
+    """On Ctrl-C or SIGTERM inside the block, print what is done and how to resume, and exit with code 130 or 143."""
     try:
         yield
     except KeyboardInterrupt:
-        line = how_to_resume if isinstance(how_to_resume, str) else how_to_resume()
-        err.print(f"Stopped. {shown(line)}", soft_wrap=True, markup=False)
-        raise typer.Exit(130) from None
+        print_stopped(how_to_resume if isinstance(how_to_resume, str) else how_to_resume())
+        raise typer.Exit(exit_code()) from None
+
+
+def print_stopped(how_to_resume: str) -> None:
+    """Print the line of a command that was stopped."""
+    err.print(f"Stopped. {shown(how_to_resume)}".rstrip(), soft_wrap=True, markup=False)
+
+
+@contextmanager
+def log_to(console: Console) -> Iterator[None]:
+    """Print warnings of the package for the length of a `with` block, one line each."""
+    handler = _Handler(logging.WARNING)
+    handler.console = console
+    log = logging.getLogger("araclip")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _Handler(logging.Handler):
+    console: Console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line; a server has its own log (`cli.serve`)."""
+        if not logging.getLogger().handlers:
+            self.console.print(shown(record.getMessage()), soft_wrap=True, markup=False, style="yellow")
+
+
+class ShownFormatter(logging.Formatter):
+    """A log line without control characters; the lines of a traceback stay lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return "\n".join(map(shown, super().format(record).split("\n")))
+
+
+def explained(error: OSError) -> str:
+    """What the system refused, where, and what to do; our own errors say all this themselves."""
+    if error.strerror is None:
+        return str(error)
+    places = [str(place) for place in (error.filename, error.filename2) if place is not None]
+    return f"{' and '.join(places) or 'the system'}: {error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".rstrip()
+
+
+_REMEDIES = {
+    errno.EACCES: "Check the permissions of the file and its folder, or choose another place.",
+    errno.EPERM: "Check the owner of the file and its folder, or choose another place.",
+    errno.EROFS: "The disk is read-only. Choose another place.",
+    errno.ENOSPC: "Free some disk space, then run the command again.",
+    errno.EDQUOT: "Your quota of this disk is used up. Free some space, then run the command again.",
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f), then run the command again.",
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path: a part of it is a file, not a folder.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.EEXIST: "Choose another name.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), then run the command again.",
+    errno.EIO: "The disk cannot be read or written. Check its cable and its health.",
+}
 
 
 @contextmanager
@@ -68,15 +175,12 @@ def bars() -> "Iterator[Callable[[str, int, int], None]]":
 
 
 def as_json_text(value: object) -> str:
-    """One line of JSON; ASCII if a path in it is not UTF-8."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a path that is not UTF-8: only its escaped form survives json.loads
-        return json.dumps(value)
-    return text
+    """One line of JSON. Letters stay; control characters, direction marks and bytes that are not UTF-8 are escaped."""
+    return json_shown(json.dumps(value, ensure_ascii=False))
 
 
 def write_line(line: str) -> None:
-    """Write a line to stdout unchanged, for programs."""
-    sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    """Write a line to stdout: for programs its exact bytes, on a terminal without control characters."""
+    text = shown(line) if sys.stdout.isatty() else line
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")

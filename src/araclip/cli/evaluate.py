@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, as_json_text, bars, err, out, shown, write_line
+from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
 from araclip.cli.galleries import ModelOption
 from araclip.model_folder import DEFAULT_MODEL
 
@@ -119,7 +119,8 @@ def mteb(
     for name in SCORES:
         table.add_column(name, justify="right")
     for score in scores:
-        table.add_row(score.task, score.split, score.subset, *(f"{score.values[name]:.3f}" for name in SCORES))
+        names = (escape(shown(name)) for name in (score.task, score.split, score.subset))
+        table.add_row(*names, *(f"{score.values[name]:.3f}" for name in SCORES))
     out.print(table)
     out.print(f"mteb's files are in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
@@ -143,7 +144,11 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     def log(line: str) -> None:
         err.print(shown(line), soft_wrap=True, markup=False)
 
-    try:
+    def how_to_resume() -> str:
+        hint = "; the same command resumes there" if cache else "; with --cache they would be kept" if done else ""
+        return f"{len(done)} of {len(models)} models are measured{hint}."
+
+    with stoppable(how_to_resume):
         for name in models:
             with bars() as show:
                 on_progress = partial(_of_model, show, name)
@@ -152,10 +157,6 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
                         AraCLIP.load(name), pictures, captions=captions, cache=cache, log=log, progress=on_progress
                     )
                 )
-    except KeyboardInterrupt:
-        hint = "; the same command resumes there" if cache else "; with --cache they would be kept" if done else ""
-        err.print(f"Stopped. {len(done)} of {len(models)} models are measured{hint}.")
-        raise typer.Exit(130) from None
     return done
 
 

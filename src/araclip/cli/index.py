@@ -139,7 +139,7 @@ def demo() -> None:
             took = (time.perf_counter() - start) * 1e3
             table.add_row(query, "\n".join(_described(hit, samples) for hit in hits), f"{took:.0f}")
     out.print(table)
-    out.print(f"The pictures are in {escape(str(home / 'pictures'))}")
+    out.print(f"The pictures are in {escape(shown(str(home / 'pictures')))}")
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
     _serve_demo(home / "gallery", sample.QUERIES[0])
 

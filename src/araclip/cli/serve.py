@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from araclip.cli.console import app, err, out, shown
+from araclip.cli.console import ShownFormatter, app, err, out, shown
 from araclip.cli.galleries import GalleryOption
 
 
@@ -45,7 +45,9 @@ def serve(
         gallery=gallery, host=host, port=port, index=index and tuple(index), watch=watch, uploads=uploads,
         allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, cache=cache, model=model,
     )  # fmt: skip
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("araclip").setLevel(logging.INFO)  # other libraries log every request
 
     def ready(address: str) -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from araclip.cli.console import app, err, out, shown
+from araclip.cli.console import app, err, out, shown, stoppable
 from araclip.errors import InputError
 
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
@@ -50,15 +50,11 @@ def train(
     quiet_libraries()
     parsed = read_recipe(recipe, changes or [])
     folder = runs or Path("runs") / parsed.name
-    try:
-        with _bars() as reporter:
-            if stage == "all":
-                results = run_all(parsed, folder, reporter, fresh=fresh)
-            else:
-                results = {stage: run_stage(parsed, stage, folder, reporter, fresh=fresh)}
-    except KeyboardInterrupt:
-        err.print("Stopped. The same command resumes from the last checkpoint.")
-        raise typer.Exit(130) from None
+    with stoppable("The same command resumes from the last checkpoint."), _bars() as reporter:
+        if stage == "all":
+            results = run_all(parsed, folder, reporter, fresh=fresh)
+        else:
+            results = {stage: run_stage(parsed, stage, folder, reporter, fresh=fresh)}
     leave_group()
     if int(os.environ.get("RANK", "0")):
         return
@@ -67,11 +63,14 @@ def train(
     for name in ("R@1", "R@5", "R@10", "MRR"):
         table.add_column(name, justify="right")
     for name, recall in results.items():
-        table.add_row(name, *(f"{recall[key]:.3f}" if key in recall else "–" for key in ("R@1", "R@5", "R@10", "MRR")))
+        table.add_row(
+            escape(shown(name)),
+            *(f"{recall[key]:.3f}" if key in recall else "–" for key in ("R@1", "R@5", "R@10", "MRR")),
+        )
     out.print(table)
     for name in results:
         files = ", ".join(file for file in RUN_FILES if (folder / name / file).exists())
-        out.print(f"{name}: [bold]{escape(shown(str(folder / name)))}[/] holds {files}", soft_wrap=True)
+        out.print(f"{escape(shown(name))}: [bold]{escape(shown(str(folder / name)))}[/] holds {files}", soft_wrap=True)
 
 
 @app.command()
@@ -189,7 +188,7 @@ class _StepBar:
 
     def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
         if self.task is None:
-            self.task = self.bars.add_task(self.stage, total=total, news="")
+            self.task = self.bars.add_task(shown(self.stage), total=total, news="")
         news = f"loss {values['loss']:.3f} · {rows_per_second:.0f} rows/s"
         self.bars.update(self.task, completed=step, news=news)
 
@@ -218,8 +217,8 @@ class _BarReporter:
 @contextmanager
 def _bars() -> Iterator[_BarReporter]:
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[news]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[news]}"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=err) as bars:
         yield _BarReporter(bars)

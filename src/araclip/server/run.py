@@ -5,9 +5,10 @@ import contextlib
 import ctypes
 import logging
 import os
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -54,6 +55,22 @@ class Serving(uvicorn.Server):
         if self.started and sockets:
             host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
             self._ready(f"http://{host}:{sockets[0].getsockname()[1]}/")
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGHUP, of a terminal that is closed, stops the server as SIGTERM does."""
+        hangup = getattr(signal, "SIGHUP", None)
+        with super().capture_signals():
+            if hangup is None or threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = signal.getsignal(hangup)
+            if before != signal.SIG_IGN:
+                signal.signal(hangup, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(hangup, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down; event streams are ended first, since uvicorn would wait for them until its time limit."""

@@ -1,0 +1,63 @@
+"""All commands, and what becomes of their errors."""
+
+import io
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from araclip import __version__
+from araclip.cli import (  # noqa: F401  (importing them adds their commands to the app)
+    classify,
+    convert,
+    evaluate,
+    index,
+    maintenance,
+    search,
+    serve,
+    train,
+)
+from araclip.cli.console import app, err, explained, log_to, out, print_stopped, shown
+from araclip.cli.stopping import exit_code
+from araclip.errors import AraCLIPError
+
+__all__ = ["app", "run"]
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(f"araclip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the command that the arguments name; an expected error becomes one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # in a legacy code page, Arabic is escaped instead of an error
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            with log_to(err):
+                app()
+        finally:
+            sys.stdout.flush()  # now, since errors at interpreter exit cannot be caught
+    except BrokenPipeError:  # `araclip search … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the rest of the output
+        raise SystemExit(0) from None
+    except KeyboardInterrupt:
+        print_stopped("")
+        raise SystemExit(exit_code()) from None
+    except (AraCLIPError, OSError) as error:
+        line = explained(error) if isinstance(error, OSError) else str(error)
+        err.print(f"araclip: {shown(line)}", soft_wrap=True, markup=False, style="red")
+        raise SystemExit(2) from None

@@ -1,0 +1,60 @@
+"""Ctrl-C, SIGTERM and SIGHUP: each ends a command in the same orderly way. Imports nothing that takes time."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = tuple(number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)))
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)  # not SIG_IGN: `nohup`, and jobs in the background of a shell
+_IMPORTS = "<frozen importlib._bootstrap>"
+_last = signal.SIGINT
+
+
+@contextmanager
+def on_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt in the main thread on each of the signals, for the length of a `with` block.
+
+    In the middle of an import the process ends at once, since libraries in C may turn the exception into one of their
+    own, or lose it. Nothing is lost then either: what is written is written in transactions.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+    owner = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        global _last  # noqa: PLW0603  (a handler has no other way to tell)
+        _last = signal.Signals(number)
+        if os.getpid() != owner and number != signal.SIGINT:  # a forked child ends as it would without a handler
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        if _importing(frame):
+            os.write(2, b"Stopped.\n")
+            os._exit(exit_code())
+        raise KeyboardInterrupt
+
+    for number, handler in before.items():
+        if handler in _DEFAULTS:
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler in _DEFAULTS:
+                signal.signal(number, handler)
+
+
+def exit_code() -> int:
+    """The exit code after KeyboardInterrupt: 128 and the number of the signal, 130 after Ctrl-C."""
+    return 128 + _last
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTS:
+            return True
+        frame = frame.f_back
+    return False
