@@ -23,6 +23,7 @@ from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import Addition, Fault, Group, Hit, Stats, Update
+from araclip.paths import text_path
 
 StrPath = str | os.PathLike[str]
 
@@ -143,8 +144,9 @@ class BaseGallery(ABC):
         Where a few paths do not suffice (links, drives that are mounted or unmounted), all of `folders` is walked.
         """
         roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
+        at = [text_path(path) for path in several(paths, "update_at", "path")]
         with self._ingesting() as turn:
-            report = update_at(self._catalog, self.model, roots, paths, skip or (lambda line: None), turn)
+            report = update_at(self._catalog, self.model, roots, at, skip or (lambda line: None), turn)
         return report or self.update(roots, skip=skip)
 
     def add(
@@ -207,23 +209,23 @@ class BaseGallery(ABC):
             self._finish_writing()
         return len(gone)
 
-    def picture(self, path: str) -> bytes:
+    def picture(self, path: StrPath) -> bytes:
         """An encoded picture: the file at `path`, or the JPEG stored under `picture:…`.
 
         Raises:
             InputError: the path is not in the gallery.
             OSError: its file cannot be read.
         """
-        content = self._content_of(path)
+        content, path = self._content_of(path), text_path(path)
         stored = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
         return stored if stored is not None else Path(path).read_bytes()
 
-    def metadata(self, path: str) -> dict[str, Any]:
+    def metadata(self, path: StrPath) -> dict[str, Any]:
         """The metadata that `add` was given for a path; empty when none."""
-        return self._catalog.metadata_of(path)
+        return self._catalog.metadata_of(text_path(path))
 
-    def _content_of(self, path: str) -> int:
-        content = self._catalog.content_of(path)
+    def _content_of(self, path: StrPath) -> int:
+        content = self._catalog.content_of(text_path(path))
         if content is None:
             raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
         return content

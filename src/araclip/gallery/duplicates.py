@@ -75,10 +75,13 @@ def grouped(
             out.
 
     Raises:
-        InputError: an unknown kind.
+        InputError: an unknown kind, or not a collection of texts.
     """
+    choices = f"Choose among {', '.join(KINDS)}."
+    if isinstance(kinds, str) or not isinstance(kinds, Collection) or not all(isinstance(kind, str) for kind in kinds):
+        raise InputError(f'kinds of duplicates are given as a list such as ["near"], got {kinds!r:.80}. {choices}')
     if unknown := set(kinds) - set(KINDS):
-        raise InputError(f"unknown kind of duplicates '{min(unknown)}'. Choose among {', '.join(KINDS)}.")
+        raise InputError(f"unknown kind of duplicates '{min(unknown)}'. {choices}")
     result = [_group("exact", copies) for copies in files.values() if len(copies) > 1] if "exact" in kinds else []
     if {"near", "semantic"}.isdisjoint(kinds):
         return result

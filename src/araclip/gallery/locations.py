@@ -12,6 +12,7 @@ import platformdirs
 from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
+from araclip.paths import user_path
 
 KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable, not an argument: other users of the machine can read arguments
 PORT = 6333
@@ -75,7 +76,7 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
     if isinstance(named, str) and re.match(r"[a-z]+://", named):
         return Address.read(named)
     if isinstance(named, str | os.PathLike):
-        return Path(named).expanduser()
+        return user_path(named)
     raise InputError(
         f"a gallery is named by a folder or an address, got {type(named).__name__}. Pass a path, or a text such as "
         f"qdrant://HOST:{PORT}/COLLECTION."
@@ -85,7 +86,7 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
 def data_home() -> Path:
     """The folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
     named = os.environ.get("ARACLIP_DATA")
-    return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("araclip")
+    return user_path(named).absolute() if named else platformdirs.user_data_path("araclip")
 
 
 def reference_home() -> Path:

@@ -23,6 +23,7 @@ from araclip.gallery.integrity import file_fault, is_unit, stored_fault
 from araclip.gallery.near_hashes import Hashes
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
+from araclip.paths import user_path
 
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 
@@ -118,7 +119,7 @@ class FolderMaintenance(BaseGallery):
             picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
             picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
         about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
-        return write_export(Path(folder).expanduser(), about, [pictures[content] for content in ids.tolist()], vectors)
+        return write_export(user_path(folder), about, [pictures[content] for content in ids.tolist()], vectors)
 
 
 def _hashes(catalog: Catalog) -> tuple[Ids, Hashes]:

@@ -77,6 +77,8 @@ def parse(text: str, *, files: bool = False) -> Query:
         InputError: an empty query or term, an invalid weight, a quotation mark left open, only minus terms,
             too many terms, or a file where none is allowed; docs/queries.md lists the messages.
     """
+    if not isinstance(text, str):
+        raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
     parts = _split(text)
     terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
     if len(terms) > MAX_TERMS:
@@ -142,6 +144,10 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
         raise InputError(
             f"the query «{text.strip()}» has an empty part: a sign, a weight or quotation marks with nothing beside "
             "them. Complete it, or \\ before the sign."
+        )
+    if kind == "text" and any("\ud800" <= letter <= "\udfff" for letter in value):  # no tokenizer accepts them
+        raise InputError(
+            f"the query «{text.strip()}» holds a byte or half of a character that is no text. Type it again in UTF-8."
         )
     if kind == "file" and not files:
         raise InputError(

@@ -8,11 +8,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from araclip.errors import InputError
 from araclip.images import FORMATS
+from araclip.paths import text_path, user_path
 from araclip.text.normalization import normalize
 
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
@@ -70,10 +72,12 @@ class Filters:
     collapse: bool = False  # of near-duplicates (phash), only the best is returned
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name in ("captured_from", "captured_to", "added_from", "added_to"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _date(name, getattr(self, name)))
-        object.__setattr__(self, "formats", tuple(map(_format, self.formats)))
+        formats = (self.formats,) if isinstance(self.formats, str) else self.formats
+        object.__setattr__(self, "formats", tuple(map(_format, formats)))
         if self.orientation is not None and self.orientation not in ORIENTATIONS:
             raise InputError(f"no orientation '{self.orientation}'. Choose one of {', '.join(ORIENTATIONS)}.")
         for name in ("captured", "added"):
@@ -82,6 +86,25 @@ class Filters:
                 raise InputError(f"{name}_from {first} is after {name}_to {last}: nothing can match. Swap them.")
         if self.min_size is not None and self.max_size is not None and self.min_size > self.max_size:
             raise InputError(f"min_size {self.min_size} is above max_size {self.max_size}: nothing can match.")
+
+    def _check_types(self) -> None:
+        for name in ("folder", "folder_name"):
+            if getattr(self, name) is not None:
+                text_path(getattr(self, name))
+        if self.orientation is not None:
+            _text("orientation", self.orientation)
+        for name in ("min_size", "max_size"):
+            size: object = getattr(self, name)
+            if size is not None and not (isinstance(size, int) and 0 <= size <= _LARGEST):
+                raise InputError(f"{name} is {size!r:.80}; pass a whole number of bytes, at most {_LARGEST}.")
+        if not isinstance(self.formats, Iterable):
+            raise InputError(f'formats is {self.formats!r:.80}; pass a tuple such as ("JPEG", "PNG").')
+        if not isinstance(self.metadata, Mapping):
+            raise InputError(f'metadata is {self.metadata!r:.80}; pass a mapping such as {{"album": "رحلة"}}.')
+        for key, value in self.metadata.items():
+            _text("a key of metadata", key)
+            if not isinstance(value, int | float):
+                _text(f"metadata {key}", value)
 
     @classmethod
     def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":
@@ -177,6 +200,8 @@ class Filters:
         return Condition(*_all(of_file), *_all(of_content))
 
 
+_LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
+
 Where = Filters | str | Sequence[str] | None  # as `BaseGallery.search` takes it
 
 
@@ -186,9 +211,9 @@ def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
 
 
 def _date(name: str, text: str) -> str:
-    date = normalize(str(text)).replace(" ", "T")
+    date = normalize(str(text)[:80]).replace(" ", "T")
     if not _DATE.fullmatch(date):
-        raise InputError(f"{name} is '{text}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
+        raise InputError(f"{name} is '{text!s:.80}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
     return date
 
 
@@ -199,13 +224,27 @@ def _range(text: str) -> tuple[str | None, str | None]:
 
 
 def _bytes(text: str) -> int:
-    match = _SIZE.fullmatch(normalize(text))
+    match = _SIZE.fullmatch(normalize(text[:80]))
     if not match:
-        raise InputError(f"'{text}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
-    return int(float(match[1]) * 1000 ** " kmg".index((match[2] or " ").lower()))
+        raise InputError(f"'{text:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
+    size = int(Decimal(match[1]) * 1000 ** " kmg".index((match[2] or " ").lower()))
+    if size > _LARGEST:
+        raise InputError(f"'{text:.80}' is more than any file can have; the most is {_LARGEST} bytes.")
+    return size
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r:.80}, a {type(value).__name__}; pass a text.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} is {value!r:.80}, with a byte or half of a character that is no text.") from None
 
 
 def _format(name: str) -> str:
+    if not isinstance(name, str):
+        raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
     known = {"JPG": "JPEG", "TIF": "TIFF"}.get(name.upper(), name.upper())
     if known not in FORMATS:
         raise InputError(f"no picture format '{name}'. Choose among {', '.join(FORMATS)}.")
@@ -214,7 +253,7 @@ def _format(name: str) -> str:
 
 def roots_of(folder: str | os.PathLike[str]) -> list[str]:
     """A folder's path as given and with links resolved, since indexed paths may begin with either."""
-    named = Path(folder).expanduser().absolute()
+    named = user_path(folder).absolute()
     return [str(root) for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve()))]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
 from araclip.images import SUFFIXES
+from araclip.paths import user_path
 
 
 @dataclass
@@ -99,11 +100,9 @@ def checked_root(folder: str | os.PathLike[str]) -> Path:
     """The absolute path of a folder to index.
 
     Raises:
-        InputError: no such folder, or a file.
+        InputError: no such folder, a file, or not a path.
     """
-    if not isinstance(folder, str | os.PathLike):
-        raise InputError(f"a folder is a text or a path object, got {type(folder).__name__}.")
-    path = Path(folder).expanduser()
+    path = user_path(folder)
     if not path.exists():
         raise InputError(f"no such folder: {path}. Check the spelling, or reconnect the drive.")
     if not path.is_dir():

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from araclip.encoder_base import picture_of
 from araclip.errors import ImageError, ImageTooLarge, InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.images import Facts, open_image, read_facts, square
+from araclip.paths import text_path, user_path
 
 MAX_BYTES = 1_000_000_000  # read into memory whole; the largest picture allowed takes 900 MB as uncompressed 16-bit
 STORED_SIDE = 1024  # pixels: enough for a preview and for the input of every model, about 200 kB as JPEG
@@ -115,12 +115,14 @@ def source_of(picture: PictureSource) -> Source:
         raise InputError(
             f"a picture is a path, encoded bytes, a PIL picture or an array of pixels; got {type(picture).__name__}."
         )
-    path = index_path(picture)
+    try:
+        path = index_path(picture)
+    except InputError as error:
+        raise InputError(f"no such picture: {error}") from None
     try:
         about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{path}: no such picture ({reason}). Check the path.") from None
+    except OSError as error:
+        raise InputError(f"{path}: no such picture ({error.strerror}). Check the path.") from None
     if not stat.S_ISREG(about.st_mode):
         raise InputError(f"{path} is not a file. Pass picture files, or index a whole folder with update([folder]).")
     return File.of(path, about)
@@ -141,11 +143,10 @@ def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
 
 def index_path(path: str | os.PathLike[str]) -> str:
     """The path under which `update` indexes a file: links of its folder are resolved, the file's own is not."""
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"a path is a text or a path object, got {type(path).__name__}.")
-    if str(path).startswith(STORED_PREFIX):
-        return str(path)
-    named = Path(path).expanduser()
+    text = text_path(path)
+    if text.startswith(STORED_PREFIX):
+        return text
+    named = user_path(text)
     return str(named.parent.resolve() / named.name)
 
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Collection
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
+from araclip.paths import user_path
 
 
 class RemoteMaintenance(BaseGallery):
@@ -119,7 +119,7 @@ class RemoteMaintenance(BaseGallery):
         state = catalog.state()
         rows, vectors = _with_vectors(catalog)
         about = {"model": state.model, "fingerprint": state.fingerprint, "generation": state.generation}
-        return write_export(Path(folder).expanduser(), about, map(_line, rows), vectors.astype("<f2"))
+        return write_export(user_path(folder), about, map(_line, rows), vectors.astype("<f2"))
 
 
 def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:

@@ -1,0 +1,40 @@
+"""Paths as people type them, checked before anything is opened."""
+
+import os
+from pathlib import Path
+
+from araclip.errors import InputError
+
+
+def text_path(named: str | os.PathLike[str]) -> str:
+    """A path as text, unchanged.
+
+    Raises:
+        InputError: neither a text nor a path object, or a text that no file can have as its path.
+    """
+    if not isinstance(named, str | os.PathLike):
+        raise InputError(f"a path is a text or a path object, got {type(named).__name__}.")
+    text = os.fspath(named)
+    if not isinstance(text, str):
+        raise InputError("a path is a text or a path object, got one of bytes. Pass os.fsdecode(path).")
+    try:
+        if b"\0" in os.fsencode(text):
+            raise InputError(f"{text!r:.200} holds a NUL character, which no path has. Check the path.")
+    except UnicodeEncodeError:
+        raise InputError(f"{text!r:.200} holds half of a character, which no path has. Check the path.") from None
+    return text
+
+
+def user_path(named: str | os.PathLike[str]) -> Path:
+    """A path with ~ and ~user replaced by the home folder.
+
+    Raises:
+        InputError: as for `text_path`, or there is no such user.
+    """
+    path = Path(text_path(named))
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: there is no such user here. Check the name, or write ./{path} for a folder of that name."
+        ) from None
