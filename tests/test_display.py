@@ -1,12 +1,13 @@
 """Display of untrusted text: control characters are escaped, and nothing that a reader needs is lost."""
 
+import json
 import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from araclip.display import shortened, shown
+from araclip.display import json_shown, shortened, shown
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 
@@ -20,6 +21,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
         ("a\nb\x1b[2J", "a\\u000ab\\u001b[2J"),
         (os.fsdecode(b"\xe9.png"), "\\xe9.png"),
         ("\ud800", "\\ud800"),  # JSON can hold half a character
+        ("\U000e0041\x9b", "\\U000e0041\\u009b"),
     ],
 )
 def test_control_marks_are_escaped_and_letters_stay(text: str, seen: str) -> None:
@@ -32,6 +34,14 @@ def test_what_is_shown_is_one_line_that_can_be_written_anywhere_and_shows_itself
     seen.encode()
     assert len(seen.splitlines()) <= 1
     assert shown(seen) == seen
+
+
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT | st.integers()))
+def test_json_is_shown_in_its_own_notation_and_means_the_same(value: dict[str, object]) -> None:
+    seen = json_shown(json.dumps(value, ensure_ascii=False))
+    seen.encode()
+    assert shown(seen) == seen
+    assert json.loads(seen) == json.loads(json.dumps(value))
 
 
 @given(st.text(), st.integers(3, 40))

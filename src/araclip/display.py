@@ -28,4 +28,6 @@ def _json_escape(character: str) -> str:
 
 def _escape(code: int) -> str:
     undecoded = 0xDC80 <= code <= 0xDCFF  # a lone surrogate: a byte that is not UTF-8 (surrogateescape)
-    return f"\\x{code - 0xDC00:02x}" if undecoded else f"\\u{code:04x}"
+    if undecoded:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -45,7 +45,7 @@ class Protocol:
     def id(self) -> str:
         """Twelve hex digits that change with any of the above."""
         text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,10 @@ class Address:
             InputError: no host, no collection, or a password in it.
         """
         example = f"Write qdrant://HOST:{PORT}/COLLECTION, or https://HOST:{PORT}/COLLECTION."
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # brackets around what is no IPv6 address
+            raise InputError(f"'{text}' is not the address of a gallery. {example}") from None
         if parts.username or parts.password or parts.query:
             raise InputError(f"an address must not hold a password. Put the API key into ${KEY}. {example}")
         try:
