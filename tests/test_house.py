@@ -67,6 +67,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.problem_details",
     "server.fair_queue",
     "server.limits",
+    "server.request_body",
     "server.auth",
     "server.metrics",
     "server.schemas",

@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from araclip import __version__
 from araclip.display import shown
 from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
-from araclip.server.limits import Bounded, KnownHost, SafeHeaders
+from araclip.server.limits import CheckedHead, SafeHeaders
 from araclip.server.metrics import Measured
 from araclip.server.problem_details import Problem, answered
+from araclip.server.request_body import Bounded
 from araclip.server.routes import embeddings, pictures, search, status
 from araclip.server.routes.clients import CLIENT_CLOSED
 from araclip.server.service import Service
@@ -53,19 +56,20 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.keys = service.keys
-    for routes in (search.router, pictures.router, embeddings.router, status.router, page.router()):
-        app.include_router(routes)
+    routers = (search.router, pictures.router, embeddings.router, status.router, page.router())
+    for router in routers:
+        app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraCLIPError, _own_error)
     app.add_exception_handler(OSError, _own_error)  # a full disk, an unreadable file
     app.add_exception_handler(ClientDisconnect, _client_left)
-    app.add_exception_handler(Exception, _internal_error)
     # The last one added handles a request first.
     app.add_middleware(
         Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
     )
-    app.add_middleware(KnownHost, hosts=settings.hosts, addresses=not settings.is_local)
+    app.add_middleware(CheckedHead, hosts=settings.hosts, addresses=not settings.is_local)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Measured, metrics=service.metrics)
     return app
@@ -78,10 +82,18 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         problem = Problem("not-found")
     elif error.status_code == 405:
-        problem = Problem("method", method=shown(request.method), headers=error.headers)
+        allowed = ", ".join(_methods(request)) or (error.headers or {}).get("Allow", "GET, HEAD")
+        problem = Problem("method", method=shown(request.method), headers={"Allow": allowed})
     else:
         problem = Problem("bad-request", reason=shown(str(error.detail)))
     return answered(request, problem)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of all routes of a request's path; Starlette names those of the first one only."""
+    routes: list[APIRoute] = request.app.state.routes
+    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -104,7 +116,3 @@ async def _own_error(request: Request, error: Exception) -> Response:
 
 async def _client_left(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED)  # for the metrics
-
-
-async def _internal_error(request: Request, error: Exception) -> Response:
-    return answered(request, Problem("internal"))  # Starlette logs the error itself

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from araclip.server.limits import SAFE_METHODS
 from araclip.server.problem_details import Problem
+from araclip.server.request_body import BeforeBody
 
 Scope = Literal["read", "write"]
 ALLOWS: dict[str, frozenset[str]] = {"read": frozenset({"read"}), "write": frozenset({"read", "write"})}
@@ -38,7 +39,7 @@ class Keys:
 
     def scopes_of_token(self, token: str) -> frozenset[str]:
         """The scopes of a token, by a comparison in constant time."""
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         scopes: frozenset[str] = frozenset()
         for scope, known in self._digests.items():
             if hmac.compare_digest(digest, known):
@@ -73,19 +74,25 @@ class Keys:
         return frozenset()
 
 
-def require(scope: Scope) -> Callable[[Request], None]:
-    """A dependency for routes that refuses requests without `scope`."""
+class Requires(BeforeBody):
+    """A dependency of routes that refuses requests without a scope."""
 
-    def check(request: Request) -> None:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __call__(self, request: Request) -> None:
+        """Check a request.
+
+        Raises:
+            Problem: "unauthorized" or "forbidden".
+        """
         keys: Keys = request.app.state.keys
         held = keys.scopes_of(request)
         if not held:
             raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
-        if scope not in held:
+        if self._scope not in held:
             raise Problem(
                 "forbidden",
-                scope=scope,
-                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+                scope=self._scope,
+                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{self._scope}"'},
             )
-
-    return check

@@ -1,14 +1,13 @@
-"""Limits on requests: concurrency, size, time and host names, as ASGI middleware.
+"""Limits on requests by their number, their heads and host names, and the headers of responses, as ASGI middleware."""
 
-Starlette limits the parts of a form, not the whole body.
-"""
-
-import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Collection, Iterator
+import logging
+from collections.abc import AsyncIterator, Collection, Iterator
+from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from araclip.server.problem_details import Problem, answer
@@ -25,7 +24,12 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "geolocation=(), microphone=(), payment=()",
 }
+RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+MAX_HEADERS = 16_384  # bytes of a request's first line and headers
+CROWDED = "araclip.crowded"  # set in the scope of a request that comes when there are too many connections
+
+log = logging.getLogger("araclip.server")
 
 
 class Gate:
@@ -55,31 +59,58 @@ class Gate:
             self.inside -= 1
 
 
+class GatedStream(StreamingResponse):
+    """A streamed response that enters a gate before it starts, and leaves it however it ends."""
+
+    def __init__(self, content: AsyncIterator[bytes], gate: Gate, **options: Any) -> None:
+        super().__init__(content, **options)
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it.
+
+        Raises:
+            Problem: "busy", before anything is sent.
+        """
+        with self._gate.entered():
+            await super().__call__(scope, receive, send)
+
+
 class SafeHeaders:
-    """Adds security headers to every response, unless they are set already."""
+    """Adds security headers to every response, unless they are set already; a fault of the server is one of them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
 
         async def safe(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *((n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in present),
-                ]
+                missing = [(name, value) for name, value in RAW_HEADERS if name not in present]
+                message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
-        await self._app(scope, receive, safe if scope["type"] == "http" else send)
+        try:
+            await self._app(scope, receive, safe)
+        except Exception:  # Starlette's own handler stands outside and would answer without these headers
+            if started:
+                raise
+            log.exception("A request ended in an error of the server.")
+            await answer(Problem("internal"), scope)(scope, receive, safe)
 
 
-class KnownHost:
-    """Refuses requests for other host names, and changing requests from other sites.
+class CheckedHead:
+    """Refuses requests by their heads: too long, for other host names, or changing requests from other sites.
 
-    The first stops DNS rebinding, by which another site's page could read a server on this machine; the second stops
+    The second stops DNS rebinding, by which another site's page could read a server on this machine; the third stops
     cross-site request forgery.
     """
 
@@ -97,6 +128,10 @@ class KnownHost:
             await self._app(scope, receive, send)
 
     def _fault(self, scope: Scope) -> Problem | None:
+        if scope.get(CROWDED):
+            return Problem("busy", headers={"Retry-After": "5", "Connection": "close"}, seconds=5)
+        if _head_bytes(scope) > MAX_HEADERS:
+            return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
@@ -113,6 +148,11 @@ class KnownHost:
         return host in self._hosts or (self._addresses and _is_address(host))
 
 
+def _head_bytes(scope: Scope) -> int:
+    line = len(scope["method"]) + len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
@@ -124,58 +164,3 @@ def _is_address(host: str) -> bool:
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).lower().rstrip(".")
-
-
-class _Stuck(Exception):
-    """A client does not read its response."""
-
-
-class Bounded:
-    """Limits size and time of the request body, and the time of each chunk of the response."""
-
-    def __init__(self, app: ASGIApp, *, max_body: int, body_seconds: float, send_seconds: float) -> None:
-        self._app = app
-        self._max_body = max_body
-        self._body_seconds = body_seconds
-        self._send_seconds = send_seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        claimed = headers.get("content-length", "0")
-        if claimed.isdigit() and int(claimed) > self._max_body:
-            # The connection is closed, since the rest of the body will not be read.
-            problem = Problem("too-large", headers={"Connection": "close"}, limit=self._max_body)
-            await answer(problem, scope)(scope, receive, send)
-            return
-        loop = asyncio.get_running_loop()
-        deadline, count, complete = loop.time() + self._body_seconds, 0, False
-
-        async def bounded_receive() -> Message:
-            nonlocal count, complete
-            if complete:  # the next message is the disconnect, which has no deadline
-                return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise Problem("slow", headers={"Connection": "close"}, seconds=self._body_seconds) from None
-            if message["type"] == "http.request":
-                count += len(message.get("body", b""))
-                complete = not message.get("more_body", False)
-                if count > self._max_body:
-                    raise Problem("too-large", headers={"Connection": "close"}, limit=self._max_body)
-            return message
-
-        async def bounded_send(message: Message) -> None:
-            try:
-                async with asyncio.timeout(self._send_seconds):
-                    await send(message)
-            except TimeoutError:
-                raise _Stuck from None
-
-        with contextlib.suppress(_Stuck):  # the response stays incomplete, and uvicorn closes the connection
-            await self._app(scope, bounded_receive, bounded_send)

@@ -1,20 +1,27 @@
 """The original bytes of a picture.
 
-A path may lead to another file by now, for example through a link put in its place. So what is read is hashed, and sent
-only if the hash is the picture's: no path or link can make the server send a file that it did not index.
+A path may lead to another file by now, for example through a link put in its place. So the file is opened once, hashed,
+and sent through the same descriptor only if the hash is the picture's: no path or link can make the server send a file
+that it did not index. It is read in pieces, so that slow clients of large pictures hold no memory.
 """
 
 import contextlib
 import hashlib
+import io
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import IO, Self
 
 from araclip.errors import UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
+from araclip.server.request_body import Aborted
 
-MAX_BYTES = 300_000_000  # read into memory; larger files are not sent
+MAX_BYTES = 300_000_000  # larger files are not sent
+PIECE = 1 << 18  # what a client that does not read keeps in memory
+MAX_SENT = 128  # originals that are sent at a time: each holds a file open
 TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -23,18 +30,53 @@ TYPES = {
     "BMP": "image/bmp",
     "TIFF": "image/tiff",
 }
+OTHER_TYPE = "application/octet-stream"
+Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 
-@dataclass(frozen=True)
 class Original:
-    """A picture's bytes, their media type and the path they come from."""
+    """A picture's bytes in a file that is open, their number, media type and path."""
 
-    data: bytes
-    media_type: str
-    path: str
+    def __init__(self, stream: IO[bytes], size: int, media_type: str, path: str) -> None:
+        self.size = size
+        self.media_type = media_type
+        self.path = path
+        self._stream = stream
+        self._state = _state(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stream.close()
+
+    def digest(self) -> bytes:
+        """The SHA-256 of the bytes."""
+        found = hashlib.sha256()
+        for start in range(0, self.size, PIECE):
+            found.update(self.read(start, PIECE))
+        return found.digest()
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes from `start`, at most `length`.
+
+        Raises:
+            Aborted: the file has changed since it was opened.
+        """
+        length = min(length, self.size - start)
+        self._stream.seek(start)
+        data = self._stream.read(length)
+        if len(data) != length or _state(self._stream) != self._state:
+            raise Aborted
+        return data
+
+    async def pieces(self, start: int, stop: int, reading: Reading) -> AsyncIterator[bytes]:
+        """Bytes `start` to `stop`; `reading` runs a function in a thread."""
+        for at in range(start, stop, PIECE):
+            yield await reading(lambda at=at: self.read(at, min(PIECE, stop - at)))  # type: ignore[misc]
 
 
-def read_original(store: Store, identity: str) -> Original | None:
+def open_original(store: Store, identity: str) -> Original | None:
     """The picture with this id; None if there is none, or no file holds it any more.
 
     For a picture without a file, the stored JPEG.
@@ -48,23 +90,35 @@ def read_original(store: Store, identity: str) -> Original | None:
 def _from_files(picture: PictureRecord) -> Original | None:
     for copy in picture.copies:
         if not copy.stored:
-            with contextlib.suppress(OSError, UnreadableImage):
-                data = _read(copy.path)
-                if hashlib.sha256(data).digest() == picture.digest:
-                    return Original(data, TYPES.get(picture.format or "", "application/octet-stream"), copy.path)
+            with contextlib.suppress(OSError, UnreadableImage, Aborted), contextlib.ExitStack() as stack:
+                original = stack.enter_context(_opened(copy.path, TYPES.get(picture.format or "", OTHER_TYPE)))
+                if original.digest() == picture.digest:
+                    stack.pop_all()
+                    return original
     return None
 
 
 def _stored(store: Store, picture: PictureRecord) -> Original | None:
     pixels = store.stored_pixels(picture.content)
-    return None if pixels is None else Original(pixels, "image/jpeg", f"{STORED_PREFIX}{picture.id}")
+    if pixels is None:
+        return None
+    return Original(io.BytesIO(pixels), len(pixels), "image/jpeg", f"{STORED_PREFIX}{picture.id}")
 
 
-def _read(path: str) -> bytes:
+def _opened(path: str, media_type: str) -> Original:
     # Non-blocking, since a named pipe in place of the picture would block the thread.
     opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(opened, "rb") as stream:  # noqa: PTH123  (closes what was opened)
-        about = os.fstat(stream.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
-            raise UnreadableImage(f"{path}: not a file that can be sent.")
-        return stream.read(MAX_BYTES)
+    stream = open(opened, "rb")  # noqa: PTH123, SIM115  (closes what was opened)
+    about = os.fstat(opened)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+        stream.close()
+        raise UnreadableImage(f"{path}: not a file that can be sent.")
+    return Original(stream, about.st_size, media_type, path)
+
+
+def _state(stream: IO[bytes]) -> tuple[int, ...] | None:
+    """What differs after the file was written, and not after it was renamed; None for bytes in memory."""
+    if isinstance(stream, io.BytesIO):
+        return None
+    about = os.fstat(stream.fileno())
+    return about.st_size, about.st_mtime_ns

@@ -82,12 +82,23 @@ KINDS = {
     "too-large": Kind(
         413, "Too large", "The request has more than {limit} bytes.", "حجم كبير جدًا", "يزيد الطلب على {limit} بايت."
     ),
+    "media-type": Kind(
+        415, "The body is in a form that is not taken", "Send the body with {expected}.",
+        "شكل المحتوى غير مقبول", "أرسل المحتوى هكذا: {expected}.",
+    ),
+    "range": Kind(
+        416, "No such range", "The picture has {size} bytes.", "لا يوجد هذا المدى", "حجم الصورة {size} بايت."
+    ),
     "wrong-host": Kind(
         421, "Not this server's name", "The server does not answer to this name. Start it with --allow-host NAME.",
         "ليس اسم هذا الخادم", "لا يجيب هذا الخادم بهذا الاسم. شغّله بالخيار --allow-host NAME.",
     ),
     "busy": Kind(
         429, "Too many requests at once", "Try again in {seconds} s.", "طلبات كثيرة في آن واحد", "حاول بعد {seconds} ث."
+    ),
+    "long-headers": Kind(
+        431, "The headers are too long", "The first line and the headers have more than {limit} bytes.",
+        "الترويسات طويلة جدًا", "يزيد السطر الأول والترويسات على {limit} بايت.",
     ),
     "internal": Kind(
         500, "Internal server error", "The error is in the server's log.", "خطأ في الخادم", "سُجّل الخطأ في سجل الخادم."

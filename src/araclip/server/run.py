@@ -4,23 +4,29 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+import math
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h11
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from araclip.client import Client, Results
 from araclip.errors import InputError, ServerError
 from araclip.server.app import create_app
+from araclip.server.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
+from araclip.server.problem_details import Problem, answer
 from araclip.server.settings import Settings
 
 _ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
-MAX_HEADERS = 16_384  # bytes; longer headers are refused by h11
+LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # read and dropped after what is no HTTP
 
 
 class Serving(uvicorn.Server):
@@ -33,7 +39,8 @@ class Serving(uvicorn.Server):
         limits = {"header_seconds": settings.header_seconds, "send_seconds": settings.send_seconds}
         super().__init__(
             uvicorn.Config(
-                self.app,
+                self._counted,
+                interface="asgi3",
                 host=settings.host,
                 port=settings.port,
                 http=type("Protocol", (_TimedProtocol,), limits),
@@ -42,12 +49,17 @@ class Serving(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 proxy_headers=settings.behind_proxy,
-                limit_concurrency=settings.max_connections,
-                timeout_keep_alive=int(settings.idle_seconds),
+                timeout_keep_alive=math.ceil(settings.idle_seconds),
                 timeout_graceful_shutdown=int(settings.drain_seconds),
                 h11_max_incomplete_event_size=MAX_HEADERS,
             )
         )
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application; it refuses requests above the limit of connections (uvicorn's answer lacks our headers)."""
+        if len(self.server_state.connections) > self._settings.max_connections:
+            scope[CROWDED] = True
+        await self.app(scope, receive, send)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then report the address."""
@@ -79,11 +91,17 @@ class Serving(uvicorn.Server):
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes a connection whose request headers do not arrive in time; uvicorn has no such limit."""
+    """Closes connections whose headers do not arrive in time, which uvicorn does not, and answers what is no HTTP.
+
+    Headers have `header_seconds` from the connection's start, or from their first byte where the connection was used
+    before. Between requests it may be idle for uvicorn's `timeout_keep_alive`.
+    """
 
     header_seconds: float
     send_seconds: float
     _deadline: asyncio.TimerHandle | None = None
+    _refused = False
+    _dropped = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -96,19 +114,54 @@ class _TimedProtocol(H11Protocol):
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
-        before = self.cycle
+        if self._refused:
+            self._dropped += len(data)
+            if self._dropped > LINGER_BYTES:
+                self.transport.close()
+            return
+        if not self._answering and self._deadline is None:
+            self._expect_headers()
         super().data_received(data)
-        if self.cycle is not before:
+        if self._answering:
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if not self.transport.is_closing():
+        super().on_response_complete()  # begins the next request, if it is here
+        if not self.transport.is_closing() and not self._answering and self.conn.trailing_data[0]:
             self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def timeout_keep_alive_handler(self) -> None:
+        if not self._answering:
+            self._give_up()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; called while h11's error is handled, which knows the status."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # in the middle of a response
+            self.transport.close()
+            return
+        long = getattr(sys.exc_info()[1], "error_status_hint", 400) == 431
+        problem = Problem("long-headers", limit=MAX_HEADERS) if long else Problem("bad-request", reason=msg)
+        response = answer(problem, {"type": "http", "path": "", "headers": []})
+        headers = [*response.raw_headers, *RAW_HEADERS, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=response.status_code, headers=headers),
+            h11.Data(data=bytes(response.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        # Closed with bytes unread, the connection would be reset, and the client would not get the answer.
+        self._refused = True
+        self._stop_waiting()
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _expect_headers(self) -> None:
         self._stop_waiting()
@@ -118,6 +171,7 @@ class _TimedProtocol(H11Protocol):
         if self.transport.get_write_buffer_size() == 0:
             self.transport.close()
         else:  # the last response is not fully read, and close() would wait for that without limit
+            self._stop_waiting()
             self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:

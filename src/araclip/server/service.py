@@ -27,6 +27,7 @@ from araclip.server.fair_queue import FairGate, Requester
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.limits import Gate
 from araclip.server.metrics import Metrics
+from araclip.server.originals import MAX_SENT
 from araclip.server.problem_details import Problem
 from araclip.server.refreshing import Refresher
 from araclip.server.served_gallery import ServedGallery
@@ -56,6 +57,7 @@ class Service:
         self.searches = Gate(settings.max_searches)
         self.embeddings = FairGate(settings.max_searches)
         self.started = int(time.time())
+        self.sending = Gate(MAX_SENT)
         self.ready = False
         self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")

@@ -1,13 +1,32 @@
-"""Dependencies of routes: the service of a request, and the scopes it needs."""
+"""Routes: the checks before a request's body is read, the service of a request, the problems a route may return."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData
 
-from araclip.server.auth import require
-from araclip.server.problem_details import MEDIA_TYPE
+from araclip import bounded_json
+from araclip.display import shown
+from araclip.errors import InputError
+from araclip.server.auth import Requires
+from araclip.server.problem_details import MEDIA_TYPE, Problem
+from araclip.server.request_body import BeforeBody, limit_body
 from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
+from araclip.server.settings import Settings
+
+FORM_FIELDS = 64  # where may be given 20 times
+FORM_FIELD_BYTES = 16_384
+FORM_BYTES = (1 + FORM_FIELDS) * FORM_FIELD_BYTES  # of a form beside its file
+JSON_DEPTH = 8
+JSON_NODES = 100_000
+NO_JSON = "المحتوى ليس JSON صحيحًا، أو فيه من القيم والمستويات أكثر مما يُقبل"
+SMALL_JSON = 16_384  # bytes; longer bodies are parsed in a thread
 
 
 def service_of(request: Request) -> Service:
@@ -16,9 +35,78 @@ def service_of(request: Request) -> Service:
     return service
 
 
+class LimitedBody(BeforeBody):
+    """A dependency of routes whose bodies are smaller than the server's limit."""
+
+    def __init__(self, most: Callable[[Settings], int]) -> None:
+        self._most = most
+
+    def __call__(self, request: Request) -> None:
+        """Set the limit of a request."""
+        limit_body(request, self._most(service_of(request).settings))
+
+
+class GuardedRoute(APIRoute):
+    """A route whose checks before the body are made before it is read; FastAPI reads and parses it first."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of requests."""
+        handle = super().get_route_handler()
+        checks = [each.dependency for each in self.dependencies if isinstance(each.dependency, BeforeBody)]
+
+        async def guarded(request: Request) -> Response:
+            bounded = _BoundedRequest(request.scope, request.receive)
+            for check in checks:
+                check(bounded)
+            if self.body_field is not None:
+                _check_media_type(bounded)
+            return await handle(bounded)
+
+        return guarded
+
+
+class _BoundedRequest(Request):
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            data = await self.body()
+            parse = partial(
+                bounded_json.parse, data, "the request's body", max_depth=JSON_DEPTH, max_nodes=JSON_NODES,
+                max_bytes=len(data),
+            )  # fmt: skip
+            try:
+                self._json = parse() if len(data) <= SMALL_JSON else await asyncio.to_thread(parse)
+            except InputError as error:
+                raise Problem(
+                    "invalid", where="body", reason=shown(str(error))[:300].rstrip("."), reason_ar=NO_JSON
+                ) from None
+        return self._json
+
+    async def _get_form(self, **_: Any) -> FormData:
+        return await super()._get_form(
+            max_files=2, max_fields=FORM_FIELDS, max_part_size=FORM_FIELD_BYTES
+        )  # of two files named `file` the last one counts
+
+
+def _check_media_type(request: Request) -> None:
+    """Refuse bodies that are compressed, and forms that would be parsed without limits or by a codec of the client's.
+
+    Raises:
+        Problem: "media-type".
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem("media-type", expected="no Content-Encoding")
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind == b"application/x-www-form-urlencoded":
+        raise Problem("media-type", expected="Content-Type multipart/form-data or application/json")
+    if options.get(b"charset", b"utf-8").lower() != b"utf-8":
+        raise Problem("media-type", expected="the charset UTF-8")
+
+
 ServiceOf = Annotated[Service, Depends(service_of)]
-READ = [Depends(require("read"))]
-WRITE = [Depends(require("write"))]
+READ = [Depends(Requires("read"))]
+WRITE = [Depends(Requires("write"))]
+ONE_PICTURE = [Depends(LimitedBody(lambda settings: settings.max_upload + FORM_BYTES))]
+TOKEN_ONLY = [Depends(LimitedBody(lambda _: 2_000))]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -15,11 +15,11 @@ from araclip.errors import ImageError, InputError
 from araclip.server.fair_queue import Requester
 from araclip.server.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import READ, ServiceOf, openai_errors
+from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, openai_errors
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
 from araclip.server.service import Service, decode_data_uri
 
-router = APIRouter(tags=["embeddings"], dependencies=READ)
+router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)
 CHUNK = 16  # texts of a request in the queue at once, so that searches are not delayed
 Rows = Sequence[NDArray[np.float32]]
 

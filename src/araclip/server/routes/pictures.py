@@ -1,31 +1,32 @@
 """Pictures by their id: thumbnails, originals, details; adding and removing pictures."""
 
-from collections.abc import AsyncIterator
+import re
 from pathlib import Path, PureWindowsPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
-from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import identity_of
 from araclip.server.fair_queue import Requester
 from araclip.server.indexing.uploads import add, forget
-from araclip.server.originals import Original, read_original
+from araclip.server.limits import GatedStream
+from araclip.server.originals import Original, open_original
 from araclip.server.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import READ, WRITE, ServiceOf, problems
+from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Added, Details, Identity
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
 IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
 RETRY_SECONDS = "5"
-PIECE = 1 << 18
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 @router.get(
@@ -54,8 +55,9 @@ async def thumbnail(
 
 
 async def _create_thumbnail(service: Service, requester: Requester, identity: str, side: int) -> bytes:
-    original = await _original(service, identity)
-    small, placeholder, *_ = await service.sandbox.thumbnail(original.data, side, requester)
+    with await _original(service, identity) as original:
+        data = await service.in_thread(lambda: original.read(0, original.size))
+    small, placeholder, *_ = await service.sandbox.thumbnail(data, side, requester)
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
     return small
 
@@ -64,7 +66,11 @@ async def _create_thumbnail(service: Service, requester: Requester, identity: st
     "/images/{identity}",
     dependencies=READ,
     response_class=Response,
-    responses={200: {"content": {"image/*": {}}}, **problems(401, 403, 404, 422, 429)},
+    responses={
+        200: {"content": {"image/*": {}}},
+        206: {"description": "A range of the bytes", "content": {"image/*": {}}},
+        **problems(401, 403, 404, 416, 422, 429),
+    },
 )
 async def image(
     service: ServiceOf, request: Request, identity: Identity, download: Annotated[bool, Query()] = False
@@ -78,18 +84,53 @@ async def image(
     kind = "attachment" if download else "inline"
     name = quote(shown(Path(original.path).name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
-    headers["Content-Length"] = str(len(original.data))
-    return StreamingResponse(_pieces(original.data), headers=headers, media_type=original.media_type)
+    return OriginalResponse(service, original, _range(request, original.size, etag), headers)
 
 
-async def _pieces(data: bytes) -> AsyncIterator[bytes]:
-    """The data in pieces, so that a client that does not read keeps only one piece in the send buffer."""
-    for start in range(0, len(data), PIECE):
-        yield data[start : start + PIECE]
+class OriginalResponse(GatedStream):
+    """An original, or a range of it, read from its file while it is sent; the file is closed however that ends."""
+
+    def __init__(
+        self, service: Service, original: Original, part: tuple[int, int] | None, headers: dict[str, str]
+    ) -> None:
+        start, stop = part or (0, original.size)
+        headers |= {"Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
+        if part:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{original.size}"
+        self._original = original
+        super().__init__(
+            original.pieces(start, stop, service.in_thread), service.sending, status_code=206 if part else 200,
+            headers=headers, media_type=original.media_type,
+        )  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._original:
+            await super().__call__(scope, receive, send)
+
+
+def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+    """The start and stop of a Range header with one range; None for the whole, as for headers of any other form.
+
+    Raises:
+        Problem: "range", the picture has no such bytes.
+    """
+    found = RANGE.fullmatch(request.headers.get("range", ""))
+    if found is None or request.headers.get("if-range", etag) != etag or found[1] == found[2] == "":
+        return None
+    if found[1]:
+        start, stop = int(found[1]), min(int(found[2] or size - 1) + 1, size)
+        if found[2] and int(found[2]) < start:
+            return None
+    else:
+        start, stop = max(0, size - int(found[2])), size
+    if start >= stop:
+        raise Problem("range", size=size, headers={"Content-Range": f"bytes */{size}"})
+    return start, stop
 
 
 async def _original(service: Service, identity: str) -> Original:
-    original = await service.in_thread(lambda: read_original(service.gallery.store, identity))
+    original = await service.in_thread(lambda: open_original(service.gallery.store, identity))
     if original is None:
         raise Problem("no-picture", id=identity)
     return original
@@ -120,12 +161,26 @@ def _details(service: Service, identity: str) -> Details | None:
         bytes=first.size,
         captured_at=picture.captured_at,
         added=picture.added,
-        metadata=dict(first.metadata),
+        metadata=_all_shown(dict(first.metadata)),
         copies=[copy.name for copy in others],
     )
 
 
-@router.post("/images", status_code=201, dependencies=WRITE, responses=problems(401, 403, 409, 413, 422, 429, 503))
+def _all_shown(value: Any) -> Any:
+    """JSON with every text, keys included, made safe to display."""
+    if isinstance(value, dict):
+        return {shown(str(key)): _all_shown(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_all_shown(inner) for inner in value]
+    return shown(value) if isinstance(value, str) else value
+
+
+@router.post(
+    "/images",
+    status_code=201,
+    dependencies=WRITE + ONE_PICTURE,
+    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
+)
 async def upload(
     service: ServiceOf,
     request: Request,

@@ -21,13 +21,14 @@ from araclip.gallery.results import Hit
 from araclip.server.fair_queue import Requester
 from araclip.server.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import READ, ServiceOf, problems
+from araclip.server.routes.dependencies import ONE_PICTURE, READ, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
 from araclip.server.served_gallery import served_filters
 from araclip.server.service import Service, decode_data_uri
 
-router = APIRouter(tags=["search"], dependencies=READ)
-ANSWERS = problems(400, 401, 403, 404, 413, 422, 429, 503)
+router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
+ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
+BODY_ANSWERS = problems(408, 413, 415)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
 
 
@@ -50,7 +51,7 @@ async def search(
     return await while_connected(request, run_search(service, body, [], requester))
 
 
-@router.post("/search", responses=ANSWERS)
+@router.post("/search", responses=ANSWERS | BODY_ANSWERS)
 async def search_with_pictures(
     service: ServiceOf, request: Request, requester: RequesterOf, body: SearchRequest
 ) -> SearchAnswer:
@@ -60,7 +61,7 @@ async def search_with_pictures(
     return await while_connected(request, run_search(service, body, sent, requester))
 
 
-@router.post("/search/image", responses=ANSWERS)
+@router.post("/search/image", dependencies=ONE_PICTURE, responses=ANSWERS | BODY_ANSWERS)
 async def search_by_image(
     service: ServiceOf,
     request: Request,

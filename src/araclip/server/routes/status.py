@@ -1,19 +1,18 @@
 """Status: statistics, events, health, metrics; and a browser's session."""
 
-from collections.abc import AsyncIterator
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.server.auth import COOKIE
+from araclip.server.limits import GatedStream
 from araclip.server.problem_details import Problem
-from araclip.server.routes.dependencies import READ, ServiceOf, problems
+from araclip.server.routes.dependencies import READ, TOKEN_ONLY, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
 from araclip.server.served_gallery import busiest
 from araclip.server.service import Service
 
-router = APIRouter(tags=["status"])
+router = APIRouter(route_class=GuardedRoute, tags=["status"])
 
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
@@ -49,20 +48,12 @@ def _stats(service: Service, writable: bool) -> Stats:
 )
 async def events(service: ServiceOf) -> StreamingResponse:
     """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
-    gate = service.events.gate
-    with gate.entered():  # refuse before the response begins
-        pass
-
-    async def stream() -> AsyncIterator[bytes]:
-        with gate.entered():
-            async for message in service.events.stream(service.settings.events_seconds):
-                yield message
-
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream(), headers=headers, media_type="text/event-stream")
+    stream = service.events.stream(service.settings.events_seconds)
+    return GatedStream(stream, service.events.gate, headers=headers, media_type="text/event-stream")
 
 
-@router.post("/session", responses=problems(401, 422))
+@router.post("/session", dependencies=TOKEN_ONLY, responses=problems(400, 401, 408, 413, 415, 422))
 async def session(service: ServiceOf, request: Request, response: Response, body: SessionRequest) -> Session:
     """Exchange a token for a cookie with the scope "read", for a browser's own requests: images, events."""
     keys = service.keys
