@@ -1,8 +1,11 @@
 """Pictures over HTTP: thumbnails, originals, details; adding and removing; and never a file that is no picture."""
 
 import io
+import json
 import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,13 @@ from PIL import ExifTags, Image
 from starlette.testclient import TestClient
 
 import pictures
+from araclip.display import shown
+from araclip.encoder import AraCLIP
 from araclip.gallery.catalog.writer_lock import writer_lock
-from araclip.server import thumbnails
+from araclip.gallery.gallery import Gallery
+from araclip.server import originals, thumbnails
 from araclip.server.indexing import uploads
+from araclip.server.request_body import Aborted
 from araclip.server.thumbnails import Thumbnails
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
 
@@ -142,6 +149,50 @@ def test_a_picture_is_sent_as_it_is_with_its_type_and_runs_nothing(client: TestC
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("asked", "start", "stop"),
+    [("0-9", 0, 10), ("10-", 10, None), ("-7", -7, None), ("5-999999999999", 5, None), ("-999999999", 0, None)],
+)
+def test_a_range_of_a_picture_is_sent(client: TestClient, album: Path, asked: str, start: int, stop: int) -> None:
+    data, address = (album / "private.jpg").read_bytes(), f"/images/{id_of(client, 'private')}"
+    answer = client.get(address, headers={"Range": f"bytes={asked}"})
+    assert (answer.status_code, answer.content) == (206, data[start:stop])
+    first = start % len(data)
+    assert answer.headers["content-range"] == f"bytes {first}-{first + len(answer.content) - 1}/{len(data)}"
+    assert client.get(address, headers={"Range": f"bytes={asked}", "If-Range": '"other"'}).content == data
+
+
+def test_a_range_that_is_none_is_the_whole_and_one_beyond_the_end_is_refused(client: TestClient, album: Path) -> None:
+    data, address = (album / "private.jpg").read_bytes(), f"/images/{id_of(client, 'private')}"
+    for asked in ("", "bytes", "bytes=-", "bytes=9-8", "bytes=0-1,5-6", "bytes=+1-5", "bytes=²-", "lines=0-1"):
+        answer = client.get(address, headers={"Range": asked.encode("latin-1")})
+        assert (answer.status_code, answer.content) == (200, data)
+        assert answer.headers["accept-ranges"] == "bytes"
+    for asked in (f"bytes={len(data)}-", "bytes=-0"):
+        answer = client.get(address, headers={"Range": asked})
+        problem(answer, "range")
+        assert answer.headers["content-range"] == f"bytes */{len(data)}"
+
+
+def test_an_original_is_what_was_opened_and_hashed_whatever_happens_to_its_path(
+    client: TestClient, album: Path, tmp_path: Path
+) -> None:
+    path, store = album / "opened.png", client.app.state.service.gallery.store
+    shutil.copy(album / "private.jpg", path)  # a copy's bytes are found under the same id
+    record = store.record(id_of(client, "private"))
+    held = replace(record, copies=(replace(record.copies[0], path=str(path)),))
+    with originals._from_files(held) as original:
+        path.rename(tmp_path / "moved")
+        path.symlink_to("/etc/passwd")
+        assert original.read(0, original.size) == (album / "private.jpg").read_bytes()
+        assert originals._from_files(held) is None
+        with (tmp_path / "moved").open("r+b") as stream:
+            stream.truncate(100)
+        with pytest.raises(Aborted):
+            original.read(0, 10)
+    path.unlink()
+
+
 def test_a_name_cannot_add_a_header_and_hides_nothing(client: TestClient) -> None:
     answer = client.get(f"/images/{id_of(client, 'X-Evil')}", params={"download": "1"})
     assert "x-evil" not in answer.headers
@@ -218,6 +269,19 @@ def test_details_contain_the_path_only_if_the_server_shows_paths(
         answer = hidden.get(f"/images/{identity}/details")
         assert answer.json()["path"] is None
         assert str(album) not in answer.text
+
+
+def test_details_show_no_character_that_a_terminal_or_a_reader_would_obey(tmp_path: Path, tiny_model: Path) -> None:
+    hostile = "\x1b]0;owned\x07\x9b31m\u202egpj\u2066"
+    with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model, threads=1), create=True) as gallery:
+        picture = pictures.solid(tmp_path / f"{BIDI}.png", (9, 9, 9))
+        gallery.add([picture], metadata={"title": hostile, hostile: [1, hostile]})
+    with serving(settings_for(tmp_path / "gallery", tiny_model)) as client:
+        found = client.get("/search", params={"q": "x"}).json()["results"]
+        answer = client.get(f"/images/{found[0]['id']}/details")
+        assert answer.json()["metadata"]["title"] == "\\u001b]0;owned\\u0007\\u009b31m\\u202egpj\\u2066"
+        assert answer.json()["metadata"][shown(hostile)] == [1, shown(hostile)]
+        assert not set(json.dumps(answer.json(), ensure_ascii=False)) & set("\x1b\x07\x9b\u202e\u2066")
 
 
 # ------------------------------------------------------------------ adding and forgetting

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from araclip.errors import InputError
 from araclip.server.auth import Keys
 from araclip.server.fair_queue import Requester
+from araclip.server.limits import HEADERS
 from araclip.server.problem_details import language_of
 from araclip.server.settings import Settings
 from serving import READ, WRITE, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
@@ -309,6 +310,8 @@ def test_an_internal_error_reveals_nothing(
     answer = open_server.get("/search?q=x", headers={"Accept-Language": "ar"})
     problem(answer, "internal")
     assert "secret" not in answer.text
+    assert HEADERS.items() <= answer.headers.items()
+    assert [record.exc_info for record in caplog.records if record.name == "araclip.server"]  # the log has it
 
 
 def test_a_disk_that_fails_is_a_problem_that_names_no_path(

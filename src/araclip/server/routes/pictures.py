@@ -1,5 +1,6 @@
 """Pictures by their id: thumbnails, originals, details; adding and removing pictures."""
 
+import contextlib
 import re
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Literal
@@ -80,11 +81,14 @@ async def image(
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    original = await _original(service, identity)
+    with contextlib.ExitStack() as stack:
+        original = stack.enter_context(await _original(service, identity))
+        part = _range(request, original.size, etag)
+        stack.pop_all()  # closed by the response
     kind = "attachment" if download else "inline"
     name = quote(shown(Path(original.path).name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
-    return OriginalResponse(service, original, _range(request, original.size, etag), headers)
+    return OriginalResponse(service, original, part, headers)
 
 
 class OriginalResponse(GatedStream):
