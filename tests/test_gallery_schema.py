@@ -8,7 +8,7 @@ import pytest
 
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
-from araclip.gallery.catalog import schema
+from araclip.gallery.catalog import connection, schema
 from araclip.gallery.catalog.filters import Filters
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("gallery-*"))
@@ -82,7 +82,7 @@ def test_an_older_gallery_in_a_read_only_folder_says_how_to_migrate_it(
     tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = moved(GOLDEN[0], tmp_path / "old", model)
-    monkeypatch.setattr(schema.os, "access", lambda path, mode: False)  # root may write anywhere
+    monkeypatch.setattr(connection.os, "access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(GalleryError, match=r"schema 1 and must become \d.*readonly.*copy the gallery folder"):
         Gallery.open(place, model=model)
 

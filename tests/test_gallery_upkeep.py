@@ -40,9 +40,14 @@ def gallery(tmp_path: Path, model: AraCLIP, folder: Path) -> Iterator[Gallery]:
 
 
 def damage(gallery: Gallery, sql: str, *values: object) -> None:
-    """Change the catalogue directly."""
+    """Change the catalogue directly, as damage does: no checksum follows."""
     with sqlite3.connect(gallery.folder / "catalog.sqlite") as database:
+        triggers = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            database.execute(f"DROP TRIGGER {name}")
         database.execute(sql, values)
+        for _, trigger in triggers:
+            database.execute(trigger)
     database.close()
 
 

@@ -34,8 +34,11 @@ def step(name: str) -> None:
     """Mark a crash point for tests; `name` is the next action, or, in the past tense, what is on the disk now."""
 
 
-def write(path: Path, fill: Callable[[Path], None]) -> None:
+def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
     """Replace `path` by what `fill(temporary_path)` writes: write → fsync → rename → fsync of the folder.
+
+    Args:
+        flush: False if `fill` flushes the file itself, as SQLite does.
 
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
@@ -45,7 +48,8 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
     try:
         step("fill")
         fill(temporary)
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
         step("rename")
         temporary.replace(path)
     except BaseException:
@@ -74,12 +78,15 @@ def write_array(path: Path, array: "NDArray[Any]") -> None:
     write(path, fill)
 
 
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
     """Replace the folder `path` by one that `fill(temporary_path)` fills with files: write → fsync → rename → fsync.
 
     An existing folder is removed only after the new one is complete on disk; if `fill` fails, it stays unchanged. A
     kill between the two renames leaves the old one as a hidden `.<name>.<digits>.old`; the next successful call removes
     it, and temporary folders of killed calls.
+
+    Args:
+        flush: False if `fill` flushes its files itself.
     """
     path = path.resolve()  # a link is followed, not replaced
     mark = f".{path.name}.{secrets.token_hex(4)}"
@@ -90,7 +97,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         step("fill")
         fill(temporary)
         for file in temporary.rglob("*"):
-            if file.is_file():
+            if flush and file.is_file():
                 _flush(file)
         _flush_folder(temporary)
         if path.exists():

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pictures
 from araclip import AraCLIP, Gallery
+from araclip.gallery.catalog import checksums
 from tiny import write_tiny_model
 
 here = Path(__file__).parent / f"gallery-{int(sys.argv[1])}"
@@ -28,6 +29,7 @@ with Gallery.open(here, model=model, create=True) as gallery:
 for left_over in (here / "lock", *here.glob("scan-*")):
     left_over.unlink()
 with sqlite3.connect(here / "catalog.sqlite", isolation_level=None) as database:
+    checksums.register(database)
     for (path,) in database.execute("SELECT path FROM files").fetchall():
         moved = path.replace(bytes(here / "pictures"), b"/golden")
         database.execute("UPDATE files SET path = ? WHERE path = ?", (moved, path))

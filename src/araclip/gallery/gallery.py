@@ -16,6 +16,7 @@ from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance import FolderMaintenance
 from araclip.gallery.reader import FolderReader
+from araclip.gallery.repair import repair
 from araclip.model_folder import DEFAULT_MODEL
 
 
@@ -27,7 +28,7 @@ class Gallery(FolderMaintenance):
         self.folder = catalog.folder
         self.model = model
         self._catalog = catalog
-        self._reader = FolderReader(lambda: catalog, model)
+        self._reader = FolderReader(lambda: self._catalog, model)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> "Gallery":
@@ -58,8 +59,8 @@ class Gallery(FolderMaintenance):
     ) -> list[str]:
         """Repair the gallery in folder `path`, even if it cannot be opened; returns one line for each action.
 
-        Every readable row of a damaged catalogue is copied into a new one, and every readable picture is encoded again,
-        since the extent of the damage is unknown. `update` then ingests what was lost.
+        Every readable row of a catalogue with a damaged structure is copied into a new one; `update` then ingests what
+        was lost.
 
         Args:
             progress: called with (pictures done, pictures in all).
@@ -68,13 +69,41 @@ class Gallery(FolderMaintenance):
             GalleryNotFound, NewerGallery, WidthMismatch, GalleryLocked, OSError: as for `open` and `update`.
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
+        folder, encoder = _folder(path), as_encoder(model)
+
+        def opened() -> Gallery:
+            return cls(Catalog.open(folder, encoder.name, encoder.fingerprint, encoder.width, checked=False), encoder)
+
+        actions = list[str]()
         try:
-            with cls.open(path, model=model) as gallery:
-                return gallery.repair(progress=progress)
+            gallery = opened()
         except GalleryCorrupt:
-            actions = salvage(_folder(path))
-        with cls.open(path, model=model) as gallery:
-            return actions + gallery.repair(reencode_all=True, progress=progress)
+            actions = salvage(folder)
+            gallery = opened()
+        with gallery:
+            return actions + gallery.repair(progress=progress)
+
+    def repair(self, *, progress: FilesProgress | None = None) -> list[str]:
+        """Fix every fault that `verify` calls repairable.
+
+        Args:
+            progress: called with (pictures done, pictures in all).
+
+        Raises:
+            GalleryCorrupt: nothing can be recovered; the message says how to start over.
+        """
+        actions = list[str]()
+        if not self._catalog.has_sound_structure():
+            self.close()
+            actions = salvage(self.folder)
+            model = self.model
+            self._catalog = Catalog.open(self.folder, model.name, model.fingerprint, model.width, checked=False)
+        with self._writing():
+            actions += repair(self._catalog, self.model, progress or (lambda done, total: None))
+            self._reader.drop()
+            self._catalog.check()
+            self._finish_writing()
+        return actions
 
     def __len__(self) -> int:
         """Number of different pictures."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import ImageError
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.results import Fault
 from araclip.images import open_image
@@ -19,6 +20,15 @@ _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by l
 def is_unit(vector: NDArray[np.float32]) -> bool:
     """Whether a stored vector has length 1, up to rounding; False for NaN."""
     return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
+
+
+def bad_vectors(catalog: Catalog) -> list[int]:
+    """Ids of the pictures whose vector has the wrong width or length."""
+    width, bad = int(catalog.meta("width")), []
+    for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
+        if len(raw) != 2 * width or not is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
+            bad.append(content)
+    return bad
 
 
 def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:

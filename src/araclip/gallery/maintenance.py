@@ -3,13 +3,12 @@
 import json
 import os
 from collections.abc import Collection, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from araclip.encoder import Encoder
+from araclip.gallery.backup import write_backup
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
@@ -17,15 +16,12 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.duplicates import Ids, grouped
 from araclip.gallery.export import write_export
 from araclip.gallery.index import scan_index
-from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
-from araclip.gallery.integrity import file_fault, is_unit, stored_fault
+from araclip.gallery.integrity import bad_vectors, file_fault, stored_fault
 from araclip.gallery.near_hashes import Hashes
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.paths import user_path
-
-_STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 
 
 class FolderMaintenance(BaseGallery):
@@ -79,30 +75,27 @@ class FolderMaintenance(BaseGallery):
         report = progress or (lambda done, total: None)
         return [*_catalogue_faults(self._catalog), *_file_faults(self._catalog, contents, report)]
 
-    def repair(self, *, reencode_all: bool = False, progress: FilesProgress | None = None) -> list[str]:
-        """Fix every fault that `verify` calls repairable.
-
-        Args:
-            reencode_all: encode every readable picture again, where the extent of the damage is unknown.
-            progress: called with (pictures done, pictures in all).
-        """
-        with self._writing():
-            actions = _repair(self._catalog, self.model, reencode_all, progress or (lambda done, total: None))
-            self._reader.drop()
-            self._finish_writing()
-        return actions
-
     def compact(self) -> int:
         """Free the space of removed pictures."""
         with self._writing():
             self._reader.drop()
             before = _size(self.folder)
             scan_index.drop_derived(self.folder)
-            with self._catalog.writing(visible=False):
-                pass  # drops the checksum from the seal, since VACUUM rewrites the file
             self._catalog.rows("VACUUM")
             self._catalog.checkpoint()
             return before - _size(self.folder)
+
+    def backup(self, folder: str | os.PathLike[str]) -> int:
+        """Copy the gallery into `folder`, also while programs write it; returns the number of pictures.
+
+        The copy is that of the last commit and is checked whole. It replaces an earlier backup there, in one step.
+
+        Raises:
+            InputError: the folder holds other files.
+            GalleryCorrupt: the gallery is damaged; an earlier backup stays.
+            OSError: the disk is full or read-only; an earlier backup stays.
+        """
+        return write_backup(self._catalog, Path(folder).expanduser())
 
     def export(self, folder: str | os.PathLike[str]) -> int:
         """Export the gallery for other programs."""
@@ -129,31 +122,30 @@ def _hashes(catalog: Catalog) -> tuple[Ids, Hashes]:
 
 
 def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
-    path = str(catalog.folder / FILE_NAME)
-    for (line,) in catalog.rows("PRAGMA integrity_check"):
-        if line != "ok":
-            yield Fault(path, f"SQLite reports: {line}", "Run `araclip repair`, which recovers readable rows.", True)
+    path, remedy = str(catalog.folder / FILE_NAME), "Run `araclip repair`, which recovers what can be read."
+    damaged = set[int | bytes]()
+    for damage in catalog.damages():
+        name = path
+        if damage.key is not None:
+            damaged.add(damage.key)
+            name = os.fsdecode(damage.key) if damage.table == "files" else _name_of(catalog, damage.key)
+        yield Fault(name, damage.text, remedy, True)
     for row in catalog.rows("PRAGMA foreign_key_check"):
-        yield Fault(path, f"a row of {row[0]} refers to a missing picture", "Run `araclip repair`.", True)
-    for content in _bad_vectors(catalog):
-        paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
-        name = os.fsdecode(paths[0][0]) if paths else f"{path}, picture {content}"
-        yield Fault(name, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
+        yield Fault(path, f"a row of {row[0]} refers to a missing picture", remedy, True)
+    for content in bad_vectors(catalog):
+        if content not in damaged:
+            yield Fault(_name_of(catalog, content), "its vector is damaged", remedy, True)
     for index in scan_index.damaged(catalog):
         yield Fault(str(index), "the index is damaged", "Run `araclip repair`, which rebuilds it.", True)
     for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
-        yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
+        if raw not in damaged:
+            yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
 
 
-def _bad_vectors(catalog: Catalog) -> list[int]:
-    """Ids of the pictures whose vector has the wrong width or length."""
-    width = int(catalog.meta("width"))
-    bad = []
-    for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
-        if len(raw) == 2 * width and is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
-            continue
-        bad.append(content)
-    return bad
+def _name_of(catalog: Catalog, content: int) -> str:
+    """A path of a picture; the catalogue's own with the picture's number if it has none."""
+    paths = catalog.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
+    return os.fsdecode(paths[0][0]) if paths else f"{catalog.folder / FILE_NAME}, picture {content}"
 
 
 def _file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
@@ -167,50 +159,6 @@ def _file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> I
         else:
             yield from file_fault(File(path, size, mtime), digest if contents else None)
         progress(done, len(rows))
-
-
-def _repair(catalog: Catalog, model: Encoder, reencode_all: bool, progress: FilesProgress) -> list[str]:
-    """Fix every repairable fault of a readable catalogue; returns one line for each action."""
-    actions, bad = [], set(_bad_vectors(catalog))
-    every = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")] if reencode_all else sorted(bad)
-    for done, content in enumerate(every, 1):
-        paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-        (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
-        decoded = decode_again(paths, digest, partial(catalog.stored_pixels, content), model.image_size)
-        with catalog.writing():
-            if isinstance(decoded, str) and content in bad:
-                catalog.remove_files(paths)
-                actions.append(f"{', '.join(paths)}: forgotten, since it cannot be encoded again now.")
-            elif isinstance(decoded, str):  # makes the next update read the file again
-                catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
-            elif _encode_again(catalog, content, decoded, model, content in bad):
-                actions.append(f"{paths[0]}: encoded again.")
-        progress(done, len(every))
-    with catalog.writing():
-        if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
-            actions.append(f"{cleared} damaged metadata entries cleared.")
-        catalog.change("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
-        catalog.change(
-            "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
-        )
-        catalog.remove_files(())
-    scan_index.drop_derived(catalog.folder)
-    return actions
-
-
-def _encode_again(catalog: Catalog, content: int, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
-    """Store a new vector and facts unless they equal the stored ones; returns whether they did not.
-
-    The JPEG stored of a picture gives nearly the same vector as the picture, so that one is kept.
-    """
-    vector = model.encode_pixels(decoded.pixels[None])[0].astype("<f2")
-    stored = np.zeros(len(vector)) if bad else catalog.vector(content)
-    alike = float(stored @ vector.astype(np.float32)) >= _STORED_ALIKE if catalog.stored_pixels(content) else False
-    if alike or (stored.astype("<f2") == vector).all():
-        return False
-    catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (vector.tobytes(), content))
-    catalog.put_facts(content, decoded.facts, decoded.phash)
-    return True
 
 
 def _size(folder: Path) -> int:

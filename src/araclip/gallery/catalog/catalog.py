@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import WidthMismatch
-from araclip.gallery.catalog import schema, seal, transaction
+from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
+from araclip.gallery.catalog import connection, opening_check, schema, seal, transaction
 from araclip.gallery.catalog.lookups import CatalogLookups
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -45,26 +45,42 @@ class Catalog(CatalogLookups):
         return catalog
 
     @classmethod
-    def open(cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0) -> "Catalog":
+    def open(
+        cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0, *, checked: bool = True
+    ) -> "Catalog":
         """Open an existing catalogue, of any model if `model` is None.
+
+        Args:
+            checked: False to open it for repair, with damaged rows.
 
         Raises:
             GalleryNotFound: there is none.
             GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`.
         """
         catalog = cls(folder, schema.connect(folder / FILE_NAME))
-        catalog._check(model, fingerprint, width)
+        catalog._check(model, fingerprint, width, checked=checked)
         return catalog
 
     def again(self) -> "Catalog":
         """A second connection to the same catalogue."""
-        return Catalog(self.folder, schema.connect_again(self.folder / FILE_NAME))
+        return Catalog(self.folder, schema.connect(self.folder / FILE_NAME))
 
-    def _check(self, model: str | None, fingerprint: str, width: int) -> None:
+    def check(self) -> None:
+        """Check all rows, unless the file is as the last write of ours left it.
+
+        Raises:
+            GalleryCorrupt: it is damaged.
+        """
+        with self._own_errors():
+            opening_check.check(self._db, self.folder / FILE_NAME)
+
+    def _check(self, model: str | None, fingerprint: str, width: int, *, checked: bool = True) -> None:
         path = self.folder / FILE_NAME
         with self._closed_on_error(), self._own_errors():
             schema.migrate(self._db, path)
-            seal.check_generation(path, lambda: self.generation)
+            seal.check_generation(path, lambda: self.generation, self._knows)
+            if checked:
+                self.check()
             name, print_, wide = self.meta("model"), self.meta("fingerprint"), self.meta("width")
             if model is not None and (print_, wide) != (fingerprint, str(width)):
                 raise WidthMismatch(
@@ -72,6 +88,9 @@ class Catalog(CatalogLookups):
                     f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or run "
                     "`araclip index --reembed` to encode this one again."
                 )
+
+    def _knows(self, generation: str) -> bool:
+        return bool(self.rows("SELECT 1 FROM commits WHERE generation = ?", (generation,)))
 
     @contextmanager
     def _closed_on_error(self) -> Iterator[None]:
@@ -88,13 +107,34 @@ class Catalog(CatalogLookups):
         Raises:
             OSError: the disk is full or read-only; earlier commits stay.
         """
+        self.check_current()
         with self._own_errors(), transaction.transaction(self._db, self.folder / FILE_NAME, visible=visible):
             yield
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that this connection has open is still the gallery's catalogue."""
+        return not seal.is_replaced(self.folder / FILE_NAME, *self._file)
+
+    def check_current(self) -> None:
+        """Refuse to go on with a file that was replaced: what is written to it would be lost.
+
+        Raises:
+            GalleryError: the gallery was repaired, restored or deleted since it was opened.
+        """
+        if not self.is_current:
+            raise GalleryError(
+                f"gallery {self.folder} was replaced since it was opened: repaired, restored or deleted. Open it again."
+            )
 
     def remember_drives(self, drives: set[str]) -> None:
         """Store the mount points below indexed folders, in a transaction of their own."""
         with self.writing(visible=False):
-            self.change("INSERT OR REPLACE INTO meta VALUES ('drives', ?)", (json.dumps(sorted(drives)),))
+            self.put_meta("drives", json.dumps(sorted(drives)))
+
+    def put_meta(self, key: str, value: str) -> None:
+        """Store a value of the `meta` table, inside `writing()`."""
+        self.change("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
     def check_model(self, name: str, fingerprint: str) -> None:
         """Refuse a gallery that was re-embedded with another model since it was opened.
@@ -138,7 +178,11 @@ class Catalog(CatalogLookups):
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""
-        self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (content, picture))
+        self._db.execute(
+            "INSERT INTO kept (content, picture) VALUES (?, ?) "
+            "ON CONFLICT (content) DO UPDATE SET picture = excluded.picture",
+            (content, picture),
+        )
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
@@ -156,9 +200,26 @@ class Catalog(CatalogLookups):
 
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run one statement of SQL inside `writing()`; returns how many rows it changed."""
-        return self._db.execute(sql, values).rowcount
+        return int(self._db.execute(sql, values).rowcount)
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the last commit into a new SQLite file, also while others write.
+
+        Raises:
+            OSError: the disk is full or read-only.
+            GalleryCorrupt, GalleryError: this catalogue cannot be read.
+        """
+        try:
+            with self._own_errors():
+                connection.copy(self._db, path)
+        except GalleryCorrupt:
+            raise
+        except GalleryError as error:
+            raise OSError(
+                f"{path} cannot be written ({error.__cause__}). Free some disk space, then try again."
+            ) from error
 
     def checkpoint(self) -> None:
-        """After a write: checkpoint the write-ahead log, and store the file's checksum in the seal."""
+        """After a write: checkpoint the write-ahead log, and record the file's state in the seal."""
         with self._own_errors():
             transaction.checkpoint(self._db, self.folder / FILE_NAME)

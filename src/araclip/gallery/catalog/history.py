@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.lookups import VECTORS
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float16]
@@ -49,14 +50,14 @@ def vectors_of(catalog: Catalog, ids: Ids) -> tuple[Ids, Vectors]:
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE].tolist()
         marks = ", ".join("?" * len(some))
-        rows += catalog.rows(f"SELECT id, vector FROM contents WHERE id IN ({marks}) ORDER BY id", some)
+        rows += catalog.sound_rows(f"{VECTORS} WHERE id IN ({marks}) ORDER BY id", some)
     return catalog.as_vectors(rows)
 
 
 def blocks(catalog: Catalog) -> Iterator[tuple[Ids, Vectors]]:
     """Ids and vectors of all pictures in order of the ids, in blocks; pictures without a path too."""
     last = -1
-    while rows := catalog.rows(f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}", (last,)):
+    while rows := catalog.sound_rows(f"{VECTORS} WHERE id > ? ORDER BY id LIMIT {BLOCK}", (last,)):
         yield catalog.as_vectors(rows)
         last = rows[-1][0]
 

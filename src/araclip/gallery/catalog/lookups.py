@@ -13,21 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt
-from araclip.gallery.catalog import schema, transaction
+from araclip.gallery.catalog import checksums, schema, seal, transaction
+from araclip.gallery.catalog.checksums import Damage, is_sound
+from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord
 from araclip.gallery.catalog.schema import FILE_NAME
 
 _JOINED = "files JOIN contents ON contents.id = files.content"
-_RECORDS = f"SELECT content, hash, format, width, height, taken, added, path, size, metadata FROM {_JOINED}"
+_SOUND_FILE, _SOUND_CONTENT = is_sound("files"), is_sound("contents")
+_RECORDS = (
+    "SELECT content, hash, format, contents.width, height, taken, added, path, size, metadata, "
+    f"{_SOUND_FILE} AND {_SOUND_CONTENT} FROM {_JOINED}"
+)
+VECTORS = f"SELECT id, vector, {is_sound('contents', 'vector_crc')} FROM contents"  # for `sound_rows`
 _AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
 class CatalogLookups:
     """The read-only part of `Catalog`."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, folder: Path, connection: Connection) -> None:
         self.folder = folder
         self._db = connection
+        self._file = seal.state_of(folder / FILE_NAME)[:2]
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:
@@ -52,8 +60,8 @@ class CatalogLookups:
 
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or only the one `at` a path and those below it."""
-        sql, raw = "SELECT path, size, mtime_ns FROM files", os.fsencode(at or "")
-        rows = self.rows(sql) if at is None else self.rows(
+        sql, raw = f"SELECT path, size, mtime_ns, {is_sound('files', 'crc')} FROM files", os.fsencode(at or "")
+        rows = self.sound_rows(sql) if at is None else self.sound_rows(
             f"{sql} WHERE path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
         )  # fmt: skip
         return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
@@ -88,15 +96,12 @@ class CatalogLookups:
 
     def stored_pixels(self, content: int) -> bytes | None:
         """The JPEG that `store_pixels` stored."""
-        with self._own_errors():
-            row = self._db.execute("SELECT picture FROM kept WHERE content = ?", (content,)).fetchone()
-        return row[0] if row else None
+        rows = self.rows("SELECT picture FROM kept WHERE content = ?", (content,))
+        return rows[0][0] if rows else None
 
     def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Ids (n,) and float16 vectors (n, D) of all pictures with a path, in order of the ids."""
-        return self.as_vectors(
-            self.rows("SELECT id, vector FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id")
-        )
+        return self.as_vectors(self.sound_rows(f"{VECTORS} WHERE id IN (SELECT content FROM files) ORDER BY id"))
 
     def as_vectors(self, rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Rows of id and vector as arrays, (n,) and (n, D)."""
@@ -112,36 +117,51 @@ class CatalogLookups:
 
     def vector(self, content: int) -> NDArray[np.float32]:
         """The vector (D,) of one picture."""
-        (raw,) = self.rows("SELECT vector FROM contents WHERE id = ?", (content,))[0]
+        ((_, raw),) = self.sound_rows(f"{VECTORS} WHERE id = ?", (content,))
         return np.frombuffer(raw, "<f2").astype(np.float32)
 
     def phash(self, content: int) -> int | None:
         """The perceptual hash of one picture, 64 bits; None when an older release stored none."""
-        (signed,) = self.rows("SELECT phash FROM contents WHERE id = ?", (content,))[0]
+        sound = is_sound("contents", "facts_crc")
+        ((signed,),) = self.sound_rows(f"SELECT phash, {sound} FROM contents WHERE id = ?", (content,))
         return None if signed is None else signed % (1 << 64)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of an SQL query."""
         with self._own_errors():
-            return self._db.execute(sql, values).fetchall()
+            rows: list[tuple[Any, ...]] = self._db.execute(sql, values).fetchall()
+        return rows
+
+    def sound_rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of an SQL query whose last column says whether the row is sound (`checksums.is_sound`), without it.
+
+        Raises:
+            GalleryCorrupt: one is not.
+        """
+        rows = self.rows(sql, values)
+        if not all(row[-1] for row in rows):
+            raise GalleryCorrupt(
+                f"{self.folder / FILE_NAME} is damaged: a row does not match its checksum. Run `araclip repair`; your "
+                "pictures are not touched."
+            )
+        return [row[:-1] for row in rows]
 
     def content_of(self, path: str) -> int | None:
         """The id of the picture at a path, if the path is indexed."""
-        with self._own_errors():
-            row = self._db.execute("SELECT content FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
-        return row[0] if row else None
+        sql = f"SELECT content, {is_sound('files', 'crc')} FROM files WHERE path = ?"
+        rows = self.sound_rows(sql, (os.fsencode(path),))
+        return rows[0][0] if rows else None
 
     def metadata_of(self, path: str) -> dict[str, Any]:
         """The metadata stored with a path; empty if there is none."""
-        with self._own_errors():
-            row = self._db.execute("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),)).fetchone()
-        metadata: dict[str, Any] = json.loads(row[0]) if row else {}
+        rows = self.sound_rows(f"SELECT metadata, {_SOUND_FILE} FROM files WHERE path = ?", (os.fsencode(path),))
+        metadata: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
         return metadata
 
     def record(self, identity: str) -> PictureRecord | None:
         """A picture by its id (see `identity_of`), with all its paths."""
         first = bytes.fromhex(identity)
-        rows = self.rows(f"{_RECORDS} WHERE hash BETWEEN ? AND ? ORDER BY path", (first, first + b"\xff" * 16))
+        rows = self.sound_rows(f"{_RECORDS} WHERE hash BETWEEN ? AND ? ORDER BY path", (first, first + b"\xff" * 16))
         return _record(rows) if rows else None
 
     def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
@@ -149,7 +169,7 @@ class CatalogLookups:
         records: dict[str, PictureRecord] = {}
         for start in range(0, len(paths), _AT_ONCE):
             raw = [os.fsencode(path) for path in paths[start : start + _AT_ONCE]]
-            for row in self.rows(f"{_RECORDS} WHERE path IN ({', '.join('?' * len(raw))})", raw):
+            for row in self.sound_rows(f"{_RECORDS} WHERE path IN ({', '.join('?' * len(raw))})", raw):
                 records[os.fsdecode(row[7])] = _record([row])
         return records
 
@@ -173,6 +193,16 @@ class CatalogLookups:
             if not raw.startswith(prefix)
         )
         return Overview(self.counts()[0], self.formats(), dict(folders), self.captured_at())
+
+    def damages(self) -> list[Damage]:
+        """All damage that checksums and SQLite's own check find; reads the whole catalogue."""
+        with self._own_errors(), self.reading():
+            return list(checksums.damages(self._db))
+
+    def has_sound_structure(self) -> bool:
+        """Whether only single rows can be damaged, which `repair` mends without a new file."""
+        with self._own_errors(), self.reading():
+            return next(checksums.structural_damages(self._db), None) is None
 
     def reading(self) -> AbstractContextManager[None]:
         """A read transaction: all reads inside see the same state."""

@@ -1,21 +1,26 @@
 """Recovery of a damaged catalogue into a new one.
 
 Rows are read from both ends of each table up to the damage; those in between are lost, and the next update ingests
-their files again. The damaged file stays beside the new one as `catalog.sqlite.damaged`. Until the new one is complete
-there is no catalogue, and opening the gallery asks for a repair: a killed run never leaves an empty catalogue.
+their files again. Rows that do not match their checksums are copied as they are, for `repair` to mend. The damaged file
+stays beside the new one as `catalog.sqlite.damaged`. Until the new one is complete there is no catalogue, and opening
+the gallery asks for a repair: a killed run never leaves an empty catalogue.
 """
 
 import contextlib
+import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from araclip import atomic
 from araclip.errors import GalleryCorrupt, GalleryNotFound
-from araclip.gallery.catalog import schema, seal
+from araclip.gallery.catalog import schema, seal, transaction
+from araclip.gallery.catalog.checksums import CRC_COLUMNS, register, row_crc
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
 
+_UNKNOWN = {"contents": {"vector_crc": None}}  # of an older file, without checksums
+_NEEDED = {"model", "fingerprint", "width"}
 _KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  # in the order of their references
 
 
@@ -36,24 +41,33 @@ def salvage(folder: Path) -> list[str]:
             _move_logs(path, damaged)
             source = damaged
         tables = {table: _readable(source, table) for table in _KEYS}
-        meta = dict(tuple(row.values()) for row in tables["meta"])
-        if not {"model", "fingerprint", "width", "generation"} <= meta.keys():
+        meta = _sound_meta(tables["meta"])
+        if not meta.keys() >= _NEEDED:
             raise GalleryCorrupt(
                 f"{source} cannot be recovered: its tables are unreadable. Delete the gallery folder and run `araclip "
                 "index` again; your pictures are not touched."
             )
-        whole = {row["id"] for row in tables["contents"] if len(row["vector"]) == 2 * int(meta["width"])}
-        tables["contents"] = [row for row in tables["contents"] if row["id"] in whole]
+        known = {row["id"] for row in tables["contents"]}
         for table in ("files", "kept"):
-            tables[table] = [row for row in tables[table] if row["content"] in whole]
+            tables[table] = [row for row in tables[table] if row["content"] in known]
         seal.remove(folder)
         if source == path:
             atomic.unlink(_beside(damaged, "-wal"))  # of an earlier one
             atomic.step("set aside")
             path.replace(damaged)
             _move_logs(path, damaged)
-        atomic.write(path, lambda temporary: _write(temporary, meta, tables))
+        atomic.write(path, lambda temporary: _write(temporary, meta, tables), flush=False)  # SQLite has flushed it
     return [f"{table}: {len(tables[table]):,} rows saved." for table in ("contents", "files", "kept")]
+
+
+def _sound_meta(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The values of `meta`: sound ones, and those without which nothing can be opened. The generation is a new one."""
+    sound = {
+        row["key"]: row["value"]
+        for row in rows
+        if row["key"] in _NEEDED or row.get("crc") in (None, row_crc(row["key"].encode(), row["value"].encode()))
+    }
+    return sound | {"generation": secrets.token_hex(8)}
 
 
 def _move_logs(path: Path, damaged: Path) -> None:
@@ -76,6 +90,7 @@ def _readable(path: Path, table: str) -> list[dict[str, Any]]:
     for order in ("ASC", "DESC"):
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
             database.row_factory = sqlite3.Row
+            database.text_factory = lambda raw: raw.decode("utf-8", "replace")
             for row in database.execute(f"SELECT * FROM {table} ORDER BY {_KEYS[table]} {order}"):
                 rows[row[_KEYS[table]]] = dict(row)
             break  # all rows are readable
@@ -84,11 +99,16 @@ def _readable(path: Path, table: str) -> list[dict[str, Any]]:
 
 def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, Any]]]) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        register(database)
+        database.execute("PRAGMA synchronous = FULL")
         schema.create(database, meta)
-        with database:
-            database.execute("BEGIN")
+        with transaction.begun(database, "IMMEDIATE"):
             for table in ("contents", "files", "kept"):
                 for row in tables[table]:
+                    crcs = {name: row.pop(name) for name in CRC_COLUMNS[table] if name in row}
                     columns, marks = ", ".join(row), ", ".join("?" * len(row))
+                    key = _KEYS[table]
                     with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row with a duplicate key
                         database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
+                        for name, crc in (crcs or _UNKNOWN.get(table, {})).items():  # a damaged row must stay one
+                            database.execute(f"UPDATE {table} SET {name} = ? WHERE {key} = ?", (crc, row[key]))

@@ -7,17 +7,17 @@ Names of tables and columns are part of the file format and stay: `contents.take
 (the EXIF date), and the table `kept` holds the stored pixels of pictures without a file.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
-from araclip.gallery.catalog import seal, transaction
+from araclip.gallery.catalog import checksums, connection, seal, transaction
+from araclip.gallery.catalog.connection import Connection
 
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
-_NOT_A_DATABASE = ("file is not a database", "malformed", "disk image")
+_NOT_A_DATABASE = ("file is not a database", "malformed", "disk image", "Could not decode")
 
 STEPS = (
     # 1: one picture by the hash of its bytes, with its vector, is a row of contents; a path that holds it, one of files
@@ -74,6 +74,8 @@ STEPS = (
     CREATE INDEX contents_unread ON contents (id) WHERE format IS NULL OR phash IS NULL;
     CREATE INDEX files_size      ON files (size, content);
     """,
+    # 4: a checksum of each row, and the totals of each table
+    checksums.schema_step(),
 )
 SCHEMA = len(STEPS)
 
@@ -83,8 +85,8 @@ def is_gallery(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
 
 
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Check the file's seal and open it, read-only if the folder cannot be written.
+def connect(path: Path, *, create: bool = False) -> Connection:
+    """Open the file, read-only if its folder cannot be written.
 
     Raises:
         GalleryNotFound: there is none, and `create` is False.
@@ -96,53 +98,27 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
         seal.remove(path.parent)  # left by a deleted catalogue
-    else:
-        seal.check_file(path)
-    return connect_again(path)
-
-
-def connect_again(path: Path) -> sqlite3.Connection:
-    """One more connection to a file that this process has open; its checksum is not compared again.
-
-    Raises:
-        GalleryCorrupt, GalleryError: as for `connect`.
-    """
-    writable = os.access(path.parent, os.W_OK)
-    uri = path.absolute().as_uri()
-    if not writable:
-        # Reading beside a write-ahead log needs its shared memory file; without a log there is no writer.
-        log = path.with_name(f"{path.name}-wal")
-        uri += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+        return connection.connect(path)
     except sqlite3.Error as error:
         raise own_error(path, error) from error
-    try:
-        connection.execute("PRAGMA foreign_keys = ON")
-        if writable:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
-    except sqlite3.Error as error:
-        connection.close()
-        raise own_error(path, error) from error
-    return connection
 
 
-def create(database: sqlite3.Connection, meta: dict[str, str]) -> None:
+def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; does nothing if there are tables."""
-    with database:
-        database.execute("BEGIN IMMEDIATE")  # of two processes at once, the second finds the tables
+    with transaction.begun(database, "IMMEDIATE"):  # of two processes at once, the second finds the tables
         if _number(database) == 0:
             _apply(database, STEPS)
-            database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            for key, value in meta.items():
+                database.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
 
 
-def migrate(database: sqlite3.Connection, path: Path) -> None:
+def migrate(database: Connection, path: Path) -> None:
     """Migrate an older file to the current schema, in one transaction.
 
     Raises:
         NewerGallery: a later release made it.
-        GalleryCorrupt: it has no tables.
+        GalleryCorrupt: it has no tables, or is damaged.
         GalleryError: it is older, and its folder is read-only.
     """
     number = _number(database)
@@ -155,9 +131,12 @@ def migrate(database: sqlite3.Connection, path: Path) -> None:
     if number == SCHEMA:
         return
     try:
-        with database:
-            database.execute("BEGIN IMMEDIATE")
-            seal.before_commit(path.parent, transaction.generation_of(database))
+        with transaction.begun(database, "IMMEDIATE"):
+            for (line,) in database.execute("PRAGMA integrity_check(1)").fetchall():
+                if line != "ok":  # its rows would get checksums as if they were sound
+                    raise own_error(path, sqlite3.DatabaseError(f"malformed: {line}"))
+            generation = transaction.generation_of(database)
+            seal.before_commit(path, generation, generation)
             _apply(database, STEPS[_number(database) :])  # read again: another process may have migrated it
     except sqlite3.OperationalError as error:
         raise GalleryError(
@@ -176,11 +155,11 @@ def own_error(path: Path, error: sqlite3.Error) -> GalleryError:
     return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
 
 
-def _number(database: sqlite3.Connection) -> int:
+def _number(database: Connection) -> int:
     return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _apply(database: sqlite3.Connection, steps: tuple[str, ...]) -> None:
+def _apply(database: Connection, steps: tuple[str, ...]) -> None:
     for step in steps:
         for statement in _statements(step):
             database.execute(statement)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.filters import EVERYTHING, Condition
 
 Ids = NDArray[np.int64]
@@ -38,8 +39,9 @@ def _numbers(catalog: Catalog, sql: str, values: Sequence[Any]) -> Ids:
 
 def paths_of(catalog: Catalog, content: int, condition: Condition) -> list[str]:
     """Paths of a picture: those that pass the condition, then the others, each sorted by bytes."""
-    rows = catalog.rows(
-        "SELECT path FROM files JOIN contents ON contents.id = files.content WHERE content = ? "
+    rows = catalog.sound_rows(
+        f"SELECT path, {is_sound('files', 'crc')} FROM files JOIN contents ON contents.id = files.content "
+        "WHERE content = ? "
         f"ORDER BY NOT ifnull(({condition.of_file}) AND ({condition.of_content}), FALSE), path",
         (content, *condition.file_values, *condition.content_values),
     )

@@ -9,24 +9,24 @@ from pathlib import Path
 
 from araclip import atomic
 from araclip.gallery.catalog import seal
+from araclip.gallery.catalog.connection import Connection
 
 
 @contextmanager
-def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> Iterator[None]:
+def transaction(database: Connection, path: Path, *, visible: bool) -> Iterator[None]:
     """Commit the changes of the block at its end, roll back if it raises; see `Catalog.writing`.
 
     Raises:
         OSError: the disk is full or read-only.
     """
     try:
-        with database:
-            database.execute("BEGIN IMMEDIATE")
+        with begun(database, "IMMEDIATE"):
             yield
             generation = generation_of(database)
             coming = secrets.token_hex(8) if visible else generation
             if visible:
                 database.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (coming,))
-            seal.before_commit(path.parent, generation, coming)
+            known = seal.before_commit(path, generation, coming)
             atomic.step("commit")
     except sqlite3.OperationalError as error:
         raise OSError(
@@ -34,27 +34,48 @@ def transaction(database: sqlite3.Connection, path: Path, *, visible: bool) -> I
             "again: it resumes where it stopped."
         ) from error
     atomic.step("committed")
-    with contextlib.suppress(OSError, sqlite3.OperationalError):  # the seal accepts both generations
-        _seal_commit(database, path, coming)
+    with contextlib.suppress(sqlite3.OperationalError), locked(database):
+        # A server's uploads and its indexing process write alternately: one that was suspended here must not overwrite
+        # a newer generation with an older one. The lock prevents commits between the check and the write.
+        if generation_of(database) == coming:
+            seal.after_write(path, coming, known=known)
 
 
-def _seal_commit(database: sqlite3.Connection, path: Path, generation: str) -> None:
-    """Write the committed generation into the seal, unless another commit has followed.
+@contextmanager
+def begun(database: Connection, kind: str) -> Iterator[None]:
+    """A transaction, committed at the end of the block, rolled back if it raises."""
+    database.execute(f"BEGIN {kind}")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+            database.execute("ROLLBACK")
+        raise
+    try:
+        database.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("ROLLBACK")
+        raise
 
-    A server's uploads and its indexing process write alternately: one that was suspended here must not overwrite a
-    newer generation with an older one. The transaction prevents commits between the check and the write.
+
+@contextmanager
+def locked(database: Connection) -> Iterator[None]:
+    """Prevent commits of other connections during the block.
+
+    Raises:
+        sqlite3.OperationalError: another connection is writing, or this one may not.
     """
     with _no_wait(database):
         database.execute("BEGIN IMMEDIATE")
         try:
-            if generation_of(database) == generation:
-                seal.write(path.parent, seal.Seal(generation), durable=False)
+            yield
         finally:
             database.execute("ROLLBACK")
 
 
 @contextmanager
-def _no_wait(database: sqlite3.Connection) -> Iterator[None]:
+def _no_wait(database: Connection) -> Iterator[None]:
     """Fail at once, instead of waiting, when another connection holds the lock."""
     database.execute("PRAGMA busy_timeout = 0")
     try:
@@ -64,7 +85,7 @@ def _no_wait(database: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def snapshot(database: sqlite3.Connection) -> Iterator[None]:
+def snapshot(database: Connection) -> Iterator[None]:
     """A read transaction: all reads in the block see the same state."""
     database.execute("BEGIN")
     try:
@@ -73,17 +94,19 @@ def snapshot(database: sqlite3.Connection) -> Iterator[None]:
         database.execute("ROLLBACK")
 
 
-def generation_of(database: sqlite3.Connection) -> str:
+def generation_of(database: Connection) -> str:
     """The generation as this connection sees it; empty when there is none."""
     row = database.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
     return row[0] if row else ""
 
 
-def checkpoint(database: sqlite3.Connection, path: Path) -> None:
-    """Checkpoint the log into the catalogue and store its checksum, unless a reader is active."""
-    if seal.has_checksum(path.parent):
+def checkpoint(database: Connection, path: Path) -> None:
+    """Checkpoint the log into the catalogue and record the file's state, unless a reader is active."""
+    log = path.with_name(f"{path.name}-wal")
+    if not (log.exists() and log.stat().st_size):
         return
+    known = seal.is_known(path)
     with _no_wait(database):
-        (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if not busy:
-        seal.store_checksum(path, generation_of(database))
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    with contextlib.suppress(sqlite3.OperationalError), locked(database):
+        seal.after_write(path, generation_of(database), known=known, durable=True)

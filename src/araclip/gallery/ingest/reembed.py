@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import drop_derived
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH
@@ -72,11 +73,13 @@ def reembed(
 
 
 def _begin(catalog: Catalog, model: Encoder) -> None:
-    """Keep vectors of an interrupted run with this model; delete those of a run with another."""
+    """Keep sound vectors of an interrupted run with this model; delete those of a run with another."""
     if catalog.meta("next_fingerprint") != model.fingerprint:
         with catalog.writing(visible=False):
             catalog.change("DELETE FROM next_vectors")
-            catalog.change("INSERT OR REPLACE INTO meta VALUES ('next_fingerprint', ?)", (model.fingerprint,))
+            catalog.put_meta("next_fingerprint", model.fingerprint)
+    with catalog.writing(visible=False):
+        catalog.change(f"DELETE FROM next_vectors WHERE NOT ({is_sound('next_vectors')})")
 
 
 def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Skip) -> tuple[int, int]:
@@ -89,8 +92,8 @@ def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Ski
     with closing(reencoder.groups(waiting, lambda content: _decoded(catalog, content, model), COMMIT_EVERY)) as groups:
         for group in groups:
             with catalog.writing(visible=False):
-                for content, vector in group:
-                    catalog.change("INSERT OR REPLACE INTO next_vectors VALUES (?, ?)", (content, vector.tobytes()))
+                for row in ((content, vector.tobytes()) for content, vector in group):
+                    catalog.change("INSERT INTO next_vectors (content, vector) VALUES (?, ?)", row)
     return reencoder.encoded, reencoder.missing
 
 

@@ -1,0 +1,32 @@
+"""A backup of a gallery: a copy of its catalogue, from which all else is derived."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+from araclip import atomic
+from araclip.errors import InputError
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.schema import FILE_NAME, is_gallery
+
+
+def write_backup(catalog: Catalog, folder: Path) -> int:
+    """Copy the last commit of a catalogue into a new gallery folder; returns its number of pictures.
+
+    See `Gallery.backup`.
+    """
+    if os.path.realpath(folder) == os.path.realpath(catalog.folder):
+        raise InputError(f"{folder} is the gallery itself. Choose another folder for its backup.")
+    if folder.exists() and not (folder.is_dir() and (is_gallery(folder) or not any(folder.iterdir()))):
+        raise InputError(f"{folder} holds other files. Choose a new folder, or that of an earlier backup.")
+
+    pictures: list[int] = []
+
+    def fill(temporary: Path) -> None:
+        catalog.copy_to(temporary / FILE_NAME)
+        with closing(Catalog.open(temporary, None)) as copy:  # checks all rows, since it has no seal, and seals it
+            pictures.append(copy.counts()[1])
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_folder(folder, fill, flush=False)  # SQLite and the seal have flushed their files
+    return pictures[0]

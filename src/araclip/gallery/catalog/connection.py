@@ -1,0 +1,166 @@
+"""Connections to a catalogue file, for its owner and for readers who may not write its folder.
+
+Reading beside SQLite's write-ahead log needs a shared memory file, which such a reader can use but not create. While
+the log is empty it therefore opens the file as immutable, which ignores the log and would mix pages of two moments once
+the owner writes. `FollowingConnection` notices that by the files' sizes and times, which a writer changes before and
+with each commit, and reads again.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+
+from araclip.gallery.catalog import checksums
+
+CHANGED = "its owner is writing it"  # the error of a read transaction that cannot continue
+_TRIES = 20
+_PAUSE_S = 0.02
+
+Row = tuple[Any, ...]
+State = tuple[int, ...]
+
+
+class Connection(Protocol):
+    """What the catalogue uses of `sqlite3.Connection`."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
+        """Run one statement; returns a cursor over its rows."""
+
+    def backup(self, target: sqlite3.Connection, /) -> None:
+        """Copy the last commit into another database."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+def connect(path: Path) -> Connection:
+    """A connection to an existing or new file.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    if not os.access(path.parent, os.W_OK):
+        return FollowingConnection(path)
+    connection = _opened(path.absolute().as_uri())
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def copy(database: Connection, path: Path) -> None:
+    """Copy the last commit into a new file, with its folder's other files left alone; flushed to the disk.
+
+    Raises:
+        sqlite3.Error: it cannot be read, or the disk is full.
+    """
+    with closing(sqlite3.connect(path)) as target:
+        target.execute("PRAGMA synchronous = FULL")
+        database.backup(target)
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+    checksums.register(connection)
+    return connection
+
+
+class FollowingConnection:
+    """A connection of a reader who may not write, which follows what the owner commits."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._log = path, path.with_name(f"{path.name}-wal")
+        self._open()
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
+        """Run one statement and fetch its rows.
+
+        Raises:
+            sqlite3.OperationalError: inside a read transaction, that it was disturbed (CHANGED); or an error of SQLite.
+        """
+        if sql.startswith("BEGIN") and not self._is_current():
+            self._reopen()
+        for _ in range(_TRIES):
+            try:
+                if self._is_current():
+                    cursor = self._db.execute(sql, values)
+                    fetched = _Fetched(cursor.fetchall(), cursor.rowcount)
+                    if self._is_current():
+                        self._reading = self._db.in_transaction
+                        return fetched
+            except sqlite3.OperationalError:
+                if self._is_current() or sql.startswith("ROLLBACK"):
+                    raise
+            if self._reading:
+                if sql.startswith("ROLLBACK"):
+                    self._reopen()
+                    return _Fetched([], -1)
+                raise sqlite3.OperationalError(CHANGED)
+            time.sleep(_PAUSE_S)
+            self._reopen()
+        raise sqlite3.OperationalError(CHANGED)
+
+    def backup(self, target: sqlite3.Connection, /) -> None:
+        """As `sqlite3.Connection.backup`.
+
+        Raises:
+            sqlite3.OperationalError: the owner kept writing (CHANGED), or an error of SQLite.
+        """
+        for _ in range(_TRIES):
+            if self._is_current():
+                self._db.backup(target)
+                if self._is_current():
+                    return
+            time.sleep(_PAUSE_S)
+            self._reopen()
+        raise sqlite3.OperationalError(CHANGED)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def _reopen(self) -> None:
+        self._db.close()
+        self._open()
+
+    def _open(self) -> None:
+        self._reading = False
+        self._immutable = not (self._log.exists() and self._log.stat().st_size)
+        self._opened_at = self._state()
+        mode = "immutable=1" if self._immutable else "mode=ro"
+        self._db: sqlite3.Connection = _opened(f"{self._path.absolute().as_uri()}?{mode}")
+
+    def _is_current(self) -> bool:
+        return self._state() == self._opened_at
+
+    def _state(self) -> State:
+        """Which file it is; without a log to follow, also its size and time of change, and whether a log came."""
+        file = self._path.stat()
+        if not self._immutable:
+            return file.st_dev, file.st_ino
+        log = self._log.stat().st_size if self._log.exists() else 0
+        return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, log
+
+
+class _Fetched:
+    """Rows that were fetched with their statement."""
+
+    def __init__(self, rows: list[Row], rowcount: int) -> None:
+        self._rows, self.rowcount = rows, rowcount
+
+    def fetchone(self) -> Row | None:
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[Row]:
+        return self._rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
