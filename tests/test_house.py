@@ -41,6 +41,8 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.ranking",
     "gallery.reader",
     "gallery.export",
+    "gallery.backup",
+    "gallery.repair",
     "gallery.base",
     "gallery.maintenance",
     "gallery.gallery",

@@ -30,9 +30,11 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
     with catalog.writing():
         for raw in sorted(damaged["files", "crc"]):
             actions.append(_mend_path(catalog, raw))
-        for raw in sorted(damaged["files", "metadata_crc"] | unreadable):
+        damaged_metadata = damaged["files", "metadata_crc"] | unreadable
+        for raw in damaged_metadata:
             catalog.change("UPDATE files SET metadata = '{}' WHERE path = ?", (raw,))
-            actions.append(f"{os.fsdecode(raw)}: its damaged metadata was cleared.")
+        if damaged_metadata:
+            actions.append(f"{len(damaged_metadata):,} damaged metadata entries cleared.")
         for content in damaged["kept", "crc"]:
             catalog.change("UPDATE kept SET picture = picture WHERE content = ?", (content,))
             actions.append(f"picture {content}: its stored pixels were damaged; add it again to see it whole.")

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
-from araclip.gallery.catalog import connection, opening_check, schema, seal, transaction
+from araclip.gallery.catalog import connection, schema, seal, transaction
+from araclip.gallery.catalog.damage import check_at_opening
 from araclip.gallery.catalog.lookups import CatalogLookups
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -72,7 +73,7 @@ class Catalog(CatalogLookups):
             GalleryCorrupt: it is damaged.
         """
         with self._own_errors():
-            opening_check.check(self._db, self.folder / FILE_NAME)
+            check_at_opening(self._db, self.folder / FILE_NAME)
 
     def _check(self, model: str | None, fingerprint: str, width: int, *, checked: bool = True) -> None:
         path = self.folder / FILE_NAME

@@ -8,12 +8,6 @@ separately: writing a part does not renew the checksum of another one, which may
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from araclip.gallery.catalog.connection import Connection
 
 FUNCTION = "row_crc"  # of SQL, registered for every connection
 TEXTS = ("format", "taken", "added", "metadata", "key", "value", "generation")  # damaged text need not be UTF-8
@@ -27,29 +21,8 @@ CRC_COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     "kept": {"crc": ("content", "picture")},
     "next_vectors": {"crc": ("content", "vector")},
 }
-PARTS = {
-    ("contents", "vector_crc"): "vector",
-    ("contents", "facts_crc"): "format, size and date",
-    ("files", "crc"): "path's row",
-    ("files", "metadata_crc"): "metadata",
-    ("kept", "crc"): "stored picture",
-    ("next_vectors", "crc"): "new vector",
-}
 LOGGED: dict[str, tuple[str, ...]] = {"changes": ("number", "content"), "commits": ("generation", "number")}
 KEYS = {"contents": "id", "files": "path", "kept": "content", "next_vectors": "content"}
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Damage in a catalogue: of its structure (`table` is empty), or of one part of a row."""
-
-    text: str
-    table: str = ""
-    key: Any = None
-    column: str = ""  # that of the checksum
-
-    def __str__(self) -> str:
-        return self.text if self.key is None else f"a row of {self.table} does not match its checksum"
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -138,37 +111,3 @@ def _added(table: str, rows: int, crc: str = "0") -> str:
 
 def _trigger(name: str, event: str, *statements: str) -> str:
     return f"CREATE TRIGGER {name} AFTER {event} BEGIN {''.join(f'{statement}; ' for statement in statements)}END"
-
-
-# ------------------------------------------------------------------ checking
-
-
-def damages(connection: "Connection") -> Iterator[Damage]:
-    """All damage in a catalogue, in its structure first. Reads all of it: a second for 200 MB.
-
-    Raises:
-        sqlite3.Error: SQLite cannot even read it.
-    """
-    yield from structural_damages(connection)
-    for table, parts in CRC_COLUMNS.items():
-        for name, of in parts.items():
-            wrong = connection.execute(f"SELECT {KEYS[table]} FROM {table} WHERE {name} IS NOT {expression(of)}")
-            for (key,) in wrong.fetchall():
-                yield Damage(f"its {PARTS[table, name]} is damaged", table, key, name)
-
-
-def structural_damages(connection: "Connection") -> Iterator[Damage]:
-    """Damage that only a new file mends: SQLite's own finds, rows of `meta`, rows that vanished or returned."""
-    lines = [line for (line,) in connection.execute("PRAGMA integrity_check").fetchall() if line != "ok"]
-    yield from (Damage(f"SQLite reports: {line}") for line in lines)
-    if lines:
-        return  # what can be read may be anything
-    if connection.execute(f"SELECT 1 FROM meta WHERE crc IS NOT {expression(('key', 'value'))}").fetchone():
-        yield Damage("a row of meta does not match its checksum")
-    stored = {name: (rows, total) for name, rows, total in connection.execute("SELECT * FROM totals").fetchall()}
-    sums = {table: " + ".join(f"ifnull({name}, 0)" for name in parts) for table, parts in CRC_COLUMNS.items()}
-    for table, crc in (sums | {table: expression(columns) for table, columns in LOGGED.items()}).items():
-        rows, total = connection.execute(f"SELECT count(*), ifnull(sum({crc}), 0) FROM {table}").fetchone()
-        if stored.get(table) != (rows, total):
-            expected = stored.get(table, ("an unknown number of",))[0]
-            yield Damage(f"table {table} has {rows} rows, whose checksums are not those of its {expected} rows")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt
-from araclip.gallery.catalog import checksums, schema, seal, transaction
-from araclip.gallery.catalog.checksums import Damage, is_sound
+from araclip.gallery.catalog import damage, schema, seal, transaction
+from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -194,15 +194,15 @@ class CatalogLookups:
         )
         return Overview(self.counts()[0], self.formats(), dict(folders), self.captured_at())
 
-    def damages(self) -> list[Damage]:
+    def damages(self) -> list[damage.Damage]:
         """All damage that checksums and SQLite's own check find; reads the whole catalogue."""
         with self._own_errors(), self.reading():
-            return list(checksums.damages(self._db))
+            return list(damage.damages(self._db))
 
     def has_sound_structure(self) -> bool:
         """Whether only single rows can be damaged, which `repair` mends without a new file."""
         with self._own_errors(), self.reading():
-            return next(checksums.structural_damages(self._db), None) is None
+            return next(damage.structural_damages(self._db), None) is None
 
     def reading(self) -> AbstractContextManager[None]:
         """A read transaction: all reads inside see the same state."""
