@@ -42,9 +42,9 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 @contextmanager
-def opened(gallery: str | None, model: str) -> "Iterator[BaseGallery]":
-    """The gallery of a command, open."""
+def opened(gallery: str | None, model: str, *, checked: bool = True) -> "Iterator[BaseGallery]":
+    """The gallery of a command, open; `checked` as for `Gallery.open`."""
     from araclip.gallery.open import open_gallery
 
-    with open_gallery(gallery_location(gallery), model=model) as opened_gallery:
+    with open_gallery(gallery_location(gallery), model=model, checked=checked) as opened_gallery:
         yield opened_gallery

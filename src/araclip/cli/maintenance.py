@@ -1,4 +1,4 @@
-"""The commands that maintain a gallery: stats, verify, repair, duplicates, remove, compact, export-gallery."""
+"""The commands that maintain a gallery: stats, verify, repair, duplicates, remove, compact, backup, export-gallery."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +45,7 @@ def verify(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Check a gallery and its files. Changes nothing; exit code 1 if there is a fault."""
-    with opened(gallery, model) as found, progress("Verifying") as show:
+    with opened(gallery, model, checked=False) as found, progress("Verifying") as show:
         faults, total = found.verify(contents=contents, progress=show), len(found)
     if as_json:
         write_line(as_json_text({"pictures": total, "faults": [asdict(fault) for fault in faults]}))
@@ -132,6 +132,26 @@ def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: M
         write_line(as_json_text({"bytes": max(saved, 0)}))
         return
     out.print(f"{max(saved, 0):,} bytes freed")
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Where to write; a new folder, or an earlier backup.")],
+    gallery: GalleryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a gallery, also while programs write it. The copy is checked whole.
+
+    To restore it, pass it as --gallery, or copy its folder back while no program uses the gallery.
+    """
+    from araclip.gallery.open import backup_gallery
+
+    with stoppable("An earlier backup is unchanged; run the same command again."):
+        count = backup_gallery(gallery_location(gallery), folder)
+    if as_json:
+        write_line(as_json_text({"folder": str(folder), "pictures": count}))
+        return
+    err.print(f"{count:,} pictures copied to {shown(str(folder))}", soft_wrap=True, markup=False)
 
 
 @app.command()

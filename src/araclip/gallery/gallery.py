@@ -31,12 +31,20 @@ class Gallery(FolderMaintenance):
         self._reader = FolderReader(lambda: self._catalog, model)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> "Gallery":
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        model: ModelLike = DEFAULT_MODEL,
+        create: bool = False,
+        checked: bool = True,
+    ) -> "Gallery":
         """Open the gallery in folder `path`; one of an older release is migrated.
 
         Args:
             model: a name, a path or an encoder, as `AraCLIP.load` takes.
             create: create it if it does not exist.
+            checked: False to open it for `verify` or `repair` although rows are damaged.
 
         Raises:
             GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
@@ -46,8 +54,10 @@ class Gallery(FolderMaintenance):
         """
         folder = _folder(path)
         encoder = as_encoder(model)
-        opener = Catalog.create if create else Catalog.open
-        return cls(opener(folder, encoder.name, encoder.fingerprint, encoder.width), encoder)
+        identity = encoder.name, encoder.fingerprint, encoder.width
+        if create:
+            return cls(Catalog.create(folder, *identity), encoder)
+        return cls(Catalog.open(folder, *identity, checked=checked), encoder)
 
     @classmethod
     def rescue(
@@ -69,17 +79,12 @@ class Gallery(FolderMaintenance):
             GalleryNotFound, NewerGallery, WidthMismatch, GalleryLocked, OSError: as for `open` and `update`.
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
-        folder, encoder = _folder(path), as_encoder(model)
-
-        def opened() -> Gallery:
-            return cls(Catalog.open(folder, encoder.name, encoder.fingerprint, encoder.width, checked=False), encoder)
-
-        actions = list[str]()
+        encoder, actions = as_encoder(model), list[str]()
         try:
-            gallery = opened()
+            gallery = cls.open(path, model=encoder, checked=False)
         except GalleryCorrupt:
-            actions = salvage(folder)
-            gallery = opened()
+            actions = salvage(_folder(path))
+            gallery = cls.open(path, model=encoder, checked=False)
         with gallery:
             return actions + gallery.repair(progress=progress)
 

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import InputError
+from araclip.gallery.backup import write_backup
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
@@ -29,8 +31,13 @@ def _qdrant() -> Iterator[None]:
         raise InputError(MISSING_QDRANT) from error
 
 
-def open_gallery(location: LocationLike, *, model: ModelLike = DEFAULT_MODEL, create: bool = False) -> BaseGallery:
+def open_gallery(
+    location: LocationLike, *, model: ModelLike = DEFAULT_MODEL, create: bool = False, checked: bool = True
+) -> BaseGallery:
     """The gallery in a folder, or at an address such as qdrant://HOST:6333/COLLECTION.
+
+    Args:
+        checked: as for `Gallery.open`.
 
     Raises:
         InputError: an invalid location, or an address while the extra `qdrant` is missing.
@@ -38,7 +45,7 @@ def open_gallery(location: LocationLike, *, model: ModelLike = DEFAULT_MODEL, cr
     """
     target = location_of(location)
     if not isinstance(target, Address):
-        return Gallery.open(target, model=model, create=create)
+        return Gallery.open(target, model=model, create=create, checked=checked)
     with _qdrant():
         from araclip.gallery.remote.gallery import RemoteGallery
     return RemoteGallery.open(target, model=model, create=create)
@@ -76,6 +83,20 @@ def repair_gallery(
         return Gallery.rescue(target, model=model, progress=progress)
     with open_gallery(target, model=model) as gallery:  # on a server there is no file to recover rows from
         return gallery.repair()
+
+
+def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> int:
+    """Copy a gallery into a new folder, also while programs write it; see `Gallery.backup`. Needs no model.
+
+    Raises:
+        InputError: the folder holds other files, or the gallery is on a server.
+        GalleryError, OSError: as for `Gallery.backup`.
+    """
+    target = location_of(location)
+    if isinstance(target, Address):
+        raise InputError(f"{target} is on a Qdrant server. Use Qdrant's snapshots to back it up.")
+    with closing(Catalog.open(target, None)) as catalog:
+        return write_backup(catalog, Path(folder).expanduser())
 
 
 def reembed_gallery(

@@ -228,6 +228,11 @@ class _CatalogPool:
 
     def catalog(self) -> Catalog:
         catalog: Catalog | None = getattr(self._local, "catalog", None)
+        if catalog is not None and not catalog.is_current:  # repaired or restored: the old file is no longer written
+            with self._lock:
+                self._opened.remove(catalog)
+            catalog.close()
+            catalog = None
         if catalog is None:
             model = self._model
             catalog = Catalog.open(self._folder, model.name, model.fingerprint, model.width)

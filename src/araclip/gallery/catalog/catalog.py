@@ -112,22 +112,6 @@ class Catalog(CatalogLookups):
         with self._own_errors(), transaction.transaction(self._db, self.folder / FILE_NAME, visible=visible):
             yield
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the file that this connection has open is still the gallery's catalogue."""
-        return not seal.is_replaced(self.folder / FILE_NAME, *self._file)
-
-    def check_current(self) -> None:
-        """Refuse to go on with a file that was replaced: what is written to it would be lost.
-
-        Raises:
-            GalleryError: the gallery was repaired, restored or deleted since it was opened.
-        """
-        if not self.is_current:
-            raise GalleryError(
-                f"gallery {self.folder} was replaced since it was opened: repaired, restored or deleted. Open it again."
-            )
-
     def remember_drives(self, drives: set[str]) -> None:
         """Store the mount points below indexed folders, in a transaction of their own."""
         with self.writing(visible=False):

@@ -31,13 +31,16 @@ def register(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = ON")  # triggers may call it
 
 
-def row_crc(*values: int | bytes | str | None) -> int:
-    """CRC-32 of values, each with its type and length."""
-    crc = 0
+def row_crc(*values: int | bytes | None) -> int:
+    """CRC-32 of values, their types and lengths included."""
+    crc, others = 0, list[object]()
     for value in values:
-        raw = value if isinstance(value, bytes) else str(value).encode()
-        crc = zlib.crc32(raw, zlib.crc32(b"%s%d:" % (type(value).__name__.encode(), len(raw)), crc))
-    return crc
+        if isinstance(value, bytes):
+            crc = zlib.crc32(value, crc)
+            others.append((len(value),))
+        else:
+            others.append(value)
+    return zlib.crc32(repr(others).encode(), crc)
 
 
 def expression(columns: tuple[str, ...], row: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import GalleryCorrupt
+from araclip.errors import GalleryCorrupt, GalleryError
 from araclip.gallery.catalog import damage, schema, seal, transaction
 from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.connection import Connection
@@ -54,9 +54,29 @@ class CatalogLookups:
         """A random token that each visible commit replaces: equal tokens, equal content.
 
         A counter would repeat after the file is restored from a backup or recreated.
+
+        Raises:
+            GalleryError: as for `check_current`.
         """
+        self.check_current()
         with self._own_errors():
             return self.meta("generation")
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that this connection has open is still the gallery's catalogue."""
+        return not seal.is_replaced(self.folder / FILE_NAME, *self._file)
+
+    def check_current(self) -> None:
+        """Refuse to go on with a file that was replaced: what is written to it would be lost.
+
+        Raises:
+            GalleryError: the gallery was repaired, restored or deleted since it was opened.
+        """
+        if not self.is_current:
+            raise GalleryError(
+                f"gallery {self.folder} was replaced since it was opened: repaired, restored or deleted. Open it again."
+            )
 
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or only the one `at` a path and those below it."""

@@ -1,0 +1,328 @@
+"""A catalogue's checksums: what SQLite alone would not notice is noticed, and repaired; only SQLite opens its file."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import GalleryCorrupt, GalleryError, InputError
+from araclip.gallery.catalog import seal
+from araclip.gallery.catalog.checksums import register
+from araclip.gallery.ingest.reembed import reembed
+from crash.story import pictures_bytes
+from tiny import write_tiny_model
+
+PICTURES = 30
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(PICTURES):
+        pictures.written(folder / f"صورة {i}.png", pictures_bytes(i))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP, root: Path) -> Path:
+    place = tmp_path_factory.mktemp("sound") / "g"
+    with Gallery.open(place, model=model, create=True) as gallery:
+        gallery.update([root])
+        gallery.add([pictures_bytes(99), root / "صورة 3.png"], metadata={"album": "رحلة"})
+    return place
+
+
+@pytest.fixture
+def place(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "g"))
+
+
+def damage(place: Path, sql: str) -> None:
+    """Change rows as damage does: no checksum follows, and the file's time and size stay."""
+    path = place / "catalog.sqlite"
+    about = path.stat()
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        register(database)
+        triggers = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute(sql)
+        for _, trigger in triggers:
+            database.execute(trigger)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def rest(place: Path, model: AraCLIP) -> None:
+    """Open a copied gallery once, so that its file is known."""
+    Gallery.open(place, model=model).close()
+    assert seal.is_known(place / "catalog.sqlite")
+
+
+ROWS = {
+    "vector": "UPDATE contents SET vector = (SELECT vector FROM contents WHERE id = 2) WHERE id = 1",
+    "hash": "UPDATE contents SET hash = CAST(x'00' || substr(hash, 2) AS BLOB) WHERE id = 1",
+    "facts": "UPDATE contents SET width = width + 1 WHERE id = 1",
+    "phash": "UPDATE contents SET phash = phash + 1 WHERE id = 1",
+    "text that is not UTF-8": "UPDATE contents SET format = CAST(x'ff50' AS TEXT) WHERE id = 1",
+    "path": "UPDATE files SET path = CAST(path || x'61' AS BLOB) WHERE content = 1",
+    "size": "UPDATE files SET size = size + 1 WHERE content = 1",
+    "picture of a path": "UPDATE files SET content = 2 WHERE content = 1",
+    "metadata": "UPDATE files SET metadata = replace(metadata, 'ر', 'د') WHERE metadata <> '{}'",
+    "path of a stored picture": (
+        "UPDATE files SET path = CAST(path || x'61' AS BLOB) WHERE substr(path, 1, 8) = CAST('picture:' AS BLOB)"
+    ),
+    "stored picture": "UPDATE kept SET picture = CAST(picture || x'00' AS BLOB)",
+    "meta": "UPDATE meta SET value = value || '0' WHERE key = 'generation'",
+    "a row that vanished": "DELETE FROM files WHERE content = 1",
+    "a checksum": "UPDATE files SET crc = crc + 1 WHERE content = 1",
+    "history": "INSERT INTO changes (content) VALUES (3)",
+}
+
+
+@pytest.mark.parametrize("sql", ROWS.values(), ids=ROWS)
+def test_a_damaged_row_is_refused_at_opening_named_by_verify_and_repaired(
+    sql: str, place: Path, model: AraCLIP, root: Path
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        wanted = {hit.path: hit.score for hit in gallery.search("أحمر", 100)}
+        damage(place, sql)
+        assert [fault for fault in gallery.verify() if fault.repairable]
+    os.utime(place / "catalog.sqlite")  # what writes a file changes its time
+    with pytest.raises(GalleryCorrupt, match=r"catalog\.sqlite .*araclip repair"):
+        Gallery.open(place, model=model)
+    assert Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        gallery.update([root])
+        assert [fault for fault in gallery.verify(contents=True) if fault.repairable] == []
+        assert {hit.path for hit in gallery.search("أحمر", 100)} == wanted.keys()
+        assert [hit.score for hit in gallery.search("أحمر", 100)] == pytest.approx(list(wanted.values()), abs=0.01)
+        assert Gallery.rescue(place, model=model) == []
+
+
+def test_damage_that_leaves_the_files_time_is_noticed_by_what_reads_the_row(
+    place: Path, model: AraCLIP, root: Path
+) -> None:
+    rest(place, model)
+    damage(place, "UPDATE files SET path = CAST(path || x'61' AS BLOB) WHERE content = 1")
+    with Gallery.open(place, model=model) as gallery:
+        for read in (lambda: gallery.search("أحمر", 100), lambda: gallery.update([root])):
+            with pytest.raises(GalleryCorrupt, match="araclip repair"):
+                read()
+
+
+def test_a_damaged_vector_is_not_copied_into_an_index(place: Path, model: AraCLIP) -> None:
+    rest(place, model)
+    damage(place, ROWS["vector"])
+    with Gallery.open(place, model=model) as gallery:
+        gallery.search("أحمر")  # by the index that was made before
+    next(place.glob("scan-*")).unlink()
+    with Gallery.open(place, model=model) as gallery, pytest.raises(GalleryCorrupt, match="araclip repair"):
+        gallery.search("أحمر")
+
+
+def test_damage_that_only_sqlite_sees_is_repaired(place: Path, model: AraCLIP, root: Path) -> None:
+    """An index of the catalogue that lacks a row: `verify` asks for a repair, which used to find nothing to do."""
+    with closing(sqlite3.connect(place / "catalog.sqlite", isolation_level=None)) as database:
+        page, size = (
+            database.execute(sql).fetchone()[0]
+            for sql in ("SELECT rootpage FROM sqlite_schema WHERE name = 'contents_added'", "PRAGMA page_size")
+        )
+    raw = bytearray((place / "catalog.sqlite").read_bytes())
+    start = (page - 1) * size
+    raw[start + 3 : start + 5] = (int.from_bytes(raw[start + 3 : start + 5]) - 1).to_bytes(2)  # one cell fewer
+    with Gallery.open(place, model=model) as gallery:
+        (place / "catalog.sqlite").write_bytes(raw)
+    with Gallery.open(place, model=model, checked=False) as gallery:
+        assert any("index" in fault.what for fault in gallery.verify())
+    assert Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        assert gallery.verify() == []
+        assert gallery.update([root]).unchanged == PICTURES
+        assert gallery.repair() == []
+
+
+def test_every_change_keeps_the_checksums(place: Path, model: AraCLIP, root: Path, tmp_path: Path) -> None:
+    other = AraCLIP.load(write_tiny_model(tmp_path / "other", seed=7), threads=1)
+    steps: list[Callable[[Gallery], object]] = [
+        lambda gallery: gallery.remove([root / "صورة 3.png", root / "صورة 4.png"]),
+        lambda gallery: gallery.add([pictures_bytes(99)], metadata={"album": "بحر"}),
+        lambda gallery: gallery.remove([path for path in gallery._catalog.files() if path.startswith("picture:")]),
+        lambda gallery: gallery.update([root]),
+        lambda gallery: gallery.compact(),
+    ]
+    for step in steps:
+        with Gallery.open(place, model=model) as gallery:
+            step(gallery)
+            assert gallery._catalog.damages() == []
+    reembed(place, other)
+    with Gallery.open(place, model=other) as gallery:
+        assert gallery._catalog.damages() == []
+
+
+# ------------------------------------------------------------------ copies and backups
+
+
+def test_a_copy_is_checked_once_and_a_torn_one_is_refused(place: Path, model: AraCLIP, root: Path) -> None:
+    torn = place.with_name("torn")
+    shutil.copytree(place, torn)
+    old = (place / "catalog.sqlite").read_bytes()
+    with Gallery.open(place, model=model) as gallery:
+        gallery.remove(sorted(root.iterdir())[:9])
+    new = (place / "catalog.sqlite").read_bytes()
+    size = 4096
+    assert len(new) >= len(old) > 4 * size
+    half = len(old) // size // 2 * size
+    for mixed in (new[:half] + old[half:], old[:half] + new[half:]):
+        (torn / "catalog.sqlite").write_bytes(mixed)
+        shutil.copyfile(place / "catalog.seal", torn / "catalog.seal")
+        with pytest.raises(GalleryCorrupt, match=r"araclip (backup|repair)"):
+            Gallery.open(torn, model=model)
+    whole = place.with_name("whole")
+    shutil.copytree(place, whole)
+    assert not seal.is_known(whole / "catalog.sqlite")
+    rest(whole, model)
+
+
+def test_a_backup_beside_a_writer_is_whole_and_replaces_an_earlier_one(
+    place: Path, model: AraCLIP, root: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "نسخة" / "g"
+    with Gallery.open(place, model=model) as gallery, Gallery.open(place, model=model) as writer:
+        with writer._catalog.writing():
+            writer._catalog.remove_files([str(root / "صورة 5.png")])
+            assert gallery.backup(backup) == PICTURES + 1  # the last commit
+        assert gallery.backup(backup) == PICTURES
+    with Gallery.open(backup, model=model) as copy:
+        assert copy.verify() == []
+        assert len(copy) == PICTURES
+    assert sorted(path.name for path in backup.parent.iterdir()) == ["g"]
+
+
+def test_a_backup_is_refused_over_other_files_over_itself_and_of_a_damaged_gallery(
+    place: Path, model: AraCLIP, root: Path, tmp_path: Path
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        for wrong in (root, place, place / "catalog.sqlite"):
+            with pytest.raises(InputError, match="Choose"):
+                gallery.backup(wrong)
+        gallery.backup(tmp_path / "backup")
+        damage(place, ROWS["vector"])
+        with pytest.raises(GalleryCorrupt):
+            gallery.backup(tmp_path / "backup")
+    with Gallery.open(tmp_path / "backup", model=model) as copy:
+        assert len(copy) == PICTURES + 1
+
+
+def test_what_is_written_to_a_catalogue_that_was_replaced_is_refused(place: Path, model: AraCLIP, root: Path) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.search("أحمر")
+        shutil.copyfile(place / "catalog.sqlite", place / "other")
+        (place / "other").replace(place / "catalog.sqlite")
+        for use in (lambda: gallery.remove([root / "صورة 1.png"]), lambda: gallery.search("أحمر")):
+            with pytest.raises(GalleryError, match="replaced since it was opened"):
+                use()
+
+
+# ------------------------------------------------------------------ who opens the file
+
+
+OPENED = """
+import sys
+opened = set()
+sys.addaudithook(lambda event, values: opened.add(str(values[0])) if event == "open" else None)
+from pathlib import Path
+from araclip import AraCLIP, Gallery
+from araclip.gallery.ingest.reembed import reembed
+place, root, models = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+model, other = (AraCLIP.load(folder, threads=1) for folder in models)
+with Gallery.open(place, model=model, create=True) as gallery:
+    gallery.update([root])
+    gallery.add([(root / "صورة 1.png").read_bytes()])
+    gallery.search("أحمر")
+    with Gallery.open(place, model=model) as again:
+        again.verify(contents=True)
+        again.repair()
+        again.compact()
+        again.export(place / "export")
+        again.backup(place / "backup")
+        again.stats()
+(place / "catalog.sqlite").touch()
+Gallery.open(place, model=model).close()
+from araclip.gallery.catalog.salvage import salvage
+salvage(place)
+reembed(place, other)
+assert any("catalog.seal" in path for path in opened)  # the hook works
+print(*(path for path in opened if Path(path).name.startswith("catalog.sqlite")))
+"""
+
+
+def test_only_sqlite_opens_a_catalogue(tmp_path: Path, tiny_model: Path, root: Path) -> None:
+    """Closing any other descriptor of the file drops the locks that the process has on it."""
+    other = write_tiny_model(tmp_path / "other", seed=7)
+    command = [sys.executable, "-c", OPENED, str(tmp_path / "g"), str(root), str(tiny_model), str(other)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+FOLLOWS = """
+import mmap, os, sys  # mmap now: the libraries of another user may not be read later
+from araclip import AraCLIP, Gallery
+from araclip.errors import AraCLIPError
+model = AraCLIP.load(sys.argv[2], threads=1)
+os.setgid(65534), os.setuid(65534)
+with Gallery.open(sys.argv[1], model=model) as gallery:
+    for line in sys.stdin:
+        print(len(gallery.search("صورة", 100)), len(gallery), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
+def test_a_reader_who_may_not_write_follows_the_owner(
+    place: Path, tiny_model: Path, model: AraCLIP, root: Path
+) -> None:
+    rest(place, model)
+    for path in [root, place, tiny_model, *place.iterdir(), *tiny_model.iterdir(), *root.iterdir()]:
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+    for path in [*root.parents, *place.parents, *tiny_model.parents][:-1]:
+        if path.stat().st_uid == 0 and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o555)
+    command = [sys.executable, "-c", FOLLOWS, str(place), str(tiny_model)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as reader:
+        assert reader.stdin is not None and reader.stdout is not None
+
+        def seen() -> list[int]:
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            return [int(number) for number in reader.stdout.readline().split()]
+
+        try:
+            assert seen() == [PICTURES + 1] * 2
+            with Gallery.open(place, model=model) as owner:
+                owner.remove([root / "صورة 1.png"])
+                assert seen() == [PICTURES] * 2  # beside the owner's log
+                owner.remove([root / "صورة 2.png"])
+                assert seen() == [PICTURES - 1] * 2
+            assert seen() == [PICTURES - 1] * 2
+            with Gallery.open(place, model=model) as owner:
+                owner.update([root])
+            assert seen() == [PICTURES + 1] * 2
+        finally:
+            reader.stdin.close()
+            stderr = reader.stderr.read() if reader.stderr else ""
+    assert "Traceback" not in stderr
