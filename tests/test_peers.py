@@ -36,13 +36,14 @@ from transformers import (
 )
 
 import tiny_hf
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, open_gallery
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
 from araclip.images import open_image, square
 from araclip.peers import loading, model_registry
 from araclip.peers.loading import parse_request
 from araclip.peers.translation import Translated
+from serving import photo_album, serving, settings_for
 from tiny_peers import (
     BERT,
     SIDE,
@@ -365,6 +366,19 @@ def test_a_label_follows_weights_and_tokens_but_not_the_location(tmp_path: Path)
     assert AraCLIP.load(tmp_path / "two").label != first.replace("one@", "two@")
     write_araclip(tmp_path / "one")
     assert AraCLIP.load(tmp_path / "one").label != first
+
+
+def test_a_published_model_is_served(tmp_path: Path) -> None:
+    write_araclip(tmp_path / "published")
+    model = AraCLIP.load(tmp_path / "published")
+    album = photo_album(tmp_path / "album")
+    with open_gallery(tmp_path / "gallery", model=model, create=True) as gallery:
+        gallery.update([album])
+    with serving(settings_for(tmp_path / "gallery", tmp_path / "published")) as client:
+        assert len(client.get("/search", params={"q": "cat", "k": 3}).json()["results"]) == 3
+        answer = client.post("/v1/embeddings", json={"input": "cat"}).json()
+        assert answer["model"] == model.label
+        np.testing.assert_allclose(answer["data"][0]["embedding"], model.encode_text("cat"), atol=1e-5)
 
 
 def test_the_bundled_model_keeps_to_the_contract_too() -> None:

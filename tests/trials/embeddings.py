@@ -2,10 +2,11 @@
 
     python tests/trials/embeddings.py                       # 66 requests of 16 pictures, from the same address
     python tests/trials/embeddings.py --pictures 256        # more than a request may have
+    python tests/trials/embeddings.py --texts 2048          # texts in place of pictures
     python tests/trials/embeddings.py --other-address       # the attackers have an address of their own (Linux)
     python tests/trials/embeddings.py --source ../old/src   # another version of the package
 
-A server of its own (a gallery of a few pictures, the tests' tiny model) gets `--requests` requests at a time, each with
+A server of its own (a gallery of a few pictures) gets `--requests` requests at a time, each with
 `--pictures` grey PNGs of 49 megapixels; a request that is answered is sent again. Meanwhile one client after the other
 asks for a text search, a thumbnail that is not made yet, the vector of one small picture, and /healthz. Then the
 attackers close their connections, and the time is taken until nothing is decoded any more. Memory is the sum of the
@@ -149,14 +150,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=66)
     parser.add_argument("--pictures", type=int, default=16)
+    parser.add_argument("--texts", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--model", type=Path, help="A model folder; by default the tests' tiny model.")
     parser.add_argument("--other-address", action="store_true")
     parser.add_argument("--source", type=Path, default=SOURCE)
     given = parser.parse_args()
-    bomb = data_uri(Image.new("L", (SIDE, SIDE), 128))
-    body = json.dumps({"input": [bomb] * given.pictures}).encode()
+    texts = [" ".join(f"word{number * 12 + i}" for i in range(12)) for number in range(given.texts)]
+    bombs = [] if texts else [data_uri(Image.new("L", (SIDE, SIDE), 128))] * given.pictures
+    body = json.dumps({"input": texts or bombs}).encode()
     with tempfile.TemporaryDirectory() as folder:
-        model = write_tiny_model(Path(folder) / "model")
+        model = given.model or write_tiny_model(Path(folder) / "model")
         gallery = make_gallery(Path(folder) / "gallery", photo_album(Path(folder) / "album"), model)
         options = ["--port", "0", "--gallery", str(gallery), "--model", str(model)]
         command = [sys.executable, "-m", "araclip.cli", "serve", *options]
@@ -189,7 +193,8 @@ def report(pid: int, port: int, body: bytes, given: argparse.Namespace) -> None:
     while gauge(port, "decodes_inside") and time.monotonic() - left < LONGEST:
         time.sleep(0.1)
     took = time.monotonic() - left
-    print(f"{given.requests} × {given.pictures} pictures, {len(body) / 1e6:.1f} MB a request; answers to the attackers "
+    each = f"{given.texts} texts" if given.texts else f"{given.pictures} pictures"
+    print(f"{given.requests} × {each}, {len(body) / 1e6:.1f} MB a request; answers to the attackers "
           f"{dict(attackers.answers)}; decoding ended {f'{took:.1f} s' if took < LONGEST else f'not in {LONGEST} s'} "
           f"after they left; memory at most {memory.most / 1e6:,.0f} MB")  # fmt: skip
     print("| small request | answered | 429 | other | median s | longest s |\n|---|---|---|---|---|---|")

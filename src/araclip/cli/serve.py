@@ -32,7 +32,9 @@ def serve(
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="A bundled model's name, or a model folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Bundled model, model folder or peer (docs/peers.md).")
+    ] = None,
 ) -> None:
     """Serve the page and the HTTP API of a gallery, on this machine only unless there are tokens.
 

@@ -14,11 +14,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import as_encoder
 from araclip.encoder_base import usable_cores
 from araclip.errors import InputError
 from araclip.gallery.reader import Snapshot
-from araclip.model_folder import find
 from araclip.server.auth import Keys
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
@@ -46,9 +45,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.model = AraCLIP(
-            find(settings.model), threads=max(1, usable_cores() // 2)
-        )  # leaves cores for other threads
+        self.model = as_encoder(settings.model, threads=max(1, usable_cores() // 2))  # leaves cores for other threads
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()

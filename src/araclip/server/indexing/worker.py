@@ -15,13 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from araclip.encoder import AraCLIP
+from araclip.encoder import as_encoder
 from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError, GalleryLocked
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
-from araclip.model_folder import find
 
 PROGRESS_SECONDS = 0.5  # between lines of progress
 # The server and other programs come first. The lowest priority (19, or SCHED_IDLE) gets nothing at all on a machine
@@ -52,7 +51,7 @@ def main() -> None:
 
 
 def _update(folder: Path, model: str, folders: list[str], paths: list[str] | None) -> dict[str, Any]:
-    encoder = AraCLIP(find(model), threads=max(1, usable_cores() // 2))
+    encoder = as_encoder(model, threads=max(1, usable_cores() // 2))
     catalog = Catalog.create(folder, encoder.name, encoder.fingerprint, encoder.width)
     reported = 0.0
 
