@@ -125,10 +125,8 @@ def gauge(port: int, name: str) -> float:
     return float(found[1]) if status == 200 and found else -1
 
 
-def trial(port: int, attackers: Attackers, seconds: float) -> dict[str, list[tuple[int, float]]]:
+def trial(port: int, thumbnails: list[str], seconds: float) -> dict[str, list[tuple[int, float]]]:
     small = data_uri(Image.new("RGB", (60, 60), (200, 0, 0)))
-    found = json.loads(ask(port, "GET", "/search?q=x&k=50")[1])["results"]
-    thumbnails = [f"/thumbnails/{result['id']}?size={size}" for result in found for size in (256, 512)]
     kinds = {
         "text search": lambda n: ("GET", f"/search?q=cat{n}&k=5"),
         "thumbnail": lambda n: ("GET", thumbnails[n]),
@@ -184,10 +182,12 @@ def main() -> None:
 
 def report(pid: int, port: int, body: bytes, given: argparse.Namespace) -> None:
     ask(port, "POST", "/v1/embeddings", {"input": [data_uri(Image.new("RGB", (9, 9)))]})  # a decoding process starts
+    found = json.loads(ask(port, "GET", "/search?q=x&k=50")[1])["results"]
+    thumbnails = [f"/thumbnails/{result['id']}?size={size}" for result in found for size in (256, 512)]
     memory = Memory(pid)
     attackers = Attackers(port, body, given.requests, "127.0.0.2" if given.other_address else "127.0.0.1")
     time.sleep(5)
-    waited = trial(port, attackers, given.seconds)
+    waited = trial(port, thumbnails, given.seconds)
     attackers.stop()
     left = time.monotonic()
     while gauge(port, "decodes_inside") and time.monotonic() - left < LONGEST:

@@ -35,7 +35,7 @@ from araclip.server.thumbnails import Thumbnails
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")
-TEXT_BATCH = 64
+TEXT_BATCH = 16  # larger ones gain nothing (docs/log/2026-11.md), and a text waits for up to two of them
 IMAGE_BATCH = 8
 PIECE = 1 << 20  # characters of base64; a multiple of 4
 
