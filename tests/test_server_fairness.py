@@ -226,11 +226,11 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     return make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
 
 
-def post(address: str, body: bytes) -> socket.socket:
-    """Send a request for vectors, without waiting for the answer."""
+def post(address: str, body: bytes, length: int | None = None) -> socket.socket:
+    """Send a request for vectors, or its beginning, without waiting for the answer."""
     parts = urlsplit(address)
     line = socket.create_connection((parts.hostname, parts.port or 80), timeout=60)
-    head = f"POST /v1/embeddings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+    head = f"POST /v1/embeddings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length or len(body)}\r\n"
     line.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
     return line
 
@@ -281,3 +281,19 @@ def test_too_many_pictures_in_a_request_are_refused_before_any_is_decoded(galler
         with Client(address) as client, pytest.raises(ServerError, match="has 3 pictures, the most is 2"):
             client.encode_image([SMALL] * 3)
         assert not server.app.state.service.sandbox._all
+
+
+def test_small_bodies_are_taken_while_large_ones_fill_the_memory_for_bodies(gallery: Path, tiny_model: Path) -> None:
+    with running(settings_for(gallery, tiny_model, max_body=100_000)) as (_, address), Client(address) as client:
+        unfinished = b'{"input": "' + b" " * 99_000
+        with contextlib.ExitStack() as lines:
+            for _ in range(9):  # 8 bodies of the largest size may be held
+                lines.enter_context(contextlib.closing(post(address, unfinished, length=100_000)))
+            wait_until(lambda: status(address, {"input": "x", "padding": "x" * 50_000}) == 429)
+            assert client.search("أحمر", k=1).results
+            assert len(client.encode_text(["أحمر"])) == 1
+        wait_until(lambda: status(address, {"input": "x", "padding": "x" * 50_000}) == 200)
+
+
+def status(address: str, body: dict[str, str]) -> int:
+    return httpx2.post(f"{address}/v1/embeddings", json=body, timeout=60).status_code

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from araclip.server.problem_details import Problem
 
 BODIES_AT_ONCE = 8  # bodies of the largest size whose bytes may be held at a time
+SMALL = 1 / 40  # of the largest size: such bodies are taken even then, or a few large ones would keep everybody out
 DRAINED_BYTES = 200_000_000  # of a body that is not wanted, before the connection is closed
 SILENCE_SECONDS = 5
 _SCOPE_BODY = "araclip.body"
@@ -45,7 +46,7 @@ class Bounded:
         self._max_body = max_body
         self._body_seconds = body_seconds
         self._send_seconds = send_seconds
-        self._held = _Held(BODIES_AT_ONCE * max_body)
+        self._held = _Held(BODIES_AT_ONCE * max_body, int(SMALL * max_body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -82,9 +83,10 @@ class Bounded:
 class _Held:
     """Bytes of all bodies that are being received or used."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, small: int) -> None:
         self.count = 0
         self.most = most
+        self.small = small  # bytes of a body that are always taken
 
 
 class _Body:
@@ -139,7 +141,7 @@ class _Body:
             self._complete = not message.get("more_body", False)
             if self.count > self.limit:
                 raise self._too_large()
-            if self._held.count > self._held.most:
+            if self._held.count > self._held.most and self.count > self._held.small:
                 raise Problem("busy", headers={"Retry-After": "5", "Connection": "close"}, seconds=5)
         return message
 

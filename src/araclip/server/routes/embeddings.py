@@ -43,7 +43,11 @@ def _model(service: Service) -> Model:
     return Model(id=service.model.label, created=service.started)
 
 
-@router.post("/v1/embeddings", response_model=EmbeddingsAnswer, responses=openai_errors(400, 401, 403, 413, 422, 429))
+@router.post(
+    "/v1/embeddings",
+    response_model=EmbeddingsAnswer,
+    responses=openai_errors(400, 401, 403, 408, 413, 415, 422, 429),
+)
 async def embeddings(service: ServiceOf, request: Request, requester: RequesterOf, body: EmbeddingsRequest) -> Response:
     """The unit vectors of texts, and of pictures given as data URIs, in one space."""
     inputs = [body.input] if isinstance(body.input, str) else body.input
