@@ -84,6 +84,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.page",
     "server.service",
     "server.routes",
+    "server.openapi",
     "server.app",
     "server.run",
     "cli",

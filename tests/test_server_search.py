@@ -107,6 +107,20 @@ def test_filters_choose_by_format_and_by_a_folders_own_name(client: TestClient) 
     problem(client.get("/search", params={"q": "x", "where": "nonsense=1"}), "bad-query")
 
 
+def test_the_description_has_the_limits_of_the_settings(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    models, paths = schema["components"]["schemas"], schema["paths"]
+    q, k = (parameter["schema"] for parameter in paths["/search"]["get"]["parameters"][:2])
+    assert (q["minLength"], q["maxLength"], k["minimum"], k["maximum"]) == (1, 1000, 1, 200)
+    for name in ("SearchRequest", "Body_search_by_image_search_image_post"):
+        assert models[name]["properties"]["k"]["maximum"] == 200
+        assert "minLength" not in models[name]["properties"]["q"]
+    width = client.get("/stats").json()["width"]
+    assert models["EmbeddingsRequest"]["properties"]["dimensions"]["anyOf"][0]["enum"] == [width]
+    assert {"400", "408", "413", "415"} <= paths["/session"]["post"]["responses"].keys()
+    assert {"421", "431", "500"} <= paths["/healthz"]["get"]["responses"].keys()
+
+
 def test_nothing_found_is_said_when_all_results_are_left_out(client: TestClient) -> None:
     answer = client.get("/search", params={"q": "أحمر", "where": "captured=1999"}).json()
     assert (answer["results"], answer["nothing_found"], answer["more"]) == ([], True, False)

@@ -18,6 +18,7 @@ from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
 from araclip.server.limits import CheckedHead, SafeHeaders
 from araclip.server.metrics import Measured
+from araclip.server.openapi import describe
 from araclip.server.problem_details import Problem, answered
 from araclip.server.request_body import Bounded
 from araclip.server.routes import embeddings, pictures, search, status
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     routers = (search.router, pictures.router, embeddings.router, status.router, page.router())
     for router in routers:
         app.include_router(router)
+    describe(app, service)
     app.state.routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)

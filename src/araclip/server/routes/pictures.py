@@ -179,12 +179,7 @@ def _all_shown(value: Any) -> Any:
     return shown(value) if isinstance(value, str) else value
 
 
-@router.post(
-    "/images",
-    status_code=201,
-    dependencies=WRITE + ONE_PICTURE,
-    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
-)
+@router.post("/images", status_code=201, dependencies=WRITE + ONE_PICTURE, responses=problems(401, 403, 409, 422, 503))
 async def upload(
     service: ServiceOf,
     request: Request,

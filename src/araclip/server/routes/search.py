@@ -28,7 +28,6 @@ from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
-BODY_ANSWERS = problems(408, 413, 415)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
 
 
@@ -51,7 +50,7 @@ async def search(
     return await while_connected(request, run_search(service, body, [], requester))
 
 
-@router.post("/search", responses=ANSWERS | BODY_ANSWERS)
+@router.post("/search", responses=ANSWERS)
 async def search_with_pictures(
     service: ServiceOf, request: Request, requester: RequesterOf, body: SearchRequest
 ) -> SearchAnswer:
@@ -61,7 +60,7 @@ async def search_with_pictures(
     return await while_connected(request, run_search(service, body, sent, requester))
 
 
-@router.post("/search/image", dependencies=ONE_PICTURE, responses=ANSWERS | BODY_ANSWERS)
+@router.post("/search/image", dependencies=ONE_PICTURE, responses=ANSWERS)
 async def search_by_image(
     service: ServiceOf,
     request: Request,

@@ -53,7 +53,7 @@ async def events(service: ServiceOf) -> StreamingResponse:
     return GatedStream(stream, service.events.gate, headers=headers, media_type="text/event-stream")
 
 
-@router.post("/session", dependencies=TOKEN_ONLY, responses=problems(400, 401, 408, 413, 415, 422))
+@router.post("/session", dependencies=TOKEN_ONLY, responses=problems(401, 422))
 async def session(service: ServiceOf, request: Request, response: Response, body: SessionRequest) -> Session:
     """Exchange a token for a cookie with the scope "read", for a browser's own requests: images, events."""
     keys = service.keys
