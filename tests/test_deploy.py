@@ -100,6 +100,13 @@ def test_the_unit_is_one_that_systemd_takes_and_finds_hardened(tmp_path: Path) -
     assert judged.returncode == 0, judged.stdout[-800:]  # exposure of 2.0 at most, of 10
 
 
+def test_nginx_closes_idle_connections_before_the_server_does_and_passes_bodies_that_it_takes() -> None:
+    text = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert int(re.search(r"keepalive_timeout (\d+)s;", text)[1]) < defaults["idle_seconds"]
+    assert int(re.search(r"client_max_body_size (\d+)m;", text)[1]) * 1_000_000 <= defaults["max_body"]
+
+
 def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if nginx is None:
