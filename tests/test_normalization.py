@@ -1,12 +1,16 @@
 """normalize() over arbitrary text, over Arabic-heavy text, and on the cases people meet."""
 
+import time
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from araclip.text.normalization import normalize
+from araclip.errors import InputError
+from araclip.text import normalization
+from araclip.text.normalization import MAX_MARKS, normalize
 
 TASHKEEL = "".join(map(chr, (*range(0x064B, 0x0653), *range(0x0656, 0x0660), 0x0670)))
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -141,3 +145,54 @@ def test_letters_that_people_confuse_stay_apart(apart: str, from_it: str) -> Non
 )
 def test_what_people_write_becomes_what_the_model_reads(written: str, expected: str) -> None:
     assert normalize(written) == expected
+
+
+# ------------------------------------------------------------------ runs of marks
+
+MARKS = "\u0301\u0316\u0338\u3099\u093c\u0653\u0654\u0344\u0f73\u0f75"  # three of them are composed of two marks
+BASES = "aeΐᾂक\u0958ا\u0f40≠\u1100👩\ufe0f\u20e3\u064b\u200d\u2329"
+stacked = st.lists(st.tuples(st.sampled_from(BASES), st.text(st.sampled_from(MARKS), max_size=40)), max_size=5)
+
+
+def longest_run(text: str) -> int:
+    """The most marks in a row, decomposed."""
+    longest = run = 0
+    for character in unicodedata.normalize("NFD", text):
+        run = run + 1 if unicodedata.combining(character) else 0
+        longest = max(longest, run)
+    return longest
+
+
+def unbounded(text: str) -> str:
+    """What `normalize` was before runs of marks were bounded."""
+    text = normalization._SURROGATES.sub("\ufffd", text)
+    text = normalization._PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
+    text = normalization._LAYOUT.sub("", text).translate(normalization._DIGITS)
+    text = normalization._STRAY_JOINER.sub("", unicodedata.normalize("NFC", text))
+    return normalization._WHITE_SPACE.sub(" ", unicodedata.normalize("NFC", text)).strip()
+
+
+@given(st.one_of(anything, troublesome, stacked.map(lambda parts: "".join(base + marks for base, marks in parts))))
+@example("a" + "\u0301" * MAX_MARKS)
+@example("a" + "\u0301" * (MAX_MARKS + 1))
+@example("\u0958" + "\u0301\u0316" * MAX_MARKS)
+@example(("a" + "\u0316" * 20 + "\u200d" + "\u0301" * 20) * 2)  # one run, once the joiner is gone
+def test_runs_of_marks_are_bounded_and_a_text_without_long_ones_is_normalized_as_ever(text: str) -> None:
+    result, before = normalize(text), unbounded(text)
+    assert normalize(result) == result
+    assert longest_run(result) <= MAX_MARKS
+    if longest_run(before) <= MAX_MARKS:
+        assert result == before
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73", "\u0316\u0301\u200d", "\u0344\u0316"])
+def test_the_time_for_a_run_of_marks_is_linear_in_its_length(marks: str) -> None:
+    begun = time.process_time()
+    assert longest_run(normalize("a" + marks * (200_000 // len(marks)))) <= MAX_MARKS
+    assert time.process_time() - begun < 20  # quadratic, it took about a minute
+
+
+@pytest.mark.parametrize("value", [5, None, b"text", ["text"], object()])
+def test_what_is_no_text_is_refused_by_its_type(value: Any) -> None:
+    with pytest.raises(InputError, match=f"normalize takes a string, got {type(value).__name__}"):
+        normalize(value)
