@@ -25,7 +25,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")  # from undecodable file names; no t
 _STRAY_JOINER = re.compile(
     "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )
-# Normalisation sorts the marks of a letter in quadratic time, so a run of them is bounded, as Unicode's Stream-Safe Text
+# NFC sorts the marks of a letter in quadratic time, so a run of them is bounded, as Unicode's Stream-Safe Text
 # Format does. No writing system comes near it; models trained before the bound read the same, so the version stays.
 MAX_MARKS = 30
 # Fewer than 10 characters are below the bound: no mark is composed of more than 2, no letter has more than 3 in itself.
