@@ -10,14 +10,19 @@ Pooling, projection, pixel scaling and L2 normalisation are inside the graphs, s
 """
 
 import hashlib
-import json
+import os
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from araclip import bounded_json
+from araclip.display import shortened, shown
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
+from araclip.field_checks import is_printable, is_rgb, is_text, is_texts, one_of, whole_number
 from araclip.text.normalization import NORMALIZER_VERSION
 
 FORMAT = 1
@@ -25,6 +30,13 @@ DEFAULT_MODEL = "araclip-mini"
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 PARTS = ("config.json", *HASHED, "README.md")
 WEIGHTS = ("int8", "compact", "float32", "dynamic-int8")  # how graphs store theirs; the last is not computed in float32
+
+MAX_CONFIG = 1_000_000  # bytes; araclip-mini's has 3,400
+MAX_PART = (1 << 31) - 1  # bytes, of a graph or tokenizer: an ONNX file cannot have more
+MAX_NAME = 200  # characters
+MAX_WIDTH = 1 << 16  # the widest published dual encoders have 1,024 to 4,096
+MAX_TOKENS = 1 << 16  # most have 32 to 512
+MAX_SIDE = 1024  # pixels; the largest published towers take 512
 
 
 @dataclass(frozen=True)
@@ -90,8 +102,8 @@ def is_ours(name_or_path: str | PathLike[str]) -> bool:
     """Whether it is a bundled model's name, or a folder with a graph of ours, whole or damaged."""
     if str(name_or_path) in bundled():
         return True
-    folder = Path(name_or_path).expanduser()
-    return any((folder / part).is_file() for part in ("text.onnx", "image.onnx"))
+    folder = _folder(name_or_path)
+    return folder is not None and any(os.path.lexists(folder / part) for part in ("text.onnx", "image.onnx"))
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
@@ -109,38 +121,44 @@ def find(name_or_path: str | PathLike[str]) -> Path:
     known = bundled()
     if str(name_or_path) in known:  # first, so that a folder of that name in the working directory changes nothing
         return known[str(name_or_path)]
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    if (path := _folder(name_or_path)) is not None:
         return path
     raise ModelNotFound(
-        f"no model '{name_or_path}': neither a folder nor one of the bundled models ({', '.join(known) or 'none'}). "
-        "Check the spelling, or pass the path of a model folder. docs/peers.md lists the models of others, which "
-        "AraCLIP.load and --model take as well."
+        f"no model '{shown(str(name_or_path))}': neither a folder nor one of the bundled models "
+        f"({', '.join(known) or 'none'}). Check the spelling, or pass the path of a model folder. docs/peers.md lists "
+        "the models of others, which AraCLIP.load and --model take as well."
     )
 
 
+def _folder(path: str | PathLike[str]) -> Path | None:
+    """The folder at a path; None where there is none, or where no path can be so (too long, a NUL, ~nobody)."""
+    try:
+        folder = Path(path).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check config.json, and that every part of the folder is there.
+    """Read and check config.json, and that every part of the folder is there. No other file is read.
 
     Raises:
-        ModelMismatch: a part is missing, the JSON is damaged, a field is missing or unknown, or the folder was made
-            for another format or text normaliser than this release has.
+        ModelMismatch: a part is missing, too large, or a link to another place; the JSON is damaged; a field is
+            missing, unknown or has a value it cannot have; or the folder was made for another format or text
+            normaliser than this release has.
     """
-    missing = [part for part in PARTS if not (folder / part).is_file()]
-    if missing:
-        raise ModelMismatch(
-            f"{folder}: {', '.join(missing)} missing; a model folder holds {', '.join(PARTS)}. Copy the folder again."
-        )
+    _check_parts(folder)
     path = folder / "config.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelMismatch(f"{path} is not valid JSON ({error}). Copy the model folder again.") from None
+        raw = bounded_json.read(path, max_bytes=MAX_CONFIG)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise ModelMismatch(f"{path} is not valid JSON: {reason}. Copy the model folder again.") from None
     if not isinstance(raw, dict):
         raise ModelMismatch(f"{path} holds a {type(raw).__name__}, expected an object. Copy the model folder again.")
-    if raw.get("format") != FORMAT:
+    if raw.get("format") != FORMAT or isinstance(raw["format"], bool):
         raise ModelMismatch(
-            f"{path} has format {raw.get('format')!r}, this release reads format {FORMAT}. "
+            f"{path} has format {_value(raw.get('format'))}, this release reads format {FORMAT}. "
             "Install the araclip release the model was made for, or a newer one."
         )
     config = _build(path, raw)
@@ -149,10 +167,73 @@ def read_config(folder: Path) -> ModelConfig:
             f"{path}: trained with text normaliser {config.text.normalizer}, this release has {NORMALIZER_VERSION}. "
             "Install the araclip release the model was made for, or export the model again."
         )
-    unhashed = sorted(set(HASHED) - set(config.files))
-    if unhashed:
-        raise ModelMismatch(f"{path}: 'files' has no hash of {', '.join(unhashed)}. Export the model again.")
     return config
+
+
+def _check_parts(folder: Path) -> None:
+    """Every part is a regular file of a bearable size that lies in the folder."""
+    missing = []
+    allowed = _own_folders(folder)
+    for part in PARTS:
+        path = folder / part
+        try:
+            found = path.stat()
+            elsewhere = path.is_symlink() and path.resolve().parent not in allowed
+        except FileNotFoundError:
+            missing.append(part)
+            continue
+        except (OSError, RuntimeError) as error:  # a link that leads to itself, or a folder that may not be read
+            raise ModelMismatch(f"{path} cannot be read ({error}). Copy the folder again.") from None
+        if elsewhere:
+            raise ModelMismatch(
+                f"{path} is a link to {shown(str(path.resolve()))}, outside of the folder. If you trust the model, put "
+                "the file itself there."
+            )
+        if not stat.S_ISREG(found.st_mode):
+            raise ModelMismatch(f"{path} is no regular file. Copy the folder again.")
+        if found.st_size > MAX_PART:
+            raise ModelMismatch(f"{path} has {found.st_size} bytes, the most is {MAX_PART}. Export the model again.")
+    if missing:
+        raise ModelMismatch(
+            f"{folder}: {', '.join(missing)} missing; a model folder holds {', '.join(PARTS)}. Copy the folder again."
+        )
+
+
+def _own_folders(folder: Path) -> tuple[Path, ...]:
+    """Where a part may lie: in the folder; in a Hugging Face cache also where snapshots/REVISION links to, blobs."""
+    own = folder.resolve()
+    return (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
+
+
+def _is_hashes(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and not value.keys() - set(HASHED)  # a name with a path in it would be such a key
+        and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
+    )
+
+
+FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {  # what a field may be, and how a message says it
+    "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
+    "version": (is_text, "a text"),
+    "width": (whole_number(1, MAX_WIDTH), f"a positive whole number, at most {MAX_WIDTH}"),
+    "files": (_is_hashes, f"an object of file names ({', '.join(HASHED)}) and their SHA-256 hashes"),
+    "license": (is_text, "a text"),
+    "training_data": (is_texts, "a list of texts"),
+    "measured": (lambda value: isinstance(value, dict), "an object"),
+    "weights": (one_of(*WEIGHTS, None), f"one of {', '.join(WEIGHTS)}"),
+    "text.tower": (is_text, "a text"),
+    "text.pooling": (is_text, "a text"),
+    "text.max_tokens": (whole_number(1, MAX_TOKENS), f"a positive whole number, at most {MAX_TOKENS}"),
+    "text.normalizer": (whole_number(0, 1 << 31), "a whole number"),
+    "text.pad_id": (whole_number(0, (1 << 31) - 1), "a token id"),
+    "image.tower": (is_text, "a text"),
+    "image.size": (whole_number(1, MAX_SIDE), f"a positive whole number, at most {MAX_SIDE}"),
+    "image.resize": (one_of("squash"), "'squash', the only way this release has"),
+    "image.interpolation": (one_of("bicubic"), "'bicubic', the only way this release has"),
+    "image.mean": (is_rgb, "three numbers"),
+    "image.std": (is_rgb, "three numbers"),
+}
 
 
 def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
@@ -162,27 +243,17 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
         config: ModelConfig = _strict(ModelConfig, {**raw, "text": text, "image": image})
     except TypeError as error:
         raise ModelMismatch(f"{path}: {error}. Compare it with the config.json of a bundled model.") from None
-    for name, value in (("width", config.width), ("text.max_tokens", text.max_tokens), ("image.size", image.size)):
-        if not isinstance(value, int) or value < 1:
-            raise ModelMismatch(f"{path}: {name} is {value!r}, expected a positive whole number.")
-    for name, value, known in (
-        ("text.pad_id", text.pad_id, range(1 << 31)),
-        ("image.resize", image.resize, ("squash",)),
-        ("image.interpolation", image.interpolation, ("bicubic",)),
-    ):
-        if value not in known or isinstance(value, bool):
-            expected = "a token id" if isinstance(known, range) else f"'{known[0]}', the only way this release has"
-            raise ModelMismatch(f"{path}: {name} is {value!r}, expected {expected}.")
-    if config.weights is not None and config.weights not in WEIGHTS:
-        raise ModelMismatch(f"{path}: weights is {config.weights!r}, expected one of {', '.join(WEIGHTS)}.")
+    for name, (is_right, expected) in FIELDS.items():
+        section, _, last = name.rpartition(".")
+        value = getattr({"": config, "text": text, "image": image}[section], last)
+        if not is_right(value):
+            raise ModelMismatch(f"{path}: {name} is {_value(value)}, expected {expected}. Export the model again.")
     if not _are_prefixes(config.matryoshka, config.width):
         raise ModelMismatch(
-            f"{path}: matryoshka is {config.matryoshka!r:.80}, expected numbers from 1 to {config.width}, rising."
+            f"{path}: matryoshka is {_value(config.matryoshka)}, expected numbers from 1 to {config.width}, rising."
         )
-    if not isinstance(config.name, str):
-        raise ModelMismatch(f"{path}: name is {config.name!r}, expected a text.")
-    if not isinstance(config.files, dict) or not all(isinstance(digest, str) for digest in config.files.values()):
-        raise ModelMismatch(f"{path}: files is {config.files!r:.80}, expected an object of file names and hashes.")
+    if unhashed := sorted(set(HASHED) - set(config.files)):
+        raise ModelMismatch(f"{path}: 'files' has no hash of {', '.join(unhashed)}. Export the model again.")
     return config
 
 
@@ -195,11 +266,16 @@ def _are_prefixes(found: object, width: int) -> bool:
 
 def _strict(kind: type[Any], raw: Any) -> Any:
     if not isinstance(raw, dict):
-        raise TypeError(f"no object with the fields of {kind.__name__}, found {raw!r:.80}")
+        raise TypeError(f"no object with the fields of {kind.__name__}, found {_value(raw)}")
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(raw) - known):
-        raise TypeError(f"unknown field {', '.join(unknown)} in {kind.__name__}")
+        raise TypeError(f"unknown field {shown(shortened(', '.join(unknown), MAX_NAME))} in {kind.__name__}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+def _value(value: object) -> str:
+    """A value of the JSON in a message: on one line, and not all of it."""
+    return shown(f"{value!r:.80}")
 
 
 def sha256(path: Path) -> str:
@@ -212,11 +288,14 @@ def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
     """Compare one file with the hash in config.json.
 
     Raises:
-        ModelMismatch: they differ; both are named.
+        ModelMismatch: they differ, and both are named; or the file cannot be read.
     """
-    actual = sha256(folder / part)
+    try:
+        actual = sha256(folder / part)
+    except OSError as error:
+        raise ModelMismatch(f"{folder / part} cannot be read ({error.strerror}). Copy the folder again.") from None
     if actual != config.files[part]:
         raise ModelMismatch(
-            f"{folder / part} has hash {actual[:12]}…, config.json says {config.files[part][:12]}…. "
+            f"{folder / part} has hash {actual[:12]}…, config.json says {shown(config.files[part][:12])}…. "
             "The file is damaged or belongs to another model: copy the folder again."
         )

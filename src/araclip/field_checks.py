@@ -1,0 +1,41 @@
+"""What a field of a configuration may be: questions about one value of a JSON file."""
+
+from collections.abc import Callable
+from math import isfinite
+
+Check = Callable[[object], bool]
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a text."""
+    return isinstance(value, str)
+
+
+def is_texts(value: object) -> bool:
+    """Whether it is a sequence of texts."""
+    return isinstance(value, tuple) and all(map(is_text, value))
+
+
+def is_printable(longest: int) -> Check:
+    """A text of 1 to `longest` characters that a terminal can show, and that stays on one line."""
+    return lambda value: isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9 and isfinite(value)
+
+
+def is_rgb(value: object) -> bool:
+    """Whether it is one number for each colour channel."""
+    return isinstance(value, tuple) and len(value) == 3 and all(map(is_number, value))
+
+
+def whole_number(least: int, most: int) -> Check:
+    """A whole number of that range."""
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def one_of(*known: str | None) -> Check:
+    """One of these texts."""
+    return lambda value: isinstance(value, str | None) and value in known

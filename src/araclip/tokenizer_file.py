@@ -1,0 +1,162 @@
+"""tokenizer.json judged before the tokenizers library opens it: what it could make of a text.
+
+A normalizer may replace a letter by a thousand, and the next one each of those by a thousand; a regular expression may
+try every way of cutting a text. Both depend on the text, so that trying it with examples proves nothing.
+"""
+
+import base64
+import binascii
+import struct
+from collections.abc import Iterator
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from araclip import bounded_json
+from araclip.display import shortened, shown
+from araclip.errors import ModelMismatch
+
+MAX_GROWTH = 64  # all replacements together; SentencePiece's replace one space by one mark, others two letters by one
+MAX_CHARACTER = 256  # bytes that a character map writes for one character; NFKC's longest is ﷺ with 33
+MAX_PREFIX = 1000  # characters put before each text
+MAX_PATTERN = 2000  # characters of a regular expression; GPT-4o's has 350
+MANY = 100  # a repetition of more than this counts as one without end
+
+
+def check_tokenizer(path: Path) -> None:
+    """Check how much longer a tokenizer.json can make a text, and that its regular expressions cannot explode.
+
+    Raises:
+        ModelMismatch: it is no JSON object, is too large or too deep, its normalizers make texts more than
+            MAX_GROWTH times longer, or a regular expression repeats a repetition.
+    """
+    raw = bounded_json.read(path, kind=dict, error=ModelMismatch)
+    growth = 1.0
+    for entry in _objects(raw.get("normalizer")):
+        growth *= _growth(entry, path)
+    if growth > MAX_GROWTH:
+        raise ModelMismatch(
+            f"{path}: its normalizers can make a text {growth:,.0f} times longer, the most is {MAX_GROWTH}. "
+            "Take the tokenizer from another source."
+        )
+    for part in ("normalizer", "pre_tokenizer", "decoder"):
+        for entry in _objects(raw.get(part)):
+            pattern = entry.get("Regex")
+            if isinstance(pattern, str) and (fault := _explosive(pattern)):
+                raise ModelMismatch(
+                    f"{path}: the regular expression {shown(shortened(pattern, 100))} {fault}, so that some texts take "
+                    "for ever. Take the tokenizer from another source."
+                )
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a JSON value."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _growth(normalizer: dict[str, Any], path: Path) -> float:
+    """How many times longer a text can get; 1 for what adds a bounded number of characters."""
+    content, pattern = normalizer.get("content"), normalizer.get("pattern")
+    if isinstance(content, str) and isinstance(pattern, dict):
+        replaced = pattern.get("String")
+        if isinstance(replaced, str):
+            return max(1.0, len(content) / len(replaced)) if replaced else inf
+        return 1.0 + len(content)  # a regular expression may match one letter, or none
+    prefix, table = normalizer.get("prepend"), normalizer.get("precompiled_charsmap")
+    if isinstance(prefix, str) and len(prefix) > MAX_PREFIX:
+        raise ModelMismatch(f"{path}: a normalizer puts {len(prefix)} characters before each text. Take another.")
+    if isinstance(table, str) and (longest := _longest_entry(table)) > MAX_CHARACTER:
+        raise ModelMismatch(f"{path}: its character map writes {longest} bytes for a character. Take another.")
+    return 1.0
+
+
+def _longest_entry(table: str) -> int:
+    """Bytes of the longest text in SentencePiece's character map: length of the trie, trie, texts that end with NUL."""
+    try:
+        data = base64.b64decode(table)
+        (length,) = struct.unpack_from("<I", data)
+    except (binascii.Error, ValueError, struct.error):
+        return 0  # the library refuses it
+    return max(map(len, data[4 + length :].split(b"\0")))
+
+
+def _explosive(pattern: str) -> str | None:
+    """What makes a regular expression of Oniguruma take more than polynomial time; None where nothing does."""
+    if len(pattern) > MAX_PATTERN:
+        return f"has {len(pattern)} characters"
+    repeats = [False]  # of each open group, outermost first: whether something in it is repeated without end
+    at = 0
+    while at < len(pattern):
+        character, inside = pattern[at], False
+        if character == "\\":
+            if pattern[at + 1 : at + 2] in "123456789kg":
+                return "refers back to a group"
+            at = _after_escape(pattern, at)
+        elif character == "[":
+            at = _after_class(pattern, at)
+        elif character == "(":
+            repeats.append(False)
+            at += 2 if pattern[at + 1 : at + 2] == "?" else 1
+            continue
+        elif character == ")":
+            inside = repeats.pop() if len(repeats) > 1 else False
+            at += 1
+        else:
+            at += 1
+        endless, at = _quantifier(pattern, at)
+        if endless and inside:
+            return "repeats a repetition"
+        repeats[-1] |= endless or inside
+    return None
+
+
+def _after_escape(pattern: str, at: int) -> int:
+    r"""Past \d, \p{L} or \x{61}."""
+    at += 2
+    if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":
+        return pattern.find("}", at) + 1 or len(pattern)
+    return at
+
+
+def _after_class(pattern: str, at: int) -> int:
+    """Past [a-z], [^]a] or [a&&[b]]."""
+    depth = 0
+    while at < len(pattern):
+        if pattern[at] == "\\":
+            at += 1
+        elif pattern[at] == "[":
+            depth += 1
+            at += pattern[at + 1 : at + 2] == "^"
+            at += pattern[at + 1 : at + 2] == "]"  # the first one is a character
+        elif pattern[at] == "]":
+            depth -= 1
+            if not depth:
+                return at + 1
+        at += 1
+    return at
+
+
+def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
+    """Whether quantifiers at `at` repeat without end, and where they end."""
+    endless = False
+    while at < len(pattern):
+        if pattern[at] in "*+?":
+            endless |= pattern[at] != "?"
+            at += 1
+        elif pattern[at] == "{" and (end := pattern.find("}", at)) > 0:
+            least, comma, most = pattern[at + 1 : end].partition(",")
+            if not all(part.isascii() and part.isdigit() for part in (least, most) if part) or not (least or most):
+                break  # a brace as a character
+            most = most or ("" if comma else least)
+            endless |= not most or len(most) > 3 or int(most) > MANY
+            at = end + 1
+        else:
+            break
+    return endless, at
