@@ -28,6 +28,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "model_folder",
     "onnx_file",
     "tokenizer_file",
+    "vectors",
     "encoder_base",
     "towers",
     "model_trial",

@@ -1,33 +1,28 @@
 """Models by name, path or object; AraCLIP on ONNX Runtime: texts and pictures in, unit vectors out. No torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from importlib import import_module
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import model_folder
+from araclip import model_check, model_folder
 from araclip.encoder_base import (
     Encoder,
     EncoderBase,
     Openable,
     Vectors,
-    batches,
     checked_pixels,
     checked_texts,
     missing_members,
     usable_cores,
 )
-from araclip.errors import InputError, ModelMismatch
+from araclip.errors import InputError
 from araclip.images import open_image, square
-from araclip.text.normalization import normalize
-
-if TYPE_CHECKING:
-    import onnxruntime
-    from tokenizers import Tokenizer
+from araclip.towers import ImageTower, TextTower
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder"]
 
@@ -71,7 +66,8 @@ class AraCLIP(EncoderBase):
     >>> model = AraCLIP.load()
     >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
-    Graphs are opened when first needed, so a text query never loads the image tower. Each text passes
+    Graphs are opened when first needed, so a text query never loads the image tower. A folder whose content is new to
+    this user is checked and tried in a process with limits first, see `araclip.model_check`. Each text passes
     `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Instances may be shared between threads.
 
     Args:
@@ -132,25 +128,14 @@ class AraCLIP(EncoderBase):
         Raises:
             InputError: they have another shape or type.
         """
-        return _run(self._image_graph, {"pixels": checked_pixels(pixels, self.image_size)})
+        return self._image.encode(checked_pixels(pixels, self.image_size))
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:
         """How many tokens of each text the model reads, special tokens counted."""
-        return [len(e.ids) for e in self._tokenizer.encode_batch([normalize(text) for text in checked_texts(texts)])]
+        return [len(e.ids) for e in self._text.tokenizer.encode(tuple(checked_texts(texts)))]
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
-        encodings = self._tokenizer.encode_batch([normalize(text) for text in texts])
-        lengths = np.array([len(e.ids) for e in encodings])
-        out = np.empty((len(texts), self.width), np.float32)
-        for rows in batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
-            longest = int(lengths[list(rows)].max())
-            ids = np.full((len(rows), longest), self.config.text.pad_id, np.int64)
-            mask = np.zeros((len(rows), longest), np.int64)
-            for i, row in enumerate(rows):
-                ids[i, : lengths[row]] = encodings[row].ids
-                mask[i, : lengths[row]] = 1
-            out[list(rows)] = _run(self._text_graph, {"input_ids": ids, "attention_mask": mask})
-        return out
+        return self._text.encode(texts, batch_size)
 
     def _prepared(self, picture: Openable) -> NDArray[np.uint8]:
         return square(open_image(picture, self.image_size), self.image_size)  # (S, S, 3)
@@ -159,59 +144,11 @@ class AraCLIP(EncoderBase):
         return self.encode_pixels(np.stack(pictures))
 
     @cached_property
-    def _tokenizer(self) -> "Tokenizer":
-        from tokenizers import Tokenizer
-
-        model_folder.check_hash(self.folder, self.config, "tokenizer.json")
-        path = self.folder / "tokenizer.json"
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises a bare Exception
-            raise ModelMismatch(f"{path} cannot be read by tokenizers ({error}). Export the model again.") from error
-        tokenizer.enable_truncation(self.config.text.max_tokens)
-        tokenizer.no_padding()
-        return tokenizer
+    def _text(self) -> TextTower:
+        model_check.check_tower(self.folder, self.config, "text")
+        return TextTower(self.folder, self.config, self.threads)
 
     @cached_property
-    def _text_graph(self) -> "onnxruntime.InferenceSession":
-        return self._open("text.onnx", {"input_ids": None, "attention_mask": None})
-
-    @cached_property
-    def _image_graph(self) -> "onnxruntime.InferenceSession":
-        size = self.config.image.size
-        return self._open("image.onnx", {"pixels": [size, size, 3]})
-
-    def _open(self, part: str, inputs: dict[str, list[int] | None]) -> "onnxruntime.InferenceSession":
-        import onnxruntime
-
-        path = self.folder / part
-        model_folder.check_hash(self.folder, self.config, part)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own tree has no common root
-            raise ModelMismatch(
-                f"{path} cannot be opened by ONNX Runtime ({error}). Export the model again."
-            ) from error
-        shapes = {node.name: node.shape for node in session.get_inputs()}
-        for name, tail in inputs.items():
-            if name not in shapes or (tail is not None and shapes[name][1:] != tail):
-                raise ModelMismatch(
-                    f"{path} has inputs {shapes}, config.json asks for '{name}' of (batch, {tail or 'tokens'}). "
-                    "Export the model again."
-                )
-        width = session.get_outputs()[0].shape[-1]
-        if width != self.width:
-            raise ModelMismatch(
-                f"{path} makes {width}-wide vectors, config.json says {self.width}. "
-                "The two come from different models: copy the folder again."
-            )
-        return session
-
-
-def _run(session: "onnxruntime.InferenceSession", inputs: Mapping[str, NDArray[np.generic]]) -> Vectors:
-    vectors: Vectors = session.run(None, inputs)[0]
-    return vectors
+    def _image(self) -> ImageTower:
+        model_check.check_tower(self.folder, self.config, "image")
+        return ImageTower(self.folder, self.config, self.threads)

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from os import PathLike
 from typing import IO, Any, Protocol, TypeVar, overload
@@ -13,16 +13,22 @@ from PIL import Image
 
 from araclip.errors import InputError
 from araclip.images import map_ahead
+from araclip.vectors import Vector, Vectors, checked_vectors
+
+__all__ = [
+    "IMAGE_BATCH", "MAX_LETTERS", "TEXT_BATCH", "Encoder", "EncoderBase", "Openable", "Picture", "Vector", "Vectors",
+    "batches", "checked_pictures", "checked_pixels", "checked_texts", "is_one_picture", "missing_members", "picture_of",
+    "pixel_vectors", "text_vectors", "usable_cores",
+]  # fmt: skip
 
 T = TypeVar("T")
-Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
-Vectors = NDArray[np.float32]  # (n, D)
 Openable = str | PathLike[str] | IO[bytes] | Image.Image  # what `images.open_image` takes
 Picture = Openable | NDArray[np.uint8]  # an array is (H, W, 3) RGB
 
 TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16
 BATCH_DIMENSIONS = 4  # (n, H, W, 3)
+MAX_LETTERS = 16_384  # of a text; what follows is not read. 32 for each token of the longest context in docs/peers.md
 
 
 class Encoder(Protocol):
@@ -75,6 +81,24 @@ class Encoder(Protocol):
         """(n, S, S, 3) uint8 RGB pixels, the picture squashed to the square → (n, D) float32 of unit length."""
 
 
+def text_vectors(model: Encoder, texts: Sequence[str]) -> Vectors:
+    """n texts → (n, D), checked: how a gallery asks any encoder.
+
+    Raises:
+        InvalidVectors: as for `checked_vectors`.
+    """
+    return checked_vectors(model.encode_text(texts), len(texts), model)
+
+
+def pixel_vectors(model: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
+    """(n, S, S, 3) uint8 pixels → (n, D), checked: how a gallery asks any encoder.
+
+    Raises:
+        InvalidVectors: as for `checked_vectors`.
+    """
+    return checked_vectors(model.encode_pixels(pixels), len(pixels), model)
+
+
 def missing_members(model: object) -> list[str]:
     """Names of the members of `Encoder` that an object lacks; none of them is evaluated, since that may be costly."""
     present = {*dir(type(model)), *getattr(model, "__dict__", {})}
@@ -124,13 +148,17 @@ class EncoderBase(ABC):
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
         """A text → (D,) float32 of unit length; several → (n, D), in the order given.
 
-        Texts past the model's token limit are cut. An iterator is read as it is needed, never as a whole.
+        Texts past the model's token limit, or MAX_LETTERS characters, are cut. An iterator is read as it is needed,
+        never as a whole.
 
         Raises:
             InputError: `texts` is, or holds, something that is not a string.
+            InvalidVectors: the model makes something that is no vector of unit length for each text.
         """
         groups = batches(checked_texts(texts), batch_size * 16)  # enough to batch texts of similar length
-        vectors = self._stacked(self._encode_texts(group, batch_size) for group in groups)
+        vectors = self._stacked(
+            checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups
+        )
         return vectors[0] if isinstance(texts, str) else vectors
 
     @overload
@@ -148,9 +176,12 @@ class EncoderBase(ABC):
             InputError: something is no picture, or an array has another shape or type.
             ImageError: a picture cannot be used; the message names it.
             ModelMismatch: a peer's two towers make vectors of different widths.
+            InvalidVectors: as for `encode_text`.
         """
         decoded = (prepared for _, prepared in map_ahead(self._prepared, checked_pictures(pictures), self.threads))
-        vectors = self._stacked(self._encode_prepared(group) for group in batches(decoded, batch_size))
+        vectors = self._stacked(
+            checked_vectors(self._encode_prepared(group), len(group), self) for group in batches(decoded, batch_size)
+        )
         return vectors[0] if is_one_picture(pictures) else vectors
 
     def _stacked(self, parts: Iterator[Vectors]) -> Vectors:
@@ -158,13 +189,13 @@ class EncoderBase(ABC):
 
 
 def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
-    """The texts one by one; a single string is one text.
+    """The texts one by one, of each at most MAX_LETTERS characters; a single string is one text.
 
     Raises:
         InputError: it is neither, or, once it is reached, something in it is not a string.
     """
     if isinstance(texts, str):
-        return iter((texts,))
+        return iter((_text(texts),))
     if isinstance(texts, bytes) or not isinstance(texts, Iterable):
         raise InputError(f"encode_text takes a string or several, got {_described(texts)}.")
     return (_text(entry) for entry in texts)
@@ -245,7 +276,7 @@ def usable_cores() -> int:
 def _text(entry: object) -> str:
     if not isinstance(entry, str):
         raise InputError(f"encode_text takes strings, got {_described(entry)}.")
-    return entry
+    return entry[:MAX_LETTERS]
 
 
 def _no_picture(entry: object) -> InputError:

@@ -8,7 +8,8 @@ AraCLIPError
 │   └── UnreadableImage     damaged, cut short, or not a picture at all
 ├── ModelError              a model folder cannot be used
 │   ├── ModelNotFound       no bundled model and no folder of that name
-│   └── ModelMismatch       files of the folder, or config and graph, contradict each other
+│   ├── ModelMismatch       files of the folder, or config and graph, contradict each other or could do harm
+│   └── InvalidVectors      a model's vectors are not finite, not of unit length, or not one for each input
 ├── GalleryError            a gallery on disk cannot be used
 │   ├── GalleryNotFound     nothing was indexed there yet
 │   ├── WidthMismatch       the gallery was made by another model
@@ -69,6 +70,10 @@ class ModelNotFound(ModelError):
 
 class ModelMismatch(ModelError):
     """Parts of a model folder contradict each other."""
+
+
+class InvalidVectors(ModelError):
+    """A model makes vectors that cannot be compared."""
 
 
 class GalleryError(AraCLIPError):

@@ -1,0 +1,84 @@
+"""Whether a model folder may be opened: judged by its bytes, then tried in a process with limits, once a content.
+
+The folder of a stranger is a program of a kind. Before a native library opens it, `check_model_folder` reads its
+configuration and sizes, its graphs' operators and weights and its tokenizer's rules with code of this package, and
+tries both towers in another process. What passed is remembered by its hashes, so that the next start costs nothing;
+the hashes of the files themselves are compared whenever they are opened. Bundled models are known.
+"""
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from araclip import atomic, model_folder
+from araclip.model_folder import ModelConfig, check_hash
+from araclip.model_trial import PARTS, try_tower
+from araclip.onnx_file import check_graph
+
+CHECKS = 1  # raise it when the checks change: what passed the old ones is checked again
+TOWERS = tuple(PARTS)
+
+
+def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
+    """Check a whole model folder, as it came from somebody else; returns its configuration.
+
+    Runs no code of the folder in this process. Takes about a second the first time, and none when the same files were
+    checked before by this user.
+
+    Raises:
+        ModelNotFound: no such folder.
+        ModelMismatch: a file is missing, damaged, too large, a link to another place or not the one that config.json
+            has the hash of; a field, an operator or a tokenizer's rule is not allowed; the trial needed too much
+            memory or time.
+        InvalidVectors: the model's vectors are not finite or not of unit length.
+        InputError: `path` is no path.
+    """
+    folder = model_folder.find(path)
+    config = model_folder.read_config(folder)
+    for tower in TOWERS:
+        check_tower(folder, config, tower)
+    return config
+
+
+def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
+    """Check what one tower, "text" or "image", reads; the errors are those of `check_model_folder`."""
+    if folder in model_folder.bundled().values() or _marker(config, tower).is_file():
+        return
+    for part in PARTS[tower]:
+        check_hash(folder, config, part)
+        if part.endswith(".onnx"):
+            check_graph(folder / part)
+    try_tower(folder, config, tower)
+    _remember(config, tower)
+
+
+def trust(config: ModelConfig) -> None:
+    """Remember the content of a folder that this process has written itself as checked."""
+    for tower in TOWERS:
+        _remember(config, tower)
+
+
+def _remember(config: ModelConfig, tower: str) -> None:
+    marker = _marker(config, tower)
+    with suppress(OSError):  # read-only or full: it is checked again next time
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(marker, config.label)
+
+
+def _marker(config: ModelConfig, tower: str) -> Path:
+    """The file that says that this content was checked; its name depends on all that opening and running depends on."""
+    files = [config.files[part] for part in PARTS[tower]]
+    content = [CHECKS, tower, files, config.width, config.text.max_tokens, config.text.pad_id, config.image.size]
+    return cache_home() / "checked-models" / hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def cache_home() -> Path:
+    """The folder for what can be made again: $ARACLIP_CACHE, or the platform's user cache directory."""
+    named = os.environ.get("ARACLIP_CACHE")
+    if named:
+        return Path(named).expanduser().absolute()
+    import platformdirs  # here, since a bundled model needs none
+
+    return platformdirs.user_cache_path("araclip")

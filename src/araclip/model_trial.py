@@ -1,0 +1,123 @@
+"""A model folder of a stranger, tried in a process of its own with limits, before this one opens it.
+
+What a graph or a tokenizer costs shows only when it is opened and run: constants that are computed at opening, a
+library that aborts. The process has a bounded memory and a bounded time of the CPU; it inherits no tokens. Windows has
+no such limits, there only the time on the clock is bounded.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip import bounded_json
+from araclip.display import shortened, shown
+from araclip.encoder_base import MAX_LETTERS
+from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismatch
+from araclip.model_folder import ModelConfig, read_config
+from araclip.tokenizer_file import check_tokenizer
+from araclip.towers import ImageTower, TextTower
+
+PARTS = {"text": ("tokenizer.json", "text.onnx"), "image": ("image.onnx",)}  # what each tower reads
+PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
+
+# Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
+MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes; of araclip-mini the trial of a tower takes 370 MB
+SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # of the CPU; of araclip-mini 0.8 s
+WAIT = 20  # times those seconds, on the clock: the machine may be busy
+LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
+
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each alone, as long as a text can be
+SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
+
+
+def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
+    """Open and run one tower, "text" or "image", in another process.
+
+    Raises:
+        ModelMismatch: it cannot be opened or run, is damaged, or needs more memory or time than its size explains.
+        InvalidVectors: its vectors cannot be compared.
+    """
+    size = sum((folder / part).stat().st_size for part in PARTS[tower])
+    memory, seconds = MEMORY + MEMORY_PER_BYTE * size, SECONDS + size // BYTES_PER_SECOND
+    command = [sys.executable, "-P", "-m", "araclip.model_trial", str(folder), tower, str(memory), str(seconds)]
+    environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
+    environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the same packages as here
+    environment |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=seconds * WAIT, check=False)
+    except subprocess.TimeoutExpired:
+        raise _refused(folder, tower, f"took more than {seconds * WAIT} s") from None
+    except OSError as error:
+        raise _refused(folder, tower, f"could not start ({error.strerror})") from None
+    with suppress(InputError, KeyError):
+        answer = bounded_json.parse(done.stdout, "the trial's answer", max_bytes=100_000, kind=dict)
+        if answer["error"] is None:
+            return
+        kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
+        raise kind(shown(shortened(str(answer["message"]), 1000)))
+    last = next(iter(done.stderr[-300:].decode(errors="replace").strip().splitlines()[-1:]), "")
+    ended = f"ended with {done.returncode} ({shown(last)})" if last else f"ended with {done.returncode}"
+    raise _refused(folder, tower, f"{ended}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU")
+
+
+def _refused(folder: Path, tower: str, what: str) -> ModelMismatch:
+    return ModelMismatch(
+        f"{folder}: a trial of the {tower} tower {what}. The folder is damaged, or made to do harm: take the model "
+        "from another source."
+    )
+
+
+def main() -> None:
+    """The trial: folder, tower, bytes of memory and seconds of the CPU are given as arguments."""
+    folder, tower, memory, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    _limit(memory, seconds)
+    answer: dict[str, Any] = {"error": None}
+    try:
+        _try(folder, tower)
+    except AraCLIPError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except MemoryError:
+        message = (
+            f"{folder}: the {tower} tower needs more than {memory / 1e6:.0f} MB. Take the model from another source."
+        )
+        answer = {"error": "ModelMismatch", "message": message}
+    sys.stdout.write(json.dumps(answer))
+    sys.stdout.flush()
+    os._exit(0)  # nothing is left to be done, and a damaged library may not come to its end
+
+
+def _try(folder: Path, tower: str) -> None:
+    config = read_config(folder)
+    if tower == "text":
+        check_tokenizer(folder / "tokenizer.json")
+        text = TextTower(folder, config, threads=1)
+        long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
+        text.tokenizer.encode(long)
+        text.encode(SHORT, batch_size=2)
+        text.encode(long[3:4], batch_size=1)  # as many tokens as there can be
+    else:
+        side = config.image.size
+        pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+        image = ImageTower(folder, config, threads=1)
+        image.encode(pixels[:2])
+        image.encode(pixels[2:])
+
+
+def _limit(memory: int, seconds: int) -> None:
+    with suppress(ImportError):
+        import resource
+
+        wanted = {"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0}
+        for name, value in wanted.items():
+            with suppress(ValueError, OSError, AttributeError):  # a lower limit is in force, or the system has none
+                resource.setrlimit(getattr(resource, name), (value, value))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""A model folder's two towers on ONNX Runtime and tokenizers. What they raise becomes an error of ours, with the file.
+
+Opens what it is told to: `model_check` judges the folder before.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.display import shortened, shown
+from araclip.encoder_base import batches
+from araclip.errors import AraCLIPError, ModelMismatch, first_line
+from araclip.model_folder import ModelConfig, check_hash
+from araclip.text.normalization import normalize
+from araclip.vectors import Vectors, checked_vectors
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+SILENT = 4  # ONNX Runtime's severity "fatal": it would print what its exceptions say as well
+MAX_REASON = 300  # characters of a library's message
+
+
+class TextTower:
+    """Tokenizer and text graph.
+
+    Raises:
+        ModelMismatch: a file is damaged, or contradicts config.json.
+    """
+
+    def __init__(self, folder: Path, config: ModelConfig, threads: int) -> None:
+        self._folder, self._config = folder, config
+        self.tokenizer = Tokens(folder, config)
+        self._graph = _Graph(folder, config, "text.onnx", {"input_ids": None, "attention_mask": None}, threads)
+
+    def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
+        """n texts → (n, D) float32 of unit length, at most `batch_size` of them at once."""
+        encodings = self.tokenizer.encode(texts)
+        lengths = np.array([len(e.ids) for e in encodings])
+        out = np.empty((len(texts), self._config.width), np.float32)
+        for rows in batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
+            longest = int(lengths[list(rows)].max())
+            ids = np.full((len(rows), longest), self._config.text.pad_id, np.int64)
+            mask = np.zeros((len(rows), longest), np.int64)
+            for i, row in enumerate(rows):
+                ids[i, : lengths[row]] = encodings[row].ids
+                mask[i, : lengths[row]] = 1
+            out[list(rows)] = self._graph.run({"input_ids": ids, "attention_mask": mask}, len(rows))
+        return out
+
+
+class ImageTower:
+    """The image graph.
+
+    Raises:
+        ModelMismatch: the file is damaged, or contradicts config.json.
+    """
+
+    def __init__(self, folder: Path, config: ModelConfig, threads: int) -> None:
+        size = config.image.size
+        self._graph = _Graph(folder, config, "image.onnx", {"pixels": [size, size, 3]}, threads)
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """(n, S, S, 3) uint8 RGB → (n, D) float32 of unit length."""
+        return self._graph.run({"pixels": pixels}, len(pixels))
+
+
+class Tokens:
+    """The tokenizer; cuts at `config.text.max_tokens`."""
+
+    def __init__(self, folder: Path, config: ModelConfig) -> None:
+        from tokenizers import Tokenizer
+
+        check_hash(folder, config, "tokenizer.json")
+        self._path, self._most = folder / "tokenizer.json", config.text.max_tokens
+        with _reported(self._path, "read by tokenizers"):
+            self._tokenizer = Tokenizer.from_file(str(self._path))
+            self._tokenizer.enable_truncation(self._most)
+            self._tokenizer.no_padding()
+
+    def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
+        """Normalised and cut into tokens."""
+        normalized = [normalize(text) for text in texts]
+        with _reported(self._path, "used by tokenizers"):
+            encodings: list[Encoding] = self._tokenizer.encode_batch(normalized)
+        if encodings and (most := max(len(encoding.ids) for encoding in encodings)) > self._most:
+            raise ModelMismatch(
+                f"{self._path} makes {most} tokens of a text that is cut at {self._most}. Export the model again."
+            )
+        return encodings
+
+
+class _Graph:
+    """One ONNX graph: named inputs → (n, D) float32."""
+
+    def __init__(
+        self, folder: Path, config: ModelConfig, part: str, inputs: dict[str, list[int] | None], threads: int
+    ) -> None:
+        import onnxruntime
+
+        check_hash(folder, config, part)
+        self.label, self.width = config.label, config.width
+        self._path = folder / part
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = SILENT
+        with _reported(self._path, "opened by ONNX Runtime"):
+            self._session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+        self._check(inputs)
+
+    def _check(self, inputs: dict[str, list[int] | None]) -> None:
+        shapes = {node.name: node.shape for node in self._session.get_inputs()}
+        for name, tail in inputs.items():
+            if name not in shapes or (tail is not None and shapes[name][1:] != tail):
+                raise ModelMismatch(
+                    f"{self._path} has inputs {shown(f'{shapes}')[:MAX_REASON]}, config.json asks for '{name}' of "
+                    f"(batch, {tail or 'tokens'}). Export the model again."
+                )
+        shape = self._session.get_outputs()[0].shape
+        if not shape or shape[-1] != self.width:
+            raise ModelMismatch(
+                f"{self._path} makes {shape[-1] if shape else 0}-wide vectors, config.json says {self.width}. "
+                "The two come from different models: copy the folder again."
+            )
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]], rows: int) -> Vectors:
+        with _reported(self._path, "run by ONNX Runtime"):
+            vectors = self._session.run(None, inputs)[0]
+        return checked_vectors(vectors, rows, self)
+
+
+@contextmanager
+def _reported(path: Path, how: str) -> Iterator[None]:
+    """Make an exception of a library one of ours. tokenizers raises a bare Exception, or a PanicException of Rust,
+    which is a BaseException; the exceptions of ONNX Runtime have no common root."""
+    try:
+        yield
+    except AraCLIPError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # Ctrl-C
+        reason = shown(shortened(first_line(error), MAX_REASON))
+        raise ModelMismatch(f"{path} cannot be {how} ({reason}). Export the model again.") from error
