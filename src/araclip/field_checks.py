@@ -39,3 +39,10 @@ def whole_number(least: int, most: int) -> Check:
 def one_of(*known: str | None) -> Check:
     """One of these texts."""
     return lambda value: isinstance(value, str | None) and value in known
+
+
+def are_prefixes(found: object, width: int) -> bool:
+    """Whether these are different numbers from 1 to `width`, rising."""
+    if not isinstance(found, tuple) or not all(type(number) is int for number in found):
+        return False
+    return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)

@@ -22,7 +22,7 @@ from typing import Any
 from araclip import bounded_json
 from araclip.display import shortened, shown
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.field_checks import is_printable, is_rgb, is_text, is_texts, one_of, whole_number
+from araclip.field_checks import are_prefixes, is_printable, is_rgb, is_text, is_texts, one_of, whole_number
 from araclip.text.normalization import NORMALIZER_VERSION
 
 FORMAT = 1
@@ -248,20 +248,13 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
         value = getattr({"": config, "text": text, "image": image}[section], last)
         if not is_right(value):
             raise ModelMismatch(f"{path}: {name} is {_value(value)}, expected {expected}. Export the model again.")
-    if not _are_prefixes(config.matryoshka, config.width):
+    if not are_prefixes(config.matryoshka, config.width):
         raise ModelMismatch(
             f"{path}: matryoshka is {_value(config.matryoshka)}, expected numbers from 1 to {config.width}, rising."
         )
     if unhashed := sorted(set(HASHED) - set(config.files)):
         raise ModelMismatch(f"{path}: 'files' has no hash of {', '.join(unhashed)}. Export the model again.")
     return config
-
-
-def _are_prefixes(found: object, width: int) -> bool:
-    """Whether these are different numbers from 1 to `width`, rising."""
-    if not isinstance(found, tuple) or not all(type(number) is int for number in found):
-        return False
-    return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
 
 
 def _strict(kind: type[Any], raw: Any) -> Any:

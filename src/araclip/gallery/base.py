@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import Encoder
+from araclip.encoder_base import Encoder, pixel_vectors, text_vectors
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, File
@@ -284,7 +284,7 @@ class BaseGallery(ABC):
 
     def _vectors(self, query: Query) -> NDArray[np.float32]:
         """The vectors of the query's terms, (n, D)."""
-        texts = iter(self.model.encode_text([term.value for term in query.terms if term.kind == "text"]))
+        texts = iter(text_vectors(self.model, [term.value for term in query.terms if term.kind == "text"]))
         rows = [next(texts) if term.kind == "text" else self._picture_vector(term.value)[0] for term in query.terms]
         return np.stack(rows)
 
@@ -295,4 +295,4 @@ class BaseGallery(ABC):
             return self._catalog.vector(content), content
         loaded = read_source(source_of(picture), set(), self.model.image_size)
         assert loaded.decoded is not None  # no hash is known here
-        return self.model.encode_pixels(loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
+        return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)

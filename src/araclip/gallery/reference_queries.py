@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from araclip import atomic
-from araclip.encoder import Encoder
+from araclip.encoder_base import Encoder, text_vectors
 from araclip.gallery.relevance import ReferenceVectors
 
 VERSION = 1  # raise it when either list changes
@@ -59,7 +59,7 @@ def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
     if stored is not None and len(stored) == size:
         vectors = np.frombuffer(stored, "<f4").reshape(-1, model.width)
         return ReferenceVectors(vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :])
-    vectors = model.encode_text([*EVERYDAY, *nonsense_queries()])
+    vectors = text_vectors(model, [*EVERYDAY, *nonsense_queries()])
     with contextlib.suppress(OSError):  # read-only or full: the next process encodes them again, about a second
         atomic.write_checked(path, vectors.astype("<f4").tobytes())
         for stale in folder.glob("background-*"):

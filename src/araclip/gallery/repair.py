@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip.encoder import Encoder
+from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.index import scan_index
@@ -125,7 +125,7 @@ def _renew(catalog: Catalog, content: int, decoded: DecodedPicture, model: Encod
 
     The JPEG stored of a picture gives nearly the same vector as the picture, so that one is kept.
     """
-    vector = model.encode_pixels(decoded.pixels[None])[0].astype("<f2")
+    vector = pixel_vectors(model, decoded.pixels[None])[0].astype("<f2")
     same = False
     if not bad:
         ((raw,),) = catalog.rows("SELECT vector FROM contents WHERE id = ?", (content,))

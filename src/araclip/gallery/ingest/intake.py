@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import Encoder
+from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.sources import LoadedPicture, Source, read_source
@@ -109,7 +109,7 @@ class Intake:
         vectors: list[NDArray[np.float32]] = []
         for start in range(0, len(new), ENCODE_BATCH):
             batch = [decoded[digest].pixels for digest in new[start : start + ENCODE_BATCH]]
-            vectors.extend(self._model.encode_pixels(np.stack(batch)))
+            vectors.extend(pixel_vectors(self._model, np.stack(batch)))
         lost: list[_Waiting] = []
         with self._turn(), self._catalog.writing():
             ids: dict[bytes, int | None] = {}

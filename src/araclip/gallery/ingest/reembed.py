@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import Encoder
+from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.checksums import is_sound
@@ -116,7 +116,7 @@ class Reencoder:
                 vectors: list[NDArray[np.float16]] = []
                 for start in range(0, len(group), ENCODE_BATCH):
                     pixels = np.stack([one.pixels for _, one in group[start : start + ENCODE_BATCH]])
-                    vectors.extend(self._model.encode_pixels(pixels).astype("<f2"))
+                    vectors.extend(pixel_vectors(self._model, pixels).astype("<f2"))
                 yield [(item, vector) for (item, _), vector in zip(group, vectors, strict=True)]
                 self.encoded += len(group)
 

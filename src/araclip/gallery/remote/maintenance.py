@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import Encoder
+from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.duplicates import Ids, grouped
@@ -136,7 +136,7 @@ def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
                 catalog.remove_files([entry.file.path for entry in row.files])
                 actions.append(f"{names}: forgotten, since it cannot be encoded again now.")
             else:
-                catalog.add_content(row.digest, model.encode_pixels(decoded.pixels[None])[0])
+                catalog.add_content(row.digest, pixel_vectors(model, decoded.pixels[None])[0])
                 actions.append(f"{names}: encoded again.")
     return actions
 
