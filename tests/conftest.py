@@ -36,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.name, len(SLOW_FILES)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def checked_models(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A cache of this run: a model folder is tried in a process of its own once, not once a test."""
+    os.environ["ARACLIP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that finds red, green and blue pictures in two languages. Read only: copy it to break it."""

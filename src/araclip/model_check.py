@@ -16,6 +16,7 @@ from araclip import atomic, model_folder
 from araclip.model_folder import ModelConfig, check_hash
 from araclip.model_trial import PARTS, try_tower
 from araclip.onnx_file import check_graph
+from araclip.tokenizer_file import check_tokenizer
 
 CHECKS = 1  # raise it when the checks change: what passed the old ones is checked again
 TOWERS = tuple(PARTS)
@@ -54,8 +55,15 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     _remember(config, tower)
 
 
-def trust(config: ModelConfig) -> None:
-    """Remember the content of a folder that this process has written itself as checked."""
+def check_written(folder: Path, config: ModelConfig) -> None:
+    """Check a folder that this process has written and uses at once: as the others, without hashes and without a trial.
+
+    Raises:
+        ModelMismatch: it would be refused where it is read.
+    """
+    check_tokenizer(folder / "tokenizer.json")
+    for part in ("text.onnx", "image.onnx"):
+        check_graph(folder / part)
     for tower in TOWERS:
         _remember(config, tower)
 

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import InputError
 from araclip.text.normalization import normalize
 
@@ -75,10 +76,12 @@ def parse(text: str, *, files: bool = False) -> Query:
 
     Raises:
         InputError: an empty query or term, an invalid weight, a quotation mark left open, only minus terms,
-            too many terms, or a file where none is allowed; docs/queries.md lists the messages.
+            too many terms or letters, or a file where none is allowed; docs/queries.md lists the messages.
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
+    if len(text) > MAX_LETTERS:  # before each letter is looked at
+        raise InputError(f"the query has {len(text):,} letters, the most is {MAX_LETTERS:,}. Leave some out.")
     parts = _split(text)
     terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
     if len(terms) > MAX_TERMS:

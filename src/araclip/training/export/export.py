@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from araclip import atomic, bounded_json, model_folder
+from araclip import atomic, bounded_json, model_check, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
@@ -212,7 +212,9 @@ def _tower_name(config: Any) -> str:
 
 def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
     """Hash the files, write config.json and a first card, and open the folder as its users will."""
-    _write_config(folder, replace(config, files={part: model_folder.sha256(folder / part) for part in HASHED}))
+    config = replace(config, files={part: model_folder.sha256(folder / part) for part in HASHED})
+    _write_config(folder, config)
+    model_check.check_written(folder, config)
     (folder / "README.md").touch()
     return AraCLIP(folder)
 

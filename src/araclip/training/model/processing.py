@@ -14,7 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from araclip import model_folder
+from araclip import model_check, model_folder
 from araclip.errors import InputError, ModelMismatch, RecipeError
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.foreign import settings
@@ -186,6 +186,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
 def _parts_of(folder: Path) -> tuple[ViTImageProcessor, PreTrainedTokenizerFast, int]:
     """Image processor, tokenizer and `max_tokens` of a model folder."""
     config = model_folder.read_config(folder)
+    model_check.check_tower(folder, config, "text")
     model_folder.check_hash(folder, config, "tokenizer.json")
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from araclip import model_folder
+from araclip import model_check, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, ModelMismatch
 from araclip.training.model.configuration import AraCLIPConfig
@@ -40,6 +40,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     exported = AraCLIP(folder)
     for part in model_folder.HASHED:
         model_folder.check_hash(exported.folder, exported.config, part)
+    model_check.check_model_folder(exported.folder)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
     model = build(AraCLIPConfig.from_dict(origins["text.onnx"]["config"])).eval()
