@@ -110,10 +110,8 @@ def giant(model: onnx.ModelProto) -> None:
 def nodes(count: int) -> bytes:
     """A graph of as many layers."""
     content = b"\x0a\x05\x22\x03Neg" * count  # node, of 5 bytes: op_type, of 3 bytes
-    length = len(content)
-    return (
-        b"\x3a" + bytes(((length >> shift) & 127) | (128 if shift < 28 else 0) for shift in range(0, 35, 7)) + content
-    )
+    length = bytes((len(content) >> shift & 127) | (128 if shift < 28 else 0) for shift in range(0, 35, 7))
+    return b"\x3a" + length + content
 
 
 def function(model: onnx.ModelProto) -> None:
@@ -262,7 +260,6 @@ JUDGED: dict[str, tuple[Change, str]] = {  # refused by what is in the files; an
     "10^12 wide": (config(width=10**12), "width is 1000000000000"),
     "a picture of 10^6 pixels a side": (config(image__size=10**6), "image.size is 1000000"),
     "a name that writes to the terminal": (config(name="x\x1b]0;y\x07"), r"name is 'x\\x1b"),
-    "half a letter": (config(license="\ud800"), "surrogate"),
 }
 TRIED: dict[str, tuple[Change, str]] = {  # refused by the trial
     "a text that grows tenfold eleven times": (
