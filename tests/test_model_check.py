@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 
-import hostile_models as hostile
+import hostile_folders as hostile
 import pictures
 import tiny
 from araclip import AraCLIP, Gallery, model_check, model_folder, model_trial
@@ -189,7 +189,8 @@ values = st.recursive(
 )
 RAW = (
     b"", b"null", b"[" * 100_000, b'{"a":' * 100_000, b'{"format": 1, "name": "\xff"}', b'{"format": 1e999}', b"\0" * 9,
-    b'{"format": 1, "width": ' + b"9" * 5000 + b"}", b'{"format": NaN}', b'{"format": "\\ud800"}', b"\xef\xbb\xbf{}", b'{"a": 1' + b" " * 999_999,
+    b'{"format": 1, "width": ' + b"9" * 5000 + b"}", b'{"format": NaN}', b'{"format": "\\ud800"}', b"\xef\xbb\xbf{}",
+    b'{"a": 1' + b" " * 999_999,
 )  # fmt: skip
 
 
