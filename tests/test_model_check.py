@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 
+import araclip
 import hostile_folders as hostile
 import pictures
 import tiny
@@ -328,3 +330,10 @@ def test_fifty_million_letters_are_cut_before_anything_looks_at_them(tiny_model:
         gallery.update([tmp_path / "pictures"])
         with pytest.raises(InputError, match=r"50,000,000 letters, the most is 16,384\. Leave some out"):
             gallery.search(long)
+
+
+@pytest.mark.parametrize("room", ["gallery", "server"])
+def test_galleries_and_the_server_ask_an_encoder_only_where_its_vectors_are_checked(room: str) -> None:
+    source = Path(araclip.__file__).parent / room
+    asked = re.compile(r"\.encode_(text|pixels|image)\(|\.encode_(text|pixels|image)\b[^(`]")
+    assert [path.name for path in source.rglob("*.py") if asked.search(path.read_text(encoding="utf-8"))] == []

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import as_encoder
-from araclip.encoder_base import usable_cores
+from araclip.encoder_base import pixel_vectors, text_vectors, usable_cores
 from araclip.errors import InputError
 from araclip.gallery.reader import Snapshot
 from araclip.server.auth import Keys
@@ -59,10 +59,12 @@ class Service:
         self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._text_batcher: Batcher[str] = Batcher(self.model.encode_text, most=TEXT_BATCH, name="text")
+        self._text_batcher: Batcher[str] = Batcher(
+            lambda texts: text_vectors(self.model, texts), most=TEXT_BATCH, name="text"
+        )
         self.texts = TextVectorCache(self._text_batcher)
         self.pixels: Batcher[NDArray[np.uint8]] = Batcher(
-            lambda squares: self.model.encode_pixels(np.stack(squares)), most=IMAGE_BATCH, name="image"
+            lambda squares: pixel_vectors(self.model, np.stack(squares)), most=IMAGE_BATCH, name="image"
         )
         self._add_gauges()
 
