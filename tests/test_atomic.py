@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +36,9 @@ atomic.write(Path(sys.argv[1]), fill)
 
 
 @contextmanager
-def another_process(code: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+def another_process(code: str, *paths: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that has done its work up to "ready", and goes on when its input ends."""
-    command = [sys.executable, "-c", code, str(path)]
+    command = [sys.executable, "-c", code, *map(str, paths)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -192,6 +193,63 @@ def test_the_lock_of_a_killed_owner_is_free_again(tmp_path: Path) -> None:
         process.kill()  # SIGKILL
         process.wait()
         with atomic.single_writer(lock), pytest.raises(GalleryLocked), atomic.single_writer(lock):
+            pass
+
+
+HOG = """
+import sys, time
+from pathlib import Path
+from araclip import atomic
+rounds = 0
+while True:
+    with atomic.single_writer(Path(sys.argv[1]), patience=60):
+        rounds += 1
+        atomic.write_text(Path(sys.argv[2]), str(rounds))
+        if rounds == 1:
+            print("ready", flush=True)
+        time.sleep(0.02)
+"""
+
+
+def test_a_process_that_waits_comes_before_one_that_had_the_lock_just_now(tmp_path: Path) -> None:
+    lock, rounds = tmp_path / "writer.lock", tmp_path / "rounds"
+    with another_process(HOG, lock, rounds):
+        for _ in range(3):
+            before = int(rounds.read_text())
+            with atomic.single_writer(lock, patience=60):
+                waited = int(rounds.read_text()) - before
+            assert waited < 20  # it is one or two; without a queue it was all of them for a minute
+
+
+def test_who_is_waited_for_is_said_once_and_a_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "NOTICE_S", 0.0)
+    lock, lines = tmp_path / "writer.lock", list[str]()
+    with another_process(HOLD, lock) as process:
+        with (
+            pytest.raises(GalleryLocked, match=f"by process {process.pid} on .*, which was waited for 0 s. Wait"),
+            atomic.single_writer(lock, patience=0.3, waiting=lines.append),
+        ):
+            pytest.fail("two writers at once")
+        process.kill()
+        process.wait()
+        with atomic.single_writer(lock, patience=60, waiting=lines.append):
+            pass
+    assert len(lines) == 1
+    assert f"by process {process.pid} on " in lines[0]
+
+
+def test_a_process_that_is_killed_in_the_queue_leaves_its_place(tmp_path: Path) -> None:
+    lock = tmp_path / "writer.lock"
+    waiter = HOLD.replace("with atomic", "print('ready', flush=True)\nwith atomic").replace("[1])", "[1]), patience=60")
+    with another_process(HOLD, lock) as owner:
+        with another_process(waiter, lock) as waiting:
+            while not lock.with_name("writer.lock.queue").exists():
+                time.sleep(0.01)
+            waiting.kill()
+            waiting.wait()
+        owner.kill()
+        owner.wait()
+        with atomic.single_writer(lock, patience=60):
             pass
 
 

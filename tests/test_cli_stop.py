@@ -18,7 +18,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT, r
 PATIENCE = 60
 
 # A real process whose encoder is slow enough to be stopped in the middle; everything else is as it is.
-HEEDS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background job ignores it
+# A shell's background job ignores Ctrl-C, and what `nohup` starts ignores SIGHUP.
+HEEDS = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+)
 SLOW = f"""
 {HEEDS}
 import sys, time
@@ -48,8 +52,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "صور"
 
 
-def stopped(*arguments: str, at: int = 4) -> tuple[int, str]:
-    """Run a command and press Ctrl-C when it has begun to encode for the `at`-th time."""
+def stopped(*arguments: str, at: int = 4, by: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+    """Run a command and press Ctrl-C, or send another signal, when it has begun to encode for the `at`-th time."""
     child = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stderr is not None
     said = b""
@@ -57,15 +61,18 @@ def stopped(*arguments: str, at: int = 4) -> tuple[int, str]:
         more = os.read(child.stderr.fileno(), 4096)
         assert more, said.decode()
         said += more
-    child.send_signal(signal.SIGINT)
+    child.send_signal(by)
     said += child.communicate(timeout=PATIENCE)[1]
     return child.returncode, said.decode()
 
 
-def test_index_stopped_with_ctrl_c_says_how_to_resume_and_resumes(root: Path, tmp_path: Path, tiny_model: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_index_that_is_stopped_says_how_to_resume_and_resumes(
+    by: signal.Signals, root: Path, tmp_path: Path, tiny_model: Path
+) -> None:
     options = (str(root), "-g", str(tmp_path / "g"), "--model", str(tiny_model))
-    code, said = stopped("index", *options)
-    assert code == 130
+    code, said = stopped("index", *options, by=by)
+    assert code == 128 + by
     assert "pictures are indexed; run the same command again to resume." in said
     model = AraCLIP.load(tiny_model, threads=1)
     with Gallery.open(tmp_path / "g", model=model) as gallery:
@@ -113,6 +120,72 @@ def test_maintenance_stopped_with_ctrl_c_leaves_a_sound_gallery_and_says_what_to
         assert {(hit.path, hit.score) for hit in gallery.search("أحمر", 100)} == {
             (hit.path, hit.score) for hit in wanted
         }
+
+
+IN_AN_IMPORT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+chosen = sys.argv[1]
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == chosen:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupted())
+from araclip.cli import main
+sys.argv[1:] = ["search", "x", "-g", "nowhere"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "rich.table", "numpy", "araclip.gallery.open"])
+def test_ctrl_c_while_libraries_are_imported_is_one_line(module: str) -> None:
+    said = subprocess.run([sys.executable, "-c", IN_AN_IMPORT, module], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout, said.stderr) == (130, "", "Stopped.\n")
+
+
+# ------------------------------------------------------------------ two at once
+
+BLOCKED = f"""
+{HEEDS}
+import sys
+from araclip import cli
+from araclip.encoder import AraCLIP
+from araclip.gallery.ingest import intake
+intake.COMMIT_EVERY = 4
+encode = AraCLIP.encode_pixels
+def told(self, pixels, **options):
+    sys.stderr.write("encoding\\n"); sys.stderr.flush()
+    sys.stdin.readline()
+    return encode(self, pixels, **options)
+AraCLIP.encode_pixels = told
+sys.argv = ["araclip", *sys.argv[1:]]
+cli.main()
+"""
+
+
+def test_a_second_index_ends_while_a_first_one_is_at_work(root: Path, tmp_path: Path, tiny_model: Path) -> None:
+    for i in range(100, 106):
+        pictures.written(tmp_path / "more" / f"{i}.png", pictures_bytes(i))
+    options = ["-g", str(tmp_path / "g"), "--model", str(tiny_model)]
+    with subprocess.Popen(
+        [sys.executable, "-c", BLOCKED, "index", str(root), *options],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+    ) as first:  # fmt: skip
+        assert first.stdin is not None
+        assert first.stderr is not None
+        first.stdin.write(b"\n" * 3)
+        seen = b""
+        while seen.count(b"encoding") < 4:  # three groups are committed, and the fourth waits for us
+            seen += (more := first.stderr.read(4096)) or b""
+            assert more, seen
+        command = [sys.executable, "-m", "araclip.cli", "index", str(tmp_path / "more"), *options, "--json"]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert second.returncode == 0, second.stderr
+        assert json.loads(second.stdout)["added"] == 6
+        assert first.poll() is None
+        said, _ = first.communicate(b"\n" * 100, timeout=PATIENCE)
+        assert first.returncode == 0
+    assert b"66 pictures indexed: 60 new or changed" in said
 
 
 # ------------------------------------------------------------------ for programs

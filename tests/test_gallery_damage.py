@@ -1,5 +1,6 @@
 """Damage to any file of a gallery leaves its results unchanged or is an error of ours, and can be repaired."""
 
+import errno
 import os
 import random
 import shutil
@@ -310,3 +311,29 @@ def test_a_writer_stopped_right_after_its_commit_leaves_the_seal_of_the_next_one
     Catalog.open(tmp_path / "g", None).close()  # not GalleryCorrupt
     slow.close()
     quick.close()
+
+
+def test_a_disk_that_is_full_after_the_last_commit_says_what_is_saved(
+    tmp_path: Path, model: AraCLIP, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, steps = 0, list[str]()
+
+    def full(name: str) -> None:
+        steps.append(name)
+        if name == "commit" and steps.count("commit") == last:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic, "step", full)
+    for place in ("first", "second"):
+        with Gallery.open(tmp_path / place, model=model, create=True) as gallery:
+            steps.clear()
+            if place == "first":
+                gallery.update([root])
+                last = steps.count("commit")
+                continue
+            with pytest.raises(OSError, match=r"pictures of this run are saved.*No space left.*Free some disk space"):
+                gallery.update([root])
+            last = 0
+            assert len(gallery) > 10
+            report = gallery.update([root])
+            assert (report.added, gallery.verify()) == (0, [])

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
+from araclip.cli.console import app, as_json_text, err, explained, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location
 from araclip.model_folder import DEFAULT_MODEL
 
@@ -42,7 +42,6 @@ def index(
 
     Only new and changed files are read. It may be stopped at any time; the next run resumes.
     """
-    from araclip.gallery import locations
     from araclip.gallery.ingest.scan import checked_root
     from araclip.gallery.open import open_gallery
 
@@ -53,7 +52,7 @@ def index(
             _reembed(location, model, forget_missing, quiet=as_json)
         with open_gallery(location, model=model, create=True) as opened:
             _index(opened, root, as_json)
-    locations.remember(location)
+    _remember(location)
     if as_json:
         return
     options = [
@@ -72,7 +71,6 @@ def watch(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Index a folder and update the index after every change, until Ctrl-C."""
-    from araclip.gallery import locations
     from araclip.gallery.ingest.scan import checked_root
     from araclip.gallery.ingest.watch import watch as follow
     from araclip.gallery.open import open_gallery
@@ -80,9 +78,20 @@ def watch(
     root = checked_root(folder)
     location = gallery_location(gallery, root)
     with stoppable(partial(_how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
-        locations.remember(location)
+        _remember(location)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         follow(opened, [root], updated=_log_update_as_json if as_json else _log_update, skip=_log)
+
+
+def _remember(location: "Location") -> None:
+    """Make the gallery the one that is searched by default; it is complete without that."""
+    from araclip.gallery import locations
+
+    try:
+        locations.remember(location)
+    except OSError as error:
+        why = f"{explained(error)} Until then name it: --gallery {location}"
+        _log(f"What was committed is indexed, but the gallery could not be made the default one. {why}")
 
 
 def _how_to_resume(location: "Location") -> str:
@@ -90,12 +99,11 @@ def _how_to_resume(location: "Location") -> str:
     if not isinstance(location, Path):  # on a server: do not wait for a count
         return "What was committed is indexed; run the same command again to resume."
     from araclip.errors import AraCLIPError
-    from araclip.gallery import locations
     from araclip.gallery.catalog.catalog import Catalog
 
     try:
         with closing(Catalog.open(location, None)) as catalog:
-            locations.remember(location)
+            _remember(location)
             return f"{catalog.counts()[1]:,} pictures are indexed; run the same command again to resume."
     except AraCLIPError:  # stopped before the gallery was created
         return "Nothing is indexed yet; run the same command again."

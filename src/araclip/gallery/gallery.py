@@ -134,9 +134,18 @@ class Gallery(FolderMaintenance):
 
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:
+        with self._turn():  # a gallery that cannot be written is refused before the work, not after it
+            pass
         yield self._turn
-        with self._writing():
-            self._finish_writing()
+        try:
+            with self._writing():
+                self._finish_writing()
+        except OSError as error:
+            raise OSError(
+                f"{self.folder}: all pictures of this run are saved and can be searched, but what makes searches quick "
+                f"is not ({error.strerror or error.__cause__ or error}). Free some disk space, then run the command "
+                "again: nothing is encoded twice."
+            ) from error
 
     def _finish_writing(self) -> None:
         self._reader.finish_writing()

@@ -1,5 +1,6 @@
 """The gallery of a server: its reader, and what the page shows of it."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
+from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import Overview
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
 from araclip.gallery.reader import Snapshot
@@ -83,6 +86,21 @@ class ServedGallery:
     def close(self) -> None:
         """Close every connection."""
         self._reader.close()
+
+
+def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
+    """Refuse to index folders, or to take uploads, where that could only fail.
+
+    Raises:
+        InputError: a folder does not exist, or the gallery is read-only.
+    """
+    for folder in folders:
+        checked_root(folder)
+    if isinstance(gallery, Path) and gallery.exists() and not os.access(gallery, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{gallery} cannot be written, so nothing can be added to it. Leave --index and --uploads off, or check "
+            "its permissions."
+        )
 
 
 def served_filters(texts: Iterable[str], *, collapse: bool) -> Filters:

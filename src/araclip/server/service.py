@@ -29,7 +29,7 @@ from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
 from araclip.server.problem_details import Problem
 from araclip.server.refreshing import Refresher
-from araclip.server.served_gallery import ServedGallery
+from araclip.server.served_gallery import ServedGallery, check_writable
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 
@@ -46,6 +46,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.model = as_encoder(settings.model, threads=max(1, usable_cores() // 2))  # leaves cores for other threads
+        if settings.index or settings.uploads:
+            check_writable(settings.gallery, settings.index)
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
