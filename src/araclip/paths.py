@@ -6,17 +6,17 @@ from pathlib import Path
 from araclip.errors import InputError
 
 
-def text_path(named: str | os.PathLike[str]) -> str:
-    """A path as text, unchanged.
+def text_path(named: str | os.PathLike[str], what: str = "path") -> str:
+    """A path as text, unchanged; `what` it is, for the message.
 
     Raises:
         InputError: neither a text nor a path object, or a text that no file can have as its path.
     """
     if not isinstance(named, str | os.PathLike):
-        raise InputError(f"a path is a text or a path object, got {type(named).__name__}.")
+        raise InputError(f"a {what} is a text or a path object, got {type(named).__name__}.")
     text = os.fspath(named)
     if not isinstance(text, str):
-        raise InputError("a path is a text or a path object, got one of bytes. Pass os.fsdecode(path).")
+        raise InputError(f"a {what} is a text or a path object, got one of bytes. Pass os.fsdecode(path).")
     try:
         if b"\0" in os.fsencode(text):
             raise InputError(f"{text!r:.200} holds a NUL character, which no path has. Check the path.")
@@ -25,13 +25,13 @@ def text_path(named: str | os.PathLike[str]) -> str:
     return text
 
 
-def user_path(named: str | os.PathLike[str]) -> Path:
+def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
     """A path with ~ and ~user replaced by the home folder.
 
     Raises:
         InputError: as for `text_path`, or there is no such user.
     """
-    path = Path(text_path(named))
+    path = Path(text_path(named, what))
     try:
         return path.expanduser()
     except RuntimeError:

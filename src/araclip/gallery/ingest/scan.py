@@ -102,7 +102,7 @@ def checked_root(folder: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: no such folder, a file, or not a path.
     """
-    path = user_path(folder)
+    path = user_path(folder, "folder")
     if not path.exists():
         raise InputError(f"no such folder: {path}. Check the spelling, or reconnect the drive.")
     if not path.is_dir():
