@@ -37,11 +37,12 @@ import psutil
 from PIL import Image
 
 import araclip
-from serving import make_gallery, photo_album
+from serving import photo_album
 from tiny import write_tiny_model
 
 SOURCE = Path(araclip.__file__).parent.parent
 SIDE = 7_000  # pixels; 49 megapixels, and 50 are allowed
+PICTURES = 13  # of the album
 LONGEST = 60  # seconds that are waited for an answer, and for the decoding to end
 
 
@@ -159,8 +160,8 @@ def main() -> None:
     body = json.dumps({"input": texts or bombs}).encode()
     with tempfile.TemporaryDirectory() as folder:
         model = given.model or write_tiny_model(Path(folder) / "model")
-        gallery = make_gallery(Path(folder) / "gallery", photo_album(Path(folder) / "album"), model)
-        options = ["--port", "0", "--gallery", str(gallery), "--model", str(model)]
+        album = photo_album(Path(folder) / "album")  # indexed by the version on trial, whose format may be older
+        options = ["--port", "0", "--gallery", f"{folder}/gallery", "--index", str(album), "--model", str(model)]
         command = [sys.executable, "-m", "araclip.cli", "serve", *options]
         variables = {**os.environ, "PYTHONPATH": str(given.source.resolve()), "COLUMNS": "300"}
         with subprocess.Popen(
@@ -182,6 +183,8 @@ def main() -> None:
 
 def report(pid: int, port: int, body: bytes, given: argparse.Namespace) -> None:
     ask(port, "POST", "/v1/embeddings", {"input": [data_uri(Image.new("RGB", (9, 9)))]})  # a decoding process starts
+    while gauge(port, "pictures") < PICTURES:
+        time.sleep(0.1)
     found = json.loads(ask(port, "GET", "/search?q=x&k=50")[1])["results"]
     thumbnails = [f"/thumbnails/{result['id']}?size={size}" for result in found for size in (256, 512)]
     memory = Memory(pid)

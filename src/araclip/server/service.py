@@ -53,7 +53,7 @@ class Service:
         self.metrics = Metrics()
         self.events = Events()
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
-        self.searches = Gate(settings.max_searches)
+        self.searches = FairGate(settings.max_searches)
         self.embeddings = FairGate(settings.max_searches)
         self.started = int(time.time())
         self.sending = Gate(MAX_SENT)

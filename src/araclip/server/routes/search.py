@@ -98,7 +98,7 @@ async def run_search(
         body.k + 1, body.offset, filters, body.threshold
     )  # one more hit than k tells whether there is a next page
     pictures = await _sent_vectors(service, query, sent, requester)  # before the gate, where others would wait for it
-    with service.searches.entered():
+    with service.searches.entered(requester):
         vector = combine(await _vectors(service, query, pictures, requester), query)
         snapshot = service.gallery.snapshot
         results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page))
