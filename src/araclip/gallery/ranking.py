@@ -12,7 +12,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING, Filters
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.catalog.selection import paths_of, select
+from araclip.gallery.catalog.selection import check_loose, paths_of, select
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import RelevanceScale
@@ -120,6 +120,8 @@ class _FilteredSearch:
         while len(ids) > done:
             for content, score in list(zip(ids, scores, strict=True))[done:]:
                 paths = paths_of(self._catalog, content, self._condition)
+                if not paths and self._index.generation == self._catalog.generation:
+                    check_loose(self._catalog, content)
                 if existing := [path for path in paths if exists(path)]:
                     yield content, score, existing
             done = len(ids)  # further ones replace those missing on the disk

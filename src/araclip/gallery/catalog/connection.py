@@ -70,6 +70,7 @@ def copy(database: Connection, path: Path) -> None:
 def _opened(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
     checksums.register(connection)
+    connection.execute("PRAGMA cell_size_check = ON")  # a damaged page is an error when it is read
     return connection
 
 

@@ -160,11 +160,14 @@ class CatalogLookups:
         """
         rows = self.rows(sql, values)
         if not all(row[-1] for row in rows):
-            raise GalleryCorrupt(
-                f"{self.folder / FILE_NAME} is damaged: a row does not match its checksum. Run `araclip repair`; your "
-                "pictures are not touched."
-            )
+            raise self.damaged("a row does not match its checksum")
         return [row[:-1] for row in rows]
+
+    def damaged(self, what: str) -> GalleryCorrupt:
+        """The error of damage that a read has found."""
+        return GalleryCorrupt(
+            f"{self.folder / FILE_NAME} is damaged: {what}. Run `araclip repair`; your pictures are not touched."
+        )
 
     def content_of(self, path: str) -> int | None:
         """The id of the picture at a path, if the path is indexed."""
@@ -221,8 +224,11 @@ class CatalogLookups:
 
     def has_sound_structure(self) -> bool:
         """Whether only single rows can be damaged, which `repair` mends without a new file."""
-        with self._own_errors(), self.reading():
-            return next(damage.structural_damages(self._db), None) is None
+        try:
+            with self._own_errors(), self.reading():
+                return next(damage.structural_damages(self._db), None) is None
+        except GalleryCorrupt:
+            return False
 
     def reading(self) -> AbstractContextManager[None]:
         """A read transaction: all reads inside see the same state."""

@@ -46,3 +46,13 @@ def paths_of(catalog: Catalog, content: int, condition: Condition) -> list[str]:
         (content, *condition.file_values, *condition.content_values),
     )
     return [os.fsdecode(raw) for (raw,) in rows]
+
+
+def check_loose(catalog: Catalog, content: int) -> None:
+    """Check that a picture of the current generation without paths has lost them, and not by damage.
+
+    Raises:
+        GalleryCorrupt: its rows cannot be found.
+    """
+    if not catalog.rows("SELECT 1 FROM loose WHERE content = ?", (content,)):
+        raise catalog.damaged(f"the rows of picture {content} cannot be found")
