@@ -279,6 +279,40 @@ def test_only_sqlite_opens_a_catalogue(tmp_path: Path, tiny_model: Path, root: P
     assert done.stdout.strip() == ""
 
 
+SERVER = """
+import sys
+from pathlib import Path
+from araclip import AraCLIP, Gallery
+model = AraCLIP.load(sys.argv[2], threads=1)
+with Gallery.open(sys.argv[1], model=model) as gallery:
+    gallery.search("أحمر")
+    for line in sys.stdin:
+        Gallery.open(sys.argv[1], model=model).close()  # one more connection of this process, as each thread has
+        gallery.add([Path(line.strip()).read_bytes()])
+        print("kept", flush=True)
+"""
+
+
+def test_what_a_process_has_acknowledged_is_kept_when_another_one_closes_the_gallery(
+    place: Path, tiny_model: Path, model: AraCLIP, root: Path, tmp_path: Path
+) -> None:
+    rest(place, model)
+    command = [sys.executable, "-c", SERVER, str(place), str(tiny_model)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin is not None and server.stdout is not None
+        for number in range(2):
+            path = pictures.written(tmp_path / f"{number}.png", pictures_bytes(500 + number))
+            server.stdin.write(f"{path}\n")
+            server.stdin.flush()
+            assert server.stdout.readline() == "kept\n"
+            if number == 0:
+                with Gallery.open(place, model=model) as other:  # `araclip index` beside it
+                    other.remove([root / "صورة 1.png"])
+        server.kill()
+    with Gallery.open(place, model=model) as gallery:
+        assert len(gallery) == PICTURES + 1 - 1 + 2
+
+
 FOLLOWS = """
 import mmap, os, sys  # mmap now: the libraries of another user may not be read later
 from araclip import AraCLIP, Gallery

@@ -3,21 +3,22 @@
     python tests/trials/damage.py                                  # 300 damages at 20 MB and at 200 MB
     python tests/trials/damage.py --megabytes 20 --damages 1000
 
-A gallery of `--megabytes` (real picture files, the tests' model with wide vectors, metadata, pictures without a file) is
-damaged `--damages` times: single bits, bytes, runs, zeroed or swapped or outdated pages, a truncated file; in the
-catalogue, its log, its seal, its scan file. Half of the damages leave the file's time and size as they were, as a failing
-disk does; the others change the time, as whatever writes a file does. Then, each time from the sound gallery again,
+A gallery of `--megabytes` (real picture files, the tests' model with wide vectors, metadata, pictures without a file)
+is damaged `--damages` times: single bits, bytes, runs, zeroed or swapped or outdated pages, a truncated file; in the
+catalogue, its log, its seal, its scan file. Half of the damages leave the file's time and size as they were, as a
+failing disk does; the others change the time, as whatever writes a file does. Then, each time from the sound gallery,
 
-- it is opened and asked: searches, filters, metadata, a record. `right` is the sound gallery's answer, `refused` an error
-  of ours that names the file and the remedy, anything else is `WRONG`;
-- every `--repair-every`th time the gallery is copied and repaired (`Gallery.rescue`), then synchronised with the folder.
-  Then `verify` must be clean. A picture without a file, or a file's metadata, that is gone although its row was not
-  damaged is `LOST`; one whose only copy was hit is counted as `hit`.
+- it is opened and asked: searches, filters, metadata. `right` is the sound gallery's answer, `refused` an error of ours
+  that names the file and the remedy, anything else is `WRONG`;
+- every `--repair-every`th time the gallery is copied and repaired (`Gallery.rescue`), then synchronised with its
+  folder. Then `verify` must be clean. A picture without a file, or a file's metadata, that is gone although its row was
+  not damaged is `LOST`; one whose only copy was hit is counted as `hit`.
 
 Exit code 1 if anything was wrong or lost.
 """
 
 import argparse
+import os
 import random
 import shutil
 import sqlite3
@@ -209,8 +210,6 @@ def rows(gallery: Gallery) -> dict[str, tuple[object, ...]]:
 
 
 def restore_times(path: Path, changed: int) -> None:
-    import os
-
     os.utime(path, ns=(changed, changed))
 
 
@@ -252,14 +251,10 @@ def trials(megabytes: int, damages: int, repair_every: int, seed: int) -> bool:
             for file, changed in times.items():
                 restore_times(trial.damaged / file, changed)
     wrong = sum(count for outcome, count in outcomes.items() if "WRONG" in outcome)
-    both = [
-        f"{outcomes['right']} / {outcomes['silent right']}",
-        f"{outcomes['refused']} / {outcomes['silent refused']}",
-    ]
     minutes = (time.monotonic() - began) / 60
-    print(
-        f"| {size:.0f} MB | {trial.count:,} | {damages} | {both[0]} | {both[1]} | {wrong} | {repairs} | {hit} | {lost} |"
-    )
+    right, refused = (f"{outcomes[name]} / {outcomes[f'silent {name}']}" for name in ("right", "refused"))
+    cells = [f"{size:.0f} MB", f"{trial.count:,}", damages, right, refused, wrong, repairs, hit, lost]
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
     print(f"{minutes:.1f} minutes", file=sys.stderr)
     return not wrong and not lost
 
