@@ -318,6 +318,7 @@ import mmap, os, sys  # mmap now: the libraries of another user may not be read 
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError
 model = AraCLIP.load(sys.argv[2], threads=1)
+model.encode_text("")  # opens the tower
 os.setgid(65534), os.setuid(65534)
 with Gallery.open(sys.argv[1], model=model) as gallery:
     for line in sys.stdin:
@@ -343,7 +344,9 @@ def test_a_reader_who_may_not_write_follows_the_owner(
         def seen() -> list[int]:
             reader.stdin.write("\n")
             reader.stdin.flush()
-            return [int(number) for number in reader.stdout.readline().split()]
+            line = reader.stdout.readline()
+            assert line, reader.stderr and reader.stderr.read()
+            return [int(number) for number in line.split()]
 
         try:
             assert seen() == [PICTURES + 1] * 2

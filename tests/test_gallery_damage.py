@@ -206,6 +206,7 @@ import mmap, os, sys  # mmap now: the libraries of another user may not be read 
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError
 model = AraCLIP.load(sys.argv[2], threads=1)
+model.encode_text("")  # opens the tower
 os.setgid(65534), os.setuid(65534)
 with Gallery.open(sys.argv[1], model=model) as gallery:
     print(len(gallery.search("صورة", 100)))

@@ -45,7 +45,7 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
 
 def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     """Check what one tower, "text" or "image", reads; the errors are those of `check_model_folder`."""
-    if folder in model_folder.bundled().values() or _marker(config, tower).is_file():
+    if folder in model_folder.bundled().values() or _was_checked(config, tower):
         return
     for part in PARTS[tower]:
         check_hash(folder, config, part)
@@ -66,6 +66,13 @@ def check_written(folder: Path, config: ModelConfig) -> None:
         check_graph(folder / part)
     for tower in TOWERS:
         _remember(config, tower)
+
+
+def _was_checked(config: ModelConfig, tower: str) -> bool:
+    try:
+        return _marker(config, tower).is_file()
+    except OSError:  # another user's cache
+        return False
 
 
 def _remember(config: ModelConfig, tower: str) -> None:
