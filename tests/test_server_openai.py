@@ -89,7 +89,7 @@ def test_fields_that_openai_knows_and_we_do_not_are_ignored(client: TestClient) 
         ({}, "invalid", "input", "required"),
         ({"input": "x", "dimensions": 0}, "invalid", "dimensions", "greater than or equal to 1"),
         ({"input": "x", "encoding_format": "hex"}, "invalid", "encoding_format", "'float' or 'base64'"),
-        ({"input": ["ق" * 1001]}, "bad-query", "input", "1001 characters, the most is 1000"),
+        ({"input": ["x", "ق" * 1001]}, "bad-query", "input.1", "1001 characters, the most is 1000"),
         ({"input": "x", "dimensions": 3}, "bad-query", "dimensions", "vectors of 2, 4, 8 numbers"),
         ({"input": ["x", "data:image/png;base64,%%%"]}, "bad-query", "input.1", "not valid base64"),
         ({"input": "data:text/html,<b>"}, "bad-query", "input.0", "data:image"),

@@ -58,7 +58,7 @@ _FORMS: tuple[tuple[str, str], ...] = (
      "قيمة dimensions هي {0}؛ وأطوال متجهات النموذج {1}."),
     (r"the request has (\d+) pictures, the most is (\d+)\..*",
      "في الطلب {0} صورة، وأقصى عدد {1}. أرسلها في عدة طلبات."),
-    (r"a text has (\d+) characters, the most is (\d+).*", "في أحد النصوص {0} حرفًا، وأقصى عدد {1}."),
+    (r"a text has (\d+) characters, the most is (\d+).*", "في أحد النصوص {0} حرفًا، وأقصى عدد {1}. أرسل أوله."),
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(form, re.DOTALL), arabic) for form, arabic in _FORMS)
 

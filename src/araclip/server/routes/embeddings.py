@@ -53,9 +53,12 @@ async def embeddings(service: ServiceOf, request: Request, requester: RequesterO
     inputs = [body.input] if isinstance(body.input, str) else body.input
     width = _width(service.model, body.dimensions)
     texts = [entry for entry in inputs if not _is_picture(entry)]
-    for text in texts:
-        if len(text) > service.settings.max_text:
-            raise _refused("input", f"a text has {len(text)} characters, the most is {service.settings.max_text}.")
+    most = service.settings.max_text
+    for index, entry in enumerate(inputs):
+        if len(entry) > most and not _is_picture(entry):
+            raise _refused(
+                f"input.{index}", f"a text has {len(entry)} characters, the most is {most}. Send its beginning."
+            )
     pictures, most = len(inputs) - len(texts), service.settings.max_request_pictures
     if pictures > most:
         raise _refused("input", f"the request has {pictures} pictures, the most is {most}. Send several requests.")
