@@ -109,7 +109,7 @@ def test_a_line_of_a_gigabyte_is_refused_before_it_is_in_memory(tmp_path: Path) 
     folder = a_set(tmp_path / "set")
     with (folder / "captions.jsonl").open("ab") as file:
         file.truncate(int(1.5 * GB))  # a hole, of which nothing is on the disk
-    with pytest.raises(InputError, match=r"captions\.jsonl line 2 has more than 16,000,000 bytes"):
+    with pytest.raises(InputError, match=r"captions\.jsonl line 2 has more than 4,000,000 bytes"):
         load_dataset(folder)
 
 

@@ -22,7 +22,7 @@ from araclip.evaluation.results import Ints
 from araclip.text.normalization import normalize
 
 LISTING = "captions.jsonl"
-MAX_LINE = 16_000_000  # bytes: a picture's captions in all languages have some thousands
+MAX_LINE = 4_000_000  # bytes: a picture's captions in all languages have some thousands
 Row = Mapping[str, Any]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from araclip import bounded_json
 from araclip.errors import InputError
 from araclip.evaluation.datasets import LISTING, read_set
 from araclip.evaluation.results import Ints
@@ -158,6 +159,7 @@ def _of_language(content: dict[str, Any], language: str, path: Path) -> Any:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}). Check the path.") from None
+        return bounded_json.read(path)
+    except InputError as error:
+        fault = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise InputError(f"{path} cannot be read as JSON ({fault}). Check the path.") from None

@@ -146,7 +146,8 @@ def coco(files: SetFiles, split: str | None) -> Rows:
             return
         for entry in pictures:
             if split is None or entry["split"] == split:
-                yield files.picture(entry["filename"], str(path)), [sentence["raw"] for sentence in entry["sentences"]]
+                said = {"raw": [sentence["raw"] for sentence in entry["sentences"]]}
+                yield files.picture(entry["filename"], str(path)), texts_of(said, str(path), "raw")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
 
@@ -156,7 +157,8 @@ def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any], whe
     for annotation in annotations:
         captions[annotation["image_id"]].append(annotation["caption"])
     for entry in pictures:
-        yield files.picture(entry["file_name"], where), captions[entry["id"]]
+        texts = texts_of({"caption": captions[entry["id"]]}, where, "caption")
+        yield files.picture(entry["file_name"], where), texts
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

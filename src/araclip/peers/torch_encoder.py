@@ -16,7 +16,11 @@ from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, ba
 from araclip.errors import InputError, ModelMismatch
 from araclip.images import open_image
 from araclip.peers.loading import Request
+from araclip.training.foreign.failures import failures
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
+
+_PREPARE = "its preprocessing settings must be those of its image tower: copy the folder again"
+_ENCODE = "tokenizer, settings and weights must belong together: copy the folder again"
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ class TorchEncoder(EncoderBase):
         if self._image.model not in list(self._text.model.modules()):
             parts["image "] = self._image.model
         state = {start + name: value for start, part in parts.items() for name, value in part.state_dict().items()}
-        return fingerprint(self._text.kind, state, self._text.tokens)[:12]
+        with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
+            return fingerprint(self._text.kind, state, self._text.tokens)[:12]
 
     @cached_property
     def image_size(self) -> int:
@@ -105,7 +110,8 @@ class TorchEncoder(EncoderBase):
         Raises:
             InputError: its input has no fixed size.
         """
-        size = self._image.side()
+        with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
+            size = self._image.side()
         if size is None:
             raise InputError(f"{self.name} takes pictures of several sizes, a gallery needs one. Use another model.")
         return size
@@ -119,11 +125,15 @@ class TorchEncoder(EncoderBase):
             InputError: they have another shape or type.
         """
         squares = checked_pixels(pixels, self.image_size)
-        groups = batches((self._image.prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
+        groups = batches((self._prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
         return self._stacked(self._encode_prepared(group) for group in groups)
 
     def _prepared(self, picture: Openable) -> Any:
-        return self._image.prepare(open_image(picture))
+        return self._prepare(open_image(picture))
+
+    def _prepare(self, picture: Image.Image) -> Any:
+        with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
+            return self._image.prepare(picture)
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         out = np.empty((len(texts), self.width), np.float32)
@@ -143,5 +153,11 @@ class TorchEncoder(EncoderBase):
 
     @torch.inference_mode()
     def _vectors(self, encode: Callable[[Any], Tensor], items: Any) -> Vectors:
-        vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (n, D)
+        with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
+            vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (n, D)
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise ModelMismatch(
+                f"{self.name} makes vectors of shape {vectors.shape} that are not all numbers: its weights are "
+                "damaged, or those of another model. Copy the folder again."
+            )
         return vectors

@@ -1,17 +1,21 @@
 """Concepts: classes of an image classifier, with their names and their positions in its feature space."""
 
 import hashlib
-import json
 import random
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip import bounded_json
 from araclip.errors import DataError
 from araclip.text.normalization import normalize
+
+MAX_ARRAY = 500_000_000  # bytes; 20,000 classes of 2,048 numbers have 164 MB
 
 Floats = NDArray[np.float32]
 
@@ -64,19 +68,23 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
             features are another tower's.
     """
     try:
-        arrays = {name: array.astype(np.float32) for name, array in np.load(path.with_suffix(".npz")).items()}
-        listing = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        arrays = _arrays(path.with_suffix(".npz"))
+        listing = bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
         by_language = {"english": listing["names_en"], "arabic": listing["names_ar"]}
         features = arrays["features"]
         names = [
             tuple(normalize(text) for language in languages for text in by_language[language][c])
             for c in range(len(features))
         ]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile) as error:
+        differ = any(len(listed) != len(features) for listed in by_language.values())
+    except (
+        DataError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
+        RuntimeError, struct.error, zlib.error, BadZipFile,
+    ) as error:  # fmt: skip
         raise DataError(
             f"{path}: {error!r:.200}. Concepts are a .npz with `features` (C, W) and a .json with C names."
         ) from error
-    if any(len(listed) != len(features) for listed in by_language.values()):
+    if differ:
         raise DataError(f"{path}: {len(features)} rows of features, not as many classes. Make the two anew.")
     if features.shape[1:] != (width,):
         raise DataError(
@@ -87,4 +95,20 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
     if not usable:
         raise DataError(f"{path}: no class has a name in {' or '.join(languages)}. Add names, or leave `concepts` out.")
     classifier = (arrays["weight"], arrays["bias"]) if {"weight", "bias"} <= arrays.keys() else None
+    if not np.isfinite(features).all() or (classifier and not all(np.isfinite(part).all() for part in classifier)):
+        raise DataError(f"{path}: a number in the .npz is NaN or infinite. Make the concepts anew.")
+    if classifier and (classifier[0].shape[1:] != (width,) or classifier[1].shape != classifier[0].shape[:1]):
+        shapes = f"{classifier[0].shape} and {classifier[1].shape}"
+        raise DataError(f"{path}: weight and bias have shapes {shapes}, expected (classes, {width}) and (classes,).")
     return Concepts(features[usable], [names[c] for c in usable], classifier)
+
+
+def _arrays(path: Path) -> dict[str, Floats]:
+    """The arrays of a .npz, none of which may expand beyond MAX_ARRAY bytes."""
+    if not path.is_file():
+        raise DataError(f"{path} is no file")
+    with ZipFile(path) as packed:
+        if (largest := max((entry.file_size for entry in packed.infolist()), default=0)) > MAX_ARRAY:
+            raise DataError(f"{path}: an array of {largest:,} bytes, at most {MAX_ARRAY:,} are read")
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name].astype(np.float32) for name in stored.files}

@@ -10,13 +10,18 @@ import lzma
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
-from araclip.errors import DataError
+from araclip import bounded_json
+from araclip.errors import DataError, first_line
 from araclip.text.normalization import normalize
 
 SUFFIXES = (".tsv", ".tsv.xz", ".jsonl", ".parquet")
+MAX_LINE = 1_000_000  # bytes of a row: captions have some hundreds, whole articles some ten thousand
+MAX_EXPANSION = 200  # xz shrinks parallel text fivefold
+PARQUET_ROWS = 1024  # at a time
 _ENGLISH = ("english", "en", "eng", "caption_en")
 _ARABIC = ("arabic", "ar", "ara", "caption_ar")
 _ARABIC_LETTER = re.compile("[\u0621-\u064a]")
@@ -138,14 +143,34 @@ def _columns(path: Path, names: Sequence[str], arabic_only: bool) -> dict[str, s
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     # Bytes are cut at line feeds only, so that the number is the one an editor shows and a wrong byte has a line.
+    left = _budget(path)
     with lzma.open(path) if path.name.endswith(".xz") else path.open("rb") as lines:
-        for number, raw in enumerate(lines, 1):
+        for number in count(1):
             where = f"{path}, line {number}"
+            if not (raw := lines.readline(MAX_LINE + 1)):
+                return
+            left -= len(raw)
+            if len(raw) > MAX_LINE or left < 0:
+                _too_large(where)
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 _malformed(where, f"byte {error.start + 1} is no UTF-8, expected text in UTF-8")
             yield where, line.rstrip("\r\n")
+
+
+def _budget(path: Path) -> int:
+    """Bytes of text that a file may hold when unpacked."""
+    if not path.is_file():
+        raise DataError(f"{path} is no file. Check the path.")
+    return MAX_EXPANSION * path.stat().st_size + 100 * MAX_LINE
+
+
+def _too_large(where: str) -> NoReturn:
+    raise DataError(
+        f"{where}: more than {MAX_LINE:,} bytes of text in a row, or more than {MAX_EXPANSION} times the file's size "
+        "in all. It is no file of pairs of texts; nothing of it is used."
+    )
 
 
 def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
@@ -172,9 +197,9 @@ def _jsonl(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except ValueError as error:
-            _malformed(where, f"no JSON ({error}), expected one object")
+            row = bounded_json.parse(line.encode(), where, error=DataError, lone_surrogates=True)
+        except DataError as error:
+            _malformed(where, f"no JSON ({str(error).removeprefix(f'{where}: ').rstrip('.')}), expected one object")
         if not isinstance(row, dict):
             _malformed(where, f"a {type(row).__name__}, expected an object")
         yield where, {ours: row[theirs] for ours, theirs in _find_columns(list(row)).items()}
@@ -184,13 +209,15 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     import pyarrow
     import pyarrow.parquet
 
+    left, number = _budget(path), 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
-            number = 0
-            for batch in file.iter_batches(columns=list(columns.values())):
+            for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
+                if batch.nbytes > PARQUET_ROWS * MAX_LINE or (left := left - batch.nbytes) < 0:
+                    _too_large(f"{path}, row {number + 1}")
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}, row {number}", {ours: row[theirs] for ours, theirs in columns.items()}
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{path} is no sound parquet file ({error}). Fetch it again.") from error
+    except (pyarrow.ArrowException, MemoryError, OverflowError) as error:
+        raise DataError(f"{path} is no sound parquet file ({first_line(error):.200}). Fetch it again.") from error

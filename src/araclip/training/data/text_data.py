@@ -3,12 +3,12 @@
 The stream has no state. A batch is a function of seed, step and size, so a resumed run draws the same rows.
 """
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from araclip import bounded_json
 from araclip.errors import DataError, RecipeError
 from araclip.text.normalization import normalize
 from araclip.training.data.noise import noisy
@@ -139,9 +139,10 @@ def read_templates(path: Path) -> tuple[str, ...]:
         DataError: no such file, no list of texts, or a text without exactly one slot; its number is named.
     """
     try:
-        templates = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error}). Expected a list of texts with a slot.") from error
+        templates = bounded_json.read(path, error=DataError)
+    except DataError as error:
+        fault = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise DataError(f"{path} cannot be read as JSON ({fault}). Expected a list of texts with a slot.") from None
     if not isinstance(templates, list) or not templates:
         raise DataError(f"{path} holds no list of templates. Expected a list such as {['صورة {}']}.")
     for number, template in enumerate(templates, 1):

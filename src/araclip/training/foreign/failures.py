@@ -11,14 +11,16 @@ _PANIC = "PanicException"  # of Rust code, as in tokenizers and safetensors; it 
 
 
 @contextmanager
-def failures(what: object, remedy: str, error: type[AraCLIPError] = ModelNotFound) -> Iterator[None]:
+def failures(
+    what: object, remedy: str, error: type[AraCLIPError] = ModelNotFound, *, cannot: str = "be loaded"
+) -> Iterator[None]:
     """For a `with` block in which a library reads a stranger's file: whatever it raises becomes `error`, in one line.
 
     Errors of ours pass as they are. A library may raise nearly anything for a file that nobody foresaw, so nothing
     is left out; what it raised is the cause of ours.
 
     Args:
-        what: the model or file, for the message. remedy: what to do, as a sentence's end.
+        what: the model or file, for the message. remedy: what to do, as a sentence's end. cannot: what was tried.
 
     Raises:
         `error`: the block raised anything that is no error of ours.
@@ -28,18 +30,22 @@ def failures(what: object, remedy: str, error: type[AraCLIPError] = ModelNotFoun
     except AraCLIPError:
         raise
     except Exception as found:
-        raise not_loaded(what, found, remedy, error) from found
+        raise not_loaded(what, found, remedy, error, cannot) from found
     except BaseException as found:
         if type(found).__name__ != _PANIC:
             raise
-        raise not_loaded(what, found, remedy, error) from found
+        raise not_loaded(what, found, remedy, error, cannot) from found
 
 
 def not_loaded(
-    what: object, found: BaseException, remedy: str, error: type[AraCLIPError] = ModelNotFound
+    what: object,
+    found: BaseException,
+    remedy: str,
+    error: type[AraCLIPError] = ModelNotFound,
+    cannot: str = "be loaded",
 ) -> AraCLIPError:
     """The error for a model or file that a library cannot load, with its reason in one line and a remedy."""
-    return error(f"{what} cannot be loaded ({reason(found)}). Remedy: {remedy}.")
+    return error(f"{what} cannot {cannot} ({reason(found)}). Remedy: {remedy}.")
 
 
 def reason(found: BaseException) -> str:

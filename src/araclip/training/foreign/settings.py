@@ -22,7 +22,7 @@ _FILES = ("*config.json", "modules.json", "*/*config.json")
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _PLAIN = re.compile(r"[\w.-]+")  # no colon and no slash: those name folders and repositories
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|crowns|groups|repeats)$")
-_SIDES = ("image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size")
+_SIDES = ("size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size")
 _TIMM_ARGUMENTS = ("model_args", "backbone_kwargs")
 _OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not the network's
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.encoder import AraCLIP
+from araclip.errors import ModelMismatch
 from araclip.model_folder import find
 from araclip.text.normalization import NORMALIZER_VERSION
+from araclip.training.foreign.failures import failures
 from araclip.training.teachers.text_encoders import (
     TextEncoder,
     araclip_text,
@@ -21,6 +23,7 @@ from araclip.training.teachers.text_encoders import (
     transformers_text,
 )
 
+_ENCODE = "tokenizer, settings and weights must belong together: copy the folder again"
 NOT_TEXT = ("visual.", "vision_model.", "visual_projection.", "logit_")  # weights that no text vector depends on
 
 
@@ -61,16 +64,18 @@ class TorchTeacher:
         state = self._text.model.state_dict()
         text = {name: tensor for name, tensor in state.items() if not name.startswith(NOT_TEXT)}
         kind = f"{self._text.kind} bfloat16" if self.bfloat16 else self._text.kind
-        return fingerprint(kind, text, self._text.tokens)[:16]
+        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"):
+            return fingerprint(kind, text, self._text.tokens)[:16]
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Texts → (n, D) float32, rows of unit length, in the order given."""
         if not texts:
             return np.empty((0, self.width), np.float32)
-        inputs = {name: tensor.to(self.device) for name, tensor in self._text.tokens(texts).items()}  # (n, T) each
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
-            features = self._text.features(inputs)
+        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"):
+            inputs = {name: tensor.to(self.device) for name, tensor in self._text.tokens(texts).items()}  # (n, T) each
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
+                features = self._text.features(inputs)
         vectors: NDArray[np.float32] = l2_normalize(features.float(), dim=-1).cpu().numpy()  # (n, D)
         return vectors
 
