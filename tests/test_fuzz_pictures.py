@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
-from damage import DAMAGES, FORMATS, damaged
 from pictures_fuzz import run
 
 from araclip import images
 from araclip.decode_limits import BYTES_PER_PIXEL, MAX_PIXELS
+from damage import DAMAGES, FORMATS, damaged
 
 FILES = 60
 MOST = MAX_PIXELS * BYTES_PER_PIXEL  # bytes at the peak of any one file, as the limits promise

@@ -120,9 +120,7 @@ def main() -> None:
                     print(json.dumps({"kind": name, "damage": what, "fault": said}, ensure_ascii=False), flush=True)
             table.append((name, len(found), outcomes["refused"], outcomes["used"], outcomes["fault"], slowest, largest))
             print(f"{name}: {len(found)} in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    print(
-        "| input | damages | refused in one line | used | faults | slowest, s | largest, MB |\n|---|---|---|---|---|---|---|"
-    )
+    print("| input | damages | refused in one line | used | faults | slowest, s | largest, MB |\n" + "|---" * 7 + "|")
     for name, count, refused, used, fault, slowest, largest in table:
         print(f"| {name} | {count:,} | {refused:,} | {used:,} | {fault:,} | {slowest:.1f} | {max(0, largest):,.0f} |")
     sys.exit(bool(faults))

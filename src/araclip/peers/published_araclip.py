@@ -141,13 +141,15 @@ def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPCon
 
 
 def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Path) -> AraCLIPModel:
-    with torch.device("meta"):  # names and shapes, before memory is asked for
+    built = failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built")
+    with built, torch.device("meta"):  # names and shapes, before memory is asked for
         empty = AraCLIPModel(config).state_dict()
     has_images = config.vision_config is not None
     theirs = {ours: _their_name(ours) for ours in empty if has_images or not ours.startswith("logit_")}
     check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _SPARE)
-    model = AraCLIPModel(config)
-    model.load_state_dict({**model.state_dict(), **{ours: state[name].float() for ours, name in theirs.items()}})
+    with failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built"):
+        model = AraCLIPModel(config)
+        model.load_state_dict({**model.state_dict(), **{ours: state[name].float() for ours, name in theirs.items()}})
     model.eval()
     return model
 

@@ -1,18 +1,17 @@
 """Published weights, read without executing pickles, and checked against a model by name and shape."""
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from araclip import bounded_json
 from araclip.errors import ModelMismatch, ModelNotFound, first_line
-from araclip.training.foreign.failures import not_loaded
+from araclip.training.foreign.failures import not_loaded, reason
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
@@ -50,12 +49,13 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelNotFound: there is no such file.
         ModelMismatch: it is damaged, or holds something else.
     """
+    if not path.is_file():
+        raise ModelNotFound(f"{path} is missing or cannot be read. Copy the model's folder again, whole.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelNotFound(f"{path} is missing or cannot be read. Copy the model's folder again, whole.") from None
-    except ValueError as error:
-        raise ModelMismatch(f"{path} is not valid JSON ({error}). Copy the model's folder again.") from None
+        content = bounded_json.read(path, error=ModelMismatch)
+    except ModelMismatch as error:
+        fault = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise ModelMismatch(f"{path} is not valid JSON ({fault}). Copy the model's folder again.") from None
     if not isinstance(content, dict):
         raise ModelMismatch(f"{path} holds a {type(content).__name__}, expected an object.")
     return content
@@ -73,7 +73,10 @@ def read_state(folder: Path) -> dict[str, Tensor]:
         if (folder / weights).is_file():
             return _read(folder / weights)
         if index.is_file():
-            shards = sorted({Path(str(name)).name for name in dict(read_json(index).get("weight_map", {})).values()})
+            table = read_json(index).get("weight_map")
+            if not isinstance(table, dict):
+                raise ModelMismatch(f"{index}: weight_map is {table!r:.60}, expected an object. Copy the folder again.")
+            shards = sorted({Path(str(name)).name for name in table.values()})
             return {name: tensor for shard in shards for name, tensor in _read(folder / shard).items()}
     raise ModelNotFound(f"{folder} holds no weights: neither {' nor '.join(WEIGHTS)}. Copy the model's folder again.")
 
@@ -90,8 +93,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path} is refused: it is a damaged file, or a pickle that holds more than tensors, which could run code "
             f"({first_line(error):.200}). Get the weights as safetensors, or from a source you trust."
         ) from error
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelMismatch(f"{path} cannot be read ({first_line(error):.200}). Copy the file again.") from error
+    except Exception as error:  # a damaged archive makes torch raise nearly anything
+        raise ModelMismatch(f"{path} cannot be read ({reason(error)}). Copy the file again.") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ModelMismatch(f"{path} holds no table of named tensors. Copy the file again.")
     return dict(state)

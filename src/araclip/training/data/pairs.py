@@ -162,7 +162,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 def _budget(path: Path) -> int:
     """Bytes of text that a file may hold when unpacked."""
     if not path.is_file():
-        raise DataError(f"{path} is no file. Check the path.")
+        raise DataError(f"{path} cannot be read (no such file). Check the path, or fetch the file again.")
     return MAX_EXPANSION * path.stat().st_size + 100 * MAX_LINE
 
 

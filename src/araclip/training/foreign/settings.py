@@ -16,6 +16,7 @@ from araclip.errors import ModelMismatch
 MAX_BYTES = 8_000_000  # of one file of settings; a tokenizer_config.json of 10,000 added tokens has 2 MB
 MAX_DEPTH = 32
 MAX_LAYERS = 512  # the deepest published text or image towers have about 100
+MAX_WIDTH = 100_000  # numbers of a vector, tokens of a text, texts of a query bank: far more than any model has
 MAX_SIDE = 4096  # pixels a side of input pictures
 
 _FILES = ("*config.json", "modules.json", "*/*config.json")
@@ -50,6 +51,9 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelMismatch: a file of settings is damaged or too large, or asks for such a thing; file and key are named.
     """
+    for path in folder.iterdir():
+        if path.exists() and not (path.is_file() or path.is_dir()):  # which would be read for ever
+            raise ModelMismatch(f"{path} is a pipe or a device, no file. Copy the model's folder again.")
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read(path)
         check(content, str(path))

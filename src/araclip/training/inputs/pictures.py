@@ -21,6 +21,7 @@ from araclip import atomic
 from araclip.errors import DataError, ImageError
 from araclip.images import map_ahead, open_image
 from araclip.training.data.augmentation import augment
+from araclip.training.foreign.failures import failures
 from araclip.training.inputs.pixels import EVAL_BATCH, Pixels, pooled
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
@@ -147,7 +148,8 @@ class LockedImages:
                     if start and start % 1000 == 0:
                         self.log(f"image vectors computed for {start:,} of {len(pictures):,} pictures")
             atomic.write_array(path, np.concatenate(parts))
-        found: NDArray[np.float16] = np.load(path)
+        with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+            found: NDArray[np.float16] = np.load(path)
         return found
 
 

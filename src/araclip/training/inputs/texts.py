@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip import atomic
+from araclip.errors import DataError
+from araclip.training.foreign.failures import failures
 from araclip.training.model import towers
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.freezing import freeze
@@ -147,5 +149,6 @@ class LockedTexts:
             found = text_features(self.model, self.processor, texts, bfloat16=self.bfloat16).half().numpy()
             self.cache.mkdir(parents=True, exist_ok=True)
             atomic.write_array(path, found)
-        cached: NDArray[np.float16] = np.load(path)
+        with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+            cached: NDArray[np.float16] = np.load(path)
         return cached

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from araclip import atomic
-from araclip.errors import TrainingError
+from araclip.errors import RunMismatch, TrainingError
+from araclip.training.foreign.failures import failures
 from araclip.training.loop.run_folder import Run
 
 
@@ -59,9 +60,12 @@ class BestWeights:
     def restore(self) -> dict[str, float]:
         """Load the best weights into the model; returns their recall."""
         if self.is_main:  # the only process whose weights are used from here on
-            stored = torch.load(self.path, map_location="cpu", weights_only=True)
-            for parameter, weight in zip(self.parameters, stored, strict=True):
-                parameter.copy_(weight)
+            with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
+                stored = torch.load(self.path, map_location="cpu", weights_only=True)
+                if [weight.shape for weight in stored] != [parameter.shape for parameter in self.parameters]:
+                    raise ValueError("its weights have other shapes than the model's")
+                for parameter, weight in zip(self.parameters, stored, strict=True):
+                    parameter.copy_(weight)
         return self.recall
 
     def remove(self) -> None:
@@ -75,4 +79,5 @@ class BestWeights:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore from a checkpoint."""
-        self.recall, self.waited = state["recall"], state["waited"]
+        self.recall = {str(name): float(value) for name, value in state["recall"].items()}
+        self.waited = int(state["waited"])

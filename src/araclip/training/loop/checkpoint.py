@@ -10,6 +10,7 @@ import io
 import re
 import shutil
 import struct
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from araclip import atomic
-from araclip.errors import TrainingError
+from araclip.errors import RunMismatch, TrainingError, first_line
 
 STORED = 2  # the newest, and one more in case a disk error hits it
 _NAME = re.compile(r"step-(\d{6,})\.pt")
@@ -69,6 +70,9 @@ def newest(folder: Path, log: Callable[[str], None]) -> tuple[int, dict[str, Any
     """Step and state of the newest whole checkpoint, tensors on the CPU; None when there is none.
 
     A damaged one is skipped, and `log` gets a line that names it and what is used instead.
+
+    Raises:
+        RunMismatch: a whole file holds something else, such as a pickle that would run code; it was not run.
     """
     damaged: list[str] = []
     for step, path in reversed(_checkpoints(folder)):
@@ -77,10 +81,24 @@ def newest(folder: Path, log: Callable[[str], None]) -> tuple[int, dict[str, Any
             continue
         for name in damaged:
             log(f"{folder / name} is damaged, as by a crash or a disk error; resuming from {path.name}.")
-        return step, torch.load(path, map_location="cpu", weights_only=True)
+        return step, _state(path)
     for name in damaged:
         log(f"{folder / name} is damaged and no whole checkpoint is left; starting from the beginning.")
     return None
+
+
+def _state(path: Path) -> dict[str, Any]:
+    with warnings.catch_warnings(action="ignore"):  # torch warns of pickles that it does not write
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a foreign archive makes torch raise nearly anything
+            state = first_line(error)
+    if not isinstance(state, dict):
+        raise RunMismatch(
+            f"{path} is no checkpoint of a run ({state!r:.150}); nothing of it was run. Delete it to resume from the "
+            "one before, or begin anew with --fresh."
+        )
+    return state
 
 
 def latest(folder: Path) -> Path | None:

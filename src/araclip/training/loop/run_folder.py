@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from araclip import atomic
-from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, TrainingError, first_line
+from araclip import atomic, bounded_json
+from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, RunMismatch, TrainingError, first_line
 from araclip.training.loop import checkpoint
 from araclip.training.loop.gradcache import is_distributed
 from araclip.training.loop.metric_sinks import Sink, open_sink
@@ -126,10 +126,14 @@ class Run:
             sink.log(step, {name: value for name, value in row.items() if name not in {"step", "time"}})
 
     def metrics(self) -> Metrics:
-        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out."""
+        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out.
+
+        Raises:
+            RunMismatch: a row is damaged; its line is named.
+        """
         path = self.folder / "metrics.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # a whole row ends in a line end
-        return [json.loads(line) for line in lines]
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a whole row ends in a line end
+        return [_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
 
     def checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """Save all that the next step needs; see `checkpoint.save`, whose errors it raises."""
@@ -212,6 +216,20 @@ class Pace:
             return None
         (first, _, began), (last, _, now) = self._ticks[0], self._ticks[-1]
         return max(0, self.total - last) * (now - began) / (last - first)
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    """One row of metrics.jsonl: a step, numbers and texts."""
+    try:
+        row: dict[str, Any] = bounded_json.parse(line, where, kind=dict, error=RunMismatch)
+        if isinstance(row.get("step"), int) and all(
+            isinstance(value, int | float | str | None) for value in row.values()
+        ):
+            return row
+        fault = f"{where}: {row!r:.80} is no step with its numbers."
+    except RunMismatch as error:
+        fault = str(error)
+    raise RunMismatch(f"{fault} Take the line out, or begin anew with --fresh.")
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from araclip.errors import LossDiverged
+from araclip.errors import LossDiverged, RunMismatch
+from araclip.training.foreign.failures import failures
 from araclip.training.loop.best_weights import BestWeights
 from araclip.training.loop.ema import Ema
 from araclip.training.loop.gradcache import average_gradients
@@ -26,6 +27,7 @@ from araclip.training.model.freezing import freeze_batchnorm
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import LearningStage
 
+_OTHER_RUN = "delete it to resume from the one before, or begin anew with --fresh"
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 
@@ -112,7 +114,26 @@ class TrainingState:
             self.best.remove()
         else:
             self.step, state = found
-            self.load_state_dict(state)
+            self._check(state, run)
+            with failures(
+                f"the checkpoint of step {self.step} in {run.folder}", _OTHER_RUN, RunMismatch, cannot="be resumed"
+            ):
+                self.load_state_dict(state)
+
+    def _check(self, state: dict[str, Any], run: Run) -> None:
+        """Refuse a checkpoint of other weights; tensors of one number would be spread over a whole matrix."""
+        fault, stored = "", state.get("weights")
+        if not isinstance(stored, list) or not all(isinstance(weight, Tensor) for weight in stored):
+            fault = f"holds {', '.join(map(str, state))}, no list of weights"
+        elif (theirs := [tuple(w.shape) for w in stored]) != (ours := [tuple(p.shape) for p in self.parameters]):
+            pairs = zip(theirs, ours, strict=False)
+            first = next((f"{a} where the model has {b}" for a, b in pairs if a != b), "another number of them")
+            fault = f"has {len(theirs)} weights, the model learns {len(ours)} ({first})"
+        elif not all(bool(torch.isfinite(weight).all()) for weight in stored):
+            fault = "has weights that are NaN or infinite"
+        if fault:
+            path = run.folder / f"step-{self.step:06}.pt"
+            raise RunMismatch(f"{path} {fault}. Remedy: {_OTHER_RUN}.")
 
     def add(self, values: dict[str, float]) -> None:
         """Add a step's values to the next logged row."""
@@ -141,10 +162,13 @@ class TrainingState:
             for parameter, stored in zip(self.parameters, state["weights"], strict=True):
                 parameter.copy_(stored)
         self.optimizer.load_state_dict(state["optimizer"])
+        for learned, moments in self.optimizer.state.items():  # torch does not compare them
+            if any(m.dim() and m.shape != learned.shape for m in moments.values() if isinstance(m, Tensor)):
+                raise ValueError("the optimizer's averages are those of other weights")
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         self.best.load_state_dict(state["best"])
-        self._sums = state["sums"]
+        self._sums = {str(name): float(value) for name, value in state["sums"].items()}
 
 
 def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
@@ -174,7 +198,8 @@ def _finish(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float
         if state.best.is_better_than(recall):
             recall = state.best.restore()
     if run.is_main and (rows := run.metrics()):
-        training_plot(rows, run.folder / "plot.png")
+        numbers = [{key: value for key, value in row.items() if not isinstance(value, str)} for row in rows]
+        training_plot(numbers, run.folder / "plot.png")
     return recall
 
 

@@ -1,5 +1,6 @@
 """AraCLIPConfig: everything about an AraCLIP model except its weights; it works without torch."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, TypeAlias
 
@@ -96,6 +97,20 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self._check()
 
     def _check(self) -> None:
+        sizes = (self.projection_dim, self.max_tokens, *self.matryoshka_dims, self.query_bank)
+        if not all(
+            isinstance(size, int) and not isinstance(size, bool) and size <= settings.MAX_WIDTH for size in sizes
+        ):
+            raise RecipeError(
+                f"projection_dim={self.projection_dim!r:.40}, max_tokens={self.max_tokens!r:.40}, "
+                f"matryoshka_dims={self.matryoshka_dims!r:.80} and query_bank={self.query_bank!r:.40} must be whole "
+                f"numbers of at most {settings.MAX_WIDTH:,}."
+            )
+        scalars = (self.logit_scale_init_value, self.logit_bias_init or 0, self.query_bank_sharpness,
+                   self.query_bank_weight)  # fmt: skip
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in scalars):
+            raise RecipeError(f"logit_scale_init_value, logit_bias_init or a query bank's number in {scalars!r:.100} "
+                              "is no finite number. Correct config.json.")  # fmt: skip
         if min(self.projection_dim, self.max_tokens, *self.matryoshka_dims, 1) < 1:
             raise RecipeError(
                 f"projection_dim={self.projection_dim}, max_tokens={self.max_tokens} and "
@@ -126,6 +141,8 @@ def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
 def _tower(config: Tower) -> PreTrainedConfig:
     if isinstance(config, PreTrainedConfig):
         return config
+    if not isinstance(config, dict):
+        raise RecipeError(f"a tower's configuration is {config!r:.60}, expected an object. Copy the folder again.")
     if "model_type" not in config:
         raise RecipeError(
             f"a tower's configuration says no model_type, only {', '.join(config) or 'nothing'}. "

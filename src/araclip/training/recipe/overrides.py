@@ -1,9 +1,9 @@
 """Changes of a recipe on the command line: `--set distill.steps=200`."""
 
-import tomllib
 from typing import Any
 
 from araclip.errors import RecipeError
+from araclip.training.recipe import bounded_toml
 
 
 def set_value(table: dict[str, Any], change: str) -> tuple[str, ...]:
@@ -19,8 +19,8 @@ def set_value(table: dict[str, Any], change: str) -> tuple[str, ...]:
     if not equals or not key:
         raise RecipeError(f"--set {change}: expected key=value, such as distill.steps=200.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = bounded_toml.loads(f"value = {text}")["value"]
+    except (ValueError, KeyError, RecursionError):
         value = text  # a bare word
     *way, last = key.split(".")
     for part in way:

@@ -11,6 +11,7 @@ Stage                             seed, dev, sinks
         └── Finetune
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from araclip.training.data.picture_data import PictureSource
 from araclip.training.data.text_data import Source
+from araclip.training.foreign.settings import MAX_SIDE, MAX_WIDTH
 from araclip.training.recipe.toml_file import below_data
 
 
@@ -35,8 +37,18 @@ def _limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:
 
 
 _CONFIG = ConfigDict(extra="forbid")
-Count = Annotated[int, _limited(lambda value: value >= 1, "1 or more")]
-Positive = Annotated[float, _limited(lambda value: value > 0, "a positive number")]
+Count = Annotated[int, _limited(lambda value: 1 <= value <= 10**9, "1 or more")]
+Many = Annotated[
+    int, _limited(lambda value: 1 <= value <= 10**6, "1 or more, at most 1,000,000, which are held at a time")
+]
+Few = Annotated[int, _limited(lambda value: 1 <= value <= 1000, "1 or more, at most 1,000, of each picture")]
+OrNone = Annotated[int, _limited(lambda value: 0 <= value <= 10**6, "0 or more")]
+Rows = Annotated[int, _limited(lambda value: 1 <= value <= 10**8, "1 or more")]
+Width = Annotated[int, _limited(lambda value: 1 <= value <= MAX_WIDTH, f"1 to {MAX_WIDTH:,}")]
+Pixels = Annotated[int, _limited(lambda value: 1 <= value <= MAX_SIDE, f"1 to {MAX_SIDE:,} pixels")]
+Positive = Annotated[float, _limited(lambda value: 0 < value < math.inf, "a positive number")]
+NotNegative = Annotated[float, _limited(lambda value: 0 <= value < math.inf, "0 or a positive number")]
+Finite = Annotated[float, _limited(math.isfinite, "a finite number")]
 Chance = Annotated[float, _limited(lambda value: 0 <= value <= 1, "a chance from 0 to 1")]
 AtLeastOne = Annotated[float, _limited(lambda value: value >= 1, "1 or more")]
 Dropout = Annotated[float, _limited(lambda value: 0 <= value < 1, "a chance from 0 to below 1")]
@@ -54,15 +66,15 @@ class ModelSpec:
 
     text: str = "aubmindlab/bert-base-arabertv02"
     vision: str | None = None
-    projection_dim: int = 512
+    projection_dim: Width = 512
     text_pooling: str = "mean"
     vision_projection: str = "linear"
     vision_mirror: bool = False  # a picture's features are the mean of its own and of its mirror image's
-    matryoshka_dims: tuple[int, ...] = ()
-    max_tokens: int = 64  # as AraCLIP; captions need half of it
-    image_size: int | None = None  # pixels a side of input pictures; None is the tower's own size
-    logit_scale: float | None = None  # log of the first inverse temperature; None is CLIP's
-    logit_bias: float | None = None  # a number makes room for the sigmoid loss, whose paper starts at −10
+    matryoshka_dims: tuple[Width, ...] = ()
+    max_tokens: Width = 64  # as AraCLIP; captions need half of it
+    image_size: Pixels | None = None  # pixels a side of input pictures; None is the tower's own size
+    logit_scale: Finite | None = None  # log of the first inverse temperature; None is CLIP's
+    logit_bias: Finite | None = None  # a number makes room for the sigmoid loss, whose paper starts at −10
     vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # parallel files whose words a
     # pruned vocabulary keeps; without any it is not pruned
     text_identity: bool = False  # the text projection starts as the identity
@@ -89,8 +101,8 @@ class ImageSide:
     """
 
     train: Literal["locked", "partial", "full"] = "locked"
-    frozen_blocks: int = 0
-    views: Count = 2
+    frozen_blocks: OrNone = 0
+    views: Few = 2
     window: Window = 0.86  # side of a training crop, as a part of the picture's
     each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
     cache: Folder | None = None  # folder of computed feature maps; None is one beside the stages, for all of them
@@ -126,8 +138,8 @@ class Ensemble(Stage):
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
-    shared_blocks: int = 0  # the first blocks of their image towers, which none of them changed
-    batch: Count = 128  # pictures of either kind over which lengths and the gate are computed
+    shared_blocks: OrNone = 0  # the first blocks of their image towers, which none of them changed
+    batch: Many = 128  # pictures of either kind over which lengths and the gate are computed
     pictures: Pictures = ()  # over a batch of these, members' vectors get one mean length
     expert: str = ""  # one more member, which contributes only for pictures like its own: a gated branch
     expert_pictures: Pictures = ()  # its own pictures; the gate is fitted to a batch of them against one of `pictures`
@@ -154,8 +166,8 @@ class Linear(StartingStage):
     kind: Literal["linear"] = "linear"
     teacher: str = ""
     sources: Sources = ()
-    rows: int = 100_000  # of the mixture
-    penalty: float | None = None  # None: chosen on held-out rows
+    rows: Rows = 100_000  # of the mixture
+    penalty: NotNegative | None = None  # None: chosen on held-out rows
     precision: Precision = "float32"  # of the teacher
 
 
@@ -164,7 +176,7 @@ class QueryBank(StartingStage):
     """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `model.heads`."""
 
     kind: Literal["query_bank"] = "query_bank"
-    batch: Count = 2048  # texts in the query bank, at most: some are the same
+    batch: Many = 2048  # texts in the query bank, at most: some are the same
     pictures: Pictures = ()  # whose captions and names the texts are
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the texts are averaged
@@ -176,24 +188,24 @@ class LearningStage(StartingStage):
     """What every stage has that trains by gradient steps, a text tower at least."""
 
     steps: Count = 1000
-    batch: Count = 128
-    chunk: Count = 32  # rows that pass a tower at once
+    batch: Many = 128
+    chunk: Many = 32  # rows that pass a tower at once
     grad_cache: bool = False  # activations of one chunk at a time: a second pass, but any batch fits into memory
     gradient_checkpointing: bool = False  # activations are computed a second time instead of being held
     dropout: Dropout | None = None  # everywhere in a text tower that learns; None is the tower's own
-    frozen_layers: int = 0  # lowest text layers that are frozen, and the embeddings with them
-    lr_text: float = 5e-5
-    lr_head: float = 5e-4
-    layer_decay: float = 1.0  # factor from each layer's learning rate to that of the layer below
-    weight_decay: float = 0.05
-    warmup: float = 0.07  # part of the steps
+    frozen_layers: OrNone = 0  # lowest text layers that are frozen, and the embeddings with them
+    lr_text: NotNegative = 5e-5
+    lr_head: NotNegative = 5e-4
+    layer_decay: Positive = 1.0  # factor from each layer's learning rate to that of the layer below
+    weight_decay: NotNegative = 0.05
+    warmup: Chance = 0.07  # part of the steps
     clip: float = 1.0  # largest length of the gradient
-    ema: float = 0.0  # decay of the averaged weights that are evaluated and saved; 0 is none
+    ema: Dropout = 0.0  # decay of the averaged weights that are evaluated and saved; 0 is none
     precision: Precision = "float32"
     log_every: Count = 10
     checkpoint_every: Count = 100
-    eval_every: int = 0  # steps between dev recalls; 0 measures at the end only
-    patience: int = 0  # recalls without a better R@1 after which the stage ends early; 0 is never
+    eval_every: OrNone = 0  # steps between dev recalls; 0 measures at the end only
+    patience: OrNone = 0  # recalls without a better R@1 after which the stage ends early; 0 is never
 
     @model_validator(mode="after")
     def _check_patience(self) -> Self:
@@ -230,23 +242,23 @@ class Finetune(LearningStage):
     kind: Literal["finetune"] = "finetune"
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false leaves the text projection as it is
-    lr_image: float = 1e-4
+    lr_image: NotNegative = 1e-4
     image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower, if not the same
     pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"
     matryoshka: bool = False
     languages: Shares = field(default_factory=lambda: {"arabic": 1.0})
-    captions: Count = 1  # a picture and step
+    captions: Few = 1  # a picture and step
     all_captions: bool = False  # with a locked text tower: every caption of the data is a negative in every step
     noise: Chance = 0.0
-    hard_negatives: int = 0  # of each picture's nearest neighbours for the starting model, how many share its batch
+    hard_negatives: OrNone = 0  # of each picture's nearest neighbours for the starting model, how many share its batch
     teacher: str = ""
-    distillation: float = 0.0  # weight of the distance to the teacher's vector of an English caption
+    distillation: NotNegative = 0.0  # weight of the distance to the teacher's vector of an English caption
     concepts: Folder | None = None  # class names with their positions in the image tower's feature space
-    concept_batch: int = 0
-    concept_weight: float = 0.0
-    anchor: float = 0.0  # weight of staying near the class probabilities of the starting tower; needs `concepts`
+    concept_batch: OrNone = 0
+    concept_weight: NotNegative = 0.0
+    anchor: NotNegative = 0.0  # weight of staying near the class probabilities of the starting tower; needs `concepts`
     anchor_pictures: Count = 64  # of each batch
 
     @model_validator(mode="after")

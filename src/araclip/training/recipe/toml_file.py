@@ -1,7 +1,6 @@
 """TOML files → frozen dataclasses by pydantic, with every mistake named by file, line and key."""
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -10,7 +9,8 @@ from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 
-from araclip.errors import RecipeError
+from araclip.errors import RecipeError, first_line
+from araclip.training.recipe import bounded_toml
 from araclip.training.recipe.toml_lines import Key, key_lines
 
 MAX_MISTAKES = 10  # that one message names
@@ -58,10 +58,9 @@ class TomlFile:
         self._mistakes: list[str] = []
         self._reported: set[tuple[str, str]] = set()
         try:
-            text = path.read_text(encoding="utf-8")
-            self.table = tomllib.loads(text)
-        except (OSError, ValueError) as error:
-            raise RecipeError(f"{path}: {error}. {expected}") from error
+            text, self.table = bounded_toml.read(path)
+        except (OSError, ValueError, RecursionError) as error:
+            raise RecipeError(f"{path}: {first_line(error)}. {expected}") from error
         self.origin: dict[Key, str] = {key: f"line {line}" for key, line in key_lines(text).items()}
 
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:

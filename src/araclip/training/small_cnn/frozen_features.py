@@ -23,6 +23,7 @@ from araclip import atomic
 from araclip.errors import DataError, ImageError
 from araclip.images import map_ahead, open_image
 from araclip.training.data.augmentation import views
+from araclip.training.foreign.failures import failures
 from araclip.training.onnx_writer import write_graph
 from araclip.training.small_cnn.branches import SharedBlocks
 
@@ -99,7 +100,8 @@ def cached_maps(
     if not path.exists():
         _check_readable(pictures, frozen.size)
         atomic.write(path, lambda part: _compute(frozen, pictures, views_each, part, log))
-    cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+        cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return cached
 
 

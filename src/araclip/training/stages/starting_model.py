@@ -158,13 +158,12 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
 
     def read() -> tuple[Any, Any]:
         tower = towers.load_image_tower(source, spec.vision_projection == "identity", None)
-        if tower.config.model_type == "timm_wrapper":
-            return tower, timm_image_processor(tower.config)
-        return tower, image_processor_at(source)
+        timm = tower.config.model_type == "timm_wrapper"
+        published = timm_image_processor(tower.config) if timm else image_processor_at(source)
+        return tower, squashing_processor(published, spec.image_size)
 
     known = ", ".join(packaged_towers.IMAGE_TOWERS)
-    tower, published = loaded(read, f"[model] vision = {source}", f"give a folder, a hub id, or one of {known}")
-    return tower, squashing_processor(published, spec.image_size)
+    return loaded(read, f"[model] vision = {source}", f"give a folder, a hub id, or one of {known}")
 
 
 def _identity(projection: nn.Linear) -> None:

@@ -22,7 +22,7 @@ import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from araclip import atomic
+from araclip import atomic, bounded_json
 from araclip.errors import DataError, TeacherMismatch, first_line
 from araclip.training.teachers.text_towers import Teacher
 
@@ -127,7 +127,9 @@ def _read(cache: TeacherCache, warn: Log) -> _State:
     for path in sorted(cache.folder.glob("shard-*.parquet")):
         try:
             vectors, texts = _read_shard(cache, path)
-        except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
+        except TeacherMismatch:
+            raise
+        except Exception as error:  # a damaged file makes pyarrow raise nearly anything
             warn(f"{path} is damaged ({first_line(error):.120}); its texts are computed again.")
             continue
         pairs = [(position, cache.rows[text]) for position, text in enumerate(texts) if text in cache.rows]
@@ -212,8 +214,9 @@ def _write_shard(
 
 def _read_shard(cache: TeacherCache, path: Path) -> tuple[NDArray[np.float16], list[str]]:
     """(n, D) vectors and n texts of a whole shard of this teacher."""
-    table = pyarrow.parquet.read_table(path)
-    about = json.loads((table.schema.metadata or {})[b"araclip"])
+    with pyarrow.parquet.ParquetFile(path) as file:
+        table = file.read()
+    about = bounded_json.parse((table.schema.metadata or {})[b"araclip"], str(path), kind=dict, error=DataError)
     _check_owner(cache, path, about)
     flat = table.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     vectors: NDArray[np.float16] = flat.astype(np.float16, copy=False).reshape(len(table), cache.width)
@@ -244,11 +247,9 @@ def _read_json(path: Path, warn: Log) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        found = error
-    if not isinstance(found, dict):
-        warn(f"{path} is damaged ({found}); it is written again from the shards.")
+        found: dict[str, Any] = bounded_json.read(path, kind=dict, error=DataError)
+    except DataError as error:
+        warn(f"{path} is damaged ({error}); it is written again from the shards.")
         return {}
     return found
 
