@@ -180,7 +180,8 @@ def write_set(folder: Path) -> None:
     for number in range(4):
         pictures.solid(folder / f"{number}.png", (number * 40, 90, 20))
         lines.append(
-            {"image": f"{number}.png", "split": "train", "caption_ar": [f"{ARABIC} {number}"], "caption_en": f"{number}",
+            {"image": f"{number}.png", "split": "train", "caption_ar": [f"{ARABIC} {number}"],
+             "caption_en": f"{number}",
              "dialect": "Gulf"}
         )  # fmt: skip
     (folder / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
