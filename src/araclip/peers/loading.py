@@ -3,18 +3,21 @@
 Importing this module imports no torch.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
+from araclip import bounded_json
 from araclip.encoder import Encoder
-from araclip.errors import InputError, ModelNotFound
+from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.peers import model_registry
+from araclip.training.foreign.failures import failures
 
+MAX_SETTINGS = 8_000_000  # bytes of a config.json
 HEADS = ("*.pickle", "*.pkl")  # how the head of an older text encoder is stored
 
 
@@ -81,8 +84,9 @@ def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> E
         names = ", ".join(_EXTRAS.get(name, name) for name in absent)
         raise InputError(f"{request.name} needs {names}. Install the extra: pip install 'araclip[peers]'.")
     module, _, function = kind.loader.rpartition(".")
-    encoder: Encoder = getattr(import_module(module), function)(replace(request, threads=threads, device=device))
-    return encoder
+    load: Callable[[Request], Encoder] = getattr(import_module(module), function)
+    with failures(request.name, "copy the model's folder again, or name another"):
+        return load(replace(request, threads=threads, device=device))
 
 
 def parse_request(text: str) -> Request | None:
@@ -120,11 +124,16 @@ def layout(folder: Path) -> str | None:
     """The kind of model that a folder holds, by its files; None for an unknown one."""
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = {}
-    if not isinstance(config, dict) or "format" in config:  # a damaged model folder of ours
+    if not (folder / "config.json").exists():
+        config: dict[str, Any] = {}
+    else:
+        try:
+            config = bounded_json.read(folder / "config.json", max_bytes=MAX_SETTINGS, kind=dict)
+        except InputError as error:
+            if (folder / "modules.json").is_file() or heads(folder):
+                raise ModelMismatch(f"{error} Copy the model's folder again.") from None
+            config = {}
+    if "format" in config:  # a damaged model folder of ours
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or heads(folder):

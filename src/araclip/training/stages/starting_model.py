@@ -11,6 +11,7 @@ from torch import nn
 from araclip import model_folder
 from araclip.errors import RecipeError
 from araclip.training.data.pairs import read_pairs
+from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import image_processor_at
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
@@ -67,6 +68,12 @@ def start_of(stage: StartingStage, context: StageContext) -> ModelAndProcessor:
         RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
         ModelMismatch: an exported model cannot be unpacked.
     """
+    remedy = "name another, or run the stage that made it again"
+    with failures(f"the model that [{context.name}] starts from", remedy, RecipeError):
+        return _start_of(stage, context)
+
+
+def _start_of(stage: StartingStage, context: StageContext) -> ModelAndProcessor:
     before = context.recipe.start_of[context.name]
     if stage.model is not None:
         return from_spec(stage.model, context)
