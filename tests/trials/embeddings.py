@@ -3,6 +3,7 @@
     python tests/trials/embeddings.py                       # 66 requests of 16 pictures, from the same address
     python tests/trials/embeddings.py --pictures 256        # more than a request may have
     python tests/trials/embeddings.py --texts 2048          # texts in place of pictures
+    python tests/trials/embeddings.py --search --other-address    # searches by one such picture each
     python tests/trials/embeddings.py --other-address       # the attackers have an address of their own (Linux)
     python tests/trials/embeddings.py --source ../old/src   # another version of the package
 
@@ -55,11 +56,11 @@ def data_uri(picture: Image.Image) -> str:
 class Attackers:
     """Requests that are sent again as soon as they are answered, until `stop`."""
 
-    def __init__(self, port: int, body: bytes, requests: int, address: str) -> None:
+    def __init__(self, port: int, path: str, body: bytes, requests: int, address: str) -> None:
         self.answers: dict[int, int] = defaultdict(int)
         self._over = threading.Event()
         self._lines: list[socket.socket] = []
-        head = f"POST /v1/embeddings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
         self._message = f"{head}Content-Type: application/json\r\n\r\n".encode() + body
         self._where = ("127.0.0.1", port), (address, 0)
         self._threads = [threading.Thread(target=self._attack, daemon=True) for _ in range(requests)]
@@ -150,6 +151,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=66)
     parser.add_argument("--pictures", type=int, default=16)
     parser.add_argument("--texts", type=int, default=0)
+    parser.add_argument("--search", action="store_true")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--model", type=Path, help="A model folder; by default the tests' tiny model.")
     parser.add_argument("--other-address", action="store_true")
@@ -157,7 +159,7 @@ def main() -> None:
     given = parser.parse_args()
     texts = [" ".join(f"word{number * 12 + i}" for i in range(12)) for number in range(given.texts)]
     bombs = [] if texts else [data_uri(Image.new("L", (SIDE, SIDE), 128))] * given.pictures
-    body = json.dumps({"input": texts or bombs}).encode()
+    body = json.dumps({"pictures": [{"data": bombs[0]}]} if given.search else {"input": texts or bombs}).encode()
     with tempfile.TemporaryDirectory() as folder:
         model = given.model or write_tiny_model(Path(folder) / "model")
         album = photo_album(Path(folder) / "album")  # indexed by the version on trial, whose format may be older
@@ -188,7 +190,8 @@ def report(pid: int, port: int, body: bytes, given: argparse.Namespace) -> None:
     found = json.loads(ask(port, "GET", "/search?q=x&k=50")[1])["results"]
     thumbnails = [f"/thumbnails/{result['id']}?size={size}" for result in found for size in (256, 512)]
     memory = Memory(pid)
-    attackers = Attackers(port, body, given.requests, "127.0.0.2" if given.other_address else "127.0.0.1")
+    path = "/search" if given.search else "/v1/embeddings"
+    attackers = Attackers(port, path, body, given.requests, "127.0.0.2" if given.other_address else "127.0.0.1")
     time.sleep(5)
     waited = trial(port, thumbnails, given.seconds)
     attackers.stop()
@@ -196,7 +199,7 @@ def report(pid: int, port: int, body: bytes, given: argparse.Namespace) -> None:
     while gauge(port, "decodes_inside") and time.monotonic() - left < LONGEST:
         time.sleep(0.1)
     took = time.monotonic() - left
-    each = f"{given.texts} texts" if given.texts else f"{given.pictures} pictures"
+    each = f"{given.texts} texts" if given.texts else f"{1 if given.search else given.pictures} pictures"
     print(f"{given.requests} × {each}, {len(body) / 1e6:.1f} MB a request; answers to the attackers "
           f"{dict(attackers.answers)}; decoding ended {f'{took:.1f} s' if took < LONGEST else f'not in {LONGEST} s'} "
           f"after they left; memory at most {memory.most / 1e6:,.0f} MB")  # fmt: skip
