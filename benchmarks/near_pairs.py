@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.duplicates import semantic_pairs
+from araclip.gallery.maintenance.duplicates import semantic_pairs
 from araclip.gallery.near_hashes import NEAR, PARTS, near_pairs
 
 Hashes = NDArray[np.uint64]

@@ -14,7 +14,7 @@ from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
 from araclip.gallery import near_hashes
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.duplicates import grouped, groups, semantic_pairs
+from araclip.gallery.maintenance.duplicates import grouped, groups, semantic_pairs
 from araclip.gallery.near_hashes import NEAR, near_pairs
 
 

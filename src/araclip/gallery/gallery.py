@@ -14,9 +14,9 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.locations import location_of
-from araclip.gallery.maintenance import FolderMaintenance
+from araclip.gallery.maintenance.folder_maintenance import FolderMaintenance
+from araclip.gallery.maintenance.repair import repair
 from araclip.gallery.reader import FolderReader
-from araclip.gallery.repair import repair
 from araclip.model_folder import DEFAULT_MODEL
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import InputError
-from araclip.gallery.backup import write_backup
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.reembed import reembed
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address, location_of
+from araclip.gallery.maintenance.backup import write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
 from araclip.model_folder import DEFAULT_MODEL
 

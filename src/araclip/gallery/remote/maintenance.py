@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.duplicates import Ids, grouped
-from araclip.gallery.export import write_export
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
-from araclip.gallery.integrity import file_fault, is_unit, stored_fault
+from araclip.gallery.maintenance.duplicates import Ids, grouped
+from araclip.gallery.maintenance.export import write_export
+from araclip.gallery.maintenance.integrity import file_fault, is_unit, stored_fault
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of

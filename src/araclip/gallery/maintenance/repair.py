@@ -14,7 +14,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
-from araclip.gallery.integrity import bad_vectors
+from araclip.gallery.maintenance.integrity import bad_vectors
 
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 

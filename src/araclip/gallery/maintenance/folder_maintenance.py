@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from araclip.gallery.backup import write_backup
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
-from araclip.gallery.duplicates import Ids, grouped
-from araclip.gallery.export import write_export
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
-from araclip.gallery.integrity import bad_vectors, file_fault, stored_fault
+from araclip.gallery.maintenance.backup import write_backup
+from araclip.gallery.maintenance.duplicates import Ids, grouped
+from araclip.gallery.maintenance.export import write_export
+from araclip.gallery.maintenance.integrity import bad_vectors, file_fault, stored_fault
 from araclip.gallery.near_hashes import Hashes
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
