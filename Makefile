@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test test-browser test-oldest lint wheel mini chromium clean
+.PHONY: demo test test-browser test-oldest test-lowest lint wheel mini chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -22,6 +22,21 @@ test-browser: .venv/.browser chromium
 test-oldest: .venv/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv/oldest 'transformers==5.0.0'
 	@HF_HUB_OFFLINE=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py
+
+# The core, without PyTorch, with the lowest version of each dependency that pyproject.toml allows. Old libraries warn
+# about still older ones. `-k`: the sample pictures need the extra demo.
+CORE_TESTS := $(wildcard tests/test_gallery_[d-z]*.py tests/test_server_[ps]*.py) $(patsubst %,tests/test_%.py, \
+	atomic bundled_model classify_command cli cli_gallery cli_stop client decode_limits display duplicates encoder \
+	gallery images normalization query reembed scan_index watch)
+LOWEST_TOOLS := pytest pytest-xdist hypothesis httpx httpx2 onnx watchfiles
+test-lowest: .venv/.lowest
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -k 'not the_demo_gives' $(CORE_TESTS)
+
+.venv/.lowest: pyproject.toml tests/lowest.py .venv/bin/python
+	@$(PYTHON) -m venv --clear .venv/lowest && $(BIN)/python tests/lowest.py > .venv/lowest/lowest.txt
+	@.venv/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/lowest/lowest.txt $(LOWEST_TOOLS)
+	@touch $@
 
 lint: .venv/.test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
@@ -50,8 +65,8 @@ clean:
 
 # A marker file stands for "installed": the second run of a command starts at once, a changed pyproject.toml installs anew.
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "AraCLIP needs Python 3.11 to 3.13, this is " + sys.version.split()[0]; import ensurepip' \
-	|| { echo "Python 3.11 to 3.13 with venv and pip is needed (on Debian and Ubuntu: apt install python3-venv; another: make demo PYTHON=python3.13)."; exit 1; }
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 15), "AraCLIP needs Python 3.11 to 3.14, this is " + sys.version.split()[0]; import ensurepip' \
+	|| { echo "Python 3.11 to 3.14 with venv and pip is needed (on Debian and Ubuntu: apt install python3-venv; another: make demo PYTHON=python3.13)."; exit 1; }
 	@$(PYTHON) -m venv .venv
 
 .venv/.demo: pyproject.toml .venv/bin/python

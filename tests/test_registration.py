@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +27,99 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("hub") / "tiny", tiny_model(), tiny_processor())
 
 
+def environment() -> dict[str, str]:
+    """Of an interpreter that finds the araclip of this test."""
+    paths = os.pathsep.join([p for p in (os.environ.get("PYTHONPATH"), str(SOURCE)) if p])
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+
+
 def python(code: str) -> list[str]:
     """What a fresh interpreter prints, split at white space."""
-    paths = os.pathsep.join([p for p in (os.environ.get("PYTHONPATH"), str(SOURCE)) if p])
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
     assert run.returncode == 0, run.stderr[-2000:]
     return run.stdout.split()
+
+
+# It has imported transformers and torch, which takes seconds, and forks for each program that it reads.
+WITH_TRANSFORMERS = """
+import json, os, sys, traceback
+import torch
+from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import BertModel, PreTrainedTokenizerFast, ViTImageProcessor, ViTModel, modeling_utils
+assert not any(name.startswith("araclip") for name in sys.modules)
+del AutoConfig, AutoModel, AutoProcessor
+for line in sys.stdin:
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(write, 1)
+        try:
+            exec(json.loads(line), {"__name__": "__main__"})
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as printed:
+        answer = printed.read().decode()
+    os.waitpid(child, 0)
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def after_transformers() -> Iterator[Callable[[str], list[str]]]:
+    """Like `python`, in an interpreter that imported transformers and torch before the program, and no araclip."""
+    command = [sys.executable, "-c", WITH_TRANSFORMERS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()) as warm:
+        assert warm.stdin is not None and warm.stdout is not None
+
+        def run(code: str) -> list[str]:
+            assert warm.stdin is not None and warm.stdout is not None
+            print(json.dumps(code), file=warm.stdin, flush=True)
+            printed: str = json.loads(warm.stdout.readline())
+            return printed.split()
+
+        yield run
+        warm.stdin.close()
 
 
 # ------------------------------------------------------------------ the Auto classes
 
 
+def loading(imports: str, folder: Path) -> str:
+    """A program that prints the classes that the Auto classes find, and how many import finders are araclip's."""
+    return (
+        f"{imports}\nimport sys; from transformers import AutoConfig, AutoModel, AutoProcessor\n"
+        f"for auto in (AutoProcessor, AutoConfig, AutoModel):\n"
+        f"    print(type(auto.from_pretrained({str(folder)!r})).__name__)\n"
+        "print(sum('araclip' in type(finder).__module__ for finder in sys.meta_path))\n"
+    )
+
+
+FOUND = ["AraCLIPProcessor", "AraCLIPConfig", "AraCLIPModel", "0"]
+
+
+def test_the_auto_classes_load_a_saved_folder_and_the_registries_keep_their_own_loaders(folder: Path) -> None:
+    code = loading("from araclip import AraCLIPModel; import transformers", folder) + (
+        "import inspect; from transformers.models.auto import configuration_auto as module\n"
+        "print(type(module.__spec__.loader).__name__, type(module.__loader__).__name__)\n"
+        "print(len(inspect.getsource(module)) > 99)"
+    )
+    assert python(code) == [*FOUND, "SourceFileLoader", "SourceFileLoader", "True"]
+
+
 @pytest.mark.parametrize(
     "imports",
     [
-        "from araclip import AraCLIPModel; import transformers",
         "from transformers import AutoConfig, AutoModel, AutoProcessor; from araclip import AraCLIPModel",
         "import transformers.modeling_utils; from araclip import AraCLIPProcessor",
     ],
 )
-def test_the_auto_classes_load_a_saved_folder_whatever_was_imported_first(folder: Path, imports: str) -> None:
-    code = (
-        f"{imports}\nimport sys; from transformers import AutoConfig, AutoModel, AutoProcessor\n"
-        f"for auto in (AutoProcessor, AutoConfig, AutoModel):\n"
-        f"    print(type(auto.from_pretrained({str(folder)!r})).__name__)\n"
-        "print(sum('araclip' in type(finder).__module__ for finder in sys.meta_path))"
-    )
-    assert python(code) == ["AraCLIPProcessor", "AraCLIPConfig", "AraCLIPModel", "0"]
+def test_the_auto_classes_load_a_saved_folder_though_transformers_was_imported_first(
+    folder: Path, imports: str, after_transformers: Callable[[str], list[str]]
+) -> None:
+    assert after_transformers(loading(imports, folder)) == FOUND
 
 
 def test_importing_araclip_loads_no_transformers_and_leaves_no_finder_however_often() -> None:
@@ -77,17 +141,9 @@ def test_the_configuration_alone_registers_itself_and_needs_no_torch(folder: Pat
     assert python(code) == ["bert", "AraCLIPConfig", "False"]
 
 
-def test_the_registries_keep_their_own_loaders() -> None:
-    code = (
-        "from araclip import AraCLIPModel\n"
-        "import inspect; from transformers.models.auto import configuration_auto as module\n"
-        "print(type(module.__spec__.loader).__name__, type(module.__loader__).__name__)\n"
-        "print(len(inspect.getsource(module)) > 99)"
-    )
-    assert python(code) == ["SourceFileLoader", "SourceFileLoader", "True"]
-
-
-def test_two_threads_that_import_at_once_both_find_the_model(folder: Path) -> None:
+def test_two_threads_that_import_at_once_both_find_the_model(
+    folder: Path, after_transformers: Callable[[str], list[str]]
+) -> None:
     code = (
         "import threading, transformers\nfound = []\n"  # two threads cannot import transformers itself
         "def load():\n    from araclip import AraCLIPModel\n    from transformers import AutoModel\n"
@@ -96,10 +152,12 @@ def test_two_threads_that_import_at_once_both_find_the_model(folder: Path) -> No
         "threads = [threading.Thread(target=t) for t in (load, ours, load, ours)]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]; print(*found)"
     )
-    assert python(code) == ["AraCLIPModel"] * 4
+    assert after_transformers(code) == ["AraCLIPModel"] * 4
 
 
-def test_a_transformers_that_does_not_fit_goes_on_working_without_araclip() -> None:
+def test_a_transformers_that_does_not_fit_goes_on_working_without_araclip(
+    after_transformers: Callable[[str], list[str]],
+) -> None:
     code = (
         "import sys, warnings; warnings.simplefilter('error', ImportWarning)\n"
         "import araclip\nsys.modules['araclip.training.model.configuration'] = None\n"
@@ -107,7 +165,7 @@ def test_a_transformers_that_does_not_fit_goes_on_working_without_araclip() -> N
         "try:\n    from araclip import AraCLIPModel\n"
         "except ImportError as error:\n    print(AutoConfig.__name__, araclip.normalize('قطّة'), error.name)"
     )
-    assert python(code) == ["AutoConfig", "قطة", "araclip.training.model.configuration"]
+    assert after_transformers(code) == ["AutoConfig", "قطة", "araclip.training.model.configuration"]
 
 
 # ------------------------------------------------------------------ sentence-transformers

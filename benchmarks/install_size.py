@@ -1,0 +1,41 @@
+"""What a core install takes on the disk, by package: `araclip` and all that it requires, without extras.
+
+    python benchmarks/install_size.py
+
+Run it with the Python of an environment in which araclip is installed. Counts the files that pip recorded, compiled
+Python files among them.
+"""
+
+import re
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement  # comes with onnxruntime
+
+
+def closure(name: str, known: dict[str, int]) -> None:
+    """Add to `known` the bytes of a package and of all that it requires."""
+    key = re.sub(r"[-_.]+", "-", name).lower()
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:  # required on other systems only
+        return
+    if key in known:
+        return
+    known[key] = sum(Path(file.locate()).stat().st_size for file in found.files or () if Path(file.locate()).is_file())
+    for text in found.requires or ():
+        required = Requirement(text)
+        if required.marker is None or required.marker.evaluate({"extra": ""}):
+            closure(required.name, known)
+
+
+def main() -> None:
+    sizes: dict[str, int] = {}
+    closure("araclip", sizes)
+    for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        print(f"{size / 1e6:8.1f} MB  {name}")
+    print(f"{sum(sizes.values()) / 1e6:8.1f} MB  in {len(sizes)} packages")
+
+
+if __name__ == "__main__":
+    main()

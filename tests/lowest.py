@@ -1,0 +1,25 @@
+"""Write the lowest version of each core dependency that pyproject.toml allows, one `name==version` a line.
+
+python tests/lowest.py > lowest.txt && pip install -r lowest.txt
+"""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+
+
+def lowest(project: Path) -> list[str]:
+    """`name==version` of each core dependency."""
+    dependencies = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    bounds = [re.fullmatch(r"([\w.-]+)>=([\w.]+)", dependency) for dependency in dependencies]
+    missing = [dependency for dependency, bound in zip(dependencies, bounds, strict=True) if not bound]
+    if missing:
+        raise SystemExit(f"{project}: {', '.join(missing)}: name>=version is needed, so that the lowest can be tried.")
+    return [f"{bound[1]}=={bound[2]}" for bound in bounds if bound]
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(lowest(PROJECT)) + "\n")
