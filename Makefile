@@ -10,9 +10,12 @@ WORK ?= work
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
+# mypy runs beside the tests, two processes with a thread each; what it finds comes last.
 test: .venv/.test
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder  # a process a core, a thread each
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy > .venv/mypy.txt 2>&1 & types=$$!; \
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types; types=$$?; cat .venv/mypy.txt; exit $$((tests + types))
 
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
 test-browser: .venv/.browser chromium
