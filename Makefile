@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test test-browser test-oldest test-lowest lint wheel mini chromium clean
+.PHONY: demo test test-browser test-oldest test-lowest trials lint wheel mini chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -40,6 +40,13 @@ test-lowest: .venv/.lowest
 	@$(PYTHON) -m venv --clear .venv/lowest && $(BIN)/python tests/lowest.py > .venv/lowest/lowest.txt
 	@.venv/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/lowest/lowest.txt $(LOWEST_TOOLS)
 	@touch $@
+
+# Thousands of kills, damages, copies, hostile pictures, requests and model folders: hours. Each script prints its own
+# table (docs/reliability.md has the figures) and ends with 1 if anything was lost, wrong or not refused.
+trials: .venv/.test
+	@failed=; for trial in $$(grep -l __main__ tests/trials/*.py); do \
+	  echo "== $$trial"; OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python $$trial || failed="$$failed $$trial"; \
+	done; echo "failed:$${failed:- none}"; test -z "$$failed"
 
 lint: .venv/.test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
