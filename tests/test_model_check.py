@@ -84,8 +84,9 @@ def test_a_whole_folder_is_checked_and_its_configuration_returned(tiny_model: Pa
     assert check_model_folder(tiny_model).name == check_model_folder(str(tiny_model)).name == "tiny"
     assert check_model_folder(model_folder.DEFAULT_MODEL).width == 384
     for nothing in ("nothing", "~nobody/x", "x" * 5000, "a\0b"):
-        with pytest.raises(ModelNotFound):
-            check_model_folder(nothing)
+        for use in (check_model_folder, AraCLIP.load):
+            with pytest.raises(ModelNotFound):
+                use(nothing)
     with pytest.raises(InputError):
         check_model_folder(5)  # type: ignore[arg-type]
 

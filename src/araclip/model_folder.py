@@ -102,7 +102,7 @@ def is_ours(name_or_path: str | PathLike[str]) -> bool:
     """Whether it is a bundled model's name, or a folder with a graph of ours, whole or damaged."""
     if str(name_or_path) in bundled():
         return True
-    folder = _folder(name_or_path)
+    folder = existing_folder(name_or_path)
     return folder is not None and any(os.path.lexists(folder / part) for part in ("text.onnx", "image.onnx"))
 
 
@@ -121,7 +121,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
     known = bundled()
     if str(name_or_path) in known:  # first, so that a folder of that name in the working directory changes nothing
         return known[str(name_or_path)]
-    if (path := _folder(name_or_path)) is not None:
+    if (path := existing_folder(name_or_path)) is not None:
         return path
     raise ModelNotFound(
         f"no model '{shown(str(name_or_path))}': neither a folder nor one of the bundled models "
@@ -130,7 +130,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
     )
 
 
-def _folder(path: str | PathLike[str]) -> Path | None:
+def existing_folder(path: str | PathLike[str]) -> Path | None:
     """The folder at a path; None where there is none, or where no path can be so (too long, a NUL, ~nobody)."""
     try:
         folder = Path(path).expanduser()

@@ -14,6 +14,7 @@ from typing import Any
 from araclip import bounded_json
 from araclip.encoder import Encoder
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
+from araclip.model_folder import existing_folder
 from araclip.peers import model_registry
 from araclip.training.foreign.failures import failures
 
@@ -99,8 +100,7 @@ def parse_request(text: str) -> Request | None:
     peer = model_registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
     if peer:
         return Request(peer.name, peer.kind, peer.location, peer.image, peer.license)
-    folder = Path(text).expanduser()
-    if folder.is_dir():
+    if (folder := existing_folder(text)) is not None:
         kind = layout(folder)
         if kind is None:
             return None
