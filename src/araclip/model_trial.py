@@ -24,7 +24,7 @@ from araclip.tokenizer_file import check_tokenizer
 from araclip.towers import ImageTower, TextTower
 
 PARTS = {"text": ("tokenizer.json", "text.onnx"), "image": ("image.onnx",)}  # what each tower reads
-PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
+PASSED_ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
 
 # Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes; of araclip-mini the trial of a tower takes 370 MB
@@ -45,7 +45,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     """
     size = sum((folder / part).stat().st_size for part in PARTS[tower])
     memory, seconds = MEMORY + MEMORY_PER_BYTE * size, SECONDS + size // BYTES_PER_SECOND
-    command = [sys.executable, "-P", "-m", "araclip.model_trial", str(folder), tower, str(memory), str(seconds)]
+    command = [sys.executable or "python", "-P", "-m", "araclip.model_trial", str(folder), tower, str(memory), str(seconds)]
     environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the same packages as here
     environment |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
