@@ -45,7 +45,8 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     """
     size = sum((folder / part).stat().st_size for part in PARTS[tower])
     memory, seconds = MEMORY + MEMORY_PER_BYTE * size, SECONDS + size // BYTES_PER_SECOND
-    command = [sys.executable or "python", "-P", "-m", "araclip.model_trial", str(folder), tower, str(memory), str(seconds)]
+    limits = [str(memory), str(seconds)]
+    command = [sys.executable or "python", "-P", "-m", "araclip.model_trial", str(folder), tower, *limits]
     environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the same packages as here
     environment |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
