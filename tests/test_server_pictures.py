@@ -104,6 +104,25 @@ def test_a_thumbnail_that_the_browser_has_is_not_sent_again(client: TestClient) 
     assert "immutable" in first.headers["cache-control"]
 
 
+def test_a_picture_is_read_for_its_thumbnail_only_when_its_turn_has_come(
+    client: TestClient, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox, real, decoding = client.app.state.service.sandbox, originals.Original.read, []
+
+    def read(original: originals.Original, start: int, length: int) -> bytes:
+        if length == original.size:  # the whole, not a piece for the hash
+            decoding.append(sandbox.inside)
+            if len(decoding) > 1:
+                raise Aborted
+        return real(original, start, length)
+
+    monkeypatch.setattr(originals.Original, "read", read)
+    address = f"/thumbnails/{id_of(client, 'green1')}"
+    assert client.get(address).status_code == 200
+    problem(client.get(f"{address}?size=512"), "no-picture")  # changed while it waited
+    assert decoding == [1, 1]
+
+
 def test_thumbnails_survive_a_restart_and_need_the_picture_no_more(tmp_path: Path, tiny_model: Path) -> None:
     album = photo_album(tmp_path / "album")
     gallery = make_gallery(tmp_path / "gallery", album, tiny_model)

@@ -11,7 +11,7 @@ import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ MOST_JOBS = 500  # per process, which is then replaced: memory leaks of decoders
 MAX_HEAD = 100_000
 PASSED_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
 
+Data = bytes | Callable[[], Awaitable[bytes]]
 _Reply = tuple[dict[str, Any], list[bytes]]
 
 
@@ -54,9 +55,12 @@ class Sandbox:
         return self._slots.inside
 
     async def thumbnail(
-        self, data: bytes, side: int, requester: Requester | None = None
+        self, data: Data, side: int, requester: Requester | None = None
     ) -> tuple[bytes, bytes, int, int]:
         """An upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
+
+        Args:
+            data: the picture, or what reads it when its turn has come: pictures that wait hold no memory.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -81,7 +85,7 @@ class Sandbox:
             stored,
         )
 
-    async def _job(self, job: str, data: bytes, size: int, max_pixels: int, requester: Requester | None) -> _Reply:
+    async def _job(self, job: str, data: Data, size: int, max_pixels: int, requester: Requester | None) -> _Reply:
         about = {"job": job, "size": size, "max_pixels": max_pixels, "seconds": self._seconds}
         requester = requester or Requester()
         await self._slots.acquire(requester)
@@ -104,11 +108,12 @@ class Sandbox:
         if not task.cancelled():
             task.exception()  # seen, also where nobody waits for it any more
 
-    async def _decode(self, about: dict[str, Any], data: bytes) -> _Reply:
+    async def _decode(self, about: dict[str, Any], data: Data) -> _Reply:
+        picture = data if isinstance(data, bytes) else await data()
         async with self._decoder() as decoder:
             try:
                 async with asyncio.timeout(self._seconds):
-                    return await decoder.ask(about, data)
+                    return await decoder.ask(about, picture)
             except TimeoutError:
                 decoder.kill()
                 raise UnreadableImage(

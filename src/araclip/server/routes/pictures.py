@@ -17,6 +17,7 @@ from araclip.server.indexing.uploads import add, forget
 from araclip.server.limits import GatedStream
 from araclip.server.originals import Original, open_original
 from araclip.server.problem_details import Problem
+from araclip.server.request_body import Aborted
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Added, Details, Identity
@@ -57,8 +58,12 @@ async def thumbnail(
 
 async def _create_thumbnail(service: Service, requester: Requester, identity: str, side: int) -> bytes:
     with await _original(service, identity) as original:
-        data = await service.in_thread(lambda: original.read(0, original.size))
-    small, placeholder, *_ = await service.sandbox.thumbnail(data, side, requester)
+        try:
+            small, placeholder, *_ = await service.sandbox.thumbnail(
+                lambda: service.in_thread(lambda: original.read(0, original.size)), side, requester
+            )
+        except Aborted:  # the file has changed
+            raise Problem("no-picture", id=identity) from None
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
     return small
 
