@@ -140,7 +140,7 @@ def test_stats_tell_what_the_page_needs(client: TestClient) -> None:
     assert 0 < len(stats["examples"]) <= 8
 
 
-@pytest.mark.parametrize("where", ["size=..1e300", "width=9999999999999999999..", "folder=~x"])
+@pytest.mark.parametrize("where", ["size=99999999999999999999", "size=..1e300", "folder=~nobody"])
 def test_a_filter_beyond_any_number_is_no_error_of_the_server(client: TestClient, where: str) -> None:
     assert client.get("/search", params={"q": "قطة", "where": where}).status_code in (200, 400)
 
