@@ -7,6 +7,7 @@ no such limits, there only the time on the clock is bounded.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -51,7 +52,9 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the same packages as here
     environment |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=seconds * WAIT, check=False)
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds * WAIT, check=False
+        )
     except subprocess.TimeoutExpired:
         raise _refused(folder, tower, f"took more than {seconds * WAIT} s") from None
     except OSError as error:
@@ -63,8 +66,14 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
         raise kind(shown(shortened(str(answer["message"]), 1000)))
     last = next(iter(done.stderr[-300:].decode(errors="replace").strip().splitlines()[-1:]), "")
-    ended = f"ended with {done.returncode} ({shown(last)})" if last else f"ended with {done.returncode}"
+    ended = f"ended with {_status(done.returncode)}" + (f" ({shown(last)})" if last else "")
     raise _refused(folder, tower, f"{ended}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU")
+
+
+def _status(code: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(-code).name  # such as SIGXCPU: too much time
+    return str(code)
 
 
 def _refused(folder: Path, tower: str, what: str) -> ModelMismatch:
