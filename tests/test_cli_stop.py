@@ -66,7 +66,7 @@ def stopped(*arguments: str, at: int = 4, by: signal.Signals = signal.SIGINT) ->
     return child.returncode, said.decode()
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_index_that_is_stopped_says_how_to_resume_and_resumes(
     by: signal.Signals, root: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
@@ -137,7 +137,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "rich.table", "numpy", "araclip.gallery.open"])
+@pytest.mark.parametrize("module", ["typer", "numpy"])
 def test_ctrl_c_while_libraries_are_imported_is_one_line(module: str) -> None:
     said = subprocess.run([sys.executable, "-c", IN_AN_IMPORT, module], capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout, said.stderr) == (130, "", "Stopped.\n")

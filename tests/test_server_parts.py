@@ -1,7 +1,10 @@
 """Components of the server: batching, decoding processes, events, translations, snapshots, indexing."""
 
 import asyncio
+import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -457,3 +460,26 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
     assert [due.postponed for due in tries] == [True, False]
     assert str(new) in served.store.files()
     served.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("content", ["pictures", "nothing"])
+def test_the_indexing_process_ends_by_itself_while_its_server_lives(
+    content: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    if content == "pictures":
+        photo_album(album)
+    command = [sys.executable, "-m", "araclip.server.indexing.worker", tmp_path / "gallery", tiny_model, album]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stderr is not None
+        worker.stdin.write(b"null\n")  # and stays open, as a server keeps it
+        last = json.loads(worker.stdout.read().splitlines()[-1])
+        assert worker.wait(60) == (0 if content == "pictures" else 2)
+        assert worker.stderr.read() == b""
+    assert last["report"]["added"] == 14 if content == "pictures" else "no pictures in" in last["error"]

@@ -1,12 +1,14 @@
 """The process that indexes folders for a server, at a low priority.
 
 The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
-JSON object a line: {"done", "found"}, {"skipped"}, and at the end {"report"}, {"locked"} or {"error"}. It exits when
-its standard input is closed, that is with its server. It takes turns with other writers, as `araclip index` does.
+JSON object a line: {"done", "found"}, {"skipped"} (a line to log), and at the end {"report"}, {"locked"} or {"error"}.
+It exits when its standard input is closed, that is with its server. It takes turns with other writers, as `araclip
+index` does.
 """
 
 import argparse
 import json
+import logging
 import os
 import sys
 import threading
@@ -64,12 +66,18 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
     def skip(line: str) -> None:
         report(skipped=line)
 
+    logging.getLogger("araclip").addHandler(_ToServer(logging.WARNING))
     with Gallery(catalog, encoder) as gallery:
         if paths is None:
             update = gallery.update(folders, progress=progress, skip=skip)
         else:
             update = gallery.update_at(paths, folders, skip=skip)
     return {**asdict(update), "skipped": len(update.skipped)}
+
+
+class _ToServer(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        report(skipped=record.getMessage())
 
 
 def report(**values: Any) -> None:
