@@ -29,6 +29,7 @@ from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.images import open_image
+from araclip.server import refreshing
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
@@ -483,3 +484,19 @@ def test_the_indexing_process_ends_by_itself_while_its_server_lives(
         assert worker.wait(60) == (0 if content == "pictures" else 2)
         assert worker.stderr.read() == b""
     assert last["report"]["added"] == 14 if content == "pictures" else "no pictures in" in last["error"]
+
+
+def test_a_gallery_that_cannot_be_read_for_hours_is_one_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, told = threading.Semaphore(0), list[str]()
+
+    class Unreadable:
+        def refresh(self) -> bool:
+            tries.release()
+            raise OSError("the disk is gone")
+
+    monkeypatch.setattr(refreshing, "CHECK_SECONDS", 0.001)
+    refresher = Refresher(Unreadable(), changed=lambda _: None, failed=lambda error: told.append(str(error)))  # type: ignore[arg-type]
+    for _ in range(5):
+        assert tries.acquire(timeout=60)
+    refresher.stop()
+    assert told == ["the disk is gone"]

@@ -257,9 +257,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
 # ------------------------------------------------------------------ the command
 
 
-def test_what_cannot_be_served_is_refused_with_what_to_do(gallery: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_refused_with_what_to_do(
+    gallery: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(GalleryNotFound, match="araclip index"):
         serve(settings_for(tmp_path / "nothing", tiny_model, port=0))
+    with pytest.raises(InputError, match="no such folder"):
+        serve(settings_for(gallery, tiny_model, port=0, index=(tmp_path / "nowhere",)))
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="--index and --uploads off"):
+        patch.setattr(os, "access", lambda path, mode: path != gallery)  # as for a user who may only read it
+        serve(settings_for(gallery, tiny_model, port=0, uploads=True, cache=tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="--port"):
         serve(settings_for(gallery, tiny_model, port=taken.getsockname()[1]))
 

@@ -24,6 +24,7 @@ class Refresher:
         self._gallery = gallery
         self._changed = changed
         self._failed = failed
+        self._failure = ""  # the last one; it may last for hours, and is said once
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresh", daemon=True)
@@ -47,6 +48,9 @@ class Refresher:
             try:
                 if self._gallery.refresh():
                     self._changed(self._gallery.snapshot)
+                self._failure = ""
             except Exception as error:  # may be transient; the old snapshot stays in use
-                self._failed(error)
+                if self._failure != str(error):
+                    self._failed(error)
+                self._failure = str(error)
             self._stop.wait(min(9 * (time.monotonic() - began), MAX_PAUSE_SECONDS))
