@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 import pictures
 from araclip import cli
@@ -132,12 +133,27 @@ def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character
     (album / f"title {ATTACKS['title']}.png").unlink()
     for form in ((), ("--json",)):
         shown("verify", *options, *form, code=1)
+        shown("backup", tmp_path / f"backup {HOSTILE}", *options[:2], *form)
         shown("export-gallery", tmp_path / f"export {HOSTILE}", *options, *form)
         shown("compact", *options, *form)
     shown("remove", picture, *options)
     shown("remove", album / f"bytes {ATTACKS['bytes']}.png", *options, "--json")
     for form in ((), ("--json",)):
         shown("classify", album / f"lines {ATTACKS['lines']}.png", "--labels", f"{HOSTILE},قطة", *form, *options[2:])
+
+
+def test_no_command_on_galleries_is_forgotten_here() -> None:
+    own = Path(__file__).read_text(encoding="utf-8")
+    others = {
+        "demo",
+        "mteb",
+        "convert",
+        "export",
+        "unpack",
+        "train",
+    }  # own pictures, a package's names, our errors only
+    commands = set(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+    assert {name for name in commands - others if f'"{name}"' not in own} == set()
 
 
 def test_errors_that_quote_a_hostile_name_are_one_line_without_control_characters(
@@ -171,7 +187,9 @@ def test_errors_that_quote_a_hostile_name_are_one_line_without_control_character
 
 
 def test_captions_and_names_of_a_model_are_shown_escaped(shown: Shown, tmp_path: Path) -> None:
-    model = write_tiny_model(tmp_path / "model", name=f"m{ATTACKS['colour']}{ATTACKS['reversed']}")
+    model = write_tiny_model(tmp_path / f"model {HOSTILE.replace(ATTACKS['bytes'], '')}")
+    named = write_tiny_model(tmp_path / "named", name=f"m{ATTACKS['colour']}{ATTACKS['reversed']}")
+    assert "expected a text" in shown("search", "قطة", "-g", tmp_path / "g", "--model", named, code=2)
     sets = tmp_path / f"set {HOSTILE}"
     lines = []
     for number in range(4):

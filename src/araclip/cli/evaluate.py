@@ -13,6 +13,7 @@ from rich.table import Table
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
 from araclip.cli.galleries import ModelOption
 from araclip.model_folder import DEFAULT_MODEL
+from araclip.paths import user_path
 
 if TYPE_CHECKING:
     from araclip.evaluation.datasets import PictureSet
@@ -74,7 +75,7 @@ def evaluate(
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
     training = [load_dataset(name, split="train", caption_field=caption_field) for name in train_data or ()]
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
-    dialects = stated_dialects(Path(dataset).expanduser(), pictures.pictures, images)
+    dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
     summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()

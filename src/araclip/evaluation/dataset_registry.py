@@ -10,6 +10,7 @@ from araclip.evaluation.archives import Hub, is_tar, unpack_hub, unpack_tars
 from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
 from araclip.evaluation.layouts import Rows, SetFiles
 from araclip.gallery.locations import data_home
+from araclip.paths import user_path
 
 CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
 
@@ -119,7 +120,7 @@ def load_dataset(
     if name.startswith("hub:"):
         hub = Hub(name.removeprefix("hub:"), split or "test")
         return _from_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
-    location = Path(dataset).expanduser()
+    location = user_path(dataset)
     if (location / LISTING).is_file():
         return read_set(location, caption_field or CAPTION_FIELD, split, images)
     if _is_saved_dataset(location):
@@ -144,14 +145,12 @@ def _known_set(
         raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
     field = source.fields[0] if field is None else field
     if path is not None and source.read is not None and not _is_saved_dataset(path):
-        return gather(name, split, field, source.read(SetFiles(path.expanduser(), images), split))
+        return gather(name, split, field, source.read(SetFiles(user_path(path), images), split))
     if source.hub is None:
         raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
     hub = source.hub
     if path is not None:
-        hub = replace(
-            hub, id=str(path.expanduser()), split=hub.split if (path / "dataset_dict.json").is_file() else None
-        )
+        hub = replace(hub, id=str(user_path(path)), split=hub.split if (path / "dataset_dict.json").is_file() else None)
     return _from_hub(hub, name, split, field, unpack_to)
 
 

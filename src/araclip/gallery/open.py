@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import InputError
@@ -16,6 +15,7 @@ from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
 from araclip.model_folder import DEFAULT_MODEL
+from araclip.paths import user_path
 
 MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
 
@@ -96,7 +96,7 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
     if isinstance(target, Address):
         raise InputError(f"{target} is on a Qdrant server. Use Qdrant's snapshots to back it up.")
     with closing(Catalog.open(target, None)) as catalog:
-        return write_backup(catalog, Path(folder).expanduser())
+        return write_backup(catalog, user_path(folder))
 
 
 def reembed_gallery(

@@ -95,7 +95,7 @@ class FolderMaintenance(BaseGallery):
             GalleryCorrupt: the gallery is damaged; an earlier backup stays.
             OSError: the disk is full or read-only; an earlier backup stays.
         """
-        return write_backup(self._catalog, Path(folder).expanduser())
+        return write_backup(self._catalog, user_path(folder))
 
     def export(self, folder: str | os.PathLike[str]) -> int:
         """Export the gallery for other programs."""
