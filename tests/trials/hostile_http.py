@@ -189,7 +189,7 @@ def smuggling(target: Target) -> str:
 
 
 def hosts(target: Target) -> str:
-    """names of other hosts, also in X-Forwarded-Host, Forwarded and an absolute target"""
+    """names of other hosts, also in X-Forwarded-Host and Forwarded"""
     answers = []
     for host in WRONG_HOSTS:
         with target.connected() as line:
