@@ -47,7 +47,6 @@ def damages(folder: Path, kind: Kind) -> list[tuple[Path, str, Damage]]:
 
 def trial(whole: Path, kind: Kind, path: Path, damage: Damage) -> tuple[str, float, float]:
     """What came of one damage ("used", "refused" or a fault), processor seconds and MB above those before."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as place:
         copied = shutil.copytree(whole, Path(place) / "input", symlinks=True)
         damage(copied / path)
@@ -55,18 +54,27 @@ def trial(whole: Path, kind: Kind, path: Path, damage: Damage) -> tuple[str, flo
         child = os.fork()
         if child == 0:
             os.close(read_end)
-            os.write(write_end, _outcome(kind, copied).encode("utf-8", "replace")[:4000])
+            Path("/proc/self/clear_refs").write_text("5")  # the highest memory counts from here
+            before, said = _memory("VmRSS"), _outcome(kind, copied)
+            os.write(write_end, f"{_memory('VmHWM') - before} {said}".encode("utf-8", "replace")[:4000])
             os._exit(0)
         os.close(write_end)
         with os.fdopen(read_end, "rb") as pipe:
             said = pipe.read().decode()
         _, status, usage = os.wait4(child, 0)
-    seconds, megabytes = usage.ru_utime + usage.ru_stime, (usage.ru_maxrss - before) / 1000
+    used, _, said = said.partition(" ")
+    seconds, megabytes = usage.ru_utime + usage.ru_stime, float(used or 0)
     if not said:
         said = f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {status}"
     elif seconds > SECONDS or megabytes > MEGABYTES:
         said = f"{seconds:.1f} s, {megabytes:,.0f} MB; {said}"
     return said, seconds, megabytes
+
+
+def _memory(what: str) -> int:
+    """MB of this process, by the name that /proc/self/status gives it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1000 for line in lines if line.startswith(what))
 
 
 def _outcome(kind: Kind, folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The command for zero-shot classification: classify."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from araclip.cli.completion import bundled_models
 from araclip.cli.console import app, as_json_text, out, shown, write_line
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from araclip.evaluation.labelled import LabelledSet
 
 
 @app.command()
@@ -32,6 +35,9 @@ def classify(
         str, typer.Option("--label-field", help="Field of the set's captions.jsonl with the class.")
     ] = "label",
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder that holds the set's pictures, if not the set's own.")
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -52,7 +58,9 @@ def classify(
     template_sets = [read_templates(Path(text)) if text.endswith(".json") else (text,) for text in templates or ()]
     prompts = [prompt for prompts in template_sets for prompt in prompts] or list(TEMPLATES)
     if dataset is not None:
-        _measure(dataset, labels, label_field, split, prompts, model, as_json)
+        from araclip.evaluation.labelled import labelled_set
+
+        _measure(labelled_set(dataset, labels, label_field, split, images), split, prompts, model, as_json)
     elif labels is None:
         raise InputError("name the labels to choose from, such as --labels قطة,كلب,سيارة, or a file with one a line.")
     else:
@@ -87,14 +95,11 @@ def _classify(pictures: list[Path], labels: str, templates: list[str], k: int, m
     out.print(table)
 
 
-def _measure(
-    dataset: Path, labels: str | None, field: str, split: str | None, templates: list[str], model: str, as_json: bool
-) -> None:
+def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool) -> None:
     from araclip.encoder import as_encoder
     from araclip.evaluation import zeroshot
-    from araclip.evaluation.labelled import labelled_set
 
-    result = zeroshot.classify(as_encoder(model), labelled_set(dataset, labels, field, split), templates)
+    result = zeroshot.classify(as_encoder(model), labelled, templates)
     protocol = result.protocol
     shares = {"top1": result.top1, "top5": result.top5, "mean_per_class": result.mean_per_class}
     if as_json:

@@ -37,7 +37,8 @@ def read(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measur
             if about["protocol"] != asdict(protocol):
                 raise ValueError(f"it holds protocol {about['protocol']}")
             return Measured(_direction(stored, "t2i"), _direction(stored, "i2t"), Cost(**about["cost"]))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError,
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         log(f"{path} is damaged ({first_line(error):.120}); its results are computed again.")
         return None
 

@@ -45,13 +45,16 @@ class LabelledSet:
         return hashlib.sha256(json.dumps([self.names, rows]).encode()).hexdigest()[:12]
 
 
-def from_folder(folder: Path, field: str, split: str | None = None) -> LabelledSet:
+def from_folder(folder: Path, field: str, split: str | None = None, images: Path | None = None) -> LabelledSet:
     """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`.
+
+    Args:
+        images: another folder in which its pictures may lie.
 
     Raises:
         InputError: as of `datasets.read_set`; or a picture has several classes.
     """
-    pictures = read_set(folder, field, split)
+    pictures = read_set(folder, field, split, images)
     classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
     for path, texts in classed:
         if len(set(texts)) > 1:
@@ -101,12 +104,14 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
     )
 
 
-def labelled_set(folder: Path, labels: str | None, field: str, split: str | None = None) -> LabelledSet:
+def labelled_set(
+    folder: Path, labels: str | None, field: str, split: str | None = None, images: Path | None = None
+) -> LabelledSet:
     """The labelled set in a folder with `captions.jsonl`, or with a folder a class.
 
     Args:
         labels: names of the classes of folders: between commas in the order of the folders, or a JSON file as of
-            `imagenet`. field: where a line of `captions.jsonl` names the class.
+            `imagenet`. field: where a line of `captions.jsonl` names the class. images: see `from_folder`.
 
     Raises:
         InputError: as of `from_folder` and `imagenet`; or labels are missing, or given where the list has them.
@@ -114,7 +119,7 @@ def labelled_set(folder: Path, labels: str | None, field: str, split: str | None
     if (folder / LISTING).is_file():
         if labels is not None:
             raise InputError(f"{folder / LISTING} names the classes itself. Leave the labels out.")
-        return from_folder(folder, field, split)
+        return from_folder(folder, field, split, images)
     if labels is None:
         raise InputError(f"{folder} has no {LISTING}. Name the classes of its folders: a JSON file, or texts in order.")
     return imagenet(folder, Path(labels) if labels.endswith(".json") else re.split(" *[,،] *", labels.strip()))
