@@ -17,6 +17,7 @@ from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
 from araclip.evaluation import archives
 from araclip.evaluation.dataset_registry import load_dataset
 from araclip.evaluation.datasets import stated_dialects
+from araclip.training.data import pairs
 from araclip.training.data.picture_data import PictureMixture, PictureSource
 from araclip.training.recipe.recipe import read_recipe
 
@@ -117,6 +118,24 @@ def test_a_pipe_in_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "captions.jsonl")
     with pytest.raises(InputError):
         load_dataset(tmp_path)
+
+
+def test_parallel_text_that_expands_without_end_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    monkeypatch.setattr(pairs, "MAX_LINE", 10_000)
+    long = pyarrow.array(["x" * 10_000]).take(pyarrow.array([0] * 1000))
+    pyarrow.parquet.write_table(
+        pyarrow.table({"en": long, "ar": long}), tmp_path / "a.parquet", compression="zstd", use_dictionary=False
+    )
+    (tmp_path / "b.tsv.xz").write_bytes(lzma.compress(b"en\tar\n" + b"x" * 30_000, preset=0))
+    (tmp_path / "c.jsonl").write_bytes(b'{"en": "' + b"x" * 20_000 + b'", "ar": "y"}')
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(DataError, match=rf"{path.name}.* more than 10,000 bytes of text in a row"):
+            list(pairs.read_pairs(path))
 
 
 # ------------------------------------------------------------------ archives

@@ -213,6 +213,9 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
+            groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+            if any(group.total_byte_size > left for group in groups):  # unpacked; read before anything is
+                _too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
                 if batch.nbytes > PARQUET_ROWS * MAX_LINE or (left := left - batch.nbytes) < 0:
                     _too_large(f"{path}, row {number + 1}")
