@@ -14,7 +14,8 @@ import httpx2
 import pytest
 from PIL import Image
 
-from araclip.server.limits import HEADERS, Gate
+from araclip.server.fair_queue import FairGate
+from araclip.server.limits import HEADERS
 from hostile_requests import SMUGGLING
 from serving import READ, bearer, listening, make_gallery, photo_album, running, settings_for
 
@@ -252,13 +253,13 @@ def test_between_requests_a_connection_may_be_idle_for_longer_than_headers_may_t
 
 def test_event_streams_over_their_limit_are_refused_before_they_begin(gallery: Path, tiny_model: Path) -> None:
     with running(settings_for(gallery, tiny_model)) as (server, address), contextlib.ExitStack() as stack:
-        server.app.state.service.events.gate = Gate(2, retry_after=10)
+        server.app.state.service.events.gate = FairGate(2)
         lines = [stack.enter_context(connected(address)) for _ in range(5)]
         for line in lines:
             line.sendall(b"GET /events HTTP/1.1\r\n" + HOST + b"\r\n")
         answers = [line.recv(65536) for line in lines]
         assert sorted(map(status_of, answers)) == [200, 200, 429, 429, 429]
-        assert all(b"retry-after: 10" in answer.lower() for answer in answers if status_of(answer) == 429)
+        assert all(b"retry-after: 1" in answer.lower() for answer in answers if status_of(answer) == 429)
         stack.close()
         ends = time.monotonic() + 60
         while server.app.state.service.events.gate.inside:  # a client that left frees its place
@@ -289,3 +290,8 @@ def test_slow_readers_of_a_large_original_hold_no_copy_of_it(gallery: Path, tiny
         buffered = [each.transport.get_write_buffer_size() for each in server.server_state.connections]
         assert max(buffered) < 1_000_000  # of 5 MB
         assert server.app.state.service.sending.inside == 4
+        os.utime(gallery.parent / "album" / "large.bmp")  # as if it had been written
+        first = lines[0]
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
+        with contextlib.suppress(ConnectionError):
+            assert len(until_closed(first)) < 5_000_000

@@ -1,15 +1,15 @@
 """Limits on requests by their number, their heads and host names, and the headers of responses, as ASGI middleware."""
 
-import contextlib
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from araclip.server.fair_queue import FairGate, Requester
 from araclip.server.problem_details import Problem, answer
 
 HEADERS = {
@@ -32,39 +32,13 @@ CROWDED = "araclip.crowded"  # set in the scope of a request that comes when the
 log = logging.getLogger("araclip.server")
 
 
-class Gate:
-    """Admits at most so many concurrent requests, those waiting for a thread or process included, and refuses others.
-
-    Counting the waiting ones bounds memory and the longest wait.
-    """
-
-    def __init__(self, most: int, *, retry_after: int = 1) -> None:
-        self.inside = 0
-        self._most = most
-        self._retry_after = retry_after
-
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Enter for the length of a `with` block.
-
-        Raises:
-            Problem: "busy", status 429 with Retry-After.
-        """
-        if self.inside >= self._most:
-            raise Problem("busy", headers={"Retry-After": str(self._retry_after)}, seconds=self._retry_after)
-        self.inside += 1
-        try:
-            yield
-        finally:
-            self.inside -= 1
-
-
 class GatedStream(StreamingResponse):
     """A streamed response that enters a gate before it starts, and leaves it however it ends."""
 
-    def __init__(self, content: AsyncIterator[bytes], gate: Gate, **options: Any) -> None:
+    def __init__(self, content: AsyncIterator[bytes], gate: FairGate, requester: Requester, **options: Any) -> None:
         super().__init__(content, **options)
         self._gate = gate
+        self._requester = requester
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it.
@@ -72,7 +46,7 @@ class GatedStream(StreamingResponse):
         Raises:
             Problem: "busy", before anything is sent.
         """
-        with self._gate.entered():
+        with self._gate.entered(self._requester):
             await super().__call__(scope, receive, send)
 
 

@@ -24,7 +24,6 @@ from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
 from araclip.server.fair_queue import FairGate, Requester
 from araclip.server.indexing.supervisor import Indexing
-from araclip.server.limits import Gate
 from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
 from araclip.server.problem_details import Problem
@@ -56,7 +55,7 @@ class Service:
         self.searches = FairGate(settings.max_searches)
         self.embeddings = FairGate(settings.max_searches)
         self.started = int(time.time())
-        self.sending = Gate(MAX_SENT)
+        self.sending = FairGate(MAX_SENT)
         self.ready = False
         self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")

@@ -79,7 +79,11 @@ async def _create_thumbnail(service: Service, requester: Requester, identity: st
     },
 )
 async def image(
-    service: ServiceOf, request: Request, identity: Identity, download: Annotated[bool, Query()] = False
+    service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
+    identity: Identity,
+    download: Annotated[bool, Query()] = False,
 ) -> Response:
     """The original bytes of a picture."""
     etag = f'"{identity}"'
@@ -93,14 +97,19 @@ async def image(
     kind = "attachment" if download else "inline"
     name = quote(shown(Path(original.path).name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
-    return OriginalResponse(service, original, part, headers)
+    return OriginalResponse(service, requester, original, part, headers)
 
 
 class OriginalResponse(GatedStream):
     """An original, or a range of it, read from its file while it is sent; the file is closed however that ends."""
 
     def __init__(
-        self, service: Service, original: Original, part: tuple[int, int] | None, headers: dict[str, str]
+        self,
+        service: Service,
+        requester: Requester,
+        original: Original,
+        part: tuple[int, int] | None,
+        headers: dict[str, str],
     ) -> None:
         start, stop = part or (0, original.size)
         headers |= {"Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
@@ -108,8 +117,8 @@ class OriginalResponse(GatedStream):
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{original.size}"
         self._original = original
         super().__init__(
-            original.pieces(start, stop, service.in_thread), service.sending, status_code=206 if part else 200,
-            headers=headers, media_type=original.media_type,
+            original.pieces(start, stop, service.in_thread), service.sending, requester,
+            status_code=206 if part else 200, headers=headers, media_type=original.media_type,
         )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,6 +7,7 @@ from araclip.display import shown
 from araclip.server.auth import COOKIE
 from araclip.server.limits import GatedStream
 from araclip.server.problem_details import Problem
+from araclip.server.routes.clients import RequesterOf
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
 from araclip.server.served_gallery import busiest
@@ -46,11 +47,11 @@ def _stats(service: Service, writable: bool) -> Stats:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}, **problems(401, 403, 429)},
 )
-async def events(service: ServiceOf) -> StreamingResponse:
+async def events(service: ServiceOf, requester: RequesterOf) -> StreamingResponse:
     """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = service.events.stream(service.settings.events_seconds)
-    return GatedStream(stream, service.events.gate, headers=headers, media_type="text/event-stream")
+    return GatedStream(stream, service.events.gate, requester, headers=headers, media_type="text/event-stream")
 
 
 @router.post("/session", dependencies=TOKEN_ONLY, responses=problems(401, 422))
