@@ -113,9 +113,9 @@ def squares() -> np.ndarray:
 
 def torch_vectors(of: Traced) -> tuple[np.ndarray, np.ndarray]:
     with torch.inference_mode():
-        texts = of.model.get_text_features(**of.processor(text=TEXTS, return_tensors="pt"))
+        texts = of.model.get_text_features(**of.processor(text=TEXTS, return_tensors="pt")).pooler_output
         images = [Image.fromarray(square) for square in squares()]
-        pixels = of.model.get_image_features(**of.processor(images=images, return_tensors="pt"))
+        pixels = of.model.get_image_features(**of.processor(images=images, return_tensors="pt")).pooler_output
     return l2_normalize(texts, dim=-1).numpy(), l2_normalize(pixels, dim=-1).numpy()
 
 

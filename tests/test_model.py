@@ -117,15 +117,14 @@ def test_a_naflex_tower_takes_patches_of_any_shape_with_their_mask() -> None:
     seen = model(pixel_values=patches, pixel_attention_mask=mask, spatial_shapes=shapes).image_embeds
     patches[1, 8:] = 7.0  # padding
     again = model.get_image_features(patches, pixel_attention_mask=mask, spatial_shapes=shapes)
-    torch.testing.assert_close(seen, l2_normalize(again, dim=-1))
+    torch.testing.assert_close(seen, l2_normalize(again.pooler_output, dim=-1))
 
 
 def test_features_are_the_embeddings_before_they_are_brought_to_unit_length() -> None:
     model, given = tiny_model(), inputs()
     out = model(**given)
-    text = model.get_text_features(given["input_ids"], given["attention_mask"])
-    image = model.get_image_features(given["pixel_values"])
-    assert isinstance(text, torch.Tensor) and isinstance(image, torch.Tensor)
+    text = model.get_text_features(given["input_ids"], given["attention_mask"]).pooler_output
+    image = model.get_image_features(given["pixel_values"]).pooler_output
     assert not torch.allclose(text.norm(dim=-1), torch.ones(3))
     torch.testing.assert_close(l2_normalize(text, dim=-1), out.text_embeds)
     torch.testing.assert_close(l2_normalize(image, dim=-1), out.image_embeds)
@@ -142,8 +141,8 @@ def test_one_side_alone_gives_its_vectors_and_no_logits() -> None:
     model, given = tiny_model(), inputs()
     words = model(given["input_ids"], attention_mask=given["attention_mask"])
     sight = model(pixel_values=given["pixel_values"])
-    assert set(words.keys()) == {"text_embeds"}
-    assert set(sight.keys()) == {"image_embeds"}
+    assert set(words.keys()) == {"text_embeds", "text_model_output"}
+    assert set(sight.keys()) == {"image_embeds", "vision_model_output"}
     with pytest.raises(InputError, match="neither text nor picture"):
         model()
     with pytest.raises(InputError, match=r"pictures \(pixel_values\) are missing"):
@@ -163,8 +162,8 @@ def test_word_vectors_may_stand_in_for_token_ids() -> None:
     model, given = tiny_model(), inputs()
     words = model.get_input_embeddings()(given["input_ids"])
     torch.testing.assert_close(
-        model.get_text_features(inputs_embeds=words, attention_mask=given["attention_mask"]),
-        model.get_text_features(given["input_ids"], given["attention_mask"]),
+        model.get_text_features(inputs_embeds=words, attention_mask=given["attention_mask"]).pooler_output,
+        model.get_text_features(given["input_ids"], given["attention_mask"]).pooler_output,
     )
 
 
@@ -274,7 +273,8 @@ def test_a_vision_tower_is_pooled_as_asked() -> None:
     vectors = {}
     for pooling in ("pooler", "cls", "mean"):
         torch.manual_seed(0)
-        vectors[pooling] = tiny_model(image="dinov2", vision_pooling=pooling).get_image_features(pixels())
+        found = tiny_model(image="dinov2", vision_pooling=pooling).get_image_features(pixels())
+        vectors[pooling] = found.pooler_output
         torch.manual_seed(1)
     assert tiny_config().vision_pooling == "cls"
     assert tiny_config(image="dinov2").vision_pooling == "pooler"
@@ -294,12 +294,15 @@ def test_a_mirrored_model_sees_no_left_and_right(tmp_path: Path) -> None:
     seen = pixels()
     plain, mirrored = (tiny_model(image="timm resnet", vision_mirror=mirror).eval() for mirror in (False, True))
     mirrored.load_state_dict(plain.state_dict())
-    found = mirrored.get_image_features(seen)
-    torch.testing.assert_close(found, mirrored.get_image_features(seen.flip(-1)))
-    both = plain.get_image_features(seen) + plain.get_image_features(seen.flip(-1))
+    output = mirrored.get_image_features(seen)
+    found = output.pooler_output
+    torch.testing.assert_close(found, mirrored.get_image_features(seen.flip(-1)).pooler_output)
+    both = plain.get_image_features(seen).pooler_output + plain.get_image_features(seen.flip(-1)).pooler_output
     torch.testing.assert_close(found, both / 2)
+    torch.testing.assert_close(output.last_hidden_state, plain.get_image_features(seen).last_hidden_state)
     mirrored.save_pretrained(tmp_path)
-    torch.testing.assert_close(AraCLIPModel.from_pretrained(tmp_path).eval().get_image_features(seen), found)
+    again = AraCLIPModel.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(again.get_image_features(seen).pooler_output, found)
     with pytest.raises(InputError, match="vision_mirror needs pixels"):
         mirrored.get_image_features(torch.zeros(2, 9, 48))
 
@@ -312,7 +315,7 @@ def test_the_identity_keeps_the_pooled_output_of_siglip() -> None:
     model = AraCLIPModel.from_towers(_bert(), tower, vision_projection="identity").eval()
     seen = pixels()
     assert model.config.projection_dim == 16
-    assert torch.equal(model.get_image_features(seen), tower(seen).pooler_output)
+    assert torch.equal(model.get_image_features(seen).pooler_output, tower(seen).pooler_output)
 
 
 def test_the_identity_keeps_the_projected_space_of_clip(tmp_path: Path) -> None:
@@ -480,7 +483,7 @@ def test_a_pretrained_vit_is_read_without_the_pooler_that_its_checkpoint_lacks(t
     vit.save_pretrained(tmp_path)
     model = AraCLIPModel.from_towers(_bert(), tmp_path, vision_projection="identity").eval()
     seen = pixels()
-    torch.testing.assert_close(model.get_image_features(seen), vit(seen).last_hidden_state[:, 0])
+    torch.testing.assert_close(model.get_image_features(seen).pooler_output, vit(seen).last_hidden_state[:, 0])
     with pytest.raises(ModelMismatch, match=r"lacks 2 of the \d+ weights of ViTModel, pooler"):
         AraCLIPModel.from_towers(_bert(), tmp_path, vision_pooling="pooler")
 
@@ -591,8 +594,8 @@ def test_the_processor_says_what_it_cannot_do(tmp_path: Path) -> None:
         processor()
     with pytest.raises(InputError, match=r"expected a text or a list of texts, got 3 \(int\)"):
         processor(text=["قطة", 3])
-    with pytest.raises(TypeError, match="takes no do_resize"):
-        processor(images=picture(), do_resize=False)
+    with pytest.raises(TypeError, match="takes no do_shrink"):
+        processor(images=picture(), do_shrink=False)
     with pytest.raises(InputError, match="no tokenizer"):
         AraCLIPProcessor()
     processor.save_pretrained(tmp_path)

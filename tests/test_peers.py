@@ -270,8 +270,8 @@ def test_a_saved_araclip_model_needs_no_export_to_be_measured(tmp_path: Path, pi
     model, processor = tiny_hf.tiny_model(), tiny_hf.tiny_processor()
     encoder = AraCLIP.load(tiny_hf.saved(tmp_path / "saved", model, processor))
     with torch.inference_mode():
-        text = model.get_text_features(**processor(text=["قِطّة", *TEXTS], return_tensors="pt"))
-        image = model.get_image_features(**processor(images=rgb(pictures), return_tensors="pt"))
+        text = model.get_text_features(**processor(text=["قِطّة", *TEXTS], return_tensors="pt")).pooler_output
+        image = model.get_image_features(**processor(images=rgb(pictures), return_tensors="pt")).pooler_output
     same(encoder, text, image, pictures, ["قِطّة", *TEXTS])
 
 

@@ -267,7 +267,7 @@ class Hub:
 
 
 PUBLISHED = {"README.md", "config.json", "model.safetensors", "modules.json", "sentence_bert_config.json",
-             "1_Normalize/config.json"}  # fmt: skip
+             "1_Normalize/config.json", "modeling_araclip.py"}  # fmt: skip
 
 
 def test_pushing_uploads_weights_configuration_and_card(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     found = run_stage(read, "both", runs, Notes())
     models = {name: load_model(runs / name / "model")[0] for name in (*members, "both")}
     pixels = torch.randn(3, 3, SIZE, SIZE)
-    vectors = {name: model.eval().get_image_features(pixels).detach() for name, model in models.items()}
+    vectors = {name: model.eval().get_image_features(pixels).pooler_output.detach() for name, model in models.items()}
     assert not torch.allclose(vectors["one"], vectors["two"], atol=1e-3)
     assert torch.allclose(vectors["both"], (vectors["one"] + vectors["two"]) / 2, atol=1e-5)
     assert torch.equal(models["both"].text_projection.weight, models["one"].text_projection.weight)
@@ -103,7 +103,7 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
             assert torch.equal(models["all"].state_dict()[name], tensor), name
     shapes = read_pictures(world / "shapes", ("caption_en",), (), "train")
     pixels = load_model(runs / "all" / "model")[1](images=[Image.open(p.path) for p in shapes], return_tensors="pt")
-    vectors = {name: model.eval().get_image_features(**pixels).detach() for name, model in models.items()}
+    vectors = {name: model.eval().get_image_features(**pixels).pooler_output.detach() for name, model in models.items()}
     assert not torch.allclose(vectors["own"], vectors["mapped"], atol=1e-3)
     assert len(models["all"].vision_model.branches) == 3
     lengths = [vectors[name].norm(dim=1).mean() for name in ("both", "mapped")]
@@ -151,7 +151,7 @@ def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world:
         found = read_pictures(folder, ("caption_en",), (), "train")
         pixels = processor(images=[Image.open(picture.path) for picture in found], return_tensors="pt")
         with torch.inference_mode():
-            return l2_normalize(model.eval().get_image_features(**pixels), dim=-1)
+            return l2_normalize(model.eval().get_image_features(**pixels).pooler_output, dim=-1)
 
     assert [branch.gate is not None for branch in both.vision_model.branches] == [False, True]
     assert (vectors(both, world / "shapes") * vectors(teacher, world / "shapes")).sum(dim=1).mean() > 0.95

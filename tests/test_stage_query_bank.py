@@ -45,10 +45,11 @@ def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(
     pixels = processor(images=[Image.open(p.path) for p in shapes], return_tensors="pt")
     with torch.inference_mode():
         scores = [
-            l2_normalize(m.get_text_features(**texts)) @ l2_normalize(m.get_image_features(**pixels)).T
+            l2_normalize(m.get_text_features(**texts).pooler_output)
+            @ l2_normalize(m.get_image_features(**pixels).pooler_output).T
             for m in (before, after)
         ]
-        vectors = after.get_image_features(**pixels)
+        vectors = after.get_image_features(**pixels).pooler_output
         popularity = after.visual_projection.popularity(l2_normalize(vectors[:, :-QUERY_BANK_AXES]))
     assert len(after.visual_projection.bank) == len(NAMES)  # each name once
     wanted = TEXT_SCALE * IMAGE_SCALE * (scores[0] - after.config.query_bank_weight * popularity)
@@ -56,8 +57,8 @@ def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(
     without_query_bank, _ = load_without_query_bank(runs / "bank" / "model")  # what stages go on from
     with torch.inference_mode():
         found = [
-            l2_normalize(without_query_bank.get_text_features(**texts)),
-            l2_normalize(without_query_bank.get_image_features(**pixels)),
+            l2_normalize(without_query_bank.get_text_features(**texts).pooler_output),
+            l2_normalize(without_query_bank.get_image_features(**pixels).pooler_output),
         ]
     assert torch.allclose(found[0] @ found[1].T, scores[0], atol=0.05)
     assert without_query_bank.logit_scale == before.logit_scale

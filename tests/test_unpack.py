@@ -82,8 +82,8 @@ def with_branches(text: str) -> AraCLIPModel:
 
 def vectors(model: AraCLIPModel, processor: AraCLIPProcessor) -> tuple[np.ndarray, np.ndarray]:
     with torch.inference_mode():
-        texts = model.get_text_features(**processor(text=TEXTS, return_tensors="pt"))
-        images = model.get_image_features(**processor(images=pictures(), return_tensors="pt"))
+        texts = model.get_text_features(**processor(text=TEXTS, return_tensors="pt")).pooler_output
+        images = model.get_image_features(**processor(images=pictures(), return_tensors="pt")).pooler_output
     return l2_normalize(texts, dim=-1).numpy(), l2_normalize(images, dim=-1).numpy()
 
 
@@ -176,7 +176,9 @@ def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Pa
         run_stage(read, stage, tmp_path / "more", Notes())
     model, processor = load_model(tmp_path / "more" / "own" / "model")
     with torch.inference_mode():
-        found = model.get_text_features(**processor(text=["red circle", "دائرة حمراء"], return_tensors="pt"))
+        found = model.get_text_features(
+            **processor(text=["red circle", "دائرة حمراء"], return_tensors="pt")
+        ).pooler_output
     np.testing.assert_allclose(l2_normalize(found, dim=-1).numpy(), wanted, atol=1e-4)
     assert [folder.name for folder in (tmp_path / "more" / "cache").glob("exported@*")] == [exported.config.label]
 

@@ -11,7 +11,8 @@
 - AraCLIP: a model that encodes texts and pictures; `AraCLIP.load` takes the models of others too.
 - Gallery, open_gallery: pictures in a folder, or on a server as well; Hit is what a search finds, Filters narrow it.
 - Client: the same over HTTP, for a server that `araclip serve` runs.
-- AraCLIPModel, AraCLIPProcessor, AraCLIPConfig: the PyTorch model that is trained, as a transformers user expects it.
+- AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer, AraCLIPConfig: the PyTorch model that is trained, as a transformers
+  user expects it.
 - AraCLIPError: the root of all errors. normalize: the form of Arabic text that models read.
 
 Names are imported when first used: `import araclip` alone loads neither NumPy nor ONNX Runtime nor torch nor
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from araclip.gallery.open import open_gallery
     from araclip.gallery.results import Hit
     from araclip.text.normalization import normalize
-    from araclip.training.model.auto_classes import AraCLIPModel, AraCLIPProcessor
+    from araclip.training.model.auto_classes import AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
     from araclip.training.model.configuration import AraCLIPConfig
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _HOME = {
     "AraCLIPConfig": "araclip.training.model.configuration",
     "AraCLIPModel": "araclip.training.model.auto_classes",
     "AraCLIPProcessor": "araclip.training.model.auto_classes",
+    "AraCLIPTokenizer": "araclip.training.model.auto_classes",
     "AraCLIPError": "araclip.errors",
     "Client": "araclip.client",
     "Filters": "araclip.gallery.catalog.filters",
@@ -55,6 +57,7 @@ __all__ = [
     "AraCLIPError",
     "AraCLIPModel",
     "AraCLIPProcessor",
+    "AraCLIPTokenizer",
     "Client",
     "Filters",
     "Gallery",

@@ -2,6 +2,7 @@
 
 AraCLIPError
 ├── InputError              a request cannot be carried out: empty query, no such folder, k out of range
+│   └── ArgumentError       arguments for which libraries raise ValueError; it is one
 ├── ImageError              one picture cannot be used; an indexing run skips it
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
 │   ├── ImageTooLarge       more pixels than the cap
@@ -42,6 +43,10 @@ class AraCLIPError(Exception):
 
 class InputError(AraCLIPError):
     """The request itself cannot be carried out."""
+
+
+class ArgumentError(InputError, ValueError):
+    """Arguments of a call that other libraries know, whose users expect a ValueError."""
 
 
 class ImageError(AraCLIPError):

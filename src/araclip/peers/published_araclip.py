@@ -6,7 +6,7 @@ repositories hold the BERT alone, the head beside it as a pickle, and leave the 
 Text: mean of the last hidden state over the mask → head. Picture: squashed to the square, mean = deviation = 0.5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,7 +194,9 @@ def _size() -> int:
 def _text_encoder(published: PublishedAraCLIP) -> TextEncoder:
     model = published.model
     tokens = token_inputs(published.tokenizer, model.config.max_tokens)
-    return TextEncoder("araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs))
+    return TextEncoder(
+        "araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output
+    )
 
 
 def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
@@ -207,7 +209,7 @@ def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
         square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)  # (S, S, 3)
         return {"pixel_values": torch.from_numpy((square / 255 - 0.5) / 0.5).permute(2, 0, 1)[None]}
 
-    return image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs), device)
+    return _pictures(model, prepare, device)
 
 
 def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, ImageTower | None]:
@@ -219,4 +221,8 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     def prepare(picture: Image.Image) -> Inputs:
         return dict(processor(images=picture, return_tensors="pt"))
 
-    return text, image_tower(text.model, prepare, lambda inputs: text.model.get_image_features(**inputs), device)
+    return text, _pictures(text.model, prepare, device)
+
+
+def _pictures(model: Any, prepare: Callable[[Image.Image], Inputs], device: str) -> ImageTower:
+    return image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs).pooler_output, device)

@@ -29,7 +29,7 @@ class TextGraph(nn.Module):
         self.model = model
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return l2_normalize(self.model.get_text_features(input_ids, attention_mask), dim=-1)
+        return l2_normalize(self.model.get_text_features(input_ids, attention_mask).pooler_output, dim=-1)
 
 
 class ImageGraph(nn.Module):
@@ -50,7 +50,7 @@ class ImageGraph(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
-        return l2_normalize(self.model.get_image_features(x), dim=-1)
+        return l2_normalize(self.model.get_image_features(x).pooler_output, dim=-1)
 
 
 def write_text_graph(model: AraCLIPModel, path: Path) -> None:

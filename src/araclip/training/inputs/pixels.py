@@ -57,7 +57,7 @@ def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
     In training mode mirror images come from augmentation only, also where the model averages over them.
     """
     pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
-    return towers.image_features(model.vision_model, pixels, model.config, mirror)
+    return towers.image_features(model.vision_model, pixels, model.config, mirror)[1]
 
 
 def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path]) -> Tensor:

@@ -82,7 +82,7 @@ class LearningTexts:
     def features(self, tokens: Tokens) -> Tensor:
         """(b, D), as the projection gives them, not of unit length."""
         device = self.model.logit_scale.device
-        found: Tensor = self.model.get_text_features(**{n: t.to(device) for n, t in tokens.items()})
+        found: Tensor = self.model.get_text_features(**{n: t.to(device) for n, t in tokens.items()}).pooler_output
         return found
 
     def encode(self, tokens: Tokens) -> Tensor:

@@ -18,6 +18,24 @@ QUERY_BANK_AXES = 2  # numbers of a vector that carry the query bank's correctio
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; the rest is BERT's default
 VIT = {"model_type": "vit"}
 
+MODULE = "modeling_araclip"  # of every saved folder; for transformers' Auto classes where araclip was not imported
+# transformers takes the value of this key for a file of weights. CLIPModel, BertModel and every class of its own, which
+# would draw random weights, thus refuse a saved folder with this sentence.
+_NO_WEIGHTS = "transformers_weights"
+SENTENCE = (
+    "this is an AraCLIP model. Load it with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained of the "
+    "package araclip: pip install 'araclip[train]'"
+)
+# Keys of config.json that araclip itself does not read.
+FOR_OTHERS = {
+    "auto_map": {
+        "AutoConfig": f"{MODULE}.AraCLIPConfig",
+        "AutoModel": f"{MODULE}.AraCLIPModel",
+        "AutoModelForZeroShotImageClassification": f"{MODULE}.AraCLIPModel",
+    },
+    _NO_WEIGHTS: SENTENCE,
+}
+
 Tower: TypeAlias = dict[str, Any] | PreTrainedConfig
 
 TEXT_POOLINGS = ("mean", "cls", "max")
@@ -77,9 +95,12 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         normalizer: int = NORMALIZER_VERSION,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)  # first: it would reset the attention implementation of the given towers
+        attention = kwargs.pop("attn_implementation", None)
+        super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
         self.text_config = _tower(ARABERT if text_config is None else text_config)
         self.vision_config: Any = None if vision_config is None else _tower(vision_config)
+        if attention is not None:  # for both towers, or a dictionary of them; without it each keeps its own
+            self._attn_implementation = attention
         if vision_pooling is None:
             vision_pooling = usual_vision_pooling(self.vision_config)
         self.projection_dim = projection_dim
@@ -95,6 +116,16 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.max_tokens = max_tokens
         self.normalizer = normalizer
         self._check()
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What config.json holds: the settings that are not the default ones, and what is for others than araclip."""
+        own: dict[str, Any] = super().to_diff_dict()
+        towers = {name: own[name] | {_NO_WEIGHTS: SENTENCE} for name in self.sub_configs if own.get(name)}
+        return {**own, **towers, **FOR_OTHERS}
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
+        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
 
     def _check(self) -> None:
         sizes = (self.projection_dim, self.max_tokens, *self.matryoshka_dims, self.query_bank)
@@ -149,7 +180,7 @@ def _tower(config: Tower) -> PreTrainedConfig:
             'Add it, for instance "bert", "siglip_vision_model" or "timm_wrapper".'
         )
     settings.check(config, "a tower's configuration")
-    rest = {key: value for key, value in config.items() if key != "model_type"}
+    rest = {key: value for key, value in config.items() if key not in ("model_type", _NO_WEIGHTS)}
     kind = BranchesConfig.model_type if config["model_type"] == EARLIER_TYPE else config["model_type"]
     return AutoConfig.for_model(kind, **rest)
 

@@ -8,11 +8,12 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from araclip import __version__, atomic
-from araclip.training.model.configuration import AraCLIPConfig
+from araclip.training.model.configuration import MODULE, AraCLIPConfig
 
 CARD = "README.md"
 UPLOAD = ("private", "token", "commit_message", "commit_description", "revision", "create_pr")
 
+_IMPORT = "from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer  # noqa: F401\n"
 _ST = "sentence_transformers.base.modules"
 _SENTENCE_TRANSFORMERS = [
     {"idx": 0, "name": "0", "path": "", "type": f"{_ST}.transformer.Transformer"},
@@ -20,26 +21,70 @@ _SENTENCE_TRANSFORMERS = [
 ]
 
 
+class Published:
+    """How a model is saved and uploaded: with its card and the files by which other libraries find its classes."""
+
+    config: Any
+
+    def save_pretrained(
+        self, save_directory: str | Path, is_main_process: bool = True, push_to_hub: bool = False, **kwargs: Any
+    ) -> None:
+        """Write safetensors, config.json, a model card, and what other libraries need to load the folder.
+
+        An existing README.md is not overwritten. `push_to_hub=True` uploads the folder as `push_to_hub` does, to
+        `repo_id` or the folder's name.
+        """
+        repository = kwargs.pop("repo_id", Path(save_directory).name)
+        options = {name: kwargs.pop(name) for name in UPLOAD if name in kwargs} if push_to_hub else {}
+        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)  # type: ignore[misc]
+        if is_main_process:
+            write_extras(Path(save_directory), self.config)
+        if push_to_hub:
+            upload(Path(save_directory), repository, **options)
+
+    def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **upload: Any) -> Any:
+        """Upload what `save_pretrained` writes; a model card that the repository already has stays.
+
+        Args:
+            repo_id: "owner/name"; the repository is made if it is not there.
+            upload: `private`, `token`, `commit_message`, `commit_description`, `revision`, `create_pr`.
+
+        Returns:
+            huggingface_hub's CommitInfo.
+        """
+        return save_and_upload(self, repo_id, max_shard_size, **upload)
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> None:
+        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
+
+
 def write_extras(folder: Path, config: AraCLIPConfig) -> None:
-    """Write the model card, unless the folder has one, and the two files that sentence-transformers reads."""
+    """Write the model card, unless the folder has one, and the files that other libraries read."""
     if not (folder / CARD).exists():
         atomic.write_text(folder / CARD, model_card(config))
     methods = {"text": "get_text_features", "image": "get_image_features"}
     if config.vision_config is None:
         del methods["image"]
+    write_module(folder)
     _write_json(folder / "modules.json", _SENTENCE_TRANSFORMERS)
     _write_json(
         folder / "sentence_bert_config.json",
         {
             "transformer_task": "feature-extraction",
             "modality_config": {
-                kind: {"method": method, "method_output_name": None} for kind, method in methods.items()
+                kind: {"method": method, "method_output_name": "pooler_output"} for kind, method in methods.items()
             },
             "module_output_name": "sentence_embedding",
         },
     )
     (folder / "1_Normalize").mkdir(exist_ok=True)
     _write_json(folder / "1_Normalize" / "config.json", {"module_input_name": "sentence_embedding"})
+
+
+def write_module(folder: Path) -> None:
+    """Write the module that `trust_remote_code=True` runs: one import, so that a folder's code is araclip's own."""
+    atomic.write_text(folder / f"{MODULE}.py", _IMPORT)
 
 
 def model_card(config: AraCLIPConfig) -> str:

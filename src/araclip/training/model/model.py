@@ -1,41 +1,26 @@
 """AraCLIPModel: a text tower and an image tower with projections into one space, called like a CLIPModel."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel, AutoModelForZeroShotImageClassification, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import can_return_tuple
 
 from araclip import model_folder
 from araclip.errors import InputError
 from araclip.training.model import hub_files, towers, unpack
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.contrastive_objective import objective
+from araclip.training.model.outputs import AraCLIPOutput, first_rows, one_towers_states, with_features
 from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
 
 
-@dataclass
-class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
-    """What `AraCLIPModel` returns; N texts and M pictures; parts that were not computed are None.
-
-    loss: scalar, where `return_loss`.
-    logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias where there is one.
-    text_embeds, image_embeds: (N, D) and (M, D), rows of unit length.
-    """
-
-    loss: Tensor | None = None
-    logits_per_image: Tensor | None = None
-    logits_per_text: Tensor | None = None
-    text_embeds: Tensor | None = None
-    image_embeds: Tensor | None = None
-
-
-class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
+class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     """An Arabic CLIP: any text encoder and any vision tower or none, each pooled and projected.
 
     `AraCLIPModel(config)` has random weights and downloads nothing; `from_towers` starts from pretrained towers,
@@ -112,6 +97,8 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
     ) -> Any:
         """The model of a hub id or folder, as transformers loads it, but refused where weights are missing.
 
+        With `output_loading_info=True` it is not refused: the report names what is missing.
+
         A bundled model's name, such as "araclip-mini", or a model folder gives the model that it was exported from, in
         some seconds: the two are compared.
 
@@ -119,17 +106,20 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
             ModelMismatch: the checkpoint lacks weights, which transformers would draw at random, or see `unpack`.
         """
         source: Any = pretrained_model_name_or_path
+        found = None
         kwargs.setdefault("key_mapping", EARLIER_WEIGHTS)
-        if model_folder.is_ours(source):
+        if source is not None and model_folder.is_ours(source):
             found = unpack.model_of_graphs(cls, model_folder.find(source))
             source, args = None, ()
             kwargs |= {"config": found.config, "state_dict": found.state_dict()}
         model, report = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
-        if source is None:
+        if found is not None:
             model.config.name_or_path = found.config.name_or_path
         towers.forget_renaming(model, EARLIER_WEIGHTS)
+        if output_loading_info:
+            return model, report
         towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))  # new to the sigmoid loss
-        return (model, report) if output_loading_info else model
+        return model
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -152,6 +142,7 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         """Replace the text tower's."""
         self.text_model.set_input_embeddings(value)
 
+    @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]
     def get_text_features(
         self,
         input_ids: Tensor | None = None,
@@ -159,32 +150,44 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
-    ) -> Tensor:
-        """(B, T) token ids → (B, D) vectors, not of unit length. Without a mask all T tokens count."""
+        **tower: Any,
+    ) -> BaseModelOutputWithPooling:
+        """(B, T) token ids → the text tower's output; `pooler_output` (B, D) is projected, not of unit length.
+
+        Without a mask all T tokens count. `tower` is what else the text tower takes: `output_hidden_states`,
+        `output_attentions`.
+
+        Raises:
+            InputError: neither ids nor word vectors.
+        """
         tokens_in = input_ids if input_ids is not None else inputs_embeds
         if tokens_in is None:
             raise InputError("get_text_features got no text. Pass input_ids, as AraCLIPProcessor(text=…) makes them.")
         if attention_mask is None:
             attention_mask = torch.ones(tokens_in.shape[:2], dtype=torch.long, device=tokens_in.device)
-        others = _given(position_ids=position_ids, token_type_ids=token_type_ids, inputs_embeds=inputs_embeds)
-        given = {"attention_mask": attention_mask, **_given(input_ids=input_ids), **others}
-        tokens = self.text_model(**given).last_hidden_state  # (B, T, H)
-        pooled = towers.pooled_text(tokens, attention_mask, self.config.text_pooling)  # (B, H)
-        features: Tensor = self.text_projection(pooled)  # (B, D)
-        return features
+        given = _given(
+            input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
+            token_type_ids=token_type_ids, inputs_embeds=inputs_embeds,
+        )  # fmt: skip
+        output = self.text_model(**given, return_dict=True, **tower)
+        pooled = towers.pooled_text(output.last_hidden_state, attention_mask, self.config.text_pooling)  # (B, H)
+        return with_features(output, self.text_projection(pooled))
 
+    @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]
     def get_image_features(
         self,
         pixel_values: Tensor,
         pixel_attention_mask: Tensor | None = None,
         spatial_shapes: Tensor | None = None,
+        interpolate_pos_encoding: bool | None = None,
         **tower: Any,
-    ) -> Tensor:
-        """(B, 3, S, S) pixels → (B, D) vectors, not of unit length.
+    ) -> BaseModelOutputWithPooling:
+        """(B, 3, S, S) pixels → the image tower's output; `pooler_output` (B, D) is projected, not of unit length.
 
         Args:
             pixel_attention_mask, spatial_shapes: of a SigLIP 2 NaFlex tower, whose pixels are patches.
-            tower: what else the image tower takes, such as `interpolate_pos_encoding`.
+            interpolate_pos_encoding: for pictures of another size than the tower was made for.
+            tower: what else the image tower takes: `output_hidden_states`, `output_attentions`.
 
         Raises:
             InputError: the model has no image tower.
@@ -194,11 +197,14 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
                 "this model has no image tower (vision_config is None): it was trained on image vectors computed "
                 "beforehand. Compute them with that tower, or build the model with a vision_config."
             )
-        tower |= _given(pixel_attention_mask=pixel_attention_mask, spatial_shapes=spatial_shapes)
+        tower |= _given(
+            pixel_attention_mask=pixel_attention_mask, spatial_shapes=spatial_shapes,
+            interpolate_pos_encoding=interpolate_pos_encoding,
+        )  # fmt: skip
         pixels, mirror = pixel_values.to(self.vision_model.dtype), self.config.vision_mirror
-        pooled = towers.image_features(self.vision_model, pixels, self.config, mirror, **tower)  # (B, W)
-        features: Tensor = self.visual_projection(pooled)  # (B, D)
-        return features
+        output, pooled = towers.image_features(self.vision_model, pixels, self.config, mirror, **tower)  # (B, W)
+        found = with_features(output, self.visual_projection(pooled))
+        return first_rows(found, len(pixels)) if mirror else found
 
     @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]
     def forward(
@@ -209,26 +215,33 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         position_ids: Tensor | None = None,
         return_loss: bool | None = None,
         token_type_ids: Tensor | None = None,
-        **tower: Any,
+        pixel_attention_mask: Tensor | None = None,
+        spatial_shapes: Tensor | None = None,
+        interpolate_pos_encoding: bool | None = None,
+        **towers: Any,
     ) -> AraCLIPOutput:
         """Vectors of what is given, and logits where both texts and pictures are.
 
         Args:
             return_loss: text i belongs to picture i; InfoNCE, or the sigmoid loss where the model has a bias, averaged
                 over the full width and the Matryoshka prefixes.
-            tower: for the image tower, see `get_image_features`.
+            pixel_attention_mask, spatial_shapes, interpolate_pos_encoding: see `get_image_features`.
+            towers: for both towers: `output_hidden_states`, `output_attentions`.
 
         Raises:
             InputError: neither text nor pixels, pixels for a model without image tower, or a loss of one side only.
             DataError: a loss of unequal numbers of texts and pictures.
         """
-        text_embeds = image_embeds = logits_per_text = loss = None
+        towers["return_dict"] = True
+        text_embeds = image_embeds = logits_per_text = loss = text = image = None
         if input_ids is not None:
-            text_embeds = l2_normalize(
-                self.get_text_features(input_ids, attention_mask, position_ids, token_type_ids), dim=-1
-            )
+            text = self.get_text_features(input_ids, attention_mask, position_ids, token_type_ids, **towers)
+            text_embeds = l2_normalize(text.pooler_output, dim=-1)
         if pixel_values is not None:
-            image_embeds = l2_normalize(self.get_image_features(pixel_values, **tower), dim=-1)
+            image = self.get_image_features(
+                pixel_values, pixel_attention_mask, spatial_shapes, interpolate_pos_encoding, **towers
+            )
+            image_embeds = l2_normalize(image.pooler_output, dim=-1)
         if text_embeds is None and image_embeds is None:
             raise InputError("the model got neither text nor picture. Pass input_ids, pixel_values or both.")
         if text_embeds is not None and image_embeds is not None:
@@ -243,6 +256,9 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
             logits_per_text=logits_per_text,
             text_embeds=text_embeds,
             image_embeds=image_embeds,
+            text_model_output=text,
+            vision_model_output=image,
+            **one_towers_states(text, image),
         )
 
     def logits(self, text: Tensor, image: Tensor) -> Tensor:
@@ -263,37 +279,10 @@ class AraCLIPModel(PreTrainedModel):  # type: ignore[misc]
         if tower is not None and tower.config.model_type == "timm_wrapper" and tower.supports_gradient_checkpointing:
             tower._set_gradient_checkpointing(enable)
 
-    def save_pretrained(
-        self, save_directory: str | Path, is_main_process: bool = True, push_to_hub: bool = False, **kwargs: Any
-    ) -> None:
-        """Write safetensors, config.json, a model card, and what sentence-transformers needs to load the folder.
 
-        An existing README.md is not overwritten. `push_to_hub=True` uploads the folder as `push_to_hub` does, to
-        `repo_id` or the folder's name.
-        """
-        repository = kwargs.pop("repo_id", Path(save_directory).name)
-        upload = {name: kwargs.pop(name) for name in hub_files.UPLOAD if name in kwargs} if push_to_hub else {}
-        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
-        if is_main_process:
-            hub_files.write_extras(Path(save_directory), self.config)
-        if push_to_hub:
-            hub_files.upload(Path(save_directory), repository, **upload)
-
-    def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **upload: Any) -> Any:
-        """Upload what `save_pretrained` writes; a model card that the repository already has stays.
-
-        Args:
-            repo_id: "owner/name"; the repository is made if it is not there.
-            upload: `private`, `token`, `commit_message`, `commit_description`, `revision`, `create_pr`.
-
-        Returns:
-            huggingface_hub's CommitInfo.
-        """
-        return hub_files.save_and_upload(self, repo_id, max_shard_size, **upload)
-
-
-def _given(**inputs: Tensor | None) -> dict[str, Tensor]:
+def _given(**inputs: Any) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if value is not None}
 
 
-AutoModel.register(AraCLIPConfig, AraCLIPModel, exist_ok=True)
+for kind in (AutoModel, AutoModelForZeroShotImageClassification):
+    kind.register(AraCLIPConfig, AraCLIPModel, exist_ok=True)

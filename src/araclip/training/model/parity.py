@@ -92,8 +92,9 @@ def probes(model: Any, processor: AraCLIPProcessor, size: int) -> Probes:
     model.eval()
     with torch.inference_mode():
         chunks = [processor(text=texts[i : i + CHUNK], return_tensors="pt") for i in range(0, len(texts), CHUNK)]
-        text = torch.cat([model.get_text_features(**chunk) for chunk in chunks])  # (72, D)
-        image = torch.cat([model.get_image_features(_pixels(processor, s)) for s in np.split(squares, len(squares))])
+        text = torch.cat([model.get_text_features(**chunk).pooler_output for chunk in chunks])  # (72, D)
+        alone = [_pixels(processor, square) for square in np.split(squares, len(squares))]
+        image = torch.cat([model.get_image_features(pixels).pooler_output for pixels in alone])
     return Probes(texts, squares, l2_normalize(text, dim=-1).numpy(), l2_normalize(image, dim=-1).numpy())
 
 

@@ -12,16 +12,25 @@ from transformers import (
 )
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
-from transformers.processing_utils import ProcessorMixin
+from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
 from araclip import model_check, model_folder
-from araclip.errors import InputError, ModelMismatch, RecipeError
+from araclip.errors import ArgumentError, InputError, ModelMismatch, RecipeError
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.foreign import settings
 from araclip.training.foreign.loaders import config_at, image_processor_at, tokenizer_at
-from araclip.training.model.configuration import MAX_TOKENS, AraCLIPConfig
+from araclip.training.model import hub_files
+from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig
+from araclip.training.model.tokenizer import AraCLIPTokenizer, name_the_tokenizer
 
 BICUBIC = 3  # of PIL.Image.Resampling
+
+
+class AraCLIPProcessorKwargs(ProcessingKwargs, total=False):  # type: ignore[misc,call-arg]
+    """The keyword arguments of a call, with their values where the caller says nothing."""
+
+    # the ids of types distinguish the texts of a pair
+    _defaults = {"text_kwargs": {"padding": True, "truncation": True, "return_token_type_ids": False}}  # noqa: RUF012
 
 
 class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
@@ -37,6 +46,8 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         InputError: no tokenizer.
         ModelMismatch: the model was trained with another text normaliser than this release has.
     """
+
+    valid_processor_kwargs = AraCLIPProcessorKwargs
 
     def __init__(
         self,
@@ -94,81 +105,94 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
             return cls(*_parts_of(model_folder.find(pretrained_model_name_or_path)))
         if Path(pretrained_model_name_or_path).is_dir():
             settings.check_folder(Path(pretrained_model_name_or_path))
-        kwargs.setdefault("trust_remote_code", False)
+        kwargs["trust_remote_code"] = False  # the code is this one, whatever a folder brings
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __call__(
         self,
         images: Any = None,
         text: str | Sequence[str] | None = None,
-        *,
-        return_tensors: str | None = None,
-        padding: bool | str = True,
-        truncation: bool | str = True,
-        max_length: int | None = None,
-        text_kwargs: Mapping[str, Any] | None = None,
-        images_kwargs: Mapping[str, Any] | None = None,
-        common_kwargs: Mapping[str, Any] | None = None,
-        **unused: Mapping[str, Any],
+        videos: None = None,
+        audio: None = None,
+        **kwargs: Any,
     ) -> BatchFeature:
         """Prepare texts, pictures or both, N and M of them.
 
         Args:
             images: one picture or several, as PIL images or arrays.
             text: one text or several, in any spelling; they are normalised here.
-            return_tensors: "pt", or what else the tokenizer and the image processor can make; None is lists.
-            padding, truncation, max_length: the tokenizer's; never more than the model's `max_tokens`.
-            text_kwargs, images_kwargs, common_kwargs: for the tokenizer, the image processor, or both.
-            unused: videos_kwargs and audio_kwargs, which sentence-transformers passes to every processor.
+            videos, audio: in the signature of every processor; this one takes none.
+            kwargs: as ProcessorMixin takes them: `return_tensors`; the tokenizer's and the image processor's own
+                (`padding`, `truncation`, `max_length`, `do_resize`, `do_rescale` …), by name or in `text_kwargs`,
+                `images_kwargs` and `common_kwargs`. Unless they say otherwise, text is padded to the longest of the
+                batch and cut; it never has more than the model's `max_tokens`.
 
         Returns:
             input_ids and attention_mask (N, T), pixel_values (M, 3, S, S).
 
         Raises:
-            InputError: nothing to prepare, something that is no text, or pictures without image processor.
+            ArgumentError: nothing to prepare, something that is no text, or pictures without image processor.
+            TypeError: a keyword that neither the tokenizer nor the image processor has.
         """
-        if unknown := set(unused) - {"videos_kwargs", "audio_kwargs"}:
-            raise TypeError(f"AraCLIPProcessor takes no {', '.join(sorted(unknown))}. See text_kwargs, images_kwargs.")
         if text is None and images is None:
-            raise InputError("the processor got neither text nor picture. Pass text=, images= or both.")
-        common = {"return_tensors": return_tensors, **(common_kwargs or {})}
+            raise ArgumentError("the processor got neither text nor picture. Pass text=, images= or both.")
+        if images is not None and self.image_processor is None:
+            raise ArgumentError("this processor has no image processor: its model has no image tower. Pass text only.")
+        if unknown := set(kwargs) - self._keywords():
+            raise TypeError(f"AraCLIPProcessor takes no {', '.join(sorted(unknown))}. See text_kwargs, images_kwargs.")
+        given = self._merge_kwargs(AraCLIPProcessorKwargs, self.tokenizer.init_kwargs, **kwargs)
         data: dict[str, Any] = {}
         if text is not None:
-            how = {"padding": padding, "truncation": truncation, "max_length": max_length, **(text_kwargs or {})}
-            data.update(self._tokens(text, **{**common, **how}))
+            data.update(self._tokens(text, **given["text_kwargs"]))
         if images is not None:
-            if self.image_processor is None:
-                raise InputError("this processor has no image processor: its model has no image tower. Pass text only.")
-            data.update(self.image_processor(images, **{**common, **(images_kwargs or {})}))
+            data.update(self.image_processor(images, **given["images_kwargs"]))
         return BatchFeature(data)
 
-    def _tokens(self, text: str | Sequence[str], max_length: int | None, **how: Any) -> Mapping[str, Any]:
+    def _keywords(self) -> set[str]:
+        """Names of the keyword arguments that a call may have; those of sound and video change nothing."""
+        groups = ProcessingKwargs.__annotations__
+        own = getattr(self.image_processor, "valid_kwargs", None)
+        parts = [*groups.values(), own]
+        return {"common_kwargs"}.union(groups, *(getattr(part, "__annotations__", {}) for part in parts))
+
+    def _tokens(self, text: str | Sequence[str], max_length: int | None = None, **how: Any) -> Mapping[str, Any]:
         texts = [text] if isinstance(text, str) else list(text)
         for entry in texts:
             if not isinstance(entry, str):
-                raise InputError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
+                raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
+        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # which normalises itself
+            texts = [normalize(entry) for entry in texts]
         longest = min(self.max_tokens, self.tokenizer.model_max_length)  # sentence-transformers lowers the latter
-        tokens: Mapping[str, Any] = self.tokenizer(
-            [normalize(entry) for entry in texts],
-            max_length=min(longest, max_length or longest),
-            **{
-                "return_token_type_ids": False,
-                **how,
-            },  # they distinguish the texts of a pair
-        )
+        tokens: Mapping[str, Any] = self.tokenizer(texts, max_length=min(longest, max_length or longest), **how)
         return tokens
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """Write the tokenizer's files, and processor_config.json with the image processor inside."""
+        """Write the tokenizer's files, processor_config.json with the image processor inside, and `hub_files`' module.
+
+        Raises:
+            InputError: `push_to_hub` without image processor.
+        """
+        folder = Path(save_directory)
         if self.image_processor is not None:
-            paths: list[str] = super().save_pretrained(str(save_directory), push_to_hub=push_to_hub, **kwargs)
-            return paths
-        if push_to_hub:
+            super().save_pretrained(str(folder))
+        elif push_to_hub:
             raise InputError("save the processor without push_to_hub=True, then call its push_to_hub.")
-        self.tokenizer.save_pretrained(save_directory)
-        path = Path(save_directory) / "processor_config.json"
-        self.to_json_file(path)
-        return [str(path)]
+        else:
+            self.tokenizer.save_pretrained(folder)
+            self.to_json_file(folder / "processor_config.json")
+        name_the_tokenizer(folder)
+        hub_files.write_module(folder)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
+        return [str(folder / "processor_config.json")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What processor_config.json holds."""
+        return {**super().to_dict(), "auto_map": {"AutoProcessor": f"{MODULE}.AraCLIPProcessor"}}
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoProcessor") -> None:
+        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
 
     @classmethod
     def _get_arguments_from_pretrained(

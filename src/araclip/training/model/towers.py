@@ -170,11 +170,13 @@ def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
     return (tokens * real.to(tokens.dtype)).sum(dim=1) / real.sum(dim=1).clamp_min(1).to(tokens.dtype)
 
 
-def image_features(tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bool, **options: Any) -> Tensor:
-    """(B, 3, S, S) → (B, W): the tower's output, pooled.
+def image_features(
+    tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bool, **options: Any
+) -> tuple[Any, Tensor]:
+    """(B, 3, S, S) → the tower's output and what is pooled of it (B, W).
 
     Args:
-        mirror: take the mean of the picture's and of its mirror image's.
+        mirror: take the mean of the picture's and of its mirror image's; the output has 2B rows, the pictures first.
         options: for the tower.
 
     Raises:
@@ -187,8 +189,9 @@ def image_features(tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bo
                 "for a tower that takes patches."
             )
         pixels = torch.cat([pixels, pixels.flip(-1)])
-    pooled = pooled_image(tower(pixel_values=pixels, **options), config.vision_pooling, config.vision_config.model_type)
-    return pooled.view(2, -1, pooled.shape[-1]).mean(dim=0) if mirror else pooled
+    output = tower(pixel_values=pixels, return_dict=True, **options)
+    pooled = pooled_image(output, config.vision_pooling, config.vision_config.model_type)
+    return output, pooled.view(2, -1, pooled.shape[-1]).mean(dim=0) if mirror else pooled
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:

@@ -109,8 +109,8 @@ def _stored_weights(graph: Any) -> dict[str, NDArray[Any]]:
 
 def _missing_weights(model: Any, found: Collection[str], size: int) -> list[str]:
     """Weights that the vectors depend on and that were not found; a mask token, for one, has no influence."""
-    text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long))
-    image = model.get_image_features(torch.zeros(1, 3, size, size))
+    text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long)).pooler_output
+    image = model.get_image_features(torch.zeros(1, 3, size, size)).pooler_output
     names, parameters = zip(*model.named_parameters(), strict=True)
     gradients = torch.autograd.grad(text.sum() + image.sum(), parameters, allow_unused=True)
     return [name for name, gradient in zip(names, gradients, strict=True) if gradient is not None and name not in found]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from araclip.errors import RecipeError
+from araclip.errors import InputError, RecipeError
 from araclip.training.small_cnn.branches_configuration import BranchesConfig
 
 
@@ -96,10 +96,26 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         )
         self.post_init()
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated."""
+    def forward(
+        self, pixel_values: Tensor, output_hidden_states: bool | None = None, output_attentions: bool | None = None,
+        **_: Any,
+    ) -> BaseModelOutputWithPooling:  # fmt: skip
+        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated.
+
+        Raises:
+            InputError: attentions are asked for, and convolutions have none.
+        """
+        if output_attentions or self.config.output_attentions:
+            raise InputError(
+                "output_attentions=True, but this image tower is made of convolutions and has no attention. Leave it "
+                "out, or ask get_text_features for it."
+            )
         maps = self.shared(pixel_values)  # (B, C, h, w)
-        return BaseModelOutputWithPooling(last_hidden_state=maps, pooler_output=self.branches(maps))
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        states = (maps,) if wanted else None  # the one state that is not a single branch's
+        return BaseModelOutputWithPooling(
+            last_hidden_state=maps, pooler_output=self.branches(maps), hidden_states=states
+        )
 
     def _init_weights(self, module: nn.Module) -> None:
         """timm initialises its layers itself."""

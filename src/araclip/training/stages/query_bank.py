@@ -50,5 +50,5 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
 def _mean_popularity(model: AraCLIPModel, pixels: Tensor) -> Tensor:
     head: QueryBankImageHead = model.visual_projection
     axes = head.bank.shape[1]
-    vectors = torch.cat([model.get_image_features(part)[:, :axes] for part in torch.split(pixels, 32)])
+    vectors = torch.cat([model.get_image_features(part).pooler_output[:, :axes] for part in torch.split(pixels, 32)])
     return head.popularity(l2_normalize(vectors, dim=-1)).mean()

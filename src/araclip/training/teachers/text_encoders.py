@@ -174,7 +174,7 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
         found = processor(text=texts, return_tensors="pt")
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
-    return TextEncoder("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs))
+    return TextEncoder("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output)
 
 
 def token_inputs(tokenizer: Any, longest: int) -> Callable[[list[str]], Inputs]:
