@@ -24,7 +24,7 @@ test-browser: .venv/.browser chromium
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
 test-oldest: .venv/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv/oldest 'transformers==5.0.0'
-	@HF_HUB_OFFLINE=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py
+	@HF_HUB_OFFLINE=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
 
 # The core, without PyTorch, with the lowest version of each dependency that pyproject.toml allows. Old libraries warn
 # about still older ones. `-k`: the sample pictures need the extra demo.
