@@ -42,8 +42,11 @@ def test_keywords_of_both_parts_are_taken_by_name_and_in_dictionaries() -> None:
     assert plain["pixel_values"].max() == 1.0 and raw.max() == 255
     wide = Image.new("RGB", (2 * SIZE, SIZE))
     assert processor(images=wide, return_tensors="pt", do_resize=False)["pixel_values"].shape == (1, 3, SIZE, 2 * SIZE)
-    for nested in ({"images_kwargs": {"do_rescale": False, "do_normalize": False}, "return_tensors": "pt"},
-                   {"common_kwargs": {"return_tensors": "pt"}, "do_rescale": False, "do_normalize": False}):  # fmt: skip
+    asked = {"do_rescale": False, "do_normalize": False}
+    for nested in (
+        {"images_kwargs": asked, "return_tensors": "pt"},
+        {"common_kwargs": {"return_tensors": "pt"}, **asked},
+    ):
         assert torch.equal(processor(images=image, **nested)["pixel_values"], raw)
     for padded in (
         processor(text="قطة", padding="max_length", max_length=9),
@@ -89,12 +92,12 @@ def test_the_signature_and_names_are_those_of_every_processor() -> None:
 def test_a_processor_saved_twice_is_written_the_same(tmp_path: Path, images: bool) -> None:
     processor = tiny_processor(images, max_tokens=7)
     written = []
-    for name in ("once", "twice"):
+    for name in ("once", "twice", "thrice"):  # transformers 5.0 loads another image processor than was saved
         processor.save_pretrained(tmp_path / name)
         processor = AraCLIPProcessor.from_pretrained(tmp_path / name)
         names = ("processor_config.json", "tokenizer_config.json", "tokenizer.json", "modeling_araclip.py")
         written.append([(tmp_path / name / file).read_text(encoding="utf-8") for file in names])
-    assert written[0][0] == written[1][0] and written[0][2:] == written[1][2:]
+    assert written[1] == written[2] and written[0][2:] == written[1][2:]
     assert isinstance(processor.tokenizer, AraCLIPTokenizer) and processor.max_tokens == 7
     changed = AraCLIPProcessor.from_pretrained(tmp_path / "once", max_tokens=5)
     assert len(changed(text="a cat on a table")["input_ids"][0]) == 5
@@ -160,8 +163,9 @@ def test_clips_processor_makes_the_tokens_of_ours_once_araclip_is_imported(folde
 
 
 WITHOUT_ARACLIP = """
-import json, sys, transformers
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer, CLIPModel, CLIPProcessor
+import json, sys
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
+from transformers import CLIPModel, CLIPProcessor
 
 def load(kind, **how):
     try:
@@ -169,7 +173,8 @@ def load(kind, **how):
     except Exception as error:
         return str(error)
 
-found = {kind.__name__: load(kind) for kind in (AutoConfig, AutoModel, AutoProcessor, AutoTokenizer, CLIPModel, CLIPProcessor)}
+kinds = (AutoConfig, AutoModel, AutoProcessor, AutoTokenizer, CLIPModel, CLIPProcessor)
+found = {kind.__name__: load(kind) for kind in kinds}
 found["imported"] = "araclip" in sys.modules
 for kind in (AutoProcessor, AutoTokenizer, AutoModel, AutoConfig, AutoImageProcessor):
     found["trusted " + kind.__name__] = load(kind, trust_remote_code=True)

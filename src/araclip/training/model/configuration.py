@@ -117,6 +117,13 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.normalizer = normalizer
         self._check()
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The configuration of a config.json; transformers 5.0 drops that file's `attn_implementation`."""
+        if (asked := config_dict.get("attn_implementation")) is not None:
+            kwargs.setdefault("attn_implementation", asked)
+        return super().from_dict(config_dict, **kwargs)
+
     def to_diff_dict(self) -> dict[str, Any]:
         """What config.json holds: the settings that are not the default ones, and what is for others than araclip."""
         own: dict[str, Any] = super().to_diff_dict()

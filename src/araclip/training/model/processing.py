@@ -24,13 +24,11 @@ from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConf
 from araclip.training.model.tokenizer import AraCLIPTokenizer, name_the_tokenizer
 
 BICUBIC = 3  # of PIL.Image.Resampling
-
-
-class AraCLIPProcessorKwargs(ProcessingKwargs, total=False):  # type: ignore[misc,call-arg]
-    """The keyword arguments of a call, with their values where the caller says nothing."""
-
-    # the ids of types distinguish the texts of a pair
-    _defaults = {"text_kwargs": {"padding": True, "truncation": True, "return_token_type_ids": False}}  # noqa: RUF012
+_TEXT_KWARGS = {
+    "padding": True,
+    "truncation": True,
+    "return_token_type_ids": False,
+}  # the types distinguish pairs' texts
 
 
 class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
@@ -46,8 +44,6 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         InputError: no tokenizer.
         ModelMismatch: the model was trained with another text normaliser than this release has.
     """
-
-    valid_processor_kwargs = AraCLIPProcessorKwargs
 
     def __init__(
         self,
@@ -131,29 +127,44 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
             input_ids and attention_mask (N, T), pixel_values (M, 3, S, S).
 
         Raises:
-            ArgumentError: nothing to prepare, something that is no text, or pictures without image processor.
+            ArgumentError: nothing to prepare, no text, pictures without image processor, or a keyword passed twice.
             TypeError: a keyword that neither the tokenizer nor the image processor has.
         """
         if text is None and images is None:
             raise ArgumentError("the processor got neither text nor picture. Pass text=, images= or both.")
         if images is not None and self.image_processor is None:
             raise ArgumentError("this processor has no image processor: its model has no image tower. Pass text only.")
-        if unknown := set(kwargs) - self._keywords():
-            raise TypeError(f"AraCLIPProcessor takes no {', '.join(sorted(unknown))}. See text_kwargs, images_kwargs.")
-        given = self._merge_kwargs(AraCLIPProcessorKwargs, self.tokenizer.init_kwargs, **kwargs)
+        how = self._by_part(kwargs)
         data: dict[str, Any] = {}
         if text is not None:
-            data.update(self._tokens(text, **given["text_kwargs"]))
+            data.update(self._tokens(text, **how["text_kwargs"]))
         if images is not None:
-            data.update(self.image_processor(images, **given["images_kwargs"]))
+            data.update(self.image_processor(images, **how["images_kwargs"]))
         return BatchFeature(data)
 
-    def _keywords(self) -> set[str]:
-        """Names of the keyword arguments that a call may have; those of sound and video change nothing."""
-        groups = ProcessingKwargs.__annotations__
-        own = getattr(self.image_processor, "valid_kwargs", None)
-        parts = [*groups.values(), own]
-        return {"common_kwargs"}.union(groups, *(getattr(part, "__annotations__", {}) for part in parts))
+    def _by_part(self, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The keyword arguments of a call, of the tokenizer and of the image processor, as ProcessorMixin sorts them.
+
+        ProcessorMixin's own method ignored names beside dictionaries before transformers 5.24, and changed the latter.
+        """
+        known = {part: set(kind.__annotations__) for part, kind in ProcessingKwargs.__annotations__.items()
+                 if hasattr(kind, "__annotations__")}  # fmt: skip
+        known["images_kwargs"] |= set(
+            getattr(getattr(self.image_processor, "valid_kwargs", None), "__annotations__", ())
+        )
+        if unknown := set(given) - {"common_kwargs"}.union(ProcessingKwargs.__annotations__, *known.values()):
+            raise TypeError(f"AraCLIPProcessor takes no {', '.join(sorted(unknown))}. See text_kwargs, images_kwargs.")
+        sorted_out = {}
+        for part in ("text_kwargs", "images_kwargs"):
+            named = {key: value for key, value in given.items() if key in known[part]}
+            nested = given.get(part) or {}
+            if twice := named.keys() & nested.keys():
+                raise ArgumentError(
+                    f"{', '.join(sorted(twice))} was passed two times, by name and in {part}. Pass it once."
+                )
+            usual = _TEXT_KWARGS if part == "text_kwargs" else {}
+            sorted_out[part] = {**usual, **(given.get("common_kwargs") or {}), **named, **nested}
+        return sorted_out
 
     def _tokens(self, text: str | Sequence[str], max_length: int | None = None, **how: Any) -> Mapping[str, Any]:
         texts = [text] if isinstance(text, str) else list(text)
