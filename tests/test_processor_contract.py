@@ -57,6 +57,9 @@ def test_keywords_of_both_parts_are_taken_by_name_and_in_dictionaries() -> None:
     assert isinstance(processor(text="قطة", return_tensors="np")["input_ids"], np.ndarray)
     assert processor(text=["قطة", "قطة كلب"], padding=False)["input_ids"] == [[2, 5, 3], [2, 5, 6, 3]]
     assert "token_type_ids" in processor(text="قطة", return_token_type_ids=True)
+    processor.tokenizer.init_kwargs |= {"padding": "max_length", "max_length": 9}
+    assert len(processor(text="قطة")["input_ids"][0]) == 9
+    assert len(processor(text="قطة", max_length=7)["input_ids"][0]) == 7
 
 
 def test_the_image_processors_own_settings_stand_unless_the_call_says_otherwise() -> None:

@@ -162,9 +162,14 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
                 raise ArgumentError(
                     f"{', '.join(sorted(twice))} was passed two times, by name and in {part}. Pass it once."
                 )
-            usual = _TEXT_KWARGS if part == "text_kwargs" else {}
+            usual = {**_TEXT_KWARGS, **self._tokenizers_own(known[part])} if part == "text_kwargs" else {}
             sorted_out[part] = {**usual, **(given.get("common_kwargs") or {}), **named, **nested}
         return sorted_out
+
+    def _tokenizers_own(self, known: set[str]) -> dict[str, Any]:
+        """The keyword arguments that the tokenizer was made with, for every call of it."""
+        made = self.tokenizer.init_kwargs
+        return {key: getattr(self.tokenizer, key, made[key]) for key in known & made.keys() if made[key] is not None}
 
     def _tokens(self, text: str | Sequence[str], max_length: int | None = None, **how: Any) -> Mapping[str, Any]:
         texts = [text] if isinstance(text, str) else list(text)
