@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import pictures
-from araclip import decode_limits
+from araclip import decode_limits, images
+from araclip.decode_budget import ByteBudget
 from araclip.errors import ImageTooLarge, UnreadableImage
 from araclip.images import open_image, square
 
@@ -66,12 +67,13 @@ def test_a_picture_that_needs_more_memory_than_is_free_is_refused_with_both_numb
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pictures.solid(tmp_path / "large.png", size=(6000, 5000))
-    assert square(open_image(path, 32), 32).shape == (32, 32, 3)
     monkeypatch.setattr(decode_limits, "free_memory", lambda: 500_000_000)
-    with pytest.raises(ImageTooLarge, match=r"6000 × 5000 takes 0\.5 GB to decode, and of 0\.5 GB of free memory 50%"):
-        open_image(path, 32)
+    match = r"6000 × 5000 \(30 megapixels\) takes 0\.5 GB to decode, and of 0\.5 GB of free memory 50%"
+    with pytest.raises(ImageTooLarge, match=match):
+        open_image(path)
+    assert square(open_image(path, 32), 32).shape == (32, 32, 3)  # reduced in strips, a third of that
     usual = pictures.solid(tmp_path / "usual.png", size=(4000, 3000))  # below LARGE, so not checked
-    assert open_image(usual, 32).mode == "RGB"
+    assert open_image(usual).mode == "RGB"
 
 
 def test_a_jpeg_decoded_at_a_fraction_needs_only_that_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,28 +84,55 @@ def test_a_jpeg_decoded_at_a_fraction_needs_only_that_much(tmp_path: Path, monke
         open_image(path)
 
 
-def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside, most = 0, 0
-    lock = threading.Lock()
+def test_pictures_that_threads_decode_share_one_budget_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of 500 fit into 1,000 bytes; none larger than the budget runs beside another."""
+    inside, most, lock = 0, 0, threading.Lock()
+    both = threading.Barrier(2)  # broken by a pair that is not let in together
 
-    def watched() -> int:
+    def watched(image: Image.Image, factors: tuple[int, int], name: str) -> Image.Image:
         nonlocal inside, most
         with lock:
             inside, most = inside + 1, max(most, inside + 1)
-        time.sleep(0.05)
+        both.wait(30)
         with lock:
             inside -= 1
-        return 10**12
+        return image.convert("RGB")
 
-    monkeypatch.setattr(decode_limits, "free_memory", watched)
-    monkeypatch.setattr(decode_limits, "LARGE", 1000)
+    monkeypatch.setattr(images, "DECODING", ByteBudget(1000))
+    monkeypatch.setattr(images, "bytes_to_decode", lambda *_: 500)
+    monkeypatch.setattr(images, "upright_rgb", watched)
     path = pictures.solid(tmp_path / "one.png")
-    threads = [threading.Thread(target=open_image, args=(path, 16)) for _ in range(4)]
+    threads = [threading.Thread(target=open_image, args=(path, 16)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == 1
+    assert most == 2
+
+
+def test_who_waits_for_the_budget_is_served_in_turn_and_a_failure_gives_its_share_back() -> None:
+    budget, served = ByteBudget(10), list[str]()
+
+    def take(name: str, amount: int) -> None:
+        with budget.hold(amount):
+            served.append(name)
+
+    with pytest.raises(ImageTooLarge), budget.hold(10):
+        raise ImageTooLarge
+    with budget.hold(6):
+        large = threading.Thread(target=take, args=("large", 99))  # more than the budget: all of it
+        large.start()
+        while not budget._waiting:
+            time.sleep(0.001)
+        small = threading.Thread(target=take, args=("small", 1))  # would fit, but came later
+        small.start()
+        while len(budget._waiting) < 2:
+            time.sleep(0.001)
+    large.join()
+    small.join()
+    assert served == ["large", "small"]
 
 
 def test_the_free_memory_is_that_of_the_machine_or_of_a_smaller_container(

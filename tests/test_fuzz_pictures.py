@@ -9,11 +9,10 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 from pictures_fuzz import run
 
 from araclip import images
-from araclip.decode_limits import BYTES_PER_PIXEL, MAX_PIXELS
+from araclip.decode_budget import PEAK
 from damage import DAMAGES, FORMATS, damaged
 
 FILES = 60
-MOST = MAX_PIXELS * BYTES_PER_PIXEL  # bytes at the peak of any one file, as the limits promise
 
 
 def test_the_corpus_covers_every_allowed_format_and_comes_out_the_same_each_time() -> None:
@@ -29,5 +28,5 @@ def test_every_damaged_file_ends_as_a_square_or_as_one_line(kind: str) -> None:
     outcomes = list(run(kind, FILES))
     assert [(each.number, each.damage, each.end) for each in outcomes if each.failed] == []
     assert len(outcomes) == FILES
-    assert max(each.peak for each in outcomes) < MOST
+    assert max(each.peak for each in outcomes) < PEAK
     assert {"opened"} < {each.end for each in outcomes}  # the damage was neither harmless nor total

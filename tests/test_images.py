@@ -188,7 +188,7 @@ def test_an_upload_is_called_by_the_name_it_came_with() -> None:
 def test_a_too_large_picture_is_refused_with_both_numbers(tmp_path: Path) -> None:
     with pytest.raises(ImageTooLarge, match=r"13000 × 13000 is 169 megapixels, the limit is 150"):
         open_image(pictures.bomb(tmp_path / "bomb.png", (13_000, 13_000)))
-    with pytest.raises(ImageTooLarge, match=r"3600000000 pixels.*our limit is 150 megapixels"):
+    with pytest.raises(ImageTooLarge, match=r"3600 megapixels, the limit is 150\. Save a smaller copy"):
         open_image(pictures.bomb(tmp_path / "bomb.png"))
 
 

@@ -1,50 +1,35 @@
-"""Limits on the memory and time of decoding one picture, checked before a pixel is decoded.
+"""Limits on decoding one picture, judged by its header before a pixel is decoded: pixels, passes and memory.
 
-A file of a few kilobytes can claim 150 megapixels, or a thousand progressive scans. So the header is checked against
-fixed limits and against the free memory; large pictures are decoded one at a time, so that decoding threads do not add
-up.
+A file of a few kilobytes can claim 150 megapixels, or a thousand progressive scans.
 """
 
 import contextlib
-import ctypes
-import threading
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
-from PIL import Image
+from PIL import ExifTags, Image
 
-from araclip.errors import ImageTooLarge, UnreadableImage
+from araclip.errors import ImageTooLarge
 
 MAX_PIXELS = 150_000_000  # the largest consumer cameras (100–150 MP) still fit
-LARGE = 400_000_000  # bytes: a picture that takes more is decoded alone; those of most cameras take less
+MAX_OF_FORMAT = {  # the decoders of these take more memory or time for a pixel than others
+    "WEBP": 65_000_000,  # libwebp keeps two canvases: 17 bytes a pixel
+    "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in Python: 3 seconds when it is made for this
+}
+LARGE = 400_000_000  # bytes: for a picture that takes more, the free memory is checked
 MAX_SCANNED = (
     3_000_000_000  # pixels times passes of a JPEG: 6 seconds when it is made for this; 150 MP in 20 passes fit
 )
-MAX_EXIF = 64  # segments; Pillow concatenates them, in time quadratic in their number
 USABLE = 0.5  # share of the free memory that one picture may take
-BYTES_PER_PIXEL = 17  # at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
+FULL_BYTES = 17  # a pixel at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
 COEFFICIENTS = 6  # bytes a pixel: libjpeg holds all coefficients of a progressive JPEG, even for scaled decoding
+STRIP_BYTES = 40_000_000  # of the strips in which `upright` reduces a picture
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
+_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel in Pillow; else 4
+_RLE = (1, 2)  # compressions of a BMP
 _CHUNK = 1 << 20
 _CGROUP, _GROUP_OF_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-
-_large = threading.Lock()  # held while a large picture is decoded
-
-
-def check_stream(stream: IO[bytes], name: str) -> None:
-    """Refuse a JPEG whose header would take minutes to read. The stream's position is restored.
-
-    Raises:
-        UnreadableImage: it has more EXIF segments than any camera writes.
-    """
-    blocks = count(stream, b"Exif\0\0") if _begins(stream, b"\xff\xd8") else 0
-    if blocks > MAX_EXIF:
-        raise UnreadableImage(
-            f"{name}: damaged ({blocks:,} EXIF blocks, {MAX_EXIF} at most). Restore it from a copy, or remove it."
-        )
 
 
 def check_header(image: Image.Image, name: str) -> int:
@@ -53,55 +38,112 @@ def check_header(image: Image.Image, name: str) -> int:
     Raises:
         ImageTooLarge: too many pixels, or too many progressive scans; the message has both numbers.
     """
-    pixels, stored = image.width * image.height, _stored(image)
-    if stored > MAX_PIXELS:
+    pixels, stored, kind = image.width * image.height, _stored(image), _kind(image)
+    most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
+    if stored > most:
         raise ImageTooLarge(
-            f"{name}: {image.width} × {image.height} is {stored / 1e6:.0f} megapixels, the limit is "
-            f"{MAX_PIXELS / 1e6:.0f}. Save a smaller copy and index that."
+            f"{name}: {image.width} × {image.height} is {stored / 1e6:.0f} megapixels, the limit "
+            f"{f'of {kind} ' if most < MAX_PIXELS else ''}is {most / 1e6:.0f}. Save a smaller copy and index that."
         )
     stream = getattr(image, "fp", None)
-    if image.format not in JPEGS or stream is None:
+    if stream is None:
         return 0
+    needed = _tiff_buffers(image, stream) if image.format == "TIFF" else 0
+    if image.format not in JPEGS and image.info.get("compression") not in ("jpeg", "tiff_jpeg"):
+        return needed
     passes = count(stream, b"\xff\xda")
     if passes * pixels > MAX_SCANNED:
         raise ImageTooLarge(
             f"{name}: {pixels / 1e6:.0f} megapixels in {passes:,} passes, the limit is {MAX_SCANNED // pixels:,} "
             "passes. Save it again and index that."
         )
-    return stored * COEFFICIENTS if passes > 1 else 0
+    return stored * COEFFICIENTS if passes > 1 and image.format in JPEGS else needed
 
 
-@contextlib.contextmanager
-def decoding(image: Image.Image, decoder_bytes: int, name: str) -> Iterator[None]:
-    """Decode a picture inside the block; large pictures wait for each other.
+def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int:
+    """Bytes at the peak of decoding a picture.
 
     Args:
+        image: opened and not loaded; a JPEG drafted to the size that is decoded.
         decoder_bytes: result of `check_header`.
+        reduced: pixels that remain after `upright` has reduced it.
+    """
+    pixels = image.width * image.height
+    if _kind(image) in MAX_OF_FORMAT or reduced == pixels:
+        return decoder_bytes + pixels * FULL_BYTES
+    stored = _STORED_BYTES.get(image.mode, 4) * (2 if image.format == "TIFF" and _turned(image) else 1)
+    return decoder_bytes + pixels * stored + reduced * FULL_BYTES + STRIP_BYTES
+
+
+def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
+    """Refuse a picture that takes more than `most` bytes to decode.
 
     Raises:
-        ImageTooLarge: too little memory is free; the message has both numbers.
+        ImageTooLarge: the message has both numbers.
     """
-    needed = decoder_bytes + image.width * image.height * BYTES_PER_PIXEL
-    if needed <= LARGE:
-        yield
-        return
-    with _large:
-        free = free_memory()
-        if needed > free * USABLE:
-            raise ImageTooLarge(
-                f"{name}: {image.width} × {image.height} takes {needed / 1e9:.1f} GB to decode, and of "
-                f"{free / 1e9:.1f} GB of free memory {USABLE:.0%} may be used. Close other programs, or save a smaller "
-                "copy and index that."
-            )
-        yield
+    if needed > most:
+        raise ImageTooLarge(
+            f"{name}: {_size(image)} takes {needed / 1e9:.1f} GB to decode, the limit is {most / 1e9:.2f} GB. "
+            "Save a smaller or plainer copy and index that."
+        )
+
+
+def check_free_memory(image: Image.Image, needed: int, name: str) -> None:
+    """Refuse a large picture that takes more than its share of the memory that is free now.
+
+    Raises:
+        ImageTooLarge: the message has both numbers.
+    """
+    if needed > LARGE and needed > (free := free_memory()) * USABLE:
+        raise ImageTooLarge(
+            f"{name}: {_size(image)} takes {needed / 1e9:.1f} GB to decode, and of {free / 1e9:.1f} GB of free memory "
+            f"{USABLE:.0%} may be used. Close other programs, or save a smaller copy and index that."
+        )
+
+
+def _size(image: Image.Image) -> str:
+    return f"{image.width} × {image.height} ({image.width * image.height / 1e6:.0f} megapixels)"
+
+
+def _kind(image: Image.Image) -> str:
+    rle = image.format == "BMP" and image.info.get("compression") in _RLE
+    return "BMP, run-length encoded" if rle else image.format or ""
+
+
+def _turned(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return bool(tags.get(ExifTags.Base.Orientation, 1) != 1)
+
+
+def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
+    """Bytes of a TIFF that are in memory while it is decoded: the file, and one strip or tile."""
+    if image.info.get("compression") == "raw":
+        return 0
+    tags = getattr(image, "tag_v2", {})
+    bits = sum(_numbers(tags.get(258, 8))) if 258 in tags else 8  # BitsPerSample
+    samples, of_sample = max(_numbers(tags.get(277, 1))), len(_numbers(tags.get(258, 8)))  # SamplesPerPixel
+    depth = bits if of_sample >= samples else bits * samples
+    rows = min(image.height, max(_numbers(tags.get(278, image.height))))  # RowsPerStrip
+    here = stream.tell()
+    length = stream.seek(0, 2)
+    stream.seek(here)
+    return int(length + max(image.width * rows, _tile(tags)) * depth // 8)
+
+
+def _tile(tags: Any) -> int:
+    """Pixels of a tile of a TIFF."""
+    sides = [tags.get(tag, 0) for tag in (322, 323)]  # TileWidth, TileLength
+    return int(sides[0] * sides[1]) if all(isinstance(side, int) for side in sides) else 0
+
+
+def _numbers(value: object) -> list[int]:
+    members = value if isinstance(value, tuple) else (value,)
+    return [member for member in members if isinstance(member, int)] or [1]
 
 
 def _stored(image: Image.Image) -> int:
     """Pixels in the decoder's memory: those of the picture, or of one tile of a TIFF if that is larger."""
-    tags = getattr(image, "tag_v2", {})
-    tile = [tags.get(tag, 0) for tag in (322, 323)]  # TileWidth, TileLength
-    area = tile[0] * tile[1] if all(isinstance(side, int) for side in tile) else 0
-    return max(image.width * image.height, area)
+    return max(image.width * image.height, _tile(getattr(image, "tag_v2", {})))
 
 
 def count(stream: IO[bytes], pattern: bytes) -> int:
@@ -113,25 +155,6 @@ def count(stream: IO[bytes], pattern: bytes) -> int:
         tail = (tail + chunk)[1 - len(pattern) :]
     stream.seek(start)
     return total
-
-
-def _begins(stream: IO[bytes], magic: bytes) -> bool:
-    start = stream.tell()
-    head = stream.read(len(magic))
-    stream.seek(start)
-    return head == magic
-
-
-@cache
-def silence_libtiff() -> None:
-    """Stop libtiff from writing a line to stderr for each damaged row; our own error is enough.
-
-    Pillow silences its warnings but not its errors. Has no effect where Pillow uses the system's libtiff.
-    """
-    home = Path(Image.__file__).parent
-    for library in (*home.parent.glob("pillow.libs/libtiff*.so*"), *home.glob(".dylibs/libtiff*.dylib")):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(str(library)).TIFFSetErrorHandler(None)
 
 
 def free_memory() -> int:

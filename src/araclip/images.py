@@ -1,45 +1,63 @@
 """The only code that opens pictures: allowed formats, limits, orientation, scaled decoding, the model's input.
 
 Picture files are untrusted: the header is read first, its size is checked before a pixel is decoded, and every
-exception of Pillow becomes an `ImageError` that names the file and the remedy.
+exception of Pillow becomes an `ImageError` that names the file and the remedy. Memory is taken from shared budgets.
 """
 
-import threading
-import warnings
+import errno
+import os
+import re
+import stat
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from io import BufferedReader
 from itertools import islice
 from os import PathLike, fspath
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from araclip.decode_limits import JPEGS, MAX_PIXELS, check_header, check_stream, decoding, silence_libtiff
+from araclip.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream
+from araclip.decode_limits import (
+    FULL_BYTES,
+    JPEGS,
+    MAX_PIXELS,
+    bytes_to_decode,
+    check_budget,
+    check_free_memory,
+    check_header,
+)
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
+from araclip.picture_structure import unpacked_bytes
+from araclip.pillow_messages import PILLOW_WARNINGS, silence_libtiff
+from araclip.upright import ROTATED, factors_for, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 AHEAD = 32  # decoded inputs that wait for the encoder: 5 MB at 224 pixels
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # EXIF orientation → transformation that puts the picture upright
-_ROTATED = (5, 6, 7, 8)  # orientations that swap width and height
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Source = TypeVar("Source", bound="str | PathLike[str] | IO[bytes] | Image.Image")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts from a picture's header: one of FORMATS; width and height in pixels of the upright picture; EXIF date.
+
+    `captured_at` is the camera's clock, YYYY-MM-DDTHH:MM:SS without a time zone; None if there is no valid EXIF date.
+    """
+
+    format: str
+    width: int
+    height: int
+    captured_at: str | None
 
 
 def open_image(
@@ -56,76 +74,130 @@ def open_image(
     Raises:
         UnsupportedFormat, ImageTooLarge, UnreadableImage: each names the picture and says what to do.
     """
-    name = name or _name_of(source)
-    try:
-        with _PILLOW_SILENT:
-            if isinstance(source, Image.Image):
-                return _upright_rgb(source, None, name)
-            with _stream(source) as stream:
-                check_stream(stream, name)
-                with Image.open(stream, formats=FORMATS) as image:
-                    if image.format == "TIFF":
-                        silence_libtiff()
-                    decoder_bytes = check_header(image, name)
-                    if size is not None and image.format in JPEGS:
-                        image.draft("RGB", (2 * size, 2 * size))
-                    with decoding(image, decoder_bytes, name):
-                        return _upright_rgb(image, size, name)
-    except UnidentifiedImageError:
-        raise UnsupportedFormat(
-            f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture. "
-            "Convert it to JPEG or PNG, or remove it."
-        ) from None
-    except FileNotFoundError:
-        raise UnreadableImage(f"{name}: no such file. It may have been moved; check the path.") from None
-    except PermissionError:
-        raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
-    except (ImageTooLarge, UnreadableImage):
-        raise
-    except Image.DecompressionBombError as error:  # Pillow's own limit, checked while it opens
-        raise ImageTooLarge(
-            f"{name}: {str(error).rstrip('.')}; our limit is {MAX_PIXELS / 1e6:.0f} megapixels. "
-            "Save a smaller copy and index that."
-        ) from None
-    except MemoryError:
-        raise ImageTooLarge(f"{name}: not enough memory to decode it. Save a smaller copy.") from None
-    except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, IndexError, …
-        reason = str(error) or type(error).__name__
-        raise UnreadableImage(
-            f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
-        ) from error
+    with opened(source, size, name=name) as (image, _):
+        return image
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Facts from a picture's header: one of FORMATS; width and height in pixels of the upright picture; EXIF date.
+@contextmanager
+def opened(
+    source: str | PathLike[str] | IO[bytes] | Image.Image,
+    size: int | None = None,
+    *,
+    name: str = "",
+    distort: bool = False,
+) -> Iterator[tuple[Image.Image, Facts]]:
+    """The picture of `open_image` and its facts; its memory counts against the shared budget inside the block.
 
-    `captured_at` is the camera's clock, YYYY-MM-DDTHH:MM:SS without a time zone; None if there is no valid EXIF date.
+    Args:
+        distort: the picture is used for squares alone: an extremely long one is reduced along its long side only.
     """
-
-    format: str
-    width: int
-    height: int
-    captured_at: str | None
+    name = name or _name_of(source)
+    with ExitStack() as held:
+        with _our_errors(name):
+            found = held.enter_context(_decoded(source, size, name, distort))
+        yield found
 
 
 def read_facts(source: str | PathLike[str] | IO[bytes] | Image.Image) -> Facts:
-    """The facts of a picture that `open_image` accepts, from its header, without decoding pixels.
+    """The facts of a picture that `open_image` accepts. A damaged EXIF block is ignored."""
+    with opened(source, 1) as (_, facts):
+        return facts
 
-    A picture in memory without a format counts as PNG. A damaged EXIF block is ignored.
+
+@contextmanager
+def _decoded(
+    source: str | PathLike[str] | IO[bytes] | Image.Image, size: int | None, name: str, distort: bool
+) -> Iterator[tuple[Image.Image, Facts]]:
+    if isinstance(source, Image.Image):
+        with DECODING.hold(source.width * source.height * FULL_BYTES):
+            facts = _facts(source, source.size)
+            yield upright_rgb(source, (1, 1), name), facts
+        return
+    with _stream(source) as stream, PARSING.hold(unpacked_bytes(stream, name)):
+        timed = TimedStream(stream, name)
+        with Image.open(cast(IO[bytes], timed), formats=FORMATS) as image:
+            if image.format == "TIFF":
+                silence_libtiff()
+            decoder_bytes, shown = check_header(image, name), image.size
+            early = None if image.format == "PNG" else _facts(image, shown)  # a PNG's EXIF may follow its pixels
+            if size is not None and image.format in JPEGS:
+                image.draft("RGB", (2 * size, 2 * size))
+            factors = factors_for(*image.size, size, distort=distort)
+            reduced = image.width * image.height // (factors[0] * factors[1])
+            needed = bytes_to_decode(image, decoder_bytes, reduced)
+            if size is not None:  # in full, a picture beyond the budget is decoded alone
+                check_budget(image, needed, DECODING.total, name)
+            with DECODING.hold(needed):
+                check_free_memory(image, needed, name)
+                timed.allow(DECODE_SECONDS)
+                upright = upright_rgb(image, factors, name)
+                yield upright, early or _facts(image, shown)
+
+
+@contextmanager
+def _our_errors(name: str) -> Iterator[None]:
+    with PILLOW_WARNINGS.collected() as warned:
+        try:
+            yield
+        except UnidentifiedImageError:
+            raise UnsupportedFormat(
+                f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture. "
+                "Convert it to JPEG or PNG, or remove it."
+            ) from None
+        except FileNotFoundError:
+            raise UnreadableImage(f"{name}: no such file. It may have been moved; check the path.") from None
+        except PermissionError:
+            raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
+        except (ImageTooLarge, UnreadableImage):
+            raise
+        except Image.DecompressionBombError as error:  # Pillow's own limit, checked while it opens
+            claimed = re.search(r"\((\d+) pixels\)", str(error))
+            size = f"{int(claimed[1]) / 1e6:.0f} megapixels" if claimed else "too many megapixels"
+            raise ImageTooLarge(
+                f"{name}: {size}, the limit is {MAX_PIXELS / 1e6:.0f}. Save a smaller copy and index that."
+            ) from None
+        except MemoryError:
+            raise ImageTooLarge(f"{name}: not enough memory to decode it. Save a smaller copy.") from None
+        except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, …
+            reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *warned))
+            raise UnreadableImage(
+                f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
+            ) from error
+
+
+def open_file(path: str | PathLike[str]) -> BufferedReader:
+    """Open a regular file to read; a pipe, socket or device in its place is not waited for.
+
+    Raises:
+        UnreadableImage: it is something else; the message says what.
+        OSError: it cannot be opened.
     """
-    with _PILLOW_SILENT:
-        if isinstance(source, Image.Image):
-            return _facts(source)
-        with Image.open(source, formats=FORMATS) as image:
-            return _facts(image)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # a socket
+            raise not_a_file(fspath(path), stat.S_IFSOCK) from None
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise not_a_file(fspath(path), mode)
+    return open(descriptor, "rb")  # noqa: PTH123  (closes what was opened)
 
 
-def _facts(image: Image.Image) -> Facts:
-    width, height = image.size
+def not_a_file(path: str, mode: int) -> UnreadableImage:
+    """The error for a path that is no regular file, by its mode."""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
+    kind = kinds.get(stat.S_IFMT(mode), "a device")
+    return UnreadableImage(f"{path}: {kind}, not a picture file; check the path, rename it or remove it.")
+
+
+def _facts(image: Image.Image, size: tuple[int, int]) -> Facts:
+    width, height = size
     try:
         exif = image.getexif()
-        if exif.get(ExifTags.Base.Orientation, 1) in _ROTATED:
+        if exif.get(ExifTags.Base.Orientation, 1) in ROTATED:
             width, height = height, width
         times = exif.get_ifd(ExifTags.IFD.Exif)
         captured_at = _time(times.get(ExifTags.Base.DateTimeOriginal) or times.get(ExifTags.Base.DateTimeDigitized))
@@ -144,7 +216,7 @@ def _time(text: object) -> str | None:
 
 def _stream(source: str | PathLike[str] | IO[bytes]) -> AbstractContextManager[IO[bytes]]:
     if isinstance(source, str | PathLike):
-        return open(source, "rb")  # noqa: PTH123  (a path that is not UTF-8 stays as it is)
+        return open_file(source)
     return nullcontext(source)
 
 
@@ -152,101 +224,6 @@ def _name_of(source: str | PathLike[str] | IO[bytes] | Image.Image) -> str:
     if isinstance(source, Image.Image):
         return "picture in memory"
     return fspath(source) if isinstance(source, str | PathLike) else "uploaded picture"
-
-
-class _PillowSilent:
-    """Silences Pillow's warnings while any thread is inside; we check limits ourselves and ignore damaged EXIF blocks.
-
-    `catch_warnings` in every thread would leave them off for good: overlapping threads restore each other's filters.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\b")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(None, None, None)
-
-
-_PILLOW_SILENT = _PillowSilent()
-
-
-def _upright_rgb(image: Image.Image, size: int | None, name: str) -> Image.Image:
-    if min(image.size) < 1:
-        raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
-    image.load()  # not inside a try: after a failed load(), Pillow's second one succeeds silently
-    turn, sixteen_bit = _turn_of(image), image.mode.startswith("I;16")
-    image = _averageable(image)
-    if size is not None:
-        image = _smaller(image, size)
-    if turn is not None:
-        image = _turned(image, turn)
-    if image.mode in ("I", "F"):  # 16-bit and float grey: convert() would clip instead of scaling
-        image = _eight_bit(image, sixteen_bit)
-    if image.mode in ("RGBA", "LA", "La", "RGBa"):
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image)
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    # Not ImageOps.exif_transpose: it rewrites the block, and fails on a single tag that Pillow cannot write.
-    try:
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged EXIF block is ignored
-        return None
-
-
-def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
-    image = image.transpose(turn)
-    for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # or a reader would apply the orientation again
-    return image
-
-
-def _averageable(image: Image.Image) -> Image.Image:
-    """In a mode whose values can be averaged: no palette, no bilevel, no packed 16 bits."""
-    if image.mode in ("P", "PA") or "transparency" in image.info:
-        return image.convert("RGBA")
-    if image.mode.startswith("I;16"):
-        return image.convert("I")
-    return image.convert("L") if image.mode == "1" else image
-
-
-def _smaller(image: Image.Image, size: int) -> Image.Image:
-    """Reduced by an integer factor to no side below 2 × `size`, as `square` would begin; makes later steps cheap."""
-    factor = min(image.size) // (2 * size)
-    return image.reduce(factor) if factor > 1 else image
-
-
-def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
-    grey = np.array(image, dtype=np.float32)  # (H, W)
-    finite = np.isfinite(grey)
-    low, high = (float(grey.min(where=finite, initial=np.inf)), float(grey.max(where=finite, initial=-np.inf)))
-    if not finite.any():
-        low, high = 0.0, 1.0
-    if sixteen_bit or (low >= 0 and high > 255):
-        low, high = 0.0, max(65535.0, high)
-    elif low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    with np.errstate(all="ignore"):  # infinities become 0 or 255, NaN 0
-        grey -= low
-        grey *= 255.0 / max(high - low, 1e-12)
-        np.nan_to_num(grey, copy=False)
-    return Image.fromarray(grey.clip(0, 255, out=grey).astype(np.uint8))
 
 
 def square(image: Image.Image, size: int) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
-from araclip.images import SUFFIXES
+from araclip.images import SUFFIXES, not_a_file
 from araclip.paths import user_path
 
 
@@ -16,11 +16,13 @@ from araclip.paths import user_path
 class Walk:
     """A walk of folders, and what it found besides pictures.
 
-    `unreadable`: paths that could not be read, and why. `drives`: mount points below a root; one that is missing or
-    empty later is taken to be unplugged, and its pictures stay indexed.
+    `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
+    picture, and the line about each. `drives`: mount points below a root; one that is missing or empty later is taken
+    to be unplugged, and its pictures stay indexed.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
+    special: dict[str, str] = field(default_factory=dict)
     drives: set[str] = field(default_factory=set)
 
     def pictures(self, root: Path | str) -> Iterator[File]:
@@ -40,7 +42,7 @@ class Walk:
                 with os.scandir(folder) as entries:
                     listing = sorted(entries, key=lambda entry: os.fsencode(entry.name))
             except OSError as error:
-                self.unreadable[folder] = error.strerror or type(error).__name__
+                self.unreadable[folder] = why_unreadable(error)
                 continue
             if device not in (None, here.st_dev):
                 self.drives.add(folder)
@@ -54,12 +56,10 @@ class Walk:
                     elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
                         self.unreadable[entry.path] = "the link leads nowhere; is a drive unplugged?"
                     elif _has_picture_suffix(entry.name):
-                        about = entry.stat()
-                        if stat.S_ISREG(about.st_mode):
-                            yield File.of(entry.path, about)
+                        yield from self._file(entry.path, entry.stat())
                 except OSError as error:  # a file that vanished meanwhile is simply not found
                     if not isinstance(error, FileNotFoundError):
-                        self.unreadable[entry.path] = error.strerror or type(error).__name__
+                        self.unreadable[entry.path] = why_unreadable(error)
             waiting += reversed(below)
 
     def at(self, path: str) -> Iterator[File]:
@@ -70,18 +70,30 @@ class Walk:
             if os.path.islink(path):  # noqa: PTH114
                 self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
         except OSError as error:
-            self.unreadable[path] = error.strerror or type(error).__name__
+            self.unreadable[path] = why_unreadable(error)
         else:
             if stat.S_ISDIR(about.st_mode):
                 yield from self.pictures(path)
-            elif stat.S_ISREG(about.st_mode) and _has_picture_suffix(path):
-                yield File.of(path, about)
+            elif _has_picture_suffix(path):
+                yield from self._file(path, about)
+
+    def _file(self, path: str, about: os.stat_result) -> Iterator[File]:
+        if stat.S_ISREG(about.st_mode):
+            yield File.of(path, about)
+        else:
+            self.special[path] = str(not_a_file(path, about.st_mode))
 
     def note_unmounted(self, drives: Iterable[str]) -> None:
         """Add those drives that are not mounted now to `unreadable`."""
         for drive in drives:
             if drive not in self.drives and not _mounted(drive):
                 self.unreadable[drive] = "nothing is mounted there now; is a drive unplugged?"
+
+
+def why_unreadable(error: OSError) -> str:
+    """Why a file or folder could not be read, with what to do about a missing permission."""
+    why = error.strerror or type(error).__name__
+    return f"{why}; give this user permission, or move it elsewhere" if isinstance(error, PermissionError) else why
 
 
 def _has_picture_suffix(name: str) -> bool:

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip import phash
+from araclip.decode_budget import READING
 from araclip.encoder_base import picture_of
-from araclip.errors import ImageError, ImageTooLarge, InputError
+from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.images import Facts, open_image, read_facts, square
+from araclip.images import Facts, open_file, opened, square
 from araclip.paths import text_path, user_path
 
-MAX_BYTES = 1_000_000_000  # read into memory whole; the largest picture allowed takes 900 MB as uncompressed 16-bit
+MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
+WHOLE = 64_000_000  # a file of at most so many bytes is read into memory
 STORED_SIDE = 1024  # pixels: enough for a preview and for the input of every model, about 200 kB as JPEG
 STORED_QUALITY = 90
 
@@ -60,28 +63,38 @@ def read_source(source: Source, known: set[bytes], size: int) -> LoadedPicture:
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
         # Decoded even if the hash is known: the file may vanish, stored pixels stay.
-        image = open_image(io.BytesIO(source), STORED_SIDE // 2)
-        decoded = _decoded(image, read_facts(io.BytesIO(source)), size)
-        return LoadedPicture(_stored_file(digest, len(source)), digest, decoded, _as_jpeg(image))
-    with open(source.path, "rb") as stream:  # noqa: PTH123  (a path that is not UTF-8 stays as it is)
+        with opened(io.BytesIO(source), STORED_SIDE // 2) as (image, facts):
+            return LoadedPicture(
+                _stored_file(digest, len(source)), digest, _decoded(image, facts, size), _as_jpeg(image)
+            )
+    with open_file(source.path) as stream:
         file = File.of(source.path, os.fstat(stream.fileno()))  # it may have changed since the walk
         if file.size > MAX_BYTES:
             raise ImageTooLarge(
                 f"{file.path}: {file.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
             )
-        data = stream.read()
-    digest = hashlib.sha256(data).digest()
+        with READING.hold(file.size):
+            return _from_file(file, stream, known, size)
+
+
+def _from_file(file: File, stream: BufferedReader, known: set[bytes], size: int) -> LoadedPicture:
+    """Decode what was hashed: the bytes in memory or, of a large file, the file if nobody wrote to it meanwhile."""
+    data = io.BytesIO(stream.read(WHOLE + 1)) if file.size <= WHOLE else None
+    digest = hashlib.file_digest(data or stream, "sha256").digest()
     if digest in known:
         return LoadedPicture(file, digest, None)
-    image = open_image(io.BytesIO(data), size, name=file.path)
-    return LoadedPicture(file, digest, _decoded(image, read_facts(io.BytesIO(data)), size))
+    with opened(data or stream, size, name=file.path, distort=True) as (image, facts):
+        decoded = _decoded(image, facts, size)
+    if data is None and File.of(file.path, os.fstat(stream.fileno())) != file:
+        raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
+    return LoadedPicture(file, digest, decoded)
 
 
 def _in_memory(source: Image.Image, size: int) -> LoadedPicture:
-    image = open_image(source)
-    digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
-    pixels = _as_jpeg(image)
-    return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, read_facts(source), size), pixels)
+    with opened(source) as (image, facts):
+        digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
+        pixels = _as_jpeg(image)
+        return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, size), pixels)
 
 
 def _decoded(image: Image.Image, facts: Facts, size: int) -> DecodedPicture:

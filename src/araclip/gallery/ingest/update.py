@@ -9,7 +9,7 @@ from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
-from araclip.gallery.ingest.scan import Walk
+from araclip.gallery.ingest.scan import Walk, why_unreadable
 from araclip.gallery.results import Update
 from araclip.images import FORMATS
 
@@ -86,6 +86,8 @@ def _reconcile(
     report.unchanged = len(found) - len(changed)
     for path, reason in walk.unreadable.items():
         skipped(f"{path}: cannot be read ({reason}). What was indexed there is kept.")
+    for line in walk.special.values():
+        skipped(line)
     gone = [
         path
         for path in known
@@ -122,7 +124,7 @@ def below(path: str, folder: str) -> bool:
 
 def unreadable(path: str, error: OSError) -> str:
     """The line for a file that cannot be read now."""
-    return f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
+    return f"{path}: cannot be read ({why_unreadable(error)}). What was indexed there is kept."
 
 
 def _nothing_in(root: Path, indexed: int) -> InputError:
