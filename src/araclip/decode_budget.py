@@ -7,17 +7,20 @@ order: a thread that waits for decoding holds no memory that another one needs t
     READING ─► PARSING ─► DECODING
 """
 
+import ctypes
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from functools import cache
+from typing import IO, cast
 
 from araclip.errors import ImageTooLarge
 
 PEAK = 1_500_000_000  # bytes above the model's that reading pictures takes at most; measured by tests/trials
 PARSE_SECONDS = 3.0  # of processor time, for a header: ordinary ones take milliseconds
+TRIM = 100_000_000  # bytes freed at once, from which it is worth a millisecond
 DECODE_SECONDS = 30.0  # of processor time, for the pixels: 150 megapixels take 1 to 6 on one core
 
 
@@ -53,6 +56,20 @@ class ByteBudget:
 READING = ByteBudget(190_000_000)  # files read into memory
 PARSING = ByteBudget(60_000_000)  # what a header unpacks to: texts, profiles, directories
 DECODING = ByteBudget(1_150_000_000)  # pixels; the rest of PEAK is what allocators and finished pictures keep
+
+
+def return_freed_memory(freed: int) -> None:
+    """Return what was freed to the system, where that is glibc's habit to keep: an arena for each thread."""
+    if freed > TRIM and (trim := _trim()):
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        return cast(Callable[[int], int], ctypes.CDLL(None).malloc_trim)
+    except (OSError, AttributeError, TypeError):  # another C library
+        return None
 
 
 class TimedStream:

@@ -24,6 +24,7 @@ MAX_SCANNED = (
 USABLE = 0.5  # share of the free memory that one picture may take
 FULL_BYTES = 17  # a pixel at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
 COEFFICIENTS = 6  # bytes a pixel: libjpeg holds all coefficients of a progressive JPEG, even for scaled decoding
+ROW_BYTES = 8  # Pillow's pointer to each row: a picture of one column takes thrice its pixels
 STRIP_BYTES = 40_000_000  # of the strips in which `upright` reduces a picture
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel in Pillow; else 4
@@ -69,6 +70,7 @@ def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int
         reduced: pixels that remain after `upright` has reduced it.
     """
     pixels = image.width * image.height
+    decoder_bytes += image.height * ROW_BYTES
     if _kind(image) in MAX_OF_FORMAT or reduced == pixels:
         return decoder_bytes + pixels * FULL_BYTES
     stored = _STORED_BYTES.get(image.mode, 4) * (2 if image.format == "TIFF" and _turned(image) else 1)

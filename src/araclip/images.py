@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from araclip.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream
+from araclip.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
 from araclip.decode_limits import (
     FULL_BYTES,
     JPEGS,
@@ -115,23 +115,29 @@ def _decoded(
         return
     with _stream(source) as stream, PARSING.hold(unpacked_bytes(stream, name)):
         timed = TimedStream(stream, name)
-        with Image.open(cast(IO[bytes], timed), formats=FORMATS) as image:
-            if image.format == "TIFF":
-                silence_libtiff()
-            decoder_bytes, shown = check_header(image, name), image.size
-            early = None if image.format == "PNG" else _facts(image, shown)  # a PNG's EXIF may follow its pixels
-            if size is not None and image.format in JPEGS:
-                image.draft("RGB", (2 * size, 2 * size))
-            factors = factors_for(*image.size, size, distort=distort)
-            reduced = image.width * image.height // (factors[0] * factors[1])
-            needed = bytes_to_decode(image, decoder_bytes, reduced)
-            if size is not None:  # in full, a picture beyond the budget is decoded alone
-                check_budget(image, needed, DECODING.total, name)
-            with DECODING.hold(needed):
-                check_free_memory(image, needed, name)
-                timed.allow(DECODE_SECONDS)
+        image, upright = Image.open(cast(IO[bytes], timed), formats=FORMATS), None
+        if image.format == "TIFF":
+            silence_libtiff()
+        decoder_bytes, shown = check_header(image, name), image.size
+        early = None if image.format == "PNG" else _facts(image, shown)  # a PNG's EXIF may follow its pixels
+        if size is not None and image.format in JPEGS:
+            image.draft("RGB", (2 * size, 2 * size))
+        factors = factors_for(*image.size, size, distort=distort)
+        reduced = image.width * image.height // (factors[0] * factors[1])
+        needed = bytes_to_decode(image, decoder_bytes, reduced)
+        if size is not None:  # in full, a picture beyond the budget is decoded alone
+            check_budget(image, needed, DECODING.total, name)
+        with DECODING.hold(needed):
+            check_free_memory(image, needed, name)
+            timed.allow(DECODE_SECONDS)
+            try:
                 upright = upright_rgb(image, factors, name)
-                yield upright, early or _facts(image, shown)
+                found = upright, early or _facts(image, shown)
+            finally:
+                if upright is not image:  # freed before the budget is, even where a traceback holds the picture
+                    vars(image).clear()
+                    return_freed_memory(needed)
+            yield found
 
 
 @contextmanager
@@ -162,7 +168,7 @@ def _our_errors(name: str) -> Iterator[None]:
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *warned))
             raise UnreadableImage(
                 f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
-            ) from error
+            ) from error.with_traceback(None)  # its frames hold pixels
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
@@ -266,6 +272,6 @@ def decode_ahead(
         try:
             return square(open_image(source, size), size)
         except ImageError as error:
-            return error
+            return error.with_traceback(None)  # its frames hold the source
 
     return map_ahead(decode, sources, threads)

@@ -95,7 +95,7 @@ class Intake:
         try:
             return read_source(source, self._known, self._model.image_size)
         except (OSError, ImageError) as error:
-            return error
+            return error.with_traceback(None)  # its frames hold the file's bytes
 
     def _commit(self, group: list[_Waiting], refused: Refused) -> None:
         """Encode what is new, and commit; a picture that another process has removed since is read again."""
