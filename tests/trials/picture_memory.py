@@ -3,9 +3,9 @@
     python tests/trials/picture_memory.py
     python tests/trials/picture_memory.py --only png --threads 16
 
-Each row is a folder of ordinary pictures, so that the model is loaded and has run, followed by four copies (`--copies`)
-that differ by a byte behind the picture, indexed by a real `araclip index` in a child process; peaks are the child's, as
-the system counts them when it ends, less those of ordinary pictures alone. The limit is
+Each row is a folder of ordinary pictures, so that the model is loaded and has run, followed by four copies
+(`--copies`) that differ by a byte behind the picture, indexed by a real `araclip index` in a child process; peaks are
+the child's, as the system counts them when it ends, less those of ordinary pictures alone. The limit is
 `araclip.decode_budget.PEAK`; exit code 1 when a row is above it.
 """
 
