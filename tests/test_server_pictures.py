@@ -235,6 +235,11 @@ def test_a_picture_that_became_a_link_to_a_secret_is_not_served(
     (album / "swapped.png").unlink()
     (album / "swapped.png").symlink_to("/etc/passwd")
     problem(client.get(f"/images/{identity}"), "no-picture")
+    other = pictures.solid(tmp_path / "private.png", (1, 2, 3))  # a picture that was never indexed
+    (album / "swapped.png").unlink()
+    (album / "swapped.png").symlink_to(other)
+    for address in (f"/images/{identity}", f"/thumbnails/{identity}", f"/thumbnails/{identity}?size=512"):
+        problem(client.get(address), "no-picture")
 
 
 def test_a_picture_whose_content_changed_is_not_served_under_the_old_id(client: TestClient, album: Path) -> None:

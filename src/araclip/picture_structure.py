@@ -4,6 +4,7 @@ A JPEG of 4 MB can hold a million segments, a PNG of 64 kB can hold 64 MB of tex
 million numbers of 40 bytes each in Python.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ NUMBER_BYTES = 40  # of one such value in a Python list
 INFLATED = 1_100_000  # bytes of one compressed text; Pillow itself stops at a megabyte
 
 _HEAD, _SCAN = 1 << 18, 0xDA
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xDA)})  # markers of a JPEG without a length
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # of a JPEG, with a length; not padding, nor those without
 _UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes
 _SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
@@ -68,18 +69,12 @@ def _jpeg(stream: IO[bytes], name: str) -> int:
 def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, begin and end of the content of each segment of a JPEG, until its first scan."""
     at = 2
-    while (at := head.find(b"\xff", at)) >= 0 and at + 1 < len(head):
-        marker = head[at + 1]
-        if marker in (0x00, 0xFF) or marker in _STANDALONE:
-            at += 1 if marker == 0xFF else 2
-            continue
-        if at + 4 > len(head):
+    while marker := _MARKER.search(head, at):
+        begin = marker.end() + 2
+        at = begin - 2 + max(2, int.from_bytes(head[begin - 2 : begin], "big"))
+        yield marker[0][1], begin, at
+        if marker[0][1] == _SCAN:
             return
-        length = max(2, int.from_bytes(head[at + 2 : at + 4], "big"))
-        yield marker, at + 4, at + 2 + length
-        if marker == _SCAN:
-            return
-        at += 2 + length
 
 
 def _png(stream: IO[bytes], name: str) -> int:
