@@ -16,12 +16,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent / "trials"))
 from nasty_corpus import KINDS
-from nasty_parts import directory, jpeg, saved, segment
+from nasty_parts import directory, jpeg, saved, segment, tiff
 
 import pictures
 from araclip import AraCLIP, Gallery, decode_budget, images, upright
 from araclip.decode_budget import DECODING, PARSING, READING
-from araclip.errors import ImageTooLarge, UnreadableImage
+from araclip.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest import sources
 from araclip.gallery.ingest.sources import read_source
@@ -218,6 +218,15 @@ def test_what_pillow_warns_about_is_part_of_our_line_and_of_nothing_else() -> No
     assert seen == []
     assert "malformed MPO" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_pillow_logs_is_part_of_our_line_and_of_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a handler, Python prints it to stderr."""
+    with pytest.raises(
+        UnsupportedFormat, match=r"many\.tiff: not a .* picture \(More samples per pixel.*2000\)\. Convert"
+    ):
+        open_image(io.BytesIO(tiff((277, 4, 1, 2_000))), name="many.tiff")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_warnings_of_others_pass_while_pictures_are_decoded() -> None:

@@ -35,7 +35,7 @@ from araclip.decode_limits import (
 )
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.picture_structure import unpacked_bytes
-from araclip.pillow_messages import PILLOW_WARNINGS, silence_libtiff
+from araclip.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.upright import ROTATED, factors_for, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -142,12 +142,12 @@ def _decoded(
 
 @contextmanager
 def _our_errors(name: str) -> Iterator[None]:
-    with PILLOW_WARNINGS.collected() as warned:
+    with PILLOW_MESSAGES.collected() as said:
         try:
             yield
         except UnidentifiedImageError:
             raise UnsupportedFormat(
-                f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture. "
+                f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture{_in_brackets(said)}. "
                 "Convert it to JPEG or PNG, or remove it."
             ) from None
         except FileNotFoundError:
@@ -165,10 +165,14 @@ def _our_errors(name: str) -> Iterator[None]:
         except MemoryError:
             raise ImageTooLarge(f"{name}: not enough memory to decode it. Save a smaller copy.") from None
         except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, …
-            reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *warned))
+            reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(
                 f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
             ) from error.with_traceback(None)  # its frames hold pixels
+
+
+def _in_brackets(said: list[str]) -> str:
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:

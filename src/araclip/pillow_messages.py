@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,23 +12,24 @@ from typing import TextIO
 
 from PIL import Image
 
-MOST = 200  # characters of a warning in a message
+MOST, MANY = 200, 3  # characters of a message, and how many are kept
 
 
-class PillowWarnings:
-    """Collects Pillow's warnings while any thread is inside `collected`; those of other packages pass.
+class PillowMessages(logging.Handler):
+    """Collects Pillow's warnings and log lines of threads inside `collected`; those of other packages pass.
 
     `catch_warnings` in every thread would leave the filters changed for good: overlapping threads restore each other's.
     """
 
     def __init__(self) -> None:
+        super().__init__(logging.WARNING)
         self._lock = threading.Lock()
         self._inside = 0
         self._of_thread = threading.local()
 
     @contextlib.contextmanager
     def collected(self) -> Iterator[list[str]]:
-        """The warnings of this thread inside the block."""
+        """What Pillow says to this thread inside the block."""
         outer, own = getattr(self._of_thread, "texts", None), list[str]()
         self._enter()
         self._of_thread.texts = own
@@ -61,15 +63,27 @@ class PillowWarnings:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        texts: list[str] | None = getattr(self._of_thread, "texts", None)
         if Path(filename).parent != _PILLOW:
             self._show(message, category, filename, lineno, file, line)
-        elif texts is not None and len(texts) < 3:
-            texts.append(" ".join(str(message).split())[:MOST])
+        elif not issubclass(category, Image.DecompressionBombWarning):  # its limit is not ours
+            self._note(str(message))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Collect a log line; outside of the blocks Python prints it as it would without this handler."""
+        if getattr(self._of_thread, "texts", None) is not None:
+            self._note(record.getMessage())
+        elif logging.lastResort and not logging.getLogger().handlers:
+            logging.lastResort.handle(record)
+
+    def _note(self, text: str) -> None:
+        texts: list[str] | None = getattr(self._of_thread, "texts", None)
+        if texts is not None and len(texts) < MANY:
+            texts.append(" ".join(text.split())[:MOST])
 
 
 _PILLOW = Path(Image.__file__).parent
-PILLOW_WARNINGS = PillowWarnings()
+PILLOW_MESSAGES = PillowMessages()
+logging.getLogger("PIL").addHandler(PILLOW_MESSAGES)
 
 
 @cache
