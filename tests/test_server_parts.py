@@ -1,8 +1,10 @@
 """Components of the server: batching, decoding processes, events, translations, snapshots, indexing."""
 
 import asyncio
+import io
 import json
 import re
+import struct
 import subprocess
 import sys
 import threading
@@ -157,11 +159,14 @@ def test_hostile_pictures_are_an_error_each_and_the_process_continues(tmp_path: 
 
 
 def test_a_picture_that_needs_more_memory_than_allowed_affects_no_other(tmp_path: Path) -> None:
-    large = encoded(Image.new("RGBA", (7_500, 7_500)), compress_level=1)  # 225 MB once decoded, and as much again
+    whole = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(whole, "BMP")
+    large = bytearray(whole.getvalue())
+    large[18:26] = struct.pack("<II", 12_000, 12_000)  # 576 MB once decoded
 
     async def story(box: Sandbox) -> None:
         with pytest.raises(ImageTooLarge):
-            await box.thumbnail(large, 64)
+            await box.thumbnail(bytes(large), 64)
         assert (await box.thumbnail(encoded(Image.new("RGB", (9, 9))), 64))[2:] == (9, 9)
 
     in_sandbox(story, memory=500_000_000)
@@ -375,9 +380,11 @@ def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
         pictures.bomb(tmp_path / "b.png", (14_000, 14_000)),
         pictures.truncated(tmp_path / "c.jpg"),
         pictures.text_as_picture(tmp_path / "d.jpg"),
+        pictures.written(tmp_path / "e.jpg", b"\xff\xd8" + b"\xff\xfe\0\2" * 20_000),
+        pictures.bomb(tmp_path / "f.png", (1, 149_000_000)),
     ):
         with path.open("rb") as stream, pytest.raises(AraCLIPError) as caught:
-            open_image(stream)
+            open_image(stream, 32)
         said.append(str(caught.value))
     return said
 
