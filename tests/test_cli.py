@@ -15,7 +15,8 @@ import pytest
 import typer
 
 import pictures
-from araclip import AraCLIP, Gallery, cli, demo
+from araclip import AraCLIP, Gallery, atomic, cli, demo
+from araclip.gallery.catalog import writer_lock
 from tiny import write_tiny_model
 
 ROOT = Path(__file__).parents[1]
@@ -129,6 +130,23 @@ def test_a_bad_file_costs_one_line_on_stderr_and_the_run_exits_0(run: Run, folde
     assert "1 skipped" in indexed.out
     (line,) = [line for line in indexed.err.splitlines() if "cut.jpg" in line]
     assert "damaged or cut short" in line
+
+
+def test_a_command_says_for_whom_it_waits_and_gives_up_in_one_line(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ("--gallery", str(tmp_path / "g"))
+    run("index", str(folder), *place)
+    monkeypatch.setattr(atomic, "NOTICE_S", 0.0)
+    monkeypatch.setattr(writer_lock, "PATIENCE_S", 0.2)
+    for command in (("index", str(folder)), ("remove", str(folder / "green.png")), ("compact",), ("repair",)):
+        with writer_lock.writer_lock(tmp_path / "g"):
+            ran = run(*command, *place)
+        assert (ran.code, ran.out) == (2, "")
+        said, refused = [line for line in ran.err.splitlines() if "is being written" in line]
+        assert f"by process {os.getpid()} on " in said
+        assert "Waiting 0 s at most" in said
+        assert refused.startswith(f"araclip: {tmp_path / 'g'} is being written by process {os.getpid()} on ")
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,8 @@ class _Handler(logging.Handler):
     console: Console
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line; a server has its own log (`cli.serve`)."""
-        if not logging.getLogger().handlers:
-            self.console.print(shown(record.getMessage()), soft_wrap=True, markup=False, style="yellow")
+        """Print one line."""
+        self.console.print(shown(record.getMessage()), soft_wrap=True, markup=False, style="yellow")
 
 
 class ShownFormatter(logging.Formatter):
@@ -125,7 +124,7 @@ def explained(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]
-    return f"{' and '.join(places) or 'the system'}: {error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".rstrip()
+    return f"{' and '.join(places) or 'a file or the output'}: {error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".rstrip()
 
 
 _REMEDIES = {
