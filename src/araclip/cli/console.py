@@ -124,7 +124,8 @@ def explained(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]
-    return f"{' and '.join(places) or 'a file or the output'}: {error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".rstrip()
+    place, remedy = " and ".join(places) or "a file or the output", _REMEDIES.get(error.errno or 0, "")
+    return f"{place}: {error.strerror}. {remedy}".rstrip()
 
 
 _REMEDIES = {
