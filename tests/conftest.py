@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def checked_models(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A cache of this run: a model folder is tried in a process of its own once, not once a test."""
-    os.environ["ARACLIP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["ARACLIP_CHECKED_MODELS"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def copy(tiny_model: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The towers that were tried, in an empty cache."""
-    monkeypatch.setenv("ARACLIP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ARACLIP_CHECKED_MODELS", str(tmp_path / "cache"))
     tried: list[str] = []
 
     def counted(folder: Path, config: Any, tower: str) -> None:
@@ -116,7 +116,7 @@ def test_the_bundled_model_is_known_and_a_cache_that_cannot_be_written_is_no_obs
     assert AraCLIP.load().encode_text("قطة").shape == (384,)
     assert trials == []
     (copy.parent / "file").touch()
-    monkeypatch.setenv("ARACLIP_CACHE", str(copy.parent / "file"))
+    monkeypatch.setenv("ARACLIP_CHECKED_MODELS", str(copy.parent / "file"))
     assert AraCLIP.load(copy).encode_text("قطة").shape == (8,)
     assert AraCLIP.load(copy).encode_text("قطة").shape == (8,)
     assert trials == ["text", "text"]

@@ -86,14 +86,14 @@ def _marker(config: ModelConfig, tower: str) -> Path:
     """The file that says that this content was checked; its name depends on all that opening and running depends on."""
     files = [config.files[part] for part in PARTS[tower]]
     content = [CHECKS, tower, files, config.width, config.text.max_tokens, config.text.pad_id, config.image.size]
-    return cache_home() / "checked-models" / hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def cache_home() -> Path:
-    """The folder for what can be made again: $ARACLIP_CACHE, or the platform's user cache directory."""
-    named = os.environ.get("ARACLIP_CACHE")
+def checked_models() -> Path:
+    """The folder that remembers what was checked: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
+    named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return Path(named).expanduser().absolute()
     import platformdirs  # here, since a bundled model needs none
 
-    return platformdirs.user_cache_path("araclip")
+    return platformdirs.user_cache_path("araclip") / "checked-models"

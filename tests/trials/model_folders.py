@@ -232,7 +232,7 @@ def main() -> None:
     tally: Counter[tuple[str, str]] = Counter()
     most: dict[str, tuple[float, int]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["ARACLIP_CACHE"] = f"{scratch}/cache"
+        os.environ["ARACLIP_CHECKED_MODELS"] = f"{scratch}/cache"
         whole = tiny.write_tiny_model(Path(scratch) / "whole")
         print(f"a whole folder, first time: {run(whole)[0]}, {run(whole)[1]:.1f} s the second time", flush=True)
         for number, (name, change) in enumerate(cases):

@@ -183,6 +183,7 @@ class _Decoder:
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread's arena counts as memory
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # no module of the working directory comes first
             "-m",
             "araclip.server.decoding.worker",
             str(memory),

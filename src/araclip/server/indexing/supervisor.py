@@ -31,7 +31,7 @@ class Indexing:
     ) -> None:  # fmt: skip
         self.running = False
         self._command = [
-            sys.executable, "-m", "araclip.server.indexing.worker", "--patience", str(writer_lock.PATIENCE_S), "--",
+            sys.executable, "-P", "-m", "araclip.server.indexing.worker", "--patience", str(writer_lock.PATIENCE_S), "--",
             str(gallery.catalog().folder), model, *map(str, folders),
         ]  # fmt: skip
         self._folders = folders
