@@ -31,8 +31,8 @@ class Indexing:
     ) -> None:  # fmt: skip
         self.running = False
         self._command = [
-            sys.executable, "-P", "-m", "araclip.server.indexing.worker", "--patience", str(writer_lock.PATIENCE_S), "--",
-            str(gallery.catalog().folder), model, *map(str, folders),
+            sys.executable, "-P", "-m", "araclip.server.indexing.worker",
+            "--patience", str(writer_lock.PATIENCE_S), "--", str(gallery.catalog().folder), model, *map(str, folders),
         ]  # fmt: skip
         self._folders = folders
         self._follow = follow
