@@ -227,9 +227,19 @@ def _choose_split(hub: Hub, saved: Any) -> Any:
 def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
     texts = [name for name in _text_columns(rows) if name != hub.image]
     files = _files_of(hub)
-    for number, row in enumerate(rows.select_columns([*texts, hub.image]), 1):
+    for number, row in enumerate(_whole(rows.with_format(None).select_columns([*texts, hub.image]), hub), 1):
         fields = {column: row[column] for column in texts if _is_text(row[column])}
         yield *_picture(row[hub.image], files, f"{hub.id} row {number}"), fields
+
+
+def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
+    """The rows, as long as `datasets` can read them."""
+    try:
+        yield from rows
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+        raise InputError(f"{hub.id} cannot be read ({first_line(error):.200}). Fetch it again.") from None
 
 
 def _files_of(hub: Hub) -> PictureFiles:

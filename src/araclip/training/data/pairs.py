@@ -69,7 +69,9 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
                 has_rows = True
                 yield pair
     except (OSError, lzma.LZMAError, EOFError) as error:
-        raise DataError(f"{path} cannot be read ({error}). Check the path, or fetch the file again.") from error
+        raise DataError(
+            f"{path} cannot be read ({first_line(error):.200}). Check the path, or fetch the file again."
+        ) from error
     if not has_rows:
         raise DataError(f"{path}: empty split, no row with text is '{split}'. Check the file and the split's name.")
 
