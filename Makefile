@@ -28,9 +28,10 @@ test-oldest: .venv/.test
 
 # The core, without PyTorch, with the lowest version of each dependency that pyproject.toml allows. Old libraries warn
 # about still older ones. `-k`: the sample pictures need the extra demo.
-CORE_TESTS := $(wildcard tests/test_gallery_[d-z]*.py tests/test_server_[ps]*.py) $(patsubst %,tests/test_%.py, \
-	atomic bundled_model classify_command cli cli_gallery cli_stop client decode_limits display duplicates encoder \
-	gallery images normalization query reembed scan_index watch)
+CORE_TESTS := $(filter-out %_contract.py %_remote.py %_openai.py, \
+	$(wildcard tests/test_gallery*.py tests/test_server_*.py)) $(patsubst %,tests/test_%.py, \
+	arguments atomic bounded_json bundled_model classify_command cli cli_gallery cli_stop client decode_limits display \
+	duplicates encoder images normalization query reembed scan_index watch)  # the others need packages of extras
 LOWEST_TOOLS := pytest pytest-xdist hypothesis httpx httpx2 onnx watchfiles
 test-lowest: .venv/.lowest
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \

@@ -1,9 +1,6 @@
 """Chunked gradients equal those of the whole batch at once; several processes equal one."""
 
 import contextlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +14,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.loop.gradcache import average_gradients, cached_backward, gather, seeded
 from araclip.training.losses.contrastive import contrastive_loss
+from warm import Warm, warm
 
 WIDTH, SEED = 6, 17
 
@@ -328,19 +326,25 @@ os._exit(0)  # DistributedDataParallel keeps the group's threads, which may abor
 """
 
 
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[Warm]:
+    """It has PyTorch and this module."""
+    with warm("import torch.nn.parallel, torch.distributed, test_gradcache") as made:
+        yield made
+
+
 @pytest.mark.parametrize(("chunk", "wrapping"), [(4, "bare"), (2, "bare"), (2, "wrapped")])
-def test_two_processes_get_the_gradients_of_one_with_the_whole_batch(tmp_path: Path, chunk: int, wrapping: str) -> None:
-    command = [sys.executable, "-c", WORKER]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen([*command, str(rank), str(chunk), wrapping, str(tmp_path / "out")], env=environment)
+def test_two_processes_get_the_gradients_of_one_with_the_whole_batch(
+    interpreter: Warm, tmp_path: Path, chunk: int, wrapping: str
+) -> None:
+    ranks = [
+        interpreter.start(
+            WORKER, str(rank), str(chunk), wrapping, str(tmp_path / "out"), printed=tmp_path / f"printed.{rank}"
+        )
         for rank in range(2)
     ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    for rank in ranks:
+        assert rank.wait() == 0, rank.printed.read_text(encoding="utf-8")
     wanted_loss, wanted = plain(Pair(dropout=0.0), [rows(8)], [rows(8, seed=2)])
     for rank in range(2):
         got = torch.load(tmp_path / f"out.{rank}", weights_only=True)

@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 import araclip
 from araclip import AraCLIPModel
 from tiny_hf import picture, saved, tiny_model, tiny_processor
+from warm import warm
 
 CAPTIONS = ["قطة جالسة على طاولة", "كلب", "a dog on a table"]
 SOURCE = Path(araclip.__file__).parent.parent
@@ -40,48 +41,25 @@ def python(code: str) -> list[str]:
     return run.stdout.split()
 
 
-# It has imported transformers and torch, which takes seconds, and forks for each program that it reads.
 WITH_TRANSFORMERS = """
-import json, os, sys, traceback
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
 from transformers import BertModel, PreTrainedTokenizerFast, ViTImageProcessor, ViTModel, modeling_utils
 assert not any(name.startswith("araclip") for name in sys.modules)
-del AutoConfig, AutoModel, AutoProcessor
-for line in sys.stdin:
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        os.dup2(write, 1)
-        try:
-            exec(json.loads(line), {"__name__": "__main__"})
-        except BaseException:
-            traceback.print_exc(file=sys.stdout)
-        sys.stdout.flush()
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as printed:
-        answer = printed.read().decode()
-    os.waitpid(child, 0)
-    print(json.dumps(answer), flush=True)
 """
 
 
 @pytest.fixture(scope="module")
-def after_transformers() -> Iterator[Callable[[str], list[str]]]:
+def after_transformers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], list[str]]]:
     """Like `python`, in an interpreter that imported transformers and torch before the program, and no araclip."""
-    command = [sys.executable, "-c", WITH_TRANSFORMERS]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()) as warm:
-        assert warm.stdin is not None and warm.stdout is not None
+    with warm(WITH_TRANSFORMERS) as interpreter:
 
         def run(code: str) -> list[str]:
-            assert warm.stdin is not None and warm.stdout is not None
-            print(json.dumps(code), file=warm.stdin, flush=True)
-            printed: str = json.loads(warm.stdout.readline())
-            return printed.split()
+            started = interpreter.start(code, printed=tmp_path_factory.mktemp("printed") / "out")
+            assert started.wait() == 0, started.printed.read_text(encoding="utf-8")
+            return started.printed.read_text(encoding="utf-8").split()
 
         yield run
-        warm.stdin.close()
 
 
 # ------------------------------------------------------------------ the Auto classes

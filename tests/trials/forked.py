@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -67,8 +68,9 @@ class Forked:
 
 def _run(work: Callable[[Send], None], writer: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
+    for stream, target in ((0, nothing), (1, nothing), (2, writer)):  # what it says of an error is a line too
+        os.dup2(target, stream)
+    sys.stderr = os.fdopen(os.dup(writer), "w", buffering=1)  # Python's own takes the pipe for what it was before
 
     def send(line: str) -> None:
         raw = f"{line}\n".encode()

@@ -104,9 +104,9 @@ class KilledGallery:
                 shutil.copyfile(some, name)
             else:
                 some.unlink()
-        if len(sorted(self.folder.iterdir())) >= MOST_FILES:
-            shutil.rmtree(self.folder)
-            self.change(12)
+        here = sorted(self.folder.iterdir())
+        for path in self.rng.sample(here, len(here) - 12) if len(here) >= MOST_FILES else ():
+            path.unlink()
 
     def hear(self, line: str) -> None:
         """Take note of a line of a command's report."""

@@ -33,6 +33,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -122,9 +123,9 @@ class Killer:
         self.tally["ended before" if running.ended else "kills"] += 1
         running.kill()
         self.tally["commits"] += running.lines.count("step committed")
-        for line in running.lines:
+        for before, line in pairwise(["", *running.lines]):
             if line.startswith(("exit ", "error ")):
-                self._fault("failed", line)
+                self._fault("failed", f"{line} {before}")
 
     def _inspect(self, work: Callable[[Send], None], gallery: KilledGallery) -> None:
         looking = Forked(work, gallery.hear)
