@@ -1,9 +1,10 @@
 """An exported model becomes a model again: the same vectors, trainable weights, an error where weights are lost."""
 
+import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.training.export import graph_sizes
+from araclip.training.export import graph_sizes, tower_graphs
 from araclip.training.export.export import export
 from araclip.training.model.processing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
@@ -42,6 +43,29 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A tower that was traced is not traced again, which takes seconds: its graph is copied."""
+    trace, traced = tower_graphs.write_graph, tmp_path_factory.mktemp("traced")
+
+    def write(graph: Any, inputs: Any, path: Path, axes: Any, output: str) -> None:
+        side = ("text_",) if isinstance(graph, tower_graphs.TextGraph) else ("vision_", "visual_", "mean", "std")
+        config = {key: value for key, value in graph.model.config.to_dict().items() if key.startswith(side)}
+        known = hashlib.sha256(json.dumps(config, default=str, sort_keys=True).encode())
+        for name, weight in graph.state_dict().items():
+            if name.removeprefix("model.").startswith(side):
+                known.update(name.encode() + weight.numpy().tobytes())
+        kept = traced / f"{known.hexdigest()}.onnx"
+        if not kept.is_file():
+            trace(graph, inputs, path, axes, output)
+            shutil.copyfile(path, kept)
+        shutil.copyfile(kept, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tower_graphs, "write_graph", write)
+        yield
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A model with random weights, and what was exported of it beside: `model` and `exported`."""
@@ -59,6 +83,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
                 model.logit_scale.fill_(3.25)
                 if model.config.query_bank:
                     model.visual_projection.bank.copy_(l2_normalize(torch.randn(5, 6), dim=-1))
+            if image == "swin":  # only its image tower is of interest
+                siglip, _ = load_model(of("bert + siglip") / "model")
+                model.text_model, model.text_projection = siglip.text_model, siglip.text_projection
             save_model(known[pair] / "model", model.eval(), of_squares())
             export(known[pair] / "model", known[pair] / "exported")
         return known[pair]
