@@ -121,6 +121,7 @@ class Client:
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
 
         Raises:
+            InputError: `where` of a wrong type.
             ServerError: the server refuses, or cannot be reached.
         """
         weights = like if isinstance(like, Mapping) else dict.fromkeys(like, 1.0)
@@ -263,6 +264,8 @@ class Client:
 def _texts(where: Where) -> list[str]:
     if where is None or isinstance(where, str):
         return [where] if where else []
+    if not isinstance(where, Sequence) and not hasattr(where, "texts"):
+        raise InputError(f"where takes Filters, a text or a list of texts, got {type(where).__name__}.")
     return list(where) if isinstance(where, Sequence) else where.texts()
 
 

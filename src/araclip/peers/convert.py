@@ -7,6 +7,8 @@ from pathlib import Path
 
 from araclip import atomic
 from araclip.errors import InputError
+from araclip.model_folder import existing_folder
+from araclip.paths import user_path
 from araclip.peers import model_registry
 from araclip.peers.loading import layout
 from araclip.peers.published_araclip import IMAGE_MODEL, PublishedAraCLIP, read_published
@@ -51,7 +53,7 @@ def convert(
         ModelNotFound, ModelMismatch: see `published_araclip.read_published`.
         ExportRejected: a graph's vectors differ from the model's.
     """
-    out = out.expanduser().resolve()
+    out = user_path(out).resolve()
     if not onnx and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already. Name another folder, or move it away.")
     peer = model_registry.BY_NAME.get(source)
@@ -87,7 +89,7 @@ def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
 
 
 def _about(source: str) -> About:
-    named = Path(source).name if Path(source).expanduser().is_dir() else source  # no paths of this machine on a card
+    named = folder.name if (folder := existing_folder(source)) else source  # no paths of this machine on a card
     return About(
         license="not stated by its authors; ask them before you use the weights for more than research",
         training_data=(

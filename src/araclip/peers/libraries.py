@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from araclip.errors import ModelMismatch
+from araclip.model_folder import existing_folder
 from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
 from araclip.training.foreign import settings
@@ -121,8 +122,7 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
 
 def _settings_of(location: str) -> tuple[Path, str | None]:
     """A folder with the settings of a model, and the revision they are of, if it is on the hub."""
-    folder = Path(location).expanduser()
-    if folder.is_dir():
+    if folder := existing_folder(location):
         return folder, None
     from huggingface_hub import snapshot_download
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from araclip import bounded_json
 from araclip.errors import ModelMismatch, ModelNotFound, first_line
+from araclip.model_folder import existing_folder
 from araclip.training.foreign.failures import not_loaded, reason
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -26,8 +27,7 @@ def folder_of(name: str, location: str) -> Path:
     Raises:
         ModelNotFound: no such folder, and no repository that can be downloaded.
     """
-    folder = Path(location).expanduser()
-    if folder.is_dir():
+    if folder := existing_folder(location):
         return folder
     from huggingface_hub import snapshot_download
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from araclip.model_folder import existing_folder
 from araclip.training.foreign import settings
 from araclip.training.foreign.sizes import check_fits
 
@@ -17,7 +18,7 @@ def config_at(location: str | Path) -> Any:
     """
     from transformers import AutoConfig
 
-    if (folder := _folder(location)) is not None:
+    if (folder := existing_folder(location)) is not None:
         settings.check_folder(folder)
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     settings.check(config.to_dict(), f"{location}: config.json")
@@ -36,7 +37,7 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
     """
     from transformers import AutoTokenizer
 
-    if (folder := _folder(location)) is not None:
+    if (folder := existing_folder(location)) is not None:
         settings.check_folder(folder)
     tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
@@ -52,7 +53,7 @@ def image_processor_at(location: str | Path) -> Any:
     """
     from transformers import AutoImageProcessor
 
-    if (folder := _folder(location)) is not None:
+    if (folder := existing_folder(location)) is not None:
         settings.check_folder(folder)
     return AutoImageProcessor.from_pretrained(location, trust_remote_code=False)
 
@@ -63,10 +64,5 @@ def check_size(location: str | Path, build: Callable[[], Any]) -> None:
     Args:
         build: makes the model of the settings.
     """
-    if (folder := _folder(location)) is not None:
+    if (folder := existing_folder(location)) is not None:
         check_fits(build, folder)
-
-
-def _folder(location: str | Path) -> Path | None:
-    folder = Path(location).expanduser()
-    return folder if folder.is_dir() else None

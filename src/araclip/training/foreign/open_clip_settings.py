@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.paths import user_path
 from araclip.training.foreign import settings
 from araclip.training.foreign.sizes import check_fits
 
@@ -31,7 +32,7 @@ def model_settings(location: str) -> Mapping[str, Any]:
     import open_clip
 
     if location.startswith(_DIRECTORY):
-        folder = Path(location.removeprefix(_DIRECTORY)).expanduser()
+        folder = user_path(location.removeprefix(_DIRECTORY))
         if not any(next(folder.glob(end), None) for end in _ENDS):
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."

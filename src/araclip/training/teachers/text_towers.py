@@ -2,7 +2,6 @@
 
 import hashlib
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.encoder import AraCLIP
 from araclip.errors import ModelMismatch
-from araclip.model_folder import find
+from araclip.model_folder import existing_folder, find
 from araclip.text.normalization import NORMALIZER_VERSION
 from araclip.training.foreign.failures import failures
 from araclip.training.teachers.text_encoders import (
@@ -119,8 +118,8 @@ def transformers_teacher(name: str, location: str, device: str, bfloat16: bool) 
 
 def araclip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
     """A saved AraCLIPModel with its processor, or a model folder (or bundled model) with ONNX graphs."""
-    folder = Path(location).expanduser()
-    if (folder / "text.onnx").is_file() or not folder.is_dir():
+    folder = existing_folder(location)
+    if folder is None or (folder / "text.onnx").is_file():
         return FolderTeacher(name, AraCLIP(find(location)))
     text = araclip_text(f"teacher {name}", folder)
     text.model.vision_model = text.model.visual_projection = None
