@@ -74,7 +74,10 @@ class Intake:
             paths[number] = None
             refused(number, error)
 
-        for number, (_, loaded) in enumerate(map_ahead(self._loaded, sources, self._model.threads)):
+        # Looked up in this thread: cached_property has no lock from Python 3.12 on, and threads would share a statement
+        known = set() if all(isinstance(source, LoadedPicture) for source in sources) else self._known
+        loading = map_ahead(lambda source: self._loaded(source, known), sources, self._model.threads)
+        for number, (_, loaded) in enumerate(loading):
             paths.append(None)
             if isinstance(loaded, LoadedPicture):
                 paths[number] = loaded.file.path
@@ -89,11 +92,11 @@ class Intake:
         self._commit(waiting, refuse)
         return paths
 
-    def _loaded(self, source: "Source | LoadedPicture") -> LoadedPicture | OSError | ImageError:
+    def _loaded(self, source: "Source | LoadedPicture", known: set[bytes]) -> LoadedPicture | OSError | ImageError:
         if isinstance(source, LoadedPicture):
             return source
         try:
-            return read_source(source, self._known, self._model.image_size)
+            return read_source(source, known, self._model.image_size)
         except (OSError, ImageError) as error:
             return error.with_traceback(None)  # its frames hold the file's bytes
 
