@@ -11,7 +11,7 @@ from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.errors import InputError, UnsupportedFormat
+from araclip.errors import InputError, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.filters import Filters
 
 
@@ -216,3 +216,16 @@ def test_what_is_no_query_is_an_error_of_ours(gallery: Gallery, query: object, m
             find(query)  # type: ignore[operator]
     with pytest.raises(InputError, match=message):
         gallery.add([query])  # type: ignore[list-item]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_the_place_of_a_picture_is_not_waited_for(gallery: Gallery, tmp_path: Path) -> None:
+    red = pictures.solid(tmp_path / "أحمر.png")
+    gallery.add([red])
+    about = red.stat()
+    red.unlink()
+    os.mkfifo(red)
+    with pytest.raises(UnreadableImage, match="a named pipe"):
+        gallery.picture(str(red))
+    os.utime(red, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert [fault.where for fault in gallery.verify(contents=True)] == [str(red)]

@@ -196,6 +196,12 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     return open(descriptor, "rb")  # noqa: PTH123  (closes what was opened)
 
 
+def read_file(path: str | PathLike[str]) -> bytes:
+    """The bytes of a regular file; the errors are those of `open_file`."""
+    with open_file(path) as file:
+        return file.read()
+
+
 def not_a_file(path: str, mode: int) -> UnreadableImage:
     """The error for a path that is no regular file, by its mode."""
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}

@@ -23,6 +23,7 @@ from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import Addition, Fault, Group, Hit, Stats, Update
+from araclip.images import read_file
 from araclip.paths import text_path
 
 StrPath = str | os.PathLike[str]
@@ -214,11 +215,11 @@ class BaseGallery(ABC):
 
         Raises:
             InputError: the path is not in the gallery.
-            OSError: its file cannot be read.
+            OSError, ImageError: its file cannot be read, or is no file any more.
         """
         content, path = self._content_of(path), text_path(path)
         stored = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
-        return stored if stored is not None else Path(path).read_bytes()
+        return stored if stored is not None else read_file(path)
 
     def metadata(self, path: StrPath) -> dict[str, Any]:
         """The metadata that `add` was given for a path; empty when none."""

@@ -12,7 +12,7 @@ from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.results import Fault
-from araclip.images import open_image
+from araclip.images import open_file, open_image
 
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
@@ -45,16 +45,18 @@ def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
         now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
             yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
-        elif digest is not None and hashlib.sha256(_read(file.path)).digest() != digest:
+        elif digest is not None and _digest(file.path) != digest:
             yield Fault(
                 file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
             )
     except FileNotFoundError:
         yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or reconnect the drive.")
+    except ImageError as error:
+        yield Fault(file.path, "is no file any more", str(error))
     except OSError as error:
         yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as stream:  # noqa: PTH123  (as above)
-        return stream.read()
+def _digest(path: str) -> bytes:
+    with open_file(path) as stream:
+        return hashlib.file_digest(stream, "sha256").digest()

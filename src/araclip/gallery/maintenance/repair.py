@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from araclip.encoder_base import Encoder, pixel_vectors
+from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.integrity import bad_vectors
+from araclip.images import open_file
 
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 
@@ -90,9 +92,9 @@ def _mend_hash(catalog: Catalog, content: int) -> None:
 
 def _file_and_hash(path: str) -> tuple[File, bytes] | None:
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123  (names that are not UTF-8 stay text)
+        with open_file(path) as stream:
             return File.of(path, os.fstat(stream.fileno())), hashlib.file_digest(stream, "sha256").digest()
-    except (OSError, ValueError):  # ValueError: a damaged path with a NUL
+    except (OSError, ValueError, ImageError):  # ValueError: a damaged path with a NUL
         return None
 
 
