@@ -18,7 +18,7 @@ import pictures
 from araclip.encoder import AraCLIP
 from araclip.gallery.open import open_gallery
 from araclip.server.app import create_app
-from araclip.server.openai_errors import CODES
+from araclip.server.http.openai_errors import CODES
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 import pictures
-from araclip import decode_limits, images
-from araclip.decode_budget import ByteBudget
+from araclip import images
 from araclip.errors import ImageTooLarge, UnreadableImage
 from araclip.images import open_image, square
+from araclip.picture_limits import decode_limits
+from araclip.picture_limits.decode_budget import ByteBudget
 
 
 def jpeg(size: tuple[int, int], passes: int = 0, exif_blocks: int = 0) -> bytes:

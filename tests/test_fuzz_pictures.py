@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 from pictures_fuzz import run
 
 from araclip import images
-from araclip.decode_budget import PEAK
+from araclip.picture_limits.decode_budget import PEAK
 from damage import DAMAGES, FORMATS, damaged
 
 FILES = 60

@@ -19,11 +19,12 @@ import araclip
 import hostile_folders as hostile
 import pictures
 import tiny
-from araclip import AraCLIP, Gallery, model_check, model_folder, model_trial
+from araclip import AraCLIP, Gallery, model_folder
 from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelError, ModelMismatch, ModelNotFound
-from araclip.model_check import check_model_folder
-from araclip.tokenizer_file import _explosive
+from araclip.model_checks import model_check, model_trial
+from araclip.model_checks.model_check import check_model_folder
+from araclip.model_checks.tokenizer_file import _explosive
 
 Change = Callable[[Path], None]
 

@@ -14,8 +14,8 @@ import httpx2
 import pytest
 from PIL import Image
 
-from araclip.server.fair_queue import FairGate
-from araclip.server.limits import HEADERS
+from araclip.server.http.fair_queue import FairGate
+from araclip.server.http.limits import HEADERS
 from araclip.server.originals import Original
 from hostile_requests import SMUGGLING
 from serving import READ, bearer, listening, make_gallery, photo_album, running, settings_for

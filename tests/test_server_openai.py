@@ -16,7 +16,7 @@ import tiny
 from araclip.client import Client
 from araclip.encoder import AraCLIP
 from araclip.errors import ServerError
-from araclip.server.fair_queue import Requester
+from araclip.server.http.fair_queue import Requester
 from serving import (
     READ,
     bearer,

@@ -35,9 +35,9 @@ from araclip.server import refreshing
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
+from araclip.server.http.problem_details import KINDS, Problem
 from araclip.server.indexing import supervisor
 from araclip.server.indexing.supervisor import Indexing
-from araclip.server.problem_details import KINDS, Problem
 from araclip.server.refreshing import Refresher
 from araclip.server.served_gallery import ServedGallery, suggestions
 from araclip.server.translations import in_arabic, validation_in_arabic

@@ -22,7 +22,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.client import Client
 from araclip.errors import GalleryNotFound, InputError, ServerError
-from araclip.server.fair_queue import Requester
+from araclip.server.http.fair_queue import Requester
 from araclip.server.run import check, serve
 from crash.uploads import SOURCE, Acknowledged, process, sound, trial
 from crash.uploads import check as check_uploads

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import model_check, model_folder
+from araclip import model_folder
 from araclip.encoder_base import (
     Encoder,
     EncoderBase,
@@ -22,6 +22,7 @@ from araclip.encoder_base import (
 )
 from araclip.errors import InputError
 from araclip.images import open_image, square
+from araclip.model_checks import model_check
 from araclip.towers import ImageTower, TextTower
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder"]
@@ -67,7 +68,7 @@ class AraCLIP(EncoderBase):
     >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
     Graphs are opened when first needed, so a text query never loads the image tower. A folder whose content is new to
-    this user is checked and tried in a process with limits first, see `araclip.model_check`. Each text passes
+    this user is checked and tried in a process with limits first (`araclip.model_checks.model_check`). Each text passes
     `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Instances may be shared between threads.
 
     Args:

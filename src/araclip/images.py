@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from araclip.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
-from araclip.decode_limits import (
+from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
+from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
+from araclip.picture_limits.decode_limits import (
     FULL_BYTES,
     JPEGS,
     MAX_PIXELS,
@@ -33,10 +34,9 @@ from araclip.decode_limits import (
     check_free_memory,
     check_header,
 )
-from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
-from araclip.picture_structure import unpacked_bytes
-from araclip.pillow_messages import PILLOW_MESSAGES, silence_libtiff
-from araclip.upright import ROTATED, factors_for, upright_rgb
+from araclip.picture_limits.picture_structure import unpacked_bytes
+from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
+from araclip.picture_limits.upright import ROTATED, factors_for, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})

@@ -2,7 +2,8 @@
 
     python tests/fuzz/peaks.py
 
-The constants of `araclip.decode_limits` are above these numbers. Pictures of 64 megapixels, each in a separate process.
+The constants of `araclip.picture_limits.decode_limits` are above these numbers. Pictures of 64 megapixels, each in a
+separate process.
 """
 
 import subprocess

@@ -16,11 +16,11 @@ from araclip import __version__
 from araclip.display import shown
 from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
-from araclip.server.limits import CheckedHead, SafeHeaders
+from araclip.server.http.limits import CheckedHead, SafeHeaders
+from araclip.server.http.problem_details import Problem, answered
+from araclip.server.http.request_body import Bounded
 from araclip.server.metrics import Measured
 from araclip.server.openapi import describe
-from araclip.server.problem_details import Problem, answered
-from araclip.server.request_body import Bounded
 from araclip.server.routes import embeddings, pictures, search, status
 from araclip.server.routes.clients import CLIENT_CLOSED
 from araclip.server.service import Service

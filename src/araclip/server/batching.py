@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.server.fair_queue import FairQueue, Requester
+from araclip.server.http.fair_queue import FairQueue, Requester
 
 Vector = NDArray[np.float32]
 Item = TypeVar("Item")

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from araclip.server.fair_queue import FairGate
+from araclip.server.http.fair_queue import FairGate
 
 HEARTBEAT_SECONDS = 15  # below the minute after which proxies close idle connections
 BEHIND = 32  # queued events of a slow client; then the oldest are dropped, since only the latest state counts

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from araclip.server.openai_errors import PREFIX
+from araclip.server.http.openai_errors import PREFIX
 from araclip.server.routes.dependencies import problems
 from araclip.server.service import Service
 

@@ -17,7 +17,7 @@ from typing import IO, Self
 from araclip.errors import UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
-from araclip.server.request_body import Aborted
+from araclip.server.http.request_body import Aborted
 
 MAX_BYTES = 300_000_000  # larger files are not sent
 PIECE = 1 << 18  # what a client that does not read keeps in memory

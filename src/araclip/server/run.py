@@ -21,8 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from araclip.client import Client, Results
 from araclip.errors import InputError, ServerError
 from araclip.server.app import create_app
-from araclip.server.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
-from araclip.server.problem_details import Problem, answer
+from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
+from araclip.server.http.problem_details import Problem, answer
 from araclip.server.settings import Settings
 
 _ARENA_MAX = -8  # M_ARENA_MAX of malloc.h

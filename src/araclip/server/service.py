@@ -18,15 +18,15 @@ from araclip.encoder import as_encoder
 from araclip.encoder_base import pixel_vectors, text_vectors, usable_cores
 from araclip.errors import InputError
 from araclip.gallery.reader import Snapshot
-from araclip.server.auth import Keys
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
-from araclip.server.fair_queue import FairGate, Requester
+from araclip.server.http.auth import Keys
+from araclip.server.http.fair_queue import FairGate, Requester
+from araclip.server.http.problem_details import Problem
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
-from araclip.server.problem_details import Problem
 from araclip.server.refreshing import Refresher
 from araclip.server.served_gallery import ServedGallery, check_writable
 from araclip.server.settings import Settings

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip import phash
-from araclip.decode_budget import READING
 from araclip.encoder_base import picture_of
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.images import Facts, open_file, opened, square
 from araclip.paths import text_path, user_path
+from araclip.picture_limits.decode_budget import READING
 
 MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
 WHOLE = 64_000_000  # a file of at most so many bytes is read into memory

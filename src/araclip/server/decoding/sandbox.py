@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from araclip import errors
-from araclip.decode_limits import MAX_PIXELS
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
 from araclip.images import Facts
-from araclip.server.fair_queue import FairSlots, Requester
+from araclip.picture_limits.decode_limits import MAX_PIXELS
+from araclip.server.http.fair_queue import FairSlots, Requester
 
 START_SECONDS = 30
 ABANDONED_SECONDS = 1  # for a picture nobody wants any more; a process that is killed costs as much to replace

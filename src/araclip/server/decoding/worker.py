@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from araclip import decode_limits
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.sources import read_source
 from araclip.images import open_image
+from araclip.picture_limits import decode_limits
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # as a data URI, less than 200

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from araclip.server.fair_queue import Requester
+from araclip.server.http.fair_queue import Requester
 
 T = TypeVar("T")
 CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection

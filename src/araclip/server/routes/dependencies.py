@@ -13,9 +13,9 @@ from starlette.datastructures import FormData
 from araclip import bounded_json
 from araclip.display import shown
 from araclip.errors import InputError
-from araclip.server.auth import Requires
-from araclip.server.problem_details import MEDIA_TYPE, Problem
-from araclip.server.request_body import BeforeBody, limit_body
+from araclip.server.http.auth import Requires
+from araclip.server.http.problem_details import MEDIA_TYPE, Problem
+from araclip.server.http.request_body import BeforeBody, limit_body
 from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
 from araclip.server.settings import Settings

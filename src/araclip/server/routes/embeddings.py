@@ -12,8 +12,8 @@ from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.encoder_base import batches
 from araclip.errors import ImageError, InputError
-from araclip.server.fair_queue import Requester
-from araclip.server.problem_details import Problem
+from araclip.server.http.fair_queue import Requester
+from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, openai_errors
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage

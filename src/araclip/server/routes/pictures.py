@@ -12,12 +12,12 @@ from starlette.types import Receive, Scope, Send
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import identity_of
-from araclip.server.fair_queue import Requester
+from araclip.server.http.fair_queue import Requester
+from araclip.server.http.limits import GatedStream
+from araclip.server.http.problem_details import Problem
+from araclip.server.http.request_body import Aborted
 from araclip.server.indexing.uploads import add, forget
-from araclip.server.limits import GatedStream
 from araclip.server.originals import Original, open_original
-from araclip.server.problem_details import Problem
-from araclip.server.request_body import Aborted
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Added, Details, Identity

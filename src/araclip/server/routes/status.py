@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
-from araclip.server.auth import COOKIE
-from araclip.server.limits import GatedStream
-from araclip.server.problem_details import Problem
+from araclip.server.http.auth import COOKIE
+from araclip.server.http.limits import GatedStream
+from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats

@@ -10,9 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from araclip import atomic, bounded_json, model_check, model_folder
+from araclip import atomic, bounded_json, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
+from araclip.model_checks import model_check
 from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import About, model_card

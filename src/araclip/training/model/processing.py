@@ -14,8 +14,9 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
-from araclip import model_check, model_folder
+from araclip import model_folder
 from araclip.errors import ArgumentError, InputError, ModelMismatch, RecipeError
+from araclip.model_checks import model_check
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.foreign import settings
 from araclip.training.foreign.loaders import config_at, image_processor_at, tokenizer_at

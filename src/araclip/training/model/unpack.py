@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from araclip import model_check, model_folder
+from araclip import model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, ModelMismatch
+from araclip.model_checks import model_check
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor

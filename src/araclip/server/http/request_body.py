@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from araclip.server.problem_details import Problem
+from araclip.server.http.problem_details import Problem
 
 BODIES_AT_ONCE = 8  # bodies of the largest size whose bytes may be held at a time
 SMALL = 1 / 40  # of the largest size: such bodies are taken even then, or a few large ones would keep everybody out

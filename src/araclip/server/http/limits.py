@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from araclip.server.fair_queue import FairGate, Requester
-from araclip.server.problem_details import Problem, answer
+from araclip.server.http.fair_queue import FairGate, Requester
+from araclip.server.http.problem_details import Problem, answer
 
 HEADERS = {
     "content-security-policy": (

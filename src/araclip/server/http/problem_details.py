@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from araclip.server.openai_errors import PREFIX, error_object
+from araclip.server.http.openai_errors import PREFIX, error_object
 from araclip.server.translations import in_arabic
 
 MEDIA_TYPE = "application/problem+json"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Generic, TypeVar
 
-from araclip.server.problem_details import Problem
+from araclip.server.http.problem_details import Problem
 
 Item = TypeVar("Item")
 CROWDED = 3 / 4  # share of a gate's places from which on it admits only clients that have few of them

@@ -20,8 +20,8 @@ from araclip import bounded_json
 from araclip.display import shortened, shown
 from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismatch
+from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, read_config
-from araclip.tokenizer_file import check_tokenizer
 from araclip.towers import ImageTower, TextTower
 
 PARTS = {"text": ("tokenizer.json", "text.onnx"), "image": ("image.onnx",)}  # what each tower reads
@@ -47,7 +47,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     size = sum((folder / part).stat().st_size for part in PARTS[tower])
     memory, seconds = MEMORY + MEMORY_PER_BYTE * size, SECONDS + size // BYTES_PER_SECOND
     limits = [str(memory), str(seconds)]
-    command = [sys.executable or "python", "-P", "-m", "araclip.model_trial", str(folder), tower, *limits]
+    command = [sys.executable or "python", "-P", "-m", "araclip.model_checks.model_trial", str(folder), tower, *limits]
     environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the same packages as here
     environment |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from araclip import atomic, model_folder
+from araclip.model_checks.model_trial import PARTS, try_tower
+from araclip.model_checks.onnx_file import check_graph
+from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, check_hash
-from araclip.model_trial import PARTS, try_tower
-from araclip.onnx_file import check_graph
-from araclip.tokenizer_file import check_tokenizer
 
 CHECKS = 1  # raise it when the checks change: what passed the old ones is checked again
 TOWERS = tuple(PARTS)
