@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
+from picture_damage import DAMAGES, FORMATS, damaged
 from pictures_fuzz import run
 
 from araclip import images
 from araclip.picture_limits.decode_budget import PEAK
-from damage import DAMAGES, FORMATS, damaged
 
 FILES = 60
 

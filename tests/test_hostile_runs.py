@@ -19,8 +19,8 @@ from araclip.training.loop.run_folder import Run
 from araclip.training.recipe import bounded_toml
 from araclip.training.recipe.recipe import read_recipe
 from araclip.training.stages.dispatch import run_stage
-from damage import byte_damages, json_damages
 from hostile_inputs import KINDS, write_run
+from input_damage import byte_damages, json_damages
 from tiny_peers import small_open_clip
 from toy_training import Notes
 

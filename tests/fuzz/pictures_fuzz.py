@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
-from damage import FORMATS, damaged  # noqa: E402
+from picture_damage import FORMATS, damaged  # noqa: E402
 
 SECONDS = 10.0  # of processor time, which does not depend on other load
 PATIENCE = 180.0  # seconds of wall time until a child counts as hanging

@@ -15,8 +15,7 @@ from PIL import Image
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "fuzz"), str(Path(__file__).parent)]
 from nasty_parts import Corpus, chunk, directory, exif, jpeg, png, saved, segment, tiff, with_exif
-
-from damage import FORMATS, _starts, wholes
+from picture_damage import FORMATS, _starts, wholes
 
 LARGE = (9_000, 9_000)  # a bomb that the limits allow
 

@@ -25,8 +25,8 @@ os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELIS
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from araclip.errors import AraCLIPError
-from damage import Damage, byte_damages, json_damages
 from hostile_inputs import KINDS, Kind
+from input_damage import Damage, byte_damages, json_damages
 from tiny_peers import small_open_clip
 
 SECONDS = 5  # of the processor

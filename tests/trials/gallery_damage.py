@@ -1,7 +1,7 @@
 """Damage a gallery's files in many ways, and see whether a search is ever wrong in silence, and what a repair loses.
 
-    python tests/trials/damage.py                                  # 300 damages at 20 MB and at 200 MB
-    python tests/trials/damage.py --megabytes 20 --damages 1000
+    python tests/trials/gallery_damage.py                                  # 300 damages at 20 MB and at 200 MB
+    python tests/trials/gallery_damage.py --megabytes 20 --damages 1000
 
 A gallery of `--megabytes` (real picture files, the tests' model with wide vectors, metadata, pictures without a file)
 is damaged `--damages` times: single bits, bytes, runs, zeroed or swapped or outdated pages, a truncated file; in the
