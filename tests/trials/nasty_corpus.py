@@ -1,6 +1,6 @@
 """Three hundred pictures made to harm whoever opens them, by kind; a seed determines every byte.
 
-They are made by hand, chunk by chunk, where `tests/fuzz/damage.py` damages valid pictures at random.
+They are made by hand, chunk by chunk, where `tests/fuzz/picture_damage.py` damages valid pictures at random.
 """
 
 import random
