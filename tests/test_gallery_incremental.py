@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,3 +291,20 @@ def test_three_thousand_files_in_one_folder(gallery: Gallery, root: Path) -> Non
         (root / f"{i:05}.png").unlink()
     assert gallery.update([root]).removed == MANY // 2
     assert len(gallery) == 3
+
+
+def test_threads_that_read_pictures_do_not_use_the_catalogue(
+    gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads with one SQLite statement fail now and then."""
+    asked: list[threading.Thread] = []
+    digests = gallery._catalog.digests
+
+    def watched() -> set[bytes]:
+        asked.append(threading.current_thread())
+        return digests()
+
+    monkeypatch.setattr(gallery._catalog, "digests", watched)
+    pictures.written(root / "d.png", pictures_bytes(5))
+    assert gallery.update([root]).added == 1
+    assert asked == [threading.current_thread()]
