@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -171,6 +172,19 @@ def test_every_change_keeps_the_checksums(place: Path, model: AraCLIP, root: Pat
     reembed(place, other)
     with Gallery.open(place, model=other) as gallery:
         assert gallery._catalog.damages() == []
+
+
+def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
+    place: Path, model: AraCLIP, root: Path
+) -> None:
+    """A thread in a statement whose checksums are computed in Python needs the interpreter's lock."""
+    with Gallery.open(place, model=model) as gallery, ThreadPoolExecutor(3) as threads:
+        path = str(root / "صورة 3.png")
+        reads = [threads.submit(gallery._catalog.metadata_of, path) for _ in range(1000)]
+        with gallery._catalog.writing():
+            for _ in range(60):
+                gallery._catalog.change("UPDATE contents SET vector = vector")
+        assert {str(read.result()) for read in reads} == {str({"album": "رحلة"})}
 
 
 # ------------------------------------------------------------------ copies and backups

@@ -127,7 +127,7 @@ def test_distillation_without_english_captions_is_refused(world: Path, runs: Pat
     write_lines(tmp_path, [{"image": str(world / "shapes" / "red-circle-0.png"), "caption_ar": "دائرة"}])
     changes = {
         "start": "teacher", "teacher": "teacher", "distillation": 1.0, "batch": 1, "image": '{train = "locked"}',
-        "pictures": f'[{{folder = "{tmp_path}"}}]',
+        "pictures": f'[{{folder = "{tmp_path}", images = "{world}"}}]',
     }  # fmt: skip
     refused(recipe(world, *section("finetune", **changes)), "finetune", runs, "needs English captions", DataError)
 

@@ -136,9 +136,9 @@ class Trial:
         """Damage a file of the copy; returns the kind of damage and the sound bytes."""
         path = self.damaged / name
         about, raw = path.stat(), path.read_bytes()
-        hurt, blow = bytearray(raw), rng.choice(BLOWS)
-        old = self.before / name
-        while bytes(hurt) == raw:
+        hurt, old = bytearray(raw), self.before / name
+        while bytes(hurt) == raw:  # two equal pages, or a byte as it was
+            blow = rng.choice(BLOWS)
             blow(hurt, old.read_bytes() if old.exists() else raw, rng)
         path.write_bytes(hurt)
         if silent and len(hurt) == len(raw):

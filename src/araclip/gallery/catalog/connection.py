@@ -4,10 +4,14 @@ Reading beside SQLite's write-ahead log needs a shared memory file, which such a
 the log is empty it therefore opens the file as immutable, which ignores the log and would mix pages of two moments once
 the owner writes. `FollowingConnection` notices that by the files' sizes and times, which a writer changes before and
 with each commit, and reads again.
+
+Threads may share a connection; each statement has it to itself until its rows are fetched. SQLite's own lock would not
+do: a thread that waits for it may hold the interpreter's lock, which the checksums' function in another thread needs.
 """
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -45,7 +49,7 @@ def connect(path: Path) -> Connection:
     """
     if not os.access(path.parent, os.W_OK):
         return FollowingConnection(path)
-    connection = _opened(path.absolute().as_uri())
+    connection = OwnerConnection(path)
     try:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -74,11 +78,39 @@ def _opened(uri: str) -> sqlite3.Connection:
     return connection
 
 
+class OwnerConnection:
+    """A connection that may write."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = _opened(path.absolute().as_uri())
+        self._lock = threading.Lock()
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
+        """Run one statement and fetch its rows.
+
+        Raises:
+            sqlite3.Error: an error of SQLite.
+        """
+        with self._lock:
+            return _fetched(self._db, sql, values)
+
+    def backup(self, target: sqlite3.Connection, /) -> None:
+        """As `sqlite3.Connection.backup`."""
+        with self._lock:
+            self._db.backup(target)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._db.close()
+
+
 class FollowingConnection:
     """A connection of a reader who may not write, which follows what the owner commits."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._log = path, path.with_name(f"{path.name}-wal")
+        self._lock = threading.Lock()
         self._open()
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
@@ -87,13 +119,16 @@ class FollowingConnection:
         Raises:
             sqlite3.OperationalError: inside a read transaction, that it was disturbed (CHANGED); or an error of SQLite.
         """
+        with self._lock:
+            return self._execute(sql, values)
+
+    def _execute(self, sql: str, values: Sequence[Any]) -> "_Fetched":
         if sql.startswith("BEGIN") and not self._is_current():
             self._reopen()
         for _ in range(_TRIES):
             try:
                 if self._is_current():
-                    cursor = self._db.execute(sql, values)
-                    fetched = _Fetched(cursor.fetchall(), cursor.rowcount)
+                    fetched = _fetched(self._db, sql, values)
                     if self._is_current():
                         self._reading = self._db.in_transaction
                         return fetched
@@ -115,18 +150,20 @@ class FollowingConnection:
         Raises:
             sqlite3.OperationalError: the owner kept writing (CHANGED), or an error of SQLite.
         """
-        for _ in range(_TRIES):
-            if self._is_current():
-                self._db.backup(target)
+        with self._lock:
+            for _ in range(_TRIES):
                 if self._is_current():
-                    return
-            time.sleep(_PAUSE_S)
-            self._reopen()
+                    self._db.backup(target)
+                    if self._is_current():
+                        return
+                time.sleep(_PAUSE_S)
+                self._reopen()
         raise sqlite3.OperationalError(CHANGED)
 
     def close(self) -> None:
         """Close the connection."""
-        self._db.close()
+        with self._lock:
+            self._db.close()
 
     def _reopen(self) -> None:
         self._db.close()
@@ -165,3 +202,8 @@ class _Fetched:
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows)
+
+
+def _fetched(database: sqlite3.Connection, sql: str, values: Sequence[Any]) -> _Fetched:
+    with closing(database.execute(sql, values)) as cursor:  # closed before another thread's statement begins
+        return _Fetched(cursor.fetchall(), cursor.rowcount)
