@@ -1,12 +1,15 @@
 """Pictures over HTTP: thumbnails, originals, details; adding and removing; and never a file that is no picture."""
 
+import asyncio
 import io
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from araclip.gallery.gallery import Gallery
 from araclip.server import originals, thumbnails
 from araclip.server.http.request_body import Aborted
 from araclip.server.indexing import uploads
+from araclip.server.routes import pictures as routes
 from araclip.server.thumbnails import Thumbnails
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
 
@@ -416,3 +420,32 @@ def test_a_picture_of_more_pixels_than_allowed_is_refused_before_it_is_decoded(g
         problem(client.post("/search/image", files={"file": ("l.png", large)}), "bad-picture")
         small = encoded(Image.new("RGB", (100, 100)))
         assert client.post("/search/image", files={"file": ("s.png", small)}).status_code == 200
+
+
+def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pictures.solid(tmp_path / "a.png")
+    started, go_on = threading.Event(), threading.Event()
+    made: list[originals.Original] = []
+
+    def slow(store: object, identity: str) -> originals.Original:
+        started.set()
+        go_on.wait()
+        made.append(originals.Original(path.open("rb"), path.stat().st_size, "image/png", str(path)))
+        return made[0]
+
+    async def left() -> bool:
+        service = SimpleNamespace(in_thread=asyncio.to_thread, gallery=SimpleNamespace(store=None))
+        request = asyncio.create_task(routes._original(service, "0" * 32))
+        await asyncio.to_thread(started.wait)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        go_on.set()
+        while not (made and made[0]._stream.closed):
+            await asyncio.sleep(0.01)
+        return made[0]._stream.closed
+
+    monkeypatch.setattr(routes, "open_original", slow)
+    assert asyncio.run(asyncio.wait_for(left(), 60))

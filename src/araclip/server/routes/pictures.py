@@ -1,5 +1,6 @@
 """Pictures by their id: thumbnails, originals, details; adding and removing pictures."""
 
+import asyncio
 import contextlib
 import re
 from pathlib import Path, PureWindowsPath
@@ -148,10 +149,20 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
 
 
 async def _original(service: Service, identity: str) -> Original:
-    original = await service.in_thread(lambda: open_original(service.gallery.store, identity))
+    opening = asyncio.ensure_future(service.in_thread(lambda: open_original(service.gallery.store, identity)))
+    try:
+        original = await asyncio.shield(opening)
+    except asyncio.CancelledError:  # the client has left; the thread goes on
+        opening.add_done_callback(_close_unused)
+        raise
     if original is None:
         raise Problem("no-picture", id=identity)
     return original
+
+
+def _close_unused(opening: asyncio.Future[Original | None]) -> None:
+    if not opening.cancelled() and opening.exception() is None and (original := opening.result()):
+        original.close()
 
 
 @router.get("/images/{identity}/details", dependencies=READ, responses=problems(401, 403, 404, 422))
