@@ -208,9 +208,9 @@ def test_a_selective_filter_is_answered_without_a_look_at_every_picture(
             steps += 1
             return 0
 
-        catalog._db.set_progress_handler(step, 1)  # called for each instruction of SQLite's machine
+        catalog._db._db.set_progress_handler(step, 1)  # called for each instruction of SQLite's machine
         found = select(catalog, Filters(**filters).condition())  # type: ignore[arg-type]
-        catalog._db.set_progress_handler(None, 1)
+        catalog._db._db.set_progress_handler(None, 1)
     assert found.tolist() == list(range(1, rows + 1, rows // rare))
     assert steps < rows
 
