@@ -57,7 +57,10 @@ def is_sound(table: str, *columns: str) -> str:
 
 
 def schema_step() -> str:
-    """The migration that adds columns, totals and triggers to a catalogue without them."""
+    """The migration that adds columns, totals and triggers to a catalogue without them.
+
+    Once released, the SQL stays as it is: a table with other columns gets a step of its own.
+    """
     lines = [
         "CREATE TABLE totals (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     ]
