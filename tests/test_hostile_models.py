@@ -18,6 +18,7 @@ from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import AraCLIPError
 from araclip.training.model import saved_models, towers
 from araclip.training.teachers.teacher import load_teacher
+from hostile_inputs import write_sentence_transformers
 from tiny_peers import small_open_clip, write_araclip, write_mclip, write_nllb_clip, write_older_araclip
 
 LAYERS = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -101,24 +102,7 @@ def write_alt(folder: Path) -> Path:
 
 def write_st(folder: Path) -> Path:
     """A model of sentence-transformers: a text tower, pooling and a dense layer."""
-    towers.AutoModel.from_config(tiny_hf.tiny_config().text_config).save_pretrained(folder)
-    tiny_hf.tiny_tokenizer().save_pretrained(folder)
-    kinds = ("Transformer", "Pooling", "Dense")
-    modules = [
-        {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"sentence_transformers.models.{kind}"}
-        for i, kind in enumerate(kinds)
-    ]
-    (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32}), "utf-8")
-    for name, config in (
-        ("1_Pooling", {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True}),
-        ("2_Dense", {"in_features": 16, "out_features": 8, "activation_function": "torch.nn.modules.linear.Identity"}),
-    ):
-        (folder / name).mkdir()
-        (folder / name / "config.json").write_text(json.dumps(config), "utf-8")
-    torch.save(
-        {"linear.weight": torch.ones(8, 16), "linear.bias": torch.ones(8)}, folder / "2_Dense" / "pytorch_model.bin"
-    )
+    write_sentence_transformers(folder)
     return folder
 
 

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import io
 import os
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import IO, Self
@@ -17,6 +16,7 @@ from typing import IO, Self
 from araclip.errors import UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
+from araclip.images import open_file
 from araclip.server.http.request_body import Aborted
 
 MAX_BYTES = 300_000_000  # larger files are not sent
@@ -110,14 +110,12 @@ def _stored(store: Store, picture: PictureRecord) -> Original | None:
 
 
 def _opened(path: str, media_type: str) -> Original:
-    # Non-blocking, since a named pipe in place of the picture would block the thread.
-    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    stream = open(opened, "rb")  # noqa: PTH123, SIM115  (closes what was opened)
-    about = os.fstat(opened)
-    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+    stream = open_file(path)
+    size = os.fstat(stream.fileno()).st_size
+    if size > MAX_BYTES:
         stream.close()
-        raise UnreadableImage(f"{path}: not a file that can be sent.")
-    return Original(stream, about.st_size, media_type, path)
+        raise UnreadableImage(f"{path}: too large to be sent.")
+    return Original(stream, size, media_type, path)
 
 
 def _state(stream: IO[bytes]) -> tuple[int, ...] | None:
