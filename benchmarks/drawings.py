@@ -15,11 +15,11 @@ from by_name import table
 
 from araclip import AraCLIP
 from araclip.demo import sample_pictures
-from araclip.gallery import locations
+from araclip.user_data import data_home
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", default="araclip-mini")
-parser.add_argument("--pictures", type=Path, default=locations.data_home() / "demo" / "pictures")
+parser.add_argument("--pictures", type=Path, default=data_home() / "demo" / "pictures")
 args = parser.parse_args()
 
 model = AraCLIP.load(args.model)

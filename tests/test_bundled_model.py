@@ -11,6 +11,7 @@ from araclip import AraCLIP, model_folder
 from araclip.evaluation.datasets import read_set
 from araclip.evaluation.metrics import measures
 from araclip.evaluation.retrieval import evaluate
+from araclip.installed_models import bundled
 from golden.drawings import recall_on_drawings
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,7 @@ def mini() -> AraCLIP:
 
 
 def test_it_is_bundled_small_and_whole(mini: AraCLIP) -> None:
-    assert "araclip-mini" in model_folder.bundled()
+    assert "araclip-mini" in bundled()
     assert sum(file.stat().st_size for file in mini.folder.iterdir()) < BUNDLE_MB * 1e6
     for part in model_folder.HASHED:
         model_folder.check_hash(mini.folder, mini.config, part)

@@ -23,6 +23,7 @@ from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
 from araclip.images import AHEAD
+from araclip.installed_models import installed
 
 MIXED = ["قطة", "", "سيارة على طاولة في بيت كبير جدا", "red", "قطة وكلب", "house " * 40, "unknown-word", "👩‍🚀"]
 
@@ -451,8 +452,8 @@ def test_text_only_use_never_opens_the_image_graph(copy: Path) -> None:
     assert AraCLIP.load(str(copy)).encode_text(["قطة"]).shape == (1, 8)
 
 
-def test_an_unknown_name_is_refused_with_the_bundled_models(tmp_path: Path) -> None:
-    known = ", ".join(model_folder.bundled()) or "none"
+def test_an_unknown_name_is_refused_with_the_models_on_this_machine(tmp_path: Path) -> None:
+    known = ", ".join(installed()) or "none"
     for name in ("araclip-huge", str(tmp_path / "nowhere")):
         with pytest.raises(ModelNotFound) as caught:
             AraCLIP.load(name)

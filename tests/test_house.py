@@ -16,6 +16,8 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "errors",
     "paths",
     "bounded_json",
+    "user_data",
+    "installed_models",
     "atomic",
     "text",
     "client",

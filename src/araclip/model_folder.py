@@ -14,7 +14,6 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from araclip import bounded_json
 from araclip.display import shortened, shown
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.field_checks import are_prefixes, is_printable, is_rgb, is_text, is_texts, one_of, whole_number
+from araclip.installed_models import installed
 from araclip.text.normalization import NORMALIZER_VERSION
 
 FORMAT = 1
@@ -90,24 +90,16 @@ class ModelConfig:
         return f"{self.name}@{self.fingerprint}"
 
 
-def bundled() -> dict[str, Path]:
-    """Models that ship with the package, by name."""
-    folder = Path(str(files("araclip"))) / "models"
-    if not folder.is_dir():
-        return {}
-    return {entry.name: entry for entry in sorted(folder.iterdir()) if (entry / "config.json").is_file()}
-
-
 def is_ours(name_or_path: str | PathLike[str]) -> bool:
-    """Whether it is a bundled model's name, or a folder with a graph of ours, whole or damaged."""
-    if str(name_or_path) in bundled():
+    """Whether it is a bundled or pulled model's name, or a folder with a graph of ours, whole or damaged."""
+    if str(name_or_path) in installed():
         return True
     folder = existing_folder(name_or_path)
     return folder is not None and any(os.path.lexists(folder / part) for part in ("text.onnx", "image.onnx"))
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
-    """The folder of a bundled model's name or of a path.
+    """The folder of a model's name (a bundled one first, then one that was pulled), or of a path.
 
     Raises:
         ModelNotFound: it is neither.
@@ -118,15 +110,15 @@ def find(name_or_path: str | PathLike[str]) -> Path:
             f"a {type(name_or_path).__name__} names no model. Pass a name, such as '{DEFAULT_MODEL}', or the path of a "
             "model folder."
         )
-    known = bundled()
+    known = installed()
     if str(name_or_path) in known:  # first, so that a folder of that name in the working directory changes nothing
         return known[str(name_or_path)]
     if (path := existing_folder(name_or_path)) is not None:
         return path
     raise ModelNotFound(
-        f"no model '{shown(str(name_or_path))}': neither a folder nor one of the bundled models "
-        f"({', '.join(known) or 'none'}). Check the spelling, or pass the path of a model folder. docs/peers.md lists "
-        "the models of others, which AraCLIP.load and --model take as well."
+        f"no model '{shown(str(name_or_path))}': neither a folder nor one of the models on this machine "
+        f"({', '.join(known) or 'none'}). Check the spelling, pass the path of a model folder, or get one: `araclip "
+        "models` lists the models of others, `araclip pull NAME` makes one ready."
     )
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import bundled_models
+from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, out, shown, write_line
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
@@ -41,7 +41,7 @@ def classify(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="Bundled model, model folder or peer (docs/peers.md).", autocompletion=bundled_models
+            "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
         ),
     ] = DEFAULT_MODEL,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -1,8 +1,8 @@
-"""Shell completion: filter keys, bundled models, kinds of duplicates."""
+"""Shell completion: filter keys, models, kinds of duplicates."""
 
 from collections.abc import Callable, Iterable
 
-from araclip.model_folder import bundled
+from araclip.installed_models import installed
 
 FILTERS = {
     "folder=": "this folder and all below it",
@@ -29,6 +29,6 @@ def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]
     return complete
 
 
-def bundled_models(incomplete: str) -> Iterable[str]:
-    """Names of the bundled models; the shell itself completes the paths of others."""
-    return sorted(name for name in bundled() if name.startswith(incomplete))
+def models_here(incomplete: str) -> Iterable[str]:
+    """Names of the bundled and pulled models; the shell itself completes the paths of others."""
+    return sorted(name for name in installed() if name.startswith(incomplete))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = ("R@1", "R@5", "R@10", "MRR")
 ModelsOption = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Bundled model, model folder or peer (docs/peers.md), once for each."),
+    typer.Option("--model", help="Bundled or pulled model, model folder or peer (docs/peers.md), once for each."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from araclip.cli.completion import bundled_models
+from araclip.cli.completion import models_here
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -25,8 +25,8 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
-        help="Bundled model, model folder or peer (docs/peers.md).",
-        autocompletion=bundled_models,
+        help="Bundled or pulled model, model folder or peer (docs/peers.md).",
+        autocompletion=models_here,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -125,9 +125,9 @@ def demo() -> None:
     The pictures are OpenMoji drawings and the photographs that ship with scikit-image (extra `demo`).
     """
     from araclip import demo as sample
-    from araclip.gallery import locations
+    from araclip.user_data import data_home
 
-    home = locations.data_home() / "demo"
+    home = data_home() / "demo"
     with (
         stoppable("Run the same command again to resume."),
         progress("Drawing the sample pictures") as show,

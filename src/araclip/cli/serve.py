@@ -33,7 +33,7 @@ def serve(
         Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Bundled model, model folder or peer (docs/peers.md).")
+        str | None, typer.Option("--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).")
     ] = None,
 ) -> None:
     """Serve the page and the HTTP API of a gallery, on this machine only unless there are tokens.

@@ -9,8 +9,8 @@ from araclip.evaluation import layouts
 from araclip.evaluation.archives import Hub, is_tar, unpack_hub, unpack_tars
 from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
 from araclip.evaluation.layouts import Rows, SetFiles
-from araclip.gallery.locations import data_home
 from araclip.paths import user_path
+from araclip.user_data import data_home
 
 CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
 

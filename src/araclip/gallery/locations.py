@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.paths import user_path
+from araclip.user_data import data_home
 
 KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable, not an argument: other users of the machine can read arguments
 PORT = 6333
@@ -84,12 +83,6 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
         f"a gallery is named by a folder or an address, got {type(named).__name__}. Pass a path, or a text such as "
         f"qdrant://HOST:{PORT}/COLLECTION."
     )
-
-
-def data_home() -> Path:
-    """The folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
-    named = os.environ.get("ARACLIP_DATA")
-    return user_path(named).absolute() if named else platformdirs.user_data_path("araclip")
 
 
 def reference_home() -> Path:

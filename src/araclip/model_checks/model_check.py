@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from araclip import atomic, model_folder
+from araclip.installed_models import bundled
 from araclip.model_checks.model_trial import PARTS, try_tower
 from araclip.model_checks.onnx_file import check_graph
 from araclip.model_checks.tokenizer_file import check_tokenizer
@@ -45,7 +46,7 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
 
 def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     """Check what one tower, "text" or "image", reads; the errors are those of `check_model_folder`."""
-    if folder in model_folder.bundled().values() or _was_checked(config, tower):
+    if folder in bundled().values() or _was_checked(config, tower):
         return
     for part in PARTS[tower]:
         check_hash(folder, config, part)

@@ -14,6 +14,7 @@ from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.locations import Address, location_of
 from araclip.model_folder import DEFAULT_MODEL
+from araclip.user_data import data_home
 
 MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -145,7 +146,7 @@ class Settings(BaseSettings):
         if isinstance(self.gallery, Path):
             return self.gallery
         key = hashlib.sha256(str(self.gallery).encode()).hexdigest()[:10]
-        return locations.data_home() / "served" / f"{self.gallery.collection}-{key}"
+        return data_home() / "served" / f"{self.gallery.collection}-{key}"
 
     @property
     def is_local(self) -> bool:

@@ -1,0 +1,19 @@
+"""Where AraCLIP keeps its data on this machine: one folder for galleries, pulled models, data sets."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from araclip.paths import user_path
+
+
+def data_home() -> Path:
+    """The folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
+    named = os.environ.get("ARACLIP_DATA")
+    return user_path(named).absolute() if named else platformdirs.user_data_path("araclip")
+
+
+def models_home() -> Path:
+    """The folder of the models that `araclip pull` made, one folder each."""
+    return data_home() / "models"
