@@ -1,0 +1,45 @@
+"""What text search folds: spellings of the same word become one string. Idempotent, versioned.
+
+Three levels of Arabic normalisation exist. `normalize` (level 1) is what models read; it never folds letters. `fold`
+(level 2) is what words are compared by: full text, lexicon, file names. It loses information (فأر and فار become one),
+so nothing folded is ever shown or encoded. Skeletons (`araclip.text.arabizi`, level 3) keep the consonants only.
+"""
+
+import re
+
+from araclip.text.normalization import normalize
+
+FOLDING_VERSION = 1  # stored beside folded text; raise it when fold() changes its output
+
+_LETTERS = str.maketrans(
+    {
+        **dict.fromkeys("أإآٱ", "ا"),  # alef with hamza, madda, wasla
+        **dict.fromkeys("ىیئېۍےے", "ي"),  # alef maqsura, Persian ya, ya with hamza
+        **dict.fromkeys("ةۀەہھۃ", "ه"),  # ta marbuta, Persian and Urdu ha
+        "ؤ": "و",
+        "ک": "ك",
+        "گ": "ك",
+        "پ": "ب",
+        "چ": "ج",
+        "ڤ": "ف",
+        "ژ": "ز",
+        "ـ": None,
+    }
+)
+_HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # left alone on a letter that it does not compose with
+# سماء = سما, شاطىء = شاطئ = شاطي; a word of three letters keeps it: ماء is not ما.
+_FINAL_HAMZA = re.compile(r"(?<=[\u0621-\u064a]{3})ء+(?![^\W\d_])")
+
+
+def fold(text: str) -> str:
+    """`text` as text search compares it: normalised, lower case, spellings of Arabic letters folded into one.
+
+    أ إ آ ٱ → ا, ى ئ ی → ي, ة ۀ → ه, ؤ → و, ک گ → ك, پ → ب, چ → ج, ڤ → ف, ژ → ز; a final ء after three letters goes.
+    Tashkeel, tatweel, digits and layout as `normalize`. `fold(fold(t)) == fold(t)`.
+
+    Raises:
+        InputError: `text` is not a string.
+    """
+    text = normalize(normalize(text).casefold())
+    text = _HAMZA_ABOVE.sub("", text).translate(_LETTERS)
+    return normalize(_FINAL_HAMZA.sub("", text))
