@@ -16,6 +16,11 @@ def is_texts(value: object) -> bool:
     return isinstance(value, tuple) and all(map(is_text, value))
 
 
+def is_bool(value: object) -> bool:
+    """Whether it is true or false."""
+    return isinstance(value, bool)
+
+
 def is_printable(longest: int) -> Check:
     """A text of 1 to `longest` characters that a terminal can show, and that stays on one line."""
     return lambda value: isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
@@ -46,3 +51,24 @@ def are_prefixes(found: object, width: int) -> bool:
     if not isinstance(found, tuple) or not all(type(number) is int for number in found):
         return False
     return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
+
+
+def is_short_texts(most: int, longest: int) -> Check:
+    """Nothing, or an object of at most `most` texts, names and values printable and of at most `longest` characters."""
+    fits = is_printable(longest)
+    return lambda value: (
+        value is None
+        or (
+            isinstance(value, dict)
+            and len(value) <= most
+            and all(fits(text) for pair in value.items() for text in pair)
+        )
+    )
+
+
+def is_languages(most: int) -> Check:
+    """Nothing, or 1 to `most` codes of languages."""
+    fits = is_printable(20)
+    return lambda value: (
+        value is None or (isinstance(value, tuple) and 0 < len(value) <= most and all(fits(code) for code in value))
+    )

@@ -35,7 +35,8 @@ class TextTower:
     def __init__(self, folder: Path, config: ModelConfig, threads: int) -> None:
         self._folder, self._config = folder, config
         self.tokenizer = Tokens(folder, config)
-        self._graph = _Graph(folder, config, "text.onnx", {"input_ids": None, "attention_mask": None}, threads)
+        inputs = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
+        self._graph = _Graph(folder, config, "text", dict.fromkeys(inputs), threads)
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         """n texts → (n, D) float32 of unit length, at most `batch_size` of them at once."""
@@ -43,14 +44,19 @@ class TextTower:
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self._config.width), np.float32)
         for rows in batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
-            longest = int(lengths[list(rows)].max())
-            ids = np.full((len(rows), longest), self._config.text.pad_id, np.int64)
-            mask = np.zeros((len(rows), longest), np.int64)
-            for i, row in enumerate(rows):
-                ids[i, : lengths[row]] = encodings[row].ids
-                mask[i, : lengths[row]] = 1
-            out[list(rows)] = self._graph.run({"input_ids": ids, "attention_mask": mask}, len(rows))
+            out[list(rows)] = self._graph.run(self._padded([encodings[row] for row in rows]), len(rows))
         return out
+
+    def _padded(self, encodings: "list[Encoding]") -> dict[str, NDArray[np.int64]]:
+        """The graph's inputs, (B, T): T is the longest text's, or `max_tokens` always."""
+        text = self._config.text
+        longest = max(len(e.ids) for e in encodings) if text.padding == "longest" else text.max_tokens
+        ids = np.full((len(encodings), longest), text.pad_id, np.int64)
+        mask = np.zeros((len(encodings), longest), np.int64)
+        for i, encoding in enumerate(encodings):
+            ids[i, : len(encoding.ids)] = encoding.ids
+            mask[i, : len(encoding.ids)] = 1
+        return {"input_ids": ids, "attention_mask": mask} if text.attention_mask else {"input_ids": ids}
 
 
 class ImageTower:
@@ -62,7 +68,7 @@ class ImageTower:
 
     def __init__(self, folder: Path, config: ModelConfig, threads: int) -> None:
         size = config.image.size
-        self._graph = _Graph(folder, config, "image.onnx", {"pixels": [size, size, 3]}, threads)
+        self._graph = _Graph(folder, config, "image", {"pixels": [size, size, 3]}, threads)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
         """(n, S, S, 3) uint8 RGB → (n, D) float32 of unit length."""
@@ -77,6 +83,7 @@ class Tokens:
 
         check_hash(folder, config, "tokenizer.json")
         self._path, self._most = folder / "tokenizer.json", config.text.max_tokens
+        self._normalizer = config.text.normalizer
         with _reported(self._path, "read by tokenizers"):
             self._tokenizer = Tokenizer.from_file(str(self._path))
             self._tokenizer.enable_truncation(self._most)
@@ -84,7 +91,7 @@ class Tokens:
 
     def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
         """Normalised and cut into tokens."""
-        normalized = [normalize(text) for text in texts]
+        normalized = [normalize(text) for text in texts] if self._normalizer else list(texts)
         with _reported(self._path, "used by tokenizers"):
             encodings: list[Encoding] = self._tokenizer.encode_batch(normalized)
         if encodings and (most := max(len(encoding.ids) for encoding in encodings)) > self._most:
@@ -98,13 +105,15 @@ class _Graph:
     """One ONNX graph: named inputs → (n, D) float32."""
 
     def __init__(
-        self, folder: Path, config: ModelConfig, part: str, inputs: dict[str, list[int] | None], threads: int
+        self, folder: Path, config: ModelConfig, tower: str, inputs: dict[str, list[int] | None], threads: int
     ) -> None:
         import onnxruntime
 
-        check_hash(folder, config, part)
+        for part in config.parts_of(tower):
+            if part != "tokenizer.json":
+                check_hash(folder, config, part)
         self.label, self.width = config.label, config.width
-        self._path = folder / part
+        self._path = folder / f"{tower}.onnx"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -115,6 +124,11 @@ class _Graph:
 
     def _check(self, inputs: dict[str, list[int] | None]) -> None:
         shapes = {node.name: node.shape for node in self._session.get_inputs()}
+        if undeclared := sorted(shapes.keys() - inputs.keys()):
+            raise ModelMismatch(
+                f"{self._path} takes {shown(', '.join(undeclared)[:MAX_REASON])}, which config.json does not declare "
+                f"beside {', '.join(inputs)}. Export the model again."
+            )
         for name, tail in inputs.items():
             if name not in shapes or (tail is not None and shapes[name][1:] != tail):
                 raise ModelMismatch(

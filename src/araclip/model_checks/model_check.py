@@ -14,13 +14,13 @@ from pathlib import Path
 
 from araclip import atomic, model_folder
 from araclip.installed_models import bundled
-from araclip.model_checks.model_trial import PARTS, try_tower
+from araclip.model_checks.model_trial import try_tower
 from araclip.model_checks.onnx_file import check_graph
 from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, check_hash
 
-CHECKS = 1  # raise it when the checks change: what passed the old ones is checked again
-TOWERS = tuple(PARTS)
+CHECKS = 2  # raise it when the checks change: what passed the old ones is checked again
+TOWERS = ("text", "image")
 
 
 def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
@@ -48,7 +48,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     """Check what one tower, "text" or "image", reads; the errors are those of `check_model_folder`."""
     if folder in bundled().values() or _was_checked(config, tower):
         return
-    for part in PARTS[tower]:
+    for part in config.parts_of(tower):
         check_hash(folder, config, part)
         if part.endswith(".onnx"):
             check_graph(folder / part)
@@ -85,8 +85,9 @@ def _remember(config: ModelConfig, tower: str) -> None:
 
 def _marker(config: ModelConfig, tower: str) -> Path:
     """The file that says that this content was checked; its name depends on all that opening and running depends on."""
-    files = [config.files[part] for part in PARTS[tower]]
-    content = [CHECKS, tower, files, config.width, config.text.max_tokens, config.text.pad_id, config.image.size]
+    files, text = [config.files[part] for part in config.parts_of(tower)], config.text
+    prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
+    content = [CHECKS, tower, files, config.width, prepared]
     return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

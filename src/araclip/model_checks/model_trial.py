@@ -24,7 +24,6 @@ from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, read_config
 from araclip.towers import ImageTower, TextTower
 
-PARTS = {"text": ("tokenizer.json", "text.onnx"), "image": ("image.onnx",)}  # what each tower reads
 PASSED_ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
 
 # Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
@@ -44,7 +43,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         ModelMismatch: it cannot be opened or run, is damaged, or needs more memory or time than its size explains.
         InvalidVectors: its vectors cannot be compared.
     """
-    size = sum((folder / part).stat().st_size for part in PARTS[tower])
+    size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     memory, seconds = MEMORY + MEMORY_PER_BYTE * size, SECONDS + size // BYTES_PER_SECOND
     limits = [str(memory), str(seconds)]
     command = [sys.executable or "python", "-P", "-m", "araclip.model_checks.model_trial", str(folder), tower, *limits]

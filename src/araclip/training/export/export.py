@@ -1,10 +1,9 @@
 """A trained AraCLIPModel → a model folder: ONNX graphs, tokenizer, config, model card; see `model_folder`."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from araclip import atomic, bounded_json, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_checks import model_check
-from araclip.model_folder import HASHED, PARTS, ImageConfig, ModelConfig, TextConfig
+from araclip.model_folder import PARTS, ImageConfig, ModelConfig, TextConfig
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.pixel_scaling import Scaling, scaling_of
@@ -213,8 +212,8 @@ def _tower_name(config: Any) -> str:
 
 def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
     """Hash the files, write config.json and a first card, and open the folder as its users will."""
-    config = replace(config, files={part: model_folder.sha256(folder / part) for part in HASHED})
-    _write_config(folder, config)
+    config = replace(config, files=model_folder.hashes(folder))
+    model_folder.write_config(folder, config)
     model_check.check_written(folder, config)
     (folder / "README.md").touch()
     return AraCLIP(folder)
@@ -222,17 +221,10 @@ def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
 
 def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
     config = replace(config, measured=measured)
-    _write_config(folder, config)
+    model_folder.write_config(folder, config)
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     (folder / "README.md").write_text(model_card(config, about, megabytes), encoding="utf-8")
     return config
-
-
-def _write_config(folder: Path, config: ModelConfig) -> None:
-    fields = {"format": config.format, **asdict(config)}
-    if not config.matryoshka:
-        del fields["matryoshka"]  # earlier releases refuse a field they do not know
-    (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def _recalls(

@@ -1,0 +1,111 @@
+"""Format 2 of the model folder: other ways to prepare texts and pictures, weights in files of their own."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+
+import hostile_folders as hostile
+import tiny
+from araclip import AraCLIP, model_folder
+from araclip.errors import ModelMismatch
+
+PAD = 3
+
+
+@pytest.fixture
+def copy(tiny_model: Path, tmp_path: Path) -> Path:
+    """A model folder of format 2 that may be changed."""
+    folder = shutil.copytree(tiny_model, tmp_path / "copy")
+    hostile.config(format=2)(folder)
+    return folder
+
+
+def without_mask(model: onnx.ModelProto) -> None:
+    """A text graph that averages over all tokens, padding included."""
+    (mask,) = (node for node in model.graph.input if node.name == "attention_mask")
+    model.graph.input.remove(mask)
+    model.graph.node.insert(0, helper.make_node("Equal", ["input_ids", "input_ids"], ["attention_mask"]))
+
+
+def siglip(folder: Path) -> Path:
+    """As SigLIP's texts are fed: padded to one length with a given id, no mask, not normalised."""
+    hostile.graph("text.onnx", without_mask)(folder)
+    hostile.config(text__padding="max_length", text__attention_mask=False, text__pad_id=PAD, text__normalizer=0)(folder)
+    return folder
+
+
+def test_texts_are_padded_to_one_length_with_the_given_id_and_no_mask(copy: Path) -> None:
+    model = AraCLIP(siglip(copy), threads=1)
+    texts = ["قطة", "", "house " * 40, "سيارة على طاولة"]
+    session = onnxruntime.InferenceSession(str(copy / "text.onnx"))
+    assert [node.name for node in session.get_inputs()] == ["input_ids"]
+    ids = np.full((len(texts), tiny.MAX_TOKENS), PAD)
+    for row, encoding in zip(ids, model._text.tokenizer.encode(tuple(texts)), strict=True):
+        row[: len(encoding.ids)] = encoding.ids
+    assert np.allclose(model.encode_text(texts), session.run(None, {"input_ids": ids})[0], atol=1e-6)
+    assert np.allclose(model.encode_text(texts[0]), model.encode_text(texts)[0], atol=1e-6)
+
+
+def test_without_a_normaliser_a_text_reaches_the_tokenizer_as_typed(copy: Path) -> None:
+    hostile.config(text__normalizer=0)(copy)
+    plain, decorated = AraCLIP(copy, threads=1).encode_text(["أحمر", "أَحْمَر"])  # whose word is unknown
+    assert not np.allclose(plain, decorated)
+
+
+@pytest.mark.parametrize("changed", [
+    {"text__padding": "max_length"}, {"text__normalizer": 0}, {"image__resize": "shortest"},
+    {"image__interpolation": "lanczos"}, {"text__attention_mask": False},
+])  # fmt: skip
+def test_another_preparation_is_another_model_but_facts_about_it_are_not(copy: Path, changed: dict[str, Any]) -> None:
+    before = model_folder.read_config(copy)
+    hostile.config(source={"id": "org/name", "revision": "abc"}, languages=["ar", "en"])(copy)
+    assert model_folder.read_config(copy).fingerprint == before.fingerprint
+    hostile.config(**changed)(copy)
+    assert model_folder.read_config(copy).fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize(("changed", "says"), [
+    ({"text__padding": "left"}, "text.padding is 'left', expected one of longest, max_length"),
+    ({"text__attention_mask": 1}, "text.attention_mask is 1, expected true or false"),
+    ({"text__normalizer": 2}, "normaliser 2"),
+    ({"image__resize": "longest"}, "image.resize is 'longest', expected one of squash, shortest"),
+    ({"image__interpolation": "box"}, "image.interpolation is 'box'"),
+    ({"source": ["x"]}, "source is"), ({"source": {"id": "a\x1b[2J"}}, "source is"),
+    ({"languages": []}, "languages is"), ({"languages": "ar"}, "languages is"), ({"languages": [1]}, "languages is"),
+    ({"format": 1, "source": {"id": "x"}}, "format 1 has no such field"),
+    ({"format": 1, "text__padding": "max_length"}, "the only way of format 1"),
+    ({"format": 1, "text__normalizer": 0}, "normaliser 0"),
+])  # fmt: skip
+def test_a_field_that_cannot_be_so_is_named(copy: Path, changed: dict[str, Any], says: str) -> None:
+    hostile.config(**changed)(copy)
+    with pytest.raises(ModelMismatch) as caught:
+        AraCLIP(copy)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(("change", "written"), [
+    (lambda folder: None, 1), (siglip, 2), (hostile.config(languages=["ar"]), 2),
+])  # fmt: skip
+def test_a_configuration_is_written_in_the_lowest_format_that_has_its_fields(
+    copy: Path, change: Callable[[Path], Any], written: int
+) -> None:
+    change(copy)
+    config = model_folder.read_config(copy)
+    model_folder.write_config(copy, replace(config, files=model_folder.hashes(copy)))
+    again = model_folder.read_config(copy)
+    assert replace(again, format=2) == config
+    assert (again.format, again.fingerprint) == (written, config.fingerprint)
+
+
+def test_an_input_that_config_json_does_not_declare_is_named(copy: Path) -> None:
+    hostile.config(text__attention_mask=False)(copy)
+    with pytest.raises(ModelMismatch, match=r"takes attention_mask, which config\.json does not declare"):
+        AraCLIP(copy).encode_text("قطة")
