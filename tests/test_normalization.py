@@ -165,10 +165,10 @@ def longest_run(text: str) -> int:
 
 def unbounded(text: str) -> str:
     """What `normalize` was before runs of marks were bounded."""
-    text = normalization._SURROGATES.sub("\ufffd", text)
-    text = normalization._PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
-    text = normalization._LAYOUT.sub("", text).translate(normalization._DIGITS)
-    text = normalization._STRAY_JOINER.sub("", unicodedata.normalize("NFC", text))
+    text = normalization.SURROGATES.sub("\ufffd", text)
+    text = normalization.PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
+    text = normalization.LAYOUT.sub("", text).translate(normalization.DIGITS)
+    text = normalization.STRAY_JOINER.sub("", unicodedata.normalize("NFC", text))
     return normalization._WHITE_SPACE.sub(" ", unicodedata.normalize("NFC", text)).strip()
 
 

@@ -12,17 +12,17 @@ from araclip.errors import InputError
 
 NORMALIZER_VERSION = 1  # stored in every model folder; raise it when normalize() changes its output
 
-_PRESENTATION_FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")  # ﻻ ﷲ ﷺ: letters as positional glyphs
-_LAYOUT = re.compile(
+PRESENTATION_FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")  # ﻻ ﷲ ﷺ: letters as positional glyphs
+LAYOUT = re.compile(
     "\u0640"  # tatweel
     "|[\u064b-\u0652\u0656-\u065f\u0670]"  # tashkeel; U+0653–0655 compose with their alef, waw or ya, so they stay
     "|[\u0610-\u061a\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u08d3-\u08e1\u08e3-\u08ff]"  # Quranic marks
     "|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"  # bidi, zero width
     "|[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"  # control characters that are not white space
 )
-_SURROGATES = re.compile("[\ud800-\udfff]")  # from undecodable file names; no tokenizer accepts them
+SURROGATES = re.compile("[\ud800-\udfff]")  # from undecodable file names; no tokenizer accepts them
 # A zero-width joiner belongs to an emoji (👩‍🚀) when a pictograph stands on both sides; elsewhere it is layout.
-_STRAY_JOINER = re.compile(
+STRAY_JOINER = re.compile(
     "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )
 # NFC sorts the marks of a letter in quadratic time, so a run of them is bounded, as Unicode's Stream-Safe Text
@@ -31,7 +31,7 @@ MAX_MARKS = 30
 # Fewer than 10 characters are below the bound: no mark is composed of more than 2, no letter has more than 3 in itself.
 _MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # every mark is among these, beside pictographs and punctuation
 _WHITE_SPACE = re.compile(r"\s+")
-_DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")
+DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")
 
 
 def normalize(text: str) -> str:
@@ -46,10 +46,10 @@ def normalize(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InputError(f"normalize takes a string, got {type(text).__name__}: {text!r:.80}. Pass one text.")
-    text = _SURROGATES.sub("\ufffd", text)
-    text = _PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
-    text = _composed(_LAYOUT.sub("", text).translate(_DIGITS))
-    without = _STRAY_JOINER.sub("", text)
+    text = SURROGATES.sub("\ufffd", text)
+    text = PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
+    text = _composed(LAYOUT.sub("", text).translate(DIGITS))
+    without = STRAY_JOINER.sub("", text)
     if without != text:  # the joiner may have stood between a letter and its mark
         text = _composed(without)
     return _WHITE_SPACE.sub(" ", text).strip()
