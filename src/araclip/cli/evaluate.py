@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
 from araclip.cli.galleries import ModelOption
+from araclip.cli.robustness import robustness_of, robustness_table
 from araclip.model_folder import DEFAULT_MODEL
 from araclip.paths import user_path
 
@@ -59,6 +60,12 @@ def evaluate(
             "--train-data", help="A training set of a model: count the test pictures and captions in it (leaks)."
         ),
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Measure what misspelling, dialects and Arabizi cost, kind by kind.")
+    ] = False,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="With --robustness, only this kind or group. Repeatable.")
+    ] = None,
 ) -> None:
     """Measure how well models find pictures by text, and text by pictures; compare them with the first.
 
@@ -68,24 +75,31 @@ def evaluate(
     from araclip.evaluation.datasets import stated_dialects
     from araclip.evaluation.leaks import find_leaks, pictures_and_captions
     from araclip.evaluation.report import check_ready, write_report
+    from araclip.evaluation.robustness.kinds import kinds_by_name
     from araclip.evaluation.summary import json_of, summarise
 
     if report is not None:
         check_ready(report)
+    chosen = kinds_by_name(kinds or ()) if robustness or kinds else ()
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
     training = [load_dataset(name, split="train", caption_field=caption_field) for name in train_data or ()]
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
-    summaries = summarise(_measured(models or [DEFAULT_MODEL], pictures, captions, cache))
+    summaries = summarise(_measured(names := models or [DEFAULT_MODEL], pictures, captions, cache))
+    losses = robustness_of(names, pictures, [summary.evaluated for summary in summaries], chosen, cache)
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()
-        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None)
+        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses)
     if as_json:
-        write_line(as_json_text({**json_of(summaries), **({"leaks": leaks.counts()} if leaks else {})}))
+        more: dict[str, Any] = {"leaks": leaks.counts()} if leaks else {}
+        more |= {"robustness": [result.json() for result in losses]} if losses else {}
+        write_line(as_json_text({**json_of(summaries), **more}))
     else:
         out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
         if both:
             out.print(_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
+        for result in losses:
+            out.print(robustness_table(result))
         for line in leaks.lines() if leaks else ():
             out.print(shown(line), soft_wrap=True, markup=False)
     if report is not None:

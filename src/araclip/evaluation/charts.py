@@ -55,6 +55,7 @@ _STYLE = {
 }
 
 Named = Sequence[tuple[str, Direction]]  # name in the legend, results
+Row = tuple[str, int, float, tuple[float, float]]  # name of a group, queries in it, share, its interval
 
 
 def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
@@ -99,30 +100,44 @@ def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np
 
 def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str:
     """Recall of each group with its interval, one row a group, one mark a model."""
-    first = next(iter(groups.values()))
-    names = [f"{_short(group.group)}\n{group.queries:,} quer{'y' if group.queries == 1 else 'ies'}" for group in first]
+    rows = {
+        name: [(g.group, g.queries, g.recall, (g.low, g.high)) for g in recalls] for name, recalls in groups.items()
+    }
+    return _intervals(rows, title)
+
+
+def losses(kinds: Mapping[str, Sequence[Row]], title: str) -> str:
+    """Loss of recall by each kind of rewriting with its interval, one row a kind, one mark a model."""
+    return _intervals(kinds, title)
+
+
+def _intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
+    """Name, queries, share and interval: one row a name, one mark a model; from 0, or from the least below it."""
+    first = next(iter(rows_of.values()))
+    names = [f"{_short(name)}\n{queries:,} quer{'y' if queries == 1 else 'ies'}" for name, queries, _, _ in first]
+    ends = [end for rows in rows_of.values() for _, _, _, interval in rows for end in interval]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         rows = np.arange(len(names), dtype=np.float64)
-        spread = 0.5 / len(groups)
+        spread = 0.5 / len(rows_of)
         marks: list[Artist] = []
-        for i, recalls in enumerate(groups.values()):
-            at = rows + (i - (len(groups) - 1) / 2) * spread
-            middle = np.array([group.recall for group in recalls])
-            reach = np.array([[group.recall - group.low, group.high - group.recall] for group in recalls]).T.clip(0)
+        for i, shares in enumerate(rows_of.values()):
+            at = rows + (i - (len(rows_of) - 1) / 2) * spread
+            middle = np.array([share for _, _, share, _ in shares])
+            reach = np.array([[share - low, high - share] for _, _, share, (low, high) in shares]).T.clip(0)
             mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # where colours repeat, marks differ
             drawn = axes.errorbar(middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4)
             marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlim(0, min(1.0, max(g.high for recalls in groups.values() for g in recalls) * 1.08 + 0.02))
+        axes.set_xlim(min(0.0, min(ends) * 1.08), min(1.0, max(ends) * 1.08 + 0.02))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(title, loc="left")
-        _legend(figure, marks, [_short(name) for name in groups])
+        _legend(figure, marks, [_short(name) for name in rows_of])
 
-    height = 0.7 + len(names) * (0.34 + 0.1 * len(groups)) + _legend_height(len(groups))
+    height = 0.7 + len(names) * (0.34 + 0.1 * len(rows_of)) + _legend_height(len(rows_of))
     return _svg(draw, WIDTH, height, f"groups {title}")
 
 

@@ -18,6 +18,7 @@ from araclip.errors import InputError
 from araclip.evaluation import breakdown
 from araclip.evaluation.breakdown import Group, GroupRecall
 from araclip.evaluation.examples import examples
+from araclip.evaluation.robustness.measure import Robustness
 from araclip.evaluation.summary import Summary, p_text, shared_protocol
 
 if TYPE_CHECKING:
@@ -56,20 +57,30 @@ def check_ready(path: Path) -> None:
         raise InputError(f"{path.parent} is no folder, the report {path.name} cannot be written there. Make it first.")
 
 
-def write_report(path: Path, models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> None:
+def write_report(
+    path: Path,
+    models: Sequence[Summary],
+    dialects: Sequence[str | None] | None = None,
+    robustness: Sequence[Robustness] = (),
+) -> None:
     """Write the report of one or several models; the others are compared with the first.
 
     Args:
         dialects: of each query, where the data set states it (see `breakdown.by_dialect`).
+        robustness: of each model, where it was measured.
 
     Raises:
         InputError: see `check_ready`; or the models were measured under different protocols.
     """
     check_ready(path)
-    atomic.write_text(path, render(models, dialects))
+    atomic.write_text(path, render(models, dialects, robustness))
 
 
-def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = None) -> str:
+def render(
+    models: Sequence[Summary],
+    dialects: Sequence[str | None] | None = None,
+    robustness: Sequence[Robustness] = (),
+) -> str:
     """The report as HTML; see `write_report`."""
     from markupsafe import Markup
 
@@ -94,6 +105,8 @@ def render(models: Sequence[Summary], dialects: Sequence[str | None] | None = No
         group_notes=_group_notes(groups, dialects),
         group_tables=tables,
         cutoffs=CUTOFFS,
+        robustness=list(zip([model.evaluated.name for model in models], robustness, strict=False)),
+        losses=_loss_chart(models, robustness) if robustness else None,
         examples=examples([model.evaluated for model in models]),
         **_costs(models),
     )
@@ -111,6 +124,8 @@ def _environment() -> "Environment":
     )
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f} %",
+        "points": lambda share: f"{100 * share:.1f}",
+        "points_between": lambda ends: f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}",
         "between": _between,
         "decimal": lambda value: f"{value:.3f}",
         "count": lambda n: f"{n:,}",
@@ -211,6 +226,21 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
             "and dialect together."
         )
     return notes
+
+
+def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> dict[str, Any]:
+    from araclip.evaluation import charts
+
+    named = {
+        model.evaluated.name: [
+            (loss.kind, loss.changed, loss.loss[f"R@{CHART_K}"], loss.interval[f"R@{CHART_K}"])
+            for loss in result.losses
+            if loss.changed
+        ]
+        for model, result in zip(models, robustness, strict=True)
+    }
+    title = f"Loss of R@{CHART_K} by kind"
+    return _chart(charts.losses(named, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect")
 
 
 # ------------------------------------------------------------------ costs
