@@ -22,7 +22,7 @@ def graph(part: str, edit: Callable[[onnx.ModelProto], None]) -> Change:
     """Edit a graph; hashes are made to fit."""
 
     def change(folder: Path) -> None:
-        model = onnx.load(str(folder / part))
+        model = onnx.load(str(folder / part), load_external_data=False)
         edit(model)
         (folder / part).write_bytes(model.SerializeToString())
         tiny.rehash(folder)
@@ -89,14 +89,64 @@ def loop(model: onnx.ModelProto) -> None:
     )
 
 
-def external(location: str) -> Callable[[onnx.ModelProto], None]:
+def external(location: str, **place: int) -> Callable[[onnx.ModelProto], None]:
     """Weights in another file."""
 
     def edit(model: onnx.ModelProto) -> None:
         tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value=location)
+        for key, value in {"location": location, **place}.items():
+            tensor.external_data.add(key=key, value=str(value))
+
+    return edit
+
+
+def data_file(part: str, location: str | None = None, **place: int) -> Change:
+    """The folder in format 2, the largest weights of a graph in `part`.data, or wherever it says."""
+
+    def change(folder: Path) -> None:
+        config(format=2)(folder)
+        model = onnx.load(str(folder / part))
+        tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
+        (folder / f"{part}.data").write_bytes(tensor.raw_data)
+        entries = {"location": location or f"{part}.data", "offset": 0, "length": len(tensor.raw_data), **place}
+        external(**entries)(model)
+        (folder / part).write_bytes(model.SerializeToString())
+        tiny.rehash(folder)
+
+    return change
+
+
+def twice(part: str) -> Change:
+    """Two weights that share the bytes of a data file: together they are said to have more than it has."""
+
+    def change(folder: Path) -> None:
+        data_file(part)(folder)
+        graph(part, lambda m: m.graph.initializer.add().CopyFrom(stored_beside(m)))(folder)
+
+    return change
+
+
+def stored_beside(model: onnx.ModelProto) -> onnx.TensorProto:
+    """The weights in a data file, under another name."""
+    (found,) = (t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL)
+    copy = onnx.TensorProto()
+    copy.CopyFrom(found)
+    copy.name = "again"
+    return copy
+
+
+def blocks(k: int = 32, n: int = 4, rows: int = 4, **attributes: Any) -> Callable[[onnx.ModelProto], None]:
+    """A matrix of 4-bit blocks that is said to have n rows of k numbers."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        weights, scales = np.zeros((rows, 1, 16), np.uint8), np.ones(rows, np.float32)
+        for name, array in (("b", weights), ("s", scales)):
+            model.graph.initializer.append(numpy_helper.from_array(array, name))
+        numbers = {"K": k, "N": n, "bits": 4, "block_size": 32, **attributes}
+        node = helper.make_node("MatMulNBits", ["x", "b", "s"], ["y"], domain="com.microsoft", **numbers)
+        model.graph.node.append(node)
 
     return edit
 
@@ -169,7 +219,7 @@ def config(**fields: Any) -> Change:
         raw = tiny.read_config(folder)
         for name, value in fields.items():
             *inside, last = name.split("__")
-            (raw[inside[0]] if inside else raw)[last] = value
+            (raw[inside[0]] if inside else raw)[last.replace("_onnx_data", ".onnx.data")] = value
         tiny.write_config(folder, raw)
 
     return change
@@ -230,6 +280,34 @@ JUDGED: dict[str, tuple[Change, str]] = {  # refused by what is in the files; an
     "weights in /etc": (graph("text.onnx", external("/etc/passwd")), "other files"),
     "weights in ..": (graph("text.onnx", external("../../weights")), "other files"),
     "weights beside it": (graph("text.onnx", external("README.md")), "other files"),
+    "a data file in ..": (data_file("text.onnx", "../text.onnx.data"), "other files"),
+    "a data file in /etc": (data_file("text.onnx", "/etc/passwd"), "other files"),
+    "the data of the other tower": (data_file("text.onnx", "image.onnx"), "other files"),
+    "past the end of the data file": (data_file("text.onnx", offset=8), "reach past"),
+    "a negative offset": (data_file("text.onnx", offset=-8), "no number"),
+    "less data than the shape": (data_file("text.onnx", length=4), "bytes are stored"),
+    "a checksum beside the data": (data_file("text.onnx", checksum=5), "reach past"),
+    "more weights than the data file has": (twice("text.onnx"), "reach past"),
+    "a data file that is not listed": (
+        lambda folder: (folder / "text.onnx.data").write_bytes(b"x") and None,
+        r"text\.onnx\.data has no hash",
+    ),
+    "a listed data file that is not there": (config(format=2, files__text_onnx_data="0" * 64), "data missing"),
+    "a data file that is a link": (
+        lambda folder: data_file("text.onnx")(folder) or link("text.onnx.data", "/etc/passwd")(folder),
+        "outside of the folder",
+    ),
+    "fewer blocks than rows": (graph("text.onnx", blocks(n=5)), "has 64 stored numbers as input 1"),
+    "fewer blocks than columns": (graph("text.onnx", blocks(k=33)), "has 64 stored numbers as input 1"),
+    "a matrix of 10^12 rows": (graph("text.onnx", blocks(n=10**12)), "has N 1000000000000"),
+    "a matrix of no rows": (graph("text.onnx", blocks(n=0)), "has N 0"),
+    "3-bit blocks": (graph("text.onnx", blocks(bits=3)), "has bits 3"),
+    "a text as a size": (graph("text.onnx", blocks(block_size="32")), "has block_size None"),
+    "an unknown attribute of blocks": (graph("text.onnx", blocks(weight_prepacked=1)), "has weight_prepacked 1"),
+    "another operator of ONNX Runtime": (
+        graph("text.onnx", lambda m: setattr(m.graph.node[0], "domain", "com.microsoft")),
+        r"com\.microsoft\.Gather; of that domain, MatMulNBits and GatherBlockQuantized",
+    ),
     "operators of others": (
         graph("text.onnx", lambda m: setattr(m.graph.node[0], "domain", "com.evil")),
         "domain com.evil",

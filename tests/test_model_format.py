@@ -10,12 +10,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
+from PIL import Image
 
 import hostile_folders as hostile
 import tiny
 from araclip import AraCLIP, model_folder
 from araclip.errors import ModelMismatch
+from araclip.model_checks.model_check import check_model_folder
 
 PAD = 3
 
@@ -109,3 +111,42 @@ def test_an_input_that_config_json_does_not_declare_is_named(copy: Path) -> None
     hostile.config(text__attention_mask=False)(copy)
     with pytest.raises(ModelMismatch, match=r"takes attention_mask, which config\.json does not declare"):
         AraCLIP(copy).encode_text("قطة")
+
+
+@pytest.mark.parametrize("part", ["text.onnx", "image.onnx"])
+def test_weights_in_a_listed_file_beside_the_graph_are_used_and_their_hash_is_compared(
+    copy: Path, part: str, tiny_model: Path
+) -> None:
+    hostile.data_file(part)(copy)
+    assert (copy / part).stat().st_size < (tiny_model / part).stat().st_size
+    config = check_model_folder(copy)
+    assert config.data_files == (f"{part}.data",)
+    assert config.fingerprint != model_folder.read_config(tiny_model).fingerprint
+    texts, picture = ["قطة", "red"], Image.new("RGB", (9, 5), "red")
+    assert np.array_equal(AraCLIP(copy).encode_text(texts), AraCLIP(tiny_model).encode_text(texts))
+    assert np.array_equal(AraCLIP(copy).encode_image(picture), AraCLIP(tiny_model).encode_image(picture))
+    (copy / f"{part}.data").write_bytes(bytes(8 * len(tiny.VOCABULARY)))
+    changed = AraCLIP(copy)
+    with pytest.raises(ModelMismatch, match=rf"{part}\.data has hash"):
+        changed.encode_text("قطة") if part == "text.onnx" else changed.encode_image(picture)
+
+
+def test_a_graph_with_weights_in_blocks_is_used(copy: Path) -> None:
+    """The projection of the text tower as MatMulNBits with the identity, of 8 bits."""
+    eye = np.full((8, 1, 16), 128, np.uint8)
+    eye[np.arange(8), 0, np.arange(8)] += 1
+
+    def edit(model: onnx.ModelProto) -> None:
+        for name, array in (("eye", eye), ("scales", np.ones(8, np.float32))):
+            model.graph.initializer.append(numpy_helper.from_array(array, name))
+        hostile.before_output(
+            helper.make_node(
+                "MatMulNBits", ["embedding0", "eye", "scales"], ["embedding"], domain="com.microsoft",
+                K=8, N=8, bits=8, block_size=16, accuracy_level=0,
+            )
+        )(model)  # fmt: skip
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+
+    before = AraCLIP(copy).encode_text(["قطة", "red"])
+    hostile.graph("text.onnx", edit)(copy)
+    assert np.allclose(AraCLIP(copy).encode_text(["قطة", "red"]), before, atol=1e-6)

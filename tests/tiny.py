@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from araclip.model_folder import FORMAT, HASHED, sha256
+from araclip.model_folder import FORMAT, HASHED, hashes, sha256
 from araclip.text.normalization import NORMALIZER_VERSION
 
 SIZE = 16  # pixels of the square
@@ -54,7 +54,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 
 def rehash(folder: Path) -> None:
     """Make the hashes in config.json those of the files, so that a change is not caught by its hash."""
-    write_config(folder, {**read_config(folder), "files": {part: sha256(folder / part) for part in HASHED}})
+    write_config(folder, {**read_config(folder), "files": hashes(folder)})
 
 
 def _config(folder: Path, width: int, name: str) -> dict[str, Any]:

@@ -50,8 +50,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         return
     for part in config.parts_of(tower):
         check_hash(folder, config, part)
-        if part.endswith(".onnx"):
-            check_graph(folder / part)
+    check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
     try_tower(folder, config, tower)
     _remember(config, tower)
 
@@ -63,10 +62,14 @@ def check_written(folder: Path, config: ModelConfig) -> None:
         ModelMismatch: it would be refused where it is read.
     """
     check_tokenizer(folder / "tokenizer.json")
-    for part in ("text.onnx", "image.onnx"):
-        check_graph(folder / part)
     for tower in TOWERS:
+        check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
         _remember(config, tower)
+
+
+def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
+    name = f"{tower}.onnx.data"
+    return folder / name if name in config.files else None
 
 
 def _was_checked(config: ModelConfig, tower: str) -> bool:

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from araclip.display import shown
 from araclip.errors import ModelMismatch
+from araclip.model_checks.quantized_operators import DOMAIN, QuantizedNode, fault_of
 
 MAX_BYTES = (1 << 31) - 1  # of a protocol buffer; larger graphs keep their weights in other files
 MAX_NODES = 20_000  # araclip-mini's graphs have 628 and 862; a ViT-H written operator by operator has 4,000
 MAX_FIELDS = 500_000  # of the whole file; araclip-mini's larger graph has 18,000
 MAX_RANK = 32
+DATA_KEYS = ("location", "offset", "length")  # of weights in another file
+MAX_DIGITS = 20
+MAX_TEXT = 4000  # bytes of a name; PyTorch writes a path through the modules
 
 # The standard operators that dense networks are made of. Left out: control flow (Loop, Scan, If, SequenceMap), which
 # makes time a matter of the graph's numbers; sequences, optionals and texts; random numbers; and what no tower needs.
@@ -34,11 +38,12 @@ Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Ta
 Transpose Trilu Unsqueeze Upsample Where Xor
 """
 OPERATORS = frozenset(_OPERATORS.split())
-STANDARD_DOMAINS = (b"", b"ai.onnx")
+STANDARD_DOMAINS = ("", "ai.onnx")
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; groups (3 and 4) are not in use
 _TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
 _STRING = 8  # a data type
+_EXTERNAL = 1  # a data location
 _ELEMENTS_PER_BYTE = 4  # 2-bit integers are the smallest
 
 Value = memoryview | int  # bytes, or a number
@@ -48,14 +53,15 @@ class _Fault(Exception):
     """What is wrong with the file."""
 
 
-def check_graph(path: Path) -> None:
-    """Check that a graph has standard operators only, and all its weights in this file.
+def check_graph(path: Path, data: Path | None = None) -> None:
+    """Check that a graph has operators that are allowed, and all its weights in this file or in `data`, beside it.
 
     Takes time and memory that do not depend on what the graph does; at most a few seconds for a hostile file.
 
     Raises:
-        ModelMismatch: it cannot be opened or is no ONNX graph; it has too many nodes, an operator that is not in
-            `OPERATORS`, functions or subgraphs, weights in other files, or weights larger than the file.
+        ModelMismatch: it cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither in
+            `OPERATORS` nor in `quantized_operators`, functions or subgraphs, weights in other files or past the end of
+            `data`, or weights larger than the bytes that are stored.
     """
     try:
         size = path.stat().st_size
@@ -63,7 +69,7 @@ def check_graph(path: Path) -> None:
             raise _Fault("the file is empty" if not size else f"{size} bytes are more than a graph can have")
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last view
-        _Graph().check_model(memoryview(mapped))
+        _Graph(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
     except OSError as error:
         raise ModelMismatch(f"{path} cannot be opened ({error.strerror}). Copy the folder again.") from None
     except _Fault as fault:
@@ -71,11 +77,14 @@ def check_graph(path: Path) -> None:
 
 
 class _Graph:
-    """Counts nodes and fields of one file."""
+    """Counts nodes and fields of one file, and the bytes that its weights have in the data file."""
 
-    def __init__(self) -> None:
+    def __init__(self, data_name: str | None, data_bytes: int) -> None:
+        self._data_name, self._data_bytes = data_name, data_bytes
         self._fields_left = MAX_FIELDS
-        self._nodes = 0
+        self._nodes = self._data_used = 0
+        self._elements: dict[str, int] = {}  # of each weight
+        self._quantized: list[QuantizedNode] = []
 
     def check_model(self, data: memoryview) -> None:
         graphs = 0
@@ -89,13 +98,16 @@ class _Graph:
             raise _Fault(f"it is no ONNX graph ({graphs} graphs in the file, expected one)")
         if not self._nodes:
             raise _Fault("it is no ONNX graph (no nodes)")
+        for node in self._quantized:
+            if fault := fault_of(node, self._elements):
+                raise _Fault(fault)
 
     def _check_graph(self, data: memoryview) -> None:
         for number, value in self._fields(data):
             if number == 1:
                 self._check_node(_bytes(value))
             elif number == 5:
-                self._check_tensor(_bytes(value))
+                self._check_tensor(_bytes(value), beside=True)
             elif number == 15:
                 raise _Fault("it has sparse weights, which this release does not read")
 
@@ -103,44 +115,92 @@ class _Graph:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise _Fault(f"it has more than {MAX_NODES:,} nodes")
+        operator = domain = ""
+        inputs: list[str] = []
+        attributes: list[memoryview] = []
         for number, value in self._fields(data):
-            if number == 4 and (name := _name(value)) not in OPERATORS:
-                raise _Fault(f"it uses the operator {name}, which is not among the standard ones without control flow")
-            if number == 7 and bytes(_bytes(value)[:100]) not in STANDARD_DOMAINS:
-                raise _Fault(f"it uses operators of the domain {_name(value)}, which are not standard")
-            if number == 5:
-                self._check_attribute(_bytes(value))
+            if number == 1:
+                inputs.append(_text(value))
+            elif number == 4:
+                operator = _text(value)
+            elif number == 7:
+                domain = _text(value)
+            elif number == 5:
+                attributes.append(_bytes(value))
+        if domain not in (DOMAIN, *STANDARD_DOMAINS):
+            raise _Fault(f"it uses operators of the domain {shown(domain[:60])}, which are not standard")
+        if domain != DOMAIN and operator not in OPERATORS:
+            operator = shown(operator[:60])
+            raise _Fault(f"it uses the operator {operator}, which is not among the standard ones without control flow")
+        values = dict(map(self._check_attribute, attributes))
+        if domain == DOMAIN:
+            self._quantized.append(QuantizedNode(shown(operator[:60]), inputs, values))
 
-    def _check_attribute(self, data: memoryview) -> None:
+    def _check_attribute(self, data: memoryview) -> tuple[str, int | None]:
+        """Its name, and its value where that is a whole number."""
+        name, whole, others = "", None, False
         for number, value in self._fields(data):
+            if number == 1:
+                name = shown(_text(value)[:60])
+            elif number == 3 and isinstance(value, int):
+                whole = _signed(value)
+            others |= number in (2, 4, 5, 7, 8, 9, 10, 14, 15)
             if number in (5, 10):
                 self._check_tensor(_bytes(value))
             elif number in (6, 11):
                 raise _Fault("a node of it has a graph inside")
             elif number in (22, 23):
                 raise _Fault("it has sparse weights, which this release does not read")
+        return name, None if others else whole
 
-    def _check_tensor(self, data: memoryview) -> None:
+    def _check_tensor(self, data: memoryview, *, beside: bool = False) -> None:
+        """Its size; `beside`: it may be stored in the data file."""
         shape: list[int] = []
-        stored = 0
+        stored, external, name = 0, False, ""
+        place: dict[str, str] = {}
         seen: set[int] = set()
         for number, value in self._fields(data):
-            if number in (2, 8, 9) and number in seen:  # a parser takes the last one
+            if number in (2, 8, 9, 14) and number in seen:  # a parser takes the last one
                 raise _Fault("weights of it have two types, names or contents")
             seen.add(number)
             if number == 1:
                 shape.extend(_packed(value))
             elif number == 2 and value == _STRING:
                 raise _Fault("it has texts among its weights")
-            elif number == 13 or (number == 14 and value):
-                raise _Fault("its weights are in other files; a model folder keeps them in the graph")
+            elif number == 8:
+                name = _text(value)
+            elif number == 13:
+                place |= self._entry(_bytes(value))
+            elif number == 14:
+                external |= value == _EXTERNAL
             elif number in _TENSOR_DATA:
                 stored += len(value) if isinstance(value, memoryview) else 1
             if len(shape) > MAX_RANK:
                 raise _Fault(f"weights of it have more than {MAX_RANK} dimensions")
+        if place or external:
+            if not (beside and place and external) or seen & set(_TENSOR_DATA):
+                raise _Fault("its weights are in other files; a model folder keeps them in the graph")
+            stored = self._stored_beside(place)
         elements = prod(shape)
+        self._elements[name] = elements if name not in self._elements else -1  # of two weights with one name
         if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
+
+    def _entry(self, data: memoryview) -> dict[str, str]:
+        entry = {number: _text(value) for number, value in self._fields(data)}
+        return {entry.get(1, ""): entry.get(2, "")}
+
+    def _stored_beside(self, place: dict[str, str]) -> int:
+        """How many bytes of the data file a weight has."""
+        location = shown(place.get("location", "")[:100])
+        if self._data_name is None or place.get("location") != self._data_name:
+            beside = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
+            raise _Fault(f"its weights are in other files ({location}); this folder keeps them {beside}")
+        start, length = (_whole(place.get(key, "0")) for key in ("offset", "length"))
+        self._data_used += length
+        if place.keys() - set(DATA_KEYS) or max(start + length, self._data_used) > self._data_bytes:
+            raise _Fault(f"its weights are said to reach past the {self._data_bytes} bytes of {location}")
+        return length
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, Value]]:
         """Number and value of each field of a message."""
@@ -203,5 +263,13 @@ def _bytes(value: Value) -> memoryview:
     return value
 
 
-def _name(value: Value) -> str:
-    return shown(bytes(_bytes(value)[:60]).decode(errors="replace"))
+def _text(value: Value) -> str:
+    if len(text := _bytes(value)) > MAX_TEXT:
+        raise _Fault(f"a name in it has {len(text)} bytes")
+    return bytes(text).decode(errors="surrogateescape")  # different bytes stay different names
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise _Fault("the place of its weights is no number")
+    return int(text)
