@@ -40,6 +40,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.near_hashes",
     "gallery.reference_queries",
     "gallery.query",
+    "gallery.recorded_model",
     "gallery.ingest",
     "gallery.locations",
     "gallery.ranking",

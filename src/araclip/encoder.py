@@ -22,10 +22,11 @@ from araclip.encoder_base import (
 )
 from araclip.errors import InputError
 from araclip.images import open_image, square
+from araclip.installed_models import installed
 from araclip.model_checks import model_check
 from araclip.towers import ImageTower, TextTower
 
-__all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder"]
+__all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
 ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
 
@@ -59,6 +60,13 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "c
         return AraCLIP(model, threads=threads)
     peer: Encoder | None = import_module(PEERS).load_peer(model, threads or usable_cores(), device)
     return peer or AraCLIP(model, threads=threads)
+
+
+def is_known_peer(text: str) -> bool:
+    """Whether a text that a file holds, and no person has typed, may be given to `as_encoder`: a published model that
+    this release knows, or one in a folder of this machine. Its code is never run, its weights may be downloaded."""
+    known: bool = import_module(PEERS).is_known(text)
+    return known
 
 
 class AraCLIP(EncoderBase):
@@ -99,6 +107,12 @@ class AraCLIP(EncoderBase):
     def width(self) -> int:
         """D, the length of a vector."""
         return self.config.width
+
+    @property
+    def origin(self) -> str:
+        """What `load` takes to get this model again on this machine: its name, or the absolute path of its folder."""
+        folder = self.folder.absolute()
+        return next((name for name, one in installed().items() if one == folder), str(folder))
 
     @property
     def matryoshka(self) -> tuple[int, ...]:

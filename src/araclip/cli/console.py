@@ -27,6 +27,7 @@ __all__ = [
     "app",
     "as_json_text",
     "bars",
+    "duration",
     "err",
     "log_to",
     "out",
@@ -172,6 +173,13 @@ def bars() -> "Iterator[Callable[[str, int, int], None]]":
     finally:
         if drawn.live.is_started:
             drawn.stop()
+
+
+def duration(seconds: float) -> str:
+    """A length of time as a person says it: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def as_json_text(value: object) -> str:

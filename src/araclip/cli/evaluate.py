@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
-from araclip.cli.galleries import ModelOption
 from araclip.cli.robustness import robustness_of, robustness_table
 from araclip.model_folder import DEFAULT_MODEL
 from araclip.paths import user_path
@@ -109,7 +109,9 @@ def evaluate(
 @app.command()
 def mteb(
     tasks: Annotated[list[str], typer.Argument(help="Tasks of mteb, such as XM3600T2IRetrieval WITT2IRetrieval.")],
-    model: ModelOption = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option("--model", help="Bundled or pulled model, model folder or peer.", autocompletion=models_here)
+    ] = DEFAULT_MODEL,
     languages: Annotated[
         list[str] | None, typer.Option("--language", help="Languages to run, such as ara; by default all of a task.")
     ] = None,

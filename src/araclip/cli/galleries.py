@@ -22,10 +22,10 @@ GalleryOption = Annotated[
     ),
 ]
 ModelOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model",
-        help="Bundled or pulled model, model folder or peer (docs/peers.md).",
+        help="Bundled or pulled model, model folder or peer (docs/peers.md); by default the gallery's own.",
         autocompletion=models_here,
     ),
 ]
@@ -42,7 +42,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 @contextmanager
-def opened(gallery: str | None, model: str, *, checked: bool = True) -> "Iterator[BaseGallery]":
+def opened(gallery: str | None, model: str | None, *, checked: bool = True) -> "Iterator[BaseGallery]":
     """The gallery of a command, open; `checked` as for `Gallery.open`."""
     from araclip.gallery.open import open_gallery
 

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, as_json_text, err, explained, out, progress, shown, stoppable, write_line
+from araclip.cli.console import app, as_json_text, duration, err, explained, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location
 from araclip.model_folder import DEFAULT_MODEL
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def index(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
     gallery: GalleryOption = None,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Re-embed a gallery of another model with this one, then update it.")
     ] = False,
@@ -43,24 +43,38 @@ def index(
     Only new and changed files are read. It may be stopped at any time; the next run resumes.
     """
     from araclip.gallery.ingest.scan import checked_root
-    from araclip.gallery.open import open_gallery
 
     root = checked_root(folder)
     location = gallery_location(gallery, root)
     with stoppable(partial(_how_to_resume, location)):
         if reembed:
             _reembed(location, model, forget_missing, quiet=as_json)
-        with open_gallery(location, model=model, create=True) as opened:
+        with _opened_for_indexing(location, model) as opened:
             _index(opened, root, as_json)
     _remember(location)
     if as_json:
         return
-    options = [
-        *(("--gallery", gallery) if gallery else ()),
-        *(("--model", model) if model != DEFAULT_MODEL else ()),
-    ]
-    command = shlex.join(["araclip", "search", *options, "قطة على طاولة"])
+    command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
     out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+
+
+def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
+    """The gallery; where it is another model's, the error says how long encoding it again takes here."""
+    from araclip.errors import AraCLIPError, WidthMismatch
+    from araclip.gallery.open import open_gallery, reembedding_time
+
+    try:
+        return open_gallery(location, model=model, create=True)
+    except WidthMismatch as error:
+        try:
+            pictures, seconds = reembedding_time(location, model)
+        except (AraCLIPError, OSError):  # the first error is the one that counts
+            raise error from None
+        rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
+        raise WidthMismatch(
+            f"{error} Its {pictures:,} pictures take about {duration(seconds)} here with --reembed ({rate}); until "
+            "they are all encoded, searches use the old vectors."
+        ) from None
 
 
 @app.command()
@@ -68,7 +82,7 @@ def watch(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
     gallery: GalleryOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
 ) -> None:
     """Index a folder and update the index after every change, until Ctrl-C."""
     from araclip.gallery.ingest.scan import checked_root
@@ -158,7 +172,7 @@ def _demo_gallery(folder: Path) -> "Gallery":
     from araclip.gallery.gallery import Gallery
 
     try:
-        return Gallery.open(folder, create=True)
+        return Gallery.open(folder, model=DEFAULT_MODEL, create=True)
     except WidthMismatch:
         out.print("The sample gallery is from another release's model.")
         _reembed(folder, DEFAULT_MODEL, forget_missing=True, quiet=False)
@@ -178,7 +192,7 @@ def _serve_demo(gallery: Path, query: str) -> None:
         out.print(f"The page and its API respond: {len(results)} pictures for «{query}».")
 
 
-def _reembed(location: "Location", model: str, forget_missing: bool, *, quiet: bool) -> None:
+def _reembed(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
     from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:

@@ -11,11 +11,10 @@ from rich.table import Table
 from araclip.cli.completion import KINDS, completer
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, opened
-from araclip.model_folder import DEFAULT_MODEL
 
 
 @app.command()
-def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
+def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = None) -> None:
     """Show statistics of a gallery: pictures, sizes, formats, dates, model."""
     with opened(gallery, model) as found:
         numbers = found.stats()
@@ -42,7 +41,7 @@ def verify(
     gallery: GalleryOption = None,
     contents: Annotated[bool, typer.Option("--contents", help="Read every file and compare its hash too.")] = False,
     as_json: JsonOption = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
 ) -> None:
     """Check a gallery and its files. Changes nothing; exit code 1 if there is a fault."""
     with opened(gallery, model, checked=False) as found, progress("Verifying") as show:
@@ -58,7 +57,7 @@ def verify(
 
 
 @app.command()
-def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
+def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = None) -> None:
     """Fix the repairable faults of `araclip verify`; recover the readable rows of a damaged catalogue."""
     from araclip.gallery.open import repair_gallery
 
@@ -85,7 +84,7 @@ def duplicates(
         ),
     ] = None,
     as_json: JsonOption = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
 ) -> None:
     """List groups of duplicate pictures. Nothing is deleted.
 
@@ -109,7 +108,7 @@ def remove(
     paths: Annotated[list[str], typer.Argument(help="Pictures, folders, or picture:… of hits.")],
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
 ) -> None:
     """Remove pictures from the gallery, or all below a folder. Files stay on the disk."""
     with (
@@ -124,7 +123,7 @@ def remove(
 
 
 @app.command()
-def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = DEFAULT_MODEL) -> None:
+def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = None) -> None:
     """Free the disk space of removed pictures."""
     with stoppable("Nothing is lost; run the same command again."), opened(gallery, model) as found:
         saved = found.compact()
@@ -159,7 +158,7 @@ def export_gallery(
     folder: Annotated[Path, typer.Argument(help="Where to write; a new folder, or an earlier export.")],
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
 ) -> None:
     """Export a gallery for other programs: vectors.npy, pictures.jsonl, about.json."""
     with stoppable("An earlier export is unchanged; run the same command again."), opened(gallery, model) as found:

@@ -10,7 +10,6 @@ from araclip.cli.completion import FILTERS, completer
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
 from araclip.errors import GalleryNotFound, InputError
-from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -47,7 +46,7 @@ def search(
     collapse: CollapseOption = False,
     as_json: JsonOption = False,
     paths: PathsOption = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
 ) -> None:
     """Find the pictures that match a query.
 
@@ -69,7 +68,7 @@ def similar(
     collapse: CollapseOption = False,
     as_json: JsonOption = False,
     paths: PathsOption = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = None,
 ) -> None:
     """Find the pictures most similar to a picture. The picture itself is left out."""
     _check_form(as_json, paths)

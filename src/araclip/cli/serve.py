@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from araclip.cli.completion import models_here
 from araclip.cli.console import ShownFormatter, app, err, out, shown
 from araclip.cli.galleries import GalleryOption
 
@@ -33,7 +34,12 @@ def serve(
         Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).")
+        str | None,
+        typer.Option(
+            "--model",
+            help="Bundled or pulled model, model folder or peer (docs/peers.md); by default the gallery's own.",
+            autocompletion=models_here,
+        ),
     ] = None,
 ) -> None:
     """Serve the page and the HTTP API of a gallery, on this machine only unless there are tokens.

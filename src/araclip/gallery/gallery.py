@@ -17,7 +17,7 @@ from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.folder_maintenance import FolderMaintenance
 from araclip.gallery.maintenance.repair import repair
 from araclip.gallery.reader import FolderReader
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
 
 
 class Gallery(FolderMaintenance):
@@ -35,14 +35,15 @@ class Gallery(FolderMaintenance):
         cls,
         path: str | os.PathLike[str],
         *,
-        model: ModelLike = DEFAULT_MODEL,
+        model: ModelLike | None = None,
         create: bool = False,
         checked: bool = True,
     ) -> "Gallery":
         """Open the gallery in folder `path`; one of an older release is migrated.
 
         Args:
-            model: a name, a path or an encoder, as `AraCLIP.load` takes.
+            model: a name, a path or an encoder, as `AraCLIP.load` takes; by default the gallery's own model, and
+                araclip-mini for a new gallery.
             create: create it if it does not exist.
             checked: False to open it for `verify` or `repair` although rows are damaged.
 
@@ -50,13 +51,14 @@ class Gallery(FolderMaintenance):
             GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
             WidthMismatch: it was made by another model than `model`.
             InputError: the address of a gallery on a server, or not a path.
+            ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
             ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
         """
         folder = _folder(path)
-        encoder = as_encoder(model)
-        identity = encoder.name, encoder.fingerprint, encoder.width
+        encoder = encoder_for(model, lambda: recorded_in(folder), folder)
         if create:
-            return cls(Catalog.create(folder, *identity), encoder)
+            return cls(create_catalog(folder, encoder), encoder)
+        identity = encoder.name, encoder.fingerprint, encoder.width
         return cls(Catalog.open(folder, *identity, checked=checked), encoder)
 
     @classmethod
@@ -64,7 +66,7 @@ class Gallery(FolderMaintenance):
         cls,
         path: str | os.PathLike[str],
         *,
-        model: ModelLike = DEFAULT_MODEL,
+        model: ModelLike | None = None,
         progress: FilesProgress | None = None,
     ) -> list[str]:
         """Repair the gallery in folder `path`, even if it cannot be opened; returns one line for each action.
@@ -79,7 +81,7 @@ class Gallery(FolderMaintenance):
             GalleryNotFound, NewerGallery, WidthMismatch, GalleryLocked, OSError: as for `open` and `update`.
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
-        encoder, actions = as_encoder(model), list[str]()
+        encoder, actions = None if model is None else as_encoder(model), list[str]()
         try:
             gallery = cls.open(path, model=encoder, checked=False)
         except GalleryCorrupt:
@@ -135,7 +137,7 @@ class Gallery(FolderMaintenance):
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:
         with self._turn():  # a gallery that cannot be written is refused before the work, not after it
-            pass
+            record_whereabouts(self._catalog, self.model)
         yield self._turn
         try:
             with self._writing():

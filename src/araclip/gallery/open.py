@@ -4,17 +4,18 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from araclip.encoder import Encoder, ModelLike, as_encoder
+from araclip.encoder import Encoder, ModelLike
 from araclip.errors import InputError
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
+from araclip.gallery.ingest.estimate import seconds_to_encode, seconds_to_encode_noise
 from araclip.gallery.ingest.reembed import reembed
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.gallery.recorded_model import create_catalog, encoder_for, recorded_in
 from araclip.paths import user_path
 
 MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
@@ -32,12 +33,12 @@ def _qdrant() -> Iterator[None]:
 
 
 def open_gallery(
-    location: LocationLike, *, model: ModelLike = DEFAULT_MODEL, create: bool = False, checked: bool = True
+    location: LocationLike, *, model: ModelLike | None = None, create: bool = False, checked: bool = True
 ) -> BaseGallery:
     """The gallery in a folder, or at an address such as qdrant://HOST:6333/COLLECTION.
 
     Args:
-        checked: as for `Gallery.open`.
+        model, checked: as for `Gallery.open`.
 
     Raises:
         InputError: an invalid location, or an address while the extra `qdrant` is missing.
@@ -49,6 +50,24 @@ def open_gallery(
     with _qdrant():
         from araclip.gallery.remote.gallery import RemoteGallery
     return RemoteGallery.open(target, model=model, create=create)
+
+
+def encoder_of(location: LocationLike, model: ModelLike | None = None, *, threads: int | None = None) -> Encoder:
+    """The encoder for a gallery: `model`, by default the gallery's own, and araclip-mini where there is no gallery yet.
+
+    Args:
+        threads: as for `AraCLIP.load`.
+
+    Raises:
+        ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
+        InputError, ModelError, GalleryError: as for `open_gallery`.
+    """
+    target = location_of(location)
+    if not isinstance(target, Address):
+        return encoder_for(model, lambda: recorded_in(target), target, threads=threads)
+    with _qdrant():
+        from araclip.gallery.remote.state import recorded_at
+    return encoder_for(model, lambda: recorded_at(target), target, threads=threads)
 
 
 def open_reader(location: LocationLike, model: Encoder, *, create: bool = False) -> GalleryReader:
@@ -63,7 +82,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
     target = location_of(location)
     if not isinstance(target, Address):
         if create:
-            Catalog.create(target, model.name, model.fingerprint, model.width).close()
+            create_catalog(target, model).close()
         return FolderReader.open(target, model)
     with _qdrant():
         from araclip.gallery.remote.reader import RemoteReader
@@ -71,7 +90,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
 
 
 def repair_gallery(
-    location: LocationLike, *, model: ModelLike = DEFAULT_MODEL, progress: FilesProgress | None = None
+    location: LocationLike, *, model: ModelLike | None = None, progress: FilesProgress | None = None
 ) -> list[str]:
     """Repair a gallery, in a folder even if it cannot be opened; returns one line for each action.
 
@@ -99,9 +118,26 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
         return write_backup(catalog, user_path(folder))
 
 
+def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[int, float]:
+    """The number of pictures in a gallery, and the seconds that encoding all of them with `model` takes here.
+
+    Measured on a few of the pictures; on noise for a gallery on a server.
+
+    Raises:
+        InputError, GalleryError, ModelError: as for `open_gallery`.
+    """
+    target, encoder = location_of(location), encoder_of(location, model)
+    if not isinstance(target, Address):
+        return seconds_to_encode(target, encoder)
+    with _qdrant():
+        from araclip.gallery.remote.state import picture_count
+    pictures = picture_count(target)
+    return pictures, pictures * seconds_to_encode_noise(encoder)
+
+
 def reembed_gallery(
     location: LocationLike,
-    model: ModelLike,
+    model: ModelLike | None,
     *,
     forget_missing: bool = False,
     progress: FilesProgress | None = None,
@@ -113,7 +149,7 @@ def reembed_gallery(
         InputError: as for `open_gallery`.
         GalleryError: as for `reembed`.
     """
-    target, encoder = location_of(location), as_encoder(model)
+    target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
     with _qdrant():

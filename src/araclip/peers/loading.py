@@ -120,6 +120,31 @@ def parse_request(text: str) -> Request | None:
     return Request(text, kind, location, image, known.license if known else None)
 
 
+def is_known(text: str) -> bool:
+    """Whether a text names a row of the table, or a kind of model in an existing folder (with image tower or without).
+
+    These may be loaded because a gallery says so. `translate:` imports a module, so only a person may name that.
+    """
+    if text in model_registry.BY_NAME:
+        return True
+    kind, _, location = text.partition(":")
+    if kind not in KINDS or kind == "translate":
+        return False
+    parts = location.split(f"+{IMAGE_TOWERS[kind]}:") if kind in IMAGE_TOWERS else [location]
+    known = {place for peer in model_registry.PEERS for place in (peer.location, peer.image)}
+    return all(part in known or existing_folder(part.removeprefix("local-dir:")) for part in parts)
+
+
+def origin_of(request: Request) -> str:
+    """The text that gives a request again, from any working folder."""
+    if request.name in model_registry.BY_NAME:
+        return request.name
+    image = f"+{IMAGE_TOWERS[request.kind]}:{request.image}" if request.image and request.kind in IMAGE_TOWERS else ""
+    before = "local-dir:" if request.location.startswith("local-dir:") else ""
+    folder = existing_folder(request.location.removeprefix(before))
+    return f"{request.kind}:{f'{before}{folder.absolute()}' if folder else request.location}{image}"
+
+
 def layout(folder: Path) -> str | None:
     """The kind of model that a folder holds, by its files; None for an unknown one."""
     if (folder / "open_clip_config.json").is_file():

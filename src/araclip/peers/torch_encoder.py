@@ -15,7 +15,7 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.errors import InputError, ModelMismatch
 from araclip.images import open_image
-from araclip.peers.loading import Request
+from araclip.peers.loading import Request, origin_of
 from araclip.training.foreign.failures import failures
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
 
@@ -87,6 +87,11 @@ class TorchEncoder(EncoderBase):
 
     def __repr__(self) -> str:  # without width and fingerprint, which need a forward pass and a hash of all weights
         return f"<TorchEncoder {self.name}: {self.request.kind}:{self.request.location} on {self.request.device}>"
+
+    @property
+    def origin(self) -> str:
+        """What `AraCLIP.load` takes to get this model again on this machine: a name, or a kind and a location."""
+        return origin_of(self.request)
 
     @cached_property
     def width(self) -> int:

@@ -14,9 +14,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import as_encoder
 from araclip.encoder_base import pixel_vectors, text_vectors, usable_cores
 from araclip.errors import InputError
+from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
@@ -44,7 +44,8 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.model = as_encoder(settings.model, threads=max(1, usable_cores() // 2))  # leaves cores for other threads
+        threads = max(1, usable_cores() // 2)  # leaves cores for other threads
+        self.model = encoder_of(settings.gallery, settings.model, threads=threads)
         if settings.index or settings.uploads:
             check_writable(settings.gallery, settings.index)
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
@@ -83,7 +84,7 @@ class Service:
         self.refresher = Refresher(self.gallery, changed=self._announce, failed=lambda e: log.error("%s", e))
         if settings.index:
             self.indexing = Indexing(
-                self.gallery, settings.model, settings.index, self.events, follow=settings.watch,
+                self.gallery, settings.model or "", settings.index, self.events, follow=settings.watch,
                 committed=self.refresher.wake,
             )  # fmt: skip
             self.indexing.start()

@@ -13,7 +13,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.locations import Address, location_of
-from araclip.model_folder import DEFAULT_MODEL
 from araclip.user_data import data_home
 
 MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
@@ -27,7 +26,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 
     gallery: Path | Address  # an address such as qdrant://HOST:6333/COLLECTION
-    model: str = DEFAULT_MODEL
+    model: str | None = None  # by default the gallery's own, araclip-mini for a new one
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     watch: bool = False  # keep watching those folders
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one

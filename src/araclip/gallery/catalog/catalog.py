@@ -30,8 +30,13 @@ class Catalog(CatalogLookups):
     """One open catalogue. All changes are made inside `writing()`."""
 
     @classmethod
-    def create(cls, folder: Path, model: str, fingerprint: str, width: int) -> "Catalog":
+    def create(
+        cls, folder: Path, model: str, fingerprint: str, width: int, *, about: Mapping[str, str] | None = None
+    ) -> "Catalog":
         """Open the catalogue in `folder`, creating it if there is none.
+
+        Args:
+            about: further values for the `meta` table of a new one.
 
         Raises:
             GalleryCorrupt, NewerGallery: the existing file cannot be used.
@@ -41,7 +46,7 @@ class Catalog(CatalogLookups):
         catalog = cls(folder, schema.connect(folder / FILE_NAME, create=True))
         identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": secrets.token_hex(8)}
         with catalog._closed_on_error(), catalog._own_errors():
-            schema.create(catalog._db, identity)
+            schema.create(catalog._db, {**(about or {}), **identity})
         catalog._check(model, fingerprint, width)
         return catalog
 
@@ -86,8 +91,8 @@ class Catalog(CatalogLookups):
             if model is not None and (print_, wide) != (fingerprint, str(width)):
                 raise WidthMismatch(
                     f"gallery {self.folder} holds {wide}-wide vectors of {name}@{print_}, but {model}@{fingerprint} "
-                    f"makes {width}-wide ones. Use that model, index into another gallery with --gallery, or run "
-                    "`araclip index --reembed` to encode this one again."
+                    f"makes {width}-wide ones. Use that model (without --model it is found by itself), index into "
+                    "another gallery with --gallery, or run `araclip index --reembed` to encode this one again."
                 )
 
     def _knows(self, generation: str) -> bool:
@@ -130,7 +135,7 @@ class Catalog(CatalogLookups):
         if self.meta("fingerprint") != fingerprint:
             raise WidthMismatch(
                 f"gallery {self.folder} has the vectors of {self.meta('model')} now, and was opened with {name}. Open "
-                "it again, or start the server again, with that model."
+                "it again, or start the server again."
             )
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:

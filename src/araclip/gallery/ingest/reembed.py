@@ -22,6 +22,7 @@ from araclip.gallery.index.scan_index import drop_derived
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress, Skip
+from araclip.gallery.recorded_model import RecordedModel
 from araclip.images import map_ahead
 
 T = TypeVar("T")
@@ -89,7 +90,9 @@ def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Ski
         "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
     )]  # fmt: skip
     reencoder = Reencoder(model, total, progress, skip)
-    with closing(reencoder.groups(waiting, lambda content: _decoded(catalog, content, model), COMMIT_EVERY)) as groups:
+    with closing(
+        reencoder.groups(waiting, lambda content: decoded_again(catalog, content, model), COMMIT_EVERY)
+    ) as groups:
         for group in groups:
             with catalog.writing(visible=False):
                 for row in ((content, vector.tobytes()) for content, vector in group):
@@ -136,7 +139,7 @@ class Reencoder:
                 self._progress(done, self._total)
 
 
-def _decoded(catalog: Catalog, content: int, model: Encoder) -> DecodedPicture | str:
+def decoded_again(catalog: Catalog, content: int, model: Encoder) -> DecodedPicture | str:
     """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
@@ -154,5 +157,7 @@ def _switch(catalog: Catalog, model: Encoder) -> None:
         identity = {"model": model.name, "fingerprint": model.fingerprint, "width": str(model.width)}
         for key, value in identity.items():
             catalog.change("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+        for key, value in RecordedModel.of(model).whereabouts().items():
+            catalog.put_meta(key, value)
         catalog.change("DELETE FROM next_vectors")
         catalog.change("DELETE FROM meta WHERE key = 'next_fingerprint'")

@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from qdrant_client import QdrantClient
 
-from araclip.encoder import Encoder, ModelLike, as_encoder
+from araclip.encoder import Encoder, ModelLike
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.locations import Address
+from araclip.gallery.recorded_model import encoder_for
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.connection import Connection, connection_to
@@ -15,7 +16,7 @@ from araclip.gallery.remote.lease import SECONDS
 from araclip.gallery.remote.maintenance import RemoteMaintenance
 from araclip.gallery.remote.reader import RemoteReader
 from araclip.gallery.remote.state import create as create_gallery
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.gallery.remote.state import recorded_at
 
 
 class RemoteGallery(RemoteMaintenance):
@@ -37,7 +38,7 @@ class RemoteGallery(RemoteMaintenance):
         cls,
         address: str | Address,
         *,
-        model: ModelLike = DEFAULT_MODEL,
+        model: ModelLike | None = None,
         create: bool = False,
         exact: bool = True,
         lease_seconds: float = SECONDS,
@@ -47,6 +48,7 @@ class RemoteGallery(RemoteMaintenance):
         $ARACLIP_QDRANT_API_KEY.
 
         Args:
+            model: as for `Gallery.open`.
             create: create it if it does not exist.
             exact: False lets the server's graph (HNSW) answer searches without filters, see docs/remote.md.
             lease_seconds: how long a dead writer blocks others.
@@ -58,8 +60,8 @@ class RemoteGallery(RemoteMaintenance):
             GalleryUnreachable: the server does not answer.
             InputError: an invalid address.
         """
-        encoder = as_encoder(model)
         connection = connection_to(address, client)
+        encoder = encoder_for(model, lambda: recorded_at(connection), connection.name)
         if not connection.exists():
             if not create:
                 raise connection.not_found()

@@ -9,8 +9,10 @@ from qdrant_client import models
 
 from araclip.encoder import Encoder
 from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery, WidthMismatch
-from araclip.gallery.remote.conditions import INDEXES, equals, state_where
-from araclip.gallery.remote.connection import Connection
+from araclip.gallery.locations import Address
+from araclip.gallery.recorded_model import ORIGIN, SOURCE, RecordedModel
+from araclip.gallery.remote.conditions import INDEXES, equals, state_where, visible
+from araclip.gallery.remote.connection import Connection, connection_to
 from araclip.gallery.remote.rows import STATE
 
 LAYOUT = 1  # version of the payloads; raise it when they change
@@ -26,6 +28,13 @@ class State:
     birth: str
     number: int
     writer: str
+    origin: str = ""  # as for `RecordedModel`
+    source: str = ""
+
+    @property
+    def recorded(self) -> RecordedModel:
+        """The model, as the gallery records it."""
+        return RecordedModel(self.model, self.fingerprint, self.width, self.origin, self.source)
 
     @property
     def generation(self) -> str:
@@ -41,8 +50,9 @@ class State:
         if (self.fingerprint, self.width) != (model.fingerprint, model.width):
             raise WidthMismatch(
                 f"gallery {name} holds {self.width}-wide vectors of {self.model}@{self.fingerprint}, but "
-                f"{model.name}@{model.fingerprint} makes {model.width}-wide ones. Use that model, index into "
-                "another collection, or run `araclip index --reembed` to encode this one again."
+                f"{model.name}@{model.fingerprint} makes {model.width}-wide ones. Use that model (without --model "
+                "it is found by itself), index into another collection, or run `araclip index --reembed` to encode "
+                "this one again."
             )
 
 
@@ -65,7 +75,30 @@ def read_state(connection: Connection) -> State:
             f"{connection.name} has layout {payload['araclip']}, this release knows up to {LAYOUT}. Upgrade araclip to "
             "use this gallery."
         )
-    return State(*(payload[key] for key in ("model", "fingerprint", "width", "birth", "generation", "writer")))
+    needed = (payload[key] for key in ("model", "fingerprint", "width", "birth", "generation", "writer"))
+    return State(*needed, *(str(payload.get(key, "")) for key in (ORIGIN, SOURCE)))
+
+
+def recorded_at(place: Address | Connection) -> RecordedModel | None:
+    """What a gallery records of its model; None where there is none.
+
+    Raises:
+        GalleryCorrupt, NewerGallery, GalleryUnreachable: as for `read_state`.
+    """
+    if isinstance(place, Connection):
+        return read_state(place).recorded if place.exists() else None
+    with contextlib.closing(connection_to(place)) as connection:
+        return recorded_at(connection)
+
+
+def picture_count(address: Address) -> int:
+    """The number of pictures of the gallery at an address, of whatever model.
+
+    Raises:
+        GalleryNotFound, GalleryCorrupt, NewerGallery, GalleryUnreachable: as for `read_state`.
+    """
+    with contextlib.closing(connection_to(address)) as connection:
+        return connection.count(visible(read_state(connection).number))
 
 
 def advance(connection: Connection, state: State, token: str) -> bool:
@@ -99,6 +132,7 @@ def ensure_collection(connection: Connection, model: Encoder, number: int = 0) -
     if not connection.call("retrieve", ids=[STATE]):
         birth = secrets.token_hex(8)
         about = {"araclip": LAYOUT, "model": model.name, "fingerprint": model.fingerprint, "width": model.width}
+        about |= RecordedModel.of(model).whereabouts()
         about |= {"birth": birth, "generation": number, "writer": "", "owner": "", "expires": 0.0, "made": time.time()}
         connection.upsert([models.PointStruct(id=STATE, vector=[0.0] * model.width, payload=about)])
     return connection

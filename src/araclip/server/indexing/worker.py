@@ -17,12 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from araclip.encoder import as_encoder
 from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError, GalleryLocked
 from araclip.gallery.catalog import writer_lock
-from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
+from araclip.gallery.open import encoder_of
+from araclip.gallery.recorded_model import create_catalog
 
 PROGRESS_SECONDS = 0.5  # between lines of progress
 # The server and other programs come first. The lowest priority (19, or SCHED_IDLE) gets nothing at all on a machine
@@ -53,8 +53,8 @@ def main() -> None:
 
 
 def _update(folder: Path, model: str, folders: list[str], paths: list[str] | None) -> dict[str, Any]:
-    encoder = as_encoder(model, threads=max(1, usable_cores() // 2))
-    catalog = Catalog.create(folder, encoder.name, encoder.fingerprint, encoder.width)
+    encoder = encoder_of(folder, model or None, threads=max(1, usable_cores() // 2))
+    catalog = create_catalog(folder, encoder)
     reported = 0.0
 
     def progress(done: int, found: int) -> None:

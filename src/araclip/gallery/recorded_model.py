@@ -1,0 +1,163 @@
+"""The model that a gallery was made with, as the gallery records it, and that model on this machine."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from araclip import model_folder
+from araclip.display import shown
+from araclip.encoder import AraCLIP, Encoder, ModelLike, as_encoder, is_known_peer
+from araclip.errors import AraCLIPError, ModelNotFound
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.schema import is_gallery
+from araclip.installed_models import installed
+from araclip.model_folder import DEFAULT_MODEL
+
+ORIGIN, SOURCE = "model_origin", "model_source"  # keys beside "model", "fingerprint" and "width"
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """A gallery's own words about its model.
+
+    name, fingerprint, width: of the encoder. origin: what `AraCLIP.load` takes where the gallery was written: a name,
+    an absolute path, a peer. source: what `araclip pull` makes the model of. Both are empty where they are not known.
+    """
+
+    name: str
+    fingerprint: str
+    width: int
+    origin: str = ""
+    source: str = ""
+
+    @classmethod
+    def of(cls, model: Encoder) -> "RecordedModel":
+        """What a gallery records of an encoder."""
+        origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
+        return cls(model.name, model.fingerprint, model.width, origin, source)
+
+    @classmethod
+    def read(cls, value: Callable[[str], str]) -> "RecordedModel":
+        """The record of a gallery, whose values by key are "" where there are none."""
+        width = value("width")
+        return cls(
+            value("model"), value("fingerprint"), int(width) if width.isdecimal() else 0, value(ORIGIN), value(SOURCE)
+        )
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint, as messages show it."""
+        return f"{self.name}@{self.fingerprint}"
+
+    def whereabouts(self) -> dict[str, str]:
+        """Origin and source by key, as a gallery stores them."""
+        return {ORIGIN: self.origin, SOURCE: self.source}
+
+
+def recorded_in(folder: Path) -> RecordedModel | None:
+    """What the gallery in a folder records; None where there is none.
+
+    Raises:
+        GalleryCorrupt, NewerGallery: its catalogue cannot be used.
+    """
+    if not is_gallery(folder):
+        return None
+    with closing(Catalog.open(folder, None, checked=False)) as catalog:
+        return RecordedModel.read(catalog.meta)
+
+
+def create_catalog(folder: Path, model: Encoder) -> Catalog:
+    """As `Catalog.create`; a new gallery records where its model can be had."""
+    about = RecordedModel.of(model).whereabouts()
+    return Catalog.create(folder, model.name, model.fingerprint, model.width, about=about)
+
+
+def record_whereabouts(catalog: Catalog, model: Encoder) -> None:
+    """Record where the model of a gallery is now, if that is known and has changed; the writer's lock is held."""
+    now = RecordedModel.of(model).whereabouts()
+    changed = {key: value for key, value in now.items() if value and catalog.meta(key) != value}
+    if changed:
+        with catalog.writing(visible=False):
+            for key, value in changed.items():
+                catalog.put_meta(key, value)
+
+
+def encoder_for(
+    model: ModelLike | None, record: Callable[[], RecordedModel | None], gallery: object, *, threads: int | None = None
+) -> Encoder:
+    """The encoder that a gallery is opened with: the one named, else its own, else, for a new one, the default model.
+
+    Args:
+        model: as `as_encoder` takes it; None: not named.
+        record: reads what the gallery records; it gives None where there is no gallery yet.
+        gallery: its location, for messages.
+
+    Raises:
+        ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
+        AraCLIPError: as for `as_encoder`, or as `record` raises.
+    """
+    if model is not None:
+        return as_encoder(model, threads=threads)
+    recorded = record()
+    return as_encoder(DEFAULT_MODEL, threads=threads) if recorded is None else recorded_encoder(
+        recorded, gallery, threads=threads
+    )  # fmt: skip
+
+
+def recorded_encoder(record: RecordedModel, gallery: object, *, threads: int | None = None) -> Encoder:
+    """The model of a record, by its fingerprint: bundled, pulled, the recorded folder, or a peer that is known.
+
+    A gallery may come from a stranger, so nothing is loaded because it says so but a model folder with the recorded
+    fingerprint, or one of the published models by its name here.
+
+    Raises:
+        ModelNotFound: it is not on this machine.
+    """
+    here = installed()
+    named = sorted(here.items(), key=lambda item: item[0] != record.name)  # its own name first
+    for folder in (*(folder for _, folder in named), _folder(record.origin)):
+        if folder is not None and _fingerprint(folder) == record.fingerprint:
+            return AraCLIP(folder, threads=threads)
+    if record.name in here:  # another release's: the gallery says that the fingerprints differ
+        return AraCLIP(record.name, threads=threads)
+    for peer in (record.origin, record.name):
+        if is_known_peer(peer):
+            return as_encoder(peer, threads=threads)
+    raise _not_here(record, gallery)
+
+
+def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
+    was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
+    by_hand = ":" in record.origin and not Path(record.origin).is_absolute()  # a kind and a location that may be loaded
+    if record.source:
+        get = (
+            f"Get it with `araclip pull {shown(record.source)}`, or copy its model folder here and name that "
+            "(--model FOLDER)"
+        )
+    elif by_hand:
+        get = f"If you trust the gallery, name it, and its library loads it: --model {shown(record.origin)}"
+    else:
+        get = "Copy its model folder here and name that (--model FOLDER)"
+    return ModelNotFound(
+        f"gallery {gallery} holds {record.width}-wide vectors of {shown(record.label)}, and that model is not on this "
+        f"machine.{was} {get}; or encode the pictures again with another one: `araclip index FOLDER --model OTHER "
+        "--reembed`."
+    )
+
+
+def _fingerprint(folder: Path) -> str | None:
+    try:
+        return model_folder.read_config(folder).fingerprint
+    except AraCLIPError:  # damaged, or of another release: not the one that is looked for
+        return None
+
+
+def _folder(origin: str) -> Path | None:
+    return model_folder.existing_folder(origin) if Path(origin).is_absolute() else None
+
+
+def _storable(value: object) -> str:
+    """A text that can be stored; a path that is not Unicode cannot, and is not recorded."""
+    text = value if isinstance(value, str) else ""
+    return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
