@@ -49,6 +49,7 @@ class Result:
     height: int | None
     placeholder: str | None
     copies: int
+    matched: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,14 @@ class Client:
         collapse: bool = False,
         like: Mapping[str, float] | Sequence[str] = (),
         pictures: Sequence[bytes | str | os.PathLike[str]] = (),
+        text_weight: float = 1.0,
     ) -> Results:
         """The k pictures nearest to a query of text, pictures of the gallery (`like`: ids, or ids with weights), and
         pictures that are uploaded with the query (`pictures`: paths or bytes).
 
         Args:
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
+            text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
 
         Raises:
             InputError: `where` of a wrong type.
@@ -134,6 +137,7 @@ class Client:
             "collapse": "near" if collapse or getattr(where, "collapse", False) else None,
             "like": [{"id": identity, "weight": weight} for identity, weight in weights.items()],
             "pictures": [{"data": _data_uri(picture)} for picture in pictures],
+            "text_weight": text_weight,
         }
         answer = self._json("POST", "/search", request)
         return _read(Results, {**answer, "results": tuple(_read(Result, result) for result in answer["results"])})

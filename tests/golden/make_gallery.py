@@ -26,13 +26,14 @@ for name, colour in (("أحمر.png", pictures.RED), ("green.png", pictures.GREE
 model = AraCLIP.load(write_tiny_model(Path(tempfile.mkdtemp())), threads=1)
 with Gallery.open(here, model=model, create=True) as gallery:
     gallery.update([here / "pictures"])
-for left_over in (here / "lock", *here.glob("scan-*")):
+for left_over in (here / "lock", here / "lock.queue", *here.glob("scan-*")):
     left_over.unlink()
 with sqlite3.connect(here / "catalog.sqlite", isolation_level=None) as database:
     checksums.register(database)
     for (path,) in database.execute("SELECT path FROM files").fetchall():
         moved = path.replace(bytes(here / "pictures"), b"/golden")
-        database.execute("UPDATE files SET path = ? WHERE path = ?", (moved, path))
+        # size and metadata too, or the checksums would stay those of the path before
+        database.execute("UPDATE files SET path = ?, size = size, metadata = metadata WHERE path = ?", (moved, path))
     database.execute("PRAGMA journal_mode = DELETE")
     database.execute("VACUUM")
 database.close()

@@ -1,5 +1,6 @@
 """The commands that find pictures: search, similar."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from araclip.errors import GalleryNotFound, InputError
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
-    from araclip.gallery.results import Hit
+    from araclip.gallery.results import Hit, Match
 
 CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.")]
 WhereOption = Annotated[
@@ -30,6 +31,10 @@ ThresholdOption = Annotated[
 ]
 OffsetOption = Annotated[int, typer.Option("--offset", help="Skip so many of the best hits, for the next page.")]
 CollapseOption = Annotated[bool, typer.Option("--collapse", help="Show only the best of near-duplicates.")]
+TextWeightOption = Annotated[
+    float,
+    typer.Option("--text-weight", help="How much words in names, metadata, captions and OCR count, 0 (not) to 10."),
+]
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
@@ -44,17 +49,21 @@ def search(
     threshold: ThresholdOption = 0.0,
     offset: OffsetOption = 0,
     collapse: CollapseOption = False,
+    text_weight: TextWeightOption = 1.0,
     as_json: JsonOption = False,
     paths: PathsOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Find the pictures that match a query.
+    """Find the pictures that match a query, by what they show and by words in their texts.
 
     Without --gallery: the gallery of this folder or its nearest ancestor, else the one indexed last.
     """
     _check_form(as_json, paths)
     with opened(gallery, model) as found:
-        hits = found.search(query, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True)
+        hits = found.search(
+            query, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True,
+            text_weight=text_weight,
+        )  # fmt: skip
         _show(query, hits, found, as_json, paths)
 
 
@@ -110,6 +119,7 @@ def _as_object(hit: "Hit") -> dict[str, Any]:
         "copies": list(hit.copies),
         "relevance": relevance,
         "weak": hit.weak,
+        "matched": [asdict(match) for match in hit.matched],
     }
 
 
@@ -124,6 +134,15 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     for hit in hits:
         more = f"  (+{len(hit.copies)} identical)" if hit.copies else ""
         relevance = "–" if hit.relevance is None else f"{hit.relevance:.2f}"
-        picture = escape(shown(hit.path) + more)
+        picture = escape(shown(hit.path) + more) + "".join(f"\n{_marked(match)}" for match in hit.matched)
         table.add_row(str(hit.rank), f"{hit.score:.3f}", relevance, picture, style="dim" if hit.weak else None)
     out.print(table)
+
+
+def _marked(match: "Match") -> str:
+    """A text with its words in bold, as markup."""
+    pieces, done = [f"[dim]{match.field}:[/] "], 0
+    for start, end in match.marks:
+        pieces += [escape(shown(match.text[done:start])), f"[bold]{escape(shown(match.text[start:end]))}[/]"]
+        done = end
+    return "".join([*pieces, escape(shown(match.text[done:]))])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import InputError
+from araclip.gallery.text_matches import TextQuery
 from araclip.text.normalization import normalize
 
 MAX_TERMS = 16
@@ -221,6 +222,17 @@ def _written(value: str, kind: Kind) -> str:
             special = letter in _ESCAPABLE
         out.append("\\" + letter if special else letter)
     return "".join(out)
+
+
+def text_query(query: Query, weight: float) -> TextQuery | None:
+    """What to look for in the pictures' texts; None if the query has no words, or the weight is 0.
+
+    Raises:
+        InputError: the weight is out of range.
+    """
+    texts = [term for term in query.terms if term.kind == "text"]
+    wanted = [term.value for term in texts if term.weight > 0]
+    return TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
 
 
 def combine(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
-"""From a query vector to a page of hits: nearest pictures that pass the filters and exist, in a stable order."""
+"""From a query to a page of hits: the best pictures that pass the filters and exist, in a stable order."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING, Filters
+from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.selection import check_loose, paths_of, select
+from araclip.gallery.fusion import Candidate, Hybrid, lifted, merged, rated
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import NO_MATCHES, text_matches, where_found
 
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
@@ -58,33 +62,53 @@ def ranked(
     vector: NDArray[np.float32],
     page: Page,
     exclude: int | None = None,
+    hybrid: Hybrid | None = None,
 ) -> list[Hit]:
     """The hits of one page for a unit vector (D,), best first, ties in the order of indexing.
 
     Args:
         exclude: the id of a picture to leave out.
+        hybrid: what to look for in texts beside the vector.
     """
+    words = WordIndex(catalog)
+    matches = text_matches(words, hybrid.query, len(index)) if hybrid else NO_MATCHES
     search = _FilteredSearch(catalog, index, vector, page)
-    relevance = scale.relevance(vector, search.best_score()) if scale else None
-    return hits_of(search.existing(), lambda content: catalog.phash(content) or 0, relevance, page, exclude)
+    best = search.best_score() if scale or hybrid else 0.0
+    relevance = scale.relevance(vector, best) if scale else None
+    by_text, matches = list[Candidate](), matches.among(search.allowed)
+    if hybrid and len(matches.ids):
+        by_text = lifted(*search.scores(matches.ids), best, relevance, hybrid, matches)
+    known = {each.content for each in by_text}
+    others = (
+        rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
+    )
+    candidates = merged(above(others, page.threshold), [each for each in by_text if reaches(each, page.threshold)])
+    hits = hits_of(search.existing(candidates), lambda content: catalog.phash(content) or 0, page, exclude)
+    if not hybrid:
+        return [hit for _, hit in hits]
+    documents = words.documents([content for content, _ in hits if content in known])
+    return [replace(hit, matched=where_found(documents.get(content, {}), hybrid.query)) for content, hit in hits]
+
+
+def reaches(candidate: Candidate, threshold: float) -> bool:
+    """Whether its relevance is not below the threshold, or unknown."""
+    return candidate.relevance is None or candidate.relevance >= threshold
+
+
+def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
+    """The candidates up to the first below the threshold: without a text match, relevance falls with the cosine."""
+    return takewhile(lambda candidate: reaches(candidate, threshold), candidates)
 
 
 def hits_of(
-    candidates: Iterable[tuple[int, float, list[str]]],
-    phash: Callable[[int], int],
-    relevance: Callable[[float], float] | None,
-    page: Page,
-    exclude: int | None,
-) -> list[Hit]:
-    """The hits of one page among candidates (id, cosine, paths), best first; `phash` gives the hash of an id."""
-    hits: list[Hit] = []
+    candidates: Iterable[tuple[Candidate, list[str]]], phash: Callable[[int], int], page: Page, exclude: int | None
+) -> list[tuple[int, Hit]]:
+    """The hits of one page, with their ids, among candidates and their paths; `phash` gives the hash of an id."""
+    hits: list[tuple[int, Hit]] = []
     shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
-    for content, score, paths in candidates:
-        relevant = relevance(score) if relevance else None
-        if relevant is not None and relevant < page.threshold:
-            break  # relevance falls with the score
-        if content != exclude and not (page.filters.collapse and _repeats(phash(content), shown)):
-            hits.append(Hit(paths[0], score, len(hits) + 1, tuple(paths[1:]), relevant))
+    for each, paths in candidates:
+        if each.content != exclude and not (page.filters.collapse and _repeats(phash(each.content), shown)):
+            hits.append((each.content, Hit(paths[0], each.score, len(hits) + 1, tuple(paths[1:]), each.relevance)))
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]
@@ -104,28 +128,36 @@ class _FilteredSearch:
     def __init__(self, catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], page: Page) -> None:
         self._catalog, self._index, self._vector = catalog, index, vector
         self._condition = condition = page.filters.condition()
-        self._allowed = (
+        self.allowed = (
             None if condition == EVERYTHING else index.selected(condition, lambda: select(catalog, condition))
         )
-        self._first = index.search(vector, page.offset + page.k, self._allowed)
+        self._first = index.search(vector, page.offset + page.k, self.allowed)
 
     def best_score(self) -> float:
         """The score of the gallery's best picture, filters ignored."""
-        scores = self._first[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
+        scores = self._first[1] if self.allowed is None else self._index.search(self._vector, 1)[1]
         return max(scores, default=0.0)
 
-    def existing(self) -> Iterator[tuple[int, float, list[str]]]:
-        """Id, cosine and existing paths of every picture that has one, best first."""
+    def scores(self, ids: NDArray[np.int64]) -> tuple[list[int], list[float]]:
+        """Those of the pictures (ids ascending) that this generation has, and their cosines."""
+        return self._index.search(self._vector, len(ids), ids)
+
+    def nearest(self) -> Iterator[tuple[int, float]]:
+        """Id and cosine of every picture, best first."""
         (ids, scores), done = self._first, 0
         while len(ids) > done:
-            for content, score in list(zip(ids, scores, strict=True))[done:]:
-                paths = paths_of(self._catalog, content, self._condition)
-                if not paths and self._index.generation == self._catalog.generation:
-                    check_loose(self._catalog, content)
-                if existing := [path for path in paths if exists(path)]:
-                    yield content, score, existing
+            yield from list(zip(ids, scores, strict=True))[done:]
             done = len(ids)  # further ones replace those missing on the disk
-            ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
+            ids, scores = self._index.search(self._vector, 2 * done, self.allowed)
+
+    def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
+        """The candidates that have an existing path, with these."""
+        for each in candidates:
+            paths = paths_of(self._catalog, each.content, self._condition)
+            if not paths and self._index.generation == self._catalog.generation:
+                check_loose(self._catalog, each.content)
+            if existing := [path for path in paths if exists(path)]:
+                yield each, existing
 
 
 def exists(path: str) -> bool:

@@ -18,12 +18,14 @@ from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.fusion import Hybrid
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import TextQuery
 
 SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 
@@ -61,18 +63,34 @@ class Snapshot(ABC):
         """Compute what the first search would compute."""
         _ = self.pictures, self.scale
 
+    def hybrid(self, vector: Vectors, text: TextQuery | None) -> Hybrid | None:
+        """A search in texts beside that for a unit vector (D,); None without a text query or pictures."""
+        if text is None or not len(self.sample):
+            return None
+        meaning = self.scale.meaning(vector) if self.scale else 1.0
+        return Hybrid(text, meaning, float(self.average @ vector))
+
+    @cached_property
+    def average(self) -> Vectors:
+        """The mean of the pictures' vectors, (D,)."""
+        mean: Vectors = self.sample.mean(axis=0)
+        return mean
+
     @abstractmethod
-    def search(self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None) -> list[Hit]:
+    def search(
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
+    ) -> list[Hit]:
         """One page of the pictures nearest to a unit vector (D,), best first.
 
         Args:
             relevance: whether the vector is that of a text, so that hits get a relevance.
             exclude: the store's id of a picture to leave out.
+            text: words to look for in the pictures' texts, too.
         """
 
     @abstractmethod
     def search_records(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """As `search`, each hit with its picture, whose copies include the one at the hit's path."""
 
@@ -147,15 +165,18 @@ class FolderSnapshot(Snapshot):
         self.index = index
         self._catalog = catalog
 
-    def search(self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None) -> list[Hit]:
+    def search(
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
+    ) -> list[Hit]:
         """One page of hits."""
-        return ranked(self._catalog(), self.index, self.scale if relevance else None, vector, page, exclude)
+        scale = self.scale if relevance else None
+        return ranked(self._catalog(), self.index, scale, vector, page, exclude, self.hybrid(vector, text))
 
     def search_records(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """One page of hits with their pictures; those removed meanwhile are left out."""
-        hits = self.search(vector, page, relevance=relevance, exclude=exclude)
+        hits = self.search(vector, page, relevance=relevance, exclude=exclude, text=text)
         records = self._catalog().records_at([hit.path for hit in hits])
         return [(records[hit.path], hit) for hit in hits if hit.path in records]
 

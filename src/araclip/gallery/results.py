@@ -4,11 +4,28 @@ from dataclasses import dataclass, field
 
 from araclip.gallery.relevance import WEAK
 
+TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
+
+
+@dataclass(frozen=True)
+class Match:
+    """A text of a picture in which words of the query stand.
+
+    `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: one line of it;
+    `marks`: start and end of each word found there, in characters. The text is a stranger's: escape it for display.
+    """
+
+    field: str
+    text: str
+    marks: tuple[tuple[int, int], ...]
+
 
 @dataclass(frozen=True)
 class Hit:
     """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
 
+    `matched` says which of the picture's texts the query's words stand in; a hit with one may stand before others of a
+    higher score.
     `relevance` is 0…1 (see `gallery.relevance`); None when the query contains a picture, or the gallery has only a few.
     `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes).
     """
@@ -18,6 +35,7 @@ class Hit:
     rank: int
     copies: tuple[str, ...] = ()
     relevance: float | None = None
+    matched: tuple[Match, ...] = ()
 
     @property
     def weak(self) -> bool:

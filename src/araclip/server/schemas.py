@@ -6,9 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from pydantic_core import PydanticCustomError
 
 from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
+from araclip.gallery.results import TEXT_WEIGHT
+from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 
 Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False)]
+TextWeight = Annotated[float, Field(ge=0, le=MAX_TEXT_WEIGHT, allow_inf_nan=False)]
 Where = Annotated[str, StringConstraints(max_length=300)]
 MAX_OFFSET = 10_000
 MAX_WHERE = 20
@@ -42,8 +45,17 @@ class SearchRequest(_Request):
     where: list[Where] = Field(default_factory=list, max_length=MAX_WHERE)
     threshold: float = Field(default=0.0, ge=0, le=1)
     collapse: Literal["near"] | None = None
+    text_weight: TextWeight = TEXT_WEIGHT
     like: list[Like] = Field(default_factory=list, max_length=MAX_TERMS)
     pictures: list[SentPicture] = Field(default_factory=list, max_length=4)
+
+
+class Match(BaseModel):
+    """A text of a picture in which words of the query stand; it is a stranger's, escape it for display."""
+
+    field: str = Field(description="name, metadata, caption or ocr.")
+    text: str
+    marks: list[tuple[int, int]] = Field(description="Start and end of each word found, in characters of `text`.")
 
 
 class Result(BaseModel):
@@ -59,6 +71,7 @@ class Result(BaseModel):
     height: int | None
     placeholder: str | None
     copies: int = Field(description="Number of further files with the same bytes.")
+    matched: list[Match] = Field(default_factory=list, description="Where words of the query stand in its texts.")
 
 
 class SearchAnswer(BaseModel):

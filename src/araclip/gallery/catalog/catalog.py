@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
 from araclip.gallery.catalog import connection, schema, seal, transaction
 from araclip.gallery.catalog.damage import check_at_opening
+from araclip.gallery.catalog.full_text import indexing
 from araclip.gallery.catalog.lookups import CatalogLookups
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -116,6 +117,7 @@ class Catalog(CatalogLookups):
         self.check_current()
         with self._own_errors(), transaction.transaction(self._db, self.folder / FILE_NAME, visible=visible):
             yield
+            indexing.index_changed(self._db)
 
     def remember_drives(self, drives: set[str]) -> None:
         """Store the mount points below indexed folders, in a transaction of their own."""

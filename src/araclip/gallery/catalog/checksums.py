@@ -9,10 +9,15 @@ separately: writing a part does not renew the checksum of another one, which may
 import sqlite3
 import zlib
 
-FUNCTION = "row_crc"  # of SQL, registered for every connection
-TEXTS = ("format", "taken", "added", "metadata", "key", "value", "generation")  # damaged text need not be UTF-8
+from araclip.gallery.catalog.full_text import tables
 
-CRC_COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
+FUNCTION = "row_crc"  # of SQL, registered for every connection
+TEXTS = frozenset({  # columns of text, for damaged text need not be UTF-8
+    "format", "taken", "added", "metadata", "key", "value", "generation", "caption", "ocr", "ocr_by", "text", "names",
+    "captions", "folded",
+})  # fmt: skip
+
+_OF_PICTURES: dict[str, dict[str, tuple[str, ...]]] = {
     "contents": {
         "vector_crc": ("id", "hash", "vector"),
         "facts_crc": ("id", "format", "width", "height", "taken", "added", "phash"),
@@ -21,8 +26,12 @@ CRC_COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     "kept": {"crc": ("content", "picture")},
     "next_vectors": {"crc": ("content", "vector")},
 }
+CRC_COLUMNS = _OF_PICTURES | tables.CRC_COLUMNS
 LOGGED: dict[str, tuple[str, ...]] = {"changes": ("number", "content"), "commits": ("generation", "number")}
-KEYS = {"contents": "id", "files": "path", "kept": "content", "next_vectors": "content"}
+KEYS = {
+    "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
+    "sidecars": "path",
+}  # fmt: skip
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -64,7 +73,7 @@ def schema_step() -> str:
     lines = [
         "CREATE TABLE totals (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     ]
-    for table, parts in CRC_COLUMNS.items():
+    for table, parts in _OF_PICTURES.items():
         lines += [f"ALTER TABLE {table} ADD COLUMN {name} INTEGER" for name in parts]
         lines.append(f"UPDATE {table} SET {', '.join(f'{name} = {expression(of)}' for name, of in parts.items())}")
         lines += [_total(table, " + ".join(parts)), *_row_triggers(table, parts)]
@@ -78,6 +87,21 @@ def schema_step() -> str:
         _trigger("meta_changed_crc", "UPDATE OF value ON meta", renewed),
     ]
     return ";\n".join(lines) + ";"
+
+
+def text_step() -> str:
+    """The migration that adds the texts of pictures; released, as `schema_step` is."""
+    lines = [tables.STEP.rstrip().removesuffix(";"), tables.triggers().removesuffix(";")]
+    for table, parts in tables.CRC_COLUMNS.items():
+        lines += [_total(table, " + ".join(parts)), *_row_triggers(table, parts)]
+    lines += [_total(table, expression(columns)) for table, columns in tables.INDEXED.items()]
+    return ";\n".join(lines) + ";"
+
+
+def sums() -> dict[str, str]:
+    """For each table with a total, the SQL of a row's part in its sum."""
+    of_rows = {table: " + ".join(f"ifnull({name}, 0)" for name in parts) for table, parts in CRC_COLUMNS.items()}
+    return of_rows | {table: expression(columns) for table, columns in (LOGGED | tables.INDEXED).items()}
 
 
 def _total(table: str, crc: str) -> str:

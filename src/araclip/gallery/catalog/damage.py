@@ -9,7 +9,7 @@ from typing import Any
 
 from araclip.errors import GalleryCorrupt
 from araclip.gallery.catalog import seal, transaction
-from araclip.gallery.catalog.checksums import CRC_COLUMNS, KEYS, LOGGED, expression
+from araclip.gallery.catalog.checksums import CRC_COLUMNS, KEYS, expression, sums
 from araclip.gallery.catalog.connection import Connection
 
 PARTS = {
@@ -19,6 +19,9 @@ PARTS = {
     ("files", "metadata_crc"): "metadata",
     ("kept", "crc"): "stored picture",
     ("next_vectors", "crc"): "new vector",
+    ("texts", "caption_crc"): "embedded caption",
+    ("texts", "ocr_crc"): "text found by OCR",
+    ("sidecars", "crc"): "side-car caption",
 }
 
 _checked: set[seal.FileState] = set()  # by this process; a reader who may not write cannot record it in the seal
@@ -60,8 +63,7 @@ def structural_damages(connection: Connection) -> Iterator[Damage]:
     if connection.execute(f"SELECT 1 FROM meta WHERE crc IS NOT {expression(('key', 'value'))}").fetchone():
         yield Damage("a row of meta does not match its checksum")
     stored = {name: (rows, total) for name, rows, total in connection.execute("SELECT * FROM totals").fetchall()}
-    sums = {table: " + ".join(f"ifnull({name}, 0)" for name in parts) for table, parts in CRC_COLUMNS.items()}
-    for table, crc in (sums | {table: expression(columns) for table, columns in LOGGED.items()}).items():
+    for table, crc in sums().items():
         rows, total = connection.execute(f"SELECT count(*), ifnull(sum({crc}), 0) FROM {table}").fetchone()
         if stored.get(table) != (rows, total):
             expected = stored.get(table, ("an unknown number of",))[0]

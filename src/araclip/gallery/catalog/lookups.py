@@ -44,6 +44,11 @@ class CatalogLookups:
         except sqlite3.Error as error:
             raise schema.own_error(self.folder / FILE_NAME, error) from error
 
+    @property
+    def connection(self) -> Connection:
+        """The connection to the catalogue, for other modules of this package."""
+        return self._db
+
     def meta(self, key: str) -> str:
         """A value of the `meta` table; empty when absent."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

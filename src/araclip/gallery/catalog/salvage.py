@@ -21,7 +21,10 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 
 _UNKNOWN = {"contents": {"vector_crc": None}}  # of an older file, without checksums
 _NEEDED = {"model", "fingerprint", "width"}
-_KEYS = {"meta": "key", "contents": "id", "files": "path", "kept": "content"}  # in the order of their references
+_KEYS = {  # in the order of their references; the index of words is made again by the next write
+    "meta": "key", "contents": "id", "files": "path", "kept": "content", "texts": "content", "sidecars": "path",
+}  # fmt: skip
+_TABLES = [table for table in _KEYS if table != "meta"]
 
 
 def salvage(folder: Path) -> list[str]:
@@ -48,8 +51,10 @@ def salvage(folder: Path) -> list[str]:
                 "index` again; your pictures are not touched."
             )
         known = {row["id"] for row in tables["contents"]}
-        for table in ("files", "kept"):
+        for table in ("files", "kept", "texts"):
             tables[table] = [row for row in tables[table] if row["content"] in known]
+        paths = {row["path"] for row in tables["files"]}
+        tables["sidecars"] = [row for row in tables["sidecars"] if row["path"] in paths]
         seal.remove(folder)
         if source == path:
             atomic.unlink(_beside(damaged, "-wal"))  # of an earlier one
@@ -57,7 +62,7 @@ def salvage(folder: Path) -> list[str]:
             path.replace(damaged)
             _move_logs(path, damaged)
         atomic.write(path, lambda temporary: _write(temporary, meta, tables), flush=False)  # SQLite has flushed it
-    return [f"{table}: {len(tables[table]):,} rows saved." for table in ("contents", "files", "kept")]
+    return [f"{table}: {len(tables[table]):,} rows saved." for table in _TABLES]
 
 
 def _sound_meta(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -103,7 +108,7 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, An
         database.execute("PRAGMA synchronous = FULL")
         schema.create(database, meta)
         with transaction.begun(database, "IMMEDIATE"):
-            for table in ("contents", "files", "kept"):
+            for table in _TABLES:
                 for row in tables[table]:
                     crcs = {name: row.pop(name) for name in CRC_COLUMNS[table] if name in row}
                     columns, marks = ", ".join(row), ", ".join("?" * len(row))

@@ -76,6 +76,8 @@ STEPS = (
     """,
     # 4: a checksum of each row, and the totals of each table
     checksums.schema_step(),
+    # 5: texts found in and beside pictures, and the words of all texts
+    checksums.text_step(),
 )
 SCHEMA = len(STEPS)
 

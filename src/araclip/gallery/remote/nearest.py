@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.ranking import Page, hits_of
+from araclip.gallery.fusion import Candidate
+from araclip.gallery.ranking import Page, above, hits_of
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.remote.conditions import both, condition_of, passes, visible
 from araclip.gallery.remote.connection import Connection
@@ -42,16 +43,15 @@ class Search:
             relevance = scale.relevance(vector, first[0][1] if first else 0.0)
             nearest = chain(first, nearest) if condition is None else nearest
         rows: dict[int, Row] = {}
-        row_of_path: dict[str, Row] = {}
 
-        def candidates() -> Iterator[tuple[int, float, list[str]]]:
+        def rated() -> Iterator[Candidate]:
             for row, score in nearest:
-                paths = paths_of(row, page.filters)
-                rows[row.id] = row_of_path[paths[0]] = row
-                yield row.id, score, paths
+                rows[row.id] = row
+                yield Candidate(row.id, score, relevance(score) if relevance else None, score)
 
-        hits = hits_of(candidates(), lambda content: rows[content].phash, relevance, page, exclude)
-        return [(row_of_path[hit.path], hit) for hit in hits]
+        candidates = ((each, paths_of(rows[each.content], page.filters)) for each in above(rated(), page.threshold))
+        hits = hits_of(candidates, lambda content: rows[content].phash, page, exclude)
+        return [(rows[content], hit) for content, hit in hits]
 
     def _nearest(
         self, vector: NDArray[np.float32], first: int, condition: models.Filter | None

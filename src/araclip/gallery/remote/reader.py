@@ -18,6 +18,7 @@ from araclip.gallery.remote.nearest import Search, sample
 from araclip.gallery.remote.rows import Row, record_of
 from araclip.gallery.remote.state import State
 from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import TextQuery
 
 
 class RemoteSnapshot(Snapshot):
@@ -27,12 +28,14 @@ class RemoteSnapshot(Snapshot):
         super().__init__(state.generation, lambda: reference_vectors(reference_home(), model))
         self._catalog, self._state, self._exact = catalog, state, exact
 
-    def search(self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None) -> list[Hit]:
+    def search(
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
+    ) -> list[Hit]:
         """One page of hits."""
         return [hit for _, hit in self._ranked(vector, page, relevance, exclude)]
 
     def search_records(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """One page of hits with their pictures."""
         return [(record_of(row), hit) for row, hit in self._ranked(vector, page, relevance, exclude)]

@@ -14,15 +14,16 @@ from araclip.display import shown
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.query import Query as ParsedQuery
-from araclip.gallery.query import combine, parse
+from araclip.gallery.query import combine, parse, text_query
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
-from araclip.gallery.results import Hit
+from araclip.gallery.results import TEXT_WEIGHT, Hit
+from araclip.gallery.text_matches import MAX_TEXT_WEIGHT, TextQuery
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, GuardedRoute, ServiceOf, problems
-from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Result, SearchAnswer, SearchRequest, Where
+from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Match, Result, SearchAnswer, SearchRequest, Where
 from araclip.server.served_gallery import served_filters
 from araclip.server.service import Service, decode_data_uri
 
@@ -44,9 +45,14 @@ async def search(
     ] = [],  # noqa: B006
     threshold: Annotated[float, Query(ge=0, le=1)] = 0.0,
     collapse: Annotated[Literal["near"] | None, Query(description="Of near-duplicates, the best only.")] = None,
+    text_weight: Annotated[
+        float, Query(ge=0, le=MAX_TEXT_WEIGHT, description="How much words in the pictures' texts count.")
+    ] = TEXT_WEIGHT,
 ) -> SearchAnswer:
     """Search by text; best pictures first."""
-    body = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
+    body = SearchRequest(
+        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight
+    )
     return await while_connected(request, run_search(service, body, [], requester))
 
 
@@ -72,12 +78,15 @@ async def search_by_image(
     where: Annotated[list[Where], Form(max_length=MAX_WHERE)] = [],  # noqa: B006
     threshold: Annotated[float, Form(ge=0, le=1)] = 0.0,
     collapse: Annotated[Literal["near"] | None, Form()] = None,
+    text_weight: Annotated[float, Form(ge=0, le=MAX_TEXT_WEIGHT)] = TEXT_WEIGHT,
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    body = SearchRequest(q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse)
+    body = SearchRequest(
+        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight
+    )
     return await while_connected(request, run_search(service, body, [data], requester, sent_weight=1.0))
 
 
@@ -101,7 +110,8 @@ async def run_search(
     with service.searches.entered(requester):
         vector = combine(await _vectors(service, query, pictures, requester), query)
         snapshot = service.gallery.snapshot
-        results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page))
+        text = text_query(query, body.text_weight)
+        results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page, text))
     return SearchAnswer(
         query=body.q,
         results=results,
@@ -169,7 +179,12 @@ def _stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
 
 
 def _results(
-    service: Service, snapshot: Snapshot, query: ParsedQuery, vector: NDArray[np.float32], page: Page
+    service: Service,
+    snapshot: Snapshot,
+    query: ParsedQuery,
+    vector: NDArray[np.float32],
+    page: Page,
+    text: TextQuery | None,
 ) -> tuple[list[Result], bool]:
     """The results of a page of k + 1 hits without the last one, and whether there was one.
 
@@ -178,7 +193,7 @@ def _results(
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
     record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
     exclude = record.content if record else None
-    pairs = snapshot.search_records(vector, page, relevance=query.of_texts, exclude=exclude)
+    pairs = snapshot.search_records(vector, page, relevance=query.of_texts, exclude=exclude, text=text)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
@@ -198,4 +213,5 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         height=picture.height,
         placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
         copies=len(hit.copies),
+        matched=[Match(field=each.field, text=each.text, marks=list(each.marks)) for each in hit.matched],
     )

@@ -17,6 +17,18 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** A stranger's text with its found words in <mark>; `marks` count characters, not UTF-16 units. */
+export function marked({ text, marks }) {
+  const letters = [...text];
+  const pieces = [];
+  let done = 0;
+  for (const [start, end] of marks) {
+    pieces.push(letters.slice(done, start).join(''), el('mark', {}, letters.slice(start, end).join('')));
+    done = end;
+  }
+  return el('bdi', {}, ...pieces, letters.slice(done).join(''));
+}
+
 /** Sets styles one by one, since the content security policy blocks style attributes. */
 export function setStyle(node, styles) {
   for (const [name, value] of Object.entries(styles)) node.style.setProperty(name, value);

@@ -2,7 +2,7 @@
 
 import { thumbnail } from './api.js';
 import { write } from './address.js';
-import { button, el, icon, setStyle } from './dom.js';
+import { button, el, icon, marked, setStyle } from './dom.js';
 import { percent, t } from './i18n.js';
 import { heightFor, justify, ratioOf } from './layout.js';
 
@@ -92,7 +92,7 @@ export class Grid {
   }
 
   #tile(item, longest) {
-    const { id, name, relevance, placeholder } = item;
+    const { id, name, relevance, placeholder, matched } = item;
     const state = this.results.state;
     const label = relevance === null ? name : t('tile', { name, percent: percent(relevance) });
     const side = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
@@ -101,6 +101,7 @@ export class Grid {
       el('a.open', { href: write({ ...state, view: id }), 'aria-label': label, onclick: (event) => this.#click(event, item) },
         image,
         el('span.name', {}, el('bdi', {}, name)),
+        matched?.length > 0 && el('span.matched', {}, marked(matched.at(-1))), // what no file name tells comes last
         relevance !== null && el('span.relevance', { style: { '--relevance': relevance } })),
       button('like', 'similar', t('similar'), () => this.similar(item)));
     tile.lastChild.tabIndex = -1; // keyboard users find it in the viewer

@@ -1,7 +1,7 @@
 /** The viewer: one large picture with its details, in a modal dialog, which traps the focus and closes on Escape. */
 
 import * as api from './api.js';
-import { $, button, el, icon, setStyle } from './dom.js';
+import { $, button, el, icon, marked, setStyle } from './dom.js';
 import { bytes, date, isolated, number, percent, t } from './i18n.js';
 import { toast } from './toast.js';
 
@@ -96,8 +96,10 @@ export class Viewer {
     this.heading.replaceChildren(el('bdi', {}, item.name));
     image.alt = item.name;
     const pixels = `${number(item.width)} × ${number(item.height)}`;
+    const names = { name: t('matchedName'), metadata: t('matchedMetadata'), caption: t('matchedCaption'), ocr: t('matchedOcr') };
     const rows = [
       [t('relevance'), item.relevance !== null && item.relevance !== undefined && percent(item.relevance)],
+      ...(item.matched ?? []).map((match) => [names[match.field], marked(match)]),
       [t('dimensions'), item.width && isolated(pixels)],
       [t('format'), item.format && [el('bdi', {}, item.format), item.bytes && ` · ${bytes(item.bytes)}`]],
       [t('captured'), item.captured_at && date(item.captured_at)],

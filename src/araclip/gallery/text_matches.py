@@ -1,0 +1,157 @@
+"""How well the texts of pictures (names, metadata, captions, OCR) answer a query, and where they do. Pure.
+
+A query's word counts by its rarity in the gallery, from 1 for a word of one picture to 0 for one of all. The strength
+of a match is the sum over the words found, of rarity squared, divided by the sum of all words' rarities: near 1 where
+every word is found and rare. A word that is only a part of a text's word counts half.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import InputError
+from araclip.gallery.results import Match
+from araclip.text.words import Word, asked_words, words
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+MAX_TEXT_WEIGHT = 10.0
+PART = 0.5  # of a whole word
+COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
+MANY = 10_000
+MOST = 2_000  # pictures that a text can lift
+BEFORE, AFTER = 40, 80  # letters of a snippet around the first word found
+FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
+
+
+class TextIndex(Protocol):
+    """An index of the words of texts; documented in `gallery.catalog.full_text.matching.WordIndex`."""
+
+    def with_stem(self, stem: str, most: int) -> Ids:
+        """Ids of pictures with a word of this stem."""
+
+    def with_part(self, folded: str, most: int) -> Ids:
+        """Ids of pictures with a word that contains these letters."""
+
+
+@dataclass(frozen=True)
+class TextQuery:
+    """What to look for in texts beside the vector: words, words that must not be there, and how much texts count.
+
+    Raises:
+        InputError: the weight is out of range.
+    """
+
+    words: tuple[Word, ...]
+    unwanted: tuple[tuple[Word, ...], ...] = ()  # of each minus term
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, wanted: Sequence[str], unwanted: Sequence[str], weight: float) -> "TextQuery | None":
+        """From texts of plus and minus terms; None if there is nothing to look for."""
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= MAX_TEXT_WEIGHT:
+            raise InputError(
+                f"text_weight is {weight!r:.40}; it goes from 0 (pictures alone) to {MAX_TEXT_WEIGHT:.0f}, 1 is usual."
+            )
+        found = tuple(asked_words(" ".join(wanted)))
+        minus = tuple(filter(None, (tuple(asked_words(text)) for text in unwanted)))
+        return cls(found, minus, float(weight)) if found and weight else None
+
+
+@dataclass(frozen=True)
+class TextMatches:
+    """Pictures whose texts answer a query: ids (n,) ascending, strength and coverage (n,) in 0…1."""
+
+    ids: Ids
+    strength: Floats
+    coverage: Floats  # rarity-weighted share of the query's words that are there
+
+    def among(self, allowed: Ids | None) -> "TextMatches":
+        """Those with an id in `allowed` (ascending), at most MOST, the strongest."""
+        keep = np.ones(len(self.ids), bool) if allowed is None else np.isin(self.ids, allowed, assume_unique=True)
+        rows = np.flatnonzero(keep)
+        rows = np.sort(rows[np.lexsort((self.ids[rows], -self.strength[rows]))[:MOST]])
+        return TextMatches(self.ids[rows], self.strength[rows], self.coverage[rows])
+
+    def relevance(self) -> Floats:
+        """(n,) 0…1: how surely a picture is meant, judged by its texts alone."""
+        return np.minimum(self.coverage, 2 * self.strength)
+
+
+NO_MATCHES = TextMatches(np.empty(0, np.int64), np.empty(0), np.empty(0))
+
+
+def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatches:
+    """The pictures with a word of the query, in a gallery of so many pictures."""
+    most = max(MANY, int(COMMON * pictures))
+    counted: list[tuple[float, Ids, Ids]] = []  # rarity of a word, pictures that have it, those that have it as a part
+    for word in query.words:
+        whole = index.with_stem(word.stem, most)
+        part = np.setdiff1d(index.with_part(word.folded, most), whole, assume_unique=True)
+        if len(whole) <= most:
+            counted.append((rarity(len(whole) or len(part), pictures), whole, part if len(part) <= most else part[:0]))
+    total = sum(weight for weight, *_ in counted)
+    if not total:
+        return NO_MATCHES
+    ids = np.unique(np.concatenate([each for _, *found in counted for each in found]))
+    strength, coverage = np.zeros(len(ids)), np.zeros(len(ids))
+    for weight, whole, part in counted:
+        there = np.isin(ids, whole, assume_unique=True) + PART * np.isin(ids, part, assume_unique=True)
+        strength += there * weight**2 / total
+        coverage += there * weight / total
+    for minus in query.unwanted:
+        strength[_with_all(index, minus, ids, most)] = 0
+    kept = strength > 0
+    return TextMatches(ids[kept], strength[kept], coverage[kept])
+
+
+def rarity(pictures_with: int, pictures: int) -> float:
+    """1 for a word of one picture of many, 0 for one of all; 1 for a word that no text has."""
+    return float(np.clip(np.log((pictures + 1) / max(pictures_with, 1)) / np.log(pictures + 1), 0, 1))
+
+
+def _with_all(index: TextIndex, asked: Sequence[Word], ids: Ids, most: int) -> NDArray[np.bool_]:
+    """Which of the pictures have all these words in their texts."""
+    there = np.ones(len(ids), bool)
+    for word in asked:
+        there &= np.isin(ids, index.with_stem(word.stem, most), assume_unique=True)
+    return there
+
+
+def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:
+    """The texts of a picture in which words of the query stand, the best of each field."""
+    found: list[Match] = []
+    for field, name in FIELDS.items():
+        marked = [(_marks(text, query, names=field == "names"), text) for text in document.get(field, ())]
+        marks, text = max(marked, key=lambda each: len(each[0]), default=((), ""))
+        if marks:
+            found.append(_snippet(name, text, marks))
+    return tuple(found)
+
+
+def _marks(text: str, query: TextQuery, *, names: bool) -> tuple[tuple[int, int], ...]:
+    stems = {word.stem for word in query.words}
+    parts = [word.folded for word in query.words if len(word.folded) > 2]
+    marks: list[tuple[int, int]] = []
+    for word in words(text, names=names):
+        if word.stem in stems or any(part in word.folded for part in parts):
+            marks.append((word.start, word.end))
+    return tuple(marks)
+
+
+def _snippet(field: str, text: str, marks: Sequence[tuple[int, int]]) -> Match:
+    """The surroundings of the first mark, on one line."""
+    start = max(0, marks[0][0] - BEFORE)
+    end = min(len(text), max(marks[0][1], start + BEFORE + AFTER))
+    if start:
+        start = text.find(" ", start, marks[0][0]) + 1 or start
+    if end < len(text):
+        end = max(text.rfind(" ", marks[0][1], end), marks[0][1]) if " " in text[marks[0][1] : end] else end
+    inside = tuple((a - start, b - start) for a, b in marks if a >= start and b <= end)
+    line = "".join(" " if letter.isspace() else letter for letter in text[start:end])
+    before, after = "…" * (start > 0), "…" * (end < len(text))
+    return Match(field, before + line + after, tuple((a + len(before), b + len(before)) for a, b in inside))

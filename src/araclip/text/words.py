@@ -1,0 +1,76 @@
+"""Words of a text as full-text search compares them: split, folded, stemmed. Pure, versioned.
+
+A stem is what Snowball leaves of a folded word (Arabic or English). Of an Arabic one, a leading و, the article, and a
+final ة or ات go first: Snowball keeps them on short words. It takes the س of سيارة for a future tense, so a word that
+begins with it is left as it then is. Choice and numbers: benchmarks/hybrid.py, docs/log/2026-11.md.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from snowballstemmer.arabic_stemmer import ArabicStemmer
+from snowballstemmer.english_stemmer import EnglishStemmer
+
+from araclip.text.folding import FOLDING_VERSION, fold
+
+WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise it when `words` changes its output
+MAX_LETTERS = 64  # of a word; longer ones (hashes, encoded data) are cut
+_CACHED = 1 << 16  # words; file names repeat those of their folders
+
+_MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"  # inside a word
+_WORD = re.compile(rf"[^\W\d_](?:[{_MARKS}]*[^\W\d_])*[{_MARKS}]*|\d+")
+_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # of CamelCase, as file names are written
+_ARTICLE = re.compile("(?:و(?=.{4}))?(?:(?:بال|كال|فال|لل|ال)(?=.{2}))?")
+_FEMININE = re.compile("(?<=.{3})(?:ه|ات)$")
+_ARABIC = re.compile("[\u0621-\u064a]+")
+_ENGLISH = re.compile("[a-z]+")
+_arabic, _english = ArabicStemmer(), EnglishStemmer()
+
+FUNCTION_WORDS = frozenset(fold(
+    "في من على إلى عن مع و أو ثم هو هي هذا هذه ذلك تلك التي الذي الذين ما لا لم لن أن كان كانت قد كل بين عند إلا "
+    "a an and are at by for from in is it of on or the this that to was with"
+).split())  # folded; a text is found by its other words  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word and where it stands: text[start:end], its folded form and its stem."""
+
+    start: int
+    end: int
+    folded: str
+    stem: str
+
+
+def words(text: str, *, names: bool = False) -> Iterator[Word]:
+    """The words of a text; letters and digits are apart (IMG2019 is two words).
+
+    Args:
+        names: a text of file names, where CamelCase is two words.
+    """
+    for match in _WORD.finditer(text):
+        start = match.start()
+        for part in _HUMP.split(match.group()) if names else (match.group(),):
+            folded, stem = _forms(part[:MAX_LETTERS])
+            if stem:
+                yield Word(start, start + len(part), folded, stem)
+            start += len(part)
+
+
+def asked_words(text: str) -> list[Word]:
+    """The words of a query, each stem once, function words left out unless there are no others."""
+    found = list({word.stem: word for word in words(text)}.values())
+    return [word for word in found if word.folded not in FUNCTION_WORDS] or found
+
+
+@lru_cache(maxsize=_CACHED)
+def _forms(word: str) -> tuple[str, str]:
+    folded = fold(word)
+    if _ARABIC.fullmatch(folded):
+        bare = _FEMININE.sub("", _ARTICLE.sub("", folded, count=1))
+        return folded, bare if bare.startswith("س") else _arabic.stemWord(bare)
+    if _ENGLISH.fullmatch(folded):
+        return folded, _english.stemWord(folded)
+    return folded, folded
