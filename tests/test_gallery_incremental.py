@@ -15,6 +15,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
 from araclip.gallery.ingest import intake
+from araclip.image_transform import ImageTransform
 from crash.story import pictures_bytes
 
 MANY = 3_000  # benchmarks/many_files.py has 100,000
@@ -119,9 +120,9 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(
     grown.write_bytes(whole[:-40])
     read_source = intake.read_source
 
-    def slow(source: intake.Source, known: set[bytes], size: int) -> intake.LoadedPicture:
+    def slow(source: intake.Source, known: set[bytes], transform: ImageTransform) -> intake.LoadedPicture:
         try:
-            return read_source(source, known, size)
+            return read_source(source, known, transform)
         finally:
             if getattr(source, "path", "") == str(grown):
                 grown.write_bytes(whole)
@@ -140,8 +141,8 @@ def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(
     replaced.write_bytes(pictures_bytes(601))
     read_source = intake.read_source
 
-    def swapped(source: intake.Source, known: set[bytes], size: int) -> intake.LoadedPicture:
-        loaded = read_source(source, known, size)
+    def swapped(source: intake.Source, known: set[bytes], transform: ImageTransform) -> intake.LoadedPicture:
+        loaded = read_source(source, known, transform)
         if getattr(source, "path", "") == str(replaced):
             (tmp_path / "new.png").write_bytes(pictures_bytes(602))
             (tmp_path / "new.png").rename(replaced)

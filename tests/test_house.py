@@ -24,6 +24,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "adapters",
     "display",
     "picture_limits",
+    "image_transform",
     "images",
     "phash",
     "field_checks",

@@ -25,6 +25,7 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest import sources
 from araclip.gallery.ingest.sources import read_source
 from araclip.gallery.ingest.update import unreadable
+from araclip.image_transform import ImageTransform
 from araclip.images import decode_ahead, open_image, square
 from araclip.picture_limits import decode_budget, upright
 from araclip.picture_limits.decode_budget import DECODING, PARSING, READING
@@ -91,7 +92,7 @@ def test_a_pipe_or_socket_in_the_place_of_a_picture_is_not_waited_for(gallery: G
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.path.relpath(tmp_path / "socket.jpg"))
         for name, kind in (("pipe.jpg", "a named pipe"), ("socket.jpg", "a socket")):
-            for read in (open_image, lambda path: read_source(File(path, 100, 0), set(), 32)):
+            for read in (open_image, lambda path: read_source(File(path, 100, 0), set(), ImageTransform(32))):
                 with pytest.raises(UnreadableImage, match=f"{name}: {kind}, not a picture file"):
                     read(str(tmp_path / name))
 
@@ -191,9 +192,9 @@ def test_a_large_file_is_decoded_from_the_disk_unless_somebody_writes_to_it(
 ) -> None:
     path = pictures.photograph(tmp_path / "large.png", (300, 200))
     file = File.of(str(path), path.stat())
-    small = read_source(file, set(), 32)
+    small = read_source(file, set(), ImageTransform(32))
     monkeypatch.setattr(sources, "WHOLE", 1000)
-    large = read_source(file, set(), 32)
+    large = read_source(file, set(), ImageTransform(32))
     assert (large.digest, large.file) == (small.digest, small.file)
     assert small.decoded and large.decoded
     assert np.array_equal(large.decoded.pixels, small.decoded.pixels)
@@ -206,7 +207,7 @@ def test_a_large_file_is_decoded_from_the_disk_unless_somebody_writes_to_it(
     opened = sources.opened
     monkeypatch.setattr(sources, "opened", written_to)
     with pytest.raises(UnreadableImage, match=r"large\.png: it changed while it was read"):
-        read_source(file, set(), 32)
+        read_source(file, set(), ImageTransform(32))
 
 
 # ------------------------------------------------------------------ lines of others

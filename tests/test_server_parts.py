@@ -30,6 +30,7 @@ from araclip.gallery.ingest.watch import Due
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
+from araclip.image_transform import ImageTransform
 from araclip.images import open_image
 from araclip.server import refreshing
 from araclip.server.batching import Batcher, TextVectorCache
@@ -149,7 +150,7 @@ def test_hostile_pictures_are_an_error_each_and_the_process_continues(tmp_path: 
             with pytest.raises(kind):
                 await box.thumbnail(data, 64)
             with pytest.raises(ImageError):
-                await box.read(data, 16, 10_000_000)
+                await box.read(data, ImageTransform(16), 10_000_000)
         small, placeholder, width, height = await box.thumbnail(encoded(pictures.landscape((80, 40))), 64)
         assert (width, height) == (64, 32)
         assert len(small) > len(placeholder) > 0
@@ -226,9 +227,9 @@ def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_p
     data = pictures.photograph(tmp_path / "p.jpg", (300, 200)).read_bytes()
 
     async def story(box: Sandbox):  # type: ignore[no-untyped-def]
-        return await box.read(data, 16, 10_000_000)
+        return await box.read(data, ImageTransform(16), 10_000_000)
 
-    there, here = in_sandbox(story), read_source(data, set(), 16)
+    there, here = in_sandbox(story), read_source(data, set(), ImageTransform(16))
     assert (there.file, there.digest, there.stored_pixels) == (here.file, here.digest, here.stored_pixels)
     assert here.decoded is not None
     assert (there.decoded.facts, there.decoded.phash) == (here.decoded.facts, here.decoded.phash)

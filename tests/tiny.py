@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from araclip.model_folder import FORMAT, HASHED, hashes, sha256
+from araclip.model_folder import HASHED, hashes, sha256
 from araclip.text.normalization import NORMALIZER_VERSION
 
 SIZE = 16  # pixels of the square
@@ -59,7 +59,7 @@ def rehash(folder: Path) -> None:
 
 def _config(folder: Path, width: int, name: str) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": 1,
         "name": name,
         "version": "0.0.1",
         "width": width,

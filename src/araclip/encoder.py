@@ -21,7 +21,8 @@ from araclip.encoder_base import (
     usable_cores,
 )
 from araclip.errors import InputError
-from araclip.images import open_image, square
+from araclip.image_transform import ImageTransform
+from araclip.images import open_image
 from araclip.installed_models import installed
 from araclip.model_checks import model_check
 from araclip.towers import ImageTower, TextTower
@@ -94,6 +95,9 @@ class AraCLIP(EncoderBase):
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = threads or usable_cores()
+        image = self.config.image
+        gap = 2.0 if self.config.format == 1 else None
+        self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap)
 
     def __repr__(self) -> str:
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
@@ -153,7 +157,7 @@ class AraCLIP(EncoderBase):
         return self._text.encode(texts, batch_size)
 
     def _prepared(self, picture: Openable) -> NDArray[np.uint8]:
-        return square(open_image(picture, self.image_size), self.image_size)  # (S, S, 3)
+        return self.image_transform.pixels(open_image(picture, self.image_size))  # (S, S, 3)
 
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
         return self.encode_pixels(np.stack(pictures))

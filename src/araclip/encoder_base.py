@@ -78,7 +78,7 @@ class Encoder(Protocol):
         """A picture → (D,) float32 of unit length; several → (n, D), in the order given."""
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB pixels, the picture squashed to the square → (n, D) float32 of unit length."""
+        """(n, S, S, 3) uint8 RGB, squares as `image_transform.transform_of` makes them → (n, D) of unit length."""
 
 
 def text_vectors(model: Encoder, texts: Sequence[str]) -> Vectors:

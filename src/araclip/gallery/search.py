@@ -17,6 +17,7 @@ from araclip.gallery.query import Query, combine, parse, text_query
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import TEXT_WEIGHT, Hit
+from araclip.image_transform import transform_of
 from araclip.paths import text_path
 
 StrPath = str | os.PathLike[str]
@@ -93,7 +94,7 @@ class SearchableGallery(ABC):
         if isinstance(picture, str) and picture.startswith(STORED_PREFIX):
             content = self._content_of(picture)
             return self._catalog.vector(content), content
-        loaded = read_source(source_of(picture), set(), self.model.image_size)
+        loaded = read_source(source_of(picture), set(), transform_of(self.model))
         assert loaded.decoded is not None  # no hash is known here
         return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
 

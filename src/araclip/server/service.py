@@ -18,6 +18,7 @@ from araclip.encoder_base import pixel_vectors, text_vectors, usable_cores
 from araclip.errors import InputError
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
+from araclip.image_transform import transform_of
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
@@ -121,7 +122,7 @@ class Service:
         Raises:
             ImageError, Problem: as for `Sandbox.read`.
         """
-        loaded = await self.sandbox.read(data, self.model.image_size, self.settings.max_pixels, requester)
+        loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, requester)
         assert loaded.decoded is not None
         return await self.pixels.row(loaded.decoded.pixels, requester)
 

@@ -18,6 +18,7 @@ from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.sources import LoadedPicture, Source, read_source
+from araclip.image_transform import ImageTransform, transform_of
 from araclip.images import map_ahead
 
 ENCODE_BATCH = 16
@@ -49,6 +50,10 @@ class Intake:
         self._model = model
         self._turn = turn
         self._few = few
+
+    @cached_property
+    def _transform(self) -> ImageTransform:
+        return transform_of(self._model)
 
     @cached_property
     def _known(self) -> set[bytes]:
@@ -96,7 +101,7 @@ class Intake:
         if isinstance(source, LoadedPicture):
             return source
         try:
-            return read_source(source, known, self._model.image_size)
+            return read_source(source, known, self._transform)
         except (OSError, ImageError) as error:
             return error.with_traceback(None)  # its frames hold the file's bytes
 
@@ -140,7 +145,7 @@ class Intake:
         if each.loaded.decoded:
             return each
         try:
-            return replace(each, loaded=read_source(each.loaded.file, set(), self._model.image_size))
+            return replace(each, loaded=read_source(each.loaded.file, set(), self._transform))
         except (OSError, ImageError) as error:
             refused(each.number, error)
             return None

@@ -23,6 +23,7 @@ from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.recorded_model import RecordedModel
+from araclip.image_transform import transform_of
 from araclip.images import map_ahead
 
 T = TypeVar("T")
@@ -143,7 +144,7 @@ def decoded_again(catalog: Catalog, content: int, model: Encoder) -> DecodedPict
     """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-    decoded = decode_again(paths, digest, lambda: catalog.stored_pixels(content), model.image_size)
+    decoded = decode_again(paths, digest, lambda: catalog.stored_pixels(content), transform_of(model))
     if isinstance(decoded, str):
         return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({decoded})."
     return decoded

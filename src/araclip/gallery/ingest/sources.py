@@ -17,6 +17,7 @@ from araclip import phash
 from araclip.encoder_base import picture_of
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.image_transform import ImageTransform
 from araclip.images import Facts, open_file, opened, square
 from araclip.paths import text_path, user_path
 from araclip.picture_limits.decode_budget import READING
@@ -51,7 +52,7 @@ class LoadedPicture:
     stored_pixels: bytes | None = None
 
 
-def read_source(source: Source, known: set[bytes], size: int) -> LoadedPicture:
+def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
     """Read one picture; decode it unless its hash is in `known`.
 
     Raises:
@@ -59,13 +60,13 @@ def read_source(source: Source, known: set[bytes], size: int) -> LoadedPicture:
         ImageError: it is not a usable picture.
     """
     if isinstance(source, Image.Image):
-        return _in_memory(source, size)
+        return _in_memory(source, transform)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
         # Decoded even if the hash is known: the file may vanish, stored pixels stay.
-        with opened(io.BytesIO(source), STORED_SIDE // 2) as (image, facts):
+        with opened(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(
-                _stored_file(digest, len(source)), digest, _decoded(image, facts, size), _as_jpeg(image)
+                _stored_file(digest, len(source)), digest, _decoded(image, facts, transform), _as_jpeg(image)
             )
     with open_file(source.path) as stream:
         file = File.of(source.path, os.fstat(stream.fileno()))  # it may have changed since the walk
@@ -74,32 +75,32 @@ def read_source(source: Source, known: set[bytes], size: int) -> LoadedPicture:
                 f"{file.path}: {file.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
             )
         with READING.hold(file.size):
-            return _from_file(file, stream, known, size)
+            return _from_file(file, stream, known, transform)
 
 
-def _from_file(file: File, stream: BufferedReader, known: set[bytes], size: int) -> LoadedPicture:
+def _from_file(file: File, stream: BufferedReader, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
     """Decode what was hashed: the bytes in memory or, of a large file, the file if nobody wrote to it meanwhile."""
     data = io.BytesIO(stream.read(WHOLE + 1)) if file.size <= WHOLE else None
     digest = hashlib.file_digest(data or stream, "sha256").digest()
     if digest in known:
         return LoadedPicture(file, digest, None)
-    with opened(data or stream, size, name=file.path, distort=True) as (image, facts):
-        decoded = _decoded(image, facts, size)
+    with opened(data or stream, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
+        decoded = _decoded(image, facts, transform)
     if data is None and File.of(file.path, os.fstat(stream.fileno())) != file:
         raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
     return LoadedPicture(file, digest, decoded)
 
 
-def _in_memory(source: Image.Image, size: int) -> LoadedPicture:
+def _in_memory(source: Image.Image, transform: ImageTransform) -> LoadedPicture:
     with opened(source) as (image, facts):
         digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
         pixels = _as_jpeg(image)
-        return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, size), pixels)
+        return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, transform), pixels)
 
 
-def _decoded(image: Image.Image, facts: Facts, size: int) -> DecodedPicture:
+def _decoded(image: Image.Image, facts: Facts, transform: ImageTransform) -> DecodedPicture:
     bits = phash.phash(square(image, phash.SIZE)[None])[0]
-    return DecodedPicture(square(image, size), facts, int(bits))
+    return DecodedPicture(transform.pixels(image), facts, int(bits))
 
 
 def _stored_file(digest: bytes, size: int) -> File:
@@ -193,14 +194,14 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 
 
 def decode_again(
-    paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], size: int
+    paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
     """A known picture decoded again, from a file that still holds it or its stored pixels; or the reason why not."""
     reason = "its file changed since it was indexed"
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # files first, then the smaller JPEG
         try:
             pixels = (stored_pixels() or b"") if path.startswith(STORED_PREFIX) else None
-            loaded = read_source(File(path, 0, 0) if pixels is None else pixels, set(), size)
+            loaded = read_source(File(path, 0, 0) if pixels is None else pixels, set(), transform)
             if loaded.decoded and (pixels is not None or loaded.digest == digest):
                 return loaded.decoded
         except (OSError, ImageError) as error:

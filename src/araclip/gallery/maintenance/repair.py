@@ -16,6 +16,7 @@ from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.integrity import bad_vectors
+from araclip.image_transform import transform_of
 from araclip.images import open_file
 
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
@@ -108,7 +109,7 @@ def _encode_again(
     for done, content in enumerate(every, 1):
         paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
         (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
-        decoded = decode_again(paths, digest, partial(catalog.stored_pixels, content), model.image_size)
+        decoded = decode_again(paths, digest, partial(catalog.stored_pixels, content), transform_of(model))
         with catalog.writing():
             if isinstance(decoded, str) and content in bad:
                 catalog.remove_files(paths)

@@ -20,6 +20,7 @@ from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
+from araclip.image_transform import ImageTransform, transform_of
 from araclip.paths import user_path
 
 
@@ -129,7 +130,7 @@ def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
     for row, vector in zip(rows, vectors, strict=True):
         if is_unit(vector):
             continue
-        decoded = decode_row(catalog, row, model.image_size)
+        decoded = decode_row(catalog, row, transform_of(model))
         names = ", ".join(entry.file.path for entry in row.files)
         with catalog.writing():
             if isinstance(decoded, str):
@@ -141,10 +142,10 @@ def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
     return actions
 
 
-def decode_row(catalog: RemoteCatalog, row: Row, size: int) -> DecodedPicture | str:
+def decode_row(catalog: RemoteCatalog, row: Row, transform: ImageTransform) -> DecodedPicture | str:
     """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
     paths = [entry.file.path for entry in row.files]
-    decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), size)
+    decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), transform)
     return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded
 
 

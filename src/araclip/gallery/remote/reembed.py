@@ -22,6 +22,7 @@ from araclip.gallery.remote.lease import Lease
 from araclip.gallery.remote.maintenance import decode_row
 from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
 from araclip.gallery.remote.state import ensure_collection, physical_name, point_alias
+from araclip.image_transform import transform_of
 
 
 def reembed(
@@ -49,8 +50,10 @@ def reembed(
         existing = _refreshed(target, rows)
         waiting = [row for row in rows if point_id(row.digest, 0) not in existing]
         reencoder = Reencoder(model, len(rows), progress or (lambda *_: None), skip or (lambda _: None))
-        size = model.image_size
-        with closing(reencoder.groups(waiting, lambda row: decode_row(catalog, row, size), ENCODE_BATCH)) as groups:
+        transform = transform_of(model)
+        with closing(
+            reencoder.groups(waiting, lambda row: decode_row(catalog, row, transform), ENCODE_BATCH)
+        ) as groups:
             for group in groups:
                 lease.check()
                 target.upsert(

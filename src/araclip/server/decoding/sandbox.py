@@ -12,6 +12,7 @@ import struct
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from araclip import errors
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
+from araclip.image_transform import ImageTransform
 from araclip.images import Facts
 from araclip.picture_limits.decode_limits import MAX_PIXELS
 from araclip.server.http.fair_queue import FairSlots, Requester
@@ -69,14 +71,16 @@ class Sandbox:
         about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, requester)
         return small, placeholder, int(about["width"]), int(about["height"])
 
-    async def read(self, data: bytes, size: int, max_pixels: int, requester: Requester | None = None) -> LoadedPicture:
+    async def read(
+        self, data: bytes, transform: ImageTransform, max_pixels: int, requester: Requester | None = None
+    ) -> LoadedPicture:
         """An uploaded picture read for the catalogue: hash, model input, facts, and the JPEG to store.
 
         Raises:
             ImageError, Problem: as for `thumbnail`.
         """
-        about, (pixels, stored) = await self._job("read", data, size, max_pixels, requester)
-        square = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
+        about, (pixels, stored) = await self._job("read", data, asdict(transform), max_pixels, requester)
+        square = np.frombuffer(pixels, np.uint8).reshape(transform.size, transform.size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)
         return LoadedPicture(
             file,
@@ -85,8 +89,8 @@ class Sandbox:
             stored,
         )
 
-    async def _job(self, job: str, data: Data, size: int, max_pixels: int, requester: Requester | None) -> _Reply:
-        about = {"job": job, "size": size, "max_pixels": max_pixels, "seconds": self._seconds}
+    async def _job(self, job: str, data: Data, target: Any, max_pixels: int, requester: Requester | None) -> _Reply:
+        about = {"job": job, "target": target, "max_pixels": max_pixels, "seconds": self._seconds}
         requester = requester or Requester()
         await self._slots.acquire(requester)
         task = asyncio.create_task(self._decode(about, data))

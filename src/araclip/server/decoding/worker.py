@@ -19,6 +19,7 @@ from PIL import Image
 
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.sources import read_source
+from araclip.image_transform import ImageTransform
 from araclip.images import open_image
 from araclip.picture_limits import decode_limits
 
@@ -55,9 +56,9 @@ def thumbnail(data: bytes, side: int) -> Reply:
     return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]
 
 
-def read(data: bytes, size: int) -> Reply:
+def read(data: bytes, transform: dict[str, Any]) -> Reply:
     """An uploaded picture read for the catalogue: see `gallery.ingest.sources.LoadedPicture`."""
-    loaded = read_source(data, set(), size)
+    loaded = read_source(data, set(), ImageTransform(**transform))
     assert loaded.decoded is not None  # no hash is known here
     assert loaded.stored_pixels is not None  # always of bytes
     about = {
@@ -66,7 +67,6 @@ def read(data: bytes, size: int) -> Reply:
         "digest": loaded.digest.hex(),
         "facts": asdict(loaded.decoded.facts),
         "phash": loaded.decoded.phash,
-        "side": size,
     }
     return about, [loaded.decoded.pixels.tobytes(), loaded.stored_pixels]
 
@@ -87,7 +87,7 @@ def _placeholder(image: Image.Image) -> bytes:
     return b""
 
 
-JOBS: dict[str, Callable[[bytes, int], Reply]] = {"thumbnail": thumbnail, "read": read}
+JOBS: dict[str, Callable[[bytes, Any], Reply]] = {"thumbnail": thumbnail, "read": read}
 
 
 def restrict(memory: int) -> None:
@@ -127,7 +127,7 @@ def main() -> None:
         decode_limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
         _allow_processor(about["seconds"])
         try:
-            answer, blobs = JOBS[about["job"]](data, about["size"])
+            answer, blobs = JOBS[about["job"]](data, about["target"])
         except ImageError as error:
             answer, blobs = {"error": type(error).__name__, "message": str(error)}, []
         except MemoryError:

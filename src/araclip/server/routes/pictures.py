@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import identity_of
+from araclip.image_transform import transform_of
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.limits import GatedStream
 from araclip.server.http.problem_details import Problem
@@ -221,7 +222,7 @@ async def upload(
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    decoding = service.sandbox.read(data, service.model.image_size, service.settings.max_pixels, requester)
+    decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, requester)
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
     name = shown(_base_name(file.filename or ""))[:200]
