@@ -34,8 +34,9 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
     visual = model.visual
     transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
     return image_tower(
-        visual, lambda picture: {"image": transform(picture)[None]}, lambda inputs: visual(inputs["image"]), device
-    )
+        visual, lambda picture: {"image": transform(picture)[None]}, lambda inputs: visual(inputs["image"]), device,
+        visual.preprocess_cfg,
+    )  # fmt: skip
 
 
 def load_altclip(request: Request) -> TorchEncoder:
@@ -75,7 +76,9 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
     def prepare(picture: Image.Image) -> Inputs:
         return dict(processor(images=picture, return_tensors="pt"))
 
-    pictures = image_tower(model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), request.device)
+    pictures = image_tower(
+        model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), request.device, processor
+    )
     return TorchEncoder(request, text_tower(text, request.device), pictures)
 
 
@@ -94,14 +97,18 @@ def load_sentence_transformers(request: Request) -> TorchEncoder:
 
     return TorchEncoder(
         request,
-        TextTower("sentence-transformers", text, lambda texts: _encoded(text, texts), tokens),
+        TextTower(
+            "sentence-transformers", text, lambda texts: _encoded(text, texts), tokens, text.tokenizer,
+            text.max_seq_length,
+        ),
         ImageTower(
             image,
             lambda picture: picture,
             lambda pictures: _encoded(image, list(pictures)),
             lambda picture: dict(image.preprocess([picture])),
+            getattr(image[0].processor, "image_processor", image[0].processor),
         ),
-    )
+    )  # fmt: skip
 
 
 def _encoded(model: Any, inputs: list[Any]) -> Tensor:

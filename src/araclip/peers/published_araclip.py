@@ -195,8 +195,9 @@ def _text_encoder(published: PublishedAraCLIP) -> TextEncoder:
     model = published.model
     tokens = token_inputs(published.tokenizer, model.config.max_tokens)
     return TextEncoder(
-        "araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output
-    )
+        "araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output,
+        published.tokenizer, model.config.max_tokens,
+    )  # fmt: skip
 
 
 def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
@@ -209,7 +210,7 @@ def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
         square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)  # (S, S, 3)
         return {"pixel_values": torch.from_numpy((square / 255 - 0.5) / 0.5).permute(2, 0, 1)[None]}
 
-    return _pictures(model, prepare, device)
+    return _pictures(model, prepare, device, published.processor().image_processor)
 
 
 def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, ImageTower | None]:
@@ -221,8 +222,10 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     def prepare(picture: Image.Image) -> Inputs:
         return dict(processor(images=picture, return_tensors="pt"))
 
-    return text, _pictures(text.model, prepare, device)
+    return text, _pictures(text.model, prepare, device, processor.image_processor)
 
 
-def _pictures(model: Any, prepare: Callable[[Image.Image], Inputs], device: str) -> ImageTower:
-    return image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs).pooler_output, device)
+def _pictures(model: Any, prepare: Callable[[Image.Image], Inputs], device: str, settings: Any) -> ImageTower:
+    return image_tower(
+        model, prepare, lambda inputs: model.get_image_features(**inputs).pooler_output, device, settings
+    )

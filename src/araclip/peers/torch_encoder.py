@@ -25,12 +25,17 @@ _ENCODE = "tokenizer, settings and weights must belong together: copy the folder
 
 @dataclass(frozen=True)
 class TextTower:
-    """`encode`: texts → (n, D). The token ids of `tokens` and the `kind` of model are for the fingerprint."""
+    """`encode`: texts → (n, D). The token ids of `tokens` and the `kind` of model are for the fingerprint.
+
+    tokenizer: its library's, behind `tokens`. longest: how many tokens it leaves of a text.
+    """
 
     kind: str
     model: Any
     encode: Callable[[list[str]], Tensor]
     tokens: Callable[[list[str]], Inputs]
+    tokenizer: Any = None
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,14 @@ class ImageTower:
     """`prepare` takes an upright RGB picture, in one of several threads; `encode`: n of its results → (n, D).
 
     inputs: the tensors that the network gets of one picture, where `prepare` does not return them.
+    settings: its library's, behind `prepare`: an image processor of transformers or the table of open_clip.
     """
 
     model: Any
     prepare: Callable[[Image.Image], Any]
     encode: Callable[[Sequence[Any]], Tensor]
     inputs: Callable[[Image.Image], Inputs] | None = None
+    settings: Any = None
 
     def side(self) -> int | None:
         """Pixels a side of the network's square input; None where its input is no square of one size."""
@@ -54,18 +61,22 @@ class ImageTower:
 
 def text_tower(text: TextEncoder, device: str) -> TextTower:
     """The text tower of a model that takes tensors."""
-    return TextTower(text.kind, text.model, lambda texts: text.features(_on(device, text.tokens(texts))), text.tokens)
+    def encode(texts: list[str]) -> Tensor:
+        return text.features(_on(device, text.tokens(texts)))
+
+    return TextTower(text.kind, text.model, encode, text.tokens, text.tokenizer, text.longest)
 
 
 def image_tower(
-    model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str
-) -> ImageTower:
+    model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str,
+    settings: Any = None,
+) -> ImageTower:  # fmt: skip
     """An image tower that takes tensors; `prepare`: picture → a batch of one, `features`: batch → (n, D)."""
 
     def encode(prepared: Sequence[Inputs]) -> Tensor:
         return features(_on(device, {name: torch.cat([inputs[name] for inputs in prepared]) for name in prepared[0]}))
 
-    return ImageTower(model, prepare, encode)
+    return ImageTower(model, prepare, encode, settings=settings)
 
 
 def _on(device: str, inputs: Inputs) -> Inputs:
@@ -80,7 +91,7 @@ class TorchEncoder(EncoderBase):
     """
 
     def __init__(self, request: Request, text: TextTower, image: ImageTower) -> None:
-        self.request, self._text, self._image = request, text, image
+        self.request, self.text, self.image = request, text, image
         self.name, self.license, self.threads = request.name, request.license, request.threads
         for model in (text.model, image.model):
             model.eval().requires_grad_(False).to(request.device)
@@ -96,17 +107,17 @@ class TorchEncoder(EncoderBase):
     @cached_property
     def width(self) -> int:
         """D, the length of a vector."""
-        return int(self._vectors(self._text.encode, ["a photo of a cat"]).shape[1])
+        return int(self._vectors(self.text.encode, ["a photo of a cat"]).shape[1])
 
     @cached_property
     def fingerprint(self) -> str:
         """Twelve hex digits that change whenever a vector could: over weights and token ids."""
-        parts = {"": self._text.model}
-        if self._image.model not in list(self._text.model.modules()):
-            parts["image "] = self._image.model
+        parts = {"": self.text.model}
+        if self.image.model not in list(self.text.model.modules()):
+            parts["image "] = self.image.model
         state = {start + name: value for start, part in parts.items() for name, value in part.state_dict().items()}
         with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
-            return fingerprint(self._text.kind, state, self._text.tokens)[:12]
+            return fingerprint(self.text.kind, state, self.text.tokens)[:12]
 
     @cached_property
     def image_size(self) -> int:
@@ -116,7 +127,7 @@ class TorchEncoder(EncoderBase):
             InputError: its input has no fixed size.
         """
         with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
-            size = self._image.side()
+            size = self.image.side()
         if size is None:
             raise InputError(f"{self.name} takes pictures of several sizes, a gallery needs one. Use another model.")
         return size
@@ -138,17 +149,17 @@ class TorchEncoder(EncoderBase):
 
     def _prepare(self, picture: Image.Image) -> Any:
         with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
-            return self._image.prepare(picture)
+            return self.image.prepare(picture)
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         out = np.empty((len(texts), self.width), np.float32)
         order = np.argsort([len(text) for text in texts], kind="stable")  # similar lengths together: less padding
         for rows in batches(order, batch_size):
-            out[list(rows)] = self._vectors(self._text.encode, [texts[row] for row in rows])
+            out[list(rows)] = self._vectors(self.text.encode, [texts[row] for row in rows])
         return out
 
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
-        vectors = self._vectors(self._image.encode, pictures)
+        vectors = self._vectors(self.image.encode, pictures)
         if vectors.shape[1] != self.width:
             raise ModelMismatch(
                 f"{self.name}: the image tower makes {vectors.shape[1]}-wide vectors, the text tower "

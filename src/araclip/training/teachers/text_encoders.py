@@ -35,13 +35,15 @@ Inputs = Mapping[str, Tensor]
 class TextEncoder:
     """A model and how it encodes text; `tokens`: texts → inputs, `features`: inputs → (n, D).
 
-    kind: of model, for fingerprints.
+    kind: of model, for fingerprints. tokenizer: what `tokens` calls. longest: how many tokens it leaves of a text.
     """
 
     kind: str
     model: Any
     tokens: Callable[[list[str]], Inputs]
     features: Callable[[Inputs], Tensor]
+    tokenizer: Any = None
+    longest: int | None = None
 
 
 def open_clip_text(name: str, location: str) -> TextEncoder:
@@ -68,14 +70,20 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
         if not hasattr(inner, "src_lang"):
             return {"text": tokenizer(texts)}
         rows: dict[int, Tensor] = {}
-        arabic = [_ARABIC_LETTER.search(text) is not None for text in texts]
+        arabic = [has_arabic_letters(text) for text in texts]
         with language_lock:
             for is_arabic, language in ((False, "eng_Latn"), (True, "arb_Arab")):
                 inner.src_lang = language
                 rows |= {i: tokenizer([text])[0] for i, text in enumerate(texts) if arabic[i] == is_arabic}
         return {"text": torch.stack([rows[i] for i in range(len(texts))])}
 
-    return TextEncoder("open_clip", model, tokens, lambda inputs: model.encode_text(inputs["text"]))
+    features = lambda inputs: model.encode_text(inputs["text"])  # noqa: E731
+    return TextEncoder("open_clip", model, tokens, features, tokenizer, tokenizer.context_length)
+
+
+def has_arabic_letters(text: str) -> bool:
+    """Whether one of its letters is Arabic."""
+    return _ARABIC_LETTER.search(text) is not None
 
 
 def open_clip_model(name: str, location: str) -> Any:
@@ -153,7 +161,7 @@ def transformers_text(name: str, location: str) -> TextEncoder:
     def features(inputs: Inputs) -> Tensor:
         return pooled(model.get_text_features(**inputs) if hasattr(model, "get_text_features") else model(**inputs))
 
-    return TextEncoder(f"transformers {config.model_type}", model, tokens, features)
+    return TextEncoder(f"transformers {config.model_type}", model, tokens, features, tokenizer, longest)
 
 
 def araclip_text(name: str, folder: Path) -> TextEncoder:

@@ -1,0 +1,200 @@
+"""Any published dual encoder → an ordinary model folder, which needs PyTorch to be made and none to be used."""
+
+import gc
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from araclip import atomic, model_folder
+from araclip.encoder import AraCLIP
+from araclip.errors import ExportRejected, InputError, ModelMismatch, first_line
+from araclip.model_checks import model_check
+from araclip.model_folder import ImageConfig, ModelConfig, TextConfig
+from araclip.peers.loading import Request, load_peer, parse_request
+from araclip.peers.pull import checks
+from araclip.peers.pull.characters import check_languages
+from araclip.peers.pull.sources import ImagePart, Source, TextPart, source_of
+from araclip.peers.pull.tokens import padded
+from araclip.peers.pull.vocabulary import cut_vocabulary
+from araclip.peers.torch_encoder import TorchEncoder
+from araclip.training.export.export import check_target
+from araclip.training.export.model_card import About, model_card
+from araclip.training.export.quantize import check_weights, store
+from araclip.training.onnx_writer import write_graph
+
+Log = Callable[[str], None]
+LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
+_OUTPUT, _BATCH, _TOKENS = "embedding", "batch", "tokens"
+
+
+def make_model_folder(
+    source: str | Request, out: Path, *, weights: str = "float32", languages: tuple[str, ...] | None = LANGUAGES,
+    name: str | None = None, threads: int = 1, log: Log = lambda line: None,
+) -> Path:  # fmt: skip
+    """Load a published model with its own library and write it as a model folder, whole once all checks have passed.
+
+    Args:
+        source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.
+        out: the model folder to write; an earlier one is replaced.
+        weights: how they are stored.
+        languages: the vocabulary is cut to their scripts, see `vocabulary`; None keeps all of it.
+        name: of the model; by default the source's.
+        threads: of PyTorch while it is loaded and checked.
+        log: called with a line as each step is done.
+
+    Raises:
+        ModelNotFound: there is no such model, or a part of it is missing.
+        ModelMismatch: its parts contradict each other, ask for code of their own, or cannot be expressed.
+        ExportRejected: a tower cannot be written as ONNX, or its graph gives other vectors.
+        InputError: a package is missing, the source is a model folder already, a language or a way to store weights is
+            unknown, or other files are in `out`.
+    """
+    check_weights(weights)
+    languages = check_languages(languages) if languages is not None else None
+    request = source if isinstance(source, Request) else parse_request(source)
+    out = out.resolve()
+    check_target(out)
+    encoder = load_peer(request.name if request else str(source), threads, "cpu") if request else None
+    if not isinstance(encoder, TorchEncoder):
+        raise InputError(
+            f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model "
+            "folder is used as it is."
+        )
+    parts = source_of(encoder)
+    log(f"{parts.request.name} loaded")
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(stored: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+            config = _write(parts, Path(beside), languages, name or out.name, log)
+            _store(Path(beside), stored, config, weights)
+
+    atomic.write_folder(out, fill)
+    return out
+
+
+def _write(parts: Source, folder: Path, languages: tuple[str, ...] | None, name: str, log: Log) -> ModelConfig:
+    """The float32 graphs and the tokenizer of a model, checked; the towers are gone afterwards."""
+    checks.check_ids(parts)
+    expected = checks.expected_of(parts)
+    request, text, image = parts.request, parts.text, parts.image
+    parts.reference = None  # type: ignore[assignment]
+    if languages is not None:
+        before = _cut(text, languages)
+        log(f"vocabulary cut from {before:,} to {text.tokenizer.get_vocab_size():,} pieces ({', '.join(languages)})")
+    text.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    config = _config(request, text, image, name, expected.text_vectors.shape[1], languages)
+    write_text_graph(text, folder / "text.onnx")
+    parts.text = None  # type: ignore[assignment]
+    del text
+    gc.collect()
+    log("text tower written")
+    write_image_graph(image, folder / "image.onnx")
+    parts.image = None  # type: ignore[assignment]
+    del image
+    gc.collect()
+    log("image tower written")
+    model, config = hashed_and_opened(folder, config)
+    _check(model, expected)
+    log("the graphs give the vectors of the published model")
+    return config
+
+
+def _cut(text: TextPart, languages: tuple[str, ...]) -> int:
+    found = cut_vocabulary(text.tokenizer, languages)
+    own = [probe for probe in checks.TEXTS if {"ar", "en"} <= set(languages)]
+    checks.check_cut(text.tokenizer, found.tokenizer, found.rows, own)
+    before = text.tokenizer.get_vocab_size()
+    probe = torch.from_numpy(padded(text.tokenizer, "a 1", text.max_tokens, text.pad_id if text.fixed else None))
+    text.graph.cut(found.rows, probe)
+    text.tokenizer = found.tokenizer
+    if text.pad_id in found.rows:
+        text.pad_id = int(found.rows.searchsorted(text.pad_id))
+    return before
+
+
+def write_text_graph(text: TextPart, path: Path) -> None:
+    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX.
+    """
+    length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
+    probe = padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
+    ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be taken for a constant
+    axes: dict[int, Any] = {0: _BATCH} if text.fixed else {0: _BATCH, 1: _TOKENS}
+    names = ("input_ids", "attention_mask")[: 1 + text.mask]
+    inputs = (ids, torch.ones_like(ids))[: 1 + text.mask]
+    _written(text.graph, inputs, path, dict.fromkeys(names, axes), text.tower)
+
+
+def write_image_graph(image: ImagePart, path: Path) -> None:
+    """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX.
+    """
+    side = image.preprocessing.size
+    pixels = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    _written(image.graph, (pixels,), path, {"pixels": {0: _BATCH}}, image.tower)
+
+
+def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: dict[str, Any], tower: str) -> None:
+    try:
+        write_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT)
+    except Exception as error:  # errors of the exporter's stages and of the tower have no common root
+        raise ExportRejected(
+            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
+            "A newer torch or transformers may; AraCLIP.load takes the model as it is, with PyTorch."
+        ) from error
+
+
+def _config(
+    request: Request, text: TextPart, image: ImagePart, name: str, width: int, languages: tuple[str, ...] | None
+) -> ModelConfig:
+    how = image.preprocessing
+    return ModelConfig(
+        name=name, version="1", width=width, files={}, license=request.license or "not stated by its registry entry",
+        training_data=(), weights="float32",
+        text=TextConfig(
+            tower=text.tower, pooling=text.pooling, max_tokens=text.max_tokens,
+            normalizer=model_folder.NO_NORMALIZER, pad_id=text.pad_id,
+            padding="max_length" if text.fixed else "longest", attention_mask=text.mask,
+        ),
+        image=ImageConfig(
+            tower=image.tower, size=how.size, resize=how.resize, interpolation=how.interpolation, mean=how.mean,
+            std=how.std,
+        ),
+        source={"id": request.name, "kind": request.kind}, languages=languages,
+    )  # fmt: skip
+
+
+def hashed_and_opened(folder: Path, config: ModelConfig) -> tuple[AraCLIP, ModelConfig]:
+    """Hash the files, write config.json, and open the folder as its users will."""
+    config = replace(config, files=model_folder.hashes(folder))
+    model_folder.write_config(folder, config)
+    model_check.check_written(folder, config)
+    (folder / "README.md").touch()
+    return AraCLIP(folder), config
+
+
+def _check(model: AraCLIP, expected: checks.Expected) -> None:
+    found = torch.stack([torch.from_numpy(model.encode_text(text)) for text in expected.texts]).numpy()
+    checks.check_vectors(found, expected.text_vectors, expected.texts, "text.onnx")
+    found = torch.stack([torch.from_numpy(model.encode_image(picture)) for picture in expected.pictures]).numpy()
+    names = [f"a picture of {picture.width} × {picture.height}" for picture in expected.pictures]
+    checks.check_vectors(found, expected.image_vectors, names, "image.onnx")
+
+
+def _store(full: Path, stored: Path, config: ModelConfig, weights: str) -> None:
+    """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
+    (full / "tokenizer.json").rename(stored / "tokenizer.json")
+    for part in ("text.onnx", "image.onnx"):
+        store(full / part, stored / part, weights)
+    _, config = hashed_and_opened(stored, replace(config, weights=weights))
+    megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
+    (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

@@ -1,0 +1,95 @@
+"""How a library prepares pictures → the fields of a model folder; what these cannot say is refused by name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from araclip.errors import InputError, ModelMismatch
+
+_FILTERS = {
+    Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear", Image.Resampling.LANCZOS: "lanczos",
+    Image.Resampling.NEAREST: "nearest",
+}  # fmt: skip
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The side of the input, how a picture becomes that square, and mean and deviation for values from 0 to 1."""
+
+    size: int
+    resize: str
+    interpolation: str
+    mean: Three
+    std: Three
+
+
+def of_open_clip(name: str, config: Mapping[str, Any]) -> Preprocessing:
+    """What an open_clip model is evaluated with.
+
+    Raises:
+        ModelMismatch: it pads pictures, or they are no squares.
+    """
+    size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(set(sides)) != 1:
+        raise _not_expressed(name, f"pictures of {sides} pixels, which are no squares")
+    if mode not in ("squash", "shortest"):
+        raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
+    if interpolation not in ("bicubic", "bilinear"):
+        interpolation = "bicubic"  # as open_clip does it for "random" and unknown ones
+    return Preprocessing(int(sides[0]), mode, interpolation, three(config["mean"]), three(config["std"]))
+
+
+def of_transformers(name: str, processor: Any) -> Preprocessing:
+    """What an image processor of transformers does.
+
+    Raises:
+        ModelMismatch: it makes something else than squares of one size, or does more to pictures.
+    """
+    size = dict(getattr(processor, "size", None) or {})
+    crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
+    if not getattr(processor, "do_resize", True) or getattr(processor, "do_pad", False):
+        raise _not_expressed(name, f"a {type(processor).__name__} that fills pictures up or does not resize them")
+    if "shortest_edge" in size:
+        side, resize = int(size["shortest_edge"]), "shortest"
+        if not crop or "longest_edge" in size:
+            raise _not_expressed(name, f"pictures of many sizes ({size})")
+        if set(crop.values()) != {side}:
+            raise _not_expressed(name, f"a crop of {crop} from a shortest side of {side}")
+    elif "height" in size and size["height"] == size.get("width"):
+        side, resize = int(size["height"]), "squash"
+        if crop and set(crop.values()) != {side}:
+            raise _not_expressed(name, f"a crop of {crop} from squares of {side}")
+    else:
+        raise _not_expressed(name, f"pictures of {size or 'many sizes'}, which are no squares of one size")
+    resample = getattr(processor, "resample", None)
+    if resample not in _FILTERS:
+        raise _not_expressed(name, f"the resampling filter {resample}")
+    per_value = 255.0 * (processor.rescale_factor if getattr(processor, "do_rescale", True) else 1.0)
+    scaled = getattr(processor, "do_normalize", True)
+    mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
+    std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
+    return Preprocessing(side, resize, _FILTERS[resample], three(mean), three(std))
+
+
+def three(values: Any) -> Three:
+    """Red, green, blue.
+
+    Raises:
+        InputError: there are not three.
+    """
+    try:
+        red, green, blue = values
+        return float(red), float(green), float(blue)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{values!r:.60} are no three numbers, for red, green and blue. Copy the folder again.") from error
+
+
+def _not_expressed(name: str, what: str) -> ModelMismatch:
+    return ModelMismatch(
+        f"{name} is fed with {what}; a model folder has squares, squashed or cut from the middle. "
+        "AraCLIP.load takes the model as it is, with PyTorch."
+    )
