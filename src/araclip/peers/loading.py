@@ -77,8 +77,11 @@ def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> E
         ModelMismatch: its parts contradict each other.
     """
     request = parse_request(fspath(name_or_path))
-    if request is None:
-        return None
+    return None if request is None else load_request(request, threads, device)
+
+
+def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Encoder:
+    """The encoder of a request; the errors are those of `load_peer`."""
     kind = KINDS[request.kind]
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:

@@ -61,6 +61,7 @@ class ImageTower:
 
 def text_tower(text: TextEncoder, device: str) -> TextTower:
     """The text tower of a model that takes tensors."""
+
     def encode(texts: list[str]) -> Tensor:
         return text.features(_on(device, text.tokens(texts)))
 

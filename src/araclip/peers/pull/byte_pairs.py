@@ -25,9 +25,8 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
         )
     first, last = (simple.decoder[id_] for id_ in (simple.sot_token_id, simple.eot_token_id))
     merges = [pair for pair, _ in sorted(simple.bpe_ranks.items(), key=lambda entry: entry[1]) if len(pair) == 2]
-    vocabulary = {piece: id_ for piece, id_ in simple.encoder.items()}
     tokenizer = Tokenizer(
-        BPE(vocabulary, merges, unk_token=last, continuing_subword_prefix="", end_of_word_suffix="</w>")
+        BPE(dict(simple.encoder), merges, unk_token=last, continuing_subword_prefix="", end_of_word_suffix="</w>")
     )
     words = pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -50,7 +50,8 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # code → scripts
     **dict.fromkeys(("ar", "arz", "ary", "fa", "ur", "ps", "ckb", "ug", "sd", "pa-arab"), ("Arabic",)),
     **dict.fromkeys(
         ("fr", "de", "es", "it", "pt", "nl", "sv", "da", "nb", "fi", "is", "pl", "cs", "sk", "hu", "ro", "hr", "sl",
-         "et", "lv", "lt", "tr", "az", "ku", "id", "ms", "vi", "sw", "so", "ha", "mt", "ca", "eu", "sq", "tl"), ("Latin",),
+         "et", "lv", "lt", "tr", "az", "ku", "id", "ms", "vi", "sw", "so", "ha", "mt", "ca", "eu", "sq", "tl"),
+        ("Latin",),
     ),
     **dict.fromkeys(("ru", "uk", "bg", "sr", "mk", "kk", "ky", "tg"), ("Cyrillic",)),
     "el": ("Greek",), "he": ("Hebrew",), "syr": ("Syriac",), "hi": ("Devanagari",), "ne": ("Devanagari",),

@@ -16,11 +16,11 @@ from araclip.peers.pull.tokens import padded
 LEAST_COSINE = 0.9999  # of a float32 graph to PyTorch; rounding alone stays above .999999
 TEXTS = (
     "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",
-    "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا", "…—«نعم»؛ “yes”",
-    "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
+    "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",
+    "…—«نعم»؛ “yes”", "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
 )  # fmt: skip
 GRAPH_TEXTS = TEXTS[:9]  # those whose vectors are compared, and one that is cut
-_SHAPES = ((97, 61), (64, 150), (320, 240))  # pixels, width and height
+_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, in sides of the input
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Expected:
 
 def expected_of(source: Source) -> Expected:
     """The library's vectors of some texts and pictures, each alone."""
-    texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures()
+    texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
     return Expected(
         texts, pictures,
@@ -53,7 +53,7 @@ def check_ids(source: Source) -> None:
     text = source.text
     for probe in TEXTS:
         inputs = source.reference.text.tokens([probe])
-        theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0]
+        theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0][: text.max_tokens]
         ours = padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
         if text.graph.language is not None:  # the graph puts the language there
             ours, theirs = ours[1:], theirs[1:]
@@ -96,11 +96,11 @@ def check_vectors(found: Vectors, expected: Vectors, probes: Sequence[object], g
     return float(cosines[worst])
 
 
-def _pictures() -> tuple[Image.Image, ...]:
-    """Of odd sizes: smooth colours, noise, and a gradient."""
+def _pictures(side: int) -> tuple[Image.Image, ...]:
+    """Of odd sizes: smooth colours with some noise."""
     rng = np.random.default_rng(0)
     made = []
-    for width, height in _SHAPES:
+    for width, height in ((int(side * w) + 1, int(side * h)) for w, h in _SHAPES):
         coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
         smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
         noise = rng.integers(-20, 20, smooth.shape, dtype=np.int16)

@@ -11,10 +11,10 @@ import torch
 
 from araclip import atomic, model_folder
 from araclip.encoder import AraCLIP
-from araclip.errors import ExportRejected, InputError, ModelMismatch, first_line
+from araclip.errors import ExportRejected, InputError, first_line
 from araclip.model_checks import model_check
 from araclip.model_folder import ImageConfig, ModelConfig, TextConfig
-from araclip.peers.loading import Request, load_peer, parse_request
+from araclip.peers.loading import Request, load_request, parse_request
 from araclip.peers.pull import checks
 from araclip.peers.pull.characters import check_languages
 from araclip.peers.pull.sources import ImagePart, Source, TextPart, source_of
@@ -58,7 +58,7 @@ def make_model_folder(
     request = source if isinstance(source, Request) else parse_request(source)
     out = out.resolve()
     check_target(out)
-    encoder = load_peer(request.name if request else str(source), threads, "cpu") if request else None
+    encoder = load_request(request, threads) if request else None
     if not isinstance(encoder, TorchEncoder):
         raise InputError(
             f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model "

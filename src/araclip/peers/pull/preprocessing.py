@@ -85,7 +85,9 @@ def three(values: Any) -> Three:
         red, green, blue = values
         return float(red), float(green), float(blue)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{values!r:.60} are no three numbers, for red, green and blue. Copy the folder again.") from error
+        raise InputError(
+            f"{values!r:.60} are no three numbers, for red, green and blue. Copy the folder again."
+        ) from error
 
 
 def _not_expressed(name: str, what: str) -> ModelMismatch:

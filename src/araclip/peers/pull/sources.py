@@ -15,7 +15,7 @@ from araclip.peers.pull.graphs import ImageGraph, Language, TextGraph
 from araclip.peers.pull.preprocessing import Preprocessing
 from araclip.peers.pull.vocabulary import pieces_by_id
 from araclip.peers.torch_encoder import TorchEncoder
-from araclip.training.teachers.text_encoders import has_arabic_letters, pooled
+from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, positions
 
 
 @dataclass
@@ -77,7 +77,11 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
     made = tokens.of_open_clip(name, tokenizer)
     own = getattr(model, "text", model)
     if hasattr(own, "pooler"):  # a text tower of transformers: what is no padding is attended to
-        pooling, pad_id, fixed = type(own.pooler).__name__.lower().removesuffix("pooler"), own.config.pad_token_id, False
+        pooling, pad_id, fixed = (
+            type(own.pooler).__name__.lower().removesuffix("pooler"),
+            own.config.pad_token_id,
+            False,
+        )
         tower = str(own.config.name_or_path or own.config.model_type)
     else:
         pooling = getattr(own, "pool_type", None) or own.text_pool_type
@@ -110,9 +114,9 @@ class _ShortTexts:
         vectors: Tensor = text_global_pool(x, ids, model.text_pool_type, eos_token_id=model.text_eos_id)
         if model.text_projection is None:
             return vectors
-        if isinstance(model.text_projection, nn.Linear):
-            return model.text_projection(vectors)  # type: ignore[no-any-return]
-        return vectors @ model.text_projection
+        linear = isinstance(model.text_projection, nn.Linear)
+        projected: Tensor = model.text_projection(vectors) if linear else vectors @ model.text_projection
+        return projected
 
 
 def _language(made: Tokenizer, inner: Any) -> Language:
@@ -158,8 +162,10 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
         return vectors
 
     made = tokens.of_transformers(encoder.name, tokenizer)
-    tower = str(model[0].auto_model.config.model_type)
-    return TextPart(TextGraph(model, encode), made, tower, "published", _longest(encoder), tokenizer.pad_token_id or 0)
+    config = model[0].auto_model.config.get_text_config()
+    longest = _longest(encoder, positions(config))
+    pad_id = tokenizer.pad_token_id or 0
+    return TextPart(TextGraph(model, encode), made, str(config.model_type), "published", longest, pad_id)
 
 
 def _mclip_text(encoder: TorchEncoder) -> TextPart:
@@ -195,8 +201,12 @@ _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
 }
 
 
-def _longest(encoder: TorchEncoder) -> int:
-    return int(encoder.text.longest or 0) or 64
+def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
+    """How many tokens the library leaves of a text; at most as many as the tower has positions."""
+    longest = int(encoder.text.longest or 0) or most
+    if longest is None:
+        raise ModelMismatch(f"{encoder.name} does not say how many tokens a text may have. Copy its folder again.")
+    return longest if most is None else min(longest, most)
 
 
 # ------------------------------------------------------------------ pictures
@@ -205,8 +215,8 @@ def _longest(encoder: TorchEncoder) -> int:
 def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(name, encoder.image.settings)
-    trunk = getattr(visual, "trunk", None)
-    tower = str(trunk.default_cfg.get("architecture", "timm")) if hasattr(trunk, "default_cfg") else "open_clip ViT"
+    trunk: Any = getattr(visual, "trunk", None)  # a network of timm
+    tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else "open_clip ViT"
     return ImagePart(ImageGraph(visual, visual, how.mean, how.std), tower, how)
 
 

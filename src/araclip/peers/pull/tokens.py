@@ -61,9 +61,10 @@ def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokeni
 
 def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
     """The Unigram model of a SentencePiece file, with the end token behind."""
-    from sentencepiece import sentencepiece_model_pb2
+    from sentencepiece import sentencepiece_model_pb2 as messages
 
-    proto = sentencepiece_model_pb2.ModelProto.FromString(tokenizer.sp_model.serialized_model_proto())
+    parsed: Any = messages  # its classes are made when it is imported
+    proto = parsed.ModelProto.FromString(tokenizer.sp_model.serialized_model_proto())
     if proto.trainer_spec.model_type != 1:
         raise ModelMismatch(f"{name}: its SentencePiece model is no Unigram model. Put a tokenizer.json beside it.")
     made = Tokenizer(

@@ -1,0 +1,124 @@
+"""Published models as model folders: the ids and the vectors are those of their own libraries, whole and cut."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+import tiny_published
+from araclip import AraCLIP, open_gallery
+from araclip.errors import InputError
+from araclip.peers.loading import load_request, parse_request
+from araclip.peers.pull import checks, make_model_folder
+from araclip.peers.pull.sources import Source, source_of
+from araclip.peers.pull.tokens import padded
+from araclip.peers.pull.vocabulary import cut_vocabulary
+from serving import photo_album, serving, settings_for
+from tiny_peers import small_open_clip, write_araclip, write_mclip, write_nllb_clip, write_older_araclip
+
+BOTH = ("ar", "en")
+TEXTS = ("قطة جالسة على طاولة", "قِطَّةٌ تنامُ", "a black cat, 12 DOGS!", "قطة black ٣ 🐈", "كلب " * 60)
+CLOSE = {"atol": 1e-4, "rtol": 0}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
+        yield
+
+
+def image_tower(folder: Path, model: str) -> str:
+    path = folder.with_name("image.pt")
+    torch.save(open_clip.create_model(model, load_weights=False).state_dict(), path)
+    return f"{model}/{path}"
+
+
+def m_clip(folder: Path) -> str:
+    write_mclip(folder)
+    return f"m-clip:{folder}+open_clip:{image_tower(folder, 'araclip-tiny-clip')}"
+
+
+def older_araclip(folder: Path) -> str:
+    write_older_araclip(folder)
+    return f"araclip:{folder}+open_clip:{image_tower(folder, 'ViT-B-16-SigLIP-512')}"
+
+
+LAYOUTS: dict[str, Callable[[Path], object]] = {
+    name.removeprefix("write_"): getattr(tiny_published, name)
+    for name in dir(tiny_published)
+    if name.startswith("write_") and name not in ("write_araclip", "write_mclip")
+} | {"nllb": write_nllb_clip, "m_clip": m_clip, "araclip": write_araclip, "older_araclip": older_araclip}
+
+
+def written(layout: str, folder: Path) -> str:
+    """A checkpoint in this layout; what `AraCLIP.load` takes."""
+    spec = LAYOUTS[layout](folder)
+    return str(spec) if isinstance(spec, str | Path) else str(folder)
+
+
+def vectors(source: Source, texts: tuple[str, ...]) -> np.ndarray[Any, Any]:
+    text, rows = source.text, []
+    for probe in texts:
+        ids = torch.from_numpy(padded(text.tokenizer, probe, text.max_tokens, text.pad_id if text.fixed else None))
+        with torch.inference_mode():
+            rows.append(text.graph(*(ids, torch.ones_like(ids))[: 1 + text.mask])[0].numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_keeps_the_ids_and_vectors_of_its_library_whole_and_cut(layout: str, tmp_path: Path) -> None:
+    request = parse_request(written(layout, tmp_path / layout))
+    assert request is not None
+    source = source_of(load_request(request))  # type: ignore[arg-type]
+    checks.check_ids(source)
+    wanted = np.stack([source.reference.encode_text(text) for text in TEXTS])
+    np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
+    text = source.text
+    cut = cut_vocabulary(text.tokenizer, BOTH)
+    text.graph.cut(cut.rows, torch.from_numpy(padded(text.tokenizer, "a", text.max_tokens, text.pad_id)))
+    text.tokenizer, text.pad_id = cut.tokenizer, int(np.searchsorted(cut.rows, text.pad_id))
+    np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
+    foreign = vectors(source, ("Чёрная кошка 黑猫", "Ж"))  # falls to pieces that are still there
+    assert np.isfinite(foreign).all()
+
+
+@pytest.mark.parametrize("layout", ["siglip2_of_open_clip"])
+def test_a_pulled_folder_encodes_as_the_library_does_and_is_indexed_searched_and_served(
+    layout: str, tmp_path: Path
+) -> None:
+    spec = written(layout, tmp_path / layout)
+    library = AraCLIP.load(spec)
+    out = make_model_folder(spec, tmp_path / "pulled", languages=BOTH)
+    pulled = AraCLIP.load(out)
+    np.testing.assert_allclose(pulled.encode_text(TEXTS), library.encode_text(TEXTS), **CLOSE)
+    rng = np.random.default_rng(1)
+    pictures = [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in ((33, 51), (60, 17))]
+    np.testing.assert_allclose(pulled.encode_image(pictures), library.encode_image(pictures), **CLOSE)
+    assert isinstance(pulled, AraCLIP)
+    assert pulled.config.languages == BOTH
+    with open_gallery(tmp_path / "gallery", model=pulled, create=True) as gallery:
+        gallery.update([photo_album(tmp_path / "album")])
+        found = [hit.path for hit in gallery.search("قطة", k=3)]
+    with serving(settings_for(tmp_path / "gallery", out)) as client:
+        answer = client.get("/search", params={"q": "قطة", "k": 3}).json()["results"]
+    assert len(found) == len(answer) == 3
+
+
+def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no published model"):
+        make_model_folder("araclip-mini", tmp_path / "out")
+    with pytest.raises(InputError, match="'xx', known are"):
+        make_model_folder("siglip2-b16-256", tmp_path / "out", languages=("xx",))
+    with pytest.raises(InputError, match="weights are stored as"):
+        make_model_folder("siglip2-b16-256", tmp_path / "out", weights="int3")
+    assert not (tmp_path / "out").exists()

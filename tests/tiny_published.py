@@ -1,0 +1,262 @@
+"""Tiny random checkpoints with tokenizers of every published kind, trained on a few words of several scripts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AltCLIPConfig,
+    AltCLIPModel,
+    BertConfig,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPTokenizer,
+    DistilBertConfig,
+    DistilBertModel,
+    MetaClip2Config,
+    MetaClip2Model,
+    PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
+    SiglipTokenizer,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+    ViTConfig,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+from tiny_peers import BERT, CLIP, SIGLIP
+
+CORPUS = [
+    "قطة سوداء جالسة على طاولة في بيت كبير", "كلب يركض في حديقة خضراء", "قِطَّةٌ تنامُ", "سيارة حمراء ٢٠٢٥ و ٣ كلاب",
+    "a black cat sits on a table in a big house", "A dog runs in the Green garden", "café 123 45 !?.,",
+    "🐈 🐕 ❤️ 👨‍👩‍👧",
+    "Чёрная кошка сидит на столе", "собака бежит", "黑猫坐在桌子上", "Η γάτα κάθεται", "बिल्ली मेज पर",
+] * 3  # fmt: skip
+SIDE = 16
+LAYERS: dict[str, Any] = {
+    "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
+}  # fmt: skip
+VISION: dict[str, Any] = {**LAYERS, "image_size": SIDE, "patch_size": 8}
+
+
+# ------------------------------------------------------------------ tokenizers
+
+
+def gemma_tokenizer() -> PreTrainedTokenizerFast:
+    """As SigLIP 2 has it: byte pairs with single bytes for the rest, no beginning, one end, padded right with id 0."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=560, special_tokens=special))
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = [added for added in content["added_tokens"] if added["id"] < 4]
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", unk_token="<unk>",
+        padding_side="right",
+    )  # fmt: skip
+
+
+def xlmr_tokenizer() -> PreTrainedTokenizerFast:
+    """As XLM-R, XLM-V and mT5 have theirs: a Unigram model."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=220, special_tokens=special, unk_token="<unk>")
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.add_special_tokens([AddedToken("<mask>", special=True)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **names, pad_token="<pad>", unk_token="<unk>", mask_token="<mask>"
+    )
+
+
+def bert_tokenizer() -> PreTrainedTokenizerFast:
+    """As BERT has it: WordPiece."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=260, special_tokens=special))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
+def clip_tokenizer(folder: Path) -> CLIPTokenizer:
+    """CLIP's own, with its 49,408 byte pairs."""
+    simple = SimpleTokenizer()
+    names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {names.get(piece, piece): id_ for piece, id_ in simple.encoder.items()}
+    merges = sorted(simple.bpe_ranks, key=simple.bpe_ranks.__getitem__)
+    return CLIPTokenizer(vocab=vocabulary, merges=[merge for merge in merges if len(merge) == 2], model_max_length=12)
+
+
+def siglip_tokenizer(folder: Path) -> SiglipTokenizer:
+    """SigLIP's own, in Python over a SentencePiece file."""
+    import sentencepiece
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "corpus.txt").write_text("\n".join(CORPUS * 20).lower(), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "corpus.txt"), model_prefix=str(folder / "spiece"), vocab_size=200, model_type="unigram",
+        hard_vocab_limit=False, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    return SiglipTokenizer(str(folder / "spiece.model"), model_max_length=12)
+
+
+# ------------------------------------------------------------------ open_clip
+
+
+def _write_open_clip(folder: Path, config: dict[str, Any], preprocess: dict[str, Any]) -> Path:
+    content = {"model_cfg": config, "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    return folder
+
+
+def write_siglip2_of_open_clip(folder: Path) -> Path:
+    """SigLIP 2 as open_clip has it: Gemma's tokenizer, canonical text, twelve tokens always."""
+    tokenizer = gemma_tokenizer()
+    tokenizer.save_pretrained(folder)
+    text = {
+        **SIGLIP["text_cfg"], "vocab_size": 600, "hf_tokenizer_name": str(folder),
+        "tokenizer_kwargs": {"clean": "canonicalize"},
+    }  # fmt: skip
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+    return _write_open_clip(folder, {**SIGLIP, "text_cfg": text}, half)
+
+
+def write_clip_of_open_clip(folder: Path) -> Path:
+    """CLIP: byte pairs, causal, read at the end token; pictures are cut from the middle."""
+    folder.mkdir(parents=True)
+    return _write_open_clip(folder, CLIP, {"interpolation": "bicubic", "resize_mode": "shortest"})
+
+
+def write_worldwide_of_open_clip(folder: Path) -> Path:
+    """MetaCLIP 2: XLM-V's tokenizer, causal, read at the tokenizer's end token."""
+    xlmr_tokenizer().save_pretrained(folder)
+    text = {
+        "context_length": 12, "vocab_size": 230, "width": 16, "heads": 2, "layers": 1, "pool_type": "eos", "eos_id": 2,
+        "hf_tokenizer_name": str(folder),
+    }  # fmt: skip
+    return _write_open_clip(folder, {**CLIP, "text_cfg": text}, {})
+
+
+def write_xlmr_of_open_clip(folder: Path) -> Path:
+    """LAION's: XLM-R, averaged, and an MLP."""
+    xlmr_tokenizer().save_pretrained(folder)
+    XLMRobertaModel(XLMRobertaConfig(**{**BERT, "pad_token_id": 1, "vocab_size": 230})).save_pretrained(folder)
+    text = {
+        "hf_model_name": str(folder), "hf_tokenizer_name": str(folder), "hf_proj_type": "mlp",
+        "hf_pooler_type": "mean_pooler", "context_length": 12,
+    }  # fmt: skip
+    return _write_open_clip(folder, {**CLIP, "custom_text": True, "text_cfg": text}, {})
+
+
+# ------------------------------------------------------------------ transformers
+
+
+def _crop(folder: Path) -> None:
+    CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+
+
+def _squash(folder: Path) -> None:
+    SiglipImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+
+
+def write_clip(folder: Path) -> Path:
+    """CLIPModel with CLIP's tokenizer."""
+    text = {**LAYERS, "vocab_size": 49408, "max_position_embeddings": 12}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
+    _crop(folder)
+    clip_tokenizer(folder).save_pretrained(folder)
+    return folder
+
+
+def write_siglip(folder: Path) -> Path:
+    """SigLIP, multilingual: a SentencePiece file and no tokenizer.json."""
+    tokenizer = siglip_tokenizer(folder)
+    _siglip(folder, len(tokenizer) + 4)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_siglip2(folder: Path) -> Path:
+    """SigLIP 2 of a fixed resolution, which is a SiglipModel with Gemma's tokenizer."""
+    _siglip(folder, 600)
+    gemma_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def _siglip(folder: Path, words: int) -> None:
+    text = {**LAYERS, "vocab_size": words, "projection_size": 16, "max_position_embeddings": 12}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=VISION)).save_pretrained(folder)
+    _squash(folder)
+
+
+def write_metaclip2(folder: Path) -> Path:
+    """MetaCLIP 2 as transformers has it."""
+    text = {**LAYERS, "vocab_size": 230, "max_position_embeddings": 12, "eos_token_id": 2, "pad_token_id": 1}
+    MetaClip2Model(MetaClip2Config(text_config=text, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
+    _crop(folder)
+    xlmr_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_altclip(folder: Path) -> Path:
+    """AltCLIP: XLM-R, its first token, two linear layers."""
+    text = {**LAYERS, "vocab_size": 230, "max_position_embeddings": 40, "project_dim": 12, "pad_token_id": 1}
+    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
+    _crop(folder)
+    xlmr_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_vit_and_bert(folder: Path) -> Path:
+    """A VisionTextDualEncoder."""
+    towers = ViTConfig(**VISION), BertConfig(**{**BERT, "vocab_size": 280})
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(*towers, projection_dim=8)
+    VisionTextDualEncoderModel(config).save_pretrained(folder)
+    _squash(folder)
+    bert_tokenizer().save_pretrained(folder)
+    return folder
+
+
+# ------------------------------------------------------------------ sentence-transformers
+
+
+def write_multilingual_clip(folder: Path) -> str:
+    """clip-ViT-B-32-multilingual: DistilBERT, averaged, a dense layer; beside it CLIP's image tower."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    sizes = {"dim": 16, "hidden_dim": 24, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 40}
+    DistilBertModel(DistilBertConfig(vocab_size=280, **sizes)).save_pretrained(folder / "bert")
+    bert_tokenizer().save_pretrained(folder / "bert")
+    modules = [Transformer(str(folder / "bert")), Pooling(16, "mean"), Dense(16, 8, bias=False)]
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder / "text"))
+    write_clip(folder / "clip")
+    SentenceTransformer(modules=[Transformer(str(folder / "clip"))], device="cpu").save_pretrained(
+        str(folder / "image")
+    )
+    return f"sentence-transformers:{folder / 'text'}+sentence-transformers:{folder / 'image'}"
