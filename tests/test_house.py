@@ -69,6 +69,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "training.export",
     "training.stages",
     "peers",
+    "model_library",
     "server.settings",
     "server.translations",
     "server.http",

@@ -14,6 +14,7 @@ from araclip.cli import (  # noqa: F401  (importing them adds their commands to 
     evaluate,
     index,
     maintenance,
+    models,
     search,
     serve,
     train,

@@ -29,6 +29,13 @@ def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]
     return complete
 
 
+def models_to_pull(incomplete: str) -> Iterable[str]:
+    """Names of the published models in the registry; the shell itself completes the paths of folders."""
+    from araclip.peers.model_registry import BY_NAME
+
+    return sorted(name for name in BY_NAME if name.startswith(incomplete))
+
+
 def models_here(incomplete: str) -> Iterable[str]:
     """Names of the bundled and pulled models; the shell itself completes the paths of others."""
     return sorted(name for name in installed() if name.startswith(incomplete))

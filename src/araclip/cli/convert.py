@@ -1,4 +1,4 @@
-"""The command that converts the published AraCLIP: convert."""
+"""The earlier name of `araclip pull --trainable`: convert."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from araclip.cli.console import out as screen
 from araclip.cli.train import need_training_extra, quiet_libraries
 
 
-@app.command()
+@app.command(hidden=True)
 def convert(
     source: Annotated[str, typer.Argument(help="AraCLIP as published: a hub id, or a folder with its files.")],
     out: Annotated[Path, typer.Argument(help="Folder for the converted model.")],
@@ -28,10 +28,15 @@ def convert(
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write a model folder of float32 ONNX graphs.")] = False,
 ) -> None:
-    """Convert the published AraCLIP into a model of this package, for training, export and search.
+    """Convert the published AraCLIP; the earlier name of `araclip pull`, with --trainable unless --onnx is given.
 
     Missing, unknown or misshapen tensors are errors; the folder is written atomically.
     """
+    convert_published(source, out, head, image_tower, onnx=onnx)
+
+
+def convert_published(source: str, out: Path, head: Path | None, image_tower: str | None, *, onnx: bool) -> None:
+    """Convert the published AraCLIP as an AraCLIPModel, or as a model folder of float32 graphs, and say so."""
     need_training_extra("open_clip")
     from araclip.peers.convert import convert as converting
 

@@ -4,7 +4,10 @@ Widths and resolutions are those of open_clip's configurations and of the checkp
 that are loaded, both towers in float32. Licences are those that the weights' own pages state. None is not known.
 """
 
+import re
 from dataclasses import dataclass
+
+from araclip.peers.published_recall import PublishedRecall, published_recall
 
 ARACLIP_PAPER = "Al-Barham et al. 2024, https://aclanthology.org/2024.arabicnlp-1.9"
 MCLIP_PAPER = "Carlsson et al. 2022, https://aclanthology.org/2022.lrec-1.739"
@@ -39,6 +42,11 @@ class Peer:
     image: str | None = None
 
     @property
+    def recall(self) -> tuple[PublishedRecall, ...]:
+        """Recall on Arabic that was published for it; empty where none was found."""
+        return published_recall(self.name)
+
+    @property
     def spec(self) -> str:
         """Kind and location in one, which `AraCLIP.load` takes as well."""
         return f"{self.kind}:{self.location}"
@@ -55,6 +63,16 @@ def _open_clip(
     return Peer(name, "open_clip", location, hub_id, width, size, license, megabytes, source)
 
 
+def _siglip2(name: str, location: str, width: int, size: int, megabytes: int) -> Peer:
+    hub_id = f"timm/{location}"
+    return _open_clip(name, f"{location}/webli", hub_id, width, size, _GOOGLE_LICENSE, megabytes, SIGLIP2_PAPER)
+
+
+def _metaclip2(name: str, location: str, width: int | None, megabytes: int | None) -> Peer:
+    hub_id = f"facebook/metaclip-2-{location}"
+    return Peer(name, "transformers", hub_id, hub_id, width, 224, _NON_COMMERCIAL, megabytes, METACLIP2_PAPER)
+
+
 def _altclip(name: str, location: str, width: int, license: str | None, megabytes: int) -> Peer:
     return Peer(name, "altclip", f"BAAI/{location}", f"BAAI/{location}", width, 224, license, megabytes, ALTCLIP_PAPER)
 
@@ -62,7 +80,7 @@ def _altclip(name: str, location: str, width: int, license: str | None, megabyte
 _XLMR_B = "CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k"
 _XLMR_H = "CLIP-ViT-H-14-frozen-xlm-roberta-large-laion5B-s13B-b90k"
 _SBERT = "sentence-transformers/clip-ViT-B-32"
-_NLLB_LICENSE, _GOOGLE_LICENSE = "CC-BY-NC-4.0", "Apache-2.0"
+_NON_COMMERCIAL, _GOOGLE_LICENSE = "CC-BY-NC-4.0", "Apache-2.0"
 _SIGLIP512 = "ViT-B-16-SigLIP-512/webli"
 _VIT_L = "ViT-L-14-quickgelu/openai"  # open_clip's names with OpenAI's activation; without it vectors are a little off
 _VIT_B = "ViT-B-32-quickgelu/openai"
@@ -87,19 +105,19 @@ PEERS = (
     _altclip("altclip-m18", "AltCLIP-m18", 1024, None, 4780),
     _open_clip(
         "nllb-clip-base-siglip", "nllb-clip-base-siglip/v1", "visheratin/nllb-clip-base-siglip",
-        768, 384, _NLLB_LICENSE, 2030, NLLB_PAPER,
+        768, 384, _NON_COMMERCIAL, 2030, NLLB_PAPER,
     ),
     _open_clip(
         "nllb-clip-large-siglip", "nllb-clip-large-siglip/v1", "visheratin/nllb-clip-large-siglip",
-        1152, 384, _NLLB_LICENSE, 4780, NLLB_PAPER,
+        1152, 384, _NON_COMMERCIAL, 4780, NLLB_PAPER,
     ),
     _open_clip(
         "nllb-siglip-mrl-base", "nllb-clip-base-siglip/mrl", "visheratin/nllb-siglip-mrl-base",
-        768, 384, _NLLB_LICENSE, 2030, NLLB_PAPER,
+        768, 384, _NON_COMMERCIAL, 2030, NLLB_PAPER,
     ),
     _open_clip(
         "nllb-siglip-mrl-large", "nllb-clip-large-siglip/mrl", "visheratin/nllb-siglip-mrl-large",
-        1152, 384, _NLLB_LICENSE, 4780, NLLB_PAPER,
+        1152, 384, _NON_COMMERCIAL, 4780, NLLB_PAPER,
     ),
     _open_clip(
         "xlm-roberta-base-vit-b-32", "xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k", f"laion/{_XLMR_B}",
@@ -117,25 +135,27 @@ PEERS = (
         "siglip-i18n-so400m-256", "ViT-SO400M-16-SigLIP-i18n-256/webli", "timm/ViT-SO400M-16-SigLIP-i18n-256",
         1152, 256, _GOOGLE_LICENSE, 4510, SIGLIP_PAPER,
     ),
-    _open_clip(
-        "siglip2-b16-256", "ViT-B-16-SigLIP2-256/webli", "timm/ViT-B-16-SigLIP2-256",
-        768, 256, _GOOGLE_LICENSE, 1501, SIGLIP2_PAPER,
-    ),
-    _open_clip(
-        "siglip2-l16-384", "ViT-L-16-SigLIP2-384/webli", "timm/ViT-L-16-SigLIP2-384",
-        1024, 384, _GOOGLE_LICENSE, 3527, SIGLIP2_PAPER,
-    ),
-    _open_clip(
-        "siglip2-so400m-384", "ViT-SO400M-16-SigLIP2-384/webli", "timm/ViT-SO400M-16-SigLIP2-384",
-        1152, 384, _GOOGLE_LICENSE, 4544, SIGLIP2_PAPER,
-    ),
+    _siglip2("siglip2-b32-256", "ViT-B-32-SigLIP2-256", 768, 256, 1507),
+    _siglip2("siglip2-b16-224", "ViT-B-16-SigLIP2", 768, 224, 1501),
+    _siglip2("siglip2-b16-256", "ViT-B-16-SigLIP2-256", 768, 256, 1501),
+    _siglip2("siglip2-b16-512", "ViT-B-16-SigLIP2-512", 768, 512, 1503),
+    _siglip2("siglip2-l16-256", "ViT-L-16-SigLIP2-256", 1024, 256, 3526),
+    _siglip2("siglip2-l16-384", "ViT-L-16-SigLIP2-384", 1024, 384, 3527),
+    _siglip2("siglip2-l16-512", "ViT-L-16-SigLIP2-512", 1024, 512, 3529),
+    _siglip2("siglip2-so400m-384", "ViT-SO400M-16-SigLIP2-384", 1152, 384, 4544),
+    _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
+    _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", None, None),
+    _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
+    _metaclip2("metaclip2-b32", "worldwide-b32", 512, 2350),
+    _metaclip2("metaclip2-b16", "worldwide-b16", 512, 2344),
+    _metaclip2("metaclip2-l14", "worldwide-l14", 768, 4328),
     _open_clip(
         "metaclip2-h14-224", "ViT-H-14-worldwide-quickgelu/metaclip2_worldwide",
-        "timm/vit_huge_patch14_clip_224.metaclip2_worldwide", 1024, 224, None, 7435, METACLIP2_PAPER,
+        "timm/vit_huge_patch14_clip_224.metaclip2_worldwide", 1024, 224, _NON_COMMERCIAL, 7435, METACLIP2_PAPER,
     ),
     _open_clip(
         "metaclip2-h14-378", "ViT-H-14-worldwide-378/metaclip2_worldwide",
-        "timm/vit_huge_patch14_clip_378.metaclip2_worldwide", 1024, 378, None, 7438, METACLIP2_PAPER,
+        "timm/vit_huge_patch14_clip_378.metaclip2_worldwide", 1024, 378, _NON_COMMERCIAL, 7438, METACLIP2_PAPER,
     ),
     Peer(
         "siglip-multilingual-b16-256", "transformers", "google/siglip-base-patch16-256-multilingual",
@@ -147,6 +167,12 @@ PEERS = (
     ),
 )  # fmt: skip
 BY_NAME = {peer.name: peer for peer in PEERS}
+
+
+def forbids_commerce(license: str | None) -> bool:
+    """Whether the name of a licence says that it forbids commercial use (CC BY-NC, non-commercial)."""
+    words = re.split(r"[^a-z]+", (license or "").lower())
+    return "nc" in words or "noncommercial" in words or ("non" in words and "commercial" in words)
 
 
 def image_of(kind: str, location: str) -> str | None:

@@ -1,0 +1,244 @@
+"""The commands for models: models, pull, push."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from araclip.cli.completion import models_here, models_to_pull
+from araclip.cli.console import app, as_json_text, bars, duration, err, out, shown, stoppable, write_line
+from araclip.cli.train import quiet_libraries
+from araclip.errors import InputError
+
+if TYPE_CHECKING:
+    from araclip.model_library.listing import ModelRow
+    from araclip.model_library.pull import Pulled
+
+NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
+
+
+@app.command()
+def models(
+    remove: Annotated[
+        str | None,
+        typer.Option("--remove", help="Delete a pulled model from this machine.", autocompletion=models_here),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List models: Arabic recall as published, size, licence, speed here, which one to take for what."""
+    if remove is not None:
+        _remove(remove, yes, as_json)
+        return
+    from araclip.model_library.listing import model_rows
+
+    rows = model_rows()
+    if as_json:
+        write_line(as_json_text({"models": [asdict(row) for row in rows]}))
+    else:
+        _print_models(rows)
+
+
+@app.command()
+def pull(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A name of `araclip models`, a hub id, hf:ORG/NAME, KIND:LOCATION or a folder.",
+            autocompletion=models_to_pull,
+        ),
+    ],
+    weights: Annotated[
+        str, typer.Option("--weights", help="auto (the fastest here that passes), int8, int4, float16 or float32.")
+    ] = "auto",
+    languages: Annotated[
+        str, typer.Option("--languages", help="Cut the vocabulary to these, such as ar,en; all keeps it whole.")
+    ] = "ar,en",
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the model; by default one in your user data directory.")
+    ] = None,
+    name: NameOption = None,
+    trainable: Annotated[
+        bool,
+        typer.Option("--trainable", help="AraCLIP as published only: write a saved AraCLIPModel to --out, to train."),
+    ] = False,
+    head: Annotated[
+        Path | None,
+        typer.Option("--head", help="With --trainable: pickled head of an older text encoder; it is never executed."),
+    ] = None,
+    image_tower: Annotated[
+        str | None,
+        typer.Option("--image-tower", help="With --trainable: image tower of an older text encoder, of open_clip."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a published model ready to search with: download, convert, check, measure; once.
+
+    A published model needs PyTorch to be made ready (extra `peers`), and none to be used. A finished model folder, by
+    its path or as hf:ORG/NAME, needs none at all.
+    """
+    if trainable:
+        _pull_trainable(source, target, head, image_tower)
+        return
+    if head or image_tower:
+        raise InputError(
+            "--head and --image-tower belong to --trainable. For searching, name both towers: "
+            "araclip:TEXT+open_clip:IMAGE."
+        )
+    from araclip.model_library.pull import pull as pulling
+
+    wanted = None if languages == "all" else tuple(code.strip() for code in languages.split(",") if code.strip())
+    if wanted == ():
+        raise InputError("--languages is empty. Name codes, such as ar,en, or all.")
+    with stoppable("What was downloaded is kept; run the same command again to continue."), bars() as show:
+
+        def progress(file: str, bytes_done: int, size: int) -> None:
+            show(f"{file}, MB", bytes_done // 1_000_000, size // 1_000_000)
+
+        done = pulling(
+            source, weights=weights, languages=wanted, out=target, name=name, log=_log, progress=progress,
+            converting=quiet_libraries,
+        )  # fmt: skip
+    if as_json:
+        write_line(as_json_text(_as_object(done)))
+    else:
+        _print_pulled(done)
+
+
+@app.command()
+def push(
+    folder: Annotated[
+        str, typer.Argument(help="A model folder, or the name of a pulled model.", autocompletion=models_here)
+    ],
+    repository: Annotated[str, typer.Argument(help="Where to upload it: hf:ORG/NAME.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Upload a model folder to the Hugging Face hub, for others to pull without PyTorch. It is checked whole first."""
+    from araclip.model_library.push import push as pushing
+
+    with stoppable("Nothing is public before the last file has arrived; run the same command again."):
+        done = pushing(folder, repository, private=private, log=_log)
+    if as_json:
+        write_line(as_json_text(asdict(done)))
+        return
+    out.print(f"{done.megabytes:,.0f} MB uploaded: {escape(shown(done.url))}", soft_wrap=True)
+    out.print(f"Anybody can use it now: [bold]araclip pull hf:{escape(done.repository)}[/]", soft_wrap=True)
+
+
+def _pull_trainable(source: str, target: Path | None, head: Path | None, image_tower: str | None) -> None:
+    from araclip.cli.convert import convert_published
+
+    if target is None:
+        raise InputError("--trainable needs --out, the folder for the saved model.")
+    convert_published(source, target, head, image_tower, onnx=False)
+
+
+def _remove(name: str, yes: bool, as_json: bool) -> None:
+    from araclip.model_library.removal import galleries_of
+    from araclip.model_library.removal import remove as removing
+
+    users = galleries_of(name)
+    for gallery in users:
+        err.print(f"{shown(str(gallery))} was made with it, and cannot be searched without it.", soft_wrap=True)
+    if not yes and not typer.confirm(f"Delete the model {name}?", err=True):
+        raise typer.Exit(1)
+    size = removing(name)
+    if as_json:
+        write_line(as_json_text({"removed": name, "bytes": size, "galleries": [str(gallery) for gallery in users]}))
+    else:
+        out.print(f"{shown(name)} removed, {size / 1e6:,.0f} MB freed. `araclip pull` gets it again.")
+
+
+def _as_object(done: "Pulled") -> dict[str, Any]:
+    return {
+        "name": done.named, "folder": str(done.folder), "model": done.config.label, "width": done.config.width,
+        "weights": done.config.weights, "languages": done.config.languages, "license": done.config.license,
+        "megabytes": round(done.megabytes, 1), "seconds": round(done.seconds, 1), **asdict(done.speed),
+    }  # fmt: skip
+
+
+def _print_pulled(done: "Pulled") -> None:
+    from araclip.peers.model_registry import forbids_commerce
+
+    config, speed = done.config, done.speed
+    cut = f", vocabulary of {', '.join(config.languages)}" if config.languages else ""
+    name = escape(shown(done.named))
+    out.print(
+        f"[bold]{name}[/] is ready: {config.width}-wide vectors, {done.megabytes:,.0f} MB ({config.weights}{cut}), in "
+        f"{duration(done.seconds)}. Here it encodes {speed.pictures_per_second:,.1f} pictures a second, and a text in "
+        f"{speed.text_ms:,.0f} ms ({speed.cores} cores).",
+        soft_wrap=True,
+    )
+    if forbids_commerce(config.license):
+        out.print(f"Its licence forbids commercial use: {escape(shown(config.license))}.", style="yellow")
+    else:
+        out.print(f"Licence: {escape(shown(config.license))}.", soft_wrap=True)
+    out.print(f"Index with it: [bold]araclip index FOLDER --model {name}[/]", soft_wrap=True)
+    out.print("Then search without naming it: [bold]araclip search 'قطة على طاولة'[/]", soft_wrap=True)
+
+
+def _print_models(rows: "list[ModelRow]") -> None:
+    from araclip.peers.published_recall import PROTOCOLS
+
+    marks = {protocol: chr(ord("a") + i) for i, protocol in enumerate(PROTOCOLS)}
+    table = Table(title="Models", title_justify="left")
+    for name, options in {
+        "model": {"overflow": "fold"}, "take it for": {"style": "bold"}, "Arabic R@1/5/10, %": {}, "MB": _RIGHT,
+        "width": _RIGHT, "licence": {"overflow": "fold"}, "here": {},
+    }.items():  # fmt: skip
+        table.add_column(name, **options)  # type: ignore[arg-type]
+    for row in rows:
+        size = row.megabytes if row.megabytes is not None else row.published_megabytes
+        cells = (
+            row.name, row.take_for or "", _recall(row, marks), "?" if size is None else f"{size:,.0f}",
+            "?" if row.width is None else str(row.width), _licence(row), _here(row),
+        )  # fmt: skip
+        table.add_row(
+            *(escape("\n".join(map(shown, cell.split("\n")))) for cell in cells), style=None if _is_here(row) else "dim"
+        )
+    out.print(table)
+    for protocol, about in PROTOCOLS.items():
+        out.print(f"{marks[protocol]}: {about}, as published.", soft_wrap=True)
+    out.print("Figures of a and b, or of other pictures, cannot be compared. ?: not known. NC: no commercial use.")
+    out.print("Get one: [bold]araclip pull NAME[/]. MB of models that are not here: both towers in float32.")
+
+
+_RIGHT = {"justify": "right"}
+
+
+def _is_here(row: "ModelRow") -> bool:
+    return row.state != "available"
+
+
+def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
+    lines = []
+    for one in row.recall:
+        at = "/".join(f"{share:.1f}" for share in one.at) if one.at else f"mean {one.mean:.1f}"
+        lines.append(f"{at} {marks[one.protocol]}")
+    return "\n".join(lines) or ("own, see its card" if row.measured else "–")
+
+
+def _licence(row: "ModelRow") -> str:
+    if row.license is None:
+        return "?"
+    name = row.license.split(" (")[0]
+    return f"{name}, NC" if row.forbids_commerce and "NC" not in name else name
+
+
+def _here(row: "ModelRow") -> str:
+    if row.fault:
+        return "damaged: pull it again"
+    if not _is_here(row):
+        return "–"
+    speed = (
+        f", {row.speed.pictures_per_second:,.1f} pictures/s, {row.speed.text_ms:,.0f} ms a text" if row.speed else ""
+    )
+    return f"{row.state}{speed}"
+
+
+def _log(line: str) -> None:
+    err.print(shown(line), markup=False, soft_wrap=True, style="dim")

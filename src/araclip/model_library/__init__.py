@@ -1,0 +1,1 @@
+"""The models of a user: listed, pulled, measured, removed, pushed."""

@@ -1,0 +1,211 @@
+"""Downloads from the Hugging Face hub: which files of a repository, how many bytes, resumed, errors as ours."""
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from araclip import model_folder
+from araclip.display import shown
+from araclip.errors import ModelNotFound, first_line
+from araclip.model_library import resumable
+from araclip.model_library.disk_space import check_space
+from araclip.model_library.resumable import Progress
+
+OURS = (*model_folder.PARTS, *model_folder.DATA_FILES)
+_SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
+_SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders of other forms
+TIMEOUT = 30  # seconds for the hub's answer about a repository
+Files = Mapping[str, int]  # bytes of each file of a repository
+Log = Callable[[str], None]
+
+
+def is_model_folder(files: Files | set[str]) -> bool:
+    """Whether the files of a repository are those of a finished model folder of ours, whole or not."""
+    return "config.json" in files and ("text.onnx" in files or "image.onnx" in files)
+
+
+def wanted(files: Files) -> list[str]:
+    """The files that a model is made of: settings, tokenizer and one form of its weights, safetensors if there are any.
+
+    Of a finished model folder its own parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
+    """
+    if is_model_folder(files):
+        return [name for name in OURS if name in files]
+    chosen = [name for name in files if name.endswith(_SMALL) and not _SKIPPED & set(PurePosixPath(name).parts)]
+    for place in sorted({str(PurePosixPath(name).parent) for name in files}):
+        if not _SKIPPED & set(PurePosixPath(place).parts):
+            chosen += _weights([name for name in files if str(PurePosixPath(name).parent) == place])
+    return chosen
+
+
+def _weights(names: list[str]) -> list[str]:
+    tensors = [name for name in names if name.endswith(".safetensors")]
+    pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
+    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders; never executed
+    for found in (tensors, pickles):
+        own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
+        if own or found:
+            return (own or found) + heads
+    return heads
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository's files on this machine, and the licence that its page names."""
+
+    folder: Path
+    license: str | None = None
+
+
+def download(
+    repository: str, revision: str | None, *, look: Callable[[Files], None] = lambda files: None,
+    log: Log = lambda line: None, progress: Progress = lambda *told: None,
+) -> Snapshot:  # fmt: skip
+    """The files of a repository that a model is made of, downloaded as far as they are not here.
+
+    What an interrupted download has brought is used by the next. Without a network, what is here is taken.
+
+    Args:
+        look: called with all files of the repository before anything is downloaded; it may refuse them.
+        progress: called with file, bytes done and bytes in all, for large files.
+
+    Raises:
+        ModelNotFound: no such repository or revision, a gated one without access, or no network and not all of it here.
+        InputError: the disk has too little space.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
+
+    with hub_errors(repository):
+        try:
+            found = HfApi(endpoint=_endpoint()).model_info(
+                repository, revision=revision, files_metadata=True, timeout=TIMEOUT
+            )
+        except Exception as error:
+            if not _is_unreachable(error):
+                raise
+            return Snapshot(_cached(repository, revision, error, log))
+        files = {entry.rfilename: int(entry.size or 0) for entry in found.siblings or []}
+        look(files)
+        names = wanted(files)
+        if not names:
+            raise ModelNotFound(f"the repository {repository} holds no weights of a form that is read here.")
+        here = (try_to_load_from_cache(repository, name, revision=found.sha) for name in names)
+        missing = sum(files[name] for name, place in zip(names, here, strict=True) if not isinstance(place, str))
+        check_space(Path(constants.HF_HUB_CACHE), missing, f"downloading {repository}")
+        if missing:
+            log(f"{repository}: {missing / 1e6:,.0f} MB to download")
+        for entry in found.siblings or []:
+            if entry.rfilename in names and entry.lfs and int(entry.size or 0) >= resumable.LARGE:
+                _fetch(repository, str(found.sha), entry, progress)
+        with _bars():
+            patterns = [glob.escape(name) for name in names]
+            folder = snapshot_download(repository, revision=revision, endpoint=_endpoint(), allow_patterns=patterns)
+        card = found.card_data
+        return Snapshot(Path(folder), str(card.license) if card and card.license else None)
+
+
+def _fetch(repository: str, commit: str, entry: Any, progress: Progress) -> None:
+    from huggingface_hub import constants, get_token, hf_hub_url
+    from huggingface_hub.file_download import repo_folder_name
+
+    url = hf_hub_url(repository, entry.rfilename, revision=commit, endpoint=_endpoint())
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
+    blob = folder / "blobs" / entry.lfs.sha256
+    resumable.fetch(url, blob, int(entry.size), entry.lfs.sha256, token=get_token(), progress=progress)
+
+
+def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(
+            f"the hub cannot be reached ({_reason(why)}), and {repository} is not in the local cache. Connect to the "
+            f"network, or name a folder that holds the model."
+        ) from error
+    log(f"the hub cannot be reached; {repository} is taken from the local cache")
+    return folder
+
+
+@contextmanager
+def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
+    """Errors of huggingface_hub inside the block as ours."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ModelNotFound(
+            f"the repository {repository} is gated: its owners ask you to accept their terms. Open "
+            f"{_page(repository)}, accept them, then log in (`hf auth login`, or a token in $HF_TOKEN) and try again."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelNotFound(
+            f"there is no repository {repository} on the hub, or it is private. Check the spelling; for a private one, "
+            "log in (`hf auth login`, or a token in $HF_TOKEN)."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelNotFound(f"the repository {repository} has no such revision. Leave @REVISION out.") from error
+    except errors.HfHubHTTPError as error:
+        refused = getattr(error.response, "status_code", None) in (401, 403)
+        remedy = "Check the rights of the token ($HF_TOKEN, `hf auth login`)" if refused else "Try again later"
+        raise ModelNotFound(f"the hub refused {doing} {repository} ({_reason(error)}). {remedy}.") from error
+    except Exception as error:
+        if _is_unreachable(error):
+            raise ModelNotFound(
+                f"{doing} {repository} broke off ({_reason(error)}). What has arrived is kept: run the same "
+                "command again to continue."
+            ) from error
+        raise
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether it is the network that failed, or is not to be used; huggingface_hub's client has changed over time."""
+    from huggingface_hub import errors
+
+    names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+    offline = isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError)
+    return offline or bool(names & {"TransportError", "ConnectionError", "Timeout", "TimeoutException"})
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _reason(error: BaseException) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set"
+    return shown(first_line(error))[:200].rstrip(".")
+
+
+def _page(repository: str) -> str:
+    return f"{_endpoint() or 'https://huggingface.co'}/{repository}"
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """huggingface_hub's progress bars on a terminal only."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    before = are_progress_bars_disabled()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            enable_progress_bars()

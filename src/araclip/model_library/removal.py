@@ -1,0 +1,62 @@
+"""Removing a pulled model, and what would miss it."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from araclip import atomic, model_folder
+from araclip.errors import AraCLIPError, InputError, ModelNotFound
+from araclip.gallery.recorded_model import recorded_in
+from araclip.installed_models import bundled, pulled
+from araclip.model_library.sources import unknown
+from araclip.user_data import data_home
+
+
+def galleries_of(name: str) -> list[Path]:
+    """The galleries in the user's data directory that were made with a pulled model. Others are not known here.
+
+    Raises:
+        InputError, ModelNotFound: as for `remove`.
+    """
+    folder = _pulled(name)
+    try:
+        fingerprint = model_folder.read_config(folder).fingerprint
+    except AraCLIPError:  # damaged: it is found by its name
+        fingerprint = ""
+    found = []
+    home = data_home() / "galleries"
+    for gallery in sorted(home.iterdir()) if home.is_dir() else ():
+        with suppress(AraCLIPError, OSError):
+            record = recorded_in(gallery) if gallery.is_dir() else None
+            if record and (record.fingerprint == fingerprint or (not fingerprint and record.name == name)):
+                found.append(gallery)
+    return found
+
+
+def remove(name: str) -> int:
+    """Delete a pulled model; returns the bytes that are free now. Galleries made with it stay, and need it again.
+
+    Raises:
+        InputError: it is a bundled model.
+        ModelNotFound: no pulled model has that name.
+        OSError: it cannot be deleted.
+    """
+    folder = _pulled(name)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    aside = folder.with_name(f".{name}.removed")  # a name that no model has, so that no half of one is found
+    shutil.rmtree(aside, ignore_errors=True)
+    atomic.step("set aside")
+    folder.rename(aside)
+    shutil.rmtree(aside)
+    return size
+
+
+def _pulled(name: str) -> Path:
+    if name in bundled():
+        raise InputError(f"{name} ships with this package and cannot be removed alone.")
+    here = pulled()
+    if name not in here:
+        if not here:
+            raise ModelNotFound("no model was pulled yet, so there is none to remove.")
+        raise ModelNotFound(f"{unknown(name)} Pulled models: {', '.join(here)}.")
+    return here[name]

@@ -1,0 +1,295 @@
+"""What a person does with models: models, pull, push, through the command line and against a hub on this machine."""
+
+# ruff: noqa: F811  (fixtures are imported, then named as arguments)
+
+import json
+import shutil
+from collections import namedtuple
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from araclip import AraCLIP
+from araclip.installed_models import pulled
+from araclip.model_library import disk_space, hub, pull, resumable
+from araclip.peers import model_registry, published_recall
+from araclip.peers.model_registry import forbids_commerce
+from fake_hub import TOKEN, FakeHub, serving
+from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
+from tiny import read_config, write_config
+
+
+@pytest.fixture
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub that can be reached."""
+    with serving(tmp_path, monkeypatch) as fake:
+        yield fake
+
+
+@pytest.fixture
+def finished(tiny_model: Path, tmp_path: Path) -> Path:
+    """A finished model folder of somebody else."""
+    return shutil.copytree(tiny_model, tmp_path / "theirs" / "Reds")
+
+
+# ------------------------------------------------------------------ pull: finished folders
+
+
+def test_a_finished_folder_is_pulled_by_its_path_then_indexed_and_searched_by_name(
+    run: Run, finished: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "find_spec", lambda name: None)  # no PyTorch here
+    (finished / "notes.txt").write_text("mine")
+    ran = run("pull", str(finished), model=False)
+    assert ran.code == 0, ran.err
+    assert "reds is ready: 8-wide vectors" in ran.out
+    assert "pictures a second" in ran.out
+    assert "araclip index FOLDER --model reds" in ran.out
+    assert not (pulled()["reds"] / "notes.txt").exists()
+    assert run("index", str(folder), "--model", "reds", model=False).code == 0
+    assert run("search", "أحمر", "--paths", model=False).out.splitlines()[0].endswith("أحمر.jpg")
+
+
+def test_a_finished_folder_is_pulled_from_the_hub_without_pytorch(
+    run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "find_spec", lambda name: None)
+    (finished / "pytorch_model.bin").write_bytes(b"0" * 100_000)
+    online.add("someone/Reds", finished)
+    ran = run("pull", "hf:someone/Reds", "--json", model=False)
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["name"] == "reds"
+    assert json.loads(ran.out)["model"] == AraCLIP(finished).label
+    assert online.sent == sum((finished / part).stat().st_size for part in hub.OURS if (finished / part).exists())
+    assert AraCLIP.load("reds").encode_text("red").shape == (8,)
+
+
+def test_half_a_download_is_continued_by_the_next_run(
+    run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "LARGE", 100)
+    graph = (finished / "image.onnx").stat().st_size
+    online.add("someone/reds", finished)
+    online.cut = {"image.onnx": graph // 2}
+    first = run("pull", "hf:someone/reds", model=False)
+    assert first.code == 2
+    assert "broke off" in first.err
+    assert "run the same command again" in first.err
+    online.down = False
+    second = run("pull", "hf:someone/reds", model=False)
+    assert second.code == 0, second.err
+    assert online.ranges == [f"bytes={graph // 2}-"]
+    assert "reds" in pulled()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda place: (place / "text.onnx").write_bytes(b"0" * 99), "has hash"),
+        (lambda place: (place / "tokenizer.json").unlink(), "tokenizer.json"),
+        (lambda place: write_config(place, {**read_config(place), "width": 9}), "9"),
+    ],
+    ids=["another file", "a part missing", "another width"],
+)
+def test_a_folder_that_is_damaged_is_refused_and_leaves_nothing(
+    run: Run, online: FakeHub, finished: Path, damage: object, message: str
+) -> None:
+    damage(finished)  # type: ignore[operator]
+    online.add("someone/reds", finished)
+    for source in (str(finished), "hf:someone/reds"):
+        ran = run("pull", source, model=False)
+        assert ran.code == 2
+        assert message in ran.err
+    assert pulled() == {}
+
+
+def test_a_name_is_given_with_name_and_is_not_taken_twice(run: Run, finished: Path, tmp_path: Path) -> None:
+    assert run("pull", str(finished), "--name", "mine", model=False).code == 0
+    again = run("pull", str(finished), "--name", "mine", model=False)
+    assert again.code == 2
+    assert "a model mine is here already" in again.err
+    assert "araclip models --remove mine" in again.err
+    for bad in ("../mine", "araclip-mini", "-x"):
+        assert run("pull", str(finished), f"--name={bad}", model=False).code == 2
+    elsewhere = run("pull", str(finished), "--out", str(tmp_path / "elsewhere"), model=False)
+    assert f"--model {tmp_path / 'elsewhere'}" in elsewhere.out
+    assert list(pulled()) == ["mine"]
+
+
+# ------------------------------------------------------------------ pull: what goes wrong
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_ones(run: Run) -> None:
+    ran = run("pull", "siglip2-b16-265", model=False)
+    assert ran.code == 2
+    assert "Did you mean siglip2-b16-256" in ran.err
+
+
+@pytest.mark.parametrize("token", [None, TOKEN], ids=["no token", "a token"])
+def test_a_gated_repository_says_where_its_terms_are(
+    run: Run, online: FakeHub, finished: Path, token: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    online.add("someone/reds", finished)
+    online.gated = {"someone/reds"}
+    ran = run("pull", "hf:someone/reds", model=False)
+    assert ran.code == 2
+    for part in ("is gated", "/someone/reds", "hf auth login"):
+        assert part in ran.err
+
+
+def test_a_repository_that_does_not_exist_or_holds_no_model_is_refused(
+    run: Run, online: FakeHub, tmp_path: Path
+) -> None:
+    assert "no repository someone/nothing" in run("pull", "hf:someone/nothing", model=False).err
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "README.md").write_text("a page")
+    online.add("someone/page", tmp_path / "page")
+    assert "holds no weights" in run("pull", "hf:someone/page", model=False).err
+
+
+def test_without_a_network_the_cache_is_used_and_what_is_not_there_is_named(
+    run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    online.add("someone/reds", finished)
+    assert run("pull", "hf:someone/reds", "--name", "first", model=False).code == 0
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    sent = online.sent
+    ran = run("pull", "hf:someone/reds", "--name", "second", model=False)
+    assert ran.code == 0, ran.err
+    assert "taken from the local cache" in ran.err
+    assert online.sent == sent
+    ran = run("pull", "hf:someone/greens", model=False)
+    assert ran.code == 2
+    assert "the hub cannot be reached" in ran.err
+    assert "someone/greens is not in the local cache" in ran.err
+
+
+def test_a_full_disk_is_found_before_anything_is_downloaded(
+    run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online.add("someone/reds", finished)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda place: usage(10**9, 10**9, 1000))
+    for source, doing in (("hf:someone/reds", "downloading"), (str(finished), "copying")):
+        ran = run("pull", source, model=False)
+        assert ran.code == 2
+        assert doing in ran.err
+        assert "0 MB are free" in ran.err
+    assert online.sent == 0
+
+
+def test_a_published_model_without_pytorch_says_what_to_install_before_it_downloads(
+    run: Run, online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "find_spec", lambda name: None)
+    place = tmp_path / "published"
+    place.mkdir()
+    (place / "config.json").write_text('{"model_type": "siglip"}')
+    (place / "model.safetensors").write_bytes(b"0" * 1000)
+    online.add("someone/published", place)
+    for source in ("siglip2-b16-256", "hf:someone/published", str(place)):
+        ran = run("pull", source, model=False)
+        assert ran.code == 2
+        assert "pip install 'araclip[peers]'" in ran.err
+    assert online.sent == 0
+
+
+def test_a_licence_that_forbids_commercial_use_is_said_once(run: Run, finished: Path) -> None:
+    write_config(finished, {**read_config(finished), "license": "CC-BY-NC-4.0"})
+    ran = run("pull", str(finished), model=False)
+    assert ran.out.count("forbids commercial use: CC-BY-NC-4.0") == 1
+    assert [forbids_commerce(text) for text in ("CC-BY-NC-SA-4.0 (non-commercial research)", "MIT", None, "Apache-2.0")
+            ] == [True, False, False, False]  # fmt: skip
+
+
+def test_of_a_repository_one_form_of_the_weights_is_downloaded() -> None:
+    files = dict.fromkeys(
+        ["config.json", "README.md", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack",
+         "tokenizer.json", "onnx/model.onnx", "onnx/config.json", "2_Dense/config.json", "2_Dense/pytorch_model.bin"], 1
+    )  # fmt: skip
+    assert sorted(hub.wanted(files)) == [
+        "2_Dense/config.json", "2_Dense/pytorch_model.bin", "config.json", "model.safetensors", "tokenizer.json",
+    ]  # fmt: skip
+    both = dict.fromkeys(["open_clip_config.json", "open_clip_model.safetensors", "model.safetensors"], 1)
+    assert sorted(hub.wanted(both)) == ["open_clip_config.json", "open_clip_model.safetensors"]
+
+
+# ------------------------------------------------------------------ models
+
+
+def test_models_lists_bundled_pulled_and_published_ones(run: Run, finished: Path) -> None:
+    run("pull", str(finished), "--name", "siglip2-b16-256", model=False)
+    ran = run("models", model=False)
+    assert ran.code == 0, ran.err
+    lines = {line.split("│")[1].strip(): line for line in ran.out.splitlines() if line.count("│") > 3}
+    assert "bundled" in lines["araclip-mini"]
+    assert "pulled" in lines["siglip2-b16-256"]
+    assert "pictures/s" in lines["siglip2-b16-256"]
+    assert "58.4/83.1/90.5 a" in lines["nllb-siglip-mrl-large"]
+    assert "CC-BY-NC" in lines["nllb-siglip-mrl-large"]
+    rows = {row["name"]: row for row in json.loads(run("models", "--json", model=False).out)["models"]}
+    assert set(model_registry.BY_NAME) | {"araclip-mini"} == set(rows)
+    assert (rows["siglip2-b16-256"]["state"], rows["siglip2-b16-256"]["speed"]["cores"] > 0) == ("pulled", True)
+    assert rows["siglip2-so400m-384"]["recall"][0]["mean"] == 69.3
+    assert rows["m-clip-l14"]["recall"] == []
+
+
+def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_source() -> None:
+    for table in (published_recall._FIRST, published_recall._ALL):
+        assert set(table) <= set(model_registry.BY_NAME)
+    for peer in model_registry.PEERS:
+        for one in peer.recall:
+            assert one.protocol in published_recall.PROTOCOLS
+            assert one.source
+            assert one.at is None or abs(sum(one.at) / 3 - one.mean) < 0.06
+
+
+def test_a_removed_model_is_gone_and_its_galleries_are_named(run: Run, finished: Path, folder: Path) -> None:
+    run("pull", str(finished), model=False)
+    run("index", str(folder), "--model", "reds", model=False)
+    ran = run("models", "--remove", "reds", "--yes", model=False)
+    assert ran.code == 0, ran.err
+    assert "was made with it" in ran.err
+    assert pulled() == {}
+    lost = run("search", "أحمر", model=False)
+    assert lost.code == 2
+    assert "not on this machine" in lost.err
+    assert run("models", "--remove", "reds", "--yes", model=False).code == 2
+    assert "cannot be removed" in run("models", "--remove", "araclip-mini", "--yes", model=False).err
+
+
+# ------------------------------------------------------------------ push
+
+
+def test_a_pushed_model_is_pulled_by_somebody_else(
+    run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    (finished / "secret.txt").write_text("mine")
+    ran = run("push", str(finished), "hf:me/reds", "--private", model=False)
+    assert ran.code == 0, ran.err
+    assert "araclip pull hf:me/reds" in ran.out
+    assert set(online.uploads["me/reds"]) == {"config.json", "tokenizer.json", "text.onnx", "image.onnx", "README.md"}
+    assert online.private["me/reds"]
+    online.repositories["me/reds"] = online.uploads["me/reds"]
+    assert run("pull", "hf:me/reds", model=False).code == 0
+    assert AraCLIP.load("reds").label == AraCLIP(finished).label  # type: ignore[attr-defined]
+
+
+def test_push_asks_for_a_token_a_name_and_a_whole_folder(
+    run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "needs a token" in run("push", str(finished), "hf:me/reds", model=False).err
+    assert "names no repository" in run("push", str(finished), "reds", model=False).err
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    refused = run("push", str(finished), "hf:me/reds", model=False)
+    assert refused.code == 2
+    assert "hub refused" in refused.err or "no repository" in refused.err
+    (finished / "image.onnx").write_bytes(b"0")
+    assert "has hash" in run("push", str(finished), "hf:me/reds", model=False).err
+    assert not online.uploads.get("me/reds")
