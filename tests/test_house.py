@@ -20,6 +20,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "installed_models",
     "atomic",
     "text",
+    "immich_names",
     "client",
     "adapters",
     "display",

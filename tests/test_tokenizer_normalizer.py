@@ -3,15 +3,18 @@
 import json
 import random
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from araclip.model_folder import bundled
-from araclip.text.normalization import MAX_MARKS, normalize
-from araclip.text.tokenizer_normalizer import prepend_normalizer, without_surrogates
+from araclip.errors import ModelMismatch
+from araclip.installed_models import bundled
+from araclip.model_checks.tokenizer_file import check_tokenizer
+from araclip.text.normalization import MAX_MARKS, normalize, without_surrogates
+from araclip.text.tokenizer_normalizer import prepend_normalizer
 from test_normalization import anything, stacked, troublesome
 
 ALONE = Tokenizer.from_str(prepend_normalizer(Tokenizer(models.BPE()).to_str())).normalizer
@@ -62,3 +65,28 @@ def test_a_tokenizer_that_has_the_steps_stays_as_it_is() -> None:
     once = prepend_normalizer(Tokenizer(models.BPE()).to_str())
     assert prepend_normalizer(once) == once
     assert len(json.loads(once)["normalizer"]["normalizers"]) > 700
+
+
+def test_the_written_out_steps_pass_the_checks_that_a_strangers_tokenizer_has_to_pass(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(prepend_normalizer(Tokenizer(models.BPE()).to_str()), encoding="utf-8")
+    check_tokenizer(path)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("a", "b" * 60), ("b", "c" * 60)],  # what one step wrote, the next one replaces
+        [("a", "b" * 60), None, ("c", "d" * 60)],  # between them anything may happen to a letter
+        [("ab", "c" * 90), ("d", "e" * 60)],
+    ],
+)
+def test_replacements_that_may_act_on_each_other_multiply(steps: list[tuple[str, str] | None], tmp_path: Path) -> None:
+    entries = [
+        {"type": "Replace", "pattern": {"String": step[0]}, "content": step[1]} if step else {"type": "NFKC"}
+        for step in steps
+    ]
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"normalizer": {"type": "Sequence", "normalizers": entries}}))
+    with pytest.raises(ModelMismatch, match="times longer"):
+        check_tokenizer(path)

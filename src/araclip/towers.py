@@ -15,7 +15,7 @@ from araclip.display import shortened, shown
 from araclip.encoder_base import batches
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
 from araclip.model_folder import ModelConfig, check_hash
-from araclip.text.normalization import normalize
+from araclip.text.normalization import normalize, without_surrogates
 from araclip.vectors import Vectors, checked_vectors
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ class Tokens:
 
     def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
         """Normalised and cut into tokens."""
-        normalized = [normalize(text) for text in texts] if self._normalizer else list(texts)
+        prepare = normalize if self._normalizer else without_surrogates
+        prepared = [prepare(text) for text in texts]
         with _reported(self._path, "used by tokenizers"):
-            encodings: list[Encoding] = self._tokenizer.encode_batch(normalized)
+            encodings: list[Encoding] = self._tokenizer.encode_batch(prepared)
         if encodings and (most := max(len(encoding.ids) for encoding in encodings)) > self._most:
             raise ModelMismatch(
                 f"{self._path} makes {most} tokens of a text that is cut at {self._most}. Export the model again."

@@ -30,6 +30,9 @@ def serve(
     behind_proxy: Annotated[
         bool | None, typer.Option("--behind-proxy", help="Trust the X-Forwarded headers of a proxy on this machine.")
     ] = None,
+    open_predict: Annotated[
+        bool | None, typer.Option("--open-predict", help="Answer Immich's POST /predict without a token.")
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
     ] = None,
@@ -51,7 +54,8 @@ def serve(
 
     settings = Settings.read(
         gallery=gallery, host=host, port=port, index=index and tuple(index), watch=watch, uploads=uploads,
-        allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, cache=cache, model=model,
+        allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, open_predict=open_predict,
+        cache=cache, model=model,
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))

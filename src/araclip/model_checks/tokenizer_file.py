@@ -6,6 +6,7 @@ try every way of cutting a text. Both depend on the text, so that trying it with
 
 import base64
 import binascii
+import re
 import struct
 from collections.abc import Iterator
 from math import inf
@@ -20,6 +21,7 @@ MAX_GROWTH = 64  # all replacements together; SentencePiece's replace one space 
 MAX_CHARACTER = 256  # bytes that a character map writes for one character; NFKC's longest is ﷺ with 33
 MAX_PREFIX = 1000  # characters put before each text
 MAX_PATTERN = 2000  # characters of a regular expression; GPT-4o's has 350
+_ONE_CLASS = re.compile(r"\[(?:[^\[\]\\&]|\\[^pP])+\]\+?")  # matches at least one character
 MANY = 100  # a repetition of more than this counts as one without end
 
 
@@ -31,9 +33,7 @@ def check_tokenizer(path: Path) -> None:
             MAX_GROWTH times longer, or a regular expression repeats a repetition.
     """
     raw = bounded_json.read(path, kind=dict, error=ModelMismatch)
-    growth = 1.0
-    for entry in _objects(raw.get("normalizer")):
-        growth *= _growth(entry, path)
+    growth = _total_growth(raw.get("normalizer"), path)
     if growth > MAX_GROWTH:
         raise ModelMismatch(
             f"{path}: its normalizers can make a text {growth:,.0f} times longer, the most is {MAX_GROWTH}. "
@@ -41,8 +41,8 @@ def check_tokenizer(path: Path) -> None:
         )
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         for entry in _objects(raw.get(part)):
-            pattern = entry.get("Regex")
-            if isinstance(pattern, str) and (fault := _explosive(pattern)):
+            pattern = _expression(entry)
+            if pattern is not None and (fault := _explosive(pattern)):
                 raise ModelMismatch(
                     f"{path}: the regular expression {shown(shortened(pattern, 100))} {fault}, so that some texts take "
                     "for ever. Take the tokenizer from another source."
@@ -50,15 +50,49 @@ def check_tokenizer(path: Path) -> None:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a JSON value."""
+    """All objects of a JSON value, in its order; the pattern of a replacement belongs to it."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
             yield value
-            waiting.extend(value.values())
+            waiting.extend(reversed([part for key, part in value.items() if key != "pattern"]))
         elif isinstance(value, list):
-            waiting.extend(value)
+            waiting.extend(reversed(value))
+
+
+def _total_growth(normalizer: Any, path: Path) -> float:
+    """How many times longer all steps together can make a text.
+
+    Steps in a row that replace one character each, none of which an earlier one of them has written, replace every
+    character once at most: of those the longest counts, where others multiply.
+    """
+    growth = longest = 1.0
+    written: set[str] = set()
+    for entry in _objects(normalizer):
+        character, content = _replaced(entry), entry.get("content")
+        if character is None or not isinstance(content, str) or character in written:
+            growth, longest, written = growth * longest, 1.0, set()
+        if character is None or not isinstance(content, str):
+            growth *= _growth(entry, path)
+        else:
+            longest = max(longest, len(content))
+            written.update(content)
+    return growth * longest
+
+
+def _replaced(entry: dict[str, Any]) -> str | None:
+    """The one character that a step replaces; None for every other step."""
+    pattern = entry.get("pattern")
+    replaced = pattern.get("String") if isinstance(pattern, dict) else None
+    return replaced if isinstance(replaced, str) and len(replaced) == 1 else None
+
+
+def _expression(entry: dict[str, Any]) -> str | None:
+    """The regular expression of a step, which stands in it or in its pattern."""
+    pattern = entry.get("pattern")
+    expressions = (entry.get("Regex"), pattern.get("Regex") if isinstance(pattern, dict) else None)
+    return next((found for found in expressions if isinstance(found, str)), None)
 
 
 def _growth(normalizer: dict[str, Any], path: Path) -> float:
@@ -68,6 +102,8 @@ def _growth(normalizer: dict[str, Any], path: Path) -> float:
         replaced = pattern.get("String")
         if isinstance(replaced, str):
             return max(1.0, len(content) / len(replaced)) if replaced else inf
+        if isinstance(expression := pattern.get("Regex"), str) and _ONE_CLASS.fullmatch(expression):
+            return max(1.0, len(content))
         return 1.0 + len(content)  # a regular expression may match one letter, or none
     prefix, table = normalizer.get("prepend"), normalizer.get("precompiled_charsmap")
     if isinstance(prefix, str) and len(prefix) > MAX_PREFIX:

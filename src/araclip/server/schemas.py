@@ -224,6 +224,14 @@ class Models(BaseModel):
     data: list[Model]
 
 
+class Prediction(BaseModel):
+    """The answer to Immich's `POST /predict`."""
+
+    clip: str = Field(description="The vector, a JSON array as a string.")
+    imageHeight: int | None = None  # noqa: N815  (Immich's names)
+    imageWidth: int | None = None  # noqa: N815
+
+
 class Health(BaseModel):
     """The server's health."""
 

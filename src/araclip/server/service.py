@@ -19,6 +19,7 @@ from araclip.errors import InputError
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.image_transform import transform_of
+from araclip.images import Facts
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
@@ -122,9 +123,18 @@ class Service:
         Raises:
             ImageError, Problem: as for `Sandbox.read`.
         """
+        row, _ = await self.picture(data, requester)
+        return row
+
+    async def picture(self, data: bytes, requester: Requester) -> tuple[NDArray[np.float32], Facts]:
+        """The vector (D,) of an untrusted picture, and what its header says.
+
+        Raises:
+            ImageError, Problem: as for `Sandbox.read`.
+        """
         loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, requester)
         assert loaded.decoded is not None
-        return await self.pixels.row(loaded.decoded.pixels, requester)
+        return await self.pixels.row(loaded.decoded.pixels, requester), loaded.decoded.facts
 
     async def in_writer(self, work: Callable[[], T]) -> T:
         """Run a change of the gallery, one at a time, and to its end even if the client disconnects."""

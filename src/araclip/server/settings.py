@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     token_write: SecretStr | None = None
     token_read_file: Path | None = None
     token_write_file: Path | None = None
+    open_predict: bool = False  # answer Immich's calls without a token, which Immich cannot send
     session_seconds: int = Field(default=12 * 3600, ge=1)
 
     uploads: bool = False  # allow adding and removing pictures

@@ -46,13 +46,18 @@ def normalize(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InputError(f"normalize takes a string, got {type(text).__name__}: {text!r:.80}. Pass one text.")
-    text = SURROGATES.sub("\ufffd", text)
+    text = without_surrogates(text)
     text = PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
     text = _composed(LAYOUT.sub("", text).translate(DIGITS))
     without = STRAY_JOINER.sub("", text)
     if without != text:  # the joiner may have stood between a letter and its mark
         text = _composed(without)
     return _WHITE_SPACE.sub(" ", text).strip()
+
+
+def without_surrogates(text: str) -> str:
+    """The text as tokenizers accept it: UTF-8 has no lone surrogates; each becomes U+FFFD."""
+    return SURROGATES.sub("\ufffd", text)
 
 
 def _composed(text: str) -> str:

@@ -4,7 +4,7 @@ tokenizers, AutoTokenizer, fastembed and transformers.js apply a tokenizer.json'
 `araclip.normalize`. The steps are those of `normalization.normalize`, in its order; patterns are such as both Oniguruma
 (tokenizers) and JavaScript (transformers.js) read. Two things differ, and neither occurs in text that people type:
 special tokens written out in a text, such as "</s>", are recognised before it is normalised; and a lone surrogate,
-which no tokenizer accepts, has to be replaced by the caller (`without_surrogates`).
+which no tokenizer accepts, has to be replaced by the caller (`normalization.without_surrogates`).
 """
 
 import json
@@ -13,7 +13,7 @@ import unicodedata
 from functools import cache
 from typing import Any
 
-from araclip.text.normalization import DIGITS, LAYOUT, MAX_MARKS, PRESENTATION_FORMS, STRAY_JOINER, SURROGATES
+from araclip.text.normalization import DIGITS, LAYOUT, MAX_MARKS, PRESENTATION_FORMS, STRAY_JOINER
 
 Normalizer = dict[str, Any]
 _END = 0x30000  # marks, letters with marks and white space all come before; beyond are Han, selectors, private use
@@ -34,22 +34,19 @@ def prepend_normalizer(tokenizer: str) -> str:
 @cache
 def written_out() -> list[Normalizer]:
     """The steps of `normalize` as normalisers of tokenizers."""
-    composed = [*_bounded_marks(), {"type": "NFC"}]
+    several, bounded = _bounded_marks()
+    composed = [*bounded, {"type": "NFC"}]
     return [
         *_presentation_forms(),
         _replace(LAYOUT.pattern, ""),
         *(_replace_text(chr(digit), chr(ascii_form)) for digit, ascii_form in DIGITS.items()),
+        *several,
         *composed,
         _replace(STRAY_JOINER.pattern, ""),
         *composed,  # the joiner may have stood between a letter and its mark
         _replace(f"[{_class(character for character in _all_characters() if character.isspace())}]+", " "),
         {"type": "Strip", "strip_left": True, "strip_right": True},
     ]
-
-
-def without_surrogates(text: str) -> str:
-    """The text as tokenizers accept it: UTF-8 has no lone surrogates."""
-    return SURROGATES.sub("\ufffd", text)
 
 
 def _presentation_forms() -> list[Normalizer]:
@@ -59,8 +56,11 @@ def _presentation_forms() -> list[Normalizer]:
     return [_replace_text(glyph, letter) for glyph, letter in letters if letter != glyph]
 
 
-def _bounded_marks() -> list[Normalizer]:
-    """All marks of a letter after the first MAX_MARKS go; marks that a letter has in itself are counted."""
+def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
+    """All marks of a letter after the first MAX_MARKS go; marks that a letter has in itself are counted.
+
+    The steps before it take characters apart that are several marks; NFC leaves none of them.
+    """
     own: dict[int, list[str]] = {}  # letters by the number of marks in them
     marks, several = [], []
     for character in _all_characters():
@@ -73,12 +73,12 @@ def _bounded_marks() -> list[Normalizer]:
         elif count:
             own.setdefault(count, []).append(character)
     mark, with_own = _class(marks), "".join(_class(letters) for letters in own.values())
-    after = [f"(?<=^[{mark}]{{{MAX_MARKS}}})", f"(?<=[^{mark}{with_own}][{mark}]{{{MAX_MARKS}}})"]
-    after += [f"(?<=[{_class(own[count])}][{mark}]{{{MAX_MARKS - count}}})" for count in sorted(own)]
-    return [
-        *(_replace_text(character, parts) for character, parts in several),
-        _replace(f"(?:{'|'.join(after)})[{mark}]+", ""),
+    before = ["^", f"[^{mark}{with_own}]", *(f"[{_class(own[count])}]" for count in sorted(own))]
+    most = [MAX_MARKS, MAX_MARKS, *(MAX_MARKS - count for count in sorted(own))]
+    bounded = [
+        _replace(f"(?<={start}[{mark}]{{{count}}})[{mark}]+", "") for start, count in zip(before, most, strict=True)
     ]
+    return [_replace_text(character, parts) for character, parts in several], bounded
 
 
 @cache

@@ -67,6 +67,14 @@ KINDS = {
         404, "No such model", "This server has no model {id}. Its one model is {known}.",
         "لا يوجد هذا النموذج", "لا يوجد النموذج {id} في هذا الخادم. نموذجه الوحيد {known}.",
     ),
+    "no-task": Kind(
+        422, "No model for this task",
+        "This server has no model for the task {task}, only for clip (search by text and by picture). Turn the other "
+        "tasks off in Immich's settings for machine learning.",
+        "لا يوجد نموذج لهذه المهمة",
+        "لا يوجد في هذا الخادم نموذج للمهمة {task}، بل للمهمة clip وحدها (البحث بالنص والصورة). أوقف المهام الأخرى في "
+        "إعدادات التعلم الآلي في Immich.",
+    ),
     "method": Kind(
         405, "Method not allowed", "This address does not accept {method}.",
         "طريقة غير مسموحة", "هذا العنوان لا يقبل {method}.",

@@ -13,7 +13,8 @@ from araclip import atomic, bounded_json, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_checks import model_check
-from araclip.model_folder import PARTS, ImageConfig, ModelConfig, TextConfig
+from araclip.model_folder import NO_NORMALIZER, PARTS, ImageConfig, ModelConfig, TextConfig
+from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.pixel_scaling import Scaling, scaling_of
@@ -166,7 +167,9 @@ def check_target(folder: Path) -> None:
 
 
 def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
-    """A copy of the fast tokenizer behind the processor's, without padding and truncation.
+    """A copy of the fast tokenizer behind the processor's, which normalises text itself, as `araclip.normalize` does.
+
+    It neither pads nor cuts.
 
     Raises:
         InputError: there is none.
@@ -177,7 +180,7 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
             f"{type(processor.tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. "
             "Convert it (transformers.convert_slow_tokenizer), or take a checkpoint that has a tokenizer.json."
         )
-    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer = Tokenizer.from_str(prepend_normalizer(backend.to_str()))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -191,7 +194,7 @@ def _config(
     pad = pad if pad is not None else getattr(config.text_config, "pad_token_id", None)
     text = TextConfig(
         tower=about.text_tower or _tower_name(config.text_config), pooling=config.text_pooling,
-        max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=config.normalizer, pad_id=pad or 0,
+        max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
     image = ImageConfig(
         tower=about.image_tower or _tower_name(config.vision_config), size=scaling.size, resize="squash",
