@@ -35,6 +35,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "towers",
     "model_checks",
     "encoder",
+    "layouts",
     "gallery.catalog",
     "gallery.index",
     "gallery.relevance",

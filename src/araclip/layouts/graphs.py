@@ -1,0 +1,203 @@
+"""A model folder's graph with the inputs and outputs that another program expects; its weights stay as they are.
+
+A few operators are put before and after a graph: it still computes what it computed. Weights in a file beside the graph
+are copied, and never read.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from araclip.encoder import AraCLIP
+from araclip.model_folder import PARTS, TextConfig
+
+OWN = "layout_"  # begins the names of what is added
+IDS, MASK, PIXELS = "input_ids", "attention_mask", "pixels"
+BATCH, TOKENS = "batch", "tokens"  # axes whose length is free
+Axes = list[str | int]
+
+
+class AdaptedGraph:
+    """One graph of a model folder, which the functions below change; `save` writes it."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._model: Any = onnx.load(str(source), load_external_data=False)
+        del self._model.metadata_props[:]  # what the graph was made of, for training; larger than some graphs
+        self._graph = self._model.graph
+        self._added = 0
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the graph's inputs."""
+        return [value.name for value in self._graph.input]
+
+    def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
+        """A new input in the place of an old one, which becomes a value that `compute` has to make.
+
+        Returns:
+            The names of the new input and of that value.
+        """
+        inside = self.take_input(replaced)
+        return self.add_input(name, kind, axes), inside
+
+    def take_input(self, name: str) -> str:
+        """Make an input a value that `compute` has to make, and return its name inside."""
+        inside = f"{OWN}inside_{name}_{self._added}"
+        self._rename(name, inside)
+        kept = [value for value in self._graph.input if value.name != inside]
+        del self._graph.input[:]
+        self._graph.input.extend(kept)
+        return inside
+
+    def add_input(self, name: str, kind: int, axes: Axes) -> str:
+        """A further input, which may stay unused; a value that has its name already gets another one."""
+        self._rename(name, f"{OWN}other_{name}")
+        self._graph.input.append(helper.make_tensor_value_info(name, kind, axes))
+        return name
+
+    def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        """Put an operator after those that were put there before, all of them before the graph's own.
+
+        Returns:
+            The name of what it makes.
+        """
+        output = output or f"{OWN}value_{self._added}"
+        self._graph.node.insert(self._added, helper.make_node(operator, inputs, [output], **attributes))
+        self._added += 1
+        return output
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """The name of a new constant."""
+        name = f"{OWN}constant_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def name_output(self, name: str, width: int | None = None) -> None:
+        """Give the one output a name, and fill its vectors up with zeros to `width` numbers."""
+        (output,) = self._graph.output
+        axis = output.type.tensor_type.shape.dim[-1]
+        inside = f"{OWN}output"
+        self._rename(output.name, inside)
+        self._rename(name, f"{OWN}other_{name}")
+        missing = 0 if width is None else width - axis.dim_value
+        if missing:
+            pads = self.constant(np.array([0, 0, 0, missing], np.int64))
+            self._graph.node.append(helper.make_node("Pad", [inside, pads], [name]))
+        else:
+            self._graph.node.append(helper.make_node("Identity", [inside], [name]))
+        output.name, axis.dim_value = name, axis.dim_value + missing
+
+    def save(self, path: Path, data: str | None = None) -> Path:
+        """Write the graph, and beside it the weights that lay beside it, in a file named `data`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = data or f"{path.name}.data"
+        beside = self._source.with_name(f"{self._source.name}.data")
+        if beside.exists():
+            for tensor in self._graph.initializer:
+                for entry in tensor.external_data:
+                    if entry.key == "location":
+                        entry.value = data
+            shutil.copyfile(beside, path.with_name(data))
+        path.write_bytes(self._model.SerializeToString(deterministic=True))
+        return path
+
+    def _rename(self, old: str, new: str) -> None:
+        for graph in _with_branches(self._graph):
+            for node in graph.node:
+                for names in (node.input, node.output):
+                    names[:] = [new if name == old else name for name in names]
+            for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+                if value.name == old:
+                    value.name = new
+
+
+def _with_branches(graph: Any) -> Iterator[Any]:
+    """A graph and those inside its operators, such as the branches of an If."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inside in (attribute.g, *attribute.graphs):
+                if inside.node:
+                    yield from _with_branches(inside)
+
+
+def copy_model_folder(model: AraCLIP, target: Path) -> None:
+    """Copy the files of a model folder."""
+    target.mkdir(parents=True, exist_ok=True)
+    for part in (*PARTS, *model.config.data_files):
+        shutil.copyfile(model.folder / part, target / part)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A file of the written folder under a second name: a hard link where the file system can, a copy elsewhere."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+# ------------------------------------------------------------------ what goes before a graph
+
+
+def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
+    """Where a model reads texts of one length only, have the graph itself fill shorter ones up to it.
+
+    A client that pads to the longest text of a batch, as most do, then gets the right vectors.
+    """
+    if text.padding != "max_length":
+        return
+    length, before = (graph.constant(np.array(values, np.int64)) for values in ([text.max_tokens], [0, 0, 0]))
+    for name, filling in ((IDS, text.pad_id), (MASK, 0)):
+        if name in graph.inputs:
+            given, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
+            missing = graph.compute("Sub", [length, graph.compute("Shape", [given], start=1, end=2)])
+            pads = graph.compute("Concat", [before, missing], axis=0)
+            graph.compute("Pad", [given, pads, graph.constant(np.array(filling, np.int64))], inside)
+
+
+def take_int32(graph: AdaptedGraph, length: int) -> None:
+    """`input_ids` and `attention_mask` as int32 (1, length) in the place of int64."""
+    for name in (IDS, MASK):
+        if name in graph.inputs:
+            given, inside = graph.put_before(name, name, TensorProto.INT32, [1, length])
+            graph.compute("Cast", [given], inside, to=TensorProto.INT64)
+        else:  # it is fed all the same
+            graph.add_input(name, TensorProto.INT32, [1, length])
+
+
+def take_text(graph: AdaptedGraph, length: int, pad_id: int, *, pad_ends_text: bool) -> None:
+    """One input `text`, int32 (1, length), padded; the mask, where the graph takes one, is made of it.
+
+    Args:
+        pad_ends_text: the padding's id ends each text, too; the first of them is no padding.
+    """
+    given, inside = graph.put_before(IDS, "text", TensorProto.INT32, [1, length])
+    ids = graph.compute("Cast", [given], inside, to=TensorProto.INT64)
+    if MASK not in graph.inputs:
+        return
+    mask = graph.take_input(MASK)
+    is_pad = graph.compute("Equal", [ids, graph.constant(np.array(pad_id, np.int64))])
+    if pad_ends_text:  # a padding is what has another one before it
+        axis, none = graph.constant(np.array(1, np.int64)), graph.constant(np.array(0, np.int64))
+        pads = graph.compute("Cast", [is_pad], to=TensorProto.INT64)
+        is_token = graph.compute("Equal", [graph.compute("CumSum", [pads, axis], exclusive=1), none])
+    else:
+        is_token = graph.compute("Not", [is_pad])
+    graph.compute("Cast", [is_token], mask, to=TensorProto.INT64)
+
+
+def take_floats(graph: AdaptedGraph, name: str, size: int, batch: str | int = BATCH) -> None:
+    """An input of floats from 0 to 1, (batch, 3, size, size), in the place of `pixels`: bytes divided by 255."""
+    given, inside = graph.put_before(PIXELS, name, TensorProto.FLOAT, [batch, 3, size, size])
+    scaled = graph.compute("Mul", [given, graph.constant(np.array(255, np.float32))])
+    whole = graph.compute("Cast", [graph.compute("Round", [scaled])], to=TensorProto.UINT8)
+    graph.compute("Transpose", [whole], inside, perm=[0, 2, 3, 1])

@@ -1,0 +1,96 @@
+"""A model of this project as a module of sentence-transformers 6: texts and pictures, on ONNX Runtime.
+
+>>> from sentence_transformers import SentenceTransformer
+>>> from araclip.layouts.sentence_transformers_module import AraCLIPModule
+>>> model = SentenceTransformer(modules=[AraCLIPModule("araclip-mini")])
+>>> model.encode(["قطة على طاولة", Image.open("cat.jpg")])            # (2, D), rows of unit length
+
+A folder that `araclip export --layout sentence-transformers` wrote names this class.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from sentence_transformers.base.modality import infer_modality
+from sentence_transformers.base.modules.input_module import InputModule
+
+from araclip import model_folder
+from araclip.encoder import AraCLIP, ModelLike, as_encoder
+from araclip.errors import InputError
+from araclip.layouts.graphs import copy_model_folder
+
+TEXTS, PICTURES = "texts", "pictures"
+
+
+class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
+    """Texts and pictures → vectors of unit length in one space; nothing of it can be trained.
+
+    Args:
+        model: what `AraCLIP.load` takes.
+    """
+
+    def __init__(self, model: ModelLike = model_folder.DEFAULT_MODEL) -> None:
+        super().__init__()
+        self.encoder = as_encoder(model)
+
+    @property
+    def modalities(self) -> list[Any]:
+        """Texts and pictures."""
+        return ["text", "image"]
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """Tokens after which a text is cut."""
+        return self.encoder.config.text.max_tokens if isinstance(self.encoder, AraCLIP) else None
+
+    def get_embedding_dimension(self) -> int:
+        """D, the length of a vector."""
+        return self.encoder.width
+
+    def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Texts and pictures, sorted out: PIL pictures, paths of files, {"image": …}; a string is else a text.
+
+        Raises:
+            InputError: an input is neither.
+        """
+        texts: dict[int, str] = {}
+        pictures: dict[int, Any] = {}
+        for row, given in enumerate(inputs):
+            kind = infer_modality(given)
+            value = given[kind] if isinstance(given, dict) and isinstance(kind, str) else given
+            if kind == "text" and isinstance(value, str):
+                texts[row] = f"{prompt or ''}{value}"
+            elif kind == "image":
+                pictures[row] = Image.fromarray(value) if isinstance(value, np.ndarray) else value
+            else:
+                raise InputError(f"input {row} is a {type(given).__name__} ({kind}). Pass texts and pictures.")
+        return {TEXTS: texts, PICTURES: pictures}
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        rows: dict[int, Any] = {}
+        for kind, encode in ((TEXTS, self.encoder.encode_text), (PICTURES, self.encoder.encode_image)):
+            if given := features[kind]:
+                rows.update(zip(given, encode(given.values()), strict=True))
+        vectors = torch.from_numpy(np.stack([rows[row] for row in range(len(rows))]))  # (n, D)
+        return {**features, "sentence_embedding": vectors}
+
+    def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
+        """Copy the model folder.
+
+        Raises:
+            InputError: the encoder is another one than an AraCLIP, and has no folder.
+        """
+        if not isinstance(self.encoder, AraCLIP):
+            raise InputError(f"{self.encoder.label} is no model folder and cannot be saved. Run `araclip pull` on it.")
+        copy_model_folder(self.encoder, Path(output_path))
+
+    @classmethod
+    def load(cls, model_name_or_path: str, subfolder: str = "", **kwargs: Any) -> "AraCLIPModule":
+        """The module of a saved model, a folder or a hub id."""
+        names = ("token", "cache_folder", "revision", "local_files_only")
+        found = cls.load_dir_path(model_name_or_path, subfolder, **{name: kwargs.get(name) for name in names})
+        return cls(str(found))

@@ -1,0 +1,68 @@
+"""A model folder's tokenizer for other programs: it normalises text itself, and names its padding."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from araclip.encoder import AraCLIP
+from araclip.errors import InputError
+from araclip.model_folder import NO_NORMALIZER
+from araclip.text.tokenizer_normalizer import prepend_normalizer
+
+
+def write_tokenizer(model: AraCLIP, out: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, from which AutoTokenizer and others read
+    text as the model does.
+
+    Raises:
+        InputError: the vocabulary has no token for the padding's id.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
+    written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
+    (out / "tokenizer.json").write_text(written, encoding="utf-8")
+    special = {"pad_token": pad_token(model)}
+    write_json(
+        out / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": model.config.text.max_tokens,
+            "padding_side": "right",
+            "clean_up_tokenization_spaces": False,
+            **special,
+        },
+    )
+    write_json(out / "special_tokens_map.json", special)
+
+
+def pad_token(model: AraCLIP) -> str:
+    """The token of the padding's id.
+
+    Raises:
+        InputError: there is none.
+    """
+    pad_id = model.config.text.pad_id
+    token: str | None = _tokenizer(model).id_to_token(pad_id)
+    if token is None:
+        raise InputError(
+            f"{model.folder / 'tokenizer.json'} has no token with the id {pad_id}, which config.json pads with. Other "
+            "programs name the padding by its token: export the model again."
+        )
+    return token
+
+
+def pad_ends_text(model: AraCLIP) -> bool:
+    """Whether the padding's id is a token of every text as well, as in CLIP, where it ends the text."""
+    return model.config.text.pad_id in _tokenizer(model).encode("a").ids
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _tokenizer(model: AraCLIP) -> Any:
+    return Tokenizer.from_file(str(model.folder / "tokenizer.json"))
