@@ -3,8 +3,10 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from araclip import model_folder
 from araclip.cli.console import app, err, out, shown, stoppable
 from araclip.errors import InputError
+from araclip.paths import user_path
 
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
 
@@ -75,8 +79,20 @@ def train(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A finished stage, such as runs/mini/finetune, or a saved AraCLIPModel.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A finished stage, such as runs/mini/finetune, or a saved AraCLIPModel; with --layout a model too."
+        ),
+    ],
     folder: Annotated[Path, typer.Argument(help="The model folder to write; an existing model folder is replaced.")],
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="For another program: immich, transformers.js or sentence-transformers."),
+    ] = None,
+    immich_name: Annotated[
+        str | None, typer.Option("--immich-name", help="The model of Immich's list whose place the folder takes.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The model's name; by default the folder's.")] = None,
     version: Annotated[str, typer.Option("--version", help="The model's version.")] = "1",
     dev: Annotated[
@@ -94,22 +110,30 @@ def export(
         Path | None, typer.Option("--about", help="TOML file with license, training_data and notes for the card.")
     ] = None,
 ) -> None:
-    """Export a trained model as a folder of ONNX graphs for `AraCLIP.load` and --model.
+    """Export a trained model as ONNX graphs for `AraCLIP.load` and --model, or any model for other programs.
 
     Nothing is written unless the graphs reproduce the model's vectors, and quantized weights keep its dev recall.
     """
+    if immich_name is not None and layout is None:
+        raise InputError("--immich-name is for --layout immich. Add that, or leave it out.")
+    if layout is not None and model_folder.is_ours(run):
+        _write_layout(run, folder, layout, immich_name)
+        return
     need_training_extra()
     from araclip.training.export import export as exporting
     from araclip.training.export.model_card import read_about
     from araclip.training.recipe.stages import DevSet
 
     quiet_libraries()
-    report = exporting.export(
-        run, folder, name=name, version=version, dev=[DevSet(path, per_picture=None) for path in dev or ()] or None,
-        weights=weights, about=read_about(about) if about else None,
-        log=lambda line: err.print(shown(line), markup=False, soft_wrap=True, style="dim"),
-    )  # fmt: skip
-    _print_export(report)
+    with TemporaryDirectory() if layout is not None else nullcontext() as beside:
+        target = folder if beside is None else Path(beside) / user_path(folder).name
+        report = exporting.export(
+            run, target, name=name, version=version, dev=[DevSet(path, per_picture=None) for path in dev or ()] or None,
+            weights=weights, about=read_about(about) if about else None, log=_dimly,
+        )  # fmt: skip
+        _print_export(report)
+        if layout is not None:
+            _write_layout(target, folder, layout, immich_name)
 
 
 @app.command()
@@ -130,6 +154,20 @@ def unpack(
     folder.parent.mkdir(parents=True, exist_ok=True)
     saved_models.save_model(folder, *saved_models.unpack(model))
     out.print(f"The model is in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
+
+
+def _dimly(line: str) -> None:
+    err.print(shown(line), markup=False, soft_wrap=True, style="dim")
+
+
+def _write_layout(source: Path, folder: Path, layout: str, immich_name: str | None) -> None:
+    if find_spec("onnx") is None:
+        raise InputError("--layout needs the package onnx. Run: pip install onnx")
+    from araclip.layouts.layout import write_layout
+
+    written, name = write_layout(source, folder, layout, immich_name=immich_name, log=_dimly)
+    as_name = f", which takes the place of {name}" if name else ""
+    out.print(f"{layout} reads the model in [bold]{escape(shown(str(written)))}[/]{as_name}", soft_wrap=True)
 
 
 def _print_export(report: "Report") -> None:
@@ -163,8 +201,6 @@ def need_training_extra(*more: str) -> None:
     Raises:
         InputError: names the missing packages.
     """
-    from importlib.util import find_spec
-
     missing = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
     if missing:
         raise InputError(f"training needs {', '.join(missing)}. Install the extra: pip install 'araclip[train]'.")

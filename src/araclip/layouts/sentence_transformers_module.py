@@ -3,7 +3,7 @@
 >>> from sentence_transformers import SentenceTransformer
 >>> from araclip.layouts.sentence_transformers_module import AraCLIPModule
 >>> model = SentenceTransformer(modules=[AraCLIPModule("araclip-mini")])
->>> model.encode(["قطة على طاولة", Image.open("cat.jpg")])            # (2, D), rows of unit length
+>>> model.encode(["cat.jpg"]) @ model.encode("قطة على طاولة")           # (1,) cosine; pictures are paths or PIL's
 
 A folder that `araclip export --layout sentence-transformers` wrote names this class.
 """

@@ -1,6 +1,7 @@
 """A model folder's tokenizer for other programs: it normalises text itself, and names its padding."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
-    (out / "tokenizer.json").write_text(written, encoding="utf-8")
+    (out / "tokenizer.json").write_text(_for_javascript(written), encoding="utf-8")
     special = {"pad_token": pad_token(model)}
     write_json(
         out / "tokenizer_config.json",
@@ -56,6 +57,24 @@ def pad_token(model: AraCLIP) -> str:
 def pad_ends_text(model: AraCLIP) -> bool:
     """Whether the padding's id is a token of every text as well, as in CLIP, where it ends the text."""
     return model.config.text.pad_id in _tokenizer(model).encode("a").ids
+
+
+def _for_javascript(tokenizer: str) -> str:
+    r"""Patterns that begin with \A or end with \z, which JavaScript does not know, with ^ and $: where such a step
+    follows one that makes white space single spaces, there is one line and they mean the same."""
+    found = json.loads(tokenizer)
+    waiting = [found.get("normalizer"), found.get("pre_tokenizer")]
+    changed = False
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(pattern := value.get("Regex"), str) and re.search(r"\\[Az]", pattern):
+                value["Regex"] = pattern.replace("\\A", "^").replace("\\z", "$")
+                changed = True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return json.dumps(found, ensure_ascii=False) if changed else tokenizer
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,0 +1,228 @@
+"""Layouts of other programs: what they read of an exported folder gives the model's own vectors."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+from tokenizers import Tokenizer
+from typer.testing import CliRunner
+
+import hostile_folders as hostile
+import tiny
+import tiny_hf
+from araclip import AraCLIP
+from araclip.cli.commands import app
+from araclip.errors import ExportRejected, InputError
+from araclip.layouts.layout import LAYOUTS, write_layout
+from araclip.layouts.sentence_transformers_module import AraCLIPModule
+from araclip.model_folder import NO_NORMALIZER
+
+TEXTS = ["أحمر قطة", "قِطّةٌ أخضر", "blue CAT", "كلب ٣", "", "أزرق " * 30]
+MASKED = "XLM-Roberta-Large-Vit-B-32"
+PAD = tiny.SPECIAL.index("<pad>")
+
+
+def fixed_length(folder: Path) -> Path:
+    """A model as SigLIP is: texts are padded to one length, and the padding counts."""
+    graph = onnx.load(folder / "text.onnx")
+    mask = next(value for value in graph.graph.input if value.name == "attention_mask")
+    graph.graph.input.remove(mask)
+    ones = [
+        helper.make_node("Mul", ["input_ids", "nothing"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "one"], ["attention_mask"]),
+    ]
+    nodes = list(graph.graph.node)
+    del graph.graph.node[:]
+    graph.graph.node.extend([*ones, *nodes])
+    for name, value in (("nothing", 0), ("one", 1)):
+        graph.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), name))
+    onnx.save(graph, folder / "text.onnx")
+    tiny.rehash(folder)
+    hostile.config(format=2, text__padding="max_length", text__attention_mask=False, text__normalizer=NO_NORMALIZER)(
+        folder
+    )
+    return folder
+
+
+def padded_with_the_end(folder: Path) -> Path:
+    """A model as CLIP is: the token that ends a text is the padding, too."""
+    hostile.config(text__pad_id=tiny.SPECIAL.index("</s>"))(folder)
+    return folder
+
+
+@pytest.fixture(params=["masked", "fixed length", "padded with the end"])
+def model(request: pytest.FixtureRequest, tmp_path: Path, tiny_model: Path) -> AraCLIP:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    changes = {"fixed length": fixed_length, "padded with the end": padded_with_the_end}
+    return AraCLIP(changes.get(request.param, Path)(folder), threads=1)
+
+
+def session(path: Path) -> Any:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def tokenizer_of(folder: Path, length: int | None = None) -> Tokenizer:
+    """As fastembed and Immich open it: the padding by its token, cut to the length of the configuration."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    tokenizer.enable_truncation(length or config["model_max_length"])
+    pad = config["pad_token"]
+    tokenizer.enable_padding(length=length, pad_token=pad, pad_id=tokenizer.token_to_id(pad))
+    return tokenizer
+
+
+def vectors_in_batches(graph: Path, tokenizer: Tokenizer) -> Any:
+    """As clients do that pad to the longest text of a batch."""
+    run, encodings = session(graph), tokenizer.encode_batch(TEXTS)
+    every = {"input_ids": [e.ids for e in encodings], "attention_mask": [e.attention_mask for e in encodings]}
+    return run.run(None, {node.name: np.array(every[node.name], np.int64) for node in run.get_inputs()})[0]
+
+
+def pixels(model: AraCLIP) -> Any:
+    side = model.image_size
+    return np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", [None, MASKED])
+def test_immich_gets_the_models_vectors_in_its_own_width(model: AraCLIP, tmp_path: Path, name: str | None) -> None:
+    folder, stands_for = write_layout(model.folder, tmp_path / "out", "immich", immich_name=name)
+    assert stands_for == (name or "ViT-B-32__openai")
+    config = json.loads((folder / "config.json").read_text())
+    length = config["text_cfg"]["context_length"]
+    assert (config["embed_dim"], length) == (512, model.config.text.max_tokens)
+    tokenizer, run = tokenizer_of(folder / "textual", length), session(folder / "textual" / "model.onnx")
+    shapes = {node.name: (node.type, node.shape) for node in run.get_inputs()}
+    names = ["input_ids", "attention_mask"] if name else ["text"]
+    assert shapes == dict.fromkeys(names, ("tensor(int32)", [1, length]))
+    rows = []
+    for text in TEXTS:
+        encoding = tokenizer.encode(" ".join(text.split()))
+        fed = {"text": encoding.ids, "input_ids": encoding.ids, "attention_mask": encoding.attention_mask}
+        rows.append(run.run(None, {name: np.array([fed[name]], np.int32) for name in names})[0][0])
+    found = np.stack(rows)
+    np.testing.assert_allclose(found[:, : model.width], model.encode_text(TEXTS), atol=1e-5)
+    assert found.shape == (len(TEXTS), 512)
+    assert not found[:, model.width :].any()
+
+    how = json.loads((folder / "visual" / "preprocess_cfg.json").read_text())
+    assert (how["size"], how["resize_mode"], how["interpolation"]) == ([tiny.SIZE] * 2, "squash", "bicubic")
+    run = session(folder / "visual" / "model.onnx")
+    (image,) = run.get_inputs()
+    assert (image.name, image.type, image.shape) == ("image", "tensor(float)", [1, 3, tiny.SIZE, tiny.SIZE])
+    squares = pixels(model)
+    scaled = (squares.astype(np.float32) / 255 - np.float32(how["mean"])) / np.float32(how["std"])
+    rows = [run.run(None, {"image": one.transpose(2, 0, 1)[None]})[0][0] for one in scaled]
+    np.testing.assert_allclose(np.stack(rows)[:, : model.width], model.encode_pixels(squares), atol=1e-5)
+
+
+def test_transformers_js_gets_the_models_vectors_from_clips_classes(model: AraCLIP, tmp_path: Path) -> None:
+    folder, _ = write_layout(model.folder, tmp_path / "out", "transformers.js")
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "clip"
+    how = json.loads((folder / "preprocessor_config.json").read_text())
+    assert how["size"] == {"height": tiny.SIZE, "width": tiny.SIZE}
+    assert (how["do_center_crop"], how["do_normalize"], how["resample"]) == (False, False, 3)
+    found = vectors_in_batches(folder / "onnx" / "text_model.onnx", tokenizer_of(folder))
+    np.testing.assert_allclose(found, model.encode_text(TEXTS), atol=1e-5)
+    run, squares = session(folder / "onnx" / "vision_model.onnx"), pixels(model)
+    assert [node.name for node in (*run.get_inputs(), *run.get_outputs())] == ["pixel_values", "image_embeds"]
+    found = run.run(None, {"pixel_values": squares.transpose(0, 3, 1, 2) / np.float32(255)})[0]
+    np.testing.assert_allclose(found, model.encode_pixels(squares), atol=1e-5)
+    assert (folder / "onnx" / "text_model_quantized.onnx").samefile(folder / "onnx" / "text_model.onnx")
+
+
+def test_sentence_transformers_encodes_texts_and_pictures_and_fastembed_finds_its_files(
+    model: AraCLIP, tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoTokenizer
+
+    folder, _ = write_layout(model.folder, tmp_path / "out", "sentence-transformers")
+    client = SentenceTransformer(str(folder), trust_remote_code=True, device="cpu")
+    picture = tiny_hf.picture()
+    picture.save(tmp_path / "a.png")
+    seen = client.encode([picture, str(tmp_path / "a.png"), {"image": picture}])
+    np.testing.assert_allclose(seen, model.encode_image([picture] * 3), atol=1e-6)
+    np.testing.assert_allclose(client.encode(TEXTS), model.encode_text(TEXTS), atol=1e-6)
+    assert client.get_embedding_dimension() == model.width
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        SentenceTransformer(str(folder))
+    again = SentenceTransformer(modules=[AraCLIPModule(model)], device="cpu")
+    again.save(str(tmp_path / "saved"))
+    saved = SentenceTransformer(str(tmp_path / "saved"), trust_remote_code=True, device="cpu")
+    np.testing.assert_allclose(saved.encode("قطة"), model.encode_text("قطة"), atol=1e-6)
+
+    assert json.loads((folder / "config.json").read_text())["pad_token_id"] == model.config.text.pad_id
+    found = vectors_in_batches(folder / "onnx" / "model.onnx", tokenizer_of(folder))
+    np.testing.assert_allclose(found, model.encode_text(TEXTS), atol=1e-5)
+    ids = AutoTokenizer.from_pretrained(folder)(TEXTS, truncation=True)["input_ids"]
+    assert ids == [e.ids for e in model._text.tokenizer.encode(tuple(TEXTS))]
+
+
+def test_a_graph_with_its_weights_in_a_file_beside_it_keeps_them_there(tmp_path: Path, tiny_model: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    for tower in ("text", "image"):
+        graph = onnx.load(folder / f"{tower}.onnx")
+        onnx.save(graph, folder / f"{tower}.onnx", save_as_external_data=True, location=f"{tower}.onnx.data",
+                  size_threshold=200)  # fmt: skip
+    files = ("tokenizer.json", *(f"{t}.onnx{end}" for t in ("text", "image") for end in ("", ".data")))
+    config = tiny.read_config(folder)
+    tiny.write_config(folder, {**config, "format": 2, "files": {part: tiny.sha256(folder / part) for part in files}})
+    for layout in LAYOUTS:
+        out, _ = write_layout(folder, tmp_path / layout, layout)
+        assert any(path.suffix in (".data", ".onnx_data") for path in out.rglob("*"))
+    assert json.loads((tmp_path / "transformers.js" / "config.json").read_text())["transformers.js_config"]
+
+
+def test_a_picture_that_is_cut_from_the_middle_is_said_so(tmp_path: Path, tiny_model: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    hostile.config(format=2, image__resize="shortest", image__interpolation="bilinear")(folder)
+    immich, _ = write_layout(folder, tmp_path / "immich", "immich")
+    how = json.loads((immich / "visual" / "preprocess_cfg.json").read_text())
+    assert (how["resize_mode"], how["interpolation"]) == ("shortest", "bilinear")
+    js, _ = write_layout(folder, tmp_path / "js", "transformers.js")
+    how = json.loads((js / "preprocessor_config.json").read_text())
+    assert (how["size"], how["do_center_crop"], how["resample"]) == ({"shortest_edge": tiny.SIZE}, True, 2)
+
+
+def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, tiny_model: Path) -> None:
+    for how, message in (
+        ({"layout": "onnx"}, "no layout 'onnx'"),
+        ({"layout": "immich", "immich_name": "mine"}, "'mine' is none of Immich's list"),
+        ({"layout": "immich", "immich_name": "nllb-clip-base-siglip__v1"}, "Immich changes the texts"),
+        ({"layout": "transformers.js", "immich_name": "ViT-B-32__openai"}, "Leave it out"),
+    ):
+        with pytest.raises(InputError, match=message):
+            write_layout(tiny_model, tmp_path / "out", **how)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    with pytest.raises(InputError, match="is there already"):
+        write_layout(tiny_model, tmp_path / "full", "immich")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_that_gives_other_vectors_in_a_layout_is_not_written(tmp_path: Path, tiny_model: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    hostile.config(text__pad_id=tiny.VOCABULARY.index("car"))(folder)  # a word: its mask cannot be told from padding
+    with pytest.raises(ExportRejected, match="another text vector than the model"):
+        write_layout(folder, tmp_path / "out", "immich")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_writes_a_layout_of_a_model_and_of_a_trained_one(tmp_path: Path, tiny_model: Path) -> None:
+    done = CliRunner().invoke(app, ["export", str(tiny_model), str(tmp_path / "a"), "--layout", "immich"])
+    assert done.exit_code == 0, done.output
+    assert "takes the place of ViT-B-32__openai" in " ".join(done.output.split())
+    trained = tiny_hf.saved(tmp_path / "trained", tiny_hf.tiny_model(), tiny_hf.tiny_processor())
+    done = CliRunner().invoke(
+        app, ["export", str(trained), str(tmp_path / "b"), "--layout", "sentence-transformers", "--weights", "float32"]
+    )
+    assert done.exit_code == 0, done.output
+    exported = AraCLIP(tmp_path / "b" / "0_AraCLIP", threads=1)
+    assert (exported.name, exported.config.text.normalizer) == ("b", NO_NORMALIZER)
+    assert CliRunner().invoke(app, ["export", str(tiny_model), "x", "--immich-name", "y"]).exit_code != 0
