@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import model_folder
+from araclip import devices, model_folder
 from araclip.encoder_base import (
     Encoder,
     EncoderBase,
@@ -25,6 +25,7 @@ from araclip.image_transform import ImageTransform
 from araclip.images import open_image
 from araclip.installed_models import installed
 from araclip.model_checks import model_check
+from araclip.model_checks.device_check import check_device
 from araclip.towers import ImageTower, TextTower
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
@@ -34,7 +35,7 @@ ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
 PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on training, which builds on this module
 
 
-def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "cpu") -> Encoder:
+def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
     """The encoder of a name or path; an encoder as it is. What every `model=` of this package goes through.
 
     Args:
@@ -43,12 +44,14 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "c
             "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
             docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-        device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
+        device: "cpu", "cuda", "openvino" or "auto", see `araclip.devices`; for peers PyTorch's, such as "mps"; by
+            default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
 
     Raises:
         ModelNotFound: no such name or folder, or a library cannot load it.
         ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-        InputError: it is neither a name, a path nor an encoder; or a peer whose packages are not installed.
+        InputError: it is neither a name, a path nor an encoder; a peer whose packages are not installed; or a device
+            that is not there (those that are, are listed), or gives other vectors than the CPU.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -58,9 +61,10 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str = "c
             )
         return model
     if model_folder.is_ours(model):
-        return AraCLIP(model, threads=threads)
-    peer: Encoder | None = import_module(PEERS).load_peer(model, threads or usable_cores(), device)
-    return peer or AraCLIP(model, threads=threads)
+        return AraCLIP(model, threads=threads, device=device)
+    wanted = devices.named_device(device)
+    peer: Encoder | None = import_module(PEERS).load_peer(model, threads or usable_cores(), wanted)
+    return peer or AraCLIP(model, threads=threads, device=device)
 
 
 def is_known_peer(text: str) -> bool:
@@ -83,14 +87,20 @@ class AraCLIP(EncoderBase):
     Args:
         name_or_path: a bundled model's name or a model folder; `AraCLIP.load` takes models of others too.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+        device: one of `araclip.devices`; by default $ARACLIP_DEVICE or the CPU.
 
     Raises:
         ModelNotFound, ModelMismatch, InputError: as for `load`.
     """
 
     def __init__(
-        self, name_or_path: str | PathLike[str] = model_folder.DEFAULT_MODEL, *, threads: int | None = None
+        self,
+        name_or_path: str | PathLike[str] = model_folder.DEFAULT_MODEL,
+        *,
+        threads: int | None = None,
+        device: str | None = None,
     ) -> None:
+        self.device = devices.graph_device(device)
         self.folder = model_folder.find(name_or_path)
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
@@ -125,19 +135,21 @@ class AraCLIP(EncoderBase):
 
     @staticmethod
     def load(
-        model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu"
+        model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str | None = None
     ) -> Encoder:
         """A model of ours, or any that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
 
         Args:
             model: a name, a path, or an encoder, which is returned as it is.
             threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-            device: PyTorch's, for peers, such as "cuda"; ONNX graphs run on the CPU.
+            device: "cpu", "cuda", "openvino" or "auto", see `araclip.devices`; for peers PyTorch's, such as "mps"; by
+            default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
 
         Raises:
             ModelNotFound: no such name or folder, or a library cannot load it.
             ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: `model` is of another type; or a peer whose packages are not installed.
+            InputError: `model` is of another type; a peer whose packages are not installed; or a device that is not
+                there.
         """
         return as_encoder(model, threads=threads, device=device)
 
@@ -165,9 +177,13 @@ class AraCLIP(EncoderBase):
     @cached_property
     def _text(self) -> TextTower:
         model_check.check_tower(self.folder, self.config, "text")
-        return TextTower(self.folder, self.config, self.threads)
+        tower = TextTower(self.folder, self.config, self.threads, self.device)
+        check_device(self.folder, self.config, tower, self.device, self.threads)
+        return tower
 
     @cached_property
     def _image(self) -> ImageTower:
         model_check.check_tower(self.folder, self.config, "image")
-        return ImageTower(self.folder, self.config, self.threads)
+        tower = ImageTower(self.folder, self.config, self.threads, self.device)
+        check_device(self.folder, self.config, tower, self.device, self.threads)
+        return tower

@@ -1,4 +1,4 @@
-"""A model folder's two towers on ONNX Runtime and tokenizers. What they raise becomes an error of ours, with the file.
+"""A model folder's two towers on ONNX Runtime or OpenVINO, and tokenizers. What they raise becomes an error of ours, with the file.
 
 Opens what it is told to: `model_check` judges the folder before.
 """
@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.devices import CPU, OPENVINO
 from araclip.display import shortened, shown
 from araclip.encoder_base import batches
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
 from araclip.model_folder import ModelConfig, check_hash
+from araclip.sessions import open_session
 from araclip.text.normalization import normalize, without_surrogates
 from araclip.vectors import Vectors, checked_vectors
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-SILENT = 4  # ONNX Runtime's severity "fatal": it would print what its exceptions say as well
 MAX_REASON = 300  # characters of a library's message
 
 
@@ -32,11 +33,11 @@ class TextTower:
         ModelMismatch: a file is damaged, or contradicts config.json.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig, threads: int) -> None:
+    def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
         self._folder, self._config = folder, config
         self.tokenizer = Tokens(folder, config)
         inputs = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
-        self._graph = _Graph(folder, config, "text", dict.fromkeys(inputs), threads)
+        self._graph = _Graph(folder, config, "text", dict.fromkeys(inputs), threads, device)
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         """n texts → (n, D) float32 of unit length, at most `batch_size` of them at once."""
@@ -66,9 +67,9 @@ class ImageTower:
         ModelMismatch: the file is damaged, or contradicts config.json.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig, threads: int) -> None:
+    def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
         size = config.image.size
-        self._graph = _Graph(folder, config, "image", {"pixels": [size, size, 3]}, threads)
+        self._graph = _Graph(folder, config, "image", {"pixels": [size, size, 3]}, threads, device)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
         """(n, S, S, 3) uint8 RGB → (n, D) float32 of unit length."""
@@ -106,25 +107,25 @@ class _Graph:
     """One ONNX graph: named inputs → (n, D) float32."""
 
     def __init__(
-        self, folder: Path, config: ModelConfig, tower: str, inputs: dict[str, list[int] | None], threads: int
+        self,
+        folder: Path,
+        config: ModelConfig,
+        tower: str,
+        inputs: dict[str, list[int] | None],
+        threads: int,
+        device: str,
     ) -> None:
-        import onnxruntime
-
         for part in config.parts_of(tower):
             if part != "tokenizer.json":
                 check_hash(folder, config, part)
         self.label, self.width = config.label, config.width
-        self._path = folder / f"{tower}.onnx"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = SILENT
-        with _reported(self._path, "opened by ONNX Runtime"):
-            self._session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+        self._path, self._device = folder / f"{tower}.onnx", device
+        with _reported(self._path, f"opened by {_library(device)}"):
+            self._session = open_session(self._path, device, threads)
         self._check(inputs)
 
     def _check(self, inputs: dict[str, list[int] | None]) -> None:
-        shapes = {node.name: node.shape for node in self._session.get_inputs()}
+        shapes = self._session.inputs
         if undeclared := sorted(shapes.keys() - inputs.keys()):
             raise ModelMismatch(
                 f"{self._path} takes {shown(', '.join(undeclared)[:MAX_REASON])}, which config.json does not declare "
@@ -136,17 +137,20 @@ class _Graph:
                     f"{self._path} has inputs {shown(f'{shapes}')[:MAX_REASON]}, config.json asks for '{name}' of "
                     f"(batch, {tail or 'tokens'}). Export the model again."
                 )
-        shape = self._session.get_outputs()[0].shape
-        if not shape or shape[-1] != self.width:
+        if self._session.width != self.width:
             raise ModelMismatch(
-                f"{self._path} makes {shape[-1] if shape else 0}-wide vectors, config.json says {self.width}. "
+                f"{self._path} makes {self._session.width}-wide vectors, config.json says {self.width}. "
                 "The two come from different models: copy the folder again."
             )
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], rows: int) -> Vectors:
-        with _reported(self._path, "run by ONNX Runtime"):
-            vectors = self._session.run(None, inputs)[0]
+        with _reported(self._path, f"run by {_library(self._device)}"):
+            vectors = self._session.run(inputs)
         return checked_vectors(vectors, rows, self)
+
+
+def _library(device: str) -> str:
+    return "OpenVINO" if device.startswith(OPENVINO) else "ONNX Runtime"
 
 
 @contextmanager

@@ -6,14 +6,12 @@ tries both towers in another process. What passed is remembered by its hashes, s
 the hashes of the files themselves are compared whenever they are opened. Bundled models are known.
 """
 
-import hashlib
-import json
 import os
-from contextlib import suppress
 from pathlib import Path
 
-from araclip import atomic, model_folder
+from araclip import model_folder
 from araclip.installed_models import bundled
+from araclip.model_checks.checked_models import is_remembered, remember
 from araclip.model_checks.model_trial import try_tower
 from araclip.model_checks.onnx_file import check_graph
 from araclip.model_checks.tokenizer_file import check_tokenizer
@@ -46,13 +44,13 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
 
 def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     """Check what one tower, "text" or "image", reads; the errors are those of `check_model_folder`."""
-    if folder in bundled().values() or _was_checked(config, tower):
+    if folder in bundled().values() or is_remembered(_content(config, tower)):
         return
     for part in config.parts_of(tower):
         check_hash(folder, config, part)
     check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
     try_tower(folder, config, tower)
-    _remember(config, tower)
+    remember(_content(config, tower), config.label)
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
@@ -64,7 +62,7 @@ def check_written(folder: Path, config: ModelConfig) -> None:
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
-        _remember(config, tower)
+        remember(_content(config, tower), config.label)
 
 
 def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
@@ -72,33 +70,8 @@ def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
     return folder / name if name in config.files else None
 
 
-def _was_checked(config: ModelConfig, tower: str) -> bool:
-    try:
-        return _marker(config, tower).is_file()
-    except OSError:  # another user's cache
-        return False
-
-
-def _remember(config: ModelConfig, tower: str) -> None:
-    marker = _marker(config, tower)
-    with suppress(OSError):  # read-only or full: it is checked again next time
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_text(marker, config.label)
-
-
-def _marker(config: ModelConfig, tower: str) -> Path:
-    """The file that says that this content was checked; its name depends on all that opening and running depends on."""
+def _content(config: ModelConfig, tower: str) -> list[object]:
+    """All that opening and running a tower depends on."""
     files, text = [config.files[part] for part in config.parts_of(tower)], config.text
     prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
-    content = [CHECKS, tower, files, config.width, prepared]
-    return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def checked_models() -> Path:
-    """The folder that remembers what was checked: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
-    named = os.environ.get("ARACLIP_CHECKED_MODELS")
-    if named:
-        return Path(named).expanduser().absolute()
-    import platformdirs  # here, since a bundled model needs none
-
-    return platformdirs.user_cache_path("araclip") / "checked-models"
+    return [CHECKS, tower, files, config.width, prepared]

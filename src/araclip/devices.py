@@ -1,0 +1,98 @@
+"""The devices that a model's graphs may run on: which there are on this machine, and which one is meant.
+
+    cpu              ONNX Runtime
+    cuda, cuda:1     ONNX Runtime on an NVIDIA GPU (package onnxruntime-gpu in place of onnxruntime)
+    openvino         OpenVINO on the CPU (extra `openvino`); openvino:GPU, openvino:NPU: on Intel's other devices
+    auto             cuda where there is one, else cpu
+"""
+
+import ctypes
+import os
+import sys
+from functools import cache
+from importlib.util import find_spec
+
+from araclip.display import shown
+from araclip.errors import InputError
+
+CPU, CUDA, OPENVINO, AUTO = "cpu", "cuda", "openvino", "auto"
+VARIABLE = "ARACLIP_DEVICE"  # the device where a call names none
+
+
+def named_device(device: str | None) -> str:
+    """The device of a call; where it names none, that of the environment, else the CPU.
+
+    Raises:
+        InputError: it is no text.
+    """
+    if device is not None and not isinstance(device, str):
+        raise InputError(f"a device is a text, such as '{CPU}', got {type(device).__name__}.")
+    return device or os.environ.get(VARIABLE) or CPU
+
+
+def graph_device(device: str | None = None) -> str:
+    """The device that graphs run on, of those that are there.
+
+    Raises:
+        InputError: it is not there; those that are, are listed.
+    """
+    named = named_device(device)
+    if named == CPU:  # nothing is imported
+        return CPU
+    here = available()
+    if named == AUTO:
+        return CUDA if CUDA in here else CPU
+    if named not in here and f"{named}:0" not in here:
+        raise missing(named, here, _remedy(named))
+    return named
+
+
+def missing(named: str, here: list[str], remedy: str) -> InputError:
+    """The error for a device that is not there, with those that are."""
+    return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
+
+
+def available() -> list[str]:
+    """The devices on which graphs can run on this machine; each name is one that `graph_device` takes."""
+    gpus = _gpus() if _has_cuda_runtime() else 0
+    cuda = [CUDA, *(f"{CUDA}:{number}" for number in range(gpus))] if gpus else []
+    openvino = [OPENVINO, *(f"{OPENVINO}:{name}" for name in _openvino_devices())] if find_spec("openvino") else []
+    return [CPU, *cuda, *openvino]
+
+
+def _remedy(named: str) -> str:
+    kind = named.partition(":")[0]
+    if kind == CUDA:
+        if not _gpus():
+            return "No NVIDIA GPU and driver were found. Leave --device off to use the CPU."
+        return "Install onnxruntime-gpu in place of onnxruntime: both are the module `onnxruntime`."
+    if kind == OPENVINO:
+        return "Install the extra: pip install 'araclip[openvino]'."
+    return f"Name one of these, or '{AUTO}'."
+
+
+def _has_cuda_runtime() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+@cache
+def _gpus() -> int:
+    """How many GPUs NVIDIA's driver reports; 0 without one."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+    except (OSError, AttributeError):
+        return 0
+
+
+@cache
+def _openvino_devices() -> tuple[str, ...]:
+    try:
+        import openvino
+
+        return tuple(openvino.Core().available_devices)
+    except Exception:  # a package that does not fit this machine: its libraries raise anything
+        return ()
