@@ -1,9 +1,9 @@
 """The devices that a model's graphs may run on: which there are on this machine, and which one is meant.
 
-    cpu              ONNX Runtime
-    cuda, cuda:1     ONNX Runtime on an NVIDIA GPU (package onnxruntime-gpu in place of onnxruntime)
-    openvino         OpenVINO on the CPU (extra `openvino`); openvino:GPU, openvino:NPU: on Intel's other devices
-    auto             cuda where there is one, else cpu
+cpu              ONNX Runtime
+cuda, cuda:1     ONNX Runtime on an NVIDIA GPU (package onnxruntime-gpu in place of onnxruntime)
+openvino         OpenVINO on the CPU (extra `openvino`); openvino:GPU, openvino:NPU: on Intel's other devices
+auto             cuda where there is one, else cpu
 """
 
 import ctypes

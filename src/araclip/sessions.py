@@ -55,8 +55,11 @@ class OnnxRuntimeSession:
         providers: list[Any] = ["CPUExecutionProvider"]
         if kind == CUDA:
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(which or 0)}))
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        if kind == CUDA and "CUDAExecutionProvider" not in self._session.get_providers():  # it goes on without a word
+        known = onnxruntime.get_available_providers()  # it goes on with a warning, or without a word, on the CPU
+        if kind != CUDA or "CUDAExecutionProvider" in known:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            known = self._session.get_providers()
+        if kind == CUDA and "CUDAExecutionProvider" not in known:
             raise devices.missing(device, [CPU], "ONNX Runtime cannot load CUDA's libraries: install CUDA and cuDNN.")
         self.inputs = {node.name: node.shape for node in self._session.get_inputs()}
         shape = self._session.get_outputs()[0].shape
@@ -126,4 +129,3 @@ def _constant(node: Any) -> NDArray[Any] | None:
     if node.get_type_name() == "Power":
         return np.asarray(np.power(*map(np.asarray, values)))
     return np.asarray(values[0]) if node.get_type_name() in ("Convert", "Broadcast") else None
-

@@ -1,4 +1,4 @@
-"""A model folder's two towers on ONNX Runtime or OpenVINO, and tokenizers. What they raise becomes an error of ours, with the file.
+"""A model folder's two towers on ONNX Runtime or OpenVINO, and its tokenizer. Their errors become ours, with the file.
 
 Opens what it is told to: `model_check` judges the folder before.
 """

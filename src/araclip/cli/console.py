@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
+from araclip.cli.device import add_device_option
 from araclip.cli.stopping import exit_code
 from araclip.display import json_shown, shown
 
@@ -41,6 +42,11 @@ __all__ = [
 
 class _Commands(TyperGroup):
     """Typer's group, whose errors are safe to print, and which says that it was stopped."""
+
+    def __init__(self, *, commands: Any = None, **options: Any) -> None:
+        super().__init__(commands=commands, **options)
+        for command in self.commands.values():
+            add_device_option(command)
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         with _errors_shown():

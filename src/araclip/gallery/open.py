@@ -52,11 +52,17 @@ def open_gallery(
     return RemoteGallery.open(target, model=model, create=create)
 
 
-def encoder_of(location: LocationLike, model: ModelLike | None = None, *, threads: int | None = None) -> Encoder:
+def encoder_of(
+    location: LocationLike,
+    model: ModelLike | None = None,
+    *,
+    threads: int | None = None,
+    device: str | None = None,
+) -> Encoder:
     """The encoder for a gallery: `model`, by default the gallery's own, and araclip-mini where there is no gallery yet.
 
     Args:
-        threads: as for `AraCLIP.load`.
+        threads, device: as for `AraCLIP.load`.
 
     Raises:
         ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
@@ -64,10 +70,10 @@ def encoder_of(location: LocationLike, model: ModelLike | None = None, *, thread
     """
     target = location_of(location)
     if not isinstance(target, Address):
-        return encoder_for(model, lambda: recorded_in(target), target, threads=threads)
+        return encoder_for(model, lambda: recorded_in(target), target, threads=threads, device=device)
     with _qdrant():
         from araclip.gallery.remote.state import recorded_at
-    return encoder_for(model, lambda: recorded_at(target), target, threads=threads)
+    return encoder_for(model, lambda: recorded_at(target), target, threads=threads, device=device)
 
 
 def open_reader(location: LocationLike, model: Encoder, *, create: bool = False) -> GalleryReader:

@@ -84,7 +84,12 @@ def record_whereabouts(catalog: Catalog, model: Encoder) -> None:
 
 
 def encoder_for(
-    model: ModelLike | None, record: Callable[[], RecordedModel | None], gallery: object, *, threads: int | None = None
+    model: ModelLike | None,
+    record: Callable[[], RecordedModel | None],
+    gallery: object,
+    *,
+    threads: int | None = None,
+    device: str | None = None,
 ) -> Encoder:
     """The encoder that a gallery is opened with: the one named, else its own, else, for a new one, the default model.
 
@@ -92,20 +97,23 @@ def encoder_for(
         model: as `as_encoder` takes it; None: not named.
         record: reads what the gallery records; it gives None where there is no gallery yet.
         gallery: its location, for messages.
+        threads, device: as for `as_encoder`.
 
     Raises:
         ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
         AraCLIPError: as for `as_encoder`, or as `record` raises.
     """
     if model is not None:
-        return as_encoder(model, threads=threads)
+        return as_encoder(model, threads=threads, device=device)
     recorded = record()
-    return as_encoder(DEFAULT_MODEL, threads=threads) if recorded is None else recorded_encoder(
-        recorded, gallery, threads=threads
+    return as_encoder(DEFAULT_MODEL, threads=threads, device=device) if recorded is None else recorded_encoder(
+        recorded, gallery, threads=threads, device=device
     )  # fmt: skip
 
 
-def recorded_encoder(record: RecordedModel, gallery: object, *, threads: int | None = None) -> Encoder:
+def recorded_encoder(
+    record: RecordedModel, gallery: object, *, threads: int | None = None, device: str | None = None
+) -> Encoder:
     """The model of a record, by its fingerprint: bundled, pulled, the recorded folder, or a peer that is known.
 
     A gallery may come from a stranger, so nothing is loaded because it says so but a model folder with the recorded
@@ -118,12 +126,12 @@ def recorded_encoder(record: RecordedModel, gallery: object, *, threads: int | N
     named = sorted(here.items(), key=lambda item: item[0] != record.name)  # its own name first
     for folder in (*(folder for _, folder in named), _folder(record.origin)):
         if folder is not None and _fingerprint(folder) == record.fingerprint:
-            return AraCLIP(folder, threads=threads)
+            return AraCLIP(folder, threads=threads, device=device)
     if record.name in here:  # another release's: the gallery says that the fingerprints differ
-        return AraCLIP(record.name, threads=threads)
+        return AraCLIP(record.name, threads=threads, device=device)
     for peer in (record.origin, record.name):
         if is_known_peer(peer):
-            return as_encoder(peer, threads=threads)
+            return as_encoder(peer, threads=threads, device=device)
     raise _not_here(record, gallery)
 
 

@@ -87,6 +87,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
     if absent:
         names = ", ".join(_EXTRAS.get(name, name) for name in absent)
         raise InputError(f"{request.name} needs {names}. Install the extra: pip install 'araclip[peers]'.")
+    device = import_module("araclip.peers.torch_devices").torch_device(device)
     module, _, function = kind.loader.rpartition(".")
     load: Callable[[Request], Encoder] = getattr(import_module(module), function)
     with failures(request.name, "copy the model's folder again, or name another"):

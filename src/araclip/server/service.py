@@ -47,7 +47,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         threads = max(1, usable_cores() // 2)  # leaves cores for other threads
-        self.model = encoder_of(settings.gallery, settings.model, threads=threads)
+        self.model = encoder_of(settings.gallery, settings.model, threads=threads, device=settings.device)
         if settings.index or settings.uploads:
             check_writable(settings.gallery, settings.index)
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
@@ -87,7 +87,7 @@ class Service:
         if settings.index:
             self.indexing = Indexing(
                 self.gallery, settings.model or "", settings.index, self.events, follow=settings.watch,
-                committed=self.refresher.wake,
+                device=settings.device, committed=self.refresher.wake,
             )  # fmt: skip
             self.indexing.start()
         await self.texts.rows(["قطة"])

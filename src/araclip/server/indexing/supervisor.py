@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from araclip.devices import VARIABLE
 from araclip.display import shown
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
@@ -27,9 +28,10 @@ class Indexing:
 
     def __init__(
         self, gallery: ServedGallery, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
-        committed: Callable[[], None],
+        committed: Callable[[], None], device: str | None = None,
     ) -> None:  # fmt: skip
         self.running = False
+        self._environment = {VARIABLE: device} if device else {}
         self._command = [
             sys.executable, "-P", "-m", "araclip.server.indexing.worker",
             "--patience", str(writer_lock.PATIENCE_S), "--", str(gallery.catalog().folder), model, *map(str, folders),
@@ -118,6 +120,7 @@ class Indexing:
     @contextlib.contextmanager
     def _worker(self) -> Iterator[subprocess.Popen[bytes]]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ARACLIP_TOKEN")}
+        environment |= self._environment
         pipe = subprocess.PIPE
         with subprocess.Popen(self._command, stdin=pipe, stdout=pipe, env=environment) as process:
             self._process = process

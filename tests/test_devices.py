@@ -1,0 +1,142 @@
+"""Where a model runs: ONNX Runtime on the CPU, a GPU, or OpenVINO, behind one call; never silently another one."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import typer
+from onnx import TensorProto, helper
+from PIL import Image
+from typer.testing import CliRunner
+
+import hostile_folders as hostile
+from araclip import AraCLIP, Gallery, cli, devices
+from araclip.errors import InputError
+from araclip.model_checks import device_check
+from araclip.server.settings import Settings
+from araclip.sessions import OpenVinoSession, open_session
+
+TEXTS = ["قطة على طاولة", "a dog", "", "سيارة حمراء أمام بيت " * 9]
+
+
+def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "available", lambda: ["cpu"])
+    for named in ("cuda", "cuda:3", "openvino", "tpu"):
+        for load in (AraCLIP, AraCLIP.load):
+            with pytest.raises(InputError, match=rf"no device '{named}' here; there is: cpu\. "):
+                load(tiny_model, device=named)
+    with pytest.raises(InputError, match="a device is a text"):
+        AraCLIP(tiny_model, device=0)  # type: ignore[arg-type]
+    monkeypatch.setenv(devices.VARIABLE, "cuda")
+    with pytest.raises(InputError, match="no device 'cuda'"):
+        AraCLIP.load(tiny_model)
+    assert AraCLIP.load(tiny_model, device="auto").device == "cpu"  # type: ignore[attr-defined]
+    assert Settings.read(gallery="here").device == "cuda"
+
+
+def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_has_cuda_runtime", lambda: True)
+    monkeypatch.setattr(devices, "_gpus", lambda: 2)
+    assert devices.graph_device("auto") == "cuda"
+    assert devices.graph_device("cuda:1") == "cuda:1"
+    with pytest.raises(InputError, match=r"cpu, cuda, cuda:0, cuda:1"):
+        devices.graph_device("cuda:2")
+
+
+def test_a_gpu_that_onnx_runtime_cannot_use_after_all_is_no_reason_to_use_the_cpu(tiny_model: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("it can use one here")
+    with pytest.raises(InputError, match="cannot load CUDA's libraries"):
+        open_session(tiny_model / "text.onnx", "cuda", 1)
+
+
+def test_every_command_that_takes_a_model_takes_a_device_and_uses_it(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    options = {name: {o for p in command.params for o in p.opts} for name, command in commands.items()}
+    with_device = {name for name, has in options.items() if "--device" in has}
+    assert {name for name, has in options.items() if "--model" in has} == with_device
+    assert {"index", "search", "serve", "evaluate", "watch"} <= with_device
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path))
+    (tmp_path / "pictures").mkdir()
+    tiny_picture(tmp_path / "pictures" / "red.png")
+    asked = ["index", str(tmp_path / "pictures"), "--model", str(tiny_model), "--gallery", str(tmp_path / "gallery")]
+    refused = CliRunner().invoke(cli.app, [*asked, "--device", "nothing"])
+    assert isinstance(refused.exception, InputError)
+    assert "no device 'nothing' here; there is: cpu" in str(refused.exception)
+    assert devices.VARIABLE not in os.environ
+    assert CliRunner().invoke(cli.app, [*asked, "--device", "cpu"]).exit_code == 0
+
+
+def tiny_picture(path: Path) -> None:
+    """A red picture."""
+    Image.new("RGB", (20, 10), "red").save(path)
+
+
+# ------------------------------------------------------------------ OpenVINO
+
+
+def test_openvino_gives_the_cpus_vectors_also_from_several_threads(tiny_model: Path) -> None:
+    pytest.importorskip("openvino")
+    here, there = AraCLIP(tiny_model, threads=1), AraCLIP(tiny_model, threads=1, device="openvino")
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    assert np.allclose(here.encode_text(TEXTS), there.encode_text(TEXTS), atol=1e-5)
+    assert np.allclose(here.encode_pixels(pixels), there.encode_pixels(pixels), atol=1e-5)
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(there.encode_text, TEXTS * 8))
+    assert np.allclose(np.stack(rows), np.tile(here.encode_text(TEXTS), (8, 1)), atol=1e-5)
+
+
+def test_the_bundled_models_packed_weights_are_read_right_by_openvino() -> None:
+    pytest.importorskip("openvino")
+    here, there = AraCLIP(threads=1), AraCLIP(threads=1, device="openvino")
+    cosines = (here.encode_text(TEXTS) * there.encode_text(TEXTS)).sum(axis=1)
+    assert cosines.min() > 0.9999  # without `floor_shifts` .994
+
+
+def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("ARACLIP_CHECKED_MODELS", str(tmp_path / "cache"))
+    run, wrong = OpenVinoSession.run, [False]
+    monkeypatch.setattr(
+        OpenVinoSession, "run", lambda self, inputs: run(self, inputs)[:, ::-1] if wrong[0] else run(self, inputs)
+    )
+    wrong[0] = True
+    with pytest.raises(InputError, match=r"other vectors on the device 'openvino' than on the CPU: the text tower's"):
+        AraCLIP(tiny_model, device="openvino").encode_text("قطة")
+    wrong[0] = False
+    AraCLIP(tiny_model, device="openvino").encode_text("قطة")
+    monkeypatch.setattr(device_check, "_probed", lambda *given: 1 / 0)
+    AraCLIP(tiny_model, device="openvino").encode_text("قطة")
+
+
+@pytest.mark.parametrize("bits", [1, 4, 7])
+def test_bytes_that_are_shifted_by_openvino_lose_their_low_bits(tmp_path: Path, bits: int) -> None:
+    pytest.importorskip("openvino")
+    nodes = [
+        hostile.constant("by", bits, TensorProto.UINT8),
+        helper.make_node("BitShift", ["x", "by"], ["out"], direction="RIGHT"),
+    ]
+    one = helper.make_tensor_value_info("x", TensorProto.UINT8, ["n"])
+    graph = helper.make_graph(nodes, "g", [one], [helper.make_tensor_value_info("out", TensorProto.UINT8, ["n"])])
+    model: Any = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
+    every = np.arange(256, dtype=np.uint8)
+    assert np.array_equal(open_session(tmp_path / "g.onnx", "openvino", 1).run({"x": every}), every >> bits)
+
+
+def test_a_gallery_made_on_one_device_is_searched_on_another(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    tiny_picture(tmp_path / "red.png")
+    with Gallery.open(tmp_path / "g", model=AraCLIP(tiny_model, device="openvino"), create=True) as gallery:
+        gallery.add([tmp_path / "red.png"])
+    assert Gallery.open(tmp_path / "g", model=tiny_model).search("أحمر")[0].path == str(tmp_path / "red.png")
