@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from araclip.captions import embedded_caption
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
 from araclip.picture_limits.decode_limits import (
@@ -49,7 +50,8 @@ Source = TypeVar("Source", bound="str | PathLike[str] | IO[bytes] | Image.Image"
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts from a picture's header: one of FORMATS; width and height in pixels of the upright picture; EXIF date.
+    """Facts from a picture's header: one of FORMATS; width and height in pixels of the upright picture; EXIF date;
+    embedded titles, descriptions and keywords.
 
     `captured_at` is the camera's clock, YYYY-MM-DDTHH:MM:SS without a time zone; None if there is no valid EXIF date.
     """
@@ -58,6 +60,7 @@ class Facts:
     width: int
     height: int
     captured_at: str | None
+    caption: str = ""
 
 
 def open_image(
@@ -220,7 +223,7 @@ def _facts(image: Image.Image, size: tuple[int, int]) -> Facts:
     except Exception:  # Pillow raises anything on a damaged block, which is ignored
         captured_at = None
     kind = image.format or "PNG"
-    return Facts("JPEG" if kind == "MPO" else kind, width, height, captured_at)
+    return Facts("JPEG" if kind == "MPO" else kind, width, height, captured_at, embedded_caption(image))
 
 
 def _time(text: object) -> str | None:

@@ -1,7 +1,7 @@
 """Hybrid ranking: vectors and texts merged into one order. Pure.
 
 The value of a picture is where its cosine stands between the average picture's and the best one's, times how likely the
-query means something to the model, plus the strength of its text match times a weight. It depends on no rank, so pages
+query means something to the model, plus LIFT times the strength of its text match. It depends on no rank, so pages
 of any size continue each other and filters do not change the order. Reciprocal rank fusion was measured and found
 worse: docs/log/2026-11.md, benchmarks/hybrid.py.
 """
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from araclip.gallery.text_matches import TextMatches, TextQuery
+
+LIFT = 2.0  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
 
 Relevance = Callable[[float], float] | None  # of a cosine; None where it is unknown
 
@@ -54,7 +56,7 @@ def lifted(
     found = []
     for content, score in zip(ids, scores, strict=True):
         strength, surely = (float(each) for each in by_id[content])
-        value = hybrid.value(score, best) + hybrid.query.weight * strength
+        value = hybrid.value(score, best) + LIFT * hybrid.query.weight * strength
         found.append(Candidate(content, score, max(relevance(score), surely) if relevance else None, value))
     return sorted(found, key=order)
 

@@ -1,8 +1,9 @@
 """How well the texts of pictures (names, metadata, captions, OCR) answer a query, and where they do. Pure.
 
-A query's word counts by its rarity in the gallery, from 1 for a word of one picture to 0 for one of all. The strength
-of a match is the sum over the words found, of rarity squared, divided by the sum of all words' rarities: near 1 where
-every word is found and rare. A word that is only a part of a text's word counts half.
+A query's word counts by its rarity in the gallery, from 1 for a word of one picture to 0 for one of all. Coverage is
+the share of the words that a picture's texts have, by rarity; strength is coverage times the sum of squared rarities of
+the words found over the sum of all rarities: near 1 where every word is found and rare, near 0 for one of several. A
+word that is only a part of a text's word counts half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,7 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
         there = np.isin(ids, whole, assume_unique=True) + PART * np.isin(ids, part, assume_unique=True)
         strength += there * weight**2 / total
         coverage += there * weight / total
+    strength *= coverage
     for minus in query.unwanted:
         strength[_with_all(index, minus, ids, most)] = 0
     kept = strength > 0

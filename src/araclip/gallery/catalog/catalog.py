@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
 from araclip.gallery.catalog import connection, schema, seal, transaction
 from araclip.gallery.catalog.damage import check_at_opening
-from araclip.gallery.catalog.full_text import indexing
+from araclip.gallery.catalog.full_text import indexing, texts
 from araclip.gallery.catalog.lookups import CatalogLookups
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -150,12 +150,13 @@ class Catalog(CatalogLookups):
         return int(row[0])
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store format, size, date and perceptual hash (64 bits) of picture `content`."""
+        """Store format, size, date, embedded caption and perceptual hash (64 bits) of picture `content`."""
         signed = phash - (1 << 64) if phash >> 63 else phash  # SQLite's integers have a sign
         self._db.execute(
             "UPDATE contents SET format = ?, width = ?, height = ?, taken = ?, phash = ? WHERE id = ?",
             (facts.format, facts.width, facts.height, facts.captured_at, signed, content),
         )
+        texts.put_caption(self._db, content, facts.caption)
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
@@ -167,6 +168,14 @@ class Catalog(CatalogLookups):
         if metadata is not None:
             text = json.dumps(dict(metadata), ensure_ascii=False)
             self._db.execute("UPDATE files SET metadata = ? WHERE path = ?", (text, os.fsencode(file.path)))
+
+    def sidecars(self, at: str | None = None) -> dict[str, File]:
+        """Size and time of change of the side-car captions, by the path of their picture; all, or one."""
+        return texts.sidecars(self, at)
+
+    def put_sidecar(self, path: str, file: File, caption: str | None) -> None:
+        """Store the side-car caption of a path, or none."""
+        texts.put_sidecar(self._db, path, file, caption)
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""

@@ -26,6 +26,7 @@ _RECORDS = (
     f"{_SOUND_FILE} AND {_SOUND_CONTENT} FROM {_JOINED}"
 )
 VECTORS = f"SELECT id, vector, {is_sound('contents', 'vector_crc')} FROM contents"  # for `sound_rows`
+_UNREAD = "contents.id NOT IN (SELECT content FROM texts)"
 _AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
@@ -102,15 +103,16 @@ class CatalogLookups:
         return files, pictures
 
     def incomplete(self) -> set[str]:
-        """Paths of pictures without facts or perceptual hash, which older releases did not store."""
+        """Paths of pictures without facts, perceptual hash or texts, which older releases did not store."""
         with self._own_errors():
-            rows = self._db.execute(f"SELECT path FROM {_JOINED} WHERE format IS NULL OR phash IS NULL")
+            rows = self._db.execute(f"SELECT path FROM {_JOINED} WHERE format IS NULL OR phash IS NULL OR {_UNREAD}")
             return {os.fsdecode(raw) for (raw,) in rows}
 
     def digests(self) -> set[bytes]:
         """Hashes of all pictures that are complete."""
         with self._own_errors():
-            rows = self._db.execute("SELECT hash FROM contents WHERE format IS NOT NULL AND phash IS NOT NULL")
+            complete = f"format IS NOT NULL AND phash IS NOT NULL AND NOT {_UNREAD}"
+            rows = self._db.execute(f"SELECT hash FROM contents WHERE {complete}")
             return {row[0] for row in rows}
 
     def content(self, digest: bytes) -> int | None:

@@ -74,6 +74,12 @@ class Store(Protocol):
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that a path holds a picture."""
 
+    def sidecars(self, at: str | None = None) -> dict[str, File]:
+        """The side-car captions that are stored, by path; all, or the one at a path."""
+
+    def put_sidecar(self, path: str, file: File, caption: str | None) -> None:
+        """Store the side-car caption of a path, or none."""
+
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""
 

@@ -1,5 +1,6 @@
 """Walking folders for pictures: links are followed without loops, hidden files are skipped."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
+from araclip.gallery.ingest.sidecars import ENDINGS, names_beside
 from araclip.images import SUFFIXES, not_a_file
 from araclip.paths import user_path
 
@@ -19,11 +21,13 @@ class Walk:
     `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
     picture, and the line about each. `drives`: mount points below a root; one that is missing or empty later is taken
     to be unplugged, and its pictures stay indexed.
+    `sidecars`: caption files beside a picture, by its path.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
     special: dict[str, str] = field(default_factory=dict)
     drives: set[str] = field(default_factory=set)
+    sidecars: dict[str, tuple[File, ...]] = field(default_factory=dict)
 
     def pictures(self, root: Path | str) -> Iterator[File]:
         """Picture files below `root` by their suffix, in a stable order.
@@ -47,6 +51,7 @@ class Walk:
             if device not in (None, here.st_dev):
                 self.drives.add(folder)
             below = []
+            captions = {entry.name: entry for entry in listing if entry.name.lower().endswith(ENDINGS)}
             for entry in listing:
                 if entry.name.startswith("."):
                     continue
@@ -56,6 +61,9 @@ class Walk:
                     elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
                         self.unreadable[entry.path] = "the link leads nowhere; is a drive unplugged?"
                     elif _has_picture_suffix(entry.name):
+                        self._note_captions(
+                            entry.path, (captions[name].path for name in names_beside(entry.name) if name in captions)
+                        )
                         yield from self._file(entry.path, entry.stat())
                 except OSError as error:  # a file that vanished meanwhile is simply not found
                     if not isinstance(error, FileNotFoundError):
@@ -75,7 +83,19 @@ class Walk:
             if stat.S_ISDIR(about.st_mode):
                 yield from self.pictures(path)
             elif _has_picture_suffix(path):
+                folder, name = os.path.split(path)
+                self._note_captions(path, (os.path.join(folder, each) for each in names_beside(name)))  # noqa: PTH118
                 yield from self._file(path, about)
+
+    def _note_captions(self, path: str, beside: Iterable[str]) -> None:
+        files = []
+        for each in beside:
+            with contextlib.suppress(OSError):
+                about = os.stat(each)  # noqa: PTH116  (as above)
+                if stat.S_ISREG(about.st_mode):
+                    files.append(File.of(each, about))
+        if files:
+            self.sidecars[path] = tuple(files)
 
     def _file(self, path: str, about: os.stat_result) -> Iterator[File]:
         if stat.S_ISREG(about.st_mode):

@@ -10,6 +10,7 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, why_unreadable
+from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
 from araclip.gallery.results import Update
 from araclip.images import FORMATS
 
@@ -44,9 +45,10 @@ def update_at(
     catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip, turn: Turn
 ) -> Update | None:
     """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
-    walk = Walk()
+    walk, changed = Walk(), set(paths)
+    changed |= {each for path in changed for each in pictures_beside(path) if os.path.lexists(each)}
     found, known = dict[str, File](), dict[str, File]()
-    for path in sorted(paths):
+    for path in sorted(changed):
         root = next((str(root) for root in roots if below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
             return None  # a root itself, or behind a link, where it may have several paths
@@ -113,6 +115,7 @@ def _reconcile(
         with turn(), catalog.writing():
             # A file that another process has indexed since the walk is back.
             catalog.remove_files([p for p in gone if p in known and catalog.files(p).get(p) == known[p]])
+    synchronise(catalog, walk.sidecars, found, turn, skip, few=few)
     _, report.pictures = catalog.counts()
     return report
 

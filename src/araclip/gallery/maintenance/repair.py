@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,7 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
             actions.append(f"picture {content}: its stored pixels were damaged; add it again to see it whole.")
         for content in damaged["next_vectors", "crc"]:
             catalog.change("DELETE FROM next_vectors WHERE content = ?", (content,))
+        actions += _forget_texts(catalog, damaged)
         for content in damaged["contents", "vector_crc"]:
             _mend_hash(catalog, content)
         catalog.change(  # a stored picture whose path was damaged
@@ -63,6 +65,21 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
         catalog.remove_files(())
     scan_index.drop_derived(catalog.folder)
     return actions
+
+
+def _forget_texts(catalog: Catalog, damaged: Mapping[tuple[str, str], set[Any]]) -> list[str]:
+    """Forget damaged captions and OCR texts; the next update, or the next OCR, reads them again."""
+    captions, seen, beside = (
+        damaged.get(part, set()) for part in (("texts", "caption_crc"), ("texts", "ocr_crc"), ("sidecars", "crc"))
+    )
+    for content in captions:
+        catalog.change("DELETE FROM texts WHERE content = ?", (content,))
+    for content in seen - captions:
+        catalog.change("UPDATE texts SET ocr = NULL, ocr_by = NULL WHERE content = ?", (content,))
+    for raw in beside:
+        catalog.change("DELETE FROM sidecars WHERE path = ?", (raw,))
+    count = len(captions | seen) + len(beside)
+    return [f"{count:,} damaged texts forgotten; `araclip index` reads them again."] if count else []
 
 
 def _mend_path(catalog: Catalog, raw: bytes) -> str:

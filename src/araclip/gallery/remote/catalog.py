@@ -119,6 +119,13 @@ class RemoteCatalog(RemoteLookups):
         pixels = base64.b64encode(picture).decode()
         self._pixels[row.digest] = {"keeps": row.digest.hex(), "pixels": pixels, "kept_since": 0 if known else None}
 
+    def sidecars(self, at: str | None = None) -> dict[str, File]:
+        """None: a gallery on a server has no texts (docs/remote.md)."""
+        return {}
+
+    def put_sidecar(self, path: str, file: File, caption: str | None) -> None:
+        """Does nothing; see `sidecars`."""
+
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         assert self._mirror is not None

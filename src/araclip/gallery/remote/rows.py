@@ -92,7 +92,7 @@ def row_of(point: str, payload: Mapping[str, Any]) -> Row:
 def record_of(row: Row) -> PictureRecord:
     """A picture as the record that all stores return."""
     facts = row.facts
-    kind, width, height, captured_at = astuple(facts) if facts else (None,) * 4
+    kind, width, height, captured_at = astuple(facts)[:4] if facts else (None,) * 4
     entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
     copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
     return PictureRecord(row.id, row.digest, kind, width, height, captured_at, row.added, copies)

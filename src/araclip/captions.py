@@ -1,0 +1,135 @@
+"""Captions of strangers: titles, descriptions and keywords embedded in a picture (EXIF, IPTC, XMP, PNG), or in a file
+beside it (.txt, .json). Bounded, and searched by plain text: no XML is parsed, nothing is run.
+"""
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
+
+from araclip import bounded_json
+
+MAX_LETTERS = 4_000  # of all captions of a picture; 99 % of captions have fewer than 500
+SIDECAR_BYTES = 64_000
+_XMP_BYTES = 200_000
+_IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # object name, headline, caption, keywords
+_XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # Windows Explorer's, UTF-16
+_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # of PNG, in any case
+_XMP = ("dc:title", "dc:description", "dc:subject", "Iptc4xmpCore:AltTextAccessibility")
+_ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
+_KEYS = frozenset({
+    "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
+    "people", "name",
+})  # fmt: skip
+_SPACE = re.compile(r"\s+")
+
+
+def embedded_caption(image: Image.Image) -> str:
+    """The titles, descriptions and keywords in an opened picture, a line each; empty if there are none."""
+    found: list[str] = []
+    for texts in (_exif, _iptc, _xmp, _png):
+        try:
+            found += texts(image)
+        except Exception:  # Pillow raises anything on a damaged block, which is ignored
+            continue
+    return joined(found)
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Captions, each once and on a line of its own, at most MAX_LETTERS in all."""
+    lines = (_SPACE.sub(" ", text[: 4 * MAX_LETTERS].replace("\0", " ")).strip() for text in texts)
+    whole = "\n".join(dict.fromkeys(line for line in lines if line))[:MAX_LETTERS]
+    return whole.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be stored
+
+
+def _exif(image: Image.Image) -> Iterator[str]:
+    exif = image.getexif()
+    if isinstance(description := exif.get(ExifTags.Base.ImageDescription), str):
+        yield _utf8(description)
+    for name in _XP:
+        value = exif.get(ExifTags.Base[name])
+        if value is not None:
+            yield bytes(value[: 8 * MAX_LETTERS]).decode("utf-16-le", "ignore")
+    comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    if isinstance(comment, bytes):
+        kind, text = comment[:8], comment[8 : 8 * MAX_LETTERS]
+        if kind.startswith(b"UNICODE"):
+            order = "utf-16-be" if exif.endian == ">" else "utf-16-le"
+            yield text.decode(order, "ignore")
+        elif kind.startswith(b"ASCII"):
+            yield _decoded(text)
+
+
+def _iptc(image: Image.Image) -> Iterator[str]:
+    about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
+    for key in _IPTC:
+        value = (about or {}).get(key, b"")
+        for each in value if isinstance(value, list) else [value]:
+            yield _decoded(bytes(each))
+
+
+def _xmp(image: Image.Image) -> Iterator[str]:
+    raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    text = raw[:_XMP_BYTES] if isinstance(raw, str) else bytes(raw[:_XMP_BYTES]).decode("utf-8", "replace")
+    for name in _XMP:
+        start = text.find(f"<{name}")
+        end = text.find(f"</{name}>", start)
+        if 0 <= start < end:
+            inside = text[start : min(end, start + 20_000)]
+            yield from (html.unescape(item) for item in _ITEM.findall(inside)[:200])
+
+
+def _png(image: Image.Image) -> Iterator[str]:
+    wanted = {name.lower() for name in _CHUNKS}
+    for key, value in image.info.items():
+        if isinstance(key, str) and key.lower() in wanted:
+            if isinstance(value, bytes):  # a JPEG's or a GIF's comment
+                yield _decoded(value)
+            elif isinstance(value, str):
+                yield _utf8(value)
+
+
+def _utf8(text: str) -> str:
+    """Text that was written as UTF-8 and read as Latin-1, as it was meant."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except ValueError:
+        return text
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+# ------------------------------------------------------------------ files beside a picture
+
+
+def sidecar_caption(data: bytes, name: str) -> str:
+    """The caption in a side-car file's bytes: all of a text, or what a JSON object says under known keys.
+
+    Raises:
+        InputError: JSON that cannot be read.
+    """
+    if not name.lower().endswith(".json"):
+        encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        return joined(data[:SIDECAR_BYTES].decode(encoding, "replace").splitlines())
+    about = bounded_json.parse(data, name, max_bytes=SIDECAR_BYTES, max_nodes=5_000, kind=dict, lone_surrogates=True)
+    return joined(_said(about))
+
+
+def _said(value: Any, *, known: bool = False) -> Iterator[str]:
+    """The texts below known keys, such as those of Google Takeout, COCO, gallery-dl."""
+    if isinstance(value, str):
+        if known:
+            yield value
+    elif isinstance(value, list):
+        for member in value:
+            yield from _said(member, known=known)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from _said(member, known=key.lower() in _KEYS)

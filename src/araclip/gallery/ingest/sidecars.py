@@ -1,0 +1,70 @@
+"""Side-car captions: text and JSON files beside a picture, read when they are new or have changed.
+
+Beside IMG.jpg these are IMG.jpg.txt, IMG.txt, IMG.jpg.json, IMG.json, and Google Takeout's
+IMG.jpg.supplemental-metadata.json. Several of a picture are one caption.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import PurePath
+
+from araclip.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.errors import AraCLIPError
+from araclip.gallery.catalog.records import File
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import Turn
+from araclip.images import SUFFIXES, open_file
+
+ENDINGS = (".txt", ".json", ".supplemental-metadata.json")  # after a picture's whole name, or in place of its suffix
+COMMIT_EVERY = 1000  # captions in a transaction
+
+Skip = Callable[[str], None]
+Found = Mapping[str, tuple[File, ...]]  # by the path of a picture
+
+
+def names_beside(name: str) -> tuple[str, ...]:
+    """The names that side-cars of a picture can have."""
+    stem = os.path.splitext(name)[0]  # noqa: PTH122  (a name need not be UTF-8)
+    return tuple(beginning + ending for beginning in (name, stem) for ending in ENDINGS)
+
+
+def pictures_beside(path: str) -> Iterable[str]:
+    """The paths of pictures whose side-car `path` can be; none if it has no such name."""
+    for ending in sorted(ENDINGS, key=len, reverse=True):
+        if path.lower().endswith(ending):
+            bare = path[: -len(ending)]
+            yield bare
+            yield from (bare + suffix for suffix in sorted(SUFFIXES) if PurePath(bare).suffix.lower() != suffix)
+            return
+
+
+def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Skip, *, few: bool = False) -> int:
+    """Store the side-car captions `found` of the pictures `at` these paths, and remove those that are gone.
+
+    Returns how many captions have changed. With `few` paths, those stored are looked up one by one.
+    """
+    known = {key: file for path in at for key, file in catalog.sidecars(path).items()} if few else catalog.sidecars()
+    changed: list[tuple[str, File, str | None]] = []
+    for path in at:
+        files = found.get(path, ())
+        now = File(path, sum(file.size for file in files), max((file.mtime_ns for file in files), default=0))
+        if files and known.get(path) != now:
+            changed.append((path, now, _read(files, skip)))
+        elif not files and path in known:
+            changed.append((path, now, None))
+    for start in range(0, len(changed), COMMIT_EVERY):
+        with turn(), catalog.writing():
+            for each in changed[start : start + COMMIT_EVERY]:
+                catalog.put_sidecar(*each)
+    return len(changed)
+
+
+def _read(files: Iterable[File], skip: Skip) -> str:
+    captions = []
+    for file in files:
+        try:
+            with open_file(file.path) as stream:
+                captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
+        except (OSError, AraCLIPError) as error:
+            skip(f"{file.path}: no caption was read ({getattr(error, 'strerror', None) or error})")
+    return joined(captions)

@@ -1,0 +1,236 @@
+"""Words in and about pictures: names, metadata and captions are searched beside the vectors, and shown where found."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+import pictures
+from araclip import AraCLIP, Filters, Gallery
+from araclip.errors import GalleryCorrupt, InputError
+from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.schema import FILE_NAME
+
+SIZE = (16, 12)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Twelve red pictures of different brightness under Arabic and English names."""
+    folder = tmp_path / "صور"
+    names = ("فاتورة الكهرباء.png", "رحلة العقبة/IMG_0412.png", "رحلة العقبة/IMG_0413.png", "electricityBill2019.png")
+    for i, name in enumerate((*names, *(f"other {i}.png" for i in range(8)))):
+        pictures.solid(folder / name, (120 + 10 * i, 0, 0), SIZE)
+    return folder
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, root: Path, model: AraCLIP) -> Gallery:
+    opened = Gallery.open(tmp_path / "g", model=model, create=True)
+    opened.update([root])
+    return opened
+
+
+def found(gallery: Gallery, query: str, k: int = 10, **options: object) -> dict[str, list[tuple[str, str]]]:
+    """Names of the hits with a match, in order: its fields, and the marked words."""
+    hits = gallery.search(query, k, **options)  # type: ignore[arg-type]
+    return {
+        Path(hit.path).stem: [
+            (match.field, " ".join(match.text[start:end] for start, end in match.marks)) for match in hit.matched
+        ]
+        for hit in hits
+        if hit.matched
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "marked"),
+    [
+        ("فاتورة الكهرباء", "فاتورة الكهرباء", "فاتورة الكهرباء"),
+        ("فاتوره كهرباء", "فاتورة الكهرباء", "فاتورة الكهرباء"),  # ة and ه, the article
+        ("الفاتُورة", "فاتورة الكهرباء", "فاتورة"),  # tashkeel
+        ("كهرب", "فاتورة الكهرباء", "الكهرباء"),  # a part of a word
+        ("electricity bills", "electricityBill2019", "electricity Bill"),  # a plural, CamelCase
+        ("٢٠١٩", "electricityBill2019", "2019"),
+        ("عقبه 412", "IMG_0412", "0412"),
+    ],
+)
+def test_a_picture_is_found_by_words_of_its_name_however_they_are_spelt(
+    gallery: Gallery, query: str, name: str, marked: str
+) -> None:
+    best = gallery.search(query, 1)[0]
+    assert Path(best.path).stem == name
+    assert found(gallery, query, 1)[name] == [("name", marked)]
+
+
+def test_folder_names_count_and_a_picture_needs_only_one_of_its_paths_to_have_the_word(
+    gallery: Gallery, root: Path
+) -> None:
+    assert found(gallery, "العقبة").keys() == {"IMG_0412", "IMG_0413"}
+    (root / "copy of bill.png").write_bytes((root / "other 3.png").read_bytes())
+    gallery.update([root])
+    best = gallery.search("bill copy", 1)[0]
+    assert {Path(path).name for path in (best.path, *best.copies)} == {"copy of bill.png", "other 3.png"}
+
+
+def test_a_text_weight_of_zero_looks_at_pictures_alone_and_a_wrong_one_is_refused(gallery: Gallery) -> None:
+    alone = gallery.search("فاتورة أحمر", 12, text_weight=0)
+    assert not any(hit.matched for hit in alone)
+    assert [hit.score for hit in alone] == sorted((hit.score for hit in alone), reverse=True)
+    assert {hit.path for hit in gallery.search("فاتورة أحمر", 12)} == {hit.path for hit in alone}
+    for weight in (-1, 11, float("nan"), True, "1"):
+        with pytest.raises(InputError, match=r"text_weight is .*0 .*to 10"):
+            gallery.search("أحمر", text_weight=weight)  # type: ignore[arg-type]
+
+
+def test_pages_continue_each_other_and_filters_keep_the_order(gallery: Gallery) -> None:
+    for query in ("رحلة العقبة أحمر", "bill", "other 3"):
+        whole = [hit.path for hit in gallery.search(query, 20)]
+        assert len(whole) == len(set(whole)) == 12
+        for k in (1, 3, 5):
+            pages = [gallery.search(query, k, offset=offset) for offset in range(0, 12, k)]
+            assert [hit.path for page in pages for hit in page] == whole
+            assert [hit.rank for page in pages for hit in page] == list(range(1, 13))
+        inside = Filters(folder_name="رحلة العقبة")
+        assert [hit.path for hit in gallery.search(query, 20, where=inside)] == [
+            path for path in whole if "رحلة العقبة" in path
+        ]
+
+
+def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away(gallery: Gallery) -> None:
+    best = gallery.search("فاتورة الكهرباء", threshold=0.5)
+    assert [Path(hit.path).stem for hit in best if hit.matched] == ["فاتورة الكهرباء"]
+    assert not best[0].weak
+    assert found(gallery, "العقبة - 0412 أسد").keys() == {"IMG_0412", "IMG_0413"}
+    assert found(gallery, "العقبة - 0412").keys() == {"IMG_0413"}
+
+
+def test_words_follow_renaming_metadata_and_removal(gallery: Gallery, root: Path) -> None:
+    (root / "فاتورة الكهرباء.png").rename(root / "إيصال الماء.png")
+    gallery.update([root])
+    assert not found(gallery, "فاتورة")
+    assert found(gallery, "ايصال") == {"إيصال الماء": [("name", "إيصال")]}
+    gallery.add(
+        [root / "إيصال الماء.png"], metadata={"album": "عيد ميلاد سارة", "tags": ["كعكة", "شموع"], "year": 2021}
+    )
+    for query in ("ميلاد", "شموع", "2021"):
+        assert [field for field, _ in found(gallery, query)["إيصال الماء"]] == ["metadata"]
+    gallery.remove([root / "إيصال الماء.png"])
+    assert not found(gallery, "ميلاد")
+    assert gallery.verify() == []
+
+
+# ------------------------------------------------------------------ captions
+
+
+def captioned(folder: Path) -> None:
+    """Pictures with captions in every place that is read."""
+    picture = Image.new("RGB", SIZE, (200, 10, 10))
+    exif = picture.getexif()
+    exif[0x9C9E] = "عطلة;شاطئ".encode("utf-16-le")  # XPKeywords
+    xmp = '<x><dc:subject><rdf:Bag><rdf:li xml:lang="x">نخلة &amp; قارب</rdf:li></rdf:Bag></dc:subject></x>'
+    picture.save(folder / "a.jpg", exif=exif, xmp=xmp.encode())
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt("Description", "قلعة قديمة")
+    picture.putpixel((0, 0), (1, 2, 3))
+    picture.save(folder / "b.png", pnginfo=chunks)
+    (folder / "b.txt").write_text("برج الساعة في مكة", encoding="utf-8")
+    said = {"title": "x", "description": "رحلتنا إلى صلالة", "people": [{"name": "خالد"}], "url": "مخفي"}
+    (folder / "a.jpg.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+def test_captions_in_and_beside_pictures_are_found_and_followed(gallery: Gallery, root: Path) -> None:
+    captioned(root)
+    gallery.update([root])
+    for query, name in (
+        ("شاطىء", "a"),
+        ("قوارب نخله", "a"),
+        ("قلعة", "b"),
+        ("الساعه", "b"),
+        ("صلالة", "a"),
+        ("خالد", "a"),
+    ):
+        assert [field for field, _ in found(gallery, query)[name]] == ["caption"], query
+    assert not found(gallery, "مخفي")  # not a key of a caption
+    (root / "b.txt").write_text("جسر معلق", encoding="utf-8")
+    gallery.update_at([str(root / "b.txt")], [root])
+    assert not found(gallery, "الساعة")
+    assert found(gallery, "الجسر") == {"b": [("caption", "جسر")]}
+    (root / "b.txt").unlink()
+    gallery.update([root])
+    assert not found(gallery, "الجسر")
+    assert found(gallery, "قلعة")
+    assert gallery.verify(contents=True) == []
+
+
+def test_a_bad_caption_file_is_named_and_costs_nothing_but_the_caption(gallery: Gallery, root: Path) -> None:
+    (root / "other 1.json").write_text('{"title": "نصف', encoding="utf-8")
+    (root / "other 2.png.json").write_text("[" * 10_000, encoding="utf-8")
+    (root / "other 3.txt").write_bytes("كلمة ".encode() * 20_000 + b"\xff\x00" * 50)
+    os.mkfifo(root / "other 4.txt")
+    lines: list[str] = []
+    report = gallery.update([root], skip=lines.append)
+    assert (report.pictures, len(lines)) == (12, 2)
+    assert all("no caption was read" in line for line in lines)
+    assert found(gallery, "كلمة").keys() == {"other 3"}
+    assert len(gallery.search("كلمة", 1)[0].matched[0].text) < 200  # a snippet
+
+
+def test_a_caption_is_shown_as_plain_text_around_its_words(gallery: Gallery, root: Path) -> None:
+    (root / "other 5.txt").write_text("كلام " * 30 + "<b>دراجة</b>\nحمراء" + " كلام" * 30, encoding="utf-8")
+    gallery.update([root])
+    match = gallery.search("دراجة حمراء", 1)[0].matched[0]
+    assert [match.text[start:end] for start, end in match.marks] == ["دراجة", "حمراء"]
+    assert "<b>دراجة</b> حمراء" in match.text
+    assert match.text[0] == match.text[-1] == "…"
+
+
+# ------------------------------------------------------------------ damage
+
+
+def test_damaged_texts_are_found_and_made_again(gallery: Gallery, root: Path, model: AraCLIP) -> None:
+    captioned(root)
+    gallery.update([root])
+    catalog, place = gallery._catalog, Path(gallery.folder)
+    with catalog.writing():  # as a flipped bit would: the checksums stay
+        for table, column, crc in (("texts", "caption", "caption_crc"), ("sidecars", "text", "crc")):
+            catalog.change(f"UPDATE {table} SET {column} = 'خطأ'")
+            catalog.change(f"UPDATE {table} SET {crc} = 1")
+    assert {fault.what for fault in gallery.verify()} == {
+        "its embedded caption is damaged",
+        "its side-car caption is damaged",
+    }
+    gallery.repair()
+    gallery.update([root])
+    assert gallery.verify() == []
+    assert found(gallery, "قلعة") and found(gallery, "صلالة") and not found(gallery, "خطأ")
+    with catalog.writing():  # rows that vanished from the index of words
+        catalog.change("DELETE FROM words WHERE rowid = 1")
+    assert any("table words" in fault.what for fault in gallery.verify())
+    gallery.repair()
+    assert gallery.verify() == [] and found(gallery, "قلعة")
+    gallery.close()
+    assert salvage(place)[3].startswith("texts: 14 rows")
+    with Gallery.open(place, model=model) as again:
+        assert again.repair() is not None and found(again, "صلالة")
+
+
+def test_a_damaged_index_of_words_is_an_error_of_ours_that_repair_mends(gallery: Gallery, model: AraCLIP) -> None:
+    place = Path(gallery.folder)
+    with gallery._catalog.writing():
+        gallery._catalog.change("UPDATE words_data SET block = zeroblob(40) WHERE id > 10")
+    gallery.close()
+    (place / "catalog.seal").unlink()
+    with pytest.raises(GalleryCorrupt, match="araclip repair"):
+        Gallery.open(place, model=model)
+    Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as again:
+        assert found(again, "فاتورة") and again.verify() == []
+    assert (place / FILE_NAME).is_file()
