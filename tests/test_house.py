@@ -24,6 +24,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "client",
     "adapters",
     "display",
+    "captions",
     "picture_limits",
     "image_transform",
     "images",

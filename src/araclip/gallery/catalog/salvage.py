@@ -16,12 +16,13 @@ from araclip import atomic
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import schema, seal, transaction
 from araclip.gallery.catalog.checksums import CRC_COLUMNS, register, row_crc
+from araclip.gallery.catalog.full_text import indexing
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
 
 _UNKNOWN = {"contents": {"vector_crc": None}}  # of an older file, without checksums
 _NEEDED = {"model", "fingerprint", "width"}
-_KEYS = {  # in the order of their references; the index of words is made again by the next write
+_KEYS = {  # in the order of their references; the index of words is derived from them
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "texts": "content", "sidecars": "path",
 }  # fmt: skip
 _TABLES = [table for table in _KEYS if table != "meta"]
@@ -117,3 +118,4 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, An
                         database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
                         for name, crc in (crcs or _UNKNOWN.get(table, {})).items():  # a damaged row must stay one
                             database.execute(f"UPDATE {table} SET {name} = ? WHERE {key} = ?", (crc, row[key]))
+            indexing.index_changed(database)

@@ -14,6 +14,7 @@ from pathlib import Path
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog import checksums, connection, seal, transaction
 from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.full_text import indexing
 
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
@@ -140,6 +141,7 @@ def migrate(database: Connection, path: Path) -> None:
             generation = transaction.generation_of(database)
             seal.before_commit(path, generation, generation)
             _apply(database, STEPS[_number(database) :])  # read again: another process may have migrated it
+            indexing.index_changed(database)
     except sqlite3.OperationalError as error:
         raise GalleryError(
             f"{path} has schema {number} and must become {SCHEMA}, but cannot be written ({error}). Open it once, for "
