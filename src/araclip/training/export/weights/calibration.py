@@ -1,0 +1,90 @@
+"""What flows through a float32 graph on real inputs, measured inside the graph: only few numbers leave it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from araclip.training.export.weights.graph_files import read_graph
+from araclip.training.export.weights.int8_products import Largest, compute_in_int8
+from araclip.training.export.weights.products import products
+from araclip.training.export.weights.sessions import Feed, opened
+
+MEASURING = "measuring.onnx"  # written beside the graph, whose weights it reads
+
+
+def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
+    """For each input of a product with a matrix, the largest absolute number of each of its channels (K,).
+
+    Args:
+        graph: in float32, its weights in a file beside it (`graph_files.write_graph`).
+    """
+    model = read_graph(graph)
+    channels = {str(p.node.input[0]): p.weight.dims[1 if p.transposed else 0] for p in products(model.graph)}
+    made = {}
+    for source, count in channels.items():
+        made[f"{source}_largest"] = source
+        model.graph.initializer.append(numpy_helper.from_array(np.array([-1, count]), f"{source}_by_row"))
+        model.graph.node.extend(
+            [
+                helper.make_node("Reshape", [source, f"{source}_by_row"], [f"{source}_rows"]),
+                helper.make_node("Abs", [f"{source}_rows"], [f"{source}_abs"]),
+                helper.make_node("ReduceMax", [f"{source}_abs", "first_axis"], [f"{source}_largest"], keepdims=0),
+            ]
+        )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first_axis"))
+    largest: dict[str, NDArray[np.float32]] = {}
+    for measured in _measured(model, graph, list(made), feeds):
+        for name, values in measured.items():
+            source = made[name]
+            largest[source] = np.maximum(largest.get(source, np.float32(0)), values)
+    return largest
+
+
+def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> dict[str, float]:
+    """By product: the mean squared error of its int8 form on its float32 inputs, relative to its own mean square.
+
+    Args:
+        graph: in float32, its weights in a file beside it.
+        largest: see `compute_in_int8`.
+    """
+    exact, small = read_graph(graph), read_graph(graph)
+    names = [product.name for product in products(exact.graph)]
+    compute_in_int8(small.graph, graph.parent, largest)
+    known = {out for node in exact.graph.node for out in node.output}
+    known |= {tensor.name for tensor in exact.graph.initializer}
+    mine = {name: f"{name}_int8" for name in names}
+    for node in small.graph.node:
+        outputs = [mine.get(name, name) for name in node.output]
+        if not known.issuperset(outputs):  # the nodes that `compute_in_int8` made; all read float32 inputs
+            node.output[:] = outputs
+            exact.graph.node.append(node)
+    exact.graph.initializer.extend(t for t in small.graph.initializer if t.name not in known)
+    for name in names:
+        exact.graph.node.extend(
+            [
+                helper.make_node("Sub", [name, mine[name]], [f"{name}_off"]),
+                helper.make_node("ReduceSumSquare", [f"{name}_off"], [f"{name}_noise"], keepdims=0),
+                helper.make_node("ReduceSumSquare", [name], [f"{name}_signal"], keepdims=0),
+                helper.make_node("Div", [f"{name}_noise", f"{name}_signal"], [f"{name}_error"]),
+            ]
+        )
+    found = list(_measured(exact, graph, [f"{name}_error" for name in names], feeds))
+    return {name: float(np.mean([measured[f"{name}_error"] for measured in found])) for name in names}
+
+
+def _measured(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    del model.graph.value_info[:]
+    path = graph.with_name(MEASURING)
+    try:
+        onnx.save(model, str(path))  # weights of the graph stay where they are
+        session = opened(path)
+        return [dict(zip(names, session.run(names, feed), strict=True)) for feed in feeds]
+    finally:
+        path.unlink(missing_ok=True)
