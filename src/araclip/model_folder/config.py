@@ -24,7 +24,9 @@ FORMATS = (1, 2)  # that this release reads
 NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be
-WEIGHTS = ("int8", "compact", "float32", "dynamic-int8")  # how graphs store theirs; the last is not computed in float32
+WEIGHTS = (  # how graphs store theirs, see `training.export.quantize`
+    "int8", "compact", "float32", "dynamic-int8", "smooth-int8", "static-int8", "int8-blocks", "int4-blocks", "float16",
+)  # fmt: skip
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")

@@ -1,40 +1,32 @@
-"""ONNX graphs in float32 → graphs whose weights are stored small; `onnx_writer.wide_weights` reads them back.
+"""ONNX graphs in float32 → graphs with small weights.
 
-- int8, computed in float32: matrices as int8 with one scale a column, convolutions over all channels as int8 with one
-  scale an output channel, embedding tables as int8 with one scale a row, other large weights (small and depthwise
-  convolutions, position maps) as float16. ONNX Runtime widens them once, when it opens the graph;
-  the rows of a table are widened when they are looked up.
-- compact: as int8, but tables of many rows, those of a vocabulary, in four bits with a scale for every 32 numbers of a
-  row: half the size (docs/log/2026-11.md).
-- dynamic-int8: matrix products in int8 too, their left operand quantised at run time (ONNX Runtime's dynamic
-  quantisation); the rest as above. Faster on processors with VNNI, but it moves the vectors more: a mean cosine of .990
-  against .9997 on the text tower of araclip-mini (docs/log/2026-11.md).
+- int8, compact, float16: stored small, computed in float32 (`weights.narrowing`). compact is int8 with a vocabulary in
+  four bits.
+- smooth-int8: products computed in int8, rows and channels scaled (`weights.int8_products`).
+- dynamic-int8: products computed in int8 by ONNX Runtime's dynamic quantisation, one scale for a whole batch.
+- int8-blocks, int4-blocks: matrices in blocks of 32 numbers (`weights.blocks`).
+- static-int8: convolutions and products computed in int8, with ranges measured on calibration inputs
+  (`weights.static_int8`). For convolutional networks.
 - float32: as they are.
+
+What is not a product with a matrix is stored as in int8, in int4-blocks as in compact. Which one is fast and close
+enough is measured for each model on each machine: `weights.choice`.
 """
 
-import shutil
-from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from araclip.errors import InputError
 from araclip.model_folder import WEIGHTS
-from araclip.training.onnx_writer import BLOCK, quiet
+from araclip.training.export.weights.blocks import store_in_blocks
+from araclip.training.export.weights.calibration import largest_by_channel
+from araclip.training.export.weights.graph_files import copy_graph, read_graph, write_graph
+from araclip.training.export.weights.int8_products import Largest, compute_in_int8
+from araclip.training.export.weights.narrowing import narrow
+from araclip.training.export.weights.sessions import Feed
+from araclip.training.onnx_writer import quiet
 
-Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of their inputs
-Axes = int | tuple[int, ...]
-
-_WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
-_SMALL_CONVOLUTION = 32_768  # elements; smaller ones are the first layers, whose error propagates through all others
-_MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
-_SHRINKS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping outliers can lower it
-_HALF_MAX = 65504.0
-_TINY = 1e-12  # scale of a column of zeros
+CALIBRATED = ("smooth-int8", "static-int8")  # better, or possible at all, with calibration inputs
 
 
 def check_weights(weights: str) -> None:
@@ -47,163 +39,49 @@ def check_weights(weights: str) -> None:
         raise InputError(f"weights are stored as {', '.join(WEIGHTS)}, not as '{weights}'.")
 
 
-def store(graph: Path, target: Path, weights: str) -> None:
-    """Write `target` from a float32 graph, its weights stored as `weights` says; raises what `check_weights` does."""
-    check_weights(weights)
-    if weights == "float32":
-        shutil.copyfile(graph, target)
-        return
-    if weights == "dynamic-int8":
-        from onnxruntime.quantization import QuantType, quantize_dynamic
+def store(
+    graph: Path, target: Path, weights: str, *, feeds: Sequence[Feed] = (), largest: Largest | None = None,
+    keep: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Write `target` from a float32 graph, its weights stored as `weights` says.
 
-        with quiet():  # it recommends a preprocessing that graphs of torch's exporter do not need
-            quantize_dynamic(
-                graph, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
-            )
-        graph = target
-    model = onnx.load(str(graph))
-    narrow(model.graph, compact=weights == "compact")
-    onnx.save(model, str(target))
-
-
-def narrow(graph: Any, *, compact: bool = False) -> None:
-    """Replace a graph's large float32 weights by narrow ones and the nodes that widen them, in place.
+    Weights of more than 2 GB go into a file beside each graph, see `graph_files`.
 
     Args:
-        compact: tables of many rows in four bits.
+        feeds: calibration inputs, each by name as the graph takes them; smooth-int8 does without, static-int8 not.
+        largest: what `largest_by_channel` found for these, if it is known already.
+        keep: products of smooth-int8 that stay in float32, by the name of their output.
+
+    Raises:
+        InputError: `weights` is unknown, or static-int8 has no calibration inputs.
     """
-    uses: dict[str, Uses] = defaultdict(list)
-    for node in graph.node:
-        for position, name in enumerate(node.input):
-            uses[name].append((node, position))
-    weights: list[Any] = []
-    widening: list[Any] = []
-    lookups: dict[str, list[Any]] = {}  # by output: the nodes that replace a look-up
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < _WORTH_NARROWING or values.ndim < 2:
-            weights.append(tensor)
-        elif _is_table(values, uses[tensor.name]):
-            four = compact and _fits_four_bits(values)
-            arrays, replaced = (_four_bit_table if four else _table)(tensor.name, values, uses[tensor.name])
-            weights += arrays
-            lookups |= replaced
-        else:
-            arrays, nodes = _matrix(tensor, values, _summed_axes(values, uses[tensor.name]))
-            weights += arrays
-            widening += nodes
-    nodes = [new for node in graph.node for new in lookups.get(node.output[0] if node.output else "", [node])]
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(weights)
-    graph.node.extend(widening + nodes)
+    check_weights(weights)
+    if weights == "float32":
+        copy_graph(graph, target)
+        return
+    if weights == "static-int8":
+        from araclip.training.export.weights.static_int8 import quantise_static
+
+        quantise_static(graph, target, feeds)
+        graph = target
+    elif weights == "dynamic-int8":
+        _quantise_dynamic(graph, target)
+        graph = target
+    model = read_graph(graph)
+    if weights == "smooth-int8":
+        if largest is None:
+            largest = largest_by_channel(graph, feeds) if feeds else {}
+        compute_in_int8(model, graph.parent, largest, keep)
+    elif weights in ("int8-blocks", "int4-blocks"):
+        store_in_blocks(model, graph.parent, 8 if weights == "int8-blocks" else 4)
+    narrow(model.graph, compact=weights in ("compact", "int4-blocks"), half=weights == "float16", folder=graph.parent)
+    write_graph(model, graph.parent, target)
 
 
-def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
+def _quantise_dynamic(graph: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    Returns:
-        int8 of the shape of `values`; scales of that shape with 1 in place of `axis`.
-    """
-    scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY) / np.float32(127)
-    return np.round(values / scale).astype(np.int8), scale.astype(np.float32)
-
-
-def _fits_four_bits(values: NDArray[np.float32]) -> bool:
-    in_blocks = values.shape[1] % (2 * BLOCK) == 0
-    return len(values) >= _MANY_ROWS and in_blocks and bool(np.abs(values).max() < _HALF_MAX)
-
-
-def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """(V, H) in four bits: (V, H / 2), a byte's low half of the first half of the row, its high half of the second; and
-    (V, H / 32) scales. values ≈ (four bits − 8) · scale of their 32."""
-    blocks = values.reshape(len(values), -1, BLOCK)  # (V, H / 32, 32)
-    most = np.abs(blocks).max(axis=2, keepdims=True)
-    best, least = np.zeros_like(blocks), np.full_like(most, np.inf)
-    scales = np.zeros(most.shape, np.float16)
-    for shrink in _SHRINKS:
-        scale = np.maximum(most * np.float32(shrink / 7), np.finfo(np.float16).tiny).astype(np.float16)
-        steps = np.clip(np.round(blocks / scale.astype(np.float32)), -8, 7)
-        error = np.square(steps * scale - blocks).sum(axis=2, keepdims=True)
-        better = error < least
-        best, scales, least = np.where(better, steps, best), np.where(better, scale, scales), np.minimum(error, least)
-    low, high = np.split((best + 8).astype(np.uint8).reshape(values.shape), 2, axis=1)
-    return np.bitwise_or(low, high << 4).astype(np.uint8), scales[:, :, 0].astype(np.float16)
-
-
-def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
-    def looks_up(node: Any, position: int) -> bool:
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-        return node.op_type == "Gather" and position == 0 and axis == 0
-
-    return values.ndim == 2 and bool(uses) and all(looks_up(*use) for use in uses)
-
-
-def _table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
-    rows, scale = quantized(values, axis=1)  # (V, H), (V, 1)
-    arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
-    lookups = {}
-    for node, _ in uses:
-        ids, out = node.input[1], node.output[0]
-        lookups[out] = [
-            helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"], axis=0),
-            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"], axis=0),
-            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_wide"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{out}_wide", f"{out}_scale"], [out]),
-        ]
-    return arrays, lookups
-
-
-def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
-    rows, scale = packed(values)
-    constants = {
-        f"{name}_int4": rows, f"{name}_scale": scale, f"{name}_low": np.uint8(15), f"{name}_shift": np.uint8(4),
-        f"{name}_zero": np.float32(8), f"{name}_block": np.arange(values.shape[1], dtype=np.int64) // BLOCK,
-    }  # fmt: skip
-    arrays = [numpy_helper.from_array(np.asarray(array), array_name) for array_name, array in constants.items()]
-    lookups = {}
-    for node, _ in uses:
-        ids, out = node.input[1], node.output[0]
-        steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
-            ("Gather", [f"{name}_int4", ids], f"{out}_int4", {"axis": 0}),  # (…, H / 2)
-            ("BitwiseAnd", [f"{out}_int4", f"{name}_low"], f"{out}_first", {}),
-            ("BitShift", [f"{out}_int4", f"{name}_shift"], f"{out}_second", {"direction": "RIGHT"}),
-            ("Concat", [f"{out}_first", f"{out}_second"], f"{out}_steps", {"axis": -1}),  # (…, H)
-            ("Cast", [f"{out}_steps"], f"{out}_wide", {"to": TensorProto.FLOAT}),
-            ("Sub", [f"{out}_wide", f"{name}_zero"], f"{out}_signed", {}),
-            ("Gather", [f"{name}_scale", ids], f"{out}_half", {"axis": 0}),  # (…, H / 32)
-            ("Cast", [f"{out}_half"], f"{out}_scales", {"to": TensorProto.FLOAT}),
-            ("Gather", [f"{out}_scales", f"{name}_block"], f"{out}_scale", {"axis": -1}),  # (…, H)
-            ("Mul", [f"{out}_signed", f"{out}_scale"], out, {}),
-        ]
-        lookups[out] = [helper.make_node(kind, inputs, [made], **how) for kind, inputs, made, how in steps]
-    return arrays, lookups
-
-
-def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
-    """The axes a product or convolution sums over, so that each output has a scale of its own; None for other uses.
-
-    A depthwise convolution sums over too few values to be worth a scale, a small one gains too little.
-    """
-    large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
-    if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and position == 1 for n, position in uses):
-        return tuple(range(1, values.ndim))
-    if values.ndim != 2 or min(values.shape) < 2 or not uses:
-        return None
-    axes: set[int | None] = set()
-    for node, position in uses:
-        transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
-        axes.add((1 if transposed else 0) if node.op_type in ("MatMul", "Gemm") and position == 1 else None)
-    return axes.pop() if len(axes) == 1 else None
-
-
-def _matrix(tensor: Any, values: NDArray[np.float32], axis: Axes | None) -> tuple[list[Any], list[Any]]:
-    name = tensor.name
-    if axis is not None:
-        rows, scale = quantized(values, axis)
-        arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
-        cast = helper.make_node("Cast", [f"{name}_int8"], [f"{name}_wide"], to=TensorProto.FLOAT)
-        return arrays, [cast, helper.make_node("Mul", [f"{name}_wide", f"{name}_scale"], [name])]
-    if np.abs(values).max() > _HALF_MAX:
-        return [tensor], []
-    half = numpy_helper.from_array(values.astype(np.float16), f"{name}_half")
-    return [half], [helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)]
+    with quiet():  # it recommends a preprocessing that graphs of torch's exporter do not need
+        quantize_dynamic(
+            graph, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
+        )

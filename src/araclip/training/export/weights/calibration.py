@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from araclip.training.export.weights.graph_files import read_graph
+from araclip.training.export.weights.graph_files import add_domain, read_graph
 from araclip.training.export.weights.int8_products import Largest, compute_in_int8
 from araclip.training.export.weights.products import products
 from araclip.training.export.weights.sessions import Feed, opened
@@ -54,7 +54,8 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
     """
     exact, small = read_graph(graph), read_graph(graph)
     names = [product.name for product in products(exact.graph)]
-    compute_in_int8(small.graph, graph.parent, largest)
+    compute_in_int8(small, graph.parent, largest)
+    add_domain(exact)
     known = {out for node in exact.graph.node for out in node.output}
     known |= {tensor.name for tensor in exact.graph.initializer}
     mine = {name: f"{name}_int8" for name in names}

@@ -78,6 +78,12 @@ def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
             tensor.CopyFrom(moved)
 
 
+def add_domain(model: Any, domain: str = "com.microsoft") -> None:
+    """Declare that a graph uses ONNX Runtime's own operators."""
+    if not any(known.domain == domain for known in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+
+
 def copy_graph(source: Path, target: Path) -> None:
     """Copy a graph as it is, with the file of its weights where it has one."""
     model = read_graph(source)

@@ -1,9 +1,12 @@
-"""Products computed in int8: the input's numbers quantised at run time, one scale an input tensor, one an output.
+"""Products computed in int8, each row of the input (a token, a patch) with a scale of its own.
 
-Weights have seven bits, from −64 to 64: processors without VNNI add two products of 8 bits in 16, which 127 · 255 twice
-would overflow; so vectors are the same on every processor. Before quantisation each channel of the input may be divided
-by a number of its own, which the matrix is multiplied with instead (SmoothQuant, Xiao et al. 2023,
-https://arxiv.org/abs/2211.10438): channels that are always large would leave few steps to the others.
+Two things make it fit for transformers, where few channels and few tokens are a hundred times larger than the rest:
+each channel of the input is divided by a number of its own, which the matrix is multiplied with instead (SmoothQuant,
+Xiao et al. 2023, https://arxiv.org/abs/2211.10438), and each row by its largest number. So a vector does not depend on
+what else is in its batch, as it does with ONNX Runtime's dynamic quantisation, which has one scale for all rows.
+
+Weights have seven bits, from −64 to 64: processors without VNNI add two products in 16 bits, which two of 127 · 255
+would overflow. So vectors are the same on every processor.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,44 +16,52 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
+from araclip.training.export.weights.graph_files import add_domain
 from araclip.training.export.weights.products import Product, drop_unused_weights, products, replace_nodes
 
 STEPS = 64  # of a weight, to each side of zero
 SMOOTHING = 0.5  # how much of the difference between channels moves to the matrix; the paper's choice for most models
 _LEAST = 1e-5  # a channel that is always zero
+_CONSTANTS = {
+    "int8_last_axis": np.array([-1]), "int8_least": np.float32(1e-9), "int8_step": np.float32(1 / 127),
+    "int8_zero": np.uint8(128),
+}  # fmt: skip
 
 Array = NDArray[np.float32]
-Largest = Mapping[str, Array]  # by input of a product: the largest absolute number of each channel
+Largest = Mapping[str, Array]  # by input of a product: the largest absolute number of each of its channels (K,)
 
 
-def compute_in_int8(
-    graph: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()
-) -> None:
-    """Replace the products of a graph by int8 ones, in place.
+def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
+    """Replace the products of a float32 graph by int8 ones, in place.
 
     Args:
         folder: of the graph, where weights in another file are.
-        largest: by input of a product, the largest absolute number of each channel (K,), see `calibration`; the
-            channels of an input that is not there are left as they are.
+        largest: see `calibration.largest_by_channel`; the channels of an input that is not there are not smoothed.
         keep: products that stay as they are, by the name of their output.
     """
+    graph = model.graph
+    order = {product.name: i for i, product in enumerate(products(graph))}
+    found = sorted((p for p in products(graph) if p.name not in keep), key=lambda p: (_source(p), order[p.name]))
     instead: dict[str, list[Any]] = {}
-    new: list[Any] = []
-    found = sorted((p for p in products(graph) if p.name not in keep), key=lambda p: str(p.node.input[0]))
-    for source, group in groupby(found, key=lambda p: str(p.node.input[0])):
-        siblings = list(group)  # such as queries, keys and values
-        nodes, arrays, smooth = _quantised_input(source, siblings, folder, largest.get(source))
-        new += arrays
-        first = min(siblings, key=lambda p: _position(graph, p))
+    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in _CONSTANTS.items()]
+    for source, group in groupby(found, key=_source):
+        siblings = list(group)  # such as queries, keys and values, which read the same input
+        smooth = None
+        if source in largest:
+            smooth = smoothing(largest[source], [product.matrix(folder) for product in siblings])
+            weights.append(numpy_helper.from_array((1 / smooth).astype(np.float32), f"{source}_smoothing"))
         for product in siblings:
-            made, weights = _integer_product(product, folder, source, smooth)
-            new += weights
-            instead[product.name] = (nodes if product is first else []) + made
-    replace_nodes(graph, instead)
-    drop_unused_weights(graph)
-    graph.initializer.extend(new)
+            nodes, arrays = _integer_product(product, folder, smooth)
+            weights += arrays
+            instead[product.name] = nodes
+        instead[siblings[0].name] = _quantised_rows(source, smooth is not None) + instead[siblings[0].name]
+    if instead:
+        replace_nodes(graph, instead)
+        drop_unused_weights(graph)
+        graph.initializer.extend(weights)
+        add_domain(model)
 
 
 def smoothing(largest: Array, matrices: list[Array]) -> Array:
@@ -63,44 +74,38 @@ def smoothing(largest: Array, matrices: list[Array]) -> Array:
 def seven_bits(matrix: Array) -> tuple[NDArray[np.int8], Array]:
     """(K, N) → int8 from −64 to 64, and a scale an output (N,)."""
     scale = np.maximum(np.abs(matrix).max(axis=0), 1e-12) / np.float32(STEPS)
-    return np.round(matrix / scale).astype(np.int8), scale.astype(np.float32)
+    return np.ascontiguousarray(np.round(matrix / scale).astype(np.int8)), scale.astype(np.float32)
 
 
-def _quantised_input(
-    source: str, siblings: list[Product], folder: Path | None, largest: Array | None
-) -> tuple[list[Any], list[Any], Array | None]:
-    made = [f"{source}_uint8", f"{source}_step", f"{source}_zero"]
-    if largest is None:
-        return [helper.make_node("DynamicQuantizeLinear", [source], made)], [], None
-    smooth = smoothing(largest, [product.matrix(folder) for product in siblings])
-    inverse = numpy_helper.from_array((1 / smooth).astype(np.float32), f"{source}_smooth")
-    nodes = [
-        helper.make_node("Mul", [source, inverse.name], [f"{source}_smoothed"]),
-        helper.make_node("DynamicQuantizeLinear", [f"{source}_smoothed"], made),
+def _source(product: Product) -> str:
+    return str(product.node.input[0])
+
+
+def _quantised_rows(source: str, smoothed: bool) -> list[Any]:
+    """source (…, K) → its rows divided by their largest number (…, 1), as uint8."""
+    nodes = [helper.make_node("Mul", [source, f"{source}_smoothing"], [f"{source}_smoothed"])] if smoothed else []
+    rows = f"{source}_smoothed" if smoothed else source
+    return [
+        *nodes,
+        helper.make_node("Abs", [rows], [f"{source}_absolute"]),
+        helper.make_node("ReduceMax", [f"{source}_absolute", "int8_last_axis"], [f"{source}_most"], keepdims=1),
+        helper.make_node("Max", [f"{source}_most", "int8_least"], [f"{source}_range"]),
+        helper.make_node("Div", [rows, f"{source}_range"], [f"{source}_unit"]),
+        helper.make_node("QuantizeLinear", [f"{source}_unit", "int8_step", "int8_zero"], [f"{source}_uint8"]),
     ]
-    return nodes, [inverse], smooth
 
 
-def _integer_product(
-    product: Product, folder: Path | None, source: str, smooth: Array | None
-) -> tuple[list[Any], list[Any]]:
+def _integer_product(product: Product, folder: Path | None, smooth: Array | None) -> tuple[list[Any], list[Any]]:
     matrix = product.matrix(folder)
     steps, scale = seven_bits(matrix if smooth is None else matrix * smooth[:, None])
-    y, node = product.name, product.node
-    bias = node.input[2] if node.op_type == "Gemm" and len(node.input) > 2 else ""
-    arrays = [
-        numpy_helper.from_array(np.ascontiguousarray(steps), f"{y}_steps"), numpy_helper.from_array(scale, f"{y}_scale")
-    ]  # fmt: skip
+    y, source = product.name, _source(product)
+    arrays = [numpy_helper.from_array(steps, f"{y}_steps"), numpy_helper.from_array(scale, f"{y}_scale")]
+    inputs = [f"{source}_uint8", f"{y}_steps", "int8_step", f"{y}_scale", "int8_zero"]
+    unscaled = f"{y}_product" if product.bias else y
     nodes = [
-        helper.make_node("MatMulInteger", [f"{source}_uint8", f"{y}_steps", f"{source}_zero"], [f"{y}_int32"]),
-        helper.make_node("Cast", [f"{y}_int32"], [f"{y}_wide"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [f"{source}_step", f"{y}_scale"], [f"{y}_scales"]),
-        helper.make_node("Mul", [f"{y}_wide", f"{y}_scales"], [f"{y}_product" if bias else y]),
+        helper.make_node("MatMulIntegerToFloat", inputs, [f"{y}_unit"], domain="com.microsoft"),
+        helper.make_node("Mul", [f"{y}_unit", f"{source}_range"], [unscaled]),
     ]
-    if bias:
-        nodes.append(helper.make_node("Add", [f"{y}_product", bias], [y]))
+    if product.bias:
+        nodes.append(helper.make_node("Add", [unscaled, product.bias], [y]))
     return nodes, arrays
-
-
-def _position(graph: Any, product: Product) -> int:
-    return next(i for i, node in enumerate(graph.node) if node.output and node.output[0] == product.name)

@@ -28,6 +28,11 @@ class Product:
         """Of its output, which is its own."""
         return str(self.node.output[0])
 
+    @property
+    def bias(self) -> str:
+        """The name of what a Gemm adds; "" where it adds nothing."""
+        return str(self.node.input[2]) if len(self.node.input) > 2 else ""
+
     def matrix(self, folder: Path | None) -> NDArray[np.float32]:
         """(inputs, outputs) float32."""
         values = numbers(self.weight, folder)
