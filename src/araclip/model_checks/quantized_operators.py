@@ -1,6 +1,6 @@
 """The operators outside of ONNX's standard that a graph may use: those of ONNX Runtime for weights of 4 and 8 bits.
 
-Their attributes say how large their inputs are. Both are compared here, since no kernel of every release does.
+Attributes and weights say how large their inputs are. Both are compared here, since no kernel of every release does.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +16,7 @@ ATTRIBUTES: dict[str, dict[str, Collection[int]]] = {  # operator → its attrib
     "GatherBlockQuantized": {
         "bits": (4, 8), "block_size": BLOCKS, "gather_axis": range(-2, 2), "quantize_axis": range(-2, 2),
     },
+    "MatMulIntegerToFloat": {},
 }  # fmt: skip
 
 
@@ -40,7 +41,20 @@ def fault_of(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
     for name, value in node.attributes.items():
         if name not in allowed or value is None or value not in allowed[name]:
             return f"the operator {node.operator} has {name} {value}, which is not allowed"
+    if node.operator == "MatMulIntegerToFloat":
+        return _integer_fault(node, elements)
     return _matrix_fault(node, elements) if node.operator == "MatMulNBits" else None
+
+
+def _integer_fault(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
+    """Whether a MatMulIntegerToFloat has a stored matrix with a scale a column, and one scale and zero for its input."""
+    _, *named = (*node.inputs, *[""] * 7)[:7]
+    matrix, step, scale, zero, matrix_zero, bias = (elements.get(name, 0) if name else None for name in named)
+    if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:
+        return f"the operator {node.operator} has {matrix or 'no'} stored numbers and {scale or 'no'} scales for them"
+    if step != 1 or zero != 1 or matrix_zero is not None or bias is not None:
+        return f"the operator {node.operator} has other inputs than a matrix, its scales and one scale and zero"
+    return None
 
 
 def _matrix_fault(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:

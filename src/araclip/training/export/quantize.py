@@ -18,9 +18,10 @@ from pathlib import Path
 
 from araclip.errors import InputError
 from araclip.model_folder import WEIGHTS
+from araclip.training.export.weights.activations import order_gelu
 from araclip.training.export.weights.blocks import store_in_blocks
 from araclip.training.export.weights.calibration import largest_by_channel
-from araclip.training.export.weights.graph_files import copy_graph, read_graph, write_graph
+from araclip.training.export.weights.graph_files import read_graph, write_graph
 from araclip.training.export.weights.int8_products import Largest, compute_in_int8
 from araclip.training.export.weights.narrowing import narrow
 from araclip.training.export.weights.sessions import Feed
@@ -56,9 +57,6 @@ def store(
         InputError: `weights` is unknown, or static-int8 has no calibration inputs.
     """
     check_weights(weights)
-    if weights == "float32":
-        copy_graph(graph, target)
-        return
     if weights == "static-int8":
         from araclip.training.export.weights.static_int8 import quantise_static
 
@@ -68,13 +66,16 @@ def store(
         _quantise_dynamic(graph, target)
         graph = target
     model = read_graph(graph)
+    order_gelu(model.graph)
     if weights == "smooth-int8":
         if largest is None:
             largest = largest_by_channel(graph, feeds) if feeds else {}
         compute_in_int8(model, graph.parent, largest, keep)
     elif weights in ("int8-blocks", "int4-blocks"):
         store_in_blocks(model, graph.parent, 8 if weights == "int8-blocks" else 4)
-    narrow(model.graph, compact=weights in ("compact", "int4-blocks"), half=weights == "float16", folder=graph.parent)
+    if weights != "float32":
+        four, half = weights in ("compact", "int4-blocks"), weights == "float16"
+        narrow(model.graph, compact=four, half=half, folder=graph.parent)
     write_graph(model, graph.parent, target)
 
 

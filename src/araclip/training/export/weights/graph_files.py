@@ -1,6 +1,5 @@
 """ONNX graphs on disk, whose weights may lie in a file beside them: read and written tensor by tensor."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +81,6 @@ def add_domain(model: Any, domain: str = "com.microsoft") -> None:
     """Declare that a graph uses ONNX Runtime's own operators."""
     if not any(known.domain == domain for known in model.opset_import):
         model.opset_import.append(helper.make_opsetid(domain, 1))
-
-
-def copy_graph(source: Path, target: Path) -> None:
-    """Copy a graph as it is, with the file of its weights where it has one."""
-    model = read_graph(source)
-    if any(is_outside(tensor) for tensor in model.graph.initializer):
-        write_graph(model, source.parent, target)
-    else:
-        shutil.copyfile(source, target)
 
 
 def megabytes(path: Path) -> float:

@@ -1,0 +1,221 @@
+"""Which way to store a tower's weights is the fastest here, among those that keep its vectors: tried and measured."""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import ExportRejected
+from araclip.training.export.quantize import check_weights, store
+from araclip.training.export.weights.calibration import errors_of_products, largest_by_channel
+from araclip.training.export.weights.graph_files import megabytes, read_graph, write_graph
+from araclip.training.export.weights.products import convolutions
+from araclip.training.export.weights.sessions import Feed, opened
+
+FAMILIES: dict[str, tuple[str, ...]] = {  # what --weights may ask for → what is tried
+    "auto": ("smooth-int8", "static-int8", "int8-blocks", "int8", "float16", "float32"),
+    "int8": ("smooth-int8", "static-int8", "int8-blocks", "int8"),
+    "int4": ("int4-blocks",),
+}
+LEAST_COSINE = 0.995  # of each probe, to float32
+LEAST_COSINE_4_BITS = 0.95  # of int4, which nobody gets without asking
+KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
+_ALIKE = 1.1  # of two that differ less in speed, the smaller one is taken
+_CALIBRATED_ON = 24  # probes
+_SECONDS, _RUNS = 0.5, 3  # a speed is measured for this long, and for that many runs at least
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Inputs of one tower. `feeds`: one item each; `batch`: several at once, `count` of them."""
+
+    feeds: Sequence[Feed]
+    batch: Feed
+    count: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to store the weights, measured.
+
+    Milliseconds an item alone and in a batch, on all cores; cosines to float32, the least and the mean, None where
+    another way was faster already; `kept`: products that were left in float32.
+    """
+
+    weights: str
+    megabytes: float
+    milliseconds: float
+    milliseconds_batched: float
+    cosine: float | None = None
+    cosine_mean: float | None = None
+    kept: int = 0
+
+    @property
+    def time(self) -> float:
+        """Geometric mean of both times."""
+        return math.sqrt(self.milliseconds * self.milliseconds_batched)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weights that were taken, and what was tried."""
+
+    weights: str
+    trials: tuple[Trial, ...]
+
+    def report(self) -> dict[str, Any]:
+        """For config.json: one object a trial, by name, numbers rounded."""
+        rows = {}
+        for trial in self.trials:
+            fields = {k: v if not isinstance(v, float) else float(f"{v:.6g}") for k, v in asdict(trial).items()}
+            rows[str(fields.pop("weights"))] = {k: v for k, v in fields.items() if v is not None}
+        return {"taken": self.weights, "tried": rows}
+
+
+def candidates(weights: str) -> tuple[str, ...]:
+    """What is tried for a value of --weights: a family, or one of `model_folder.WEIGHTS` alone.
+
+    Raises:
+        InputError: neither.
+    """
+    if weights not in FAMILIES:
+        check_weights(weights)
+    return FAMILIES.get(weights, (weights,))
+
+
+def choose_weights(
+    graph: Path, target: Path, names: Sequence[str], probes: Probes, *, threads: int | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> Choice:  # fmt: skip
+    """Write `target` from a float32 graph with the fastest of several ways to store its weights that keeps its vectors.
+
+    One graph is in memory at a time. What is slower than one that passed is not compared any further.
+
+    Args:
+        names: of WEIGHTS, those that are likely the fastest first.
+        threads: of ONNX Runtime; None takes every usable core.
+
+    Raises:
+        ExportRejected: none keeps them; the best cosine is named.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
+        bench = _Bench(graph, Path(beside), probes, threads)
+        trials: list[Trial] = []
+        for name in _worth_trying(names, graph):
+            passed = [trial for trial in trials if _passes(trial)]
+            if passed and name in ("float16", "float32"):
+                break  # as fast as int8, and larger
+            trial = bench.measure(name, min((t.time for t in passed), default=math.inf))
+            trials.append(trial)
+            log(_line(trial))
+        passed = [trial for trial in trials if _passes(trial)]
+        if not passed:
+            best = max(trials, key=lambda trial: trial.cosine or 0)
+            raise ExportRejected(
+                f"{graph.name}: no weights among {', '.join(names)} keep its vectors: the best, {best.weights}, has "
+                f"cosine {best.cosine or 0:.4f} to float32 on the worst probe, {_least(best.weights)} is the least. "
+                "Take --weights float16 or float32."
+            )
+        fastest = min(trial.time for trial in passed)
+        taken = min((t for t in passed if t.time <= fastest * _ALIKE), key=lambda trial: trial.megabytes)
+        bench.take(taken.weights, target)
+        return Choice(taken.weights, tuple(trials))
+
+
+class _Bench:
+    """Stores a graph in several ways and measures them."""
+
+    def __init__(self, graph: Path, folder: Path, probes: Probes, threads: int | None) -> None:
+        self._graph, self._folder, self._probes, self._threads = folder / "float32.onnx", folder, probes, threads
+        write_graph(read_graph(graph), graph.parent, self._graph, outside=True)  # mapped, by all that measures
+        self._exact: NDArray[np.float32] | None = None
+        self._calibration = probes.feeds[:: max(1, len(probes.feeds) // _CALIBRATED_ON)]
+        self._largest: Mapping[str, NDArray[np.float32]] = {}
+
+    def measure(self, name: str, limit: float) -> Trial:
+        """A trial; smooth-int8 with more and more products in float32 until it passes or is slower than `limit`."""
+        shares = KEPT if name == "smooth-int8" else KEPT[:1]
+        errors: dict[str, float] = {}
+        for share in shares:
+            if share and not errors:
+                errors = errors_of_products(self._graph, self._calibration[:4], self._largest)
+            worst = sorted(errors, key=lambda product: -errors[product])[: round(share * len(errors))]
+            trial = self._trial(name, worst, limit)
+            if _passes(trial) or trial.time > limit:
+                break
+        return trial
+
+    def take(self, name: str, target: Path) -> None:
+        """Write the stored graph of a trial to its place."""
+        write_graph(read_graph(self._path(name)), self._folder, target)
+
+    def _trial(self, name: str, keep: Collection[str], limit: float) -> Trial:
+        path = self._path(name)
+        if name == "smooth-int8" and not self._largest:
+            self._largest = largest_by_channel(self._graph, self._calibration)
+        store(self._graph, path, name, feeds=self._calibration, largest=self._largest or None, keep=keep)
+        session = opened(path, self._threads)
+        alone = _milliseconds(session, self._probes.feeds[len(self._probes.feeds) // 2])
+        batched = _milliseconds(session, self._probes.batch) / self._probes.count
+        trial = Trial(name, megabytes(path), alone, batched, kept=len(keep))
+        if trial.time > limit:
+            return trial
+        cosines = (self._vectors(session) * self._exact_vectors(session if name == "float32" else None)).sum(axis=1)
+        return Trial(
+            name, trial.megabytes, alone, batched, float(cosines.min()), float(cosines.mean()), len(keep)
+        )  # fmt: skip
+
+    def _exact_vectors(self, session: Any) -> NDArray[np.float32]:
+        if self._exact is None:
+            self._exact = self._vectors(session or opened(self._graph, self._threads))
+        return self._exact
+
+    def _vectors(self, session: Any) -> NDArray[np.float32]:
+        return np.concatenate([session.run(None, feed)[0] for feed in self._probes.feeds])
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.onnx"
+
+
+def _worth_trying(names: Sequence[str], graph: Path) -> list[str]:
+    """static-int8 is for convolutional networks, and tried first there; the ways for products are not."""
+    if len(names) == 1:
+        return list(names)
+    convolutional = convolutions(read_graph(graph).graph) > 8
+    skipped = ("smooth-int8", "int8-blocks") if convolutional else ("static-int8",)
+    return [name for name in names if name not in skipped]
+
+
+def _passes(trial: Trial) -> bool:
+    return trial.cosine is not None and trial.cosine >= _least(trial.weights)
+
+
+def _least(weights: str) -> float:
+    return LEAST_COSINE_4_BITS if weights == "int4-blocks" else LEAST_COSINE
+
+
+def _milliseconds(session: Any, feed: Feed) -> float:
+    session.run(None, feed)  # warm
+    times: list[float] = []
+    while len(times) < _RUNS or (sum(times) < _SECONDS and len(times) < 10 * _RUNS):
+        start = time.perf_counter()
+        session.run(None, feed)
+        times.append(time.perf_counter() - start)
+    return min(times) * 1e3
+
+
+def _line(trial: Trial) -> str:
+    cosine = "slower than another" if trial.cosine is None else f"cosine {trial.cosine:.4f} at least"
+    kept = f", {trial.kept} products in float32" if trial.kept else ""
+    return (
+        f"{trial.weights}: {trial.megabytes:.0f} MB, {trial.milliseconds:.1f} ms alone, "
+        f"{trial.milliseconds_batched:.1f} ms in a batch, {cosine}{kept}"
+    )
+
+
