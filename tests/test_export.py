@@ -31,8 +31,8 @@ from araclip.training.export import graph_sizes
 from araclip.training.export.export import export
 from araclip.training.export.model_card import read_about
 from araclip.training.export.pixel_scaling import scaling_of
-from araclip.training.export.quantize import narrow, packed, quantized
 from araclip.training.export.recall_check import DevPictures, check_recall
+from araclip.training.export.weights.narrowing import narrow, packed, quantized
 from araclip.training.model.parity import probe_squares, probe_texts
 from araclip.training.onnx_writer import from_four_bits, wide_weights
 from araclip.training.recipe.stages import DevSet
@@ -485,8 +485,8 @@ def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_of_weights_is_refused(bert: Traced, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="int8, compact, float32, dynamic-int8, not as 'int4'"):
-        export(bert.saved, tmp_path / "model", weights="int4")
+    with pytest.raises(InputError, match=r"auto, int8, int4, .*int4-blocks, float16, not as 'int3'"):
+        export(bert.saved, tmp_path / "model", weights="int3")
 
 
 def test_a_model_without_image_tower_is_refused(tmp_path: Path) -> None:

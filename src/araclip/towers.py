@@ -15,7 +15,7 @@ from araclip.devices import CPU, OPENVINO
 from araclip.display import shortened, shown
 from araclip.encoder_base import batches
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
-from araclip.model_folder import ModelConfig, check_hash
+from araclip.model_folder import ModelConfig, TextConfig, check_hash
 from araclip.sessions import open_session
 from araclip.text.normalization import normalize, without_surrogates
 from araclip.vectors import Vectors, checked_vectors
@@ -45,19 +45,19 @@ class TextTower:
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self._config.width), np.float32)
         for rows in batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
-            out[list(rows)] = self._graph.run(self._padded([encodings[row] for row in rows]), len(rows))
+            out[list(rows)] = self._graph.run(padded([encodings[row] for row in rows], self._config.text), len(rows))
         return out
 
-    def _padded(self, encodings: "list[Encoding]") -> dict[str, NDArray[np.int64]]:
-        """The graph's inputs, (B, T): T is the longest text's, or `max_tokens` always."""
-        text = self._config.text
-        longest = max(len(e.ids) for e in encodings) if text.padding == "longest" else text.max_tokens
-        ids = np.full((len(encodings), longest), text.pad_id, np.int64)
-        mask = np.zeros((len(encodings), longest), np.int64)
-        for i, encoding in enumerate(encodings):
-            ids[i, : len(encoding.ids)] = encoding.ids
-            mask[i, : len(encoding.ids)] = 1
-        return {"input_ids": ids, "attention_mask": mask} if text.attention_mask else {"input_ids": ids}
+
+def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
+    """The text graph's inputs, (B, T): T is the longest text's, or `max_tokens` always."""
+    longest = max(len(e.ids) for e in encodings) if text.padding == "longest" else text.max_tokens
+    ids = np.full((len(encodings), longest), text.pad_id, np.int64)
+    mask = np.zeros((len(encodings), longest), np.int64)
+    for i, encoding in enumerate(encodings):
+        ids[i, : len(encoding.ids)] = encoding.ids
+        mask[i, : len(encoding.ids)] = 1
+    return {"input_ids": ids, "attention_mask": mask} if text.attention_mask else {"input_ids": ids}
 
 
 class ImageTower:

@@ -103,9 +103,15 @@ def export(
         str,
         typer.Option(
             "--weights",
-            help="How weights are stored: int8, compact (word embeddings in 4 bits), float32 or dynamic-int8.",
+            help="How weights are stored: auto (the fastest here that keeps the vectors), int8, compact (word "
+            "embeddings in 4 bits), float16 or float32, computed in float32; or computed in int8: smooth-int8, static-int8, "
+            "int8-blocks, int4-blocks, dynamic-int8.",
         ),
     ] = "int8",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option("--calibrate", help="Pictures that auto and static-int8 measure on; by default the dev set's."),
+    ] = None,
     about: Annotated[
         Path | None, typer.Option("--about", help="TOML file with license, training_data and notes for the card.")
     ] = None,
@@ -129,7 +135,7 @@ def export(
         target = folder if beside is None else Path(beside) / user_path(folder).name
         report = exporting.export(
             run, target, name=name, version=version, dev=[DevSet(path, per_picture=None) for path in dev or ()] or None,
-            weights=weights, about=read_about(about) if about else None, log=_dimly,
+            weights=weights, calibrate=calibrate, about=read_about(about) if about else None, log=_dimly,
         )  # fmt: skip
         _print_export(report)
         if layout is not None:

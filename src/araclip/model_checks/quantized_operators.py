@@ -47,7 +47,7 @@ def fault_of(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
 
 
 def _integer_fault(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
-    """Whether a MatMulIntegerToFloat has a stored matrix with a scale a column, and one scale and zero for its input."""
+    """Whether a MatMulIntegerToFloat has a stored matrix, a scale a column, and one scale and zero of its input."""
     _, *named = (*node.inputs, *[""] * 7)[:7]
     matrix, step, scale, zero, matrix_zero, bias = (elements.get(name, 0) if name else None for name in named)
     if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:

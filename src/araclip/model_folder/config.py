@@ -86,7 +86,7 @@ class ModelConfig:
 
     Attributes:
         files: SHA-256 of each file but config.json and README.md.
-        weights: one of WEIGHTS; None in folders that do not say.
+        weights: one of WEIGHTS, or two of them, as "NAME + NAME", of text and image; None in folders that do not say.
         matryoshka: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
         source: what the folder was made of, such as {"id": "google/siglip2-base-patch16-256", "revision": "…"}.
         languages: those whose words its vocabulary was cut to; None where it was not cut.
@@ -146,6 +146,14 @@ def _is_hashes(value: object) -> bool:
     )
 
 
+def _is_weights(value: object) -> bool:
+    """One name for both graphs, or two of text and image; None in folders that do not say."""
+    if value is None:
+        return True
+    names = value.split(" + ") if isinstance(value, str) else []
+    return 1 <= len(names) <= 2 and all(name in WEIGHTS for name in names)
+
+
 Field = tuple[Callable[[object], bool], str]  # what a field may be, and how a message says it
 FIELDS: dict[str, Field] = {
     "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
@@ -155,7 +163,7 @@ FIELDS: dict[str, Field] = {
     "license": (is_text, "a text"),
     "training_data": (is_texts, "a list of texts"),
     "measured": (lambda value: isinstance(value, dict), "an object"),
-    "weights": (one_of(*WEIGHTS, None), f"one of {', '.join(WEIGHTS)}"),
+    "weights": (_is_weights, f"one of {', '.join(WEIGHTS)}, or two of them, of text + image"),
     "source": (is_short_texts(MAX_FACTS, MAX_FACT), f"an object of at most {MAX_FACTS} printable texts"),
     "languages": (is_languages(MAX_LANGUAGES), "a list of language codes, such as ar"),
     "text.tower": (is_text, "a text"),

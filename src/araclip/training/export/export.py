@@ -13,14 +13,15 @@ from araclip import atomic, bounded_json, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_checks import model_check
-from araclip.model_folder import NO_NORMALIZER, PARTS, ImageConfig, ModelConfig, TextConfig
+from araclip.model_folder import NO_NORMALIZER, PARTS, WEIGHTS, ImageConfig, ModelConfig, TextConfig
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
-from araclip.training.export.model_card import About, model_card
+from araclip.training.export.model_card import TRIED, About, model_card
 from araclip.training.export.pixel_scaling import Scaling, scaling_of
-from araclip.training.export.quantize import check_weights, store
 from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
+from araclip.training.export.weights.choice import candidates
+from araclip.training.export.weights.stored_towers import store_towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
@@ -52,7 +53,7 @@ class Report:
 
 def export(
     run: Path, folder: Path, *, name: str | None = None, version: str = "1", dev: Sequence[DevSet] | None = None,
-    weights: str = "int8", about: About | None = None, log: Log = lambda line: None,
+    weights: str = "int8", calibrate: Path | None = None, about: About | None = None, log: Log = lambda line: None,
 ) -> Report:  # fmt: skip
     """Write a trained model as a model folder, which appears whole once all checks have passed.
 
@@ -62,7 +63,9 @@ def export(
         folder: the model folder to write; an earlier one is replaced.
         name, version: of the model; by default the folder's name, and 1.
         dev: picture sets to measure on, every caption a query; None takes the run's own.
-        weights: how they are stored, see `quantize`.
+        weights: how they are stored, see `quantize`; "auto" and "int4" try several ways and take the fastest that
+            keeps the vectors, see `weights.choice`.
+        calibrate: a folder of pictures to try and to calibrate with; by default that of the first dev set.
         about: licence, training data and notes for the card.
         log: called with a line as each step is done.
 
@@ -72,7 +75,7 @@ def export(
         InputError: no model in `run`, a model or processor that cannot be exported, or other files in `folder`.
         DataError: a dev set has no captions.
     """
-    check_weights(weights)
+    names = (weights,) if weights in WEIGHTS else candidates(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
@@ -97,13 +100,14 @@ def export(
             check_parity(before)
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-            for part in ("text.onnx", "image.onnx"):
-                store(full / part, stored / part, weights)
-            small = _hashed_and_opened(stored, replace(draft, weights=weights))
-            recalls, measured = _recalls(sets, exact, small, weights, log)
+            pictures = calibrate or next((dev.pictures[0].path.parent for dev in sets), None)
+            taken, tried = store_towers(full, stored, exact.config, names, pictures=pictures, log=log)
+            small = _hashed_and_opened(stored, replace(draft, weights=taken))
+            recalls, measured = _recalls(sets, exact, small, taken, log)
+            measured |= {TRIED: tried} if tried else {}
             sizes = graph_sizes(full, small, expected, before)
             config = _write_card(stored, small.config, measured, about)
-        reports.append(Report(folder, config, sizes, recalls, scaling.warnings + _unmeasured(sets, weights)))
+        reports.append(Report(folder, config, sizes, recalls, scaling.warnings + _unmeasured(sets, taken)))
 
     atomic.write_folder(folder, fill)
     return reports[0]

@@ -15,8 +15,14 @@ _STORED = {
     "int8": "int8 (small and depthwise convolutions float16), computed in float32",
     "compact": "int8 (vocabulary in four bits, small and depthwise convolutions float16), computed in float32",
     "float32": "float32",
+    "float16": "float16, computed in float32",
     "dynamic-int8": "int8 (small and depthwise convolutions float16), matrix products computed in int8",
+    "smooth-int8": "int8, matrix products computed in int8 with a scale for each row (SmoothQuant)",
+    "static-int8": "int8, convolutions and matrix products computed in int8 with measured ranges",
+    "int8-blocks": "int8 in blocks of 32, matrix products computed in int8",
+    "int4-blocks": "4 bits in blocks of 32, matrix products computed in int8",
 }
+TRIED = "weights"  # in `ModelConfig.measured`: what `weights.choice` measured, by tower
 _WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "n_images"))
 
 
@@ -50,7 +56,10 @@ def model_card(config: ModelConfig, about: About, megabytes: float) -> str:
     """
     text, image = config.text, config.image
     data = "\n".join(f"- {line}" for line in config.training_data) or "Not stated."
-    measured = "\n\n".join(f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items())
+    measured = "\n\n".join(
+        f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items() if name != TRIED
+    )
+    stored = "; ".join(dict.fromkeys(_STORED[name] for name in (config.weights or "float32").split(" + ")))
     notes = f"{about.notes.strip()}\n\n" if about.notes.strip() else ""
     return f"""# {config.name}
 
@@ -60,7 +69,7 @@ pooling) and {image.tower}, each with a projection into one {config.width}-wide 
 | | |
 |---|---|
 | size | {megabytes:.0f} MB, needs ONNX Runtime and no network |
-| weights | {_STORED[config.weights or "float32"]} |
+| weights | {stored} |
 | text | up to {text.max_tokens} tokens, normaliser {text.normalizer} |
 | pictures | squashed to {image.size} × {image.size} |
 | licence | {config.license} |

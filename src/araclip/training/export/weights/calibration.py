@@ -1,6 +1,6 @@
 """What flows through a float32 graph on real inputs, measured inside the graph: only few numbers leave it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ MEASURING = "measuring.onnx"  # written beside the graph, whose weights it reads
 
 
 def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
-    """For each input of a product with a matrix, the largest absolute number of each of its channels (K,).
+    """For each input of a product with a matrix, the largest share that each of its channels (K,) has in
+    the largest number of a row, from 0 to 1.
 
     Args:
         graph: in float32, its weights in a file beside it (`graph_files.write_graph`).
@@ -33,10 +34,14 @@ def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
             [
                 helper.make_node("Reshape", [source, f"{source}_by_row"], [f"{source}_rows"]),
                 helper.make_node("Abs", [f"{source}_rows"], [f"{source}_abs"]),
-                helper.make_node("ReduceMax", [f"{source}_abs", "first_axis"], [f"{source}_largest"], keepdims=0),
+                helper.make_node("ReduceMax", [f"{source}_abs", "last_axis"], [f"{source}_range"], keepdims=1),
+                helper.make_node("Max", [f"{source}_range", "least_range"], [f"{source}_divisor"]),
+                helper.make_node("Div", [f"{source}_abs", f"{source}_divisor"], [f"{source}_shares"]),
+                helper.make_node("ReduceMax", [f"{source}_shares", "first_axis"], [f"{source}_largest"], keepdims=0),
             ]
         )
-    model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first_axis"))
+    constants = {"first_axis": np.array([0]), "last_axis": np.array([1]), "least_range": np.float32(1e-9)}
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
     largest: dict[str, NDArray[np.float32]] = {}
     for measured in _measured(model, graph, list(made), feeds):
         for name, values in measured.items():
@@ -79,6 +84,8 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
 
 
 def _measured(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
+    if not names:
+        return [{} for _ in feeds]
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     del model.graph.value_info[:]

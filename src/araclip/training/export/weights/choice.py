@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import ExportRejected
-from araclip.training.export.quantize import check_weights, store
+from araclip.errors import ExportRejected, InputError
+from araclip.model_folder import WEIGHTS
+from araclip.training.export.quantize import store
 from araclip.training.export.weights.calibration import errors_of_products, largest_by_channel
 from araclip.training.export.weights.graph_files import megabytes, read_graph, write_graph
-from araclip.training.export.weights.products import convolutions
 from araclip.training.export.weights.sessions import Feed, opened
 
 FAMILIES: dict[str, tuple[str, ...]] = {  # what --weights may ask for → what is tried
@@ -84,8 +84,10 @@ def candidates(weights: str) -> tuple[str, ...]:
     Raises:
         InputError: neither.
     """
-    if weights not in FAMILIES:
-        check_weights(weights)
+    if weights not in FAMILIES and weights not in WEIGHTS:
+        raise InputError(
+            f"weights are stored as {', '.join(dict.fromkeys((*FAMILIES, *WEIGHTS)))}, not as '{weights}'."
+        )
     return FAMILIES.get(weights, (weights,))
 
 
@@ -107,7 +109,7 @@ def choose_weights(
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         bench = _Bench(graph, Path(beside), probes, threads)
         trials: list[Trial] = []
-        for name in _worth_trying(names, graph):
+        for name in names:
             passed = [trial for trial in trials if _passes(trial)]
             if passed and name in ("float16", "float32"):
                 break  # as fast as int8, and larger
@@ -183,15 +185,6 @@ class _Bench:
         return self._folder / f"{name}.onnx"
 
 
-def _worth_trying(names: Sequence[str], graph: Path) -> list[str]:
-    """static-int8 is for convolutional networks, and tried first there; the ways for products are not."""
-    if len(names) == 1:
-        return list(names)
-    convolutional = convolutions(read_graph(graph).graph) > 8
-    skipped = ("smooth-int8", "int8-blocks") if convolutional else ("static-int8",)
-    return [name for name in names if name not in skipped]
-
-
 def _passes(trial: Trial) -> bool:
     return trial.cosine is not None and trial.cosine >= _least(trial.weights)
 
@@ -217,5 +210,3 @@ def _line(trial: Trial) -> str:
         f"{trial.weights}: {trial.megabytes:.0f} MB, {trial.milliseconds:.1f} ms alone, "
         f"{trial.milliseconds_batched:.1f} ms in a batch, {cosine}{kept}"
     )
-
-

@@ -2,9 +2,9 @@
 
 Matrices as int8 with one scale a column, convolutions over all channels as int8 with one scale an output channel,
 embedding tables as int8 with one scale a row, other large weights (small and depthwise convolutions, position maps) as
-float16. ONNX Runtime widens them once, when it opens the graph; the rows of a table are widened when they are looked up.
-Tables of many rows, those of a vocabulary, can have four bits with a scale for every 32 numbers of a row: half the size
-(docs/log/2026-11.md).
+float16. ONNX Runtime widens them once, when it opens the graph; the rows of a table are widened when they are looked
+up. Tables of many rows, those of a vocabulary, can have four bits with a scale for every 32 numbers of a row: half the
+size (docs/log/2026-11.md).
 """
 
 from pathlib import Path

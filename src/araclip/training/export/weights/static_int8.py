@@ -30,7 +30,7 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     if not feeds:
-        raise InputError("static-int8 needs pictures to measure the ranges on: name a folder with --calibrate, or --dev.")
+        raise InputError("static-int8 measures ranges on pictures: name a folder of some with --calibrate.")
     with tempfile.TemporaryDirectory(prefix=".static.", dir=target.parent) as folder, quiet():
         whole = Path(folder) / "float32.onnx"
         write_graph(read_graph(graph), graph.parent, whole)

@@ -1,0 +1,260 @@
+"""How weights are stored: every way keeps the vectors of a float32 graph, and the fastest that does is taken."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from araclip import AraCLIP, model_folder
+from araclip.errors import ExportRejected, InputError, ModelMismatch
+from araclip.model_checks.onnx_file import check_graph
+from araclip.training.export.quantize import store
+from araclip.training.export.weights.activations import order_gelu
+from araclip.training.export.weights.calibration import errors_of_products, largest_by_channel
+from araclip.training.export.weights.choice import LEAST_COSINE, Probes, candidates, choose_weights
+from araclip.training.export.weights.graph_files import megabytes, numbers, read_graph, write_graph
+from araclip.training.export.weights.stored_towers import store_towers
+
+WIDTH, HIDDEN, SIDE = 64, 160, 12
+Feed = dict[str, np.ndarray]
+
+
+def graph_of(nodes: list[Any], weights: dict[str, Any], shape: list[Any]) -> Any:
+    """A graph from "x" to "y" as PyTorch's exporter writes them."""
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", shape), ("y", ["b", 32])))
+    graph = helper.make_graph(nodes, "g", [x], [y], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def random(*shape: int) -> np.ndarray:
+    return (np.random.default_rng(sum(shape)).standard_normal(shape) / np.sqrt(shape[0])).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def feeds() -> list[Feed]:
+    """Rows as a transformer has them: two channels and one row in ten are far larger than the rest."""
+    rows = np.random.default_rng(0).standard_normal((40, WIDTH)).astype(np.float32)
+    rows[:, [3, 40]] *= 12
+    rows[::10] *= 30
+    return [{"x": row[None]} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A block of a transformer: product, bias, GELU, product, Gemm, unit length."""
+    up = random(WIDTH, HIDDEN)
+    up[[3, 40]] /= 4  # as trained weights are where their input is large
+    node = helper.make_node
+    nodes = [
+        node("MatMul", ["x", "up"], ["a"]), node("Add", ["a", "bias"], ["h"]), node("Div", ["h", "root"], ["d"]),
+        node("Erf", ["d"], ["e"]), node("Add", ["e", "one"], ["o"]), node("Mul", ["half", "o"], ["s"]),
+        node("Mul", ["h", "s"], ["gelu"]), node("MatMul", ["gelu", "down"], ["m"]),
+        node("Gemm", ["m", "head", "shift"], ["p"], transB=1), node("ReduceL2", ["p", "axes"], ["n"]),
+        node("Div", ["p", "n"], ["y"]),
+    ]  # fmt: skip
+    weights = {
+        "up": up, "bias": random(HIDDEN), "root": np.float32(2**0.5), "one": np.float32(1), "half": np.float32(0.5),
+        "down": random(HIDDEN, WIDTH), "head": random(32, WIDTH), "shift": random(32), "axes": np.array([1]),
+    }  # fmt: skip
+    path = tmp_path_factory.mktemp("weights") / "float32.onnx"
+    onnx.save(graph_of(nodes, weights, ["b", WIDTH]), str(path))
+    return path
+
+
+def vectors(path: Path, feeds: list[Feed]) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path))
+    return np.concatenate([session.run(None, feed)[0] for feed in feeds])
+
+
+def cosines(path: Path, other: Path, feeds: list[Feed]) -> np.ndarray:
+    return (vectors(path, feeds) * vectors(other, feeds)).sum(axis=1)
+
+
+@pytest.mark.parametrize(("weights", "least", "size"), [
+    ("float32", 1 - 1e-6, 1.05), ("float16", 0.99999, 0.6), ("int8", 0.999, 0.45), ("smooth-int8", 0.99, 0.5),
+    ("int8-blocks", 0.997, 0.45), ("int4-blocks", 0.9, 0.3),
+])  # fmt: skip
+def test_each_way_to_store_weights_keeps_the_vectors_and_passes_the_checks_of_a_folder(
+    graph: Path, feeds: list[Feed], tmp_path: Path, weights: str, least: float, size: float
+) -> None:
+    store(graph, tmp_path / "small.onnx", weights, feeds=feeds[:8])
+    assert cosines(tmp_path / "small.onnx", graph, feeds).min() > least
+    assert megabytes(tmp_path / "small.onnx") < size * megabytes(graph)
+    check_graph(tmp_path / "small.onnx")
+
+
+def test_a_vector_of_smooth_int8_does_not_depend_on_the_rest_of_its_batch(
+    graph: Path, feeds: list[Feed], tmp_path: Path
+) -> None:
+    store(graph, tmp_path / "small.onnx", "smooth-int8", feeds=feeds[:8])
+    together = [{"x": np.concatenate([feed["x"] for feed in feeds])}]
+    np.testing.assert_allclose(
+        vectors(tmp_path / "small.onnx", together), vectors(tmp_path / "small.onnx", feeds), atol=1e-6
+    )
+
+
+def test_smoothing_channels_makes_int8_closer(graph: Path, feeds: list[Feed], tmp_path: Path) -> None:
+    store(graph, tmp_path / "rows.onnx", "smooth-int8")
+    store(graph, tmp_path / "smooth.onnx", "smooth-int8", feeds=feeds[:8])
+    rows, smooth = (1 - cosines(tmp_path / f"{name}.onnx", graph, feeds).mean() for name in ("rows", "smooth"))
+    assert smooth < 0.8 * rows
+
+
+def test_products_that_are_kept_stay_in_float32_and_their_errors_are_known(
+    graph: Path, feeds: list[Feed], tmp_path: Path
+) -> None:
+    write_graph(read_graph(graph), graph.parent, tmp_path / "outside.onnx", outside=True)
+    largest = largest_by_channel(tmp_path / "outside.onnx", feeds)
+    rows = np.abs(np.concatenate([feed["x"] for feed in feeds]))
+    np.testing.assert_allclose(largest["x"], (rows / rows.max(axis=1, keepdims=True)).max(axis=0), rtol=1e-6)
+    errors = errors_of_products(tmp_path / "outside.onnx", feeds[:4], largest)
+    assert errors.keys() == {"a", "m", "p"}
+    assert all(0 < error < 0.01 for error in errors.values())
+    store(graph, tmp_path / "kept.onnx", "smooth-int8", largest=largest, keep=["a", "m", "p"])
+    assert cosines(tmp_path / "kept.onnx", graph, feeds).min() > 0.999
+    assert "MatMulIntegerToFloat" not in {node.op_type for node in read_graph(tmp_path / "kept.onnx").graph.node}
+
+
+def test_a_gelu_is_written_as_onnx_runtime_knows_it_with_the_same_numbers(
+    graph: Path, feeds: list[Feed], tmp_path: Path
+) -> None:
+    model = read_graph(graph)
+    assert order_gelu(model.graph) == 1
+    assert order_gelu(model.graph) == 0  # already so
+    write_graph(model, graph.parent, tmp_path / "ordered.onnx")
+    np.testing.assert_allclose(vectors(tmp_path / "ordered.onnx", feeds), vectors(graph, feeds), atol=1e-6)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "fused.onnx"), 3
+    onnxruntime.InferenceSession(str(tmp_path / "ordered.onnx"), options)
+    kinds = {node.op_type for node in read_graph(tmp_path / "fused.onnx").graph.node}
+    assert "Erf" not in kinds
+    assert kinds & {"Gelu", "BiasGelu"}
+
+
+def test_weights_in_another_file_are_the_same_and_are_stored_small_from_there(
+    graph: Path, feeds: list[Feed], tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.onnx"
+    write_graph(read_graph(graph), graph.parent, outside, outside=True)
+    assert (tmp_path / "outside.onnx.data").stat().st_size > 0.9 * graph.stat().st_size
+    there, here = ({t.name: t for t in read_graph(path).graph.initializer} for path in (outside, graph))
+    assert all(np.array_equal(numbers(there[name], tmp_path), numbers(here[name])) for name in here)
+    np.testing.assert_array_equal(vectors(outside, feeds), vectors(graph, feeds))
+    store(outside, tmp_path / "small.onnx", "int8")
+    store(graph, tmp_path / "other.onnx", "int8")
+    np.testing.assert_array_equal(vectors(tmp_path / "small.onnx", feeds), vectors(tmp_path / "other.onnx", feeds))
+    assert not (tmp_path / "small.onnx.data").exists()
+
+
+# ------------------------------------------------------------------ the choice
+
+
+def probes(feeds: list[Feed]) -> Probes:
+    return Probes(feeds, {"x": np.concatenate([feed["x"] for feed in feeds[:8]])}, 8)
+
+
+def test_what_is_taken_keeps_the_vectors_and_is_reported_with_what_was_tried(
+    graph: Path, feeds: list[Feed], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    names = ("smooth-int8", "int8-blocks", "int8", "float32")
+    choice = choose_weights(graph, tmp_path / "y.onnx", names, probes(feeds), log=lines.append)
+    assert cosines(tmp_path / "y.onnx", graph, feeds).min() >= LEAST_COSINE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["y.onnx"]
+    report = choice.report()
+    assert report["taken"] == choice.weights in report["tried"]
+    taken = report["tried"][choice.weights]
+    assert taken["cosine"] >= LEAST_COSINE
+    assert taken["megabytes"] == pytest.approx(megabytes(tmp_path / "y.onnx"), rel=0.01)
+    assert min(taken["milliseconds"], taken["milliseconds_batched"]) > 0
+    assert len(lines) == len(choice.trials)
+    assert "float32" not in report["tried"]  # int8 passes
+
+
+def test_weights_that_move_the_vectors_too_far_are_not_taken(feeds: list[Feed], tmp_path: Path) -> None:
+    node, head = helper.make_node, random(WIDTH, 32)
+    head[:, 0] = 1  # all vectors point one way, but for a difference of what 4 bits cannot hold
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Sub", ["m", "mean"], ["y"])]
+    constant = {"x": np.ones((1, WIDTH), np.float32)}
+    exact = constant["x"] @ head
+    unit = np.zeros((1, 32), np.float32)
+    unit[0, 0] = 0.01
+    onnx.save(graph_of(nodes, {"w": head, "mean": exact - unit}, ["b", WIDTH]), str(tmp_path / "g.onnx"))
+    with pytest.raises(ExportRejected, match=r"int4-blocks, has cosine .* 0.95 is the least"):
+        choose_weights(tmp_path / "g.onnx", tmp_path / "y.onnx", candidates("int4"), probes([constant] * 8))
+    assert not (tmp_path / "y.onnx").exists()
+
+
+def test_both_towers_of_a_folder_are_stored_in_the_fastest_way_that_keeps_their_vectors(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    config = model_folder.read_config(tiny_model)
+    name, measured = store_towers(tiny_model, tmp_path, config, candidates("auto"))
+    assert set(name.split(" + ")) <= set(model_folder.WEIGHTS)
+    assert measured.keys() == {"text", "image"}
+    assert {measured["text"]["taken"], measured["image"]["taken"]} == set(name.split(" + "))
+    exact = AraCLIP.load(tiny_model).encode_text("قطة")
+    assert (tmp_path / "image.onnx").is_file()
+    assert exact.shape == (config.width,)
+
+
+def test_unknown_weights_are_refused() -> None:
+    with pytest.raises(InputError, match=r"auto, int8, int4, .* not as 'int2'"):
+        candidates("int2")
+
+
+# ------------------------------------------------------------------ convolutions
+
+
+def test_static_int8_computes_convolutions_in_int8_with_ranges_of_the_calibration_pictures(tmp_path: Path) -> None:
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "first"], ["c"], pads=[1, 1, 1, 1]), node("Clip", ["c", "low", "high"], ["r"]),
+        node("Conv", ["r", "second"], ["d"]), node("GlobalAveragePool", ["d"], ["g"]), node("Flatten", ["g"], ["y"]),
+    ]  # fmt: skip
+    weights = {
+        "first": random(16, 3, 3, 3), "second": random(32, 16, 3, 3), "low": np.float32(0), "high": np.float32(6)
+    }  # fmt: skip
+    path = tmp_path / "g.onnx"
+    onnx.save(graph_of(nodes, weights, ["b", 3, SIDE, SIDE]), str(path))
+    rng = np.random.default_rng(0)
+    pictures = [{"x": rng.random((1, 3, SIDE, SIDE), np.float32)} for _ in range(6)]
+    with pytest.raises(InputError, match="--calibrate"):
+        store(path, tmp_path / "small.onnx", "static-int8")
+    store(path, tmp_path / "small.onnx", "static-int8", feeds=pictures)
+    check_graph(tmp_path / "small.onnx")
+    model = read_graph(tmp_path / "small.onnx").graph
+    assert sum(node.op_type == "QuantizeLinear" for node in model.node) >= 3
+    assert {t.data_type for t in model.initializer if len(t.dims) == 4} == {TensorProto.INT8}
+    one, two = (vectors(p, pictures) for p in (path, tmp_path / "small.onnx"))
+    assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.99
+
+
+# ------------------------------------------------------------------ folders of strangers
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"scale": np.ones(33, np.float32)}, "33 scales"),
+    ({"zero": np.zeros(2, np.uint8)}, "one scale and zero"),
+    ({"w": None}, "no stored numbers"),
+])  # fmt: skip
+def test_an_integer_product_whose_parts_do_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    weights: dict[str, Any] = {
+        "w": np.zeros((WIDTH, 32), np.int8), "step": np.float32(1), "scale": np.ones(32, np.float32),
+        "zero": np.uint8(128),
+    } | change  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "step", "zero"], ["q"]),
+        helper.make_node("MatMulIntegerToFloat", ["q", "w", "step", "scale", "zero"], ["y"], domain="com.microsoft"),
+    ]
+    model = graph_of(nodes, {name: value for name, value in weights.items() if value is not None}, ["b", WIDTH])
+    onnx.save(model, str(tmp_path / "g.onnx"))
+    with pytest.raises(ModelMismatch, match=message):
+        check_graph(tmp_path / "g.onnx")
