@@ -104,8 +104,8 @@ def export(
         typer.Option(
             "--weights",
             help="How weights are stored: auto (the fastest here that keeps the vectors), int8, compact (word "
-            "embeddings in 4 bits), float16 or float32, computed in float32; or computed in int8: smooth-int8, static-int8, "
-            "int8-blocks, int4-blocks, dynamic-int8.",
+            "embeddings in 4 bits), float16 or float32, computed in float32; or computed in int8: smooth-int8, "
+            "static-int8, int8-blocks, int4-blocks, dynamic-int8.",
         ),
     ] = "int8",
     calibrate: Annotated[

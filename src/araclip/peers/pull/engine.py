@@ -1,6 +1,7 @@
 """Any published dual encoder → an ordinary model folder, which needs PyTorch to be made and none to be used."""
 
 import gc
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +23,9 @@ from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.training.export.export import check_target
-from araclip.training.export.model_card import About, model_card
-from araclip.training.export.quantize import check_weights, store
+from araclip.training.export.model_card import TRIED, About, model_card
+from araclip.training.export.weights.choice import candidates
+from araclip.training.export.weights.stored_towers import store_towers
 from araclip.training.onnx_writer import write_graph
 
 Log = Callable[[str], None]
@@ -33,14 +35,15 @@ _OUTPUT, _BATCH, _TOKENS = "embedding", "batch", "tokens"
 
 def make_model_folder(
     source: str | Request, out: Path, *, weights: str = "float32", languages: tuple[str, ...] | None = LANGUAGES,
-    name: str | None = None, threads: int = 1, log: Log = lambda line: None,
+    name: str | None = None, pictures: Path | None = None, threads: int = 1, log: Log = lambda line: None,
 ) -> Path:  # fmt: skip
     """Load a published model with its own library and write it as a model folder, whole once all checks have passed.
 
     Args:
         source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.
         out: the model folder to write; an earlier one is replaced.
-        weights: how they are stored.
+        weights: how they are stored, "auto" the fastest here that keeps the vectors, see `weights.choice`.
+        pictures: a folder of pictures that this is tried on; by default photographs of the demo extra.
         languages: the vocabulary is cut to their scripts, see `vocabulary`; None keeps all of it.
         name: of the model; by default the source's.
         threads: of PyTorch while it is loaded and checked.
@@ -53,7 +56,7 @@ def make_model_folder(
         InputError: a package is missing, the source is a model folder already, a language or a way to store weights is
             unknown, or other files are in `out`.
     """
-    check_weights(weights)
+    candidates(weights)  # an unknown name is refused before anything is loaded
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
     out = out.resolve()
@@ -71,7 +74,7 @@ def make_model_folder(
     def fill(stored: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
             config = _write(parts, Path(beside), languages, name or out.name, log)
-            _store(Path(beside), stored, config, weights)
+            _store(Path(beside), stored, config, weights, pictures, threads, log)
 
     atomic.write_folder(out, fill)
     return out
@@ -190,11 +193,13 @@ def _check(model: AraCLIP, expected: checks.Expected) -> None:
     checks.check_vectors(found, expected.image_vectors, names, "image.onnx")
 
 
-def _store(full: Path, stored: Path, config: ModelConfig, weights: str) -> None:
+def _store(
+    full: Path, stored: Path, config: ModelConfig, weights: str, pictures: Path | None, threads: int, log: Log
+) -> None:
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
-    (full / "tokenizer.json").rename(stored / "tokenizer.json")
-    for part in ("text.onnx", "image.onnx"):
-        store(full / part, stored / part, weights)
-    _, config = hashed_and_opened(stored, replace(config, weights=weights))
+    shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
+    names = candidates(weights)
+    taken, tried = store_towers(full, stored, config, names, pictures=pictures, threads=threads, log=log)
+    _, config = hashed_and_opened(stored, replace(config, weights=taken, measured={TRIED: tried} if tried else {}))
     megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
     (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

@@ -68,7 +68,7 @@ def _columns_in_blocks(matrix: NDArray[np.float32], bits: int) -> tuple[NDArray[
         better = error < least
         best, scales = np.where(better, steps, best), np.where(better, scale, scales)
         least = np.minimum(error, least)
-    numbers = (best + zero).astype(np.uint8)  # (n, count, 32)
+    numbers: NDArray[np.uint8] = (best + zero).astype(np.uint8)  # (n, count, 32)
     if bits == 4:
-        numbers = numbers[:, :, 0::2] | (numbers[:, :, 1::2] << 4)
+        numbers = np.bitwise_or(numbers[:, :, 0::2], numbers[:, :, 1::2] << 4).astype(np.uint8)
     return numbers, scales[:, :, 0].astype(np.float32)

@@ -27,7 +27,8 @@ def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
         folder: of the graph.
     """
     if not is_outside(tensor):
-        return numpy_helper.to_array(tensor)
+        values: NDArray[Any] = numpy_helper.to_array(tensor)
+        return values
     where = external_data_helper.ExternalDataInfo(tensor)
     kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     shape = tuple(tensor.dims)

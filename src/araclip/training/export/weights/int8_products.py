@@ -70,7 +70,8 @@ def smoothing(largest: Array, matrices: list[Array]) -> Array:
     """(K,) the numbers that channels of an input are divided by, and rows of its matrices multiplied with."""
     rows = np.max([np.abs(matrix).max(axis=1) for matrix in matrices], axis=0)  # (K,)
     wanted = np.maximum(largest, _LEAST) ** SMOOTHING / np.maximum(rows, _LEAST) ** (1 - SMOOTHING)
-    return np.maximum(wanted / np.sqrt(wanted.min() * wanted.max()), _LEAST).astype(np.float32)
+    centred: Array = np.maximum(wanted / np.sqrt(wanted.min() * wanted.max()), _LEAST).astype(np.float32)
+    return centred
 
 
 def seven_bits(matrix: Array) -> tuple[NDArray[np.int8], Array]:

@@ -15,7 +15,7 @@ from araclip.demo import PHOTOGRAPHS
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.images import SUFFIXES
+from araclip.images import SUFFIXES, open_image
 from araclip.model_folder import ModelConfig
 from araclip.towers import Tokens, padded
 from araclip.training.export.weights.choice import Probes
@@ -60,7 +60,7 @@ def _squares(model: AraCLIP, pictures: Path | None, count: int) -> NDArray[np.ui
         if not found:
             raise InputError(f"{pictures} holds no picture ({', '.join(sorted(SUFFIXES))}). Name another folder.")
         chosen = found[:: max(1, len(found) // count)][:count]
-    return np.stack([model._prepared(path) for path in chosen])
+    return np.stack([model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen])
 
 
 def _photographs() -> list[Path]:
