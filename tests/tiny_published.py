@@ -7,7 +7,9 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import nn
 from transformers import (
     AltCLIPConfig,
     AltCLIPModel,
@@ -25,6 +27,8 @@ from transformers import (
     SiglipImageProcessor,
     SiglipModel,
     SiglipTokenizer,
+    SiglipVisionConfig,
+    SiglipVisionModel,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
     ViTConfig,
@@ -260,3 +264,46 @@ def write_multilingual_clip(folder: Path) -> str:
         str(folder / "image")
     )
     return f"sentence-transformers:{folder / 'text'}+sentence-transformers:{folder / 'image'}"
+
+
+class PublishedMexma(nn.Module):
+    """MEXMA-SigLIP 2's model by its own code's words: text encoder, projector, image tower, two scalars."""
+
+    def __init__(self, **names: str) -> None:
+        super().__init__()
+        self.names = {"text": "text_model", "projector": "text_projector", "image": "vision_model", **names}
+        sizes = {**LAYERS, "hidden_size": 32, "num_attention_heads": 16}
+        text = XLMRobertaConfig(
+            **sizes, vocab_size=256, max_position_embeddings=40, pad_token_id=1, type_vocab_size=1, layer_norm_eps=1e-5
+        )
+        vision = SiglipVisionConfig(**{**sizes, "hidden_size": 48, "image_size": SIDE, "patch_size": 8})
+        setattr(self, self.names["text"], XLMRobertaModel(text, add_pooling_layer=False))
+        setattr(self, self.names["projector"], nn.Linear(32, 48, bias=False))
+        setattr(self, self.names["image"], SiglipVisionModel(vision))
+        self.logit_scale, self.logit_bias = nn.Parameter(torch.randn(1)), nn.Parameter(torch.randn(1))
+
+    def encode_texts(self, **tokens: torch.Tensor) -> torch.Tensor:
+        """The first token, projected."""
+        first = getattr(self, self.names["text"])(**tokens).last_hidden_state[:, 0]
+        return getattr(self, self.names["projector"])(first)
+
+    def encode_images(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """What the attention head pools."""
+        return getattr(self, self.names["image"])(pixel_values).pooler_output
+
+
+def write_mexma(folder: Path, **names: str) -> Path:
+    """visheratin/mexma-siglip2: config.json without sizes, weights in bfloat16, a tokenizer and an image processor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = PublishedMexma(**names)
+    config = {
+        "architectures": ["MexmaSigLIP"], "optimized": False, "torch_dtype": "bfloat16",
+        "auto_map": {"AutoConfig": "mexma_siglip.MexmaSigLIPConfig", "AutoModel": "mexma_siglip.MexmaSigLIP"},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "mexma_siglip.py").write_text("raise RuntimeError('the code of a repository was run')\n")
+    state = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    xlmr_tokenizer().save_pretrained(folder)
+    SiglipImageProcessor(size={"height": SIDE, "width": SIDE}, resample=2).save_pretrained(folder)
+    return folder

@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
     "m-clip": Kind(
         "m-clip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.mclip.load_mclip", ("open_clip",)
     ),
+    "mexma": Kind("mexma:FOLDER_OR_HUB_ID", "araclip.peers.mexma.load_mexma"),
     "altclip": Kind("altclip:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_altclip"),
     "open_clip": Kind(
         "open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER, open_clip:hf-hub:HUB_ID",
@@ -169,6 +170,8 @@ def layout(folder: Path) -> str | None:
         return "araclip"
     if "modelBase" in config:
         return "m-clip"
+    if "MexmaSigLIP" in (config.get("architectures") or ()):
+        return "mexma"
     if model_type == "altclip":
         return "altclip"
     if (folder / "modules.json").is_file():

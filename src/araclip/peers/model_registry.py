@@ -16,6 +16,7 @@ NLLB_PAPER = "Visheratin 2023, https://arxiv.org/abs/2309.01859"
 SIGLIP_PAPER = "Zhai et al. 2023, https://arxiv.org/abs/2303.15343"
 SIGLIP2_PAPER = "Tschannen et al. 2025, https://arxiv.org/abs/2502.14786"
 METACLIP2_PAPER = "Chuang et al. 2025, https://arxiv.org/abs/2507.22062"
+MEXMA_PAGE = "Visheratin 2025, https://huggingface.co/visheratin/mexma-siglip2"
 SBERT_PAPER = "Reimers and Gurevych 2020, https://arxiv.org/abs/2004.09813"
 XLMR_PAGE = "LAION, https://huggingface.co/laion/{}"
 
@@ -143,6 +144,10 @@ PEERS = (
     _siglip2("siglip2-l16-384", "ViT-L-16-SigLIP2-384", 1024, 384, 3527),
     _siglip2("siglip2-l16-512", "ViT-L-16-SigLIP2-512", 1024, 512, 3529),
     _siglip2("siglip2-so400m-384", "ViT-SO400M-16-SigLIP2-384", 1152, 384, 4544),
+    Peer(
+        "mexma-siglip2", "mexma", "visheratin/mexma-siglip2", "visheratin/mexma-siglip2",
+        1152, 512, "MIT", 3955, MEXMA_PAGE,
+    ),
     _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
     _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", None, None),
     _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),

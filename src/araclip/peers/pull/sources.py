@@ -191,12 +191,21 @@ def _araclip_text(encoder: TorchEncoder) -> TextPart:
     )  # fmt: skip
 
 
+def _mexma_text(encoder: TorchEncoder) -> TextPart:
+    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    _plain_attention(model)
+    made = tokens.of_transformers(encoder.name, tokenizer)
+    graph = TextGraph(model, model.get_text_features)
+    return TextPart(graph, made, "MEXMA (XLM-RoBERTa)", "cls", _longest(encoder), tokenizer.pad_token_id or 0)
+
+
 _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
     "open_clip": _open_clip_text,
     "transformers": _transformers_text,
     "altclip": _transformers_text,
     "sentence-transformers": _sentence_transformers_text,
     "m-clip": _mclip_text,
+    "mexma": _mexma_text,
     "araclip": _araclip_text,
 }
 

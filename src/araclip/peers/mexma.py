@@ -1,0 +1,157 @@
+"""MEXMA-SigLIP 2 (visheratin/mexma-siglip2) as classes of this package; the repository's own code is never run.
+
+Text: MEXMA, an XLM-RoBERTa-large, read at its first token, and a linear layer into the space of the pictures.
+Pictures: the image tower of SigLIP 2 so400m/16 at 512 pixels, pooled by its attention head. The repository's
+config.json states no sizes, so they are read off the tensors; both towers have 16 heads. How its code names the parts
+was not to be seen where this was written: each tower is found by the names that transformers gives its tensors,
+whatever stands before them, and the linear layer is the one matrix that is left.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import SiglipVisionConfig, SiglipVisionModel, XLMRobertaConfig, XLMRobertaModel
+
+from araclip.errors import ModelMismatch
+from araclip.peers.loading import Request
+from araclip.peers.torch_encoder import TorchEncoder, image_tower, text_tower
+from araclip.peers.weight_files import check_fit, folder_of, read_state
+from araclip.training.foreign import settings
+from araclip.training.foreign.failures import failures
+from araclip.training.foreign.loaders import image_processor_at, tokenizer_at
+from araclip.training.teachers.text_encoders import Inputs, TextEncoder, positions, token_inputs
+
+HEADS = 16  # of both published towers
+WORDS, PATCHES = "embeddings.word_embeddings.weight", "embeddings.patch_embedding.weight"
+_PROJECTION = "text_projector."  # ours
+_SPARE = ("logit_", ".position_ids", f"{_PROJECTION}bias")
+
+
+class MexmaSigLIP(nn.Module):
+    """Ids and mask (B, T) → (B, D); pixels (B, 3, S, S) → (B, D)."""
+
+    def __init__(self, text: XLMRobertaConfig, vision: SiglipVisionConfig, bias: bool) -> None:
+        super().__init__()
+        self.config = vision
+        self.text_model = XLMRobertaModel(text, add_pooling_layer=False)
+        self.text_projector = nn.Linear(text.hidden_size, vision.hidden_size, bias=bias)
+        self.vision_model = SiglipVisionModel(vision)
+
+    def get_text_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, T) → (B, D), not of unit length."""
+        tokens = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
+        projected: Tensor = self.text_projector(tokens[:, 0])
+        return projected
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, D), not of unit length."""
+        pooled: Tensor = self.vision_model(pixel_values=pixel_values).pooler_output
+        return pooled
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Of both towers."""
+        self.text_model.set_attn_implementation(name)
+        self.vision_model.set_attn_implementation(name)
+
+
+def load_mexma(request: Request) -> TorchEncoder:
+    """A folder or hub id of MEXMA-SigLIP 2's layout.
+
+    Raises:
+        ModelNotFound: a part cannot be had.
+        ModelMismatch: the weights are not those of such a model; a tensor is named.
+    """
+    folder = folder_of(request.name, request.location)
+    settings.check_folder(folder)
+    model = read_model(folder)
+    with failures(request.name, "its tokenizer and preprocessor_config.json must lie beside it"):
+        tokenizer = tokenizer_at(folder, model.text_model.config)
+        processor = image_processor_at(folder)
+    longest = positions(model.text_model.config)
+    text = TextEncoder(
+        "mexma", model, token_inputs(tokenizer, longest), lambda inputs: model.get_text_features(**inputs), tokenizer,
+        longest,
+    )  # fmt: skip
+
+    def prepare(picture: Image.Image) -> Inputs:
+        return dict(processor(images=picture, return_tensors="pt"))
+
+    pictures = image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs), request.device, processor)
+    return TorchEncoder(request, text_tower(text, request.device), pictures)
+
+
+def read_model(folder: Path) -> MexmaSigLIP:
+    """The model of a folder's weights, in float32.
+
+    Raises:
+        ModelMismatch: a tower or the linear layer is missing, or a tensor is unknown or of another shape.
+    """
+    state = _named_as_ours(read_state(folder), folder)
+    built = failures(folder, "copy the folder again", ModelMismatch, cannot="be built")
+    with built:
+        text, vision = _text_config(state), _vision_config(state)
+        with torch.device("meta"):  # names and shapes, before memory is asked for
+            empty = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state).state_dict()
+    optional = [name for name in state if name.startswith("text_model.pooler.")]
+    check_fit(state, empty, folder, (*_SPARE, *optional))
+    with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
+        model = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state)
+        for name, parameter in model.named_parameters():  # one after the other: published in bfloat16
+            parameter.data.copy_(state.pop(name))
+    return model.eval()
+
+
+def _named_as_ours(state: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """The tensors by the names of MexmaSigLIP's parameters."""
+    starts = {}
+    for ours, mark in (("text_model.", WORDS), ("vision_model.", PATCHES)):
+        found = [name.removesuffix(mark) for name in state if name.endswith(mark)]
+        if len(found) != 1:
+            raise ModelMismatch(
+                f"{folder}: {len(found)} tensors end with {mark}, a model of this kind has one. It is no MEXMA-SigLIP: "
+                "name another kind of model."
+            )
+        starts[found[0]] = ours
+    if any(a != b and a.startswith(b) for a in starts for b in starts):
+        raise ModelMismatch(f"{folder}: one tower's tensors stand below the other's. Name another kind of model.")
+    named = {}
+    for name, tensor in state.items():
+        start = next((start for start in starts if name.startswith(start)), None)
+        if start is not None:
+            named[starts[start] + name.removeprefix(start)] = tensor
+        elif tensor.ndim == 2:
+            named[f"{_PROJECTION}weight"] = tensor
+            named |= {f"{_PROJECTION}bias": state[f"{stem}bias"]
+                      for stem in [name.removesuffix("weight")] if f"{stem}bias" in state}  # fmt: skip
+        elif not (tensor.ndim == 1 and name.endswith("bias")):
+            named[name] = tensor
+    return named
+
+
+def _text_config(state: Mapping[str, Tensor]) -> XLMRobertaConfig:
+    words = state[f"text_model.{WORDS}"]
+    return XLMRobertaConfig(
+        vocab_size=words.shape[0], hidden_size=words.shape[1], num_attention_heads=HEADS,
+        num_hidden_layers=_layers(state, "text_model.encoder.layer."),
+        intermediate_size=state["text_model.encoder.layer.0.intermediate.dense.weight"].shape[0],
+        max_position_embeddings=state["text_model.embeddings.position_embeddings.weight"].shape[0],
+        type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1,
+    )  # fmt: skip
+
+
+def _vision_config(state: Mapping[str, Tensor]) -> SiglipVisionConfig:
+    patches = state[f"vision_model.{PATCHES}"]  # (W, 3, P, P)
+    side = round(state["vision_model.embeddings.position_embedding.weight"].shape[0] ** 0.5)
+    return SiglipVisionConfig(
+        hidden_size=patches.shape[0], patch_size=patches.shape[-1], image_size=side * patches.shape[-1],
+        num_attention_heads=HEADS, num_hidden_layers=_layers(state, "vision_model.encoder.layers."),
+        intermediate_size=state["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
+    )  # fmt: skip
+
+
+def _layers(state: Mapping[str, Any], start: str) -> int:
+    return 1 + max(int(name.removeprefix(start).partition(".")[0]) for name in state if name.startswith(start))
