@@ -23,7 +23,7 @@ from araclip.encoder_base import (
 from araclip.errors import InputError
 from araclip.image_transform import ImageTransform
 from araclip.images import open_image
-from araclip.installed_models import installed
+from araclip.installed_models import installed, pulled_from
 from araclip.model_checks import model_check
 from araclip.model_checks.device_check import check_device
 from araclip.towers import ImageTower, TextTower
@@ -132,6 +132,11 @@ class AraCLIP(EncoderBase):
     def matryoshka(self) -> tuple[int, ...]:
         """Widths, smaller than D, at which a vector's first numbers, normalised again, are a good vector as well."""
         return self.config.matryoshka
+
+    @property
+    def source(self) -> str:
+        """What `araclip pull` takes to make this model again elsewhere; empty where it was not pulled."""
+        return pulled_from(self.folder.absolute())
 
     @staticmethod
     def load(

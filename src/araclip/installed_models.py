@@ -5,6 +5,8 @@ from pathlib import Path
 
 from araclip.user_data import models_home
 
+NOTE, MAX_NOTE = ".pulled-from", 1000  # beside the files of the model; no part of it
+
 
 def bundled() -> dict[str, Path]:
     """Models that ship with the package, by name."""
@@ -20,6 +22,16 @@ def pulled() -> dict[str, Path]:
 def installed() -> dict[str, Path]:
     """All models that can be named without a path, bundled ones first."""
     return bundled() | pulled()
+
+
+def pulled_from(folder: Path) -> str:
+    """What `araclip pull` was given for a folder of `pulled`, to make it again; empty where that is not known."""
+    note = folder / NOTE
+    try:
+        with note.open("rb") as file:
+            return file.read(MAX_NOTE).decode("utf-8").strip() if folder.parent == models_home() else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _models_in(home: Path) -> dict[str, Path]:

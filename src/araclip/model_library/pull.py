@@ -7,17 +7,19 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from araclip import model_folder
+from araclip import atomic, model_folder
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import usable_cores
 from araclip.errors import InputError, ModelNotFound
+from araclip.installed_models import NOTE
+from araclip.model_folder import WEIGHTS as STORED
 from araclip.model_folder import ModelConfig
 from araclip.model_library import speed as speeds
 from araclip.model_library.disk_space import check_space
 from araclip.model_library.finished import copy_finished
 from araclip.model_library.hub import Files, download, is_model_folder
 from araclip.model_library.resumable import Progress
-from araclip.model_library.sources import PullSource, model_name, pull_source
+from araclip.model_library.sources import HUB, PullSource, model_name, pull_source
 from araclip.model_library.speed import Speed
 from araclip.peers import model_registry
 from araclip.peers.loading import Request, parse_request
@@ -73,7 +75,7 @@ def pull(
         ModelNotFound: no such model, no access, no network.
         ModelMismatch, InvalidVectors, ExportRejected: the model's parts are damaged, do not fit or are refused.
     """
-    if weights not in WEIGHTS:
+    if weights not in WEIGHTS and weights not in STORED:
         raise InputError(f"weights '{weights}' are unknown. Choose one of {', '.join(WEIGHTS)}.")
     begin = time.perf_counter()
     source = pull_source(text)
@@ -89,10 +91,22 @@ def pull(
     else:
         converting()
         config = _converted(source, target, weights, languages, named, log)
+    if again := _again(source, config, text):
+        atomic.write_text(target / NOTE, again)
     speed = speeds.measure(AraCLIP(target))
     speeds.remember(config.fingerprint, speed)
     size = sum(file.stat().st_size for file in target.iterdir()) / 1e6
     return Pulled(target, str(target) if out else named, config, size, speed, time.perf_counter() - begin)
+
+
+def _again(source: PullSource, config: ModelConfig, text: str) -> str:
+    """The arguments that make this model again on another machine; empty for a folder of this one."""
+    if source.repository is None and (source.request is None or model_folder.existing_folder(text)):
+        return ""
+    if source.folder is not None:
+        return f"{HUB}{source.repository}" + (f"@{source.revision}" if source.revision else "")
+    languages = ",".join(config.languages) if config.languages else "all"
+    return f"{text} --weights {config.weights} --languages {languages}"
 
 
 def _check_target(target: Path, name: str, out: Path | None) -> None:
@@ -138,9 +152,19 @@ def _converted(
     check_space(target.parent, int(ROOM * _bytes_of(source.request)), f"converting {source.request.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     import_module(ENGINE).make_model_folder(
-        source.request, target, weights=weights, languages=languages, name=name, threads=usable_cores(), log=log
+        source.request,
+        target,
+        weights=_stored_as(weights),
+        languages=languages,
+        name=name,
+        threads=usable_cores(),
+        log=log,
     )
     return model_folder.read_config(target)
+
+
+def _stored_as(weights: str) -> str:
+    return {"auto": "int8", "int4": "compact"}.get(weights, weights)
 
 
 def _bytes_of(request: Request) -> int:

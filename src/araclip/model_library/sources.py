@@ -101,9 +101,12 @@ def model_name(name: str) -> str:
 
 def _of_request(text: str, request: Request | None) -> PullSource:
     assert request is not None
-    peer = model_registry.BY_NAME.get(request.name)
-    hub_id = peer.hub_id if peer else None
-    return PullSource(text, peer.name if peer else _plain(request.location), repository=hub_id, request=request)
+    if peer := model_registry.BY_NAME.get(request.name):
+        return PullSource(text, peer.name, repository=peer.hub_id, request=request)
+    name = _plain(request.location)
+    if model_folder.existing_folder(request.location.removeprefix("local-dir:")):
+        request = replace(request, name=name)  # no paths of this machine in the folder
+    return PullSource(text, name, request=request)
 
 
 def _of_repository(text: str, address: str) -> PullSource:
@@ -121,7 +124,7 @@ def _of_folder(text: str, folder: Path) -> PullSource:
             f"{shown(text)} holds no model that is known here: neither a model folder nor a published layout. "
             "docs/peers.md lists the layouts; a kind before the folder (open_clip:…) tells more than its files do."
         )
-    return replace(source, request=request)
+    return replace(source, request=replace(request, name=source.name))  # no paths of this machine in the folder
 
 
 def _plain(text: str) -> str:

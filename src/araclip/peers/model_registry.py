@@ -69,7 +69,7 @@ def _siglip2(name: str, location: str, width: int, size: int, megabytes: int) ->
     return _open_clip(name, f"{location}/webli", hub_id, width, size, _GOOGLE_LICENSE, megabytes, SIGLIP2_PAPER)
 
 
-def _metaclip2(name: str, location: str, width: int | None, megabytes: int | None) -> Peer:
+def _metaclip2(name: str, location: str, width: int, megabytes: int) -> Peer:
     hub_id = f"facebook/metaclip-2-{location}"
     return Peer(name, "transformers", hub_id, hub_id, width, 224, _NON_COMMERCIAL, megabytes, METACLIP2_PAPER)
 
@@ -149,7 +149,6 @@ PEERS = (
         1152, 512, "MIT", 3955, MEXMA_PAGE,
     ),
     _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
-    _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", None, None),
     _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
     _metaclip2("metaclip2-b32", "worldwide-b32", 512, 2350),
     _metaclip2("metaclip2-b16", "worldwide-b16", 512, 2344),

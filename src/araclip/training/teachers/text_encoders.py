@@ -20,6 +20,7 @@ from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import check_size, config_at, tokenizer_at
 from araclip.training.foreign.open_clip_settings import model_settings, tokenizer_arguments
+from araclip.training.model.towers import check_complete
 
 # A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
@@ -125,7 +126,8 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 
     Raises:
         ModelNotFound: transformers cannot load it, or its tokenizer.
-        ModelMismatch: it has no text features, or its settings ask for something that is refused, see `foreign`.
+        ModelMismatch: a weight is missing, it has no text features, or its settings ask for something that is refused,
+            see `foreign`.
     """
     import transformers
 
@@ -136,9 +138,12 @@ def transformers_text(name: str, location: str) -> TextEncoder:
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
         build = loader if alone else partial(loader.from_config, trust_remote_code=False)
         check_size(location, lambda: build(config))
-        model = loader.from_pretrained(location, dtype=torch.float32, trust_remote_code=False)
+        model, report = loader.from_pretrained(
+            location, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
         tokenizer = tokenizer_at(location)
         longest = min(positions(config.get_text_config()), tokenizer.model_max_length)
+    check_complete(model, report["missing_keys"], name)
     if not alone and not hasattr(model, "get_text_features"):
         raise ModelMismatch(
             f"{name} is a {type(model).__name__}, which has no get_text_features. "

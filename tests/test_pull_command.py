@@ -1,0 +1,68 @@
+"""`araclip pull` of published models: from a hub on this machine, with their own libraries, to a search."""
+
+# ruff: noqa: F811  (fixtures are imported, then named as arguments)
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import tiny_published
+from araclip import AraCLIP
+from araclip.installed_models import pulled
+from fake_hub import FakeHub, serving
+from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
+from tiny_peers import small_open_clip
+
+
+@pytest.fixture
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    with serving(tmp_path, monkeypatch) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A SigLIP 2 of open_clip, tiny and random. Read only."""
+    torch.manual_seed(0)
+    place = tmp_path_factory.mktemp("published") / "siglip2"
+    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
+        yield tiny_published.write_siglip2_of_open_clip(place)
+
+
+def test_a_published_model_is_pulled_from_the_hub_indexed_and_named_where_it_is_missing(
+    run: Run, online: FakeHub, published: Path, folder: Path
+) -> None:
+    online.add("someone/SigLIP2", published)
+    online.licenses["someone/SigLIP2"] = "cc-by-nc-4.0"
+    ran = run("pull", "hf:someone/SigLIP2", "--weights", "float32", model=False)
+    assert ran.code == 0, ran.err
+    assert "siglip2 is ready" in ran.out
+    assert "forbids commercial use: cc-by-nc-4.0" in ran.out
+    model, library = AraCLIP.load("siglip2"), AraCLIP.load(str(published))
+    assert float(model.encode_text("قطة") @ library.encode_text("قطة")) > 0.9999
+    row = next(
+        row for row in json.loads(run("models", "--json", model=False).out)["models"] if row["name"] == "siglip2"
+    )
+    assert (row["state"], row["weights"], row["languages"]) == ("pulled", "float32", ["ar", "en"])
+    assert run("index", str(folder), "--model", "siglip2", model=False).code == 0
+    assert run("search", "أحمر", model=False).code == 0
+    assert run("models", "--remove", "siglip2", "-y", model=False).code == 0
+    lost = run("search", "أحمر", model=False)
+    assert "`araclip pull hf:someone/SigLIP2 --weights float32 --languages ar,en`" in lost.err
+
+
+def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(run: Run, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    tiny_published.write_siglip(damaged)
+    tensors = load_file(damaged / "model.safetensors")
+    gone = next(name for name in tensors if "text_model" in name and "fc1.weight" in name)
+    del tensors[gone]
+    save_file(tensors, damaged / "model.safetensors", {"format": "pt"})
+    ran = run("pull", str(damaged), model=False)
+    assert ran.code == 2
+    assert gone in ran.err
+    assert pulled() == {}
