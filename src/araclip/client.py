@@ -63,6 +63,7 @@ class Results:
     nothing_found: bool
     took_ms: float
     generation: str
+    interpretation: Mapping[str, Any] | None = None  # how the words were understood; docs/server.md
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class Client:
         like: Mapping[str, float] | Sequence[str] = (),
         pictures: Sequence[bytes | str | os.PathLike[str]] = (),
         text_weight: float = 1.0,
+        literal: bool = False,
+        ignore: Sequence[str] = (),
     ) -> Results:
         """The k pictures nearest to a query of text, pictures of the gallery (`like`: ids, or ids with weights), and
         pictures that are uploaded with the query (`pictures`: paths or bytes).
@@ -122,22 +125,19 @@ class Client:
         Args:
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
+            literal, ignore: take the words as typed, all or some parts: words, exclusions, date, folder.
 
-        Raises:
-            InputError: `where` of a wrong type.
-            ServerError: the server refuses, or cannot be reached.
+        Raises: InputError for a wrong `where`, ServerError where the server refuses or cannot be reached.
         """
         weights = like if isinstance(like, Mapping) else dict.fromkeys(like, 1.0)
         request = {
-            "q": query,
-            "k": k,
-            "offset": offset,
+            **{"q": query, "k": k, "offset": offset},
             "where": _texts(where),
             "threshold": threshold,
             "collapse": "near" if collapse or getattr(where, "collapse", False) else None,
             "like": [{"id": identity, "weight": weight} for identity, weight in weights.items()],
             "pictures": [{"data": _data_uri(picture)} for picture in pictures],
-            "text_weight": text_weight,
+            **{"text_weight": text_weight, "literal": literal, "ignore": list(ignore)},
         }
         answer = self._json("POST", "/search", request)
         return _read(Results, {**answer, "results": tuple(_read(Result, result) for result in answer["results"])})
@@ -286,7 +286,8 @@ def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
 
 def _read(kind: type[Answer], values: Mapping[str, Any]) -> Answer:
     """A dataclass from a response; unknown fields, of a later server, are ignored."""
-    return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in names})
 
 
 def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:

@@ -1,6 +1,7 @@
 """The commands that find pictures: search, similar."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 from araclip.cli.completion import FILTERS, completer
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
+from araclip.cli.understanding import understood_lines
 from araclip.errors import GalleryNotFound, InputError
 
 if TYPE_CHECKING:
@@ -35,6 +37,13 @@ TextWeightOption = Annotated[
     float,
     typer.Option("--text-weight", help="How much words in names, metadata, captions and OCR count, 0 (not) to 10."),
 ]
+LiteralOption = Annotated[
+    bool, typer.Option("--literal", help="Take the words as typed: no spelling, dialects, Arabizi, dates or “without”.")
+]
+LexiconOption = Annotated[
+    Path | None,
+    typer.Option("--lexicon", help="Your own words, one a line (docs/queries.md); else $ARACLIP_LEXICON."),
+]
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
@@ -50,6 +59,8 @@ def search(
     offset: OffsetOption = 0,
     collapse: CollapseOption = False,
     text_weight: TextWeightOption = 1.0,
+    literal: LiteralOption = False,
+    lexicon: LexiconOption = None,
     as_json: JsonOption = False,
     paths: PathsOption = False,
     model: ModelOption = None,
@@ -60,9 +71,13 @@ def search(
     """
     _check_form(as_json, paths)
     with opened(gallery, model) as found:
+        if lexicon:
+            from araclip.text.resources import interpreter
+
+            found.interpreter = interpreter(lexicon)
         hits = found.search(
             query, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True,
-            text_weight=text_weight,
+            text_weight=text_weight, literal=literal,
         )  # fmt: skip
         _show(query, hits, found, as_json, paths)
 
@@ -98,11 +113,18 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
             f"the gallery {gallery.folder} holds no pictures yet. Fill it with `araclip index FOLDER`."
         )
     if as_json:
-        write_line(as_json_text({"query": query, "results": [_as_object(hit) for hit in hits]}))
-    elif paths:
+        understood = getattr(hits, "interpretation", None)
+        more = {"interpretation": understood.json()} if understood else {}
+        write_line(as_json_text({"query": query, **more, "results": [_as_object(hit) for hit in hits]}))
+        return
+    if paths:
         for hit in hits:
             write_line(hit.path)
-    elif not hits:
+        return
+    if interpretation := getattr(hits, "interpretation", None):
+        for line in understood_lines(interpretation):
+            err.print(f"[dim]{escape(shown(line))}[/dim]")
+    if not hits:
         err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
     else:
         _print_hits(query, hits, f"{len(hits)} of {total:,} pictures · {shown(str(gallery.folder))}")

@@ -36,6 +36,9 @@ def serve(
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
     ] = None,
+    lexicon: Annotated[
+        Path | None, typer.Option("--lexicon", help="Words of your own for queries, one a line (docs/queries.md).")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +58,7 @@ def serve(
     settings = Settings.read(
         gallery=gallery, host=host, port=port, index=index and tuple(index), watch=watch, uploads=uploads,
         allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, open_predict=open_predict,
-        cache=cache, model=model,
+        cache=cache, model=model, lexicon=lexicon,
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))

@@ -8,7 +8,7 @@ picture = ./… ../… /… ~/… C:/… (a file), picture:… (one that the gal
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -40,15 +40,17 @@ EXAMPLE = "قطة على طاولة"
 
 @dataclass(frozen=True)
 class Term:
-    """One part of a query; the weight is negative after a minus."""
+    """One part of a query; the weight is negative after a minus. `quoted`: as typed, not to be interpreted."""
 
     kind: Kind
     value: str
     weight: float = 1.0
+    quoted: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         weight = "" if abs(self.weight) == 1 else f"{abs(self.weight)!r}:".replace(".0:", ":")
-        return weight + _written(self.value, self.kind)
+        written = _written(self.value, self.kind)
+        return weight + (f'"{written}"' if self.quoted and self.kind == "text" else written)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
     while characters and _is_space(characters[-1].letter) and not characters[-1].quoted:
         characters = characters[:-1]
     characters, weight = _weighed(characters)
-    if _enclosed(characters):
+    if quoted := _enclosed(characters):
         characters = characters[1:-1]
     value = "".join(character.letter for character in characters)
     kind = _kind(value, characters)
@@ -158,7 +160,7 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
             f"the query names a file ({value}), which cannot be opened from here. Give the picture itself, or write \\ "
             "before the first character to search for this text."
         )
-    return Term(kind, value.strip(), (sign or 1.0) * weight)
+    return Term(kind, value.strip(), (sign or 1.0) * weight, quoted)
 
 
 def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:

@@ -14,7 +14,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING, Filters
 from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.catalog.selection import check_loose, paths_of, select
+from araclip.gallery.catalog.selection import check_loose, newest_first, paths_of, select
 from araclip.gallery.fusion import Candidate, Hybrid, lifted, merged, rated
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import is_near
@@ -38,6 +38,7 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
+    by_date: bool = False  # newest first instead of by similarity; where the store can do so
 
     def __post_init__(self) -> None:
         for name in ("k", "offset", "threshold"):
@@ -70,6 +71,8 @@ def ranked(
         exclude: the id of a picture to leave out.
         hybrid: what to look for in texts beside the vector.
     """
+    if page.by_date:
+        return dated(catalog, page)
     words = WordIndex(catalog)
     matches = text_matches(words, hybrid.query, len(index)) if hybrid else NO_MATCHES
     search = _FilteredSearch(catalog, index, vector, page)
@@ -88,6 +91,17 @@ def ranked(
         return [hit for _, hit in hits]
     documents = words.documents([content for content, _ in hits if content in known])
     return [replace(hit, matched=where_found(documents.get(content, {}), hybrid.query)) for content, hit in hits]
+
+
+def dated(catalog: Catalog, page: Page) -> list[Hit]:
+    """The hits of one page in the order of capture, the newest first, without score or relevance."""
+    condition = page.filters.condition()
+    candidates = (
+        (Candidate(content, 0.0, None, 0.0), existing)
+        for content in newest_first(catalog, condition)
+        if (existing := [path for path in paths_of(catalog, content, condition) if exists(path)])
+    )
+    return [hit for _, hit in hits_of(candidates, lambda content: catalog.phash(content) or 0, page, None)]
 
 
 def reaches(candidate: Candidate, threshold: float) -> bool:

@@ -2,6 +2,8 @@
 
 import os
 from abc import ABC
+from collections.abc import Collection, Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,19 @@ from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
-from araclip.gallery.query import Query, combine, parse, text_query
+from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, Part, interpret, literally
+from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import TEXT_WEIGHT, Hit
+from araclip.gallery.understood import Hits, any_passes, search_understood, with_suggestion
 from araclip.image_transform import transform_of
 from araclip.paths import text_path
+from araclip.text.interpretation import Interpreter
+from araclip.text.resources import interpreter
+from araclip.user_data import data_home
 
+FEW_FILES = 100_000  # of which the folders are listed at once
 StrPath = str | os.PathLike[str]
 
 
@@ -30,6 +38,7 @@ class SearchableGallery(ABC):
     model: Encoder
     _catalog: Store
     _reader: GalleryReader
+    _interpreter: Interpreter | None = None
 
     def search(
         self,
@@ -42,7 +51,9 @@ class SearchableGallery(ABC):
         collapse: bool = False,
         files: bool = False,
         text_weight: float = TEXT_WEIGHT,
-    ) -> list[Hit]:
+        literal: bool = False,
+        ignore: Collection[Part] = (),
+    ) -> Hits:
         """The k best pictures for a query such as «قطة + سجادة حمراء - كلب», best first.
 
         Identical files count once; files missing on the disk are left out. Pages (`offset` 0, k, 2 k, …) neither
@@ -58,18 +69,50 @@ class SearchableGallery(ABC):
             collapse: of near-duplicates, return the best only.
             files: whether a term may name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
+            literal: take the words as they are typed. Otherwise spelling, dialect, Arabizi, exclusions, dates and
+                folders in words are understood; the hits' `interpretation` says how.
+            ignore: parts of that which are taken literally: words, exclusions, date, folder.
 
         Raises:
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
             ImageError: a picture of the query cannot be used.
         """
         page = Page(k, offset, Filters.of(where, collapse=collapse), threshold)
+        snapshot = self._reader.latest()
         if not isinstance(query, str | Query):
-            return self._reader.latest().search(self._picture_vector(query)[0], page, relevance=False)
+            return Hits(snapshot.search(self._picture_vector(query)[0], page, relevance=False))
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        vector = combine(self._vectors(parsed), parsed)
-        text = text_query(parsed, text_weight)
-        return self._reader.latest().search(vector, page, relevance=parsed.of_texts, text=text)
+        read = literally(parsed) if literal else self._understood(parsed, ignore)
+        vector = combine(self._vectors(read), read.query)
+        if read.has_filters and not any_passes(snapshot, vector, read.filtered(page.filters)):
+            read = self._understood(parsed, {*ignore, "date", "folder"}, read.interpretation.filters)
+            vector = combine(self._vectors(read), read.query)
+        hits = search_understood(snapshot, read, vector, page, text_weight)
+        return Hits(hits, with_suggestion(read, hits, self.interpreter))
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """What reads the words of queries: by default the package's lexicon with the user's (docs/queries.md)."""
+        if self._interpreter is None:
+            self._interpreter = interpreter(home=data_home())
+        return self._interpreter
+
+    @interpreter.setter
+    def interpreter(self, value: Interpreter) -> None:
+        """Read queries with another one, such as `araclip.text.resources.interpreter("my-words.txt")`."""
+        self._interpreter = value
+
+    def _understood(
+        self, query: Query, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()
+    ) -> InterpretedQuery:
+        return interpret(
+            query, self.interpreter, today=date.today(), folders=self._folder_names, ignore=ignore, unapplied=unapplied
+        )
+
+    def _folder_names(self, explicit: bool) -> Collection[str]:
+        """Names of the gallery's folders; of a large gallery only where the query says "folder"."""
+        small = isinstance(self.folder, Path) and self._catalog.counts()[0] <= FEW_FILES
+        return self._catalog.overview().folders if explicit or small else ()
 
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
@@ -83,10 +126,13 @@ class SearchableGallery(ABC):
         vector, content = self._picture_vector(picture)
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
-    def _vectors(self, query: Query) -> NDArray[np.float32]:
-        """The vectors of the query's terms, (n, D)."""
-        texts = iter(text_vectors(self.model, [term.value for term in query.terms if term.kind == "text"]))
-        rows = [next(texts) if term.kind == "text" else self._picture_vector(term.value)[0] for term in query.terms]
+    def _vectors(self, read: InterpretedQuery) -> NDArray[np.float32]:
+        """The vectors of the query's terms, (n, D); all readings of its texts are encoded at once."""
+        texts = iter(text_vectors(self.model, read.texts))
+        rows = [
+            read.term_vector(number, texts) if term.kind == "text" else self._picture_vector(term.value)[0]
+            for number, term in enumerate(read.query.terms)
+        ]
         return np.stack(rows)
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:

@@ -22,6 +22,37 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+Part = Literal["words", "exclusions", "date", "folder"]
+
+
+class ReadText(BaseModel):
+    """A text that was encoded for the query, and its share of the query's vector."""
+
+    text: str
+    weight: float
+
+
+class DerivedFilter(BaseModel):
+    """A filter that words of the query stand for; not applied where no picture of the gallery passes it."""
+
+    part: Literal["date", "folder"]
+    words: str
+    where: list[str] = Field(description="KEY=VALUE, as the parameter `where` takes it.")
+    applied: bool
+
+
+class Interpretation(BaseModel):
+    """How the words of the query were understood; `literal=true` takes them as typed, `ignore` some of them."""
+
+    language: str = Field(description="ar, en, arabizi, mixed or other.")
+    literal: bool
+    also: list[str] = Field(description="Words that were searched beside, or in place of, those typed.")
+    readings: list[ReadText]
+    excluded: list[str]
+    filters: list[DerivedFilter]
+    suggestion: str | None = Field(description="«هل تقصد»: a query spelled as captions are, where little was found.")
+
+
 class Like(_Request):
     """A picture of the gallery as a term of a query."""
 
@@ -46,6 +77,8 @@ class SearchRequest(_Request):
     threshold: float = Field(default=0.0, ge=0, le=1)
     collapse: Literal["near"] | None = None
     text_weight: TextWeight = TEXT_WEIGHT
+    literal: bool = Field(default=False, description="Take the words as they are typed.")
+    ignore: list[Part] = Field(default_factory=list, max_length=4, description="Parts taken as they are typed.")
     like: list[Like] = Field(default_factory=list, max_length=MAX_TERMS)
     pictures: list[SentPicture] = Field(default_factory=list, max_length=4)
 
@@ -84,6 +117,7 @@ class SearchAnswer(BaseModel):
     nothing_found: bool = Field(description="There are no results, or only weak ones.")
     took_ms: float
     generation: str
+    interpretation: Interpretation | None = Field(default=None, description="How the query's words were understood.")
 
 
 class Details(BaseModel):

@@ -33,6 +33,8 @@ from araclip.server.refreshing import Refresher
 from araclip.server.served_gallery import ServedGallery, check_writable
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
+from araclip.text.resources import interpreter
+from araclip.user_data import data_home
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")
@@ -50,6 +52,7 @@ class Service:
         self.model = encoder_of(settings.gallery, settings.model, threads=threads, device=settings.device)
         if settings.index or settings.uploads:
             check_writable(settings.gallery, settings.index)
+        self.interpreter = interpreter(settings.lexicon, data_home())
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     watch: bool = False  # keep watching those folders
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
+    lexicon: Path | None = None  # words of your own, docs/queries.md; by default lexicon.txt in the data directory
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # further host names; a,b in the environment

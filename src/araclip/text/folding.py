@@ -26,6 +26,7 @@ _LETTERS = str.maketrans(
         "ـ": None,
     }
 )
+_PLAIN = re.compile("[\u0621-\u063a\u0641-\u064a]+(?: [\u0621-\u063a\u0641-\u064a]+)*")
 _HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # left alone on a letter that it does not compose with
 # سماء = سما, شاطىء = شاطئ = شاطي; a word of three letters keeps it: ماء is not ما.
 _FINAL_HAMZA = re.compile(r"(?<=[\u0621-\u064a]{3})ء+(?![^\W\d_])")
@@ -40,6 +41,8 @@ def fold(text: str) -> str:
     Raises:
         InputError: `text` is not a string.
     """
+    if isinstance(text, str) and _PLAIN.fullmatch(text):  # nothing that `normalize` or lower case could change
+        return _FINAL_HAMZA.sub("", text.translate(_LETTERS))
     text = normalize(normalize(text).casefold())
     text = _HAMZA_ABOVE.sub("", text).translate(_LETTERS)
     return normalize(_FINAL_HAMZA.sub("", text))

@@ -62,6 +62,7 @@ class Filters:
     folder_name: str | None = None  # below any folder of this name; does not access the disk
     captured_from: str | None = None
     captured_to: str | None = None
+    months: tuple[int, ...] = ()  # of the camera's date, in any year: 1 to 12
     added_from: str | None = None
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
@@ -78,6 +79,7 @@ class Filters:
                 object.__setattr__(self, name, _date(name, getattr(self, name)))
         formats = (self.formats,) if isinstance(self.formats, str) else self.formats
         object.__setattr__(self, "formats", tuple(map(_format, formats)))
+        object.__setattr__(self, "months", _months(self.months))
         if self.orientation is not None and self.orientation not in ORIENTATIONS:
             raise InputError(f"no orientation '{self.orientation}'. Choose one of {', '.join(ORIENTATIONS)}.")
         for name in ("captured", "added"):
@@ -126,8 +128,8 @@ class Filters:
     def read(cls, texts: Iterable[str], *, collapse: bool = False) -> "Filters":
         """Parse filters, KEY=VALUE each.
 
-        folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), added=…, size=100kB..2MB,
-        format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
+        folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, added=…,
+        size=100kB..2MB, format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
 
         Raises:
             InputError: an unknown key, one given twice, or an invalid value.
@@ -145,6 +147,8 @@ class Filters:
                 fields[f"{key}_from"], fields[f"{key}_to"] = _range(value)
             elif key == "size":
                 fields["min_size"], fields["max_size"] = (end and _bytes(end) for end in _range(value))
+            elif key == "month":
+                fields["months"] = tuple(part.strip() for part in normalize(value[:80]).split(","))
             elif key == "format":
                 fields["formats"] = tuple(name.strip() for name in value.split(","))
             elif key in ("folder", "orientation"):
@@ -153,7 +157,8 @@ class Filters:
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
                 raise InputError(
-                    f"no filter '{key}'. Choose among folder, captured, added, size, format, orientation and meta.KEY."
+                    f"no filter '{key}'. Choose among folder, captured, month, added, size, format, orientation "
+                    "and meta.KEY."
                 )
         return cls(**fields)
 
@@ -167,6 +172,8 @@ class Filters:
         ):
             if first is not None or last is not None:
                 values[key] = f"{'' if first is None else first}..{'' if last is None else last}"
+        if self.months:
+            values["month"] = ",".join(map(str, self.months))
         if self.folder is not None:
             values["folder"] = os.fspath(self.folder)
         if self.formats:
@@ -188,6 +195,9 @@ class Filters:
                 of_content.append((f"{column} >= ?", (first,)))
             if last := getattr(self, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
                 of_content.append((f"{column} < ?", (last + "\x7f",)))
+        if self.months:
+            marks = ", ".join("?" * len(self.months))
+            of_content.append((f"CAST(substr(taken, 6, 2) AS INTEGER) IN ({marks})", self.months))
         if self.min_size is not None:
             of_file.append(("size >= ?", (self.min_size,)))
         if self.max_size is not None:
@@ -215,6 +225,14 @@ def _date(name: str, text: str) -> str:
     if not _DATE.fullmatch(date):
         raise InputError(f"{name} is '{text!s:.80}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
     return date
+
+
+def _months(given: object) -> tuple[int, ...]:
+    numbers = (given,) if isinstance(given, int | str) else given
+    months = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
+    if not all(isinstance(month, int | str) and re.fullmatch("0?[1-9]|1[0-2]", str(month)) for month in months):
+        raise InputError(f"months is {given!r:.80}; write numbers from 1 to 12, as in month=6,7,8.")
+    return tuple(dict.fromkeys(int(month) for month in months))
 
 
 def _range(text: str) -> tuple[str | None, str | None]:

@@ -27,6 +27,13 @@ def select(catalog: Catalog, condition: Condition) -> Ids:
     return _numbers(catalog, "SELECT group_concat(content) FROM files", ()) if passed is None else passed
 
 
+def newest_first(catalog: Catalog, condition: Condition) -> list[int]:
+    """Ids of the pictures that pass, by the date they were taken, the newest first; those without a date come last."""
+    passed = set(select(catalog, condition).tolist())
+    rows = catalog.rows("SELECT id FROM contents ORDER BY taken IS NULL, taken DESC, id", ())
+    return [content for (content,) in rows if content in passed]
+
+
 def _numbers(catalog: Catalog, sql: str, values: Sequence[Any]) -> Ids:
     """The ids that a query concatenates with commas, sorted and unique.
 

@@ -35,6 +35,9 @@ INDEXES = {
 }  # fields of conditions → type of their payload index
 
 
+PHOTOGRAPHY = range(1980, 2051)  # years whose months can be asked for; EXIF dates are those of digital cameras
+
+
 def visible(generation: int) -> models.Filter:
     """Versions visible in a generation. Points that are not pictures have no `since`, and do not pass."""
     ended = between("until", None, generation)
@@ -75,6 +78,11 @@ def condition_of(filters: Filters) -> models.Filter | None:
         if first or last:
             ends = (instant(first) if first else None, instant(last, "9") if last else None)
             of_picture.append(between(key, *ends))
+    if filters.months:
+        spans = [f"{year}-{month:02}" for year in PHOTOGRAPHY for month in filters.months]
+        of_picture.append(
+            models.Filter(should=[between("taken_at", instant(span), instant(span, "9")) for span in spans])
+        )
     if filters.formats:
         of_picture.append(models.FieldCondition(key="format", match=models.MatchAny(any=list(filters.formats))))
     if filters.orientation:
@@ -97,6 +105,10 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
     """Whether one path of a picture passes; equivalent to `condition_of` on the server."""
     facts = row.facts
     if not _within(facts.captured_at if facts else None, filters.captured_from, filters.captured_to):
+        return False
+    if filters.months and (
+        not facts or not facts.captured_at or int(facts.captured_at[5:7] or 0) not in filters.months
+    ):
         return False
     if not _within(row.added, filters.added_from, filters.added_to):
         return False

@@ -2,7 +2,8 @@
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import Annotated, Literal
 
@@ -13,17 +14,30 @@ from numpy.typing import NDArray
 from araclip.display import shown
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, interpret, literally
+from araclip.gallery.interpretation import Interpretation as Understood
 from araclip.gallery.query import Query as ParsedQuery
-from araclip.gallery.query import combine, parse, text_query
+from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
-from araclip.gallery.text_matches import MAX_TEXT_WEIGHT, TextQuery
+from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
+from araclip.gallery.understood import any_passes, records_understood, with_suggestion
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, GuardedRoute, ServiceOf, problems
-from araclip.server.schemas import MAX_OFFSET, MAX_WHERE, Match, Result, SearchAnswer, SearchRequest, Where
+from araclip.server.schemas import (
+    MAX_OFFSET,
+    MAX_WHERE,
+    Interpretation,
+    Match,
+    Part,
+    Result,
+    SearchAnswer,
+    SearchRequest,
+    Where,
+)  # fmt: skip
 from araclip.server.served_gallery import served_filters
 from araclip.server.service import Service, decode_data_uri
 
@@ -48,11 +62,14 @@ async def search(
     text_weight: Annotated[
         float, Query(ge=0, le=MAX_TEXT_WEIGHT, description="How much words in the pictures' texts count.")
     ] = TEXT_WEIGHT,
+    literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
+    ignore: Annotated[list[Part], Query(max_length=4, description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by text; best pictures first."""
     body = SearchRequest(
-        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight
-    )
+        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
+        literal=literal, ignore=ignore,
+    )  # fmt: skip
     return await while_connected(request, run_search(service, body, [], requester))
 
 
@@ -79,14 +96,17 @@ async def search_by_image(
     threshold: Annotated[float, Form(ge=0, le=1)] = 0.0,
     collapse: Annotated[Literal["near"] | None, Form()] = None,
     text_weight: Annotated[float, Form(ge=0, le=MAX_TEXT_WEIGHT)] = TEXT_WEIGHT,
+    literal: Annotated[bool, Form()] = False,
+    ignore: Annotated[list[Part], Form(max_length=4)] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
     body = SearchRequest(
-        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight
-    )
+        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
+        literal=literal, ignore=ignore,
+    )  # fmt: skip
     return await while_connected(request, run_search(service, body, [data], requester, sent_weight=1.0))
 
 
@@ -108,10 +128,17 @@ async def run_search(
     )  # one more hit than k tells whether there is a next page
     pictures = await _sent_vectors(service, query, sent, requester)  # before the gate, where others would wait for it
     with service.searches.entered(requester):
-        vector = combine(await _vectors(service, query, pictures, requester), query)
         snapshot = service.gallery.snapshot
-        text = text_query(query, body.text_weight)
-        results, more = await service.in_thread(lambda: _results(service, snapshot, query, vector, page, text))
+        read = literally(query) if body.literal else await _understood(service, query, body.ignore)
+        vector = combine(await _vectors(service, read, pictures, requester), read.query)
+        if read.has_filters and not await service.in_thread(
+            lambda read=read, vector=vector: any_passes(snapshot, vector, read.filtered(filters))  # type: ignore[misc]
+        ):
+            read = await _understood(service, query, {*body.ignore, "date", "folder"}, read.interpretation.filters)
+            vector = combine(await _vectors(service, read, pictures, requester), read.query)
+        results, more, understood = await service.in_thread(
+            lambda: _results(service, snapshot, read, vector, page, body.text_weight)
+        )
     return SearchAnswer(
         query=body.q,
         results=results,
@@ -120,6 +147,22 @@ async def run_search(
         nothing_found=body.offset == 0 and (not results or results[0].weak),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
+        interpretation=Interpretation.model_validate(understood.json()),
+    )
+
+
+async def _understood(
+    service: Service, query: ParsedQuery, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()
+) -> InterpretedQuery:
+    """The query as it is understood: a millisecond, the first time a tenth of a second for the tables of words."""
+
+    def folders(explicit: bool) -> Collection[str]:
+        return service.gallery.overview().folders
+
+    return await service.in_thread(
+        lambda: interpret(
+            query, service.interpreter, today=date.today(), folders=folders, ignore=ignore, unapplied=unapplied
+        )
     )
 
 
@@ -155,14 +198,14 @@ async def _sent_vectors(
 
 
 async def _vectors(
-    service: Service, query: ParsedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
+    service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
 ) -> NDArray[np.float32]:
     """The vectors of the query's terms, (n, D)."""
-    texts = iter(await service.texts.rows([term.value for term in query.terms if term.kind == "text"], requester))
+    texts = iter(await service.texts.rows(read.texts, requester))
     rows = []
-    for term in query.terms:
+    for number, term in enumerate(read.query.terms):
         if term.kind == "text":
-            rows.append(next(texts))
+            rows.append(read.term_vector(number, texts))
         elif (name := term.value.removeprefix(STORED_PREFIX)) in sent:
             rows.append(sent[name])
         else:
@@ -181,23 +224,24 @@ def _stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
 def _results(
     service: Service,
     snapshot: Snapshot,
-    query: ParsedQuery,
+    read: InterpretedQuery,
     vector: NDArray[np.float32],
     page: Page,
-    text: TextQuery | None,
-) -> tuple[list[Result], bool]:
-    """The results of a page of k + 1 hits without the last one, and whether there was one.
+    text_weight: float,
+) -> tuple[list[Result], bool, Understood]:
+    """The results of a page of k + 1 hits without the last one, whether there was one, and how the query was read.
 
     A picture of the gallery that is the whole query is excluded from its results.
     """
+    query = read.query
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
     record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
-    exclude = record.content if record else None
-    pairs = snapshot.search_records(vector, page, relevance=query.of_texts, exclude=exclude, text=text)
+    pairs = records_understood(snapshot, read, vector, page, text_weight, exclude=record.content if record else None)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
-    return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs], more
+    results = [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
+    return results, more, with_suggestion(read, [hit for _, hit in pairs], service.interpreter)
 
 
 def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:

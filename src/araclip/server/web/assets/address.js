@@ -1,8 +1,11 @@
 /**
  * The URL's query: the search and the picture in the viewer. Pure.
  *
- * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&collapse&view=ID; a minus before an id or key excludes.
+ * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&collapse&literal&ignore=date&view=ID; a minus before an id or key excludes.
  */
+
+/** Parts of a query's understanding that can be taken back. */
+const PARTS = ['words', 'exclusions', 'date', 'folder'];
 
 /** The state that a URL's query holds: `like` and `pictures` are lists of { id, weight }, `where` maps a filter to its value. */
 export function read(search) {
@@ -18,6 +21,8 @@ export function read(search) {
     where: Object.fromEntries(where.filter(([key, value]) => key && value)),
     strong: params.has('strong'),
     collapse: params.has('collapse'),
+    literal: params.has('literal'),
+    ignore: params.getAll('ignore').filter((part) => PARTS.includes(part)),
     view: params.get('view') ?? '',
   };
 }
@@ -31,6 +36,8 @@ export function write(state) {
   for (const filter of filterTexts(state)) params.append('where', filter);
   if (state.strong) params.append('strong', '');
   if (state.collapse) params.append('collapse', '');
+  if (state.literal) params.append('literal', '');
+  for (const part of state.ignore ?? []) params.append('ignore', part);
   if (state.view) params.append('view', state.view);
   const text = params.toString().replaceAll('=&', '&').replace(/=$/, '');
   return text && `?${text}`;

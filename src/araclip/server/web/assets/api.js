@@ -56,16 +56,18 @@ export async function search(state, offset, signal) {
   const settings = { q: state.q, k: PAGE, offset };
   if (state.strong) settings.threshold = 0.5; // below, a hit is weak
   if (state.collapse) settings.collapse = 'near';
+  if (state.literal) settings.literal = true;
   if (!state.like.length && !state.pictures.length) {
     const params = new URLSearchParams(settings);
     for (const filter of filterTexts(state)) params.append('where', filter);
+    for (const part of state.ignore) params.append('ignore', part);
     return request(`search?${params}`, { signal });
   }
   const pictures = state.pictures.map(({ id, weight }) => ({ data: dataOf(id), weight }));
   if (pictures.some(({ data }) => !data)) {
     throw new Problem({ title: t('lostPicture'), detail: t('lostPictureDetail') });
   }
-  return request('search', { signal, body: { ...settings, where: filterTexts(state), like: state.like, pictures } });
+  return request('search', { signal, body: { ...settings, where: filterTexts(state), ignore: state.ignore, like: state.like, pictures } });
 }
 
 export const stats = () => request('stats');

@@ -17,18 +17,21 @@ import { Results } from './results.js';
 import { showTheme, startTheme } from './theme.js';
 import { toast } from './toast.js';
 import { askForToken } from './token.js';
+import { Understood } from './understood.js';
 import { Viewer } from './viewer.js';
 
 const LOADING_DELAY_MS = 200; // responses within this time show no loading message
 const AUTO_FETCH = 200; // results that scrolling fetches; further ones need a click
+const AS_READ = { literal: false, ignore: [] }; // a new query is understood again
 let state = read(location.search);
 let shownSearch = null; // the search whose results the page shows
 let results = null;
 let stats = null;
 
-const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: moreLike });
-const viewer = new Viewer({ turn, close: closeViewer, similar: moreLike, unlike: lessLike });
+const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item) });
+const viewer = new Viewer({ turn, close: closeViewer, similar: (item) => moreLike(item), unlike: (item) => lessLike(item) });
 const chips = new Chips(go);
+const understood = new Understood(go);
 const filters = new Filters(go);
 const progress = new Progress(galleryChanged);
 const moreButton = button('quiet.more', 'more', null, () => fetchMore(true), t('more'));
@@ -46,13 +49,8 @@ function go(change, { replace = false } = {}) {
   arrive();
 }
 
-function moreLike(item) {
-  go({ q: '', pictures: [], like: [{ id: item.id, weight: 1 }] });
-}
-
-function lessLike(item) {
-  go({ like: [...state.like.filter(({ id }) => id !== item.id), { id: item.id, weight: -1 }] });
-}
+const moreLike = (item) => go({ ...AS_READ, q: '', pictures: [], like: [{ id: item.id, weight: 1 }] });
+const lessLike = (item) => go({ like: [...state.like.filter(({ id }) => id !== item.id), { id: item.id, weight: -1 }] });
 
 function closeViewer() {
   if (history.state?.inside) history.back();
@@ -118,12 +116,13 @@ function showFrame() {
   badge.textContent = filterCount(state) || '';
   badge.hidden = !filterCount(state);
   $('earlier').replaceChildren(...recent().map((text) => el('option', { value: text })));
-  if (!searching) showHome(state, stats, (q) => go({ q }));
+  if (!searching) showHome(state, stats, (q) => go({ ...AS_READ, q }));
 }
 
 /** Clear the results. */
 function clearResults() {
   results = null;
+  understood.show(state, null);
   grid.clear();
   clearNotice();
   $('count').textContent = '';
@@ -169,6 +168,7 @@ function again() {
 
 function show() {
   const shown = grid.show(results);
+  understood.show(state, results.interpretation);
   const weak = shown.length > 0 && shown[0].weak;
   const all = Math.max(stats?.pictures ?? 0, shown.length);
   $('count').textContent = weak ? t('allWeak') : t('shown', { n: shown.length, all });
@@ -259,7 +259,7 @@ function listen() {
     if (matchMedia('(hover: none)').matches) $('query').blur(); // hides the on-screen keyboard
     const q = $('query').value.trim();
     if (q && q === state.q) again();
-    else go({ q });
+    else go({ ...AS_READ, q });
   });
   $('query').addEventListener('input', () => { $('clear').hidden = !$('query').value; });
   $('clear').addEventListener('click', () => {

@@ -2,7 +2,7 @@
 
 import { filterCount } from './address.js';
 import { $, button, el } from './dom.js';
-import { bytes, date, isolated, t } from './i18n.js';
+import { bytes, date, isolated, monthName, t } from './i18n.js';
 
 const ORIENTATIONS = ['landscape', 'portrait', 'square'];
 const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
@@ -85,11 +85,12 @@ export function filterChips(state) {
   return out;
 }
 
-const keyLabel = (key) => (['folder', 'captured', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+const keyLabel = (key) => (['folder', 'captured', 'month', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
   if (key === 'size') return sizeLabel(value);
+  if (key === 'month') return value.split(',').map(monthName).join(' · ');
   if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];
   if (!last) return t('since', { date: date(first) });

@@ -66,6 +66,12 @@ export function date(text) {
   return Number.isNaN(moment.getTime()) ? text : new Intl.DateTimeFormat(locale, options).format(moment);
 }
 
+/** The name of a month, 1 to 12. */
+export function monthName(month) {
+  const moment = new Date(Date.UTC(2000, month - 1, 15));
+  return new Intl.DateTimeFormat(locale, { calendar: 'gregory', timeZone: 'UTC', month: 'long' }).format(moment);
+}
+
 /** Translate the markup below `node`: data-t is the text, data-t-label the accessible name, data-t-hint the placeholder. */
 export function translate(node) {
   document.title = t('title');

@@ -29,6 +29,7 @@ export class Results {
     this.more = true;
     this.answered = false; // whether the first page has arrived
     this.pending = null;
+    this.interpretation = null; // how the server understood the query
   }
 
   /** How many of the items come before the first weak one. */
@@ -49,6 +50,7 @@ export class Results {
     const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
     this.offset += page.results.length;
+    if (!this.answered) this.interpretation = page.interpretation ?? null;
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }

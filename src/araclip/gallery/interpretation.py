@@ -1,0 +1,239 @@
+"""How a query is understood before it is searched: readings of its words, exclusions, dates and folders. Pure.
+
+`interpret` turns a parsed query into another one, with the readings of each text term, and says what it did, so that
+all of
+it can be shown and taken back. Terms in quotation marks are taken literally. docs/queries.md is the guide.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.query import MAX_TERMS, Query, Term, unit_sum
+from araclip.text.facets.dates import DateFilter, split_date
+from araclip.text.facets.folders import split_folder
+from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
+from araclip.text.negation import split_exclusions
+
+Part = Literal["words", "exclusions", "date", "folder"]
+PARTS: tuple[Part, ...] = ("words", "exclusions", "date", "folder")
+ALL: frozenset[Part] = frozenset(PARTS)
+MAX_TEXTS = 12  # readings of all terms together that are encoded
+NEUTRAL = "صورة"  # what a query that is only a date is encoded as: nothing that one picture shows more than another
+
+
+@dataclass(frozen=True)
+class DerivedFilter:
+    """A filter that words of the query stand for. `where`: as `Filters.read` takes it, a folder by its name.
+
+    `applied` is False where no picture of the gallery passes, and the words were searched as words.
+    """
+
+    part: Part
+    words: str
+    where: tuple[str, ...]
+    filters: Filters
+    applied: bool = True
+
+
+@dataclass(frozen=True)
+class Interpretation:
+    """How a query was understood; all of it is empty, and `literal` true, where the words were taken as typed."""
+
+    language: str = "other"
+    readings: tuple[Reading, ...] = ()  # of the terms that have several, or another than the one typed
+    excluded: tuple[str, ...] = ()
+    filters: tuple[DerivedFilter, ...] = ()
+    suggestion: str | None = None  # a query whose words are spelled as captions spell them, where little was found
+    literal: bool = False
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """The words that were searched beside, or in place of, those that were typed, the likeliest first."""
+        changes = (change for reading in self.readings for change in reading.changes if change.target)
+        return tuple(dict.fromkeys(change.target for change in changes))[:MAX_READINGS]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was understood otherwise than typed."""
+        return not (self.readings or self.excluded or self.filters or self.suggestion)
+
+    def json(self) -> dict[str, Any]:
+        """Plain data, as `araclip search --json` prints it."""
+        return {
+            "language": self.language,
+            "literal": self.literal,
+            "also": list(self.also),
+            "readings": [{"text": reading.text, "weight": round(reading.weight, 3)} for reading in self.readings],
+            "excluded": list(self.excluded),
+            "filters": [
+                {"part": each.part, "words": each.words, "where": list(each.where), "applied": each.applied}
+                for each in self.filters
+            ],
+            "suggestion": self.suggestion,
+        }
+
+
+@dataclass(frozen=True)
+class InterpretedQuery:
+    """A query ready to be encoded: for each of its terms the readings (none for a picture)."""
+
+    query: Query
+    readings: tuple[tuple[Reading, ...], ...]
+    interpretation: Interpretation
+    only_filters: bool = False  # a date or a folder, and nothing that a picture shows
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts to encode, term by term; their vectors go to `term_vector` in this order."""
+        return [reading.text for readings in self.readings for reading in readings]
+
+    def term_vector(self, term: int, rows: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The vector (D,) of a text term from the next rows: its readings, weighted by confidence."""
+        readings = self.readings[term]
+        vectors = [next(rows) for _ in readings]
+        return (
+            vectors[0] if len(vectors) == 1 else unit_sum(np.stack(vectors), [reading.weight for reading in readings])
+        )
+
+    def filtered(self, filters: Filters) -> Filters:
+        """Filters with those of the query's words, except where they are set already."""
+        for derived in self.interpretation.filters:
+            if derived.applied:
+                filters = _merged(filters, derived.filters)
+        return filters
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether words of the query became filters."""
+        return any(derived.applied for derived in self.interpretation.filters)
+
+
+def literally(query: Query) -> InterpretedQuery:
+    """The query as it was typed."""
+    readings = tuple((Reading(term.value, 1.0),) if term.kind == "text" else () for term in query.terms)
+    return InterpretedQuery(query, readings, Interpretation(literal=True))
+
+
+def interpret(
+    query: Query,
+    interpreter: Interpreter,
+    *,
+    today: date,
+    folders: Callable[[bool], Collection[str]] = lambda explicit: (),
+    ignore: Collection[Part] = (),
+    unapplied: Sequence[DerivedFilter] = (),
+) -> InterpretedQuery:
+    """Understand a query's text terms.
+
+    Args:
+        folders: gives the names of the gallery's folders, when they are needed; `explicit`: the text says "folder".
+        ignore: parts that are taken literally.
+        unapplied: filters of an earlier attempt that no picture passed, to be shown as such.
+    """
+    terms: list[Term] = []
+    excluded: list[Term] = []
+    filters: list[DerivedFilter] = []
+    for term in query.terms:
+        if term.kind != "text" or term.weight < 0 or term.quoted:
+            terms.append(term)
+            continue
+        text, negated, derived = _taken_apart(term.value, today, folders, ignore, filters)
+        filters += derived
+        excluded += [Term("text", thing, -1.0) for thing in negated]
+        terms.append(replace(term, value=text))
+    shown = [term for term in terms if term.kind != "text" or term.value]
+    only_filters = not any(term.weight > 0 for term in shown)
+    if only_filters:
+        shown = [Term("text", NEUTRAL), *shown]
+    room = MAX_TERMS - len(shown)
+    new = Query((*shown, *excluded[: max(room, 0)]))
+    return _read(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
+
+
+def _taken_apart(
+    text: str,
+    today: date,
+    folders: Callable[[bool], Collection[str]],
+    ignore: Collection[Part],
+    before: list[DerivedFilter],
+) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
+    """A text without what it excludes, its date and its folder; the text is "" where nothing is left to show."""
+    negated: tuple[str, ...] = ()
+    derived: list[DerivedFilter] = []
+    if "exclusions" not in ignore:
+        parts = split_exclusions(text)
+        text, negated = parts.text, parts.excluded
+    empty = False
+    if "date" not in ignore and not any(each.part == "date" for each in before):
+        dated = split_date(text, today)
+        if dated.filter is not None:
+            derived.append(_of_date(dated.words, dated.filter))
+            text, empty = dated.text, dated.only_date
+    if "folder" not in ignore and not any(each.part == "folder" for each in before):
+        placed = split_folder(text, folders)
+        if placed.folder is not None:
+            where = (f"folder={placed.folder}",)
+            derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folder)))
+            text, empty = placed.text, placed.only_folder
+    return "" if empty else text, negated, derived
+
+
+def _of_date(words: str, found: DateFilter) -> DerivedFilter:
+    return DerivedFilter("date", words, found.texts(), Filters.read(found.texts()))
+
+
+def _read(
+    query: Query,
+    interpreter: Interpreter,
+    filters: Sequence[DerivedFilter],
+    unapplied: Sequence[DerivedFilter],
+    excluded: Sequence[Term],
+    ignore: Collection[Part],
+    only_filters: bool,
+) -> InterpretedQuery:
+    texts = sum(term.kind == "text" for term in query.terms)
+    most = max(1, min(MAX_READINGS, MAX_TEXTS // max(texts, 1)))
+    all_readings: list[tuple[Reading, ...]] = []
+    shown: list[Reading] = []
+    language = "other"
+    for term in query.terms:
+        if term.kind != "text":
+            all_readings.append(())
+        elif term.quoted or "words" in ignore:
+            all_readings.append((Reading(term.value, 1.0),))
+        else:
+            read = interpreter.interpret(term.value)
+            readings = _kept(read.readings, most)
+            all_readings.append(readings)
+            language = read.language if language == "other" else language
+            if read.changes:
+                shown += [reading for reading in readings if reading.changes]
+    interpretation = Interpretation(
+        language=language,
+        readings=tuple(shown),
+        excluded=tuple(dict.fromkeys(term.value for term in excluded)),
+        filters=(*filters, *(replace(each, applied=False) for each in unapplied)),
+        literal=set(ignore) >= ALL,
+    )
+    return InterpretedQuery(query, tuple(all_readings), interpretation, only_filters)
+
+
+def _kept(readings: tuple[Reading, ...], most: int) -> tuple[Reading, ...]:
+    kept = readings[:most]
+    total = sum(reading.weight for reading in kept)
+    return tuple(replace(reading, weight=reading.weight / total) for reading in kept)
+
+
+def _merged(filters: Filters, derived: Filters) -> Filters:
+    if derived.folder_name is not None:
+        taken = filters.folder is not None or filters.folder_name is not None
+        return filters if taken else replace(filters, folder_name=derived.folder_name)
+    if filters.captured_from or filters.captured_to or filters.months:
+        return filters
+    return replace(filters, captured_from=derived.captured_from, captured_to=derived.captured_to, months=derived.months)

@@ -1,0 +1,93 @@
+"""Searching a snapshot for an interpreted query: the same for galleries in Python and for the server."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.records import PictureRecord
+from araclip.gallery.interpretation import Interpretation, InterpretedQuery
+from araclip.gallery.query import Query, text_query
+from araclip.gallery.ranking import Page
+from araclip.gallery.reader import Snapshot
+from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import TextQuery
+from araclip.text.interpretation import Interpreter
+from araclip.text.normalization import normalize
+from araclip.text.script import is_arabic, words
+
+
+class Hits(list[Hit]):
+    """The hits of a search, best first, and how its query was understood; None for a picture."""
+
+    def __init__(self, hits: Iterable[Hit], interpretation: Interpretation | None = None) -> None:
+        super().__init__(hits)
+        self.interpretation = interpretation
+
+
+def any_passes(snapshot: Snapshot, vector: NDArray[np.float32], filters: Filters) -> bool:
+    """Whether any picture passes filters."""
+    return bool(snapshot.search(vector, Page(1, 0, filters), relevance=False))
+
+
+def understood_page(read: InterpretedQuery, page: Page) -> Page:
+    """The page with the filters of the query's words; a query that is only a date is ordered by it."""
+    return replace(page, filters=read.filtered(page.filters), by_date=read.only_filters and read.has_filters)
+
+
+def search_understood(
+    snapshot: Snapshot, read: InterpretedQuery, vector: NDArray[np.float32], page: Page, text_weight: float
+) -> list[Hit]:
+    """One page of hits for an interpreted query and its vector (D,)."""
+    words = words_to_find(read, text_weight)
+    return snapshot.search(vector, understood_page(read, page), relevance=has_relevance(read), text=words)
+
+
+def records_understood(
+    snapshot: Snapshot,
+    read: InterpretedQuery,
+    vector: NDArray[np.float32],
+    page: Page,
+    text_weight: float,
+    *,
+    exclude: int | None,
+) -> list[tuple[PictureRecord, Hit]]:
+    """As `search_understood`, each hit with its picture."""
+    words = words_to_find(read, text_weight)
+    return snapshot.search_records(
+        vector, understood_page(read, page), relevance=has_relevance(read), exclude=exclude, text=words
+    )
+
+
+def has_relevance(read: InterpretedQuery) -> bool:
+    """Whether hits get a relevance: the query shows something, in words alone."""
+    return read.query.of_texts and not read.only_filters
+
+
+def words_to_find(read: InterpretedQuery, weight: float) -> TextQuery | None:
+    """What to look for in texts: the words as typed, or, of Arabizi, as they are most likely meant."""
+    if read.only_filters:
+        return None
+    terms = [
+        replace(term, value=readings[0].text) if readings and readings[0].changes and _is_latin(term.value) else term
+        for term, readings in zip(read.query.terms, read.readings, strict=True)
+    ]
+    return text_query(Query(tuple(terms)), weight)
+
+
+def with_suggestion(read: InterpretedQuery, hits: list[Hit], interpreter: Interpreter) -> Interpretation:
+    """The interpretation, with a corrected query where little was found: «هل تقصد»."""
+    found = read.interpretation
+    if found.literal or read.only_filters or (hits and not hits[0].weak):
+        return found
+    typed = [term.value for term in read.query.terms if term.kind == "text" and term.weight > 0 and not term.quoted]
+    corrected = [interpreter.suggestion(text) for text in typed]
+    if not any(corrected):
+        return found
+    return replace(found, suggestion=" + ".join(new or old for new, old in zip(corrected, typed, strict=True)))
+
+
+def _is_latin(text: str) -> bool:
+    return not any(is_arabic(match.group()) for match in words(normalize(text)))

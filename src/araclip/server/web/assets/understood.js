@@ -1,0 +1,55 @@
+/** How the server understood the query: what it searched beside the words typed, each part with a way back. */
+
+import { $, button, el } from './dom.js';
+import { filterChips } from './filters.js';
+import { isolated, t } from './i18n.js';
+
+export class Understood {
+  /** `change` is called with a part of the state: { ignore }, { literal }, { q }. */
+  constructor(change) {
+    Object.assign(this, { root: $('understood'), change });
+  }
+
+  /** Show an interpretation of the server's, or nothing. */
+  show(state, found) {
+    const parts = found ? [...this.#parts(state, found), this.#suggestion(found), this.#wayBack(state, found)].filter(Boolean) : [];
+    this.root.hidden = !parts.length;
+    this.root.replaceChildren(...parts);
+  }
+
+  #parts(state, { also, excluded, filters }) {
+    return [
+      also.length > 0 && this.#chip(state, 'words', t('also', { words: listed(also) })),
+      excluded.length > 0 && this.#chip(state, 'exclusions', t('excluded', { words: listed(excluded) })),
+      ...filters.map(({ part, words, where, applied }) => (applied
+        ? this.#chip(state, part, filterLabel(where))
+        : el('span.note', {}, t(part === 'date' ? 'noSuchDate' : 'noSuchFolder', { words })))),
+    ];
+  }
+
+  #chip(state, part, label) {
+    const ignore = [...new Set([...state.ignore, part])];
+    return el('span.chip.understood', {}, el('span', {}, label),
+      button('bare', 'close', t('asTyped', { text: label }), () => this.change({ ignore })));
+  }
+
+  #suggestion({ suggestion }) {
+    return suggestion && el('span.suggestion', {}, t('didYouMean'), ' ',
+      el('button.link', { type: 'button', dir: 'auto', onclick: () => this.change({ q: suggestion }) }, suggestion));
+  }
+
+  /** Back to the words as typed, or to their understanding. */
+  #wayBack(state, { also, excluded, filters }) {
+    if (state.literal || state.ignore.length) return link(t('understand'), () => this.change({ literal: false, ignore: [] }));
+    return (also.length || excluded.length || filters.length) && link(t('literal'), () => this.change({ literal: true }));
+  }
+}
+
+const listed = (words) => words.map(isolated).join(t('comma'));
+const link = (label, run) => el('button.link', { type: 'button', onclick: run }, label);
+
+/** A filter of the server's, KEY=VALUE texts, as the chips of filters name it. */
+function filterLabel(where) {
+  const state = { where: Object.fromEntries(where.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)])) };
+  return filterChips(state).map(({ label }) => label).join(t('comma'));
+}

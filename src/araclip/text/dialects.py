@@ -1,0 +1,193 @@
+"""Dialect words → standard ones, by the lexicon and a few rules of dialect grammar. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from araclip.text.changes import Change
+from araclip.text.folding import fold
+from araclip.text.lexicon import DIALECTS, Form, Lexicon
+from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
+
+SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12  # confidence of a form, by what else it may be
+EVIDENCE = 0.4  # what another word of the same dialect adds to an ambiguous form
+RULE = 0.85  # of a verb whose standard form is known
+# Occurrences in captions that make a form a word of its own, one that models know well, one that is never changed.
+OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000
+
+# What a dialect puts before a noun, and what the standard language does.
+_BEGINNINGS = (
+    ("وهال", "وال"), ("عهال", "على ال"), ("بهال", "بال"), ("وعال", "وعلى ال"), ("هال", "ال"), ("عال", "على ال"),
+    ("فال", "في ال"), ("مال", "من ال"),
+)  # fmt: skip
+# بيلعب, كيلعب, تيلعب: the verb of the present tense begins with another letter.
+_VERBS = (
+    ("بي", "ي"),
+    ("بت", "ت"),
+    ("كي", "ي"),
+    ("كت", "ت"),
+    ("تي", "ي"),
+    ("تت", "ت"),
+    ("بن", "ن"),
+    ("حي", "ي"),
+    ("هي", "ي"),
+)
+_PLURALS = ("وا", "و")
+# Particles before a verb, and "of" between two nouns: the standard sentence goes without them.
+_BEFORE_VERB = frozenset(
+    map(fold, ("عم", "قاعد", "قاعدة", "قاعدين", "جالس", "دا", "گاعد", "كاعد", "راح", "رح", "غادي"))
+)
+_OF = frozenset(map(fold, ("بتاع", "بتاعة", "بتاعت", "بتوع", "تبع", "ديال", "متاع", "تاع", "مال", "حق")))
+_AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
+
+
+class Dialects:
+    """Finds the standard words of dialect ones."""
+
+    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary) -> None:
+        self.lexicon, self.vocabulary = lexicon, vocabulary
+
+    def phrase(self, words: Sequence[str], at: int) -> list[Change]:
+        """Forms of several words that begin at a place: لاب توب → حاسوب محمول; the longest one's."""
+        for width in range(min(self.lexicon.longest, len(words) - at), 1, -1):
+            if all(self.vocabulary.count(word) >= VERY_OFTEN for word in words[at : at + width]):
+                continue  # كلب صغير says what it says
+            typed = " ".join(words[at : at + width])
+            if found := self._of(typed, typed, "", self.lexicon.find(typed)):
+                return [replace(change, width=width) for change in found]
+        return []
+
+    def word(self, words: Sequence[str], at: int) -> list[Change]:
+        """What the word at a place may be in the standard language, the likeliest first."""
+        word = words[at]
+        if found := self._of(word, word, "", self.lexicon.find(word)):
+            return found
+        if particle := self._particle(words, at):
+            return [particle]
+        if self.vocabulary.count(word) >= OFTEN or fold(word) in self.lexicon.standard:
+            return []
+        for typed, standard in _BEGINNINGS:
+            stem = word.removeprefix(typed)
+            if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._definite(word, stem, standard)):
+                return found
+        for prefix, stem in split_proclitics(word):
+            if found := self._of(word, stem, prefix, self.lexicon.find(stem)):
+                return found
+        return self._inflected(word) or self._verb(word)
+
+    def _of(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
+        count = self.vocabulary.count(stem)
+        own = count >= VERY_OFTEN or fold(stem) in self.lexicon.standard
+        changes: list[Change] = []
+        if count >= NEVER:
+            return changes
+        for place, form in enumerate(forms):
+            if fold(form.standard) == fold(stem) or (prefix.endswith(("ال", "لل")) and self._is_verb(form.standard)):
+                continue
+            labels = tuple(label for label in form.labels if label in DIALECTS)
+            if own or (count >= OFTEN and not labels):  # as it is, captions use it
+                confidence = UNLIKELY
+            else:
+                confidence = AMBIGUOUS if form.ambiguous else ALSO_KNOWN if count >= OFTEN else SURE
+            confidence *= 0.5**place
+            target = _joined(prefix, form.standard)
+            changes.append(Change(typed, target, "dialect", confidence, labels, ambiguous=form.ambiguous or own))
+        return changes
+
+    def _is_verb(self, standard: str) -> bool:
+        return (standard[0] == "ي" and len(standard) > 3) or (
+            standard[0] == "ت" and "ي" + standard[1:] in self.lexicon.standard
+        )
+
+    def _definite(self, word: str, stem: str, standard: str) -> list[Change]:
+        if found := self._of(word, stem, standard, self.lexicon.find(stem)):
+            return found
+        if spelled := self.vocabulary.spelling(stem):
+            return [Change(word, standard + spelled, "dialect", RULE)]
+        return []
+
+    def _particle(self, words: Sequence[str], at: int) -> Change | None:
+        folded = fold(words[at])
+        following = words[at + 1] if at + 1 < len(words) else ""
+        if folded in _BEFORE_VERB and following[:1] in ("ي", "ت", "ن") and len(following) > 3:
+            return Change(words[at], "", "dialect", RULE)
+        if (folded in _OF and at and following) or (folded in _AFTER_NOUN and at):
+            return Change(words[at], "", "dialect", RULE, ambiguous=self.vocabulary.count(words[at]) >= OFTEN)
+        return None
+
+    def _inflected(self, word: str) -> list[Change]:
+        """Plurals, duals and possessives of the lexicon's forms: عربيات, عربيتين, عربيته → سيارات, سيارتين, سيارته."""
+        stems = [("", word), *split_proclitics(word)]
+        for prefix, stem in stems:
+            folded = fold(stem)
+            for ending, feminine in (
+                ("ات", False),
+                ("تين", True),
+                ("ين", False),
+                ("ته", True),
+                ("ها", False),
+                ("ه", False),
+            ):
+                bare = folded.removesuffix(ending)
+                if bare == folded or len(bare) < MIN_STEM - 1:
+                    continue
+                for form in self.lexicon.find(bare + "ه") or (() if feminine else self.lexicon.find(bare)):
+                    if form.ambiguous and not feminine and ending != "ات":
+                        continue
+                    target = self._ending(form.standard, ending)
+                    confidence = AMBIGUOUS if form.ambiguous else RULE
+                    return [Change(word, _joined(prefix, target), "dialect", confidence, form.labels)]
+        return []
+
+    def _ending(self, standard: str, ending: str) -> str:
+        if " " in standard:
+            return standard
+        if ending == "ات":
+            return self.lexicon.plurals.get(standard) or standard.removesuffix("ة") + "ات"
+        stem = standard.removesuffix("ة") + "ت" if standard.endswith("ة") else standard
+        return stem + ending.removeprefix("ت")
+
+    def _verb(self, word: str) -> list[Change]:
+        for typed, standard in _VERBS:
+            if not word.startswith(typed) or len(word) < 4:
+                continue
+            verb = standard + word[2:]
+            for attempt in (verb, *(verb.removesuffix(end) + "ون" for end in _PLURALS if verb.endswith(end))):
+                if spelled := self.vocabulary.spelling(attempt):
+                    return [Change(word, spelled, "dialect", RULE)]
+                if found := self._of(word, attempt, "", self.lexicon.find(attempt)):
+                    return found
+        for end in _PLURALS:  # يلعبوا → يلعبون
+            if (
+                word.endswith(end)
+                and word[0] in "يت"
+                and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
+            ):
+                return [Change(word, spelled, "dialect", RULE)]
+        return []
+
+
+def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
+    """Ambiguous forms become likelier where another word is of the same dialect beyond doubt."""
+    seen = Counter(
+        label
+        for slot in slots
+        if slot and slot[0].kind == "dialect" and not slot[0].ambiguous
+        for label in slot[0].dialects
+    )
+    return [
+        [
+            replace(change, confidence=min(change.confidence + EVIDENCE, SURE))
+            if change.ambiguous and any(seen[label] for label in change.dialects)
+            else change
+            for change in slot
+        ]
+        for slot in slots
+    ]
+
+
+def _joined(prefix: str, standard: str) -> str:
+    """What stood before a word, in front of the standard one; an article is left out where that is a phrase."""
+    if " " in standard and prefix.endswith(("ال", "لل")):
+        return prefix.removesuffix("ال").removesuffix("لل") + standard
+    return prefix + standard

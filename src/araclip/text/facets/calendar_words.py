@@ -1,0 +1,65 @@
+"""Names of months, seasons, feasts and times in Arabic (all its regions) and English, folded. Data."""
+
+from araclip.text.folding import fold
+
+_MONTHS = (
+    "يناير|كانون الثاني|جانفي|january|jan", "فبراير|شباط|فيفري|february|feb", "مارس|آذار|march",
+    "أبريل|ابريل|نيسان|أفريل|april|apr",
+    "مايو|أيار|ماي|may", "يونيو|حزيران|جوان|june|jun", "يوليو|تموز|جويلية|يوليوز|july|jul",
+    "أغسطس|آب|أوت|غشت|august|aug",
+    "سبتمبر|أيلول|شتنبر|september|sept|sep", "أكتوبر|تشرين الأول|october|oct", "نوفمبر|تشرين الثاني|نونبر|november|nov",
+    "ديسمبر|كانون الأول|دجنبر|december|dec",
+)  # fmt: skip
+_HIJRI = (
+    "محرم", "صفر", "ربيع الأول", "ربيع الثاني|ربيع الآخر", "جمادى الأولى|جمادي الأول",
+    "جمادى الآخرة|جمادى الثانية|جمادي الثاني",
+    "رجب", "شعبان", "رمضان|ramadan", "شوال", "ذو القعدة|ذي القعدة", "ذو الحجة|ذي الحجة",
+)  # fmt: skip
+_SEASONS = {"شتاء|الشتاء|شتا|winter": (12, 1, 2), "ربيع|الربيع|spring": (3, 4, 5), "صيف|الصيف|summer": (6, 7, 8),
+            "خريف|الخريف|autumn|fall": (9, 10, 11)}  # fmt: skip
+_FEASTS = {
+    "عيد الفطر|العيد الصغير|eid al fitr": (10, 1, 3),
+    "عيد الأضحى|العيد الكبير|عيد الاضحي|eid al adha": (12, 10, 13),
+}
+
+
+def _folded(names: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(fold(name).split()) for name in names.split("|"))
+
+
+MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in _folded(names)}
+HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name in _folded(names)}
+SEASONS = {name: months for names, months in _SEASONS.items() for name in _folded(names)}
+FEASTS = {name: days for names, days in _FEASTS.items() for name in _folded(names)}
+# Also common words: only beside a year, or after "month".
+AMBIGUOUS = frozenset(
+    name for names in ("مارس|ماي|آب|أوت|جوان|march|may|jan|mar|sep|dec|صفر|محرم|رجب|fall",) for name in _folded(names)
+)
+LAST = frozenset(_folded("الماضي|الماضية|الفائت|الفائتة|السابق|اللي فات|اللي فاتت|اللي راح|اللي راحت|last"))
+THIS = frozenset(_folded("هذا|هذه|الحالي|الحالية|ده|دي|this"))
+YEAR_WORDS = frozenset(_folded("سنة|السنة|عام|العام|year"))
+MONTH_WORDS = frozenset(_folded("شهر|الشهر|month"))
+WEEK_WORDS = frozenset(_folded("أسبوع|الأسبوع|week"))
+HIJRI_MARKS = frozenset(_folded("هـ|هجري|هجرية|ه"))
+TODAY = frozenset(_folded("اليوم|النهاردة|today"))
+YESTERDAY = frozenset(_folded("أمس|امبارح|إمبارح|مبارح|البارحة|أمبارح|yesterday"))
+BEFORE, AFTER = frozenset(_folded("قبل|before|حتى|until")), frozenset(_folded("بعد|منذ|من بعد|since|after"))
+FROM, TO = frozenset(_folded("من|بين|from|between")), frozenset(_folded("إلى|الى|و|لـ|ل|حتى|to|and"))
+# Absorbed where they stand before a date, and all that is left of a query that is only a date.
+LEADING = frozenset(_folded("في|من|خلال|عام|سنة|شهر|يوم|لعام|لسنة|بتاريخ|تاريخ|in|from|of|during|the|on|year|month"))
+PICTURE_WORDS = frozenset(
+    _folded(
+        "صور|صورة|الصور|صوري|صورنا|كل|جميع|لقطات|لقطة|وريني|أرني|ورجيني|تصاوير|photo|photos|picture|pictures|images|my|all|the|of|show|me|pics"
+    )
+)
+DECADES = {
+    name: start
+    for names, start in (
+        ("التسعينات|التسعينيات|90s", 1990),
+        ("الثمانينات|الثمانينيات|80s", 1980),
+        # Fmt: skip
+        ("السبعينات|السبعينيات|70s", 1970),
+        ("الستينات|الستينيات|60s", 1960),
+    )
+    for name in _folded(names)
+}

@@ -1,0 +1,74 @@
+"""Folders that a query names: «في مجلد الإجازة», «صور ألبوم زفاف سارة», "beach in folder Dahab 2019". Pure."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from araclip.text.facets.calendar_words import PICTURE_WORDS
+from araclip.text.folding import fold
+from araclip.text.normalization import normalize
+from araclip.text.script import words
+
+_FOLDER = frozenset(map(fold, ("مجلد", "المجلد", "فولدر", "ألبوم", "البوم", "الألبوم", "folder", "album", "directory")))
+_LEADING = frozenset(map(fold, ("في", "من", "داخل", "in", "from", "the", "of", "بمجلد", "فى")))
+MIN_NAME = 4  # letters of a name that is found without a word for "folder" before it
+MIN_WORDS = 2  # or words, so that «قطط» is a cat even where a folder has this name
+MAX_WORDS = 6
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A text without the folder it names; `folder` is the name as the gallery has it, None where none was found."""
+
+    text: str
+    words: str = ""
+    folder: str | None = None
+
+    @property
+    def only_folder(self) -> bool:
+        """Whether nothing is left that a picture could show."""
+        return self.folder is not None and all(
+            (fold(match.group()),) in PICTURE_WORDS for match in words(normalize(self.text))
+        )
+
+
+def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Placed:
+    """Separate the folder that a text names: after a word for "folder" any, elsewhere one of several words or with a
+    digit.
+
+    Args:
+        folders: gives the names of the gallery's folders; its argument tells whether the text has a word for "folder".
+    """
+    normal = normalize(text)
+    found = list(words(normal))
+    folded = [fold(match.group()) for match in found]
+    explicit = [at for at, word in enumerate(folded) if word in _FOLDER]
+    if not explicit and len(found) < MIN_WORDS and not any(letter.isdigit() for letter in normal):
+        return Placed(text)
+    names = {_key(name): name for name in folders(bool(explicit)) if name.strip()}
+    names.pop("", None)
+    if not names:
+        return Placed(text)
+    for at in range(len(found)):
+        told = at > 0 and at - 1 in explicit
+        for width in range(min(MAX_WORDS, len(found) - at), 0, -1):
+            key = " ".join(folded[at : at + width])
+            name = names.get(key)
+            if name is None or not (told or _telling(key, width)):
+                continue
+            first = at - 1 if told else at
+            while first > 0 and folded[first - 1] in _LEADING:
+                first -= 1
+            begin, end = found[first].start(), found[at + width - 1].end()
+            left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
+            return Placed(left, normal[begin:end], name)
+    return Placed(text)
+
+
+def _telling(key: str, width: int) -> bool:
+    return (width >= MIN_WORDS and len(key) >= MIN_NAME) or (
+        len(key) >= MIN_NAME and any(c.isdigit() for c in key) and not key.isdigit()
+    )
+
+
+def _key(name: str) -> str:
+    return " ".join(fold(match.group()) for match in words(normalize(name[:200])))

@@ -1,0 +1,280 @@
+"""How a query's words are read: spelling, dialect and Arabizi folded toward what captions use. Pure.
+
+Each word has readings with confidences; the readings of the whole text are the likeliest combinations, and the text
+as it was
+typed is one of them. A search encodes all of them and adds their vectors, weighted by confidence
+(benchmarks/understanding.py).
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from araclip.text.arabizi import Arabizi, has_digits
+from araclip.text.changes import Change
+from araclip.text.dialects import Dialects, with_evidence
+from araclip.text.folding import fold
+from araclip.text.lexicon import Lexicon
+from araclip.text.normalization import normalize
+from araclip.text.script import is_arabic, is_latin, script_of, words
+from araclip.text.spelling import Spelling
+from araclip.text.vocabulary import Vocabulary, split_proclitics
+
+Language = Literal["ar", "en", "arabizi", "mixed", "other"]
+
+MAX_WORDS = 40  # that are interpreted; models read about as many
+MAX_READINGS = 5  # of a text, with the one as typed
+MAX_CHOICES = 3  # of a word
+LEAST_WEIGHT = 0.04  # of a reading, as a share of the likeliest one's
+LEAST_CONFIDENCE = 0.2  # of a choice
+LATIN = 0.75  # of a Latin word that is no English, and may be a name
+IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words
+FORM_COUNT, STANDARD_COUNT = 4, 40  # occurrences that the lexicon's words are given at least, for Arabizi
+
+# Written apart before a noun or a verb, in Arabizi: what they are in front of the Arabic word.
+_PREFIXES = {
+    "el": "ال", "al": "ال", "il": "ال", "l": "ال", "w": "و", "we": "و", "wi": "و", "wa": "و", "wel": "وال", "wl": "وال",
+    "fel": "في ال", "fil": "في ال", "fl": "في ال", "bel": "بال", "bil": "بال", "bl": "بال", "3al": "على ال",
+    "3l": "على ال",
+    "lel": "لل", "lil": "لل", "mel": "من ال", "mnel": "من ال", "bi": "ب", "b": "ب", "li": "ل", "hal": "ال",
+}  # fmt: skip
+_WORDS = {
+    "fi": "في", "fe": "في", "f": "في", "fy": "في", "3ala": "على", "3la": "على", "ala": "على", "ma3": "مع", "m3a": "مع",
+    "m3": "مع", "men": "من", "min": "من", "mn": "من", "ta7t": "تحت", "fo2": "فوق", "fou9": "فوق", "foq": "فوق",
+    "odam": "أمام", "2odam": "أمام", "oddam": "أمام", "9oddam": "أمام", "gamb": "بجانب", "ganb": "بجانب",
+    "janb": "بجانب",
+    "wara": "خلف", "da": "", "di": "", "dah": "", "elli": "", "elly": "", "illi": "", "lli": "", "beta3": "",
+    "dyal": "",
+    "kbir": "كبير", "kbeer": "كبير", "kebir": "كبير", "7amra": "حمراء", "la": "لا", "3nd": "عند", "3and": "عند",
+    "3am": "", "2a3ed": "", "9a3ed": "", "ga3ed": "", "qa3ed": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a text; the weights of a text's readings sum up to 1."""
+
+    text: str
+    weight: float
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextInterpretation:
+    """A text's language and its readings, the likeliest first; the text as typed is one of them, if likely enough."""
+
+    text: str
+    language: Language
+    readings: tuple[Reading, ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What the likeliest reading changes that is not the text as typed."""
+        return next((reading.changes for reading in self.readings if reading.changes), ())
+
+
+class Interpreter:
+    """Reads texts with a lexicon, a vocabulary and a list of English words. Immutable; shared between threads.
+
+    Args:
+        english: words that are English, in lower case; they are never taken for Arabizi on their own.
+    """
+
+    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, english: frozenset[str]) -> None:
+        self.lexicon, self.vocabulary, self.english = lexicon, vocabulary, english
+        self.spelling = Spelling(vocabulary)
+        self.dialects = Dialects(lexicon, vocabulary)
+
+    def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
+        """With the words of further texts (a gallery's captions and names), or a further lexicon, which has
+        priority."""
+        vocabulary = self.vocabulary.extended(texts)
+        return Interpreter(self.lexicon.joined(lexicon) if lexicon else self.lexicon, vocabulary, self.english)
+
+    def interpret(self, text: str) -> TextInterpretation:
+        """The readings of one text. Takes time linear in its length, and a few milliseconds at most."""
+        normal = normalize(text)
+        found = list(words(normal))[:MAX_WORDS]
+        typed = [match.group() for match in found]
+        slots = self._slots(typed)
+        readings = self._readings(normal, [match.span() for match in found], slots)
+        language = self._language(normal, slots)
+        return TextInterpretation(text, language, readings or (Reading(text, 1.0),))
+
+    def suggestion(self, text: str) -> str | None:
+        """The text with unknown Arabic words replaced by the nearest known ones, for «هل تقصد»; None if none is near.
+
+        It goes further than `interpret`, up to two letters a word, and is meant for a person who may decline it.
+        """
+        normal = normalize(text)
+        found = list(words(normal))[:MAX_WORDS]
+        parts, end, changed = [], 0, False
+        for match in found:
+            word = match.group()
+            known = (
+                not is_arabic(word) or self.vocabulary.knows(word) or self.lexicon.find(word) or self._is_standard(word)
+            )
+            nearest = None if known else self.spelling.nearest(word)
+            parts += [normal[end : match.start()], nearest or word]
+            end, changed = match.end(), changed or nearest is not None
+        return "".join((*parts, normal[end:])) if changed else None
+
+    # ------------------------------------------------------------------ words
+
+    def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
+        """(place of the first word, what it may be) for the words or groups of words that may be something else."""
+        latin = self._latin(typed)
+        slots: list[tuple[int, list[Change]]] = []
+        at = 0
+        while at < len(typed):
+            changes = latin.get(at) if at in latin else self._arabic(typed, at) if is_arabic(typed[at]) else []
+            if changes:
+                slots.append((at, changes))
+            at += max((change.width for change in changes or ()), default=1)
+        judged = with_evidence([changes for _, changes in slots])
+        likely = [[c for c in changes if c.confidence >= LEAST_CONFIDENCE][:MAX_CHOICES] for changes in judged]
+        return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
+
+    def _arabic(self, typed: Sequence[str], at: int) -> list[Change]:
+        word = typed[at]
+        changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
+        if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
+            changes = [usual, *changes]
+        if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
+            following = typed[at + 1] if at + 1 < len(typed) and not self.vocabulary.count(typed[at + 1]) else None
+            changes = self.spelling.repaired(word, following)
+            changes = [self._standard(change) for change in changes]
+        return changes
+
+    def _is_standard(self, word: str) -> bool:
+        return any(fold(stem) in self.lexicon.standard for stem in (word, *(s for _, s in split_proclitics(word))))
+
+    def _standard(self, change: Change) -> Change:
+        """A correction that is a dialect word, as the standard one."""
+        if " " in change.target or not (forms := self.lexicon.find(change.target)) or forms[0].ambiguous:
+            return change
+        return Change(
+            change.source, forms[0].standard, "dialect", change.confidence * 0.9, forms[0].labels, change.width
+        )
+
+    # ------------------------------------------------------------------ Arabizi
+
+    def _latin(self, typed: Sequence[str]) -> dict[int, list[Change]]:
+        """What the Latin words may be in Arabic, by place; English words are left alone, unless others are Arabizi."""
+        places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
+        lower = {at: typed[at].lower().replace("\u2019", "'") for at in places}
+        evident = {
+            at for at in places if has_digits(lower[at]) and lower[at] not in _PREFIXES and lower[at] not in _WORDS
+        }
+        foreign = {at for at in places if at not in evident and self._may_be_arabic(typed[at], lower[at])}
+        read = {at: self._read(lower[at]) for at in evident | foreign}
+        certain = {at for at in evident | foreign if read[at]}
+        english = [
+            at
+            for at in places
+            if lower[at] in self.english and lower[at] not in _PREFIXES | _WORDS and len(lower[at]) > 2
+        ]
+        context = any(map(has_digits, lower.values())) or (len(certain) >= 2 and len(certain) > len(english))
+        found: dict[int, list[Change]] = {}
+        for at in sorted(certain):
+            sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
+            found[at] = self._arabizi(typed[at], read[at], sure)
+        if context:
+            for at in places:
+                if at in found:
+                    continue
+                if lower[at] in _WORDS:
+                    found[at] = [Change(typed[at], _WORDS[lower[at]], "arabizi", IN_CONTEXT)]
+                elif lower[at] in _PREFIXES and at + 1 in found and found[at + 1]:
+                    found[at] = [Change(typed[at], _PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
+                elif lower[at] in self.english and len(english) <= len(certain) and (options := self._read(lower[at])):
+                    found[at] = self._arabizi(typed[at], options, 0.6)
+        return {at: changes for at, changes in found.items() if changes}
+
+    def _may_be_arabic(self, word: str, lower: str) -> bool:
+        """Whether a word without telling digits is no English word and does not look like a name (iPhone, mp3)."""
+        known = lower in self.english or lower in _WORDS or lower in _PREFIXES
+        return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
+
+    def _read(self, word: str) -> list[tuple[str, float]]:
+        """Words that a Latin one may stand for, with its article or preposition: elbahr → البحر."""
+        options = self._index.read(word)
+        for typed, prefix in _PREFIXES.items():
+            stem = word.removeprefix(typed).lstrip("-")
+            if len(typed) > 1 and stem != word and len(stem) > 2:
+                options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
+        return sorted(options, key=lambda option: -option[1])[:MAX_CHOICES]
+
+    def _arabizi(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:
+        scale = sure
+        merged: dict[str, float] = {}
+        for target, share in options:
+            standard = self._standard_word(target)
+            merged[standard] = merged.get(standard, 0.0) + share * scale
+        return [
+            Change(typed, target, "arabizi", share)
+            for target, share in sorted(merged.items(), key=lambda pair: -pair[1])
+            if share >= LEAST_CONFIDENCE / 2
+        ]
+
+    def _standard_word(self, word: str) -> str:
+        forms = (
+            ()
+            if fold(word) in self.lexicon.standard or self.vocabulary.count(word) > STANDARD_COUNT
+            else self.lexicon.find(word)
+        )
+        return forms[0].standard if forms and not forms[0].ambiguous else word
+
+    @cached_property
+    def _index(self) -> Arabizi:
+        counts = dict(self.vocabulary.counts)
+        for entry in self.lexicon.entries:
+            for _, form, _ in entry.forms:
+                counts[form] = max(counts.get(form, 0), FORM_COUNT)
+        for entry in self.lexicon.entries:
+            counts[entry.standard] = max(2 * counts.get(entry.standard, 0), STANDARD_COUNT)
+        return Arabizi(counts)
+
+    # ------------------------------------------------------------------ the whole text
+
+    def _readings(
+        self, text: str, spans: Sequence[tuple[int, int]], slots: Sequence[tuple[int, list[Change]]]
+    ) -> tuple[Reading, ...]:
+        """The likeliest combinations of the words' choices: a beam over the slots."""
+        beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
+        for _, changes in slots:
+            stays = max(1.0 - sum(change.confidence for change in changes), 0.02)
+            options: list[tuple[float, Change | None]] = [(stays, None), *((c.confidence, c) for c in changes)]
+            grown = [(weight * share, (*chosen, option)) for weight, chosen in beam for share, option in options]
+            beam = heapq.nlargest(MAX_READINGS, grown, key=lambda pair: pair[0])
+        least = beam[0][0] * LEAST_WEIGHT
+        merged: dict[str, tuple[float, tuple[Change, ...]]] = {}
+        for weight, chosen in beam:
+            if weight < least:
+                continue
+            read = _rewritten(
+                text, spans, [(at, change) for (at, _), change in zip(slots, chosen, strict=True) if change]
+            )
+            if read:
+                before = merged.get(read)
+                made = before[1] if before else tuple(change for change in chosen if change)
+                merged[read] = (weight + (before[0] if before else 0.0), made)
+        total = sum(weight for weight, _ in merged.values())
+        return tuple(Reading(read, weight / total, made) for read, (weight, made) in merged.items())
+
+    def _language(self, text: str, slots: Sequence[tuple[int, list[Change]]]) -> Language:
+        if any(changes[0].kind == "arabizi" for _, changes in slots):
+            return "arabizi"
+        script = script_of(text)
+        return "ar" if script == "arabic" else "en" if script == "latin" else script
+
+
+def _rewritten(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:
+    parts, end = [], 0
+    for at, change in changes:
+        parts += [text[end : spans[at][0]], change.target]
+        end = spans[at + change.width - 1][1]
+    joined = "".join((*parts, text[end:])).replace("\0 ", "").replace("\0", "")
+    return " ".join(joined.split())

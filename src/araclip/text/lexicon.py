@@ -1,0 +1,161 @@
+"""The lexicon: everyday words in standard Arabic, with their forms in the dialects. Pure; docs/queries.md has the
+format.
+
+    سيارة; car; eg: عربية?; lv: سيارة; gf: موتر; ma: طوموبيل, كرهبة; sy: مركبة; pl: سيارات
+
+One word a line: the standard word, an English gloss (may be left out), and forms by label, with commas between them.
+A form with a question mark has another common meaning too (عربية is also "Arabic").
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from araclip.errors import InputError
+from araclip.text.folding import fold
+from araclip.text.normalization import normalize
+
+LABELS = {  # label → what it stands for
+    "eg": "Egyptian",
+    "lv": "Levantine",
+    "gf": "Gulf",
+    "iq": "Iraqi",
+    "ma": "Maghrebi",
+    "sy": "synonym",
+    "pl": "plural",
+}
+DIALECTS = ("eg", "lv", "gf", "iq", "ma")
+MAX_LINES = 50_000
+MAX_LETTERS = 2_000  # of a line
+MAX_WORDS = 4  # of a form
+_COMMA = re.compile("[,،]")
+_SEMICOLON = re.compile("[;؛]")
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form: the standard word that it stands for, its labels, and whether it has another common meaning."""
+
+    standard: str
+    labels: tuple[str, ...]
+    ambiguous: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line: the standard word, its English gloss ("" if none), and (label, form, ambiguous) triples."""
+
+    standard: str
+    english: str
+    forms: tuple[tuple[str, str, bool], ...]
+
+
+class Lexicon:
+    """Entries, found by any of their forms. A later entry's form of the same word comes first."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def joined(self, other: "Lexicon") -> "Lexicon":
+        """With the entries of another one, which come first where both know a form."""
+        return Lexicon((*self.entries, *other.entries))
+
+    @cached_property
+    def forms(self) -> Mapping[str, tuple[Form, ...]]:
+        """Folded form → the standard words that it may stand for, the likeliest first."""
+        found: dict[str, dict[str, Form]] = {}
+        for entry in reversed(self.entries):
+            for label, text, ambiguous in entry.forms:
+                if label == "pl" or text == entry.standard:
+                    continue
+                known = found.setdefault(fold(text), {})
+                before = known.get(entry.standard)
+                labels = (*before.labels, label) if before else (label,)
+                known[entry.standard] = Form(entry.standard, labels, ambiguous or bool(before and before.ambiguous))
+        return {
+            key: tuple(sorted(forms.values(), key=lambda form: (form.ambiguous, -len(form.labels))))
+            for key, forms in found.items()
+        }
+
+    @cached_property
+    def standard(self) -> frozenset[str]:
+        """The folded standard words, and their plurals."""
+        plurals = (text for entry in self.entries for label, text, _ in entry.forms if label == "pl")
+        return frozenset(map(fold, (*(entry.standard for entry in self.entries), *plurals)))
+
+    @cached_property
+    def plurals(self) -> Mapping[str, str]:
+        """Standard word → its first plural."""
+        return {
+            entry.standard: text for entry in self.entries for label, text, _ in reversed(entry.forms) if label == "pl"
+        }
+
+    @cached_property
+    def longest(self) -> int:
+        """The most words that a form has."""
+        return max((key.count(" ") + 1 for key in self.forms), default=1)
+
+    def find(self, text: str) -> tuple[Form, ...]:
+        """The standard words that a form may stand for; none where the form is unknown."""
+        return self.forms.get(fold(text), ())
+
+
+def parse_lexicon(text: str, name: str = "lexicon") -> Lexicon:
+    """Read a lexicon.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        InputError: a line is no entry; the message names the file, the line and what is wrong.
+    """
+    lines = text.removeprefix("\ufeff").splitlines()
+    if len(lines) > MAX_LINES:
+        raise InputError(f"{name} has {len(lines):,} lines, the most is {MAX_LINES:,}. Split it, or leave words out.")
+    entries = []
+    for number, line in enumerate(lines, 1):
+        if len(line) > MAX_LETTERS:
+            raise InputError(f"{name}, line {number}: {len(line):,} letters, the most is {MAX_LETTERS:,}.")
+        if line.strip() and not line.lstrip().startswith("#"):
+            entries.append(_entry(line, f"{name}, line {number}"))
+    return Lexicon(entries)
+
+
+def _entry(line: str, where: str) -> Entry:
+    fields = [field.strip() for field in _SEMICOLON.split(line)]
+    standard = _word(fields[0], where)
+    english, forms = "", []
+    for place, field in enumerate(fields[1:]):
+        label, colon, listed = (part.strip() for part in field.partition(":"))
+        if not colon:
+            if place:
+                raise InputError(
+                    f"{where}: «{field:.60}» has no label. Write forms as LABEL: form, form ({_labels()})."
+                )
+            english = normalize(field)
+        elif label not in LABELS:
+            raise InputError(f"{where}: no label «{label:.60}». Choose among {_labels()}.")
+        else:
+            for form in _COMMA.split(listed):
+                ambiguous = form.strip().endswith(("?", "؟"))
+                forms.append((label, _word(form.strip().rstrip("?؟"), where), ambiguous))
+    if not forms and not english:
+        raise InputError(f"{where}: «{standard}» stands alone. Add forms: {standard}; eg: …; sy: …")
+    return Entry(standard, english, tuple(forms))
+
+
+def _word(text: str, where: str) -> str:
+    word = normalize(text)
+    if not word:
+        raise InputError(f"{where}: an empty word. Write the standard word first, and a word between two commas.")
+    if word.count(" ") >= MAX_WORDS:
+        raise InputError(f"{where}: «{word:.60}» has more than {MAX_WORDS} words.")
+    return word
+
+
+def _labels() -> str:
+    return ", ".join(f"{label} {meaning}" for label, meaning in LABELS.items())

@@ -1,0 +1,106 @@
+"""What a query excludes in words: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
+
+from dataclasses import dataclass
+
+from araclip.text.folding import fold
+from araclip.text.normalization import normalize
+from araclip.text.script import words
+
+_WITHOUT = tuple(
+    sorted(
+        (
+            tuple(fold(phrase).split())
+            for phrase in (
+                "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "عدا", "باستثناء", "الا", "بلاش",
+                "ليس فيها", "ليس فيه", "لا يوجد فيها", "لا يوجد فيه", "مفيهاش", "مفيهوش", "ما فيها", "ما فيه",
+                "ما فيهاش",
+                "ما فيهوش", "بدن", "bidoun", "bidoon", "bedoon", "bdoun", "bdoon", "men 8eir", "min gheir", "men gheir",
+                "without", "except", "with no", "but no", "and no", "excluding",
+            )
+        ),
+        key=len,
+        reverse=True,
+    )
+)  # fmt: skip
+_BEFORE_ADJECTIVE = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "not")))
+_AND = frozenset(map(fold, ("و", "أو", "and", "or")))
+# «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
+_FIXED = frozenset(
+    map(fold, ("بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "without doubt"))
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A text without what it excludes, and the excluded texts; `words` are the negations as typed."""
+
+    text: str
+    excluded: tuple[str, ...]
+    negations: tuple[str, ...]
+
+
+def split_exclusions(text: str) -> Split:
+    """Separate what a text shows from what it excludes; a text that only excludes stays whole.
+
+    After a word such as «بدون» all is excluded up to the next one; «و» between two excluded things separates them.
+    «مش» and
+    «غير» exclude the one word after them, where something stands before.
+    """
+    normal = normalize(text)
+    found = list(words(normal))
+    folded = [fold(match.group()) for match in found]
+    kept, excluded, negations = [], [], []
+    at, end = 0, 0
+    while at < len(found):
+        phrase = next((p for p in _WITHOUT if tuple(folded[at : at + len(p)]) == p), None)
+        adjective = phrase is None and at and folded[at] in _BEFORE_ADJECTIVE and at + 1 < len(found)
+        if phrase is None and not adjective:
+            at += 1
+            continue
+        first = at + (len(phrase) if phrase else 1)
+        if first >= len(found) or " ".join(folded[at : first + 1]) in _FIXED:
+            at += 1
+            continue
+        last = first + 1 if adjective else _next_negation(folded, first)
+        kept.append(normal[end : found[at].start()])
+        negations.append(normal[found[at].start() : found[first - 1].end()])
+        excluded += _things(normal, found[first:last])
+        end = found[last - 1].end()
+        at = last
+    kept.append(normal[end:])
+    left = " ".join(" ".join(kept).split())
+    left = _trimmed(left)
+    if not excluded or not any(True for _ in words(left)):
+        return Split(text, (), ())
+    return Split(left, tuple(excluded), tuple(negations))
+
+
+def _next_negation(folded: list[str], at: int) -> int:
+    for place in range(at, len(folded)):
+        if any(tuple(folded[place : place + len(p)]) == p for p in _WITHOUT):
+            return place
+    return len(folded)
+
+
+def _things(text: str, matches: list) -> list[str]:  # type: ignore[type-arg]
+    """The excluded things: split at a lone و or "and", and at a و that begins a word after the first (كلاب وقطط)."""
+    things: list[list[str]] = [[]]
+    for match in matches:
+        word = match.group()
+        if fold(word) in _AND:
+            things.append([])
+        elif word.startswith("و") and len(word) > 4 and things[-1] and len(things[-1]) == 1:
+            things.append([word[1:]])
+        else:
+            things[-1].append(word)
+    return [" ".join(thing) for thing in things if thing]
+
+
+def _trimmed(text: str) -> str:
+    """Without an "and", a comma or a lone letter left at either end."""
+    parts = text.strip(" ،,.;؛").split()
+    while parts and fold(parts[-1]) in _AND:
+        parts.pop()
+    while parts and fold(parts[0]) in _AND:
+        parts.pop(0)
+    return " ".join(parts)

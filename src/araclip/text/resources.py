@@ -1,0 +1,78 @@
+"""The files of this room: the lexicon and the word counts of the package, a user's lexicon, SymSpell's English
+words."""
+
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from araclip.errors import InputError
+from araclip.text.interpretation import Interpreter
+from araclip.text.lexicon import Lexicon, parse_lexicon
+from araclip.text.vocabulary import Vocabulary
+
+VARIABLE = "ARACLIP_LEXICON"
+MAX_BYTES = 4_000_000  # of a user's lexicon
+ENGLISH = 30_000  # most common English words; rarer ones are more often Arabizi or names
+
+
+def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:
+    """A user's lexicon file.
+
+    Raises:
+        InputError: it cannot be read, is too large, is not UTF-8, or a line is no entry; the line is named.
+    """
+    place = Path(path)
+    try:
+        if not place.is_file():
+            raise InputError(f"{place}: no lexicon file. Check the path; docs/queries.md describes the format.")
+        if (size := place.stat().st_size) > MAX_BYTES:
+            raise InputError(f"{place}: {size:,} bytes, a lexicon has at most {MAX_BYTES:,}. Split it.")
+        data = place.read_bytes()
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read ({error.strerror}). Check its permissions.") from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(f"{place}, line {line}: not UTF-8. Save the file as UTF-8.") from error
+    return parse_lexicon(text, str(place))
+
+
+@cache
+def default_interpreter() -> Interpreter:
+    """The interpreter of the package's own words; made once, in about 0.1 s."""
+    return Interpreter(_lexicon(), _vocabulary(), _english())
+
+
+def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None = None) -> Interpreter:
+    """The package's words with the user's: the file `lexicon`, else that of $ARACLIP_LEXICON, else `lexicon.txt` in
+    `home`.
+
+    Raises:
+        InputError: as for `read_lexicon`.
+    """
+    named = lexicon or os.environ.get(VARIABLE)
+    if not named and home is not None and (home / "lexicon.txt").is_file():
+        named = home / "lexicon.txt"
+    return default_interpreter().extended(lexicon=read_lexicon(named)) if named else default_interpreter()
+
+
+def _lexicon() -> Lexicon:
+    return parse_lexicon(_data("lexicon.txt"), "lexicon.txt")
+
+
+def _vocabulary() -> Vocabulary:
+    pairs = (line.split() for line in _data("words.txt").splitlines() if not line.startswith("#"))
+    return Vocabulary({word: int(count) for word, count in pairs})
+
+
+def _english() -> frozenset[str]:
+    listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
+    common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
+    glosses = (word for entry in _lexicon().entries for word in entry.english.split())
+    return frozenset((*common, *glosses, "ok", "wifi", "qr", "screenshot", "selfie"))
+
+
+def _data(name: str) -> str:
+    return files("araclip.text").joinpath("data", name).read_text(encoding="utf-8")

@@ -1,0 +1,154 @@
+"""Spelling variants and slips of Arabic words, judged by a vocabulary. Pure.
+
+What is tried, the surest first: the usual spelling of a known word (hamza, ة/ه, ى/ي, Persian letters), letters typed
+several times, two words run together, one word torn apart, one letter lost, added, exchanged or wrong.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+
+from araclip.text.changes import Change
+from araclip.text.folding import fold
+from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
+
+USUAL, USUAL_PART, REPEATED, RUN_TOGETHER, TORN = 0.97, 0.9, 0.92, 0.85, 0.8  # confidences, of everyday mistakes
+SLIP = 0.75  # of the likeliest correction, before it is shared with the others
+LONG_ENOUGH = 4  # letters of a word whose slips are looked for; shorter ones have a neighbour for every letter
+MAX_SLIPS = 2  # corrections of one word
+MIN_COUNT = 3  # of a word that a slip may be corrected to, or a run-together word may hold
+_RUN = re.compile(r"(.)\1+")
+# Letters that are one mistake away from each other: neighbours in sound or on the keyboard.
+_CONFUSED = frozenset(
+    frozenset(pair)
+    for pair in (
+        "ضظ", "ذد", "ذز", "ثت", "ثس", "قك", "صس", "طت", "حه", "غع", "جح", "خح", "سش", "صض", "طظ", "رز", "عغ", "بي",
+        "نت", "فق",
+    )
+)  # fmt: skip
+
+
+class Spelling:
+    """Finds spellings in a vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    def usual(self, word: str) -> Change | None:
+        """The usual spelling of a word that is known in another one."""
+        spelled, confidence = self.vocabulary.spelling(word), USUAL
+        if spelled is None:
+            spelled, confidence = self.vocabulary.spelling_of_parts(word), USUAL_PART
+        return Change(word, spelled, "spelling", confidence) if spelled not in (None, word) else None
+
+    def repaired(self, word: str, following: str | None = None) -> list[Change]:
+        """What an unknown word may be, the likeliest first; empty where nothing is near.
+
+        Args:
+            following: the word after it, which may be its second half.
+        """
+        if target := self._squeezed(word):
+            return [Change(word, target, "spelling", REPEATED)]
+        if following and (target := self._known(word + following)):
+            return [Change(f"{word} {following}", target, "spelling", TORN, width=2)]
+        if target := self._parted(word):
+            return [Change(word, target, "spelling", RUN_TOGETHER)]
+        return list(self._slips(word))
+
+    def nearest(self, word: str) -> str | None:
+        """The nearest known word of an unknown one, at most two letters away (one in a short word); None if none is."""
+        if changes := self.repaired(word):
+            return changes[0].target
+        folded = fold(word)
+        if len(folded) <= LONG_ENOUGH:
+            return None
+        from symspellpy import Verbosity
+
+        found = self._symspell.lookup(folded, Verbosity.TOP, max_edit_distance=2)
+        return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
+
+    def _known(self, word: str) -> str | None:
+        """The usual spelling of a word that is known well enough, perhaps without what it begins with."""
+        if self.vocabulary.count(word) >= MIN_COUNT:
+            return self.vocabulary.spelling(word)
+        for prefix, stem in split_proclitics(word):
+            if self.vocabulary.count(stem) >= MIN_COUNT:
+                return prefix + (self.vocabulary.spelling(stem) or stem)
+        return None
+
+    def _squeezed(self, word: str) -> str | None:
+        if not _RUN.search(word):
+            return None
+        thrice = re.sub(r"(.)\1{2,}", r"\1\1", word)
+        tried = [_RUN.sub(r"\1", word), thrice]
+        tried += [thrice[: run.start()] + run[1] + thrice[run.end() :] for run in _RUN.finditer(thrice)]
+        for attempt in tried:
+            if attempt != word and len(attempt) > 1 and (spelled := self._known(attempt)):
+                return spelled
+        return None
+
+    def _parted(self, word: str) -> str | None:
+        """Two known words that a lost space has joined: كلبأسود → كلب أسود."""
+        best, target = 0, None
+        for at in range(2, len(word) - 1):
+            first, second = word[:at], word[at:]
+            if len(second) < MIN_STEM and len(first) < MIN_STEM:
+                continue
+            weight = min(self.vocabulary.count(first), self.vocabulary.count(second))
+            if weight >= MIN_COUNT and weight > best:
+                spelled = (self.vocabulary.spelling(first), self.vocabulary.spelling(second))
+                best, target = weight, " ".join(part for part in spelled if part)
+        if target is None:
+            for at in range(MIN_STEM, len(word) - MIN_STEM + 1):
+                spelled_first, spelled_second = self._known(word[:at]), self._known(word[at:])
+                if spelled_first and spelled_second:
+                    return f"{spelled_first} {spelled_second}"
+        return target
+
+    def _slips(self, word: str) -> Iterator[Change]:
+        folded = fold(word)
+        if len(folded) < LONG_ENOUGH:
+            return
+        from symspellpy import Verbosity
+
+        found = [
+            (item.count * _likeness(folded, item.term), item.term)
+            for item in self._symspell.lookup(folded, Verbosity.CLOSEST, max_edit_distance=1)
+            if item.count >= MIN_COUNT
+        ]
+        found.sort(reverse=True)
+        total = sum(weight for weight, _ in found)
+        for weight, term in found[:MAX_SLIPS]:
+            spelled = self.vocabulary.spelling(term) or term
+            yield Change(word, spelled, "typo", SLIP * weight / total)
+        if not found:
+            for prefix, stem in split_proclitics(word):
+                if len(stem) >= LONG_ENOUGH and prefix in ("ال", "وال", "بال", "و", "لل"):
+                    for change in self._slips(stem):
+                        yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
+                    return
+
+    @cached_property
+    def _symspell(self) -> "SymSpell":  # type: ignore[name-defined]  # noqa: F821
+        """SymSpell's index of the folded vocabulary, built when the first slip is looked for."""
+        from symspellpy import SymSpell
+
+        index = SymSpell(max_dictionary_edit_distance=2, prefix_length=6)
+        for word, count in self.vocabulary.folded.items():
+            if len(word) >= MIN_STEM:
+                index.create_dictionary_entry(word, count)
+        return index
+
+
+def _likeness(typed: str, meant: str) -> float:
+    """How likely a word is typed so by mistake: exchanged, doubled and confused letters are likelier than others."""
+    if len(typed) == len(meant):
+        apart = [(one, other) for one, other in zip(typed, meant, strict=True) if one != other]
+        if len(apart) == 2 and apart[0] == apart[1][::-1]:
+            return 3.0
+        if len(apart) == 1 and frozenset(apart[0]) in _CONFUSED:
+            return 3.0
+        return 1.0
+    longer, shorter = (typed, meant) if len(typed) > len(meant) else (meant, typed)
+    inside = longer[0] == shorter[0] and longer[-1] == shorter[-1]
+    return 2.0 if inside else 0.7

@@ -1,0 +1,246 @@
+"""How a query's words are understood: spelling, dialects, Arabizi, exclusions; English and clean Arabic stay."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from araclip.errors import InputError
+from araclip.text.arabizi import has_digits
+from araclip.text.interpretation import MAX_READINGS, Interpreter
+from araclip.text.lexicon import DIALECTS, parse_lexicon
+from araclip.text.negation import split_exclusions
+from araclip.text.resources import default_interpreter, interpreter, read_lexicon
+from araclip.text.script import script_of
+
+WORDS = st.sampled_from(
+    ["قطة", "كلب", "علي", "شاطىء", "عربية", "حمرا", "بدون", "من", "غير",
+     "2otta", "kalb", "the", "red", "2019", "ثلج", "كبييير",
+     "😀", "+", "في", "ع", "اللي", "عم", "يلعب", "والسيارة", "كلبأسود"]
+)  # fmt: skip
+TEXTS = st.lists(WORDS, max_size=12).map(" ".join) | st.text(max_size=60)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Interpreter:
+    return default_interpreter()
+
+
+def likeliest(reader: Interpreter, text: str) -> str:
+    return reader.interpret(text).readings[0].text
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("شاطىء", "شاطئ"),
+        ("شاطي", "شاطئ"),
+        ("قطه علي كرسى", "قطة على كرسي"),
+        ("طفلة صغيره", "طفلة صغيرة"),
+        ("کلب یجری", "كلب يجري"),
+        ("كلبأسود يجري", "كلب أسود يجري"),
+        ("كلب كبييييير", "كلب كبير"),
+        ("كللب", "كلب"),
+    ],
+)
+def test_spellings_are_read_as_captions_spell_them(reader: Interpreter, typed: str, read: str) -> None:
+    assert likeliest(reader, typed) == read
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("بندورة", "طماطم"),
+        ("شنطة حمرا", "حقيبة حمراء"),
+        ("جزمة", "حذاء"),
+        ("راجل لابس برنيطة", "رجل يرتدي قبعة"),
+        ("ولد عم يلعب", "صبي يلعب"),
+        ("زلمة عم يركض بالشارع", "رجل يجري بالشارع"),
+        ("بزونة", "قطة"),
+        ("قطوة", "قطة"),
+        ("طوموبيل كحلة", "سيارة سوداء"),
+        ("لاب توب", "حاسوب محمول"),
+        ("بيلعبوا في الجنينة", "يلعبون في الحديقة"),
+    ],
+)
+def test_dialect_words_are_read_as_standard_ones(reader: Interpreter, typed: str, read: str) -> None:
+    texts = [reading.text for reading in reader.interpret(typed).readings]
+    assert texts[0] == read or read in texts[:2]
+
+
+def test_a_word_with_two_meanings_is_read_both_ways(reader: Interpreter) -> None:
+    texts = [reading.text for reading in reader.interpret("عربية حمرا").readings]
+    assert set(texts) == {"عربية حمراء", "سيارة حمراء"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [("sayara", "سيارة"), ("klb aswd", "كلب أسود"), ("kalb aswad", "كلب أسود"), ("el bahr w el shams 7elwa", "البحر"),
+     ("3asfour", "عصفور"), ("7osan", "حصان"), ("sha6e2", "شاطئ"), ("shajara", "شجرة")],
+)  # fmt: skip
+def test_arabizi_is_read_as_arabic(reader: Interpreter, typed: str, word: str) -> None:
+    found = reader.interpret(typed)
+    assert found.language == "arabizi"
+    assert word in found.readings[0].text
+
+
+def test_a_cat_in_cairene_letters_is_among_the_readings(reader: Interpreter) -> None:
+    assert "قطة" in [reading.text for reading in reader.interpret("2otta").readings]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cat", "bar", "man", "sun", "the red car", "a dog in the snow", "two men on a bench", "iPhone", "mp3 player",
+     "4k tv",
+     "may the best team win", "IMG_2019", "screenshot", "QR code"],
+)  # fmt: skip
+def test_english_stays_english(reader: Interpreter, text: str) -> None:
+    found = reader.interpret(text)
+    assert [reading.text for reading in found.readings] == [text]
+    assert found.language == "en"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["قطة على طاولة", "كلب يجري على العشب", "امرأة تحمل مظلة", "طفل صغير", "غروب الشمس فوق البحر", "مباراة كرة قدم",
+     "رجل يركب دراجة نارية",
+     "صورة", "سماء", "ماء", "سيدة في السوق", "مصباح", "كنيسة قديمة"],
+)  # fmt: skip
+def test_clean_arabic_stays_as_it_is(reader: Interpreter, text: str) -> None:
+    assert [reading.text for reading in reader.interpret(text).readings] == [text]
+
+
+@pytest.mark.parametrize("word", ["2otta", "7elwa", "so8ayyara", "3arabeya", "sha6e2", "ma3", "yel3ab"])
+def test_digits_for_letters_are_seen(word: str) -> None:
+    assert has_digits(word)
+
+
+@pytest.mark.parametrize("word", ["mp3", "4k", "ps5", "img2019", "h264", "cat", "2019", "v2", "5kg"])
+def test_digits_in_names_are_no_letters(word: str) -> None:
+    assert not has_digits(word)
+
+
+@given(TEXTS)
+def test_readings_are_few_their_weights_sum_to_one_and_none_is_empty(text: str) -> None:
+    readings = default_interpreter().interpret(text).readings
+    assert 1 <= len(readings) <= MAX_READINGS
+    assert sum(reading.weight for reading in readings) == pytest.approx(1)
+    assert all(reading.text.strip() for reading in readings) or not text.strip()
+    assert [reading.weight for reading in readings] == sorted((reading.weight for reading in readings), reverse=True)
+
+
+@given(TEXTS)
+def test_the_same_text_is_always_read_alike(text: str) -> None:
+    assert default_interpreter().interpret(text) == default_interpreter().interpret(text)
+
+
+def test_a_query_of_a_thousand_words_is_read_in_bounded_steps(reader: Interpreter) -> None:
+    text = " ".join(["شاطىء", "kalb", "كلبأسود", "زررقه"] * 250)
+    readings = reader.interpret(text).readings
+    assert len(readings) <= MAX_READINGS
+    assert readings[0].text.split()[-4:] == text.split()[-4:]  # what models do not read is not interpreted
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("قطة", "arabic"),
+        ("cat", "latin"),
+        ("قطة cat", "mixed"),
+        ("猫", "other"),
+        ("😀", "other"),
+        ("2019", "other"),
+        ("", "other"),
+    ],
+)
+def test_scripts(text: str, script: str) -> None:
+    assert script_of(text) == script
+
+
+# ------------------------------------------------------------------ exclusions
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "excluded"),
+    [
+        ("ثلج بدون كلاب", "ثلج", ("كلاب",)),
+        ("شاطئ من غير ناس", "شاطئ", ("ناس",)),
+        ("شاطئ بلا ناس وسيارات", "شاطئ", ("ناس", "سيارات")),
+        ("حديقة ما عدا الأطفال", "حديقة", ("الأطفال",)),
+        ("street without cars", "street", ("cars",)),
+        ("beach without people or dogs", "beach", ("people", "dogs")),
+        ("سيارة مش حمراء في الشارع", "سيارة في الشارع", ("حمراء",)),
+        ("shari3 bidoun nas", "shari3", ("nas",)),
+    ],
+)
+def test_exclusions_in_words_are_separated(text: str, shown: str, excluded: tuple[str, ...]) -> None:
+    found = split_exclusions(text)
+    assert (found.text, found.excluded) == (shown, excluded)
+
+
+@pytest.mark.parametrize("text", ["بدون كلاب", "قطة", "", "بدون", "بدون شك", "without", "غيرة", "مش"])
+def test_a_text_without_something_to_show_or_to_exclude_stays_whole(text: str) -> None:
+    found = split_exclusions(text)
+    assert (found.text, found.excluded) == (text, ())
+
+
+@given(TEXTS)
+def test_exclusions_never_leave_nothing(text: str) -> None:
+    found = split_exclusions(text)
+    assert found.text.strip() or found.text == text
+    assert all(thing.strip() for thing in found.excluded)
+
+
+# ------------------------------------------------------------------ the lexicon
+
+
+def test_the_lexicon_has_six_hundred_words_in_five_dialects(reader: Interpreter) -> None:
+    entries = reader.lexicon.entries
+    assert len({entry.english for entry in entries}) >= 600
+    for dialect in DIALECTS:
+        assert sum(any(label == dialect for label, _, _ in entry.forms) for entry in entries) >= 300
+
+
+def test_a_users_word_comes_before_the_packages(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("# mine\nدراجة نارية; motorcycle; lv: فسبا\nكلب; ; eg: ركس\n", encoding="utf-8")
+    assert likeliest(interpreter(path), "فسبا حمرا") == "دراجة نارية حمراء"
+    assert likeliest(interpreter(path), "ركس") == "كلب"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("قطة; cat; eg: بسة\nكلب\n", r"line 2: «كلب» stands alone"),
+        ("قطة; xx: بسة", r"line 1: no label «xx».*eg Egyptian"),
+        ("قطة; cat; بسة", r"line 1: «بسة» has no label"),
+        ("قطة; eg: بسة,,", r"line 1: an empty word"),
+        ("; cat", r"line 1: an empty word"),
+        ("قطة; eg: أ ب ج د ه", r"line 1: .*more than 4 words"),
+        ("قطة; " + "a" * 3000, r"line 1: .*letters, the most is 2,000"),
+    ],
+)
+def test_an_error_in_a_lexicon_names_its_line(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as failure:
+        read_lexicon(path)
+    assert str(path) in str(failure.value)
+
+
+def test_a_lexicon_that_is_no_text_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_bytes("قطة; eg: بسة\n".encode() + b"\xff\xfe\n")
+    with pytest.raises(InputError, match="line 2: not UTF-8"):
+        read_lexicon(path)
+    with pytest.raises(InputError, match="no lexicon file"):
+        read_lexicon(tmp_path / "none.txt")
+
+
+@given(st.text())
+def test_a_lexicon_of_any_text_is_read_or_refused_with_its_line(text: str) -> None:
+    try:
+        parse_lexicon(text, "mine")
+    except InputError as error:
+        assert "mine" in str(error) and "line" in str(error)

@@ -1,0 +1,144 @@
+"""Searching with understood queries, through the gallery's door: readings, filters from words, literal words, JSON."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from araclip import AraCLIP, Filters, Gallery
+from araclip.cli import app
+from araclip.text.resources import interpreter
+
+DATES = {"red": "2019:01:10 10:00:00", "green": "2019:07:01 10:00:00", "blue": "2021:07:01 10:00:00", "grey": None}
+COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220), "grey": (128, 128, 128)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of four coloured pictures, three of them with a date, two in a folder of two words."""
+    home = tmp_path_factory.mktemp("understood")
+    for name, colour in COLOURS.items():
+        place = home / "pictures" / ("رحلة دهب" if name in ("red", "grey") else "others") / f"{name}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(len(name)).integers(-20, 20, (64, 64, 3))
+        picture = Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8))
+        exif = Image.Exif()
+        if taken := DATES[name]:
+            exif.get_ifd(0x8769)[0x9003] = taken
+        picture.save(place, exif=exif)
+    with Gallery.open(home / "gallery", create=True) as gallery:
+        gallery.update([home / "pictures"])
+    return home / "gallery"
+
+
+@pytest.fixture(scope="module")
+def gallery(folder: Path) -> Iterator[Gallery]:
+    with Gallery.open(folder) as opened:
+        yield opened
+
+
+def names(hits: list) -> list[str]:  # type: ignore[type-arg]
+    return [Path(hit.path).stem for hit in hits]
+
+
+def test_a_misspelled_word_finds_what_the_right_one_finds(gallery: Gallery) -> None:
+    right, wrong = gallery.search("شاطئ"), gallery.search("شاطىء")
+    assert [hit.score for hit in right] == pytest.approx([hit.score for hit in wrong], abs=1e-4)
+    assert wrong.interpretation is not None and wrong.interpretation.also == ("شاطئ",)
+    assert right.interpretation is not None and right.interpretation.is_plain
+
+
+def test_literal_words_and_quoted_ones_are_searched_as_typed(gallery: Gallery) -> None:
+    expected = gallery.search("شاطىء", literal=True)
+    assert expected.interpretation is not None and expected.interpretation.literal
+    assert gallery.search("«شاطىء»") == expected
+    assert gallery.search("شاطىء", ignore=["words"]) == expected
+    assert gallery.search("شاطىء")[0].score != pytest.approx(expected[0].score, abs=1e-4)
+
+
+def test_a_date_in_words_is_a_filter_that_can_be_taken_off(gallery: Gallery) -> None:
+    assert sorted(names(gallery.search("لون 2019"))) == ["green", "red"]
+    assert names(gallery.search("لون في صيف 2019")) == ["green"]
+    assert names(gallery.search("لون الشتاء 2019")) == ["red"]
+    assert len(gallery.search("لون 2019", ignore=["date"])) == 4
+    assert len(gallery.search("لون 2019", literal=True)) == 4
+
+
+def test_a_query_that_is_only_a_date_comes_in_the_order_of_capture(gallery: Gallery) -> None:
+    hits = gallery.search("صور يوليو")
+    assert names(hits) == ["blue", "green"]
+    assert [hit.relevance for hit in hits] == [None, None]
+    assert names(gallery.search("بعد 2018")) == ["blue", "green", "red"]
+    assert names(gallery.search("بعد 2018", 1, offset=1)) == ["green"]
+
+
+def test_a_date_without_pictures_is_searched_as_words_and_said_so(gallery: Gallery) -> None:
+    hits = gallery.search("لون 1999")
+    assert len(hits) == 4
+    assert hits.interpretation is not None
+    assert [(each.words, each.applied) for each in hits.interpretation.filters] == [("1999", False)]
+
+
+def test_a_filter_of_the_caller_goes_before_the_words(gallery: Gallery) -> None:
+    assert names(gallery.search("لون 2019", where=Filters(captured_from="2021"))) == ["blue"]
+
+
+def test_a_folder_in_words_is_a_filter(gallery: Gallery) -> None:
+    hits = gallery.search("لون رحلة دهب")
+    assert sorted(names(hits)) == ["grey", "red"]
+    assert hits.interpretation is not None and hits.interpretation.filters[0].where == ("folder=رحلة دهب",)
+
+
+def test_exclusions_in_words_equal_a_minus(gallery: Gallery) -> None:
+    in_words, with_sign = gallery.search("ثلج بدون كلاب"), gallery.search("ثلج - كلاب")
+    assert names(in_words) == names(with_sign)
+    assert in_words.interpretation is not None and in_words.interpretation.excluded == ("كلاب",)
+
+
+def test_months_filter_pictures_of_any_year(gallery: Gallery) -> None:
+    assert sorted(names(gallery.search("لون", where="month=7"))) == ["blue", "green"]
+    assert names(gallery.search("لون", where=Filters(months=(12, 1)))) == ["red"]
+
+
+def test_a_word_of_the_user_is_understood(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("بحر; ; eg: زرقرق\n", encoding="utf-8")
+    with Gallery.open(gallery.folder) as other:
+        other.interpreter = interpreter(tmp_path / "words.txt")
+        hits = other.search("زرقرق")
+    assert hits.interpretation is not None and hits.interpretation.also == ("بحر",)
+
+
+@pytest.mark.parametrize("query", ["في", "من على", "😀", "و", "ال", "بدون", "صور", "the of", "٣", "كلب " * 1000])
+def test_queries_of_stop_words_emoji_or_a_thousand_words_find_something(gallery: Gallery, query: str) -> None:
+    assert len(gallery.search(query)) == 4
+
+
+def test_the_command_shows_what_was_understood_and_searches_literally(folder: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    shown = runner.invoke(app, ["search", "شاطىء", "-g", str(folder)])
+    assert shown.exit_code == 0 and "بحثنا أيضًا عن: شاطئ" in shown.output and "--literal" in shown.output
+    answer = json.loads(runner.invoke(app, ["search", "شاطىء 2019", "-g", str(folder), "--json"]).stdout)
+    assert answer["interpretation"]["also"] == ["شاطئ"]
+    assert answer["interpretation"]["filters"][0]["where"] == ["captured=2019..2019"]
+    literal = json.loads(runner.invoke(app, ["search", "شاطىء", "-g", str(folder), "--json", "--literal"]).stdout)
+    assert literal["interpretation"]["literal"] and not literal["interpretation"]["also"]
+    (tmp_path / "bad.txt").write_text("كلب\n", encoding="utf-8")
+    refused = runner.invoke(app, ["search", "x", "-g", str(folder), "--lexicon", str(tmp_path / "bad.txt")])
+    assert refused.exit_code != 0 and "line 1" in str(refused.exception or refused.output)
+
+
+def test_readings_are_encoded_in_one_batch(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[list[str]] = []
+    encode = AraCLIP.encode_text
+
+    def counted(self: AraCLIP, texts, **options):  # type: ignore[no-untyped-def]
+        batches.append(list(texts))
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(AraCLIP, "encode_text", counted)
+    gallery.search("عربية حمرا + شنطة + جزمة - كلاب")
+    assert len(batches) == 1 and 5 <= len(batches[0]) <= 12
