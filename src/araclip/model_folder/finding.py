@@ -39,7 +39,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
     raise ModelNotFound(
         f"no model '{shown(str(name_or_path))}': neither a folder nor one of the models on this machine "
         f"({', '.join(known) or 'none'}). Check the spelling, pass the path of a model folder, or get one: `araclip "
-        "models` lists the models of others, `araclip pull NAME` makes one ready."
+        "models` lists the models of others, `araclip pull NAME` makes one ready (docs/peers.md)."
     )
 
 
