@@ -12,7 +12,9 @@ from rich.table import Table
 
 from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
+from araclip.cli.paper import run_paper_suite
 from araclip.cli.robustness import robustness_of, robustness_table
+from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
 from araclip.paths import user_path
 
@@ -32,8 +34,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 @app.command()
 def evaluate(
     dataset: Annotated[
-        str, typer.Option("--dataset", help="A folder with captions.jsonl, or the name of a published set.")
-    ],
+        str | None, typer.Option("--dataset", help="A folder with captions.jsonl, or the name of a published set.")
+    ] = None,
     models: ModelsOption = None,
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
     caption_field: Annotated[
@@ -60,6 +62,13 @@ def evaluate(
             "--train-data", help="A training set of a model: count the test pictures and captions in it (leaks)."
         ),
     ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="paper: the rows of AraCLIP's description, beside what it claims.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --suite: NAME=FOLDER or NAME=FOLDER,PICTURES; --model is ROW=MODEL then."),
+    ] = None,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Measure what misspelling, dialects and Arabizi cost, kind by kind.")
     ] = False,
@@ -71,6 +80,16 @@ def evaluate(
 
     Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
     """
+    if suite is not None or sets:
+        if suite != "paper":
+            raise InputError(f"--suite is {suite!r}, there is one suite: paper. --set belongs to it.")
+        run_paper_suite(
+            sets or (), models or (), split=split, caption_field=caption_field, captions=captions, cache=cache,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    if dataset is None:
+        raise InputError("there is nothing to measure on. Name a picture set with --dataset.")
     from araclip.evaluation.dataset_registry import load_dataset
     from araclip.evaluation.datasets import stated_dialects
     from araclip.evaluation.leaks import find_leaks, pictures_and_captions

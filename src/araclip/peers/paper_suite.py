@@ -1,0 +1,172 @@
+"""The table of the AraCLIP paper's description, measured anew: mCLIP, AltCLIP and AraCLIP on Arabic picture sets.
+
+What was claimed stands beside what is measured. The claim names no picture set, no checkpoint and no protocol, and
+nobody has reproduced it; so the two are never the same figure, and the claim is none of this project's results.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from araclip import model_folder
+from araclip.encoder import AraCLIP, Encoder
+from araclip.errors import AraCLIPError, InputError
+from araclip.evaluation.dataset_registry import KNOWN, load_dataset
+from araclip.evaluation.datasets import PictureSet
+from araclip.evaluation.results import Evaluated
+from araclip.evaluation.retrieval import evaluate
+from araclip.peers.model_registry import BY_NAME
+
+Log = Callable[[str], None]
+Progress = Callable[[str, str, int, int], None]
+CLAIM = "as claimed by AraCLIP's description, which names no picture set; not reproduced by anybody, and not ours"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the claimed table.
+
+    Attributes:
+        name: as the claim has it. models: the registry's models that it may mean; the first that is ready is used, and
+            where none is, the first is loaded with PyTorch.
+        claimed: R@1, R@5 and MRR.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    claimed: tuple[float, float, float]
+
+
+ROWS = (
+    Row("mCLIP", ("m-clip-b16plus", "m-clip-l14", "m-clip-b32", "m-clip-labse-l14"), (0.452, 0.683, 0.542)),
+    Row("AltCLIP", ("altclip-m9", "altclip-m18", "altclip"), (0.487, 0.715, 0.567)),
+    Row("AraCLIP", ("araclip-published", "araclip-published-text"), (0.553, 0.789, 0.631)),
+)
+SETS = ("xtd-ar", "flickr8k-ar-eljundi")
+HOW_TO_GET = {
+    "xtd-ar": "captions: github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10; pictures: COCO's train2014 and "
+    "val2014 (cocodataset.org)",
+    "flickr8k-ar-eljundi": "captions: Flickr8k.arabic.full.txt of ElJundi et al. 2020 (github.com/ObeidaElJundi/"
+    "Arabic-Image-Captioning); pictures: Flickr8k",
+    "flickr8k-ar-rev": "captions: Flickr8k-Arabic-Rev; pictures: Flickr8k",
+}
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A model or set that could not be used, why, and how to get it."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row on one set; `model`: what was measured, and how it was loaded."""
+
+    row: Row
+    model: str
+    loaded: str
+    evaluated: Evaluated
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """What was measured, by set, and what is missing."""
+
+    sets: tuple[PictureSet, ...]
+    measured: tuple[Measured, ...]
+    missing: tuple[Missing, ...]
+
+    def of(self, pictures: PictureSet, row: Row) -> Measured | None:
+        """The row's result on one of the sets."""
+        mine = (one for one in self.measured if one.row == row)
+        return next((one for one in mine if one.evaluated.protocol.dataset == pictures.name), None)
+
+
+def paper_table(
+    places: Mapping[str, tuple[Path, Path | None]], models: Mapping[str, str] | None = None, *,
+    split: str | None = None, caption_field: str | None = None, captions: str = "all", cache: Path | None = None,
+    log: Log | None = None, progress: Progress = lambda model, what, done, total: None,
+) -> PaperTable:  # fmt: skip
+    """Measure each row on each set; what is not at hand is named, with the way to get it.
+
+    Args:
+        places: the sets' folders, and their pictures' where they lie elsewhere: names of `KNOWN` that are read as they
+            were published, or any name for a folder that `load_dataset` takes.
+        models: what to take for a row, by its name; anything that `AraCLIP.load` takes.
+        split, caption_field: as for `load_dataset`; the test split of published sets by default.
+        captions, cache, log: as for `retrieval.evaluate`. progress: (row, kind, done, total).
+
+    Raises:
+        InputError: no set or no model at all can be used; the message says what is missing. Or an unknown row.
+    """
+    chosen = dict(models or {})
+    if unknown := chosen.keys() - {row.name for row in ROWS}:
+        raise InputError(f"the paper's table has no row '{min(unknown)}'. Its rows are {_names()}.")
+    sets, missing = _sets(places, split, caption_field)
+    if not sets:
+        raise InputError(f"there is no picture set to measure on. {_said(missing)}")
+    measured: list[Measured] = []
+    for row in ROWS:
+        try:
+            name, loaded, encoder = _model(row, chosen.get(row.name))
+        except AraCLIPError as error:
+            missing.append(_missing_model(row, chosen.get(row.name), error))
+            continue
+        for pictures in sets:
+            done = evaluate(
+                encoder, pictures, captions=captions, cache=cache, log=log,
+                progress=lambda what, done, total, row=row: progress(row.name, what, done, total),  # type: ignore[misc]
+            )  # fmt: skip
+            measured.append(Measured(row, name, loaded, done))
+        del encoder  # gigabytes, before the next one
+    if not measured:
+        raise InputError(f"none of the models {_names()} can be used. {_said(missing)}")
+    return PaperTable(tuple(sets), tuple(measured), tuple(missing))
+
+
+def _sets(
+    places: Mapping[str, tuple[Path, Path | None]], split: str | None, field: str | None
+) -> tuple[list[PictureSet], list[Missing]]:
+    found, missing = [], []
+    for name in dict.fromkeys((*(() if places else SETS), *places)):
+        path, images = places.get(name, (None, None))
+        try:
+            if path is None:
+                raise InputError("no path was given, and no hub that has it is known.")
+            if name in KNOWN:
+                pictures = load_dataset(name, path=path, images=images, split=split or "test", caption_field=field)
+            else:
+                pictures = load_dataset(path, images=images, split=split, caption_field=field)
+            found.append(replace(pictures, name=name))
+        except InputError as error:
+            how = HOW_TO_GET.get(name, "docs/evaluation.md, Picture sets")
+            missing.append(Missing(name, f"{error} Get it ({how}) and pass --set {name}=FOLDER[,PICTURES]."))
+    return found, missing
+
+
+def _model(row: Row, wanted: str | None) -> tuple[str, str, Encoder]:
+    """The model of a row: what is measured, how it was loaded, and itself."""
+    names = (wanted,) if wanted else row.models
+    ready = next((name for name in names if model_folder.is_ours(name)), None)
+    name = ready or names[0]
+    return name, "model folder" if ready else "PyTorch", AraCLIP.load(name)
+
+
+def _missing_model(row: Row, wanted: str | None, error: AraCLIPError) -> Missing:
+    name = wanted or row.models[0]
+    peer = BY_NAME.get(name)
+    size = f" ({peer.megabytes:,} MB)" if peer and peer.megabytes else ""
+    others = [] if wanted else list(row.models[1:])
+    instead = f", or one of {', '.join(others)}" if others else ""
+    get = f"Get it while the hub can be reached: araclip pull {name}{size}{instead}." if peer else ""
+    return Missing(f"{row.name} ({name})", f"{str(error).rstrip('.')}. {get}".strip())
+
+
+def _names() -> str:
+    return ", ".join(row.name for row in ROWS)
+
+
+def _said(missing: Sequence[Missing]) -> str:
+    return " ".join(f"{one.what}: {one.why}" for one in missing)
