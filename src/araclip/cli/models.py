@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -185,29 +186,35 @@ def _print_models(rows: "list[ModelRow]") -> None:
     from araclip.peers.published_recall import PROTOCOLS
 
     marks = {protocol: chr(ord("a") + i) for i, protocol in enumerate(PROTOCOLS)}
-    table = Table(title="Models", title_justify="left")
-    for name, options in {
-        "model": {"overflow": "fold"}, "take it for": {"style": "bold"}, "Arabic R@1/5/10, %": {}, "MB": _RIGHT,
-        "width": _RIGHT, "licence": {"overflow": "fold"}, "here": {},
+    table = Table(title="Models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, whole in {
+        "model": True, "Arabic recall, %": True, "MB": True, "width": True, "licence": False, "here": False,
     }.items():  # fmt: skip
-        table.add_column(name, **options)  # type: ignore[arg-type]
+        number = name in ("MB", "width")
+        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         size = row.megabytes if row.megabytes is not None else row.published_megabytes
         cells = (
-            row.name, row.take_for or "", _recall(row, marks), "?" if size is None else f"{size:,.0f}",
+            row.name, _recall(row, marks), "?" if size is None else f"{size:,.0f}",
             "?" if row.width is None else str(row.width), _licence(row), _here(row),
         )  # fmt: skip
-        table.add_row(
-            *(escape("\n".join(map(shown, cell.split("\n")))) for cell in cells), style=None if _is_here(row) else "dim"
-        )
+        lines = ["\n".join(map(shown, cell.split("\n"))) for cell in cells]
+        table.add_row(*map(escape, lines), style=None if _is_here(row) else "dim")
     out.print(table)
+    out.print("Recall at 1, 5 and 10, text to picture, or the mean of the three.")
     for protocol, about in PROTOCOLS.items():
         out.print(f"{marks[protocol]}: {about}, as published.", soft_wrap=True)
-    out.print("Figures of a and b, or of other pictures, cannot be compared. ?: not known. NC: no commercial use.")
-    out.print("Get one: [bold]araclip pull NAME[/]. MB of models that are not here: both towers in float32.")
-
-
-_RIGHT = {"justify": "right"}
+    own = next((row for row in rows if row.state == "bundled" and row.measured), None)
+    if own and own.measured:
+        out.print(f"own: measured by this project, {next(iter(own.measured))}.", soft_wrap=True)
+    out.print(
+        "Figures of different letters cannot be compared. –: none was found. ?: not known. NC: no commercial use."
+    )
+    out.print("MB: of the folder here, or of both towers in float32. Which one to take:")
+    for row in rows:
+        if row.take_for:
+            out.print(f"  [bold]{escape(row.name)}[/]: {row.take_for}", soft_wrap=True)
+    out.print("Get one: [bold]araclip pull NAME[/]")
 
 
 def _is_here(row: "ModelRow") -> bool:
@@ -217,9 +224,17 @@ def _is_here(row: "ModelRow") -> bool:
 def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
     lines = []
     for one in row.recall:
-        at = "/".join(f"{share:.1f}" for share in one.at) if one.at else f"mean {one.mean:.1f}"
+        at = "/".join(f"{share:.1f}" for share in one.at) if one.at else f"mean {one.mean:g}"
         lines.append(f"{at} {marks[one.protocol]}")
-    return "\n".join(lines) or ("own, see its card" if row.measured else "–")
+    return "\n".join(lines) or _own(row) or "–"
+
+
+def _own(row: "ModelRow") -> str:
+    """The recall that a bundled model's config.json says, with the word for its protocol."""
+    if row.state != "bundled" or not row.measured:
+        return ""
+    found = next(iter(row.measured.values()))["arabic"]["t2i"]
+    return "/".join(f"{100 * found[f'R@{k}']:.1f}" for k in (1, 5, 10)) + " own"
 
 
 def _licence(row: "ModelRow") -> str:

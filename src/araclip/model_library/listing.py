@@ -13,12 +13,12 @@ from araclip.peers.model_registry import BY_NAME, PEERS, Peer, forbids_commerce
 from araclip.peers.published_recall import FIRST_CAPTION, PublishedRecall
 
 TAKE = {  # by the published figures, size and licence; docs/peers.md says why
-    "araclip-mini": "no network, small machine",
-    "siglip-i18n-b16-256": "free licence, a CPU",
-    "siglip2-b32-256": "free licence, fastest",
-    "siglip2-so400m-384": "free licence, best Arabic",
-    "nllb-siglip-mrl-base": "non-commercial, a CPU",
-    "nllb-siglip-mrl-large": "non-commercial, best Arabic",
+    "araclip-mini": "no network, an old or small machine; non-commercial",
+    "siglip-i18n-b16-256": "a CPU, any use",
+    "siglip2-b32-256": "a CPU, any use, as fast as possible",
+    "siglip2-so400m-384": "best Arabic for any use; a GPU or patience",
+    "nllb-siglip-mrl-base": "best Arabic on a CPU; non-commercial",
+    "nllb-siglip-mrl-large": "best Arabic; non-commercial; a GPU or patience",
     "araclip-published": "comparing with the paper",
 }
 

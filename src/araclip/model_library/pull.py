@@ -154,17 +154,13 @@ def _converted(
     import_module(ENGINE).make_model_folder(
         source.request,
         target,
-        weights=_stored_as(weights),
+        weights=weights,
         languages=languages,
         name=name,
         threads=usable_cores(),
         log=log,
     )
     return model_folder.read_config(target)
-
-
-def _stored_as(weights: str) -> str:
-    return {"auto": "int8", "int4": "compact"}.get(weights, weights)
 
 
 def _bytes_of(request: Request) -> int:

@@ -32,7 +32,7 @@ def _at(protocol: str, r1: float, r5: float, r10: float, source: str) -> Publish
 
 
 def _mean(mean: float) -> PublishedRecall:
-    return PublishedRecall(FIRST_CAPTION, round(mean, 1), None, IMMICH)
+    return PublishedRecall(FIRST_CAPTION, mean, None, IMMICH)
 
 
 _FIRST: dict[str, PublishedRecall] = {
