@@ -60,6 +60,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.maintenance",
     "gallery.gallery",
     "gallery.remote",
+    "gallery.absent_model",
     "gallery.open",
     "demo",
     "evaluation",

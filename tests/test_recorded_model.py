@@ -98,6 +98,17 @@ def test_a_model_that_is_gone_is_named_with_its_place_and_its_source(run: Run, i
         recorded_encoder(gone, "g")
 
 
+def test_a_gallery_without_its_model_can_be_looked_after(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "own")
+    assert json.loads(run("stats", "--json", model=False).out)["pictures"] == 3
+    for command in (
+        ["verify"], ["duplicates"], ["remove", str(folder / "green.png")], ["compact"],
+        ["export-gallery", str(tmp_path / "out")],
+    ):  # fmt: skip
+        ran = run(*command, model=False)
+        assert ran.code == 0, (command, ran.err)
+
+
 def test_a_folder_that_holds_another_model_now_is_not_taken(run: Run, indexed: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "own")
     write_tiny_model(tmp_path / "own" / "model", width=12, seed=5, name="own")

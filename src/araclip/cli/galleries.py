@@ -42,9 +42,13 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 @contextmanager
-def opened(gallery: str | None, model: str | None, *, checked: bool = True) -> "Iterator[BaseGallery]":
-    """The gallery of a command, open; `checked` as for `Gallery.open`."""
-    from araclip.gallery.open import open_gallery
+def opened(
+    gallery: str | None, model: str | None, *, checked: bool = True, encodes: bool = True
+) -> "Iterator[BaseGallery]":
+    """The gallery of a command, open; `checked` as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`."""
+    from araclip.gallery.open import encoder_of, open_gallery
 
-    with open_gallery(gallery_location(gallery), model=model, checked=checked) as opened_gallery:
+    location = gallery_location(gallery)
+    encoder = encoder_of(location, model, encodes=encodes)
+    with open_gallery(location, model=encoder, checked=checked) as opened_gallery:
         yield opened_gallery

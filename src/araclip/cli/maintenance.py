@@ -16,7 +16,7 @@ from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, galler
 @app.command()
 def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = None) -> None:
     """Show statistics of a gallery: pictures, sizes, formats, dates, model."""
-    with opened(gallery, model) as found:
+    with opened(gallery, model, encodes=False) as found:
         numbers = found.stats()
     if as_json:
         write_line(as_json_text(asdict(numbers)))
@@ -44,7 +44,7 @@ def verify(
     model: ModelOption = None,
 ) -> None:
     """Check a gallery and its files. Changes nothing; exit code 1 if there is a fault."""
-    with opened(gallery, model, checked=False) as found, progress("Verifying") as show:
+    with opened(gallery, model, checked=False, encodes=False) as found, progress("Verifying") as show:
         faults, total = found.verify(contents=contents, progress=show), len(found)
     if as_json:
         write_line(as_json_text({"pictures": total, "faults": [asdict(fault) for fault in faults]}))
@@ -90,7 +90,7 @@ def duplicates(
 
     The largest picture of each group comes first.
     """
-    with opened(gallery, model) as found:
+    with opened(gallery, model, encodes=False) as found:
         groups = found.duplicates(kinds or ("exact", "near"))
     if as_json:
         write_line(as_json_text({"groups": [asdict(group) for group in groups]}))
@@ -113,7 +113,7 @@ def remove(
     """Remove pictures from the gallery, or all below a folder. Files stay on the disk."""
     with (
         stoppable("All paths are removed, or none; run the same command again to check."),
-        opened(gallery, model) as found,
+        opened(gallery, model, encodes=False) as found,
     ):
         count = found.remove(paths)
     if as_json:
@@ -125,7 +125,7 @@ def remove(
 @app.command()
 def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = None) -> None:
     """Free the disk space of removed pictures."""
-    with stoppable("Nothing is lost; run the same command again."), opened(gallery, model) as found:
+    with stoppable("Nothing is lost; run the same command again."), opened(gallery, model, encodes=False) as found:
         saved = found.compact()
     if as_json:
         write_line(as_json_text({"bytes": max(saved, 0)}))
@@ -161,7 +161,10 @@ def export_gallery(
     model: ModelOption = None,
 ) -> None:
     """Export a gallery for other programs: vectors.npy, pictures.jsonl, about.json."""
-    with stoppable("An earlier export is unchanged; run the same command again."), opened(gallery, model) as found:
+    with (
+        stoppable("An earlier export is unchanged; run the same command again."),
+        opened(gallery, model, encodes=False) as found,
+    ):
         count = found.export(folder)
     if as_json:
         write_line(as_json_text({"folder": str(folder), "pictures": count}))

@@ -1,11 +1,13 @@
 """Opening a gallery by its location: a folder, or an address on a Qdrant server (extra `qdrant`)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 from araclip.encoder import Encoder, ModelLike
-from araclip.errors import InputError
+from araclip.errors import InputError, ModelNotFound
+from araclip.gallery.absent_model import AbsentModel
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
@@ -15,7 +17,7 @@ from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
-from araclip.gallery.recorded_model import create_catalog, encoder_for, recorded_in
+from araclip.gallery.recorded_model import RecordedModel, create_catalog, encoder_for, recorded_in
 from araclip.paths import user_path
 
 MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
@@ -58,22 +60,33 @@ def encoder_of(
     *,
     threads: int | None = None,
     device: str | None = None,
+    encodes: bool = True,
 ) -> Encoder:
     """The encoder for a gallery: `model`, by default the gallery's own, and araclip-mini where there is no gallery yet.
 
     Args:
         threads, device: as for `AraCLIP.load`.
+        encodes: False where nothing will be encoded; then the gallery's own model need not be on this machine.
 
     Raises:
         ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
         InputError, ModelError, GalleryError: as for `open_gallery`.
     """
     target = location_of(location)
-    if not isinstance(target, Address):
-        return encoder_for(model, lambda: recorded_in(target), target, threads=threads, device=device)
-    with _qdrant():
-        from araclip.gallery.remote.state import recorded_at
-    return encoder_for(model, lambda: recorded_at(target), target, threads=threads, device=device)
+    record: Callable[[], RecordedModel | None]
+    if isinstance(target, Address):
+        with _qdrant():
+            from araclip.gallery.remote.state import recorded_at
+        record = partial(recorded_at, target)
+    else:
+        record = partial(recorded_in, target)
+    try:
+        return encoder_for(model, record, target, threads=threads, device=device)
+    except ModelNotFound as why:
+        recorded = None if encodes or model is not None else record()
+        if recorded is None:
+            raise
+        return AbsentModel(recorded, why)
 
 
 def open_reader(location: LocationLike, model: Encoder, *, create: bool = False) -> GalleryReader:
