@@ -12,7 +12,15 @@ import pictures
 from araclip import AraCLIP, Gallery, demo
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
-from araclip.gallery.relevance import MIN_PICTURES, ReferenceVectors, RelevanceScale, relevance_scale
+from araclip.gallery.relevance import (
+    MIN_PICTURES,
+    STRONG,
+    WEAK,
+    ReferenceVectors,
+    RelevanceScale,
+    relevance_scale,
+    strength,
+)
 
 D = 8
 
@@ -42,20 +50,35 @@ def test_a_query_along_which_pictures_differ_means_something_and_another_does_no
     assert scale.meaning(axes[4]) < 0.1
 
 
-@given(st.integers(0, 50), st.lists(st.floats(-1, 1), min_size=2, max_size=20))
-def test_relevance_lies_between_0_and_1_and_never_rises_as_the_score_falls(seed: int, scores: list[float]) -> None:
+@given(st.integers(0, 50), st.lists(st.floats(-1, 1), min_size=2, max_size=20), st.integers(1, 40))
+def test_relevance_lies_between_0_and_1_and_never_rises_as_the_score_falls(
+    seed: int, scores: list[float], words: int
+) -> None:
     scale, query = made_up(seed), unit(np.random.default_rng(seed).normal(size=D))
-    relevance = scale.relevance(query, max(scores))
+    relevance = scale.relevance(query, words)
     found = [relevance(score) for score in sorted(scores, reverse=True)]
     assert all(0 <= value <= 1 for value in found)
     assert found == sorted(found, reverse=True)
 
 
-def test_the_best_hit_has_the_query_s_whole_meaning_and_an_average_picture_none() -> None:
-    scale, query = made_up(), np.eye(D, dtype=np.float32)[0]
-    relevance = scale.relevance(query, 0.9)
-    assert relevance(0.9) == pytest.approx(scale.meaning(query))
-    assert relevance(float(query @ scale.pictures)) == 0
+def test_an_average_picture_is_weak_for_every_query_and_a_longer_query_is_harder_to_answer() -> None:
+    scale = made_up()
+    for query in np.eye(D, dtype=np.float32):
+        assert scale.relevance(query)(float(query @ scale.sample.mean(axis=0))) <= WEAK + 1e-6
+    query = unit(np.array([1.0, 0.5, *[0.2] * (D - 2)]))
+    assert scale.relevance(query, 8)(0.8) <= scale.relevance(query, 1)(0.8)
+
+
+@given(st.integers(0, 20), st.floats(0.02, 0.98))
+def test_the_cosine_at_a_relevance_has_that_relevance(seed: int, wanted: float) -> None:
+    scale, query = made_up(seed), unit(np.random.default_rng(seed).normal(size=D))
+    assert scale.relevance(query)(scale.cosine_at(wanted, query)) == pytest.approx(wanted)
+
+
+def test_strength_is_said_in_words() -> None:
+    assert [strength(value) for value in (None, 0.0, 0.19, WEAK, 0.49, STRONG, 1.0)] == [
+        None, "weak", "weak", "fair", "fair", "strong", "strong"
+    ]  # fmt: skip
 
 
 def test_a_few_pictures_have_no_scale() -> None:
@@ -91,11 +114,11 @@ def test_hits_carry_a_relevance_that_a_threshold_cuts(gallery: Gallery) -> None:
     relevances = [hit.relevance for hit in hits if hit.relevance is not None]
     assert len(relevances) == 40
     assert relevances == sorted(relevances, reverse=True)
-    assert [hit.weak for hit in hits] == [value < 0.5 for value in relevances]
-    kept = gallery.search("أحمر", 40, threshold=0.5)
+    assert [hit.weak for hit in hits] == [value < WEAK for value in relevances]
+    kept = gallery.search("أحمر", 40, threshold=WEAK)
     assert kept == [hit for hit in hits if not hit.weak]
     assert 0 < len(kept) < 40
-    assert gallery.search("أحمر", 2, threshold=0.5, offset=1) == kept[1:3]
+    assert gallery.search("أحمر", 2, threshold=WEAK, offset=1) == kept[1:3]
 
 
 def test_at_threshold_one_half_letters_in_a_row_find_nothing_and_a_real_query_its_picture(tmp_path: Path) -> None:

@@ -29,7 +29,10 @@ WhereOption = Annotated[
     ),
 ]
 ThresholdOption = Annotated[
-    float, typer.Option("--threshold", "-t", help="Least relevance of a hit, 0 to 1; 0.5 leaves out weak hits.")
+    float,
+    typer.Option(
+        "--threshold", "-t", help="Least relevance of a hit, 0 to 1; 0.2 leaves out weak hits, 0.5 fair ones too."
+    ),
 ]
 OffsetOption = Annotated[int, typer.Option("--offset", help="Skip so many of the best hits, for the next page.")]
 CollapseOption = Annotated[bool, typer.Option("--collapse", help="Show only the best of near-duplicates.")]
@@ -129,7 +132,7 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     else:
         _print_hits(query, hits, f"{len(hits)} of {total:,} pictures · {shown(str(gallery.folder))}")
         if hits[0].weak:
-            err.print("Nothing here fits well; these are the nearest. With --threshold 0.5 they would be left out.")
+            err.print("Nothing here fits well; these are the nearest. With --threshold 0.2 they would be left out.")
 
 
 def _as_object(hit: "Hit") -> dict[str, Any]:
@@ -151,13 +154,14 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     )
     table.add_column("", justify="right", style="dim")
     table.add_column("score", justify="right")
-    table.add_column("relevance", justify="right")
+    table.add_column("relevance")
     table.add_column("picture", overflow="fold")
     for hit in hits:
         more = f"  (+{len(hit.copies)} identical)" if hit.copies else ""
-        relevance = "–" if hit.relevance is None else f"{hit.relevance:.2f}"
         picture = escape(shown(hit.path) + more) + "".join(f"\n{_marked(match)}" for match in hit.matched)
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", relevance, picture, style="dim" if hit.weak else None)
+        table.add_row(
+            str(hit.rank), f"{hit.score:.3f}", hit.strength or "–", picture, style="dim" if hit.weak else None
+        )
     out.print(table)
 
 

@@ -64,6 +64,11 @@ class Query:
         """Whether no term is a picture, so that hits get a relevance."""
         return all(term.kind == "text" for term in self.terms)
 
+    @property
+    def words(self) -> int:
+        """How many words the texts after a plus have."""
+        return sum(len(term.value.split()) for term in self.terms if term.kind == "text" and term.weight > 0)
+
     def __str__(self) -> str:
         signed = [("-" if term.weight < 0 else "+", term) for term in self.terms]
         text = " ".join(f"{sign} {term}" for sign, term in signed)

@@ -1,8 +1,8 @@
 """From a query to a page of hits: the best pictures that pass the filters and exist, in a stable order."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
@@ -15,6 +15,7 @@ from araclip.gallery.catalog.filters import EVERYTHING, Filters
 from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.selection import check_loose, newest_first, paths_of, select
+from araclip.gallery.exclusion import Exclusion, kept
 from araclip.gallery.fusion import Candidate, Hybrid, lifted, merged, rated
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import is_near
@@ -28,7 +29,7 @@ REAL = (*WHOLE, float, np.floating)
 
 @dataclass(frozen=True)
 class Page:
-    """Which hits to return: `k` after the first `offset`, of those that pass `filters` and `threshold`.
+    """Which hits to return: `k` after the first `offset`, of those that pass `filters`, `threshold` and `excluded`.
 
     Raises:
         InputError: a number is out of range, or the value is not a number.
@@ -39,6 +40,8 @@ class Page:
     filters: Filters
     threshold: float = 0.0
     by_date: bool = False  # newest first instead of by similarity; where the store can do so
+    words: int = 1  # in the query's texts: of a longer query more must be right for the same relevance
+    excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
         for name in ("k", "offset", "threshold"):
@@ -64,20 +67,22 @@ def ranked(
     page: Page,
     exclude: int | None = None,
     hybrid: Hybrid | None = None,
+    exclusion: Exclusion | None = None,
 ) -> list[Hit]:
     """The hits of one page for a unit vector (D,), best first, ties in the order of indexing.
 
     Args:
         exclude: the id of a picture to leave out.
         hybrid: what to look for in texts beside the vector.
+        exclusion: what no hit may show.
     """
     if page.by_date:
         return dated(catalog, page)
     words = WordIndex(catalog)
     matches = text_matches(words, hybrid.query, len(index)) if hybrid else NO_MATCHES
     search = _FilteredSearch(catalog, index, vector, page)
-    best = search.best_score() if scale or hybrid else 0.0
-    relevance = scale.relevance(vector, best) if scale else None
+    best = search.best_score() if hybrid else 0.0
+    relevance = scale.relevance(vector, page.words) if scale else None
     by_text, matches = list[Candidate](), matches.among(search.allowed)
     if hybrid and len(matches.ids):
         by_text = lifted(*search.scores(matches.ids), best, relevance, hybrid, matches)
@@ -86,6 +91,7 @@ def ranked(
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
     candidates = merged(above(others, page.threshold), [each for each in by_text if reaches(each, page.threshold)])
+    candidates = kept(candidates, exclusion, search.cosines)
     hits = hits_of(search.existing(candidates), lambda content: catalog.phash(content) or 0, page, exclude)
     if not hybrid:
         return [hit for _, hit in hits]
@@ -155,6 +161,15 @@ class _FilteredSearch:
     def scores(self, ids: NDArray[np.int64]) -> tuple[list[int], list[float]]:
         """Those of the pictures (ids ascending) that this generation has, and their cosines."""
         return self._index.search(self._vector, len(ids), ids)
+
+    def cosines(self, ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, m) cosines of pictures with unit vectors (m, D); -1 for a picture that this generation has not."""
+        row_of = {content: row for row, content in enumerate(ids)}
+        found = np.full((len(ids), len(terms)), -1, np.float32)
+        for column, term in enumerate(terms):
+            known, scores = self._index.search(term, len(ids), np.sort(np.array(ids, np.int64)))
+            found[[row_of[content] for content in known], column] = scores
+        return found
 
     def nearest(self) -> Iterator[tuple[int, float]]:
         """Id and cosine of every picture, best first."""

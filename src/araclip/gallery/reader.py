@@ -18,6 +18,7 @@ from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.exclusion import exclusion_of
 from araclip.gallery.fusion import Hybrid
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
@@ -170,7 +171,8 @@ class FolderSnapshot(Snapshot):
     ) -> list[Hit]:
         """One page of hits."""
         scale = self.scale if relevance else None
-        return ranked(self._catalog(), self.index, scale, vector, page, exclude, self.hybrid(vector, text))
+        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
+        return ranked(self._catalog(), self.index, scale, vector, page, exclude, self.hybrid(vector, text), exclusion)
 
     def search_records(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None

@@ -1,62 +1,51 @@
-"""From score to relevance: 0…1 for each hit, calibrated with this gallery and the reference queries. Pure.
+"""From score to relevance: the probability that a hit shows what the query says. Pure.
 
-A raw cosine has no fixed cut-off: a good hit of a single word scores as low as a bad hit of a long sentence. Relevance
-is the product of two factors:
+A raw cosine has no fixed cut-off: a good hit of a single word scores as low as a bad hit of a long sentence. Relevance is
+a logistic function (Platt 1999) of features that hold for any model and any gallery, as each is relative to the query's
+scores over the gallery's own pictures or to the scores of the reference queries there:
 
-- **Is the query meaningful here?** Scores of a meaningful query differ from picture to picture, those of nonsense
-  little. The spread is the standard deviation, over the gallery's pictures, of the score minus an average query's score
-  of the same picture; a logistic function maps it, relative to the spreads of the reference queries, to 0…1.
-- **How good is the hit for this query?** The position of its score between the average picture's and the best one's.
+- how far the hit stands above the query's average score, in standard deviations;
+- how strongly the query parts the gallery's pictures, from nonsense, 0, to everyday queries, 1;
+- how the query's best ten pictures like it compared with the everyday queries: a picture of a whale that «سمكة» describes
+  better than «أكل» does is no food;
+- how long the query is: of a longer one more must be right.
 
-Choices and numbers: benchmarks/relevance.py, docs/log/2026-11.md.
+It rises with the score, so the order of hits stays. Constants were fitted by benchmarks/relevance_fit.py on pictures that
+are not those of the reported numbers; benchmarks/relevance.py has the calibration, docs/log/2026-11.md what else was tried.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_PICTURES = 10  # below that the spread says nothing
-WEAK = 0.5  # a hit of lower relevance is weak
+MIN_PICTURES = 10  # below that the scores say nothing
+STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
+EXCLUDED = 0.2  # a picture at which an excluded term has this relevance is left out
 MIDPOINT = 0.3  # relative spread at which a query is as likely meaningful as nonsense
-SLOPE = np.log(19) / MIDPOINT  # nonsense gets a relevance of .05
+SLOPE = np.log(19) / MIDPOINT  # nonsense gets a meaning of .05
 STRONG_PERCENTILE = 90  # of the everyday queries' spreads: that of queries whose pictures the gallery has
+TOP, TOP_SHARE = 10, 60  # best pictures of a query that are compared with the everyday queries; one in 60 at most
+AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at most: it is weak for every query
+
+# (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
+FEATURES: dict[str, tuple[float, float, float]] = {
+    "deviation": (1.18, -np.inf, np.inf),
+    "best deviation": (-0.827, 2.46, 4.72),
+    "relative spread": (1.45, -0.262, 2.14),
+    "above everyday": (1.49, 1.1, 5.34),
+    "above best everyday": (-1.34, -2.0, 2.05),
+    "everyday above": (-59.2, 0.0, 0.145),
+    "words": (-2.1, 0.0, 2.4),
+    "best": (0.978, -1.96, 3.17),
+    "top": (-1.47, -2.47, 1.2),
+}
+INTERCEPT = -7.07
 
 Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class RelevanceScale:
-    """A gallery's scale: mean of the everyday queries (D,), mean (D,) and covariance (D, D) of its pictures, and the
-    spreads of nonsense and of strong everyday queries."""
-
-    queries: Vectors
-    pictures: Vectors
-    covariance: Vectors
-    nonsense: float
-    strong: float
-
-    def spread(self, queries: Vectors) -> Vectors:
-        """(n, D) → (n,) standard deviations, over the pictures, of the score minus an average query's score."""
-        apart = queries - self.queries
-        variances = np.einsum("nd,de,ne->n", apart, self.covariance, apart)
-        spreads: Vectors = np.sqrt(np.maximum(variances, 0))
-        return spreads
-
-    def relative_spread(self, queries: Vectors) -> Vectors:
-        """(n, D) → (n,) spreads on a scale from nonsense, 0, to strong everyday queries, 1."""
-        relative: Vectors = (self.spread(queries) - self.nonsense) / max(self.strong - self.nonsense, 1e-6)
-        return relative
-
-    def meaning(self, query: Vectors) -> float:
-        """How likely a query (D,) is meaningful in this gallery, 0…1."""
-        return float(1 / (1 + np.exp(-SLOPE * np.clip(float(self.relative_spread(query[None])[0]) - MIDPOINT, -5, 5))))
-
-    def relevance(self, query: Vectors, best: float) -> Callable[[float], float]:
-        """A function from score to relevance, for a query (D,) whose best picture in the gallery scores `best`."""
-        meaning, average = self.meaning(query), float(query @ self.pictures)
-        return lambda score: meaning * min(max((score - average) / max(best - average, 1e-6), 0.0), 1.0)
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,12 +56,103 @@ class ReferenceVectors:
     nonsense: Vectors
 
 
+@dataclass(frozen=True)
+class RelevanceScale:
+    """A gallery's scale, from a sample of its pictures (n, D) and the reference queries."""
+
+    sample: Vectors
+    reference: ReferenceVectors
+
+    # ------------------------------------------------------------------ the query as a whole
+
+    def spread(self, queries: Vectors) -> Vectors:
+        """(n, D) → (n,) standard deviations, over the pictures, of the score minus an average query's score."""
+        apart = queries - self.reference.everyday.mean(axis=0)
+        variances = np.einsum("nd,de,ne->n", apart, self._covariance, apart)
+        spreads: Vectors = np.sqrt(np.maximum(variances, 0))
+        return spreads
+
+    def relative_spread(self, queries: Vectors) -> Vectors:
+        """(n, D) → (n,) spreads on a scale from nonsense, 0, to strong everyday queries, 1."""
+        nonsense, strong = self._spreads
+        relative: Vectors = (self.spread(queries) - nonsense) / max(strong - nonsense, 1e-6)
+        return relative
+
+    def meaning(self, query: Vectors) -> float:
+        """How likely a query (D,) is meaningful in this gallery, 0…1."""
+        return float(1 / (1 + np.exp(-SLOPE * np.clip(float(self.relative_spread(query[None])[0]) - MIDPOINT, -5, 5))))
+
+    # ------------------------------------------------------------------ hits
+
+    def relevance(self, query: Vectors, words: int = 1) -> Callable[[float], float]:
+        """A function from score to relevance, for a query (D,) of so many words."""
+        intercept, slope = self._line(query, words)
+
+        def relevance(score: float) -> float:
+            return float(1 / (1 + np.exp(-np.clip(intercept + slope * score, -30, 30))))
+
+        return relevance
+
+    def cosine_at(self, relevance: float, query: Vectors, words: int = 1) -> float:
+        """The cosine at which a hit of a query (D,) has this relevance; the inverse of `relevance`."""
+        intercept, slope = self._line(query, words)
+        return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
+
+    def features(self, query: Vectors, words: int) -> dict[str, float]:
+        """The values of FEATURES for a query (D,), but "deviation", which depends on the hit."""
+        scores = self.sample @ query  # (n,)
+        average, deviation = float(scores.mean()), max(float(scores.std()), 1e-6)
+        best = min(TOP, max(1, len(scores) // TOP_SHARE))
+        rows = np.argpartition(scores, -best)[-best:]  # (T,)
+        top = scores[rows]
+        everyday = self.reference.everyday @ self.sample[rows].T  # (E, T)
+        scale = np.maximum(everyday.std(axis=0), 1e-6)
+        usual, unusual = self._everyday_best
+        return {
+            "best deviation": (float(top.max()) - average) / deviation,
+            "relative spread": float(self.relative_spread(query[None])[0]),
+            "above everyday": float(((top - everyday.mean(axis=0)) / scale).mean()),
+            "above best everyday": float(((top - everyday.max(axis=0)) / scale).mean()),
+            "everyday above": float((everyday > top).mean()),
+            "words": float(np.log(max(words, 1))),
+            "best": (float(top.max()) - usual) / unusual,
+            "top": (float(top.mean()) - usual) / unusual,
+        }
+
+    def _line(self, query: Vectors, words: int) -> tuple[float, float]:
+        """Intercept and slope of the log-odds of a hit over its cosine."""
+        scores = self.sample @ query
+        slope = FEATURES["deviation"][0] / max(float(scores.std()), 1e-6)
+        odds = INTERCEPT
+        for name, value in self.features(query, words).items():
+            weight, least, greatest = FEATURES[name]
+            odds += weight * min(max(value, least), greatest)
+        return min(odds, AVERAGE) - slope * float(scores.mean()), slope
+
+    @cached_property
+    def _covariance(self) -> Vectors:
+        return np.cov(self.sample, rowvar=False).astype(np.float32)
+
+    @cached_property
+    def _spreads(self) -> tuple[float, float]:
+        """Those of nonsense and of strong everyday queries."""
+        strong = np.percentile(self.spread(self.reference.everyday), STRONG_PERCENTILE)
+        return float(self.spread(self.reference.nonsense).mean()), float(strong)
+
+    @cached_property
+    def _everyday_best(self) -> tuple[float, float]:
+        """Mean and deviation of the everyday queries' best scores in this gallery."""
+        best = (self.reference.everyday @ self.sample.T).max(axis=1)
+        return float(best.mean()), max(float(best.std()), 1e-6)
+
+
+def strength(relevance: float | None) -> str | None:
+    """ "strong", "fair" or "weak"; None where relevance is unknown."""
+    if relevance is None:
+        return None
+    return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
+
+
 def relevance_scale(sample: Vectors, reference: ReferenceVectors) -> RelevanceScale | None:
     """The scale of a gallery from a sample of its pictures (n, D); None below MIN_PICTURES."""
-    if len(sample) < MIN_PICTURES:
-        return None
-    covariance = np.cov(sample, rowvar=False).astype(np.float32)
-    bare = RelevanceScale(reference.everyday.mean(axis=0), sample.mean(axis=0), covariance, 0.0, 1.0)
-    low = float(bare.spread(reference.nonsense).mean())
-    high = float(np.percentile(bare.spread(reference.everyday), STRONG_PERCENTILE))
-    return replace(bare, nonsense=low, strong=high)
+    return RelevanceScale(sample, reference) if len(sample) >= MIN_PICTURES else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from araclip.gallery.relevance import WEAK
+from araclip.gallery.relevance import WEAK, strength
 
 TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
 
@@ -26,7 +26,7 @@ class Hit:
 
     `matched` says which of the picture's texts the query's words stand in; a hit with one may stand before others of a
     higher score.
-    `relevance` is 0…1 (see `gallery.relevance`); None when the query contains a picture, or the gallery has only a few.
+    `relevance` is the probability that it shows what the query says (see `gallery.relevance`); None when the query contains a picture, or the gallery has only a few.
     `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes).
     """
 
@@ -41,6 +41,11 @@ class Hit:
     def weak(self) -> bool:
         """Whether the picture probably does not show what the query says; False where relevance is unknown."""
         return self.relevance is not None and self.relevance < WEAK
+
+    @property
+    def strength(self) -> str | None:
+        """The relevance in a word: "strong", "fair" or "weak"; None where it is unknown."""
+        return strength(self.relevance)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
 from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, Part, interpret, literally
-from araclip.gallery.query import Query, combine, parse
+from araclip.gallery.query import Query, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import TEXT_WEIGHT, Hit
@@ -63,8 +63,8 @@ class SearchableGallery(ABC):
             query: a text (docs/queries.md), or a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array.
             where: search only pictures that pass: Filters, or texts as `araclip search --where` takes them
                 ("format=JPEG"). Recall does not suffer, however few pass.
-            threshold: least relevance of a hit. 0.5 leaves out the weak hits, which are all of them for a query without
-                meaning. Has no effect where relevance is unknown (a picture in the query, a gallery of a few pictures).
+            threshold: least relevance of a hit. 0.2 leaves out the weak hits, which are all of them for a query without
+                meaning, 0.5 the fair ones too. Has no effect where relevance is unknown (a picture in the query, a gallery of a few pictures).
             offset: how many of the best hits to skip.
             collapse: of near-duplicates, return the best only.
             files: whether a term may name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
@@ -83,11 +83,11 @@ class SearchableGallery(ABC):
             return Hits(snapshot.search(self._picture_vector(query)[0], page, relevance=False))
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         read = literally(parsed) if literal else self._understood(parsed, ignore)
-        vector = combine(self._vectors(read), read.query)
-        if read.has_filters and not any_passes(snapshot, vector, read.filtered(page.filters)):
+        terms = self._vectors(read)
+        if read.has_filters and not any_passes(snapshot, terms[0], read.filtered(page.filters)):
             read = self._understood(parsed, {*ignore, "date", "folder"}, read.interpretation.filters)
-            vector = combine(self._vectors(read), read.query)
-        hits = search_understood(snapshot, read, vector, page, text_weight)
+            terms = self._vectors(read)
+        hits = search_understood(snapshot, read, terms, page, text_weight)
         return Hits(hits, with_suggestion(read, hits, self.interpreter))
 
     @property

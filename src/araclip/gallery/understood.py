@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import PictureRecord
+from araclip.gallery.exclusion import excluded_terms
 from araclip.gallery.interpretation import Interpretation, InterpretedQuery
-from araclip.gallery.query import Query, text_query
+from araclip.gallery.query import Query, combine, text_query
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
@@ -32,32 +33,39 @@ def any_passes(snapshot: Snapshot, vector: NDArray[np.float32], filters: Filters
     return bool(snapshot.search(vector, Page(1, 0, filters), relevance=False))
 
 
-def understood_page(read: InterpretedQuery, page: Page) -> Page:
-    """The page with the filters of the query's words; a query that is only a date is ordered by it."""
-    return replace(page, filters=read.filtered(page.filters), by_date=read.only_filters and read.has_filters)
+def understood_page(read: InterpretedQuery, terms: NDArray[np.float32], page: Page) -> Page:
+    """The page with the filters of the query's words, their number, and what they exclude, by the terms' vectors (n, D);
+    a query that is only a date is ordered by it."""
+    return replace(
+        page,
+        filters=read.filtered(page.filters),
+        by_date=read.only_filters and read.has_filters,
+        words=read.query.words,
+        excluded=excluded_terms(read.query, terms),
+    )
 
 
 def search_understood(
-    snapshot: Snapshot, read: InterpretedQuery, vector: NDArray[np.float32], page: Page, text_weight: float
+    snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.float32], page: Page, text_weight: float
 ) -> list[Hit]:
-    """One page of hits for an interpreted query and its vector (D,)."""
-    words = words_to_find(read, text_weight)
-    return snapshot.search(vector, understood_page(read, page), relevance=has_relevance(read), text=words)
+    """One page of hits for an interpreted query and the vectors of its terms (n, D)."""
+    vector, words = combine(terms, read.query), words_to_find(read, text_weight)
+    return snapshot.search(vector, understood_page(read, terms, page), relevance=has_relevance(read), text=words)
 
 
 def records_understood(
     snapshot: Snapshot,
     read: InterpretedQuery,
-    vector: NDArray[np.float32],
+    terms: NDArray[np.float32],
     page: Page,
     text_weight: float,
     *,
     exclude: int | None,
 ) -> list[tuple[PictureRecord, Hit]]:
     """As `search_understood`, each hit with its picture."""
-    words = words_to_find(read, text_weight)
+    vector, words = combine(terms, read.query), words_to_find(read, text_weight)
     return snapshot.search_records(
-        vector, understood_page(read, page), relevance=has_relevance(read), exclude=exclude, text=words
+        vector, understood_page(read, terms, page), relevance=has_relevance(read), exclude=exclude, text=words
     )
 
 

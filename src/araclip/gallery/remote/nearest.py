@@ -1,15 +1,15 @@
 """Nearest pictures on the server: exact search, ties in the order of indexing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.exclusion import Exclusion, kept
 from araclip.gallery.fusion import Candidate
 from araclip.gallery.ranking import Page, above, hits_of
 from araclip.gallery.relevance import RelevanceScale
@@ -32,16 +32,17 @@ class Search:
     exact: bool = True
 
     def ranked(
-        self, vector: NDArray[np.float32], page: Page, scale: RelevanceScale | None, exclude: int | None = None
+        self,
+        vector: NDArray[np.float32],
+        page: Page,
+        scale: RelevanceScale | None,
+        exclude: int | None = None,
+        exclusion: Exclusion | None = None,
     ) -> list[tuple[Row, Hit]]:
         """One page of hits with their pictures; see `gallery.ranking.ranked`."""
         condition = condition_of(page.filters)
         nearest = self._nearest(vector, page.offset + page.k, condition)
-        relevance = None
-        if scale:  # relative to the best picture of all, filters ignored
-            first = list(islice(nearest if condition is None else self._nearest(vector, 1, None), 1))
-            relevance = scale.relevance(vector, first[0][1] if first else 0.0)
-            nearest = chain(first, nearest) if condition is None else nearest
+        relevance = scale.relevance(vector, page.words) if scale else None
         rows: dict[int, Row] = {}
 
         def rated() -> Iterator[Candidate]:
@@ -49,7 +50,11 @@ class Search:
                 rows[row.id] = row
                 yield Candidate(row.id, score, relevance(score) if relevance else None, score)
 
-        candidates = ((each, paths_of(rows[each.content], page.filters)) for each in above(rated(), page.threshold))
+        def cosines(ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
+            return self._vectors([rows[content].point for content in ids], terms.shape[1]) @ terms.T
+
+        shown = kept(above(rated(), page.threshold), exclusion, cosines)
+        candidates = ((each, paths_of(rows[each.content], page.filters)) for each in shown)
         hits = hits_of(candidates, lambda content: rows[content].phash, page, exclude)
         return [(rows[content], hit) for content, hit in hits]
 
@@ -68,6 +73,12 @@ class Search:
             if complete:
                 return
             done, limit = len(sure), 2 * limit
+
+    def _vectors(self, points: list[str], width: int) -> NDArray[np.float32]:
+        """(n, D) vectors of points, in the order given; zeros for one that is gone."""
+        found = self.connection.call("retrieve", ids=points, with_vectors=True, with_payload=False)
+        vectors = {str(point.id): np.asarray(point.vector, np.float32) for point in found}
+        return np.stack([vectors.get(point, np.zeros(width, np.float32)) for point in points])
 
     def _query(
         self, vector: NDArray[np.float32], limit: int, condition: models.Filter | None

@@ -7,6 +7,7 @@ deleted.
 
 from araclip.encoder import Encoder
 from araclip.gallery.catalog.records import PictureRecord
+from araclip.gallery.exclusion import exclusion_of
 from araclip.gallery.locations import Address, reference_home
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
@@ -42,7 +43,8 @@ class RemoteSnapshot(Snapshot):
 
     def _ranked(self, vector: Vectors, page: Page, relevance: bool, exclude: int | None) -> list[tuple[Row, Hit]]:
         search = Search(self._catalog.connection, self._catalog.state().number, self._exact)
-        return search.ranked(vector, page, self.scale if relevance else None, exclude)
+        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
+        return search.ranked(vector, page, self.scale if relevance else None, exclude, exclusion)
 
     def _count_pictures(self) -> int:
         return self._catalog.connection.count(visible(self._state.number))

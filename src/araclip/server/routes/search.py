@@ -17,7 +17,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, interpret, literally
 from araclip.gallery.interpretation import Interpretation as Understood
 from araclip.gallery.query import Query as ParsedQuery
-from araclip.gallery.query import combine, parse
+from araclip.gallery.query import parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
@@ -130,14 +130,14 @@ async def run_search(
     with service.searches.entered(requester):
         snapshot = service.gallery.snapshot
         read = literally(query) if body.literal else await _understood(service, query, body.ignore)
-        vector = combine(await _vectors(service, read, pictures, requester), read.query)
+        terms = await _vectors(service, read, pictures, requester)
         if read.has_filters and not await service.in_thread(
-            lambda read=read, vector=vector: any_passes(snapshot, vector, read.filtered(filters))  # type: ignore[misc]
+            lambda read=read, terms=terms: any_passes(snapshot, terms[0], read.filtered(filters))  # type: ignore[misc]
         ):
             read = await _understood(service, query, {*body.ignore, "date", "folder"}, read.interpretation.filters)
-            vector = combine(await _vectors(service, read, pictures, requester), read.query)
+            terms = await _vectors(service, read, pictures, requester)
         results, more, understood = await service.in_thread(
-            lambda: _results(service, snapshot, read, vector, page, body.text_weight)
+            lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
     return SearchAnswer(
         query=body.q,
@@ -225,7 +225,7 @@ def _results(
     service: Service,
     snapshot: Snapshot,
     read: InterpretedQuery,
-    vector: NDArray[np.float32],
+    terms: NDArray[np.float32],
     page: Page,
     text_weight: float,
 ) -> tuple[list[Result], bool, Understood]:
@@ -236,7 +236,7 @@ def _results(
     query = read.query
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
     record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
-    pairs = records_understood(snapshot, read, vector, page, text_weight, exclude=record.content if record else None)
+    pairs = records_understood(snapshot, read, terms, page, text_weight, exclude=record.content if record else None)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])

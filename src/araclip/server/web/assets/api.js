@@ -1,6 +1,6 @@
 /** Requests to the server. Every failure becomes a Problem. */
 
-import { language, t } from './i18n.js';
+import { FAIR, language, t } from './i18n.js';
 import { filterTexts } from './address.js';
 import { dataOf } from './pictures.js';
 
@@ -54,7 +54,7 @@ async function problemOf(response) {
 /** One page of a search: { results, more, … }. */
 export async function search(state, offset, signal) {
   const settings = { q: state.q, k: PAGE, offset };
-  if (state.strong) settings.threshold = 0.5; // below, a hit is weak
+  if (state.strong) settings.threshold = FAIR; // below, a hit is weak
   if (state.collapse) settings.collapse = 'near';
   if (state.literal) settings.literal = true;
   if (!state.like.length && !state.pictures.length) {

@@ -3,7 +3,7 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import { button, el, icon, marked, setStyle } from './dom.js';
-import { percent, t } from './i18n.js';
+import { bars, strength, t } from './i18n.js';
 import { heightFor, justify, ratioOf } from './layout.js';
 
 const GAP = 8;
@@ -94,7 +94,7 @@ export class Grid {
   #tile(item, longest) {
     const { id, name, relevance, placeholder, matched } = item;
     const state = this.results.state;
-    const label = relevance === null ? name : t('tile', { name, percent: percent(relevance) });
+    const label = relevance === null ? name : t('tile', { name, strength: strength(relevance) });
     const side = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
     const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', src: thumbnail(id, side) });
     const tile = el('li.tile', { style: placeholder ? { 'background-image': `url("${placeholder}")` } : {} },
@@ -102,7 +102,7 @@ export class Grid {
         image,
         el('span.name', {}, el('bdi', {}, name)),
         matched?.length > 0 && el('span.matched', {}, marked(matched.at(-1))), // what no file name tells comes last
-        relevance !== null && el('span.relevance', { style: { '--relevance': relevance } })),
+        relevance !== null && el('span.relevance', { style: { '--relevance': bars(relevance) } })),
       button('like', 'similar', t('similar'), () => this.similar(item)));
     tile.lastChild.tabIndex = -1; // keyboard users find it in the viewer
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });

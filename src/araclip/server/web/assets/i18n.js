@@ -44,7 +44,17 @@ export const isolated = (text) => `\u2068${text}\u2069`;
 const shown = (value) => (typeof value === 'number' ? number(value) : isolated(value));
 
 export const number = (value, options) => new Intl.NumberFormat(locale, options).format(value);
-export const percent = (value) => number(value, { style: 'percent' });
+
+/** From these relevances on a hit is strong, or fair; below, it is weak, as gallery/relevance.py has it. */
+const STRONG = 0.5;
+export const FAIR = 0.2;
+
+/** The relevance of a hit in a word. */
+export const strength = (relevance) =>
+  t(relevance >= STRONG ? 'strongRelevance' : relevance >= FAIR ? 'fairRelevance' : 'weakRelevance');
+
+/** The share of the small bar on a tile that is filled: a third for each step. */
+export const bars = (relevance) => (relevance >= STRONG ? 1 : relevance >= FAIR ? 2 / 3 : 1 / 3);
 
 /** A number of bytes with a suitable unit: ٢٫٤ م.ب. */
 export function bytes(value) {

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { $, button, el, icon, marked, setStyle } from './dom.js';
-import { bytes, date, isolated, number, percent, t } from './i18n.js';
+import { bytes, date, isolated, number, strength, t } from './i18n.js';
 import { toast } from './toast.js';
 
 const SWIPE = 50; // least pixels of a swipe
@@ -98,7 +98,7 @@ export class Viewer {
     const pixels = `${number(item.width)} × ${number(item.height)}`;
     const names = { name: t('matchedName'), metadata: t('matchedMetadata'), caption: t('matchedCaption'), ocr: t('matchedOcr') };
     const rows = [
-      [t('relevance'), item.relevance !== null && item.relevance !== undefined && percent(item.relevance)],
+      [t('relevance'), item.relevance !== null && item.relevance !== undefined && strength(item.relevance)],
       ...(item.matched ?? []).map((match) => [names[match.field], marked(match)]),
       [t('dimensions'), item.width && isolated(pixels)],
       [t('format'), item.format && [el('bdi', {}, item.format), item.bytes && ` · ${bytes(item.bytes)}`]],

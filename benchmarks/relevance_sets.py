@@ -1,0 +1,174 @@
+"""Queries with known answers, for measuring and fitting relevance; shared by relevance.py and relevance_fit.py."""
+
+import json
+import random
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from depicted import COMMON, depicted
+from judged_captions import right_pictures
+from numpy.typing import NDArray
+
+from araclip import AraCLIP
+from araclip.evaluation.datasets import LISTING, read_pictures
+from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
+from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
+
+SHOWN = 10  # hits of a first page
+REMOVED = 40  # words of a large set that are tried with their pictures taken out
+WORDS = {
+    **COMMON,
+    "شجرة": "tree|trees",
+    "سيارة": "car|cars|truck",
+    "ملعب": "field|court|stadium",
+    "جدار": "wall",
+    "مقعد": "bench|seat|chair",
+}
+NOT_SHOWN = """معادلة تفاضلية من الدرجة الثانية، قانون الضريبة على القيمة المضافة، كيفية تثبيت نظام التشغيل،
+سعر صرف الدولار اليوم،
+إعراب الجملة الاسمية، تاريخ الدولة العباسية، مجرة درب التبانة، خلية تحت المجهر، محرك صاروخ فضائي، وصفة الكبسة باللحم،
+طبق سوشي ياباني، غواصة نووية، جراحة القلب المفتوح، لوحة مفاتيح حاسوب، زرافة في السافانا، ديناصور، بركان ثائر،
+فنجان قهوة تركية، قلم رصاص ودفتر، مسجد بمئذنتين، أهرامات الجيزة، غسالة ملابس، دب الباندا يأكل الخيزران، سمكة قرش،
+خريطة العالم، شهادة تخرج، مخطط كهربائي، فاتورة كهرباء، جواز سفر، صورة أشعة للصدر""".replace("\n", " ").split("، ")
+LABELLED = {  # set → step (every n-th picture), field of the label
+    "nips17_ccby": (4, "class_ar"),  # every fourth is held out of training
+    "grocery": (4, "class_ar"),
+    "clothing": (4, "class_ar"),
+    "flowers": (3, "class_ar"),
+    "scenes": (12, "class_ar"),
+    "caltech101": (3, "label"),
+}
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Queries of one kind over galleries: vectors (Q, D), words (Q,), scales (Q,) and right answers, (n,) each."""
+
+    name: str
+    queries: Vectors
+    words: Sequence[int]
+    scales: Sequence[RelevanceScale]
+    right: Sequence[NDArray[np.bool_]]
+
+    def hits(self) -> Iterator[tuple[RelevanceScale, Vectors, int, Vectors, NDArray[np.bool_]]]:
+        """Scale, query, words, cosines and rightness of the first SHOWN hits, best first."""
+        for query, words, scale, right in zip(self.queries, self.words, self.scales, self.right, strict=True):
+            scores = scale.sample @ query
+            first = np.argsort(-scores, kind="stable")[:SHOWN]
+            yield scale, query, words, scores[first], right[first]
+
+
+class Bench:
+    """One model with its vectors of pictures cached in a folder, and the reference queries' vectors."""
+
+    def __init__(self, model: AraCLIP, cache: Path, noise: float = 0.0) -> None:
+        """noise: length of a random vector added to each picture's, for a model that knows its pictures less well."""
+        self.model, self.cache, self.noise = model, cache, noise
+        cache.mkdir(parents=True, exist_ok=True)
+        everyday, nonsense = self.texts(EVERYDAY), self.texts(nonsense_queries())
+        self.reference = ReferenceVectors(everyday, nonsense)
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        return self.model.encode_text(list(texts))
+
+    def pictures(self, name: str, paths: Sequence[Path]) -> Vectors:
+        """(N, D), from the cache where they are there."""
+        file = self.cache / f"{self.model.label.replace('@', '-')}-{name}-{len(paths)}.npy"
+        if not file.is_file():
+            np.save(file, self.model.encode_image(list(paths)))
+        vectors: Vectors = np.load(file)
+        if not self.noise:
+            return vectors
+        drawn = np.random.default_rng(0).standard_normal(vectors.shape) * self.noise / np.sqrt(vectors.shape[1])
+        noisy = vectors + drawn.astype(np.float32)
+        return noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
+
+    def scale(self, vectors: Vectors) -> RelevanceScale:
+        scale = relevance_scale(vectors, self.reference)
+        assert scale is not None
+        return scale
+
+    # ------------------------------------------------------------------ kinds of queries
+
+    def captioned(self, folder: Path, split: str, step: int = 1, most: int = 10**9) -> list[Cases]:
+        """Captions, common words, the same with their pictures taken out, things that are not shown, and nonsense."""
+        rows = sorted(read_pictures(folder, ("caption_en",), ("caption_ar",), split), key=lambda row: row.path.name)
+        rows = rows[::step][:most]
+        paths, tag = [row.path for row in rows], f"{split}{step}"
+        vectors = self.pictures(f"{folder.name}-{tag}", paths)
+        scale = self.scale(vectors)
+        texts = [text for row in rows for text in row.arabic]
+        owner = [i for i, row in enumerate(rows) for _ in row.arabic]
+        right = right_pictures(folder / LISTING, paths, texts, owner)
+        nothing = np.zeros(len(rows), bool)
+        file = self.cache / f"{self.model.label.replace('@', '-')}-{folder.name}-{tag}-texts-{len(texts)}.npy"
+        if not file.is_file():
+            np.save(file, self.texts(texts))
+        shows = depicted([row.english for row in rows], list(WORDS.values())).T  # (W, N)
+        words = self.texts(list(WORDS))
+
+        def same(name: str, texts: Sequence[str], vectors: Vectors, right: Sequence[NDArray[np.bool_]]) -> Cases:
+            return Cases(name, vectors, [len(text.split()) for text in texts], [scale] * len(texts), right)
+
+        odd = random_strings(300)
+        return [
+            same("captions", texts, np.load(file), list(right)),
+            same("common words", list(WORDS), words, list(shows)),
+            self._removed("common words, pictures taken out", list(WORDS), words, vectors, shows),
+            same("things not shown", NOT_SHOWN, self.texts(NOT_SHOWN), [nothing] * len(NOT_SHOWN)),
+            same("nonsense", odd, self.texts(odd), [nothing] * len(odd)),
+        ]
+
+    def labelled(self, more: Path, sets: dict[str, tuple[int, str]], *, rest: bool = False) -> list[Cases]:
+        """Labels of the sets as queries over all their pictures together; and with a label's pictures taken out.
+
+        Args:
+            rest: the pictures that `step` leaves out, instead of those that it takes.
+        """
+        vectors, labels = [], []
+        for name, (step, field) in sets.items():
+            rows = [json.loads(line) for line in (more / name / LISTING).open(encoding="utf-8")]
+            rows = [row for i, row in enumerate(rows) if (i % step == 0) != rest]
+            paths = [more / name / row["image"] for row in rows]
+            vectors.append(self.pictures(f"{name}{'-rest' if rest else ''}", paths))
+            labels += [row[field] for row in rows]
+        pictures, label_of = np.concatenate(vectors), np.array(labels)
+        names = sorted(set(labels))
+        queries, scale = self.texts(names), self.scale(pictures)
+        shows = np.array([label_of == name for name in names])
+        words = [len(name.split()) for name in names]
+        some = slice(None, None, max(1, len(names) // REMOVED))
+        return [
+            Cases("labels", queries, words, [scale] * len(names), list(shows)),
+            self._removed("labels, pictures taken out", names[some], queries[some], pictures, shows[some]),
+        ]
+
+    def _removed(
+        self, name: str, texts: Sequence[str], queries: Vectors, pictures: Vectors, shows: NDArray[np.bool_]
+    ) -> Cases:
+        scales = [self.scale(pictures[~row]) for row in shows]
+        wrong = [np.zeros(int((~row).sum()), bool) for row in shows]
+        return Cases(name, queries, [len(text.split()) for text in texts], scales, wrong)
+
+
+def random_strings(count: int) -> list[str]:
+    """Letters, digits and punctuation, not those that the package ships."""
+    draw = random.Random(7)
+    arabic = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي"
+
+    def word(letters: str) -> str:
+        return "".join(draw.choice(letters) for _ in range(draw.randint(3, 10)))
+
+    kinds = (
+        lambda: word(arabic),
+        lambda: f"{word(arabic)} {word(arabic)}",
+        lambda: word(string.ascii_lowercase),
+        lambda: word(string.digits),
+        lambda: word("!؟.،#@*"),
+    )
+    return [kinds[i % len(kinds)]() for i in range(count)]
