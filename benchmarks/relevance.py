@@ -1,6 +1,7 @@
 """Calibration of relevance: among hits shown at relevance r, about r should be right.
 
-    python benchmarks/relevance.py --flickr8k FLICKR8K --more MORE --cache DIR [--model NAME] [--noise 0] [--diagram F.svg]
+    python benchmarks/relevance.py --flickr8k FLICKR8K --more MORE --cache DIR [--model NAME] [--noise 0]
+                                   [--diagram FILE.svg]
 
 Protocol: the first ten hits of every query, each with its relevance and whether it is right; expected calibration error
 (ECE) over ten bins of equal width (Naeini et al. 2015). Kinds of queries:
@@ -49,7 +50,8 @@ def main() -> None:
         strong = values >= STRONG
         of_strong = f"{right[strong].mean():.2f}" if strong.any() else "–"
         print(
-            f"| {kind.name} | {len(kind.queries):,} | {values.mean():.3f} | {right.mean():.3f} | {ece(values, right):.3f} "
+            f"| {kind.name} | {len(kind.queries):,} | {values.mean():.3f} | {right.mean():.3f} "
+            f"| {ece(values, right):.3f} "
             f"| {values[:, 0].mean():.2f} | {right[:, 0].mean():.2f} | {strong.mean():.2f} | {of_strong} |"
         )
     print("\n| relevance | " + " | ".join(measured) + " |\n|---" + "|---" * len(measured) + "|")

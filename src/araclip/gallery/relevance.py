@@ -1,17 +1,18 @@
 """From score to relevance: the probability that a hit shows what the query says. Pure.
 
-A raw cosine has no fixed cut-off: a good hit of a single word scores as low as a bad hit of a long sentence. Relevance is
-a logistic function (Platt 1999) of features that hold for any model and any gallery, as each is relative to the query's
-scores over the gallery's own pictures or to the scores of the reference queries there:
+A raw cosine has no fixed cut-off: a good hit of a single word scores as low as a bad hit of a long sentence. Relevance
+is a logistic function (Platt 1999) of features that hold for any model and any gallery, as each is relative to the
+query's scores over the gallery's own pictures or to the scores of the reference queries there:
 
 - how far the hit stands above the query's average score, in standard deviations;
 - how strongly the query parts the gallery's pictures, from nonsense, 0, to everyday queries, 1;
-- how the query's best ten pictures like it compared with the everyday queries: a picture of a whale that «سمكة» describes
-  better than «أكل» does is no food;
+- how the query's best ten pictures like it compared with the everyday queries: a picture of a whale that «سمكة»
+  describes better than «أكل» does is no food;
 - how long the query is: of a longer one more must be right.
 
-It rises with the score, so the order of hits stays. Constants were fitted by benchmarks/relevance_fit.py on pictures that
-are not those of the reported numbers; benchmarks/relevance.py has the calibration, docs/log/2026-11.md what else was tried.
+It rises with the score, so the order of hits stays. Constants were fitted by benchmarks/relevance_fit.py on pictures
+that are not those of the reported numbers; benchmarks/relevance.py has the calibration, docs/log/2026-11.md what else
+was tried.
 """
 
 from collections.abc import Callable

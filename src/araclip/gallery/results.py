@@ -26,7 +26,8 @@ class Hit:
 
     `matched` says which of the picture's texts the query's words stand in; a hit with one may stand before others of a
     higher score.
-    `relevance` is the probability that it shows what the query says (see `gallery.relevance`); None when the query contains a picture, or the gallery has only a few.
+    `relevance` is the probability that it shows what the query says (see `gallery.relevance`); None when the query
+    contains a picture, or the gallery has only a few.
     `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes).
     """
 

@@ -64,7 +64,8 @@ class SearchableGallery(ABC):
             where: search only pictures that pass: Filters, or texts as `araclip search --where` takes them
                 ("format=JPEG"). Recall does not suffer, however few pass.
             threshold: least relevance of a hit. 0.2 leaves out the weak hits, which are all of them for a query without
-                meaning, 0.5 the fair ones too. Has no effect where relevance is unknown (a picture in the query, a gallery of a few pictures).
+                meaning, 0.5 the fair ones too. Has no effect where relevance is unknown (a picture in the query, a
+                gallery of a few pictures).
             offset: how many of the best hits to skip.
             collapse: of near-duplicates, return the best only.
             files: whether a term may name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.

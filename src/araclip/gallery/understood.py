@@ -34,8 +34,8 @@ def any_passes(snapshot: Snapshot, vector: NDArray[np.float32], filters: Filters
 
 
 def understood_page(read: InterpretedQuery, terms: NDArray[np.float32], page: Page) -> Page:
-    """The page with the filters of the query's words, their number, and what they exclude, by the terms' vectors (n, D);
-    a query that is only a date is ordered by it."""
+    """The page with the filters of the query's words, their number, and what they exclude, by the terms'
+    vectors (n, D); a query that is only a date is ordered by it."""
     return replace(
         page,
         filters=read.filtered(page.filters),
