@@ -445,7 +445,7 @@ def test_a_model_folder_is_replaced_whole(bert: Traced, tmp_path: Path) -> None:
     model = AraCLIP.load(tmp_path / "model")
     assert (model.config.name, model.config.version, model.config.weights) == ("new", "7", "int8")
     assert model.encode_text(["قطة"]).shape == (1, 8)
-    assert sorted(contents(tmp_path / "model")) == sorted(model_folder.PARTS)
+    assert sorted(contents(tmp_path / "model")) == sorted((*model_folder.PARTS, model_folder.IMAGE_PROCESSOR))
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 

@@ -25,11 +25,11 @@ from araclip.model_folder.config import (
 )
 from araclip.model_folder.finding import DEFAULT_MODEL, existing_folder, find, is_ours
 from araclip.model_folder.reading import PARTS, check_hash, read_config, sha256
-from araclip.model_folder.writing import hashes, write_config
+from araclip.model_folder.writing import IMAGE_PROCESSOR, hashes, write_config, write_image_processor
 from araclip.text.normalization import NORMALIZER_VERSION
 
 __all__ = [
-    "DATA_FILES", "DEFAULT_MODEL", "FORMAT", "HASHED", "INTERPOLATIONS", "NORMALIZER_VERSION", "NO_NORMALIZER",
-    "PADDINGS", "PARTS", "RESIZES", "WEIGHTS", "ImageConfig", "ModelConfig", "TextConfig", "check_hash",
-    "existing_folder", "find", "hashes", "is_ours", "read_config", "sha256", "write_config",
+    "DATA_FILES", "DEFAULT_MODEL", "FORMAT", "HASHED", "IMAGE_PROCESSOR", "INTERPOLATIONS", "NORMALIZER_VERSION",
+    "NO_NORMALIZER", "PADDINGS", "PARTS", "RESIZES", "WEIGHTS", "ImageConfig", "ModelConfig", "TextConfig",
+    "check_hash", "existing_folder", "find", "hashes", "is_ours", "read_config", "sha256", "write_config", "write_image_processor",
 ]  # fmt: skip

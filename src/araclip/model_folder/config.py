@@ -31,6 +31,14 @@ PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
+# Keys that this package does not read. transformers takes the one for a kind of model and the other for a file of
+# weights, so that AutoModel, CLIPModel and every class of its own refuse a model folder with this sentence.
+SENTENCE = (
+    "this is an AraCLIP model folder. Load it with AraCLIP.load of the package araclip, or, if it was trained there, "
+    "with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained"
+)
+FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
+
 MAX_NAME = 200  # characters
 MAX_WIDTH = 1 << 16  # the widest published dual encoders have 1,024 to 4,096
 MAX_TOKENS = 1 << 16  # most have 32 to 512

@@ -13,6 +13,7 @@ from araclip.field_checks import are_prefixes
 from araclip.model_folder.config import (
     DATA_FILES,
     FIELDS,
+    FOR_OTHERS,
     FORMAT,
     FORMATS,
     HASHED,
@@ -108,7 +109,8 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
     try:
         text = _strict(TextConfig, raw.get("text"))
         image = _strict(ImageConfig, raw.get("image"))
-        config: ModelConfig = _strict(ModelConfig, {**raw, "text": text, "image": image})
+        own = {name: value for name, value in raw.items() if name not in FOR_OTHERS}
+        config: ModelConfig = _strict(ModelConfig, {**own, "text": text, "image": image})
     except TypeError as error:
         raise ModelMismatch(f"{path}: {error}. Compare it with the config.json of a bundled model.") from None
     for name, (is_right, expected) in (FIELDS | (IN_FORMAT_1 if config.format == 1 else {})).items():

@@ -4,7 +4,17 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from araclip.model_folder.config import DATA_FILES, FORMAT, HASHED, IN_FORMAT_1, NO_NORMALIZER, ModelConfig, value_of
+from araclip.model_folder.config import (
+    DATA_FILES,
+    FOR_OTHERS,
+    FORMAT,
+    HASHED,
+    IN_FORMAT_1,
+    NO_NORMALIZER,
+    ImageConfig,
+    ModelConfig,
+    value_of,
+)
 from araclip.model_folder.reading import sha256
 
 
@@ -24,7 +34,25 @@ def write_config(folder: Path, config: ModelConfig) -> None:
             del fields[name]
     if old:  # earlier releases refuse a field they do not know
         fields["text"] = {name: value for name, value in fields["text"].items() if name not in _TEXT_OF_FORMAT_2}
+    else:
+        fields |= FOR_OTHERS
+        write_image_processor(folder, config.image)
     (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
+def write_image_processor(folder: Path, image: ImageConfig) -> None:
+    """Write preprocessor_config.json, for CLIPProcessor and AutoProcessor of transformers; not read here."""
+    squash = image.resize == "squash"
+    square = {"height": image.size, "width": image.size}
+    settings = {
+        "image_processor_type": "CLIPImageProcessor", "do_resize": True,
+        "size": square if squash else {"shortest_edge": image.size}, "resample": _RESAMPLE[image.interpolation],
+        "do_center_crop": not squash, "crop_size": square, "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": image.mean, "image_std": image.std, "do_convert_rgb": True,
+    }  # fmt: skip
+    (folder / IMAGE_PROCESSOR).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+IMAGE_PROCESSOR = "preprocessor_config.json"
+_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # of PIL.Image.Resampling
 _TEXT_OF_FORMAT_2 = ("padding", "attention_mask")

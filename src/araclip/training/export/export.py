@@ -13,7 +13,16 @@ from araclip import atomic, bounded_json, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.model_checks import model_check
-from araclip.model_folder import NO_NORMALIZER, PARTS, WEIGHTS, ImageConfig, ModelConfig, TextConfig
+from araclip.model_folder import (
+    DATA_FILES,
+    IMAGE_PROCESSOR,
+    NO_NORMALIZER,
+    PARTS,
+    WEIGHTS,
+    ImageConfig,
+    ModelConfig,
+    TextConfig,
+)
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import TRIED, About, model_card
@@ -163,7 +172,8 @@ def check_target(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise InputError(f"{folder} is a file. Name a folder to export to.")
-    if others := sorted(entry.name for entry in folder.iterdir() if entry.name not in PARTS):
+    own = (*PARTS, *DATA_FILES, IMAGE_PROCESSOR)
+    if others := sorted(entry.name for entry in folder.iterdir() if entry.name not in own):
         raise InputError(
             f"{folder} holds {others[0]}, which is no part of a model folder and would be lost. "
             "Name another folder, or move it away."

@@ -227,6 +227,11 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
 def _parts_of(folder: Path) -> tuple[ViTImageProcessor, PreTrainedTokenizerFast, int]:
     """Image processor, tokenizer and `max_tokens` of a model folder."""
     config = model_folder.read_config(folder)
+    if config.source is not None:
+        raise ModelMismatch(
+            f"{folder} holds another kind of model than an AraCLIPModel, so it has no AraCLIPProcessor. Use it with "
+            "AraCLIP.load, which prepares texts and pictures itself."
+        )
     model_check.check_tower(folder, config, "text")
     model_folder.check_hash(folder, config, "tokenizer.json")
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))

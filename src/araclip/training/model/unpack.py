@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from araclip import model_folder
+from araclip.display import shown
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, ModelMismatch
 from araclip.model_checks import model_check
+from araclip.model_folder import ModelConfig
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
@@ -39,6 +41,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
             damaged.
     """
     exported = AraCLIP(folder)
+    check_trained_here(exported.config, exported.folder)
     for part in model_folder.HASHED:
         model_folder.check_hash(exported.folder, exported.config, part)
     model_check.check_model_folder(exported.folder)
@@ -63,12 +66,28 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     return model
 
 
+def check_trained_here(config: ModelConfig, folder: Path) -> None:
+    """Refuse a folder that `araclip pull` made of somebody else's model: no AraCLIPModel has its architecture.
+
+    Raises:
+        ModelMismatch: it is one; the message names `AraCLIP.load`.
+    """
+    if config.source is not None:
+        theirs = shown(str(config.source.get("id", "another model")))
+        raise ModelMismatch(
+            f"{folder} holds the graphs of {theirs}, not those of an AraCLIPModel, so it cannot become one. Use it "
+            "with AraCLIP.load, which needs no PyTorch; to train, start from the published weights "
+            "(AraCLIPModel.from_towers)."
+        )
+
+
 def _origin(exported: AraCLIP, part: str, graph: Any) -> dict[str, Any]:
     found = next((entry.value for entry in graph.metadata_props if entry.key == ORIGIN_KEY), None)
     if found is None:
         raise ModelMismatch(
-            f"{exported.folder / part} does not say what model it was made of: an older release exported it. Export "
-            "the model again, or start from the saved AraCLIPModel."
+            f"{exported.folder / part} does not say what model it was made of: an older release exported it, or "
+            "another program. Use it with AraCLIP.load; to train, export the model again, or start from the saved "
+            "AraCLIPModel."
         )
     origin: dict[str, Any] = json.loads(found)
     origin["moved"] = {
