@@ -106,7 +106,7 @@ class AraCLIP(EncoderBase):
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = threads or usable_cores()
         image = self.config.image
-        gap = 2.0 if self.config.format == 1 else None
+        gap = 2.0 if self.config.source is None else None  # our own models are trained so
         self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap)
 
     def __repr__(self) -> str:

@@ -31,5 +31,6 @@ from araclip.text.normalization import NORMALIZER_VERSION
 __all__ = [
     "DATA_FILES", "DEFAULT_MODEL", "FORMAT", "HASHED", "IMAGE_PROCESSOR", "INTERPOLATIONS", "NORMALIZER_VERSION",
     "NO_NORMALIZER", "PADDINGS", "PARTS", "RESIZES", "WEIGHTS", "ImageConfig", "ModelConfig", "TextConfig",
-    "check_hash", "existing_folder", "find", "hashes", "is_ours", "read_config", "sha256", "write_config", "write_image_processor",
+    "check_hash", "existing_folder", "find", "hashes", "is_ours", "read_config", "sha256", "write_config",
+    "write_image_processor",
 ]  # fmt: skip
