@@ -29,6 +29,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "image_transform",
     "images",
     "phash",
+    "ocr",
     "devices",
     "field_checks",
     "model_folder",

@@ -65,6 +65,10 @@ class UnreadableImage(ImageError):
     """The picture is damaged, cut short or cannot be opened."""
 
 
+class OcrFailed(AraCLIPError):
+    """OCR of a picture was given up: it took too long or too much memory, or the program failed."""
+
+
 class ModelError(AraCLIPError):
     """A model folder cannot be used."""
 

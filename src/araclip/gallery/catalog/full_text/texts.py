@@ -44,3 +44,24 @@ def put_sidecar(database: Connection, path: str, file: File, caption: str | None
         "size = excluded.size, mtime_ns = excluded.mtime_ns, text = excluded.text",
         (raw, file.size, file.mtime_ns, caption, raw),
     )
+
+
+def unread(catalog: SoundRows) -> list[tuple[int, list[str]]]:
+    """Pictures that OCR has not seen, in order of their ids, with their paths."""
+    rows = catalog.sound_rows(
+        f"SELECT content, path, {is_sound('files', 'crc')} FROM files "
+        "WHERE content NOT IN (SELECT content FROM texts WHERE ocr_by IS NOT NULL) ORDER BY content, path"
+    )
+    paths: dict[int, list[str]] = {}
+    for content, raw in rows:
+        paths.setdefault(content, []).append(os.fsdecode(raw))
+    return list(paths.items())
+
+
+def put_ocr(database: Connection, content: int, text: str, by: str) -> None:
+    """Store the text that OCR has read in a picture, and the engine; or why there is none."""
+    database.execute(
+        "INSERT INTO texts (content, ocr, ocr_by) SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM contents WHERE id = ?) "
+        "ON CONFLICT (content) DO UPDATE SET ocr = excluded.ocr, ocr_by = excluded.ocr_by",
+        (content, text, by, content),
+    )

@@ -1,0 +1,151 @@
+"""Reading the text in pictures (OCR), after their vectors: resumable, picture by picture, in processes of their own.
+
+What is known of a picture is stored with it, by content: its text, that it shows none, or that OCR was given up. A run
+that is stopped or killed goes on where it was.
+"""
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from araclip.errors import ImageError, OcrFailed
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.full_text import texts
+from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.ingest.intake import Turn
+from araclip.gallery.ingest.update import FilesProgress, Skip
+from araclip.images import map_ahead, open_image
+from araclip.ocr.detector import SIDE, looks_like_text
+
+SECONDS = 60.0  # for a picture; a dense page takes about 5 on one core
+LONG_SIDE = 2400  # pixels given to OCR; letters of 20 pixels and more are read best
+SHORT_SIDE = 1000  # a smaller picture is enlarged, at most twice
+COMMIT_EVERY, COMMIT_SECONDS = 64, 10.0  # pictures and seconds of work that a kill can cost
+NO_TEXT = "no text"  # stored in place of the engine's name
+
+
+class Engine(Protocol):
+    """A program that reads text in pictures."""
+
+    @property
+    def name(self) -> str:
+        """What is stored beside a text it has read."""
+
+    def read(self, picture: bytes, seconds: float) -> str:
+        """The text in an encoded picture.
+
+        Raises:
+            OcrFailed: it is given up.
+        """
+
+
+@dataclass
+class Reading:
+    """Counts of one run of OCR, in pictures: with text and without; and a line for each that was given up."""
+
+    read: int = 0
+    without: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was found in a picture; `by` is None when it could not be opened now."""
+
+    by: str | None
+    text: str = ""
+    fault: str = ""
+
+
+def read_pictures(
+    catalog: Catalog, engine: Engine, threads: int, turn: Turn, progress: FilesProgress, skip: Skip,
+    seconds: float = SECONDS,
+) -> Reading:  # fmt: skip
+    """Read every picture that OCR has not seen yet; see `Gallery.ocr`."""
+    waiting = texts.unread(catalog)
+    report, done, group, since = Reading(), 0, list[tuple[int, _Seen]](), time.monotonic()
+
+    def look(item: tuple[int, list[str]]) -> _Seen:
+        return _look(*item, catalog, engine, seconds)
+
+    def commit() -> None:
+        if group:
+            with turn(), catalog.writing():
+                for content, seen in group:
+                    texts.put_ocr(catalog.connection, content, seen.text, seen.by or "")
+        group.clear()
+
+    progress(0, len(waiting))
+    with closing(map_ahead(look, waiting, threads)) as ahead:
+        for (content, _), seen in ahead:
+            done += 1
+            if seen.by is not None:
+                group.append((content, seen))
+            if seen.fault:
+                report.skipped.append(seen.fault)
+                skip(seen.fault)
+            elif seen.text:
+                report.read += 1
+            else:
+                report.without += 1
+            if len(group) >= COMMIT_EVERY or time.monotonic() - since > COMMIT_SECONDS:
+                commit()
+                since = time.monotonic()
+            progress(done, len(waiting))
+    commit()
+    return report
+
+
+def _look(content: int, paths: list[str], catalog: Catalog, engine: Engine, seconds: float) -> _Seen:
+    fault = ""
+    for source in _sources(content, paths, catalog):
+        try:
+            if not looks_like_text(_grey(source)):
+                return _Seen(NO_TEXT)
+            picture = _enlarged(open_image(source, LONG_SIDE // 2))
+        except (OSError, ImageError) as error:
+            fault = f"{paths[0]}: its text was not read ({getattr(error, 'strerror', None) or error})"
+            continue
+        try:
+            return _Seen(engine.name, engine.read(_encoded(picture), seconds))
+        except OcrFailed as error:
+            return _Seen(f"given up: {error}"[:200], "", f"{paths[0]}: OCR {error}; it is not tried again.")
+    return _Seen(None, "", fault or f"{paths[0]}: its text was not read, its file is gone")
+
+
+def _sources(content: int, paths: list[str], catalog: Catalog) -> Iterator[str | io.BytesIO]:
+    for path in paths:
+        if path.startswith(STORED_PREFIX):
+            yield io.BytesIO(catalog.stored_pixels(content) or b"")
+        else:
+            yield path
+
+
+def _grey(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """The picture as the detector takes it."""
+    picture = open_image(source, SIDE // 2)
+    if max(picture.size) > SIDE:
+        picture = picture.resize(_scaled(picture, SIDE / max(picture.size)), Image.Resampling.BILINEAR, reducing_gap=2)
+    return np.asarray(picture.convert("L"))
+
+
+def _enlarged(picture: Image.Image) -> Image.Image:
+    longer = max(picture.size)
+    factor = min(LONG_SIDE / longer, 1.0) if longer > SHORT_SIDE else min(SHORT_SIDE / longer, 2.0)
+    return picture if factor == 1 else picture.resize(_scaled(picture, factor), Image.Resampling.BICUBIC)
+
+
+def _scaled(picture: Image.Image, factor: float) -> tuple[int, int]:
+    return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    written = io.BytesIO()
+    picture.convert("L").save(written, "PNG", compress_level=1)
+    return written.getvalue()
