@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test test-browser test-oldest test-lowest trials lint wheel mini chromium clean
+.PHONY: demo test test-browser test-ocr tesseract test-oldest test-lowest trials lint wheel mini chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -20,6 +20,18 @@ test: .venv/.test
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
 test-browser: .venv/.browser chromium
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
+
+# OCR with the real Tesseract; `make test` tries all around it with a program in its place. Installs what is missing.
+test-ocr: .venv/.test tesseract
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_ocr.py
+
+tesseract:
+	@tesseract --list-langs 2>/dev/null | grep -qx ara || { \
+	  as_root=$$([ $$(id -u) = 0 ] || echo sudo -n); \
+	  echo "Installing Tesseract (once) …"; \
+	  $$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends tesseract-ocr tesseract-ocr-ara >/dev/null \
+	  || { echo "Tesseract with Arabic is needed, and could not be installed. On Debian: sudo apt install tesseract-ocr tesseract-ocr-ara"; exit 1; }; \
+	}
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
 test-oldest: .venv/.test

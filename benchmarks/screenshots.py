@@ -2,6 +2,7 @@
 
 import lzma
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,11 @@ class Screenshot:
 
 def sentences(path: Path) -> list[str]:
     """Arabic lines of a tab-separated file, 20 to 60 letters each, one script only."""
-    opened = lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8")
-    with opened as file:
-        lines = [line.rstrip("\n").split("\t")[-1].strip() for line in file]
-    return [
-        line for line in lines if 20 <= len(line) <= 60 and not any("a" <= letter.lower() <= "z" for letter in line)
-    ]
+    raw = path.read_bytes()
+    text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode()
+    lines = [line.split("\t")[-1].strip() for line in text.splitlines()]
+    latin = re.compile("[A-Za-z]")
+    return [line for line in lines if 20 <= len(line) <= 60 and not latin.search(line)]
 
 
 def screenshots(lines: Sequence[str], count: int, seed: int = 0) -> list[Screenshot]:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, duration, err, explained, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location
+from araclip.cli.ocr import OcrOption, check_ocr, read_texts
 from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def index(
     forget_missing: Annotated[
         bool, typer.Option("--forget-missing", help="With --reembed: remove pictures that cannot be read now.")
     ] = False,
+    ocr: OcrOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
@@ -46,11 +48,15 @@ def index(
 
     root = checked_root(folder)
     location = gallery_location(gallery, root)
+    if ocr:
+        check_ocr(location)
     with stoppable(partial(_how_to_resume, location)):
         if reembed:
             _reembed(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
             _index(opened, root, as_json)
+            if ocr:
+                read_texts(opened, quiet=as_json)
     _remember(location)
     if as_json:
         return
@@ -81,6 +87,7 @@ def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGaller
 def watch(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
     gallery: GalleryOption = None,
+    ocr: OcrOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,
     model: ModelOption = None,
 ) -> None:
@@ -91,10 +98,19 @@ def watch(
 
     root = checked_root(folder)
     location = gallery_location(gallery, root)
+    if ocr:
+        check_ocr(location)
     with stoppable(partial(_how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
         _remember(location)
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
-        follow(opened, [root], updated=_log_update_as_json if as_json else _log_update, skip=_log)
+        log = _log_update_as_json if as_json else _log_update
+
+        def updated(report: "Update") -> None:
+            log(report)
+            if ocr:
+                read_texts(opened, quiet=True)
+
+        follow(opened, [root], updated=updated, skip=_log)
 
 
 def _remember(location: "Location") -> None:
