@@ -80,6 +80,6 @@ def text_encoder(name: str, location: str) -> TextEncoder:
             empty = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
         check_fit(state, empty.state_dict(), folder, ("transformer.pooler.", ".position_ids"))
         model = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
-        model.load_state_dict({key: state[key].float() for key in empty.state_dict()})
+        model.load_state_dict({key: state[key].float() for key in empty.state_dict()}, assign=True)
     tokens = token_inputs(tokenizer, longest)
     return TextEncoder("m-clip", model, tokens, lambda inputs: model(**inputs), tokenizer, longest)

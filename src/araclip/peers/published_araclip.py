@@ -149,7 +149,8 @@ def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Pa
     check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _SPARE)
     with failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built"):
         model = AraCLIPModel(config)
-        model.load_state_dict({**model.state_dict(), **{ours: state[name].float() for ours, name in theirs.items()}})
+        found = {ours: state[name].float() for ours, name in theirs.items()}
+        model.load_state_dict({**model.state_dict(), **found}, assign=True)  # a safetensors file stays mapped, not read
     model.eval()
     return model
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors.torch import load_file
@@ -87,7 +88,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            mapped = is_zipfile(path)  # weights are then read when they are used; the oldest files are no archives
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
         raise ModelMismatch(
             f"{path} is refused: it is a damaged file, or a pickle that holds more than tensors, which could run code "

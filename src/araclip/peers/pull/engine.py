@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from araclip import atomic, model_folder
@@ -25,8 +26,8 @@ from araclip.peers.torch_encoder import TorchEncoder
 from araclip.training.export.export import check_target
 from araclip.training.export.model_card import TRIED, About, model_card
 from araclip.training.export.weights.choice import candidates
-from araclip.training.export.weights.stored_towers import store_towers
-from araclip.training.onnx_writer import write_graph
+from araclip.training.export.weights.stored_towers import TOWERS, store_towers
+from araclip.training.onnx_writer import take_in, write_graph
 
 Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
@@ -59,52 +60,72 @@ def make_model_folder(
     candidates(weights)  # an unknown name is refused before anything is loaded
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
-    out = out.resolve()
+    if request is None:
+        raise _no_model(source)
+    wanted, out = request, out.resolve()
     check_target(out)
-    encoder = load_request(request, threads) if request else None
-    if not isinstance(encoder, TorchEncoder):
-        raise InputError(
-            f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model "
-            "folder is used as it is."
-        )
-    parts = source_of(encoder)
-    log(f"{parts.request.name} loaded")
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def fill(stored: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-            config = _write(parts, Path(beside), languages, name or out.name, log)
+            config = _write(wanted, Path(beside), languages, name or out.name, threads, log)
             _store(Path(beside), stored, config, weights, pictures, threads, log)
 
     atomic.write_folder(out, fill)
     return out
 
 
-def _write(parts: Source, folder: Path, languages: tuple[str, ...] | None, name: str, log: Log) -> ModelConfig:
-    """The float32 graphs and the tokenizer of a model, checked; the towers are gone afterwards."""
+def _no_model(source: object) -> InputError:
+    return InputError(
+        f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model folder "
+        "is used as it is."
+    )
+
+
+def _load(request: Request, threads: int) -> Source:
+    encoder = load_request(request, threads)
+    if not isinstance(encoder, TorchEncoder):
+        raise _no_model(request.name)
+    return source_of(encoder)
+
+
+def _write(
+    request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
+) -> ModelConfig:
+    """The float32 graphs and the tokenizer of a model, checked. One tower after the other is written and let go."""
+    parts = _load(request, threads)
+    log(f"{request.name} loaded")
     checks.check_ids(parts)
     expected = checks.expected_of(parts)
-    request, text, image = parts.request, parts.text, parts.image
-    parts.reference = None  # type: ignore[assignment]
+    del parts.reference
     if languages is not None:
-        before = _cut(text, languages)
-        log(f"vocabulary cut from {before:,} to {text.tokenizer.get_vocab_size():,} pieces ({', '.join(languages)})")
-    text.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    config = _config(request, text, image, name, expected.text_vectors.shape[1], languages)
-    write_text_graph(text, folder / "text.onnx")
-    parts.text = None  # type: ignore[assignment]
-    del text
-    gc.collect()
+        before = _cut(parts.text, languages)
+        after = parts.text.tokenizer.get_vocab_size()
+        log(f"vocabulary cut from {before:,} to {after:,} pieces ({', '.join(languages)})")
+    parts.text.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    config = _config(request, parts, name, expected.text_vectors.shape[1], languages)
+    write_text_graph(parts.text, folder / "text.onnx")
+    parts.image.graph.forget_texts()
+    _let_go(parts.text.graph, parts.image.graph)
+    del parts.text
     log("text tower written")
-    write_image_graph(image, folder / "image.onnx")
-    parts.image = None  # type: ignore[assignment]
-    del image
-    gc.collect()
+    write_image_graph(parts.image, folder / "image.onnx")
+    _let_go(parts.image.graph)
+    del parts
     log("image tower written")
-    model, config = hashed_and_opened(folder, config)
-    _check(model, expected)
+    config = _hashed(folder, config)
+    _check(folder, expected)
     log("the graphs give the vectors of the published model")
     return config
+
+
+def _let_go(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
+    """Free a graph's weights, but for those of another graph: PyTorch's exporter holds on to what it has written."""
+    kept = {id(tensor) for tensor in others.parameters()} if others is not None else set()
+    for tensor in [*graph.parameters(), *graph.buffers()]:
+        if id(tensor) not in kept:
+            tensor.data = torch.empty(0, dtype=tensor.dtype)
+    gc.collect()
 
 
 def _cut(text: TextPart, languages: tuple[str, ...]) -> int:
@@ -148,7 +169,7 @@ def write_image_graph(image: ImagePart, path: Path) -> None:
 
 def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: dict[str, Any], tower: str) -> None:
     try:
-        write_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT)
+        write_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT, outside=True)
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
@@ -156,9 +177,8 @@ def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: 
         ) from error
 
 
-def _config(
-    request: Request, text: TextPart, image: ImagePart, name: str, width: int, languages: tuple[str, ...] | None
-) -> ModelConfig:
+def _config(request: Request, parts: Source, name: str, width: int, languages: tuple[str, ...] | None) -> ModelConfig:
+    text, image = parts.text, parts.image
     how = image.preprocessing
     return ModelConfig(
         name=name, version="1", width=width, files={}, license=request.license or "not stated by its registry entry",
@@ -176,19 +196,23 @@ def _config(
     )  # fmt: skip
 
 
-def hashed_and_opened(folder: Path, config: ModelConfig) -> tuple[AraCLIP, ModelConfig]:
-    """Hash the files, write config.json, and open the folder as its users will."""
+def _hashed(folder: Path, config: ModelConfig) -> ModelConfig:
+    """Hash the files, write config.json, and check the folder as its users' machines will."""
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)
     model_check.check_written(folder, config)
     (folder / "README.md").touch()
-    return AraCLIP(folder), config
+    return config
 
 
-def _check(model: AraCLIP, expected: checks.Expected) -> None:
-    found = torch.stack([torch.from_numpy(model.encode_text(text)) for text in expected.texts]).numpy()
+def _check(folder: Path, expected: checks.Expected) -> None:
+    """Compare the graphs' vectors with the library's, item by item; one graph is open at a time."""
+    encode_text = AraCLIP(folder).encode_text
+    found = np.stack([encode_text(text) for text in expected.texts])
+    del encode_text
     checks.check_vectors(found, expected.text_vectors, expected.texts, "text.onnx")
-    found = torch.stack([torch.from_numpy(model.encode_image(picture)) for picture in expected.pictures]).numpy()
+    encode_image = AraCLIP(folder).encode_image
+    found = np.stack([encode_image(picture) for picture in expected.pictures])
     names = [f"a picture of {picture.width} × {picture.height}" for picture in expected.pictures]
     checks.check_vectors(found, expected.image_vectors, names, "image.onnx")
 
@@ -199,7 +223,14 @@ def _store(
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
     names = candidates(weights)
-    taken, tried = store_towers(full, stored, config, names, pictures=pictures, threads=threads, log=log)
-    _, config = hashed_and_opened(stored, replace(config, weights=taken, measured={TRIED: tried} if tried else {}))
+    if names == ("float32",):
+        for file in full.glob("*.onnx*"):
+            file.rename(stored / file.name)
+        for tower in TOWERS:
+            take_in(stored / f"{tower}.onnx")
+        taken, tried = "float32", None
+    else:
+        taken, tried = store_towers(full, stored, config, names, pictures=pictures, threads=threads, log=log)
+    config = _hashed(stored, replace(config, weights=taken, measured={TRIED: tried} if tried else {}))
     megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
     (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

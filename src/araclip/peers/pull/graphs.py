@@ -153,3 +153,10 @@ class ImageGraph(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
         return l2_normalize(self.encode(x).to(torch.float32), dim=-1)
+
+    def forget_texts(self) -> None:
+        """Let go of the text tower of a model that holds both; its text graph is written."""
+        for module in [*self.modules()]:
+            for name in ("text_model", "text_projection"):
+                if name in module._modules:
+                    module._modules[name] = nn.Identity()
