@@ -26,8 +26,8 @@ from araclip.peers.torch_encoder import TorchEncoder
 from araclip.training.export.export import check_target
 from araclip.training.export.model_card import TRIED, About, model_card
 from araclip.training.export.weights.choice import candidates
-from araclip.training.export.weights.stored_towers import TOWERS, store_towers
-from araclip.training.onnx_writer import take_in, write_graph
+from araclip.training.export.weights.stored_towers import store_towers
+from araclip.training.onnx_writer import write_graph
 
 Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
@@ -223,14 +223,7 @@ def _store(
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
     names = candidates(weights)
-    if names == ("float32",):
-        for file in full.glob("*.onnx*"):
-            file.rename(stored / file.name)
-        for tower in TOWERS:
-            take_in(stored / f"{tower}.onnx")
-        taken, tried = "float32", None
-    else:
-        taken, tried = store_towers(full, stored, config, names, pictures=pictures, threads=threads, log=log)
+    taken, tried = store_towers(full, stored, config, names, pictures=pictures, threads=threads, log=log)
     config = _hashed(stored, replace(config, weights=taken, measured={TRIED: tried} if tried else {}))
     megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
     (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

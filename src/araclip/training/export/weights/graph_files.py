@@ -8,9 +8,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-from araclip.training.onnx_writer import MAX_BYTES
+from araclip.training.onnx_writer import DATA, MAX_BYTES, take_in
 
-DATA = ".data"  # text.onnx keeps its weights in text.onnx.data where they are too large for one file
 _ALIGNED = 4096  # bytes: ONNX Runtime maps weights that begin at a page
 _WORTH_MOVING = 1024  # bytes; smaller weights stay in the graph, where shapes are read from
 
@@ -52,14 +51,10 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
     tensors = model.graph.initializer
     if outside is None:
         outside = sum(numbers(tensor, folder).nbytes for tensor in tensors) > MAX_BYTES
-    data = target.with_name(target.name + DATA)
-    if outside:
-        _move_outside(tensors, folder, data)
-    else:
-        for tensor in tensors:
-            if is_outside(tensor):
-                tensor.CopyFrom(numpy_helper.from_array(np.asarray(numbers(tensor, folder)), tensor.name))
+    _move_outside(tensors, folder, target.with_name(target.name + DATA))
     onnx.save(model, str(target))
+    if not outside:
+        take_in(target)  # block by block: a large model is in memory once
 
 
 def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
@@ -67,6 +62,8 @@ def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
         for tensor in tensors:
             array = numbers(tensor, folder)
             if array.nbytes < _WORTH_MOVING:
+                if is_outside(tensor):
+                    tensor.CopyFrom(numpy_helper.from_array(np.asarray(array), tensor.name))
                 continue
             file.write(b"\0" * (-file.tell() % _ALIGNED))
             start = file.tell()
