@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
+from araclip.evaluation.robustness.understood import UnderstoodEncoder
 from araclip.text.resources import interpreter
 
 DATES = {"red": "2019:01:10 10:00:00", "green": "2019:07:01 10:00:00", "blue": "2021:07:01 10:00:00", "grey": None}
@@ -142,3 +143,15 @@ def test_readings_are_encoded_in_one_batch(gallery: Gallery, monkeypatch: pytest
     monkeypatch.setattr(AraCLIP, "encode_text", counted)
     gallery.search("عربية حمرا + شنطة + جزمة - كلاب")
     assert len(batches) == 1 and 5 <= len(batches[0]) <= 12
+
+
+def test_texts_can_be_encoded_as_a_search_does_for_measuring(gallery: Gallery) -> None:
+    encode = UnderstoodEncoder(gallery.model, gallery.interpreter)
+    texts = ["قطة على طاولة", "قطه علي طاوله", "ثلج - كلاب", "ثلج بدون كلاب"]
+    vectors = encode(texts)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-4)
+    literal = gallery.model.encode_text(texts)
+    assert vectors[0] == pytest.approx(literal[0], abs=1e-5)
+    assert vectors[1] == pytest.approx(literal[0], abs=1e-5)
+    assert vectors[2] == pytest.approx(literal[2], abs=1e-5)  # a sign in a caption is an ordinary character
+    assert vectors[3] @ literal[3] < 0.99

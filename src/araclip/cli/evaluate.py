@@ -72,6 +72,9 @@ def evaluate(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Measure what misspelling, dialects and Arabizi cost, kind by kind.")
     ] = False,
+    understood: Annotated[
+        bool, typer.Option("--understood", help="With --robustness, read the texts as a search does.")
+    ] = False,
     kinds: Annotated[
         list[str] | None, typer.Option("--kind", help="With --robustness, only this kind or group. Repeatable.")
     ] = None,
@@ -99,13 +102,13 @@ def evaluate(
 
     if report is not None:
         check_ready(report)
-    chosen = kinds_by_name(kinds or ()) if robustness or kinds else ()
+    chosen = kinds_by_name(kinds or ()) if robustness or kinds or understood else ()
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
     training = [load_dataset(name, split="train", caption_field=caption_field) for name in train_data or ()]
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
     summaries = summarise(_measured(names := models or [DEFAULT_MODEL], pictures, captions, cache))
-    losses = robustness_of(names, pictures, [summary.evaluated for summary in summaries], chosen, cache)
+    losses = robustness_of(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()
         write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,6 +13,7 @@ from araclip.cli.console import bars, shown, stoppable
 if TYPE_CHECKING:
     from araclip.evaluation.datasets import PictureSet
     from araclip.evaluation.results import Evaluated
+    from araclip.evaluation.retrieval import MinimalEncoder
     from araclip.evaluation.robustness.kinds import Kind
     from araclip.evaluation.robustness.measure import Loss, Robustness
 
@@ -23,8 +24,14 @@ def robustness_of(
     evaluated: "Sequence[Evaluated]",
     kinds: "Sequence[Kind]",
     cache: Path | None,
+    understood: bool = False,
 ) -> "list[Robustness]":
-    """Each model's losses by `kinds`, none where there is no kind; `evaluated` are the same models' results."""
+    """Each model's losses by `kinds`, none where there is no kind; `evaluated` are the same models' results.
+
+    Args:
+        understood: read the texts as a search does; the losses are still those against the captions as written,
+        literal.
+    """
     from araclip.encoder import AraCLIP
     from araclip.evaluation.robustness.measure import measure
 
@@ -34,18 +41,30 @@ def robustness_of(
     with stoppable(lambda: f"The robustness of {len(done)} of {len(models)} models is measured."):
         for name, clean in zip(models, evaluated, strict=True):
             with bars() as show:
+                model = AraCLIP.load(name)
                 done.append(
                     measure(
-                        AraCLIP.load(name),
+                        model,
                         pictures,
                         captions=clean.protocol.captions,
                         kinds=kinds,
                         clean_ranks=clean.t2i.ranks,
                         cache=cache,
+                        **_way(model, understood),
                         progress=partial(_of_model, show, name),
                     )
                 )
     return done
+
+
+def _way(model: "MinimalEncoder", understood: bool) -> dict[str, Any]:
+    if not understood:
+        return {}
+    from araclip.evaluation.robustness.understood import UnderstoodEncoder
+    from araclip.text.resources import interpreter
+    from araclip.user_data import data_home
+
+    return {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
 
 
 def _of_model(show: Callable[[str, int, int], None], model: str, what: str, done: int, total: int) -> None:

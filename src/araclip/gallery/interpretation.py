@@ -24,6 +24,7 @@ Part = Literal["words", "exclusions", "date", "folder"]
 PARTS: tuple[Part, ...] = ("words", "exclusions", "date", "folder")
 ALL: frozenset[Part] = frozenset(PARTS)
 MAX_TEXTS = 12  # readings of all terms together that are encoded
+SHOWN = 0.6  # of the likeliest reading's weight, from which on another one is mentioned
 NEUTRAL = "صورة"  # what a query that is only a date is encoded as: nothing that one picture shows more than another
 
 
@@ -55,7 +56,9 @@ class Interpretation:
     @property
     def also(self) -> tuple[str, ...]:
         """The words that were searched beside, or in place of, those that were typed, the likeliest first."""
-        changes = (change for reading in self.readings for change in reading.changes if change.target)
+        likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
+        shown = (reading for reading in self.readings if reading.weight >= likely)
+        changes = (change for reading in shown for change in reading.changes if change.target)
         return tuple(dict.fromkeys(change.target for change in changes))[:MAX_READINGS]
 
     @property

@@ -19,6 +19,7 @@ COMMONNESS = 0.45  # power of a word's count in its weight beside others
 BUCKET = 90  # words of one skeleton that are compared, the most common first
 SHORT_COUNT = 30  # occurrences of a word of two letters that is among them
 KEYS = 12  # skeletons of one word at most
+MOST = 3  # words that one Latin word is read as
 LENGTHS = range(2, 16)
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
 # A digit beside a letter stands for one (2otta, so8ayyar), but not in names of things: mp3, 4k, ps5, img2019.
@@ -68,7 +69,7 @@ class Arabizi:
             candidate: math.exp(-STEEPNESS * cost) * self._counts[candidate] ** COMMONNESS
             for candidate, cost in rated.items()
         }
-        best = sorted(weights, key=lambda candidate: -weights[candidate])[:4]
+        best = sorted(weights, key=lambda candidate: -weights[candidate])[:MOST]
         total = sum(weights[candidate] for candidate in best)
         sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # the nearest one may still be far
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)

@@ -129,10 +129,10 @@ class Dialects:
                 ("ه", False),
             ):
                 bare = folded.removesuffix(ending)
-                if bare == folded or len(bare) < MIN_STEM - 1:
+                if bare == folded or len(bare) < MIN_STEM - 1 or stem.endswith("ة"):
                     continue
                 for form in self.lexicon.find(bare + "ه") or (() if feminine else self.lexicon.find(bare)):
-                    if form.ambiguous and not feminine and ending != "ات":
+                    if form.standard.endswith("ه") or (form.ambiguous and not feminine and ending != "ات"):
                         continue
                     target = self._ending(form.standard, ending)
                     confidence = AMBIGUOUS if form.ambiguous else RULE

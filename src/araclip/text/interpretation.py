@@ -31,7 +31,7 @@ LEAST_WEIGHT = 0.04  # of a reading, as a share of the likeliest one's
 LEAST_CONFIDENCE = 0.2  # of a choice
 LATIN = 0.75  # of a Latin word that is no English, and may be a name
 IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words
-FORM_COUNT, STANDARD_COUNT = 4, 40  # occurrences that the lexicon's words are given at least, for Arabizi
+FORM_COUNT, STANDARD_COUNT = 4, 80  # occurrences that the lexicon's words are given at least, for Arabizi
 
 # Written apart before a noun or a verb, in Arabizi: what they are in front of the Arabic word.
 _PREFIXES = {
@@ -40,6 +40,7 @@ _PREFIXES = {
     "3l": "على ال",
     "lel": "لل", "lil": "لل", "mel": "من ال", "mnel": "من ال", "bi": "ب", "b": "ب", "li": "ل", "hal": "ال",
 }  # fmt: skip
+_VERB_PREFIXES = ("b", "bi", "k", "ka")
 _WORDS = {
     "fi": "في", "fe": "في", "f": "في", "fy": "في", "3ala": "على", "3la": "على", "ala": "على", "ma3": "مع", "m3a": "مع",
     "m3": "مع", "men": "من", "min": "من", "mn": "من", "ta7t": "تحت", "fo2": "فوق", "fou9": "فوق", "foq": "فوق",
@@ -182,7 +183,7 @@ class Interpreter:
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._arabizi(typed[at], read[at], sure)
         if context:
-            for at in places:
+            for at in reversed(places):  # a prefix needs to know the word after it
                 if at in found:
                     continue
                 if lower[at] in _WORDS:
@@ -205,6 +206,12 @@ class Interpreter:
             stem = word.removeprefix(typed).lstrip("-")
             if len(typed) > 1 and stem != word and len(stem) > 2:
                 options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
+        for typed in _VERB_PREFIXES:
+            stem = word.removeprefix(typed)
+            if (
+                stem != word and len(stem) > 3 and stem[0] in "yt"
+            ):  # by2fz, kayl3ab: the verb without the dialect's letter
+                options += [(target, share * 0.9) for target, share in self._index.read(stem) if target[0] in "يت"]
         return sorted(options, key=lambda option: -option[1])[:MAX_CHOICES]
 
     def _arabizi(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:

@@ -70,8 +70,8 @@ class Lexicon:
         found: dict[str, dict[str, Form]] = {}
         for entry in reversed(self.entries):
             for label, text, ambiguous in entry.forms:
-                if label == "pl" or text == entry.standard:
-                    continue
+                if label == "pl" or (fold(text) in self.headwords and not ambiguous):
+                    continue  # a standard word says what it says
                 known = found.setdefault(fold(text), {})
                 before = known.get(entry.standard)
                 labels = (*before.labels, label) if before else (label,)
@@ -82,10 +82,15 @@ class Lexicon:
         }
 
     @cached_property
+    def headwords(self) -> frozenset[str]:
+        """The folded standard words."""
+        return frozenset(fold(entry.standard) for entry in self.entries)
+
+    @cached_property
     def standard(self) -> frozenset[str]:
         """The folded standard words, and their plurals."""
         plurals = (text for entry in self.entries for label, text, _ in entry.forms if label == "pl")
-        return frozenset(map(fold, (*(entry.standard for entry in self.entries), *plurals)))
+        return self.headwords | frozenset(map(fold, plurals))
 
     @cached_property
     def plurals(self) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ _WITHOUT = tuple(
         (
             tuple(fold(phrase).split())
             for phrase in (
-                "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "عدا", "باستثناء", "الا", "بلاش",
+                "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "باستثناء", "بلاش",
                 "ليس فيها", "ليس فيه", "لا يوجد فيها", "لا يوجد فيه", "مفيهاش", "مفيهوش", "ما فيها", "ما فيه",
                 "ما فيهاش",
                 "ما فيهوش", "بدن", "bidoun", "bidoon", "bedoon", "bdoun", "bdoon", "men 8eir", "min gheir", "men gheir",
@@ -23,6 +23,32 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BEFORE_ADJECTIVE = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "not")))
+# Where an excluded thing ends: «بدون سيارات في الشارع» excludes cars, and is in the street.
+_ENDS = frozenset(
+    map(
+        fold,
+        (
+            "في", "على", "من", "مع", "إلى", "عن", "تحت", "فوق", "أمام", "قدام", "خلف", "ورا", "بجانب", "جنب", "بين",
+            "حول", "عند",
+            "داخل", "خارج", "عبر", "وهو", "وهي", "الذي", "اللي", "in", "on", "at", "with", "near", "under", "over",
+            "by", "from",
+            "is", "are", "who", "that", "while", "behind", "between", "through", "along",
+        ),
+    )
+)  # fmt: skip
+MAX_THING = 3  # words of an excluded thing
+# «رجل بلا قميص» is how a man looks; what he lacks is no thing beside him.
+_WORN = frozenset(
+    map(
+        fold,
+        (
+            "قميص", "قمصان", "ملابس", "هدوم", "ثياب", "حذاء", "أحذية", "جزمة", "خوذة", "خوذات", "قبعة", "شعر",
+            "أكمام", "نظارات",
+            "نظارة", "بنطال", "جوارب", "لحية", "shirt", "shirts", "clothes", "shoes", "helmet", "helmets", "hat",
+            "sleeves", "hair",
+        ),
+    )
+)  # fmt: skip
 _AND = frozenset(map(fold, ("و", "أو", "and", "or")))
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
 _FIXED = frozenset(
@@ -61,7 +87,10 @@ def split_exclusions(text: str) -> Split:
         if first >= len(found) or " ".join(folded[at : first + 1]) in _FIXED:
             at += 1
             continue
-        last = first + 1 if adjective else _next_negation(folded, first)
+        if phrase and folded[first].removeprefix("ال") in _WORN:
+            at = first + 1
+            continue
+        last = first + 1 if adjective else _end_of_things(folded, first)
         kept.append(normal[end : found[at].start()])
         negations.append(normal[found[at].start() : found[first - 1].end()])
         excluded += _things(normal, found[first:last])
@@ -75,11 +104,26 @@ def split_exclusions(text: str) -> Split:
     return Split(left, tuple(excluded), tuple(negations))
 
 
-def _next_negation(folded: list[str], at: int) -> int:
-    for place in range(at, len(folded)):
-        if any(tuple(folded[place : place + len(p)]) == p for p in _WITHOUT):
-            return place
+def _end_of_things(folded: list[str], first: int) -> int:
+    """Where the excluded things that begin at a word end: at a preposition, a verb or a negation, or after a few
+    words."""
+    width = 0
+    for at in range(first, len(folded)):
+        word = folded[at]
+        joined = word[1:] if word.startswith("و") and len(word) > 4 else ""
+        if at > first:
+            begins = any(tuple(folded[at : at + len(phrase)]) == phrase for phrase in _WITHOUT)
+            if begins or word in _ENDS or _is_verb(word) or _is_verb(joined):
+                return at
+        width = 0 if word in _AND else 1 if joined else width + 1
+        if width > MAX_THING:
+            return at
     return len(folded)
+
+
+def _is_verb(word: str) -> bool:
+    """Whether a folded word looks like a verb of the present tense: few nouns begin with ي."""
+    return len(word) > 3 and word[0] == "ي"
 
 
 def _things(text: str, matches: list) -> list[str]:  # type: ignore[type-arg]

@@ -16,7 +16,8 @@ USUAL, USUAL_PART, REPEATED, RUN_TOGETHER, TORN = 0.97, 0.9, 0.92, 0.85, 0.8  # 
 SLIP = 0.75  # of the likeliest correction, before it is shared with the others
 LONG_ENOUGH = 4  # letters of a word whose slips are looked for; shorter ones have a neighbour for every letter
 MAX_SLIPS = 2  # corrections of one word
-MIN_COUNT = 3  # of a word that a slip may be corrected to, or a run-together word may hold
+MIN_SLIP_COUNT = 10  # of a word that a slip may be corrected to; a rare word is no likelier than an unknown one
+MIN_COUNT = 3  # of a word that a run-together one may hold
 _RUN = re.compile(r"(.)\1+")
 # Letters that are one mistake away from each other: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
@@ -39,7 +40,9 @@ class Spelling:
         spelled, confidence = self.vocabulary.spelling(word), USUAL
         if spelled is None:
             spelled, confidence = self.vocabulary.spelling_of_parts(word), USUAL_PART
-        return Change(word, spelled, "spelling", confidence) if spelled not in (None, word) else None
+        if spelled is None or spelled == word or _hamzas(spelled) < _hamzas(word):  # إناء is not a slip of أنا
+            return None
+        return Change(word, spelled, "spelling", confidence)
 
     def repaired(self, word: str, following: str | None = None) -> list[Change]:
         """What an unknown word may be, the likeliest first; empty where nothing is near.
@@ -114,7 +117,7 @@ class Spelling:
         found = [
             (item.count * _likeness(folded, item.term), item.term)
             for item in self._symspell.lookup(folded, Verbosity.CLOSEST, max_edit_distance=1)
-            if item.count >= MIN_COUNT
+            if item.count >= MIN_SLIP_COUNT
         ]
         found.sort(reverse=True)
         total = sum(weight for weight, _ in found)
@@ -138,6 +141,10 @@ class Spelling:
             if len(word) >= MIN_STEM:
                 index.create_dictionary_entry(word, count)
         return index
+
+
+def _hamzas(word: str) -> int:
+    return sum(letter in "أإآؤئء" for letter in word)
 
 
 def _likeness(typed: str, meant: str) -> float:
