@@ -13,7 +13,7 @@ from araclip.text.folding import fold
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 USUAL, USUAL_PART, REPEATED, RUN_TOGETHER, TORN = 0.97, 0.9, 0.92, 0.85, 0.8  # confidences, of everyday mistakes
-SLIP = 0.75  # of the likeliest correction, before it is shared with the others
+SLIP = 0.6  # of the likeliest correction, before it is shared with the others
 LONG_ENOUGH = 4  # letters of a word whose slips are looked for; shorter ones have a neighbour for every letter
 MAX_SLIPS = 2  # corrections of one word
 MIN_SLIP_COUNT = 10  # of a word that a slip may be corrected to; a rare word is no likelier than an unknown one
