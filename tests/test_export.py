@@ -229,6 +229,20 @@ def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
     assert any("--dev" in note for note in report.warnings)
 
 
+def test_auto_takes_what_is_fast_and_close_for_each_tower_and_says_what_it_tried(bert: Traced, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for i, square in enumerate(squares()):
+        Image.fromarray(square).save(tmp_path / "photos" / f"{i}.png")
+    report = export(bert.saved, tmp_path / "small", weights="auto", calibrate=tmp_path / "photos")
+    config = AraCLIP.load(tmp_path / "small").config
+    tried = config.measured["weights"]
+    assert config.weights == report.config.weights
+    for tower, taken in zip(("text", "image"), (config.weights or "").split(" + ") * 2, strict=False):
+        assert tried[tower]["taken"] == taken
+        assert tried[tower]["tried"][taken]["cosine"] >= 0.995
+    assert "computed in" in (tmp_path / "small" / "README.md").read_text() or config.weights == "float32"
+
+
 def test_int8_keeps_no_large_weight_in_float32(bert: Traced, tmp_path: Path) -> None:
     export(bert.saved, tmp_path / "small")
     for part in ("text.onnx", "image.onnx"):

@@ -1,0 +1,222 @@
+"""Random checkpoints of the real sizes, in the layouts in which the models are published.
+
+Vocabularies have as many pieces as the published ones: a fifth of Arabic and Latin letters, the rest of other scripts.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor, nn
+from transformers import (
+    AltCLIPConfig,
+    AltCLIPModel,
+    BertConfig,
+    BertModel,
+    CLIPImageProcessor,
+    M2M100Config,
+    NllbTokenizer,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+OTHER = (
+    "абвгдежзийклмнопрстуфхцчшщыьэюяαβγδεζηθικλμνξοπρστυφχψω"
+    "अआइउएकखगघचजटडतदनपबभमयरलवशसहका日本中国人大学生年月水火山川田"
+)
+LETTERS = ("ابتثجحخدذرزسشصضطظعغفقكلمنهويةىء", "abcdefghijklmnopqrstuvwxyz", OTHER)
+SHARES = (0.08, 0.12, 0.8)
+XLMR_LARGE: dict[str, Any] = {
+    "vocab_size": 250_002, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+    "intermediate_size": 4096, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1,
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------ vocabularies
+
+
+def pieces(count: int) -> Iterator[str]:
+    """So many different pieces, of one to six letters."""
+    chance = random.Random(0)
+    seen: set[str] = set()
+    for letter in (letter for script in LETTERS for letter in script):
+        seen.add(letter)
+        yield letter
+    while len(seen) < count:
+        script = chance.choices(LETTERS, SHARES)[0]
+        piece = "".join(chance.choices(script, k=chance.choice((2, 3, 3, 4, 5, 6))))
+        if piece not in seen:
+            seen.add(piece)
+            yield piece
+
+
+def unigram(count: int) -> PreTrainedTokenizerFast:
+    """As XLM-R has it."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    words = [f"▁{piece}" if i % 2 else piece for i, piece in enumerate(pieces(count - 6))]
+    scored = [(word, 0.0) for word in special] + [("▁", -5.0)] + [(w, -8.0 - i / count) for i, w in enumerate(words)]
+    tokenizer = Tokenizer(models.Unigram(scored, unk_id=3))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens([AddedToken("<mask>", special=True)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
+        pad_token="<pad>", unk_token="<unk>", mask_token="<mask>", model_max_length=512,
+    )  # fmt: skip
+
+
+def word_pieces(count: int) -> PreTrainedTokenizerFast:
+    """As AraBERT has it."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    single = [letter for script in LETTERS for letter in script]
+    words = [*special, *single, *(f"##{letter}" for letter in single)]
+    known = set(words)
+    for i, piece in enumerate(pieces(count)):
+        word = f"##{piece}" if i % 2 else piece
+        if len(words) < count and word not in known:
+            known.add(word)
+            words.append(word)
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **names)
+
+
+def byte_pairs(count: int) -> PreTrainedTokenizerFast:
+    """As Gemma, and so SigLIP 2, has it."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = {piece: i for i, piece in enumerate([*special, "▁"])}
+    merges: list[tuple[str, str]] = []
+    for piece in pieces(count):
+        for end in range(1, len(piece) + 1):  # every piece is made of a shorter one and a letter
+            if piece[:end] not in vocabulary and len(vocabulary) < count:
+                vocabulary[piece[:end]] = len(vocabulary)
+                merges += [(piece[: end - 1], piece[end - 1])] if end > 1 else []
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
+    tokenizer.add_special_tokens([AddedToken(piece, special=True) for piece in special[:4]])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", unk_token="<unk>",
+        padding_side="right",
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------ models
+
+
+class _Part(nn.Module):
+    """Named as in the published weights."""
+
+    def __init__(self, **parts: nn.Module) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+
+def _save(model: nn.Module, path: Path, more: dict[str, Tensor] | None = None) -> None:
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()} | (more or {})
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+
+
+def araclip(folder: Path) -> str:
+    """AraCLIP as published: AraBERT base, a linear head, ViT-B/16 at 512 pixels and the English tower."""
+    bert = BertConfig(vocab_size=64_000)
+    text = _Part(transformer=BertModel(bert), clip_head=nn.Linear(768, 768))
+    model = _Part(text_model=text, clip_model=open_clip.create_model("ViT-B-16-SigLIP-512", load_weights=False))
+    config = {"transformer_cfg": bert.to_dict(), "in_features": 768, "out_features": 768}
+    (folder / "config.json").write_text(json.dumps(config))
+    _save(model, folder / "model.safetensors")
+    word_pieces(64_000).save_pretrained(folder)
+    return str(folder)
+
+
+def siglip2(folder: Path) -> str:
+    """SigLIP 2 B/16 at 256 pixels, of open_clip."""
+    byte_pairs(256_000).save_pretrained(folder)
+    return _open_clip(folder, "ViT-B-16-SigLIP2-256", {"hf_tokenizer_name": str(folder)})
+
+
+def nllb_siglip(folder: Path) -> str:
+    """NLLB-SigLIP base: the encoder of NLLB-200 distilled, 600 M, and ViT-B/16 at 384 pixels."""
+    vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "▁", *pieces(255_950)])}
+    NllbTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
+    M2M100Config(
+        vocab_size=256_206, d_model=1024, encoder_layers=12, decoder_layers=12, encoder_ffn_dim=4096,
+        decoder_ffn_dim=4096, max_position_embeddings=1024, scale_embedding=True, activation_function="relu",
+    ).save_pretrained(folder)  # fmt: skip
+    return _open_clip(
+        folder, "nllb-clip-base-siglip", {"hf_model_name": str(folder), "hf_tokenizer_name": str(folder)}
+    )  # fmt: skip
+
+
+def m_clip(folder: Path) -> str:
+    """M-CLIP: XLM-R large and a linear head, and ViT-B/32 of open_clip."""
+    config, base = XLMRobertaConfig(**XLMR_LARGE), folder.with_name(f"{folder.name}-base")
+    config.save_pretrained(base)
+    model = _Part(transformer=XLMRobertaModel(config), LinearTransformation=nn.Linear(1024, 512))
+    fields = {"modelBase": str(base), "transformerDimensions": 1024, "numDims": 512, "model_type": "M-CLIP"}
+    (folder / "config.json").write_text(json.dumps(fields))
+    _save(model, folder / "pytorch_model.bin")
+    unigram(250_002).save_pretrained(folder)
+    image = folder.with_name(f"{folder.name}-image.pt")
+    _save(open_clip.create_model("ViT-B-32-quickgelu", load_weights=False), image)
+    return f"m-clip:{folder}+open_clip:ViT-B-32-quickgelu/{image}"
+
+
+def altclip(folder: Path) -> str:
+    """AltCLIP: XLM-R large and ViT-L/14 at 224 pixels, of transformers."""
+    vision = {
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+        "image_size": 224, "patch_size": 14,
+    }  # fmt: skip
+    text = {**XLMR_LARGE, "project_dim": 768}
+    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=vision, projection_dim=768)).save_pretrained(folder)
+    CLIPImageProcessor().save_pretrained(folder)
+    unigram(250_002).save_pretrained(folder)
+    return str(folder)
+
+
+def _open_clip(folder: Path, name: str, text: dict[str, Any]) -> str:
+    config = open_clip.get_model_config(name)
+    config["text_cfg"] |= text
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": half}))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    _save(model, folder / "open_clip_pytorch_model.bin")
+    return str(folder)
+
+
+WRITERS: dict[str, Callable[[Path], str]] = {
+    "araclip-published": araclip, "siglip2-b16-256": siglip2, "nllb-siglip-base": nllb_siglip, "m-clip-b32": m_clip,
+    "altclip": altclip,
+}  # fmt: skip
+
+
+def write(name: str, folder: Path) -> str:
+    """Write a checkpoint, unless it is there; returns what `AraCLIP.load` takes."""
+    done = folder.with_name(f"{folder.name}.spec")
+    if not done.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            done.write_text(WRITERS[name](folder))
+    return done.read_text()

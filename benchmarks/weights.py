@@ -1,0 +1,130 @@
+"""Ways to store weights: what each kernel reaches on this processor, and what each way costs a model in cosine.
+
+    python benchmarks/weights.py kernels
+    python benchmarks/weights.py text MODEL [--smoothing 0.35 0.5 0.65 0.8]       (extra train)
+    python benchmarks/weights.py image MODEL --calibrate PICTURES
+
+`kernels`: products of (M, 768) with (768, 3072) in thousands of millions of operations a second of the processor, one
+thread. `text` and `image`: a tower of a model folder, its weights widened to float32 first, stored in each way; cosines
+to float32 over the probes of `weights.probe_inputs`, and milliseconds of the processor an item, one thread.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from araclip import AraCLIP
+from araclip.training.export.quantize import store
+from araclip.training.export.weights import int8_products
+from araclip.training.export.weights.graph_files import megabytes, write_graph
+from araclip.training.export.weights.probe_inputs import image_probes, text_probes
+from araclip.training.export.weights.sessions import opened
+from araclip.training.onnx_writer import wide_weights
+
+K, N = 768, 3072
+SECONDS = 0.3
+TEXT_WAYS = ("float32", "dynamic-int8", "smooth-int8", "int8-blocks", "int4-blocks", "int8", "float16")
+IMAGE_WAYS = ("float32", "int8", "static-int8")
+
+
+def milliseconds(job: Callable[[], object]) -> float:
+    """Of the processor, the least of several runs."""
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < SECONDS:
+        start = time.thread_time()
+        job()
+        times.append(time.thread_time() - start)
+    return min(times) * 1e3
+
+
+def kernels() -> None:
+    matrix = (np.random.default_rng(0).standard_normal((K, N)) * 0.02).astype(np.float32)
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", w]) for n, w in (("x", K), ("y", N)))
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [numpy_helper.from_array(matrix, "w")]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx.save(model, str(Path(folder) / "g.onnx"))
+        for way in ("float32", "dynamic-int8", "smooth-int8", "int8-blocks", "int4-blocks"):
+            path = Path(folder) / f"{way}.onnx"
+            store(Path(folder) / "g.onnx", path, way)
+            session = opened(path, 1)
+            rates = []
+            for rows in (1, 16, 256, 1024):
+                feed = {"x": np.random.default_rng(1).standard_normal((rows, K)).astype(np.float32)}
+                rate = 2 * rows * K * N / milliseconds(lambda: session.run(None, feed)) / 1e6  # noqa: B023
+                rates.append(f"{rows} rows {rate:6.1f}")
+            print(f"{way:13} " + "   ".join(rates), flush=True)
+
+
+def widened(source: Path, target: Path) -> None:
+    """A graph with its small weights in float32, word embeddings aside."""
+    model = onnx.load(str(source))
+    stored = {tensor.name for tensor in model.graph.initializer}
+    wide = {name: values for name, values in wide_weights(model.graph).items() if name not in stored}
+    read = {name for node in model.graph.node if node.output[0] not in wide for name in node.input}
+    new = [numpy_helper.from_array(np.ascontiguousarray(a, np.float32), n) for n, a in wide.items() if n in read]
+    names = {tensor.name for tensor in new}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read - names]
+    nodes = [node for node in model.graph.node if node.output[0] not in wide]
+    dead = True
+    while dead:  # casts whose product is gone
+        used = {name for node in nodes for name in node.input} | {value.name for value in model.graph.output}
+        dead = [node for node in nodes if not used & set(node.output)]
+        nodes = [node for node in nodes if used & set(node.output)]
+    used = {name for node in nodes for name in node.input}
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(tensor for tensor in (*kept, *new) if tensor.name in used)
+    write_graph(model, source.parent, target, outside=True)
+
+
+def tower(arguments: argparse.Namespace) -> None:
+    model = AraCLIP(arguments.model)
+    text = arguments.what == "text"
+    probes = text_probes(model.folder, model.config) if text else image_probes(model, arguments.calibrate, 64)
+    calibration, tried = (probes.feeds[::2], probes.feeds[1::2]) if arguments.calibrate else (probes.feeds,) * 2
+    exact: Any = None
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "g.onnx"
+        widened(model.folder / f"{arguments.what}.onnx", graph)
+        for way in arguments.ways or (TEXT_WAYS if text else IMAGE_WAYS):
+            for smoothing in arguments.smoothing if way == "smooth-int8" else [None]:
+                if smoothing:
+                    int8_products.SMOOTHING = smoothing
+                path = Path(folder) / "small.onnx"
+                store(graph, path, way, feeds=calibration)
+                session = opened(path, 1)
+                vectors = np.concatenate([session.run(None, feed)[0] for feed in tried])
+                exact = vectors if exact is None else exact
+                cosines = (vectors * exact).sum(axis=1)
+                print(
+                    f"{way:13} {smoothing or '':5} {megabytes(path):6.1f} MB   cosine {cosines.min():.5f} at least, "
+                    f"{cosines.mean():.5f} on average   {milliseconds(lambda: session.run(None, tried[0])):6.2f} ms "  # noqa: B023
+                    f"alone, {milliseconds(lambda: session.run(None, probes.batch)) / probes.count:6.2f} in a batch",  # noqa: B023
+                    flush=True,
+                )
+
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("what", choices=["kernels", "text", "image"])
+parser.add_argument("model", nargs="?", default="araclip-mini")
+parser.add_argument("--smoothing", type=float, nargs="+", default=[int8_products.SMOOTHING])
+parser.add_argument("--calibrate", type=Path)
+parser.add_argument("--ways", nargs="+")
+if __name__ == "__main__":
+    onnxruntime.set_default_logger_severity(3)
+    given = parser.parse_args()
+    if given.what == "kernels":
+        kernels()
+    else:
+        tower(given)
