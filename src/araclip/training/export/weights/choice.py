@@ -28,7 +28,7 @@ LEAST_COSINE_4_BITS = 0.95  # of int4, which nobody gets without asking
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
 _ALIKE = 1.1  # of two that differ less in speed, the smaller one is taken
 _CALIBRATED_ON = 24  # probes
-_SECONDS, _RUNS = 0.5, 3  # a speed is measured for this long, and for that many runs at least
+_SECONDS, _RUNS = 0.5, (2, 30)  # a speed is measured for this long, in so many runs at least and at most
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ class _Bench:
         store(self._graph, path, name, feeds=self._calibration, largest=self._largest or None, keep=keep)
         session = opened(path, self._threads)
         alone = _milliseconds(session, self._probes.feeds[len(self._probes.feeds) // 2])
-        batched = _milliseconds(session, self._probes.batch) / self._probes.count
+        count = self._probes.count
+        batched = _milliseconds(session, self._probes.batch) / count if count > 1 else alone
         trial = Trial(name, megabytes(path), alone, batched, kept=len(keep))
         if trial.time > limit:
             return trial
@@ -194,9 +195,8 @@ def _least(weights: str) -> float:
 
 
 def _milliseconds(session: Any, feed: Feed) -> float:
-    session.run(None, feed)  # warm
-    times: list[float] = []
-    while len(times) < _RUNS or (sum(times) < _SECONDS and len(times) < 10 * _RUNS):
+    times: list[float] = []  # the first run also warms up; where it takes long, that is little of it
+    while len(times) < _RUNS[0] or (sum(times) < _SECONDS and len(times) < _RUNS[1]):
         start = time.perf_counter()
         session.run(None, feed)
         times.append(time.perf_counter() - start)
