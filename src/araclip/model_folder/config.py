@@ -27,6 +27,7 @@ DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are
 WEIGHTS = (  # how graphs store theirs, see `training.export.quantize`
     "int8", "compact", "float32", "dynamic-int8", "smooth-int8", "static-int8", "int8-blocks", "int4-blocks", "float16",
 )  # fmt: skip
+TRIED = "weights"  # in `ModelConfig.measured`: the ways to store weights that were tried, by tower
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")

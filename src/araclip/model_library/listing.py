@@ -8,6 +8,7 @@ from araclip import model_folder
 from araclip.errors import AraCLIPError
 from araclip.installed_models import bundled, pulled
 from araclip.model_folder import ModelConfig
+from araclip.model_folder.config import TRIED
 from araclip.model_library.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, PEERS, Peer, forbids_commerce
 from araclip.peers.published_recall import FIRST_CAPTION, PublishedRecall
@@ -86,7 +87,7 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
     return ModelRow(
         name, state, config.width, config.image.size, config.license, forbids_commerce(config.license),
         published_megabytes=peer.megabytes if peer else None, megabytes=_megabytes(folder),
-        recall=peer.recall if peer else (), measured=dict(config.measured) or None,
+        recall=peer.recall if peer else (), measured={k: v for k, v in config.measured.items() if k != TRIED} or None,
         speed=remembered(config.fingerprint), take_for=TAKE.get(peer.name if peer else name),
         hub_id=peer.hub_id if peer else None, kind=peer.kind if peer else None, weights=config.weights,
         languages=config.languages, fingerprint=config.fingerprint, folder=str(folder),

@@ -16,6 +16,7 @@ from araclip.encoder import AraCLIP
 from araclip.errors import ExportRejected, InputError, first_line
 from araclip.model_checks import model_check
 from araclip.model_folder import ImageConfig, ModelConfig, TextConfig
+from araclip.model_folder.config import TRIED
 from araclip.peers.loading import Request, load_request, parse_request
 from araclip.peers.pull import checks
 from araclip.peers.pull.characters import check_languages
@@ -24,7 +25,7 @@ from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.training.export.export import check_target
-from araclip.training.export.model_card import TRIED, About, model_card
+from araclip.training.export.model_card import About, model_card
 from araclip.training.export.weights.choice import candidates
 from araclip.training.export.weights.stored_towers import store_towers
 from araclip.training.onnx_writer import write_graph

@@ -23,9 +23,10 @@ from araclip.model_folder import (
     ModelConfig,
     TextConfig,
 )
+from araclip.model_folder.config import TRIED
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
-from araclip.training.export.model_card import TRIED, About, model_card
+from araclip.training.export.model_card import About, model_card
 from araclip.training.export.pixel_scaling import Scaling, scaling_of
 from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from araclip import __version__
 from araclip.model_folder import ModelConfig
+from araclip.model_folder.config import TRIED
 from araclip.training.recipe.toml_file import TomlFile
 
 _STORED = {
@@ -22,7 +23,6 @@ _STORED = {
     "int8-blocks": "int8 in blocks of 32, matrix products computed in int8",
     "int4-blocks": "4 bits in blocks of 32, matrix products computed in int8",
 }
-TRIED = "weights"  # in `ModelConfig.measured`: what `weights.choice` measured, by tower
 _WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "n_images"))
 
 
