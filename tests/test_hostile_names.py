@@ -142,6 +142,25 @@ def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character
         shown("classify", album / f"lines {ATTACKS['lines']}.png", "--labels", f"{HOSTILE},قطة", *form, *options[2:])
 
 
+def test_models_of_strangers_print_no_control_character(shown: Shown, tmp_path: Path, tiny_model: Path) -> None:
+    theirs = shutil.copytree(tiny_model, tmp_path / f"theirs {HOSTILE}")
+    config = json.loads((theirs / "config.json").read_text(encoding="utf-8"))
+    (theirs / "config.json").write_text(
+        json.dumps({**config, "license": HOSTILE.encode("utf-8", "ignore").decode()}), encoding="utf-8"
+    )
+    for form in ((), ("--json",)):
+        shown("pull", theirs, "--name", f"mine{len(form)}", *form)
+        shown("models", *form)
+    for refused in (
+        ("pull", HOSTILE),
+        ("pull", f"hf:{HOSTILE}"),
+        ("push", theirs, HOSTILE),
+        ("models", "--remove", HOSTILE),
+    ):
+        shown(*refused, code=2)
+    shown("models", "--remove", "mine0", "--yes")
+
+
 def test_no_command_on_galleries_is_forgotten_here() -> None:
     own = Path(__file__).read_text(encoding="utf-8")
     others = {

@@ -124,6 +124,10 @@ def test_an_unknown_name_is_answered_with_the_nearest_ones(run: Run) -> None:
     ran = run("pull", "siglip2-b16-265", model=False)
     assert ran.code == 2
     assert "Did you mean siglip2-b16-256" in ran.err
+    assert (
+        "Did you mean siglip2-b16-256"
+        in run("classify", "a.jpg", "--labels", "قطة", "--model", "siglip2-b16-265", model=False).err
+    )
 
 
 @pytest.mark.parametrize("token", [None, TOKEN], ids=["no token", "a token"])

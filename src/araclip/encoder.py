@@ -20,7 +20,7 @@ from araclip.encoder_base import (
     missing_members,
     usable_cores,
 )
-from araclip.errors import InputError
+from araclip.errors import InputError, ModelNotFound
 from araclip.image_transform import ImageTransform
 from araclip.images import open_image
 from araclip.installed_models import installed, pulled_from
@@ -64,7 +64,11 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
         return AraCLIP(model, threads=threads, device=device)
     wanted = devices.named_device(device)
     peer: Encoder | None = import_module(PEERS).load_peer(model, threads or usable_cores(), wanted)
-    return peer or AraCLIP(model, threads=threads, device=device)
+    try:
+        return peer or AraCLIP(model, threads=threads, device=device)
+    except ModelNotFound as error:
+        near = import_module(PEERS).nearest(str(model))
+        raise ModelNotFound(f"{error} Did you mean {' or '.join(near)}?" if near else str(error)) from None
 
 
 def is_known_peer(text: str) -> bool:

@@ -1,6 +1,5 @@
 """What `araclip pull` was asked for: a model of the table, a repository of the hub, a folder."""
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +7,9 @@ from pathlib import Path
 from araclip import model_folder
 from araclip.display import shown
 from araclip.errors import InputError, ModelNotFound
-from araclip.installed_models import bundled, installed
+from araclip.installed_models import bundled
 from araclip.peers import model_registry
-from araclip.peers.loading import KINDS, Request, parse_request
+from araclip.peers.loading import KINDS, Request, nearest, parse_request
 
 HUB = "hf:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -73,9 +72,7 @@ def repository_of(text: str) -> tuple[str, str | None]:
 
 def unknown(text: str) -> ModelNotFound:
     """The error for a name that nothing has, with the names that are nearest to it."""
-    known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
-    folded = {name.lower(): name for name in known}
-    near = [folded[name] for name in difflib.get_close_matches(text.lower(), folded, 3, 0.5)]
+    near = nearest(text)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     return ModelNotFound(
         f"no model '{shown(text)}': neither a name that `araclip models` lists, nor a folder, nor a repository "

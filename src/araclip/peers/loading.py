@@ -3,6 +3,7 @@
 Importing this module imports no torch.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -14,6 +15,7 @@ from typing import Any
 from araclip import bounded_json
 from araclip.encoder import Encoder
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
+from araclip.installed_models import installed
 from araclip.model_folder import existing_folder
 from araclip.peers import model_registry
 from araclip.training.foreign.failures import failures
@@ -123,6 +125,13 @@ def parse_request(text: str) -> Request | None:
     known = next((peer for peer in of_kind if location in (peer.location, peer.hub_id)), None)
     image = image or model_registry.image_of(kind, location)
     return Request(text, kind, location, image, known.license if known else None)
+
+
+def nearest(text: str) -> list[str]:
+    """The names that are nearest to one that nothing has: of models on this machine, of the table, and hub ids."""
+    known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
+    folded = {name.lower(): name for name in known}
+    return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
 
 
 def is_known(text: str) -> bool:
