@@ -1,8 +1,9 @@
 """Exclusion: what a minus term names is left out of the hits, not only pushed away. Pure.
 
 Subtracting the term's vector moves pictures of the excluded thing down, but the first page still shows some. A picture
-that is more likely to show the excluded thing than not, by the gallery's own calibration (`gallery.relevance`), is
-therefore dropped. Measured by benchmarks/exclusion.py.
+is therefore dropped where the term alone has a relevance that is not weak, by the gallery's own calibration
+(`gallery.relevance`), or where it stands far above the gallery's average for the term: a thing that fills the gallery,
+such as people, has no outstanding hits. Measured by benchmarks/exclusion.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from araclip.gallery.fusion import Candidate
 from araclip.gallery.query import Query
-from araclip.gallery.relevance import EXCLUDED, RelevanceScale
+from araclip.gallery.relevance import RelevanceScale
 
 FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing
 
@@ -24,8 +25,8 @@ Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Excluded terms: their unit vectors (m, D), and the cosines (m,) from which a picture more likely shows the thing
-    than not."""
+    """Excluded terms: their unit vectors (m, D), and the cosines (m,) from which a picture is taken to show the
+    thing."""
 
     vectors: Vectors
     limits: NDArray[np.float64]
@@ -49,7 +50,7 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None) -> Exclusion | No
     """The exclusion of terms (m, D); None in a gallery of too few pictures for a scale."""
     if scale is None:
         return None
-    return Exclusion(terms, np.array([scale.cosine_at(EXCLUDED, term) for term in terms]))
+    return Exclusion(terms, np.array([scale.excluded_cosine(term) for term in terms]))
 
 
 def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:

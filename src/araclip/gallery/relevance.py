@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 MIN_PICTURES = 10  # below that the scores say nothing
 STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
-EXCLUDED = 0.2  # a picture at which an excluded term has this relevance is left out
+EXCLUDED = 0.2  # a picture at which an excluded term has this relevance is left out,
+EXCLUDED_DEVIATION = 1.0  # and so is one so many standard deviations above the term's average: what fills a gallery
 MIDPOINT = 0.3  # relative spread at which a query is as likely meaningful as nonsense
 SLOPE = np.log(19) / MIDPOINT  # nonsense gets a meaning of .05
 STRONG_PERCENTILE = 90  # of the everyday queries' spreads: that of queries whose pictures the gallery has
@@ -98,6 +99,12 @@ class RelevanceScale:
         """The cosine at which a hit of a query (D,) has this relevance; the inverse of `relevance`."""
         intercept, slope = self._line(query, words)
         return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
+
+    def excluded_cosine(self, term: Vectors) -> float:
+        """The cosine with an excluded term (D,) from which a picture is left out."""
+        scores = self.sample @ term
+        outstanding = float(scores.mean()) + EXCLUDED_DEVIATION * float(scores.std())
+        return min(self.cosine_at(EXCLUDED, term), outstanding)
 
     def features(self, query: Vectors, words: int) -> dict[str, float]:
         """The values of FEATURES for a query (D,), but "deviation", which depends on the hit."""

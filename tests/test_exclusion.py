@@ -1,0 +1,63 @@
+"""Exclusion: what a minus names is gone from the hits, in every store, on every page."""
+
+import numpy as np
+import pytest
+
+from araclip.gallery.exclusion import Exclusion, excluded_terms, exclusion_of, kept
+from araclip.gallery.fusion import Candidate
+from araclip.gallery.query import parse
+from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
+from test_relevance import D, gallery, made_up, unit  # noqa: F401 - gallery is a fixture
+
+
+def candidates(count: int) -> list[Candidate]:
+    return [Candidate(i, 1 - i / count, None, 1 - i / count) for i in range(count)]
+
+
+def test_texts_after_a_whole_minus_exclude_and_lighter_ones_only_push_away() -> None:
+    query = parse("شاطئ - ناس - 0.5:كلب + رمل - 2:سيارة")
+    vectors = np.eye(5, dtype=np.float32)
+    found = excluded_terms(query, vectors)
+    assert found is not None
+    assert found.tolist() == vectors[[1, 4]].tolist()
+    assert excluded_terms(parse("شاطئ"), vectors[:1]) is None
+
+
+def test_a_picture_is_left_out_where_the_term_is_not_weak_or_far_above_its_average() -> None:
+    scale, term = made_up(), unit(np.random.default_rng(1).normal(size=(1, D)))
+    excluding = exclusion_of(term, scale)
+    assert excluding is not None
+    (limit,) = excluding.limits.tolist()
+    scores = scale.sample @ term[0]
+    outstanding = scores.mean() + EXCLUDED_DEVIATION * scores.std()
+    assert scale.relevance(term[0])(limit) == pytest.approx(EXCLUDED) or limit == pytest.approx(outstanding)
+    assert scale.relevance(term[0])(limit) <= EXCLUDED + 1e-6
+    assert excluding.drops(np.array([[limit + 0.01], [limit - 0.01]], np.float32)).tolist() == [True, False]
+    assert exclusion_of(term, None) is None
+
+
+def test_the_rest_keeps_its_order_however_long_the_run_of_excluded_ones() -> None:
+    excluding = Exclusion(np.eye(2, dtype=np.float32), np.array([0.5, 0.9]))
+    asked: list[int] = []
+
+    def cosines(ids: list[int], terms: np.ndarray) -> np.ndarray:
+        asked.append(len(ids))
+        return np.array([[i % 100 != 0, 0] for i in ids], np.float32)
+
+    assert [each.content for each in kept(iter(candidates(1000)), excluding, cosines)] == list(range(0, 1000, 100))
+    assert sum(asked) == 1000
+    assert [each.content for each in kept(iter(candidates(3)), None, cosines)] == [0, 1, 2]
+
+
+def test_hits_of_a_query_with_a_minus_hold_nothing_of_it_and_pages_continue_each_other(gallery) -> None:  # noqa: F811
+    whole = gallery.search("صورة - أحمر", 40, text_weight=0)
+    found = gallery.search("صورة", 40, text_weight=0)
+    limit = gallery._reader.latest().scale.excluded_cosine(gallery.model.encode_text("أحمر"))
+    red = {hit.path for hit in gallery.search("أحمر", 40, text_weight=0) if hit.score >= limit}
+    assert 0 < len(red) < 40
+    assert {hit.path for hit in whole} == {hit.path for hit in found} - red
+    pages = [
+        hit.path for first in range(0, 40, 7) for hit in gallery.search("صورة - أحمر", 7, offset=first, text_weight=0)
+    ]
+    assert pages == [hit.path for hit in whole]
+    assert len(gallery.search("صورة - 0.5:أحمر", 40, text_weight=0)) == 40  # only pushed away
