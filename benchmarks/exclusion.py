@@ -3,10 +3,11 @@
     python benchmarks/exclusion.py --flickr8k FLICKR8K --cache DIR [--model araclip-mini]
 
 A picture shows a thing when one of its English captions has one of the thing's words (depicted.py), so what nobody
-mentioned counts as absent. Queries: «A - B» for every ordered pair of 21 common words of which at least fifteen pictures
-show A without B and fifteen show both. Before: B's vector subtracted with weight .5, as in version 0.1; after: pictures at
-which B alone has a relevance of the limit or more, or stands so many standard deviations above the gallery's average for B,
-are left out, too. The limits were chosen on 600 pictures of the train split (by name, every tenth); dev is reported.
+mentioned counts as absent. Queries: «A - B» for every ordered pair of 21 common words of which at least fifteen
+pictures show A without B and fifteen show both. Before: B's vector subtracted with weight .5, as in version 0.1; after:
+pictures at which B alone has a relevance of the limit or more, or stands so many standard deviations above the
+gallery's average for B, are left out, too. The limits were chosen on 600 pictures of the train split (by name, every
+tenth); dev is reported.
 """
 
 import argparse

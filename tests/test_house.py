@@ -57,6 +57,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.ranking",
     "gallery.reader",
     "gallery.understood",
+    "gallery.explanation",
     "gallery.search",
     "gallery.base",
     "gallery.maintenance",

@@ -12,6 +12,7 @@ from araclip.cli import (  # noqa: F401  (importing them adds their commands to 
     classify,
     convert,
     evaluate,
+    explain,
     index,
     maintenance,
     models,

@@ -158,14 +158,14 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table.add_column("picture", overflow="fold")
     for hit in hits:
         more = f"  (+{len(hit.copies)} identical)" if hit.copies else ""
-        picture = escape(shown(hit.path) + more) + "".join(f"\n{_marked(match)}" for match in hit.matched)
+        picture = escape(shown(hit.path) + more) + "".join(f"\n{marked(match)}" for match in hit.matched)
         table.add_row(
             str(hit.rank), f"{hit.score:.3f}", hit.strength or "–", picture, style="dim" if hit.weak else None
         )
     out.print(table)
 
 
-def _marked(match: "Match") -> str:
+def marked(match: "Match") -> str:
     """A text with its words in bold, as markup."""
     pieces, done = [f"[dim]{match.field}:[/] "], 0
     for start, end in match.marks:

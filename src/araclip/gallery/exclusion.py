@@ -33,7 +33,7 @@ class Exclusion:
 
     def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
         """(n, m) cosines of pictures with the terms → (n,) whether each is left out."""
-        dropped: NDArray[np.bool_] = (cosines >= self.limits).any(axis=1)
+        dropped: NDArray[np.bool_] = np.any(cosines >= self.limits, axis=1)
         return dropped
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from araclip.encoder import Encoder
 from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.exclusion import exclusion_of
@@ -25,8 +26,8 @@ from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ranking import Page, ranked
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
-from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextQuery
+from araclip.gallery.results import Hit, Match
+from araclip.gallery.text_matches import TextQuery, where_found
 
 SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 
@@ -94,6 +95,10 @@ class Snapshot(ABC):
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """As `search`, each hit with its picture, whose copies include the one at the hit's path."""
+
+    def matched(self, content: int, text: TextQuery) -> tuple[Match, ...]:
+        """The texts of a picture in which words of a query stand; none where the store searches no text."""
+        return ()
 
     @abstractmethod
     def _count_pictures(self) -> int: ...
@@ -181,6 +186,10 @@ class FolderSnapshot(Snapshot):
         hits = self.search(vector, page, relevance=relevance, exclude=exclude, text=text)
         records = self._catalog().records_at([hit.path for hit in hits])
         return [(records[hit.path], hit) for hit in hits if hit.path in records]
+
+    def matched(self, content: int, text: TextQuery) -> tuple[Match, ...]:
+        """The texts of a picture in which words of a query stand."""
+        return where_found(WordIndex(self._catalog()).documents([content]).get(content, {}), text)
 
     def _count_pictures(self) -> int:
         return len(self.index)

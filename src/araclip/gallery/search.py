@@ -14,13 +14,21 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.explanation import Explanation, word_shares
 from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
 from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, Part, interpret, literally
-from araclip.gallery.query import Query, parse
+from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import TEXT_WEIGHT, Hit
-from araclip.gallery.understood import Hits, any_passes, search_understood, with_suggestion
+from araclip.gallery.understood import (
+    Hits,
+    any_passes,
+    has_relevance,
+    search_understood,
+    with_suggestion,
+    words_to_find,
+)
 from araclip.image_transform import transform_of
 from araclip.paths import text_path
 from araclip.text.interpretation import Interpreter
@@ -90,6 +98,37 @@ class SearchableGallery(ABC):
             terms = self._vectors(read)
         hits = search_understood(snapshot, read, terms, page, text_weight)
         return Hits(hits, with_suggestion(read, hits, self.interpreter))
+
+    def explain(
+        self, query: str | Query, picture: StrPath, *, literal: bool = False, files: bool = False
+    ) -> Explanation:
+        """Why a query finds a picture: each word's share, its texts that match, and how the query was read.
+
+        Args:
+            picture: the path of a hit, `picture:…` too, or any picture file.
+            literal, files: as for `search`.
+
+        Raises:
+            InputError: as of `search`. ImageError, OSError: the picture is not in the gallery and cannot be read.
+        """
+        parsed = query if isinstance(query, Query) else parse(query, files=files)
+        read = literally(parsed) if literal else self._understood(parsed, ())
+        terms, snapshot = self._vectors(read), self._reader.latest()
+        path = text_path(picture)
+        content = self._catalog.content_of(path)
+        vector = self._picture_vector(Path(path))[0] if content is None else self._catalog.vector(content)
+        query_vector = combine(terms, read.query)
+        score = float(query_vector @ vector)
+        scale = snapshot.scale if has_relevance(read) else None
+        text = words_to_find(read, TEXT_WEIGHT)
+        return Explanation(
+            path=path,
+            score=score,
+            relevance=scale.relevance(query_vector, read.query.words)(score) if scale else None,
+            words=word_shares(read, terms, vector, lambda texts: text_vectors(self.model, list(texts))),
+            matched=snapshot.matched(content, text) if content is not None and text else (),
+            interpretation=read.interpretation,
+        )
 
     @property
     def interpreter(self) -> Interpreter:

@@ -1,0 +1,84 @@
+"""Why a picture was found: what each word of the query adds, and which of the picture's texts match.
+
+A word's share is the cosine that is lost when the query is asked without it (leave one out; Li et al. 2016,
+"Understanding neural networks through representation erasure"). Shares do not add up to the score: words work together.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.gallery.interpretation import Interpretation, InterpretedQuery
+from araclip.gallery.query import combine
+from araclip.gallery.relevance import strength
+from araclip.gallery.results import Match
+
+MAX_WORDS = 32  # of a query that are left out in turn; a model reads little more
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WordShare:
+    """A word of the query as it was read, and the cosine that the picture loses without it; below 0: it would gain."""
+
+    word: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a query finds a picture: cosine, relevance (None: unknown), shares of words, texts that match, reading."""
+
+    path: str
+    score: float
+    relevance: float | None
+    words: tuple[WordShare, ...]
+    matched: tuple[Match, ...]
+    interpretation: Interpretation
+
+    @property
+    def strength(self) -> str | None:
+        """The relevance in a word: "strong", "fair" or "weak"; None where it is unknown."""
+        return strength(self.relevance)
+
+
+def word_shares(
+    read: InterpretedQuery, terms: Vectors, picture: Vectors, encode: Callable[[Sequence[str]], Vectors]
+) -> tuple[WordShare, ...]:
+    """The share of each word, in order; terms (n, D) are the vectors of the query's terms, picture (D,).
+
+    The words are those of each text's likeliest reading; all shortened texts are encoded at once. A term of one word is
+    left out as a whole, and is its whole cosine where nothing else is left.
+    """
+    spoken = [
+        (row, readings[0].text.split())
+        for row, readings in enumerate(read.readings)
+        if readings and not read.only_filters
+    ]
+    places = [(row, words, at) for row, words in spoken for at in range(len(words))][:MAX_WORDS]
+    texts = [" ".join(words) for _, words in spoken]
+    shorter = [" ".join(words[:at] + words[at + 1 :]) for _, words, at in places]
+    asked = list(dict.fromkeys(text for text in (*texts, *shorter) if text))
+    vector_of = dict(zip(asked, encode(asked), strict=True)) if asked else {}
+    whole = terms.copy()
+    for row, words in spoken:
+        whole[row] = vector_of[" ".join(words)]  # as read at its likeliest, so that only the word differs
+    score = _cosine(whole, read, picture)
+    shares = []
+    for (row, words, at), text in zip(places, shorter, strict=True):
+        without = whole.copy()
+        without[row] = vector_of[text] if text else 0.0
+        shares.append(WordShare(words[at], score - _cosine(without, read, picture)))
+    return tuple(shares)
+
+
+def _cosine(terms: Vectors, read: InterpretedQuery, picture: Vectors) -> float:
+    """The query's cosine with a picture; 0 where no term with a plus is left."""
+    left = [row for row in range(len(terms)) if terms[row].any()]
+    if not any(read.query.terms[row].weight > 0 for row in left):
+        return 0.0
+    query = replace(read.query, terms=tuple(read.query.terms[row] for row in left))
+    return float(combine(terms[left], query) @ picture)
