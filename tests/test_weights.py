@@ -1,5 +1,6 @@
 """How weights are stored: every way keeps the vectors of a float32 graph, and the fastest that does is taken."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from araclip import AraCLIP, model_folder
 from araclip.errors import ExportRejected, InputError, ModelMismatch
@@ -233,6 +235,41 @@ def test_static_int8_computes_convolutions_in_int8_with_ranges_of_the_calibratio
     assert {t.data_type for t in model.initializer if len(t.dims) == 4} == {TensorProto.INT8}
     one, two = (vectors(p, pictures) for p in (path, tmp_path / "small.onnx"))
     assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.99
+
+
+def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_folder(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    config = model_folder.read_config(tiny_model)
+    full, stored, photos = tmp_path / "full", tmp_path / "stored", tmp_path / "photos"
+    shutil.copytree(tiny_model, full)
+    stored.mkdir()
+    photos.mkdir()
+    for i in range(4):
+        noise = np.random.default_rng(i).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(photos / f"{i}.png")
+    node, side = helper.make_node, config.image.size
+    weights = {"axes": np.array([1])} | {
+        f"w{i}": random(8 if i < 8 else config.width, 8 if i else 3, 3, 3) for i in range(9)
+    }
+    nodes = [node("Cast", ["pixels"], ["f"], to=1), node("Transpose", ["f"], ["c0"], perm=[0, 3, 1, 2])]
+    nodes += [node("Conv", [f"c{i}", f"w{i}"], [f"c{i + 1}"], pads=[1, 1, 1, 1]) for i in range(9)]
+    nodes += [node("GlobalAveragePool", ["c9"], ["g"]), node("Flatten", ["g"], ["v"])]
+    nodes += [node("ReduceL2", ["v", "axes"], ["n"]), node("Div", ["v", "n"], ["embedding"])]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["b", side, side, 3])
+    made = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["b", config.width])
+    tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "g", [pixels], [made], tensors)
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(full / "image.onnx"))
+    with pytest.raises(InputError, match="--calibrate"):
+        store(full / "image.onnx", stored / "image.onnx", "static-int8")
+    name, measured = store_towers(full, stored, config, ("static-int8",), pictures=photos)
+    assert (name, measured) == ("smooth-int8 + static-int8", {})
+    kinds = {t.data_type for t in read_graph(stored / "image.onnx").graph.initializer if len(t.dims) == 4}
+    assert kinds == {TensorProto.INT8}
+    with pytest.raises(InputError, match="holds no picture"):
+        store_towers(full, stored, config, ("static-int8",), pictures=stored)
 
 
 # ------------------------------------------------------------------ folders of strangers
