@@ -32,6 +32,7 @@ from araclip.training.export.export import export
 from araclip.training.export.model_card import read_about
 from araclip.training.export.pixel_scaling import scaling_of
 from araclip.training.export.recall_check import DevPictures, check_recall
+from araclip.training.export.weights import stored_towers
 from araclip.training.export.weights.narrowing import narrow, packed, quantized
 from araclip.training.model.parity import probe_squares, probe_texts
 from araclip.training.onnx_writer import from_four_bits, wide_weights
@@ -420,10 +421,28 @@ def test_small_weights_that_cost_recall_are_refused_with_both_numbers(
         if target.name == "text.onnx":
             change_weight(target, lambda w: -w)
 
-    monkeypatch.setattr(exporting, "store", backwards)
+    monkeypatch.setattr(stored_towers, "store", backwards)
     with pytest.raises(ExportRejected, match=r"1\.0000 in float32 and 0\.\d{4} stored.*--weights float32"):
         export(bert.saved, tmp_path / "model", dev=[DevSet(dev)])
     assert not (tmp_path / "model").exists()
+
+
+def test_where_the_fastest_weights_cost_recall_the_next_ones_are_taken(
+    bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
+    refused: list[str] = []
+
+    def refuse_the_first(dev: DevPictures, full: float, stored: float, weights: str) -> None:
+        if not refused:
+            refused.extend(weights.split(" + "))
+            raise ExportRejected(f"{weights} cost too much.")
+
+    monkeypatch.setattr(exporting, "check_recall", refuse_the_first)
+    lines: list[str] = []
+    report = export(bert.saved, tmp_path / "model", weights="auto", dev=[DevSet(dev)], log=lines.append)
+    assert not set(refused) & set((report.config.weights or "").split(" + "))
+    assert any("The next way is tried." in line for line in lines)
 
 
 def test_half_a_point_may_be_lost_and_no_more() -> None:
