@@ -21,6 +21,7 @@ from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.training.export import graph_sizes, tower_graphs
 from araclip.training.export.export import export
+from araclip.training.model import unpack as graphs
 from araclip.training.model.processing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.small_cnn.branches import joined, with_gate
@@ -155,6 +156,22 @@ def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(saved: 
     half, report = AraCLIPModel.from_pretrained(folder, dtype=torch.bfloat16, output_loading_info=True)
     assert half.dtype == torch.bfloat16
     assert not report["missing_keys"] and not report["unexpected_keys"]
+
+
+def test_a_folder_that_gave_back_its_model_is_not_compared_again_with_the_same_libraries(
+    saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved("bert + siglip") / "exported"
+    AraCLIPModel.from_pretrained(folder)
+
+    def compared(*given: Any, **options: Any) -> None:
+        raise ModelMismatch("compared")
+
+    monkeypatch.setattr(graphs, "probes", compared)
+    AraCLIPModel.from_pretrained(folder)
+    monkeypatch.setattr(graphs.transformers, "__version__", "0.0")
+    with pytest.raises(ModelMismatch, match="compared"):
+        AraCLIPModel.from_pretrained(folder)
 
 
 def test_what_was_folded_away_or_never_recorded_is_named_and_refused(

@@ -254,16 +254,21 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(resized, dtype=np.uint8)
 
 
+def squares_ahead(size: int) -> int:
+    """How many squares of this side may wait for the encoder: as many as take the memory of AHEAD of 224 pixels."""
+    return max(4, AHEAD * 224**2 // max(size, 224) ** 2)
+
+
 def map_ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int = AHEAD
 ) -> Generator[tuple[Item, Result], None, None]:
-    """Apply `work` in threads, at most AHEAD items ahead of the consumer; yields (item, result) in order."""
+    """Apply `work` in threads, at most `most` items ahead of the consumer; yields (item, result) in order."""
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
         try:
             while True:
-                waiting.extend((item, pool.submit(work, item)) for item in islice(remaining, AHEAD - len(waiting)))
+                waiting.extend((item, pool.submit(work, item)) for item in islice(remaining, most - len(waiting)))
                 if not waiting:
                     return
                 item, done = waiting.popleft()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from araclip import devices
 from araclip.devices import CPU, CUDA, OPENVINO
+from araclip.picture_limits.decode_budget import return_freed_memory
 
 SILENT = 4  # ONNX Runtime's severity "fatal": it would print what its exceptions say as well
 
@@ -29,8 +30,11 @@ class Session(Protocol):
         """The first output."""
 
 
-def open_session(path: Path, device: str, threads: int) -> Session:
+def open_session(path: Path, device: str, threads: int, *, arena: bool = True) -> Session:
     """Open a graph on a device of `devices.graph_device`, with so many threads on the CPU.
+
+    Args:
+        arena: keep the memory of a run for the next one, on ONNX Runtime: a few percent faster for small pictures.
 
     Raises:
         InputError: ONNX Runtime cannot use the GPU after all.
@@ -38,19 +42,22 @@ def open_session(path: Path, device: str, threads: int) -> Session:
     kind, _, which = device.partition(":")
     if kind == OPENVINO:
         return OpenVinoSession(path, which or "CPU", threads)
-    return OnnxRuntimeSession(path, device, threads)
+    session = OnnxRuntimeSession(path, device, threads, arena)
+    return_freed_memory(path.stat().st_size)  # of the file as it was read: half of what is in use after opening it
+    return session
 
 
 class OnnxRuntimeSession:
     """A graph on ONNX Runtime."""
 
-    def __init__(self, path: Path, device: str, threads: int) -> None:
+    def __init__(self, path: Path, device: str, threads: int, arena: bool) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = SILENT
+        options.enable_cpu_mem_arena = arena
         kind, _, which = device.partition(":")
         providers: list[Any] = ["CPUExecutionProvider"]
         if kind == CUDA:

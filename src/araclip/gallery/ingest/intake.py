@@ -19,7 +19,7 @@ from araclip.errors import ImageError
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.sources import LoadedPicture, Source, read_source
 from araclip.image_transform import ImageTransform, transform_of
-from araclip.images import map_ahead
+from araclip.images import map_ahead, squares_ahead
 
 ENCODE_BATCH = 16
 COMMIT_EVERY = 128  # pictures in a transaction: a killed run loses at most these, about two seconds of work
@@ -36,6 +36,11 @@ class _Waiting:
     number: int
     loaded: LoadedPicture
     metadata: Mapping[str, Any] | None
+
+
+def commit_every(size: int) -> int:
+    """New pictures in a transaction: as many squares of this side as take the memory of COMMIT_EVERY of 224 pixels."""
+    return max(ENCODE_BATCH, COMMIT_EVERY * 224**2 // max(size, 224) ** 2)
 
 
 class Intake:
@@ -81,14 +86,15 @@ class Intake:
 
         # Looked up in this thread: cached_property has no lock from Python 3.12 on, and threads would share a statement
         known = set() if all(isinstance(source, LoadedPicture) for source in sources) else self._known
-        loading = map_ahead(lambda source: self._loaded(source, known), sources, self._model.threads)
+        ahead = squares_ahead(self._transform.size)
+        loading = map_ahead(lambda source: self._loaded(source, known), sources, self._model.threads, ahead)
         for number, (_, loaded) in enumerate(loading):
             paths.append(None)
             if isinstance(loaded, LoadedPicture):
                 paths[number] = loaded.file.path
                 waiting.append(_Waiting(number, loaded, metadata[number] if metadata else None))
                 decoded += loaded.decoded is not None
-                if decoded == COMMIT_EVERY or len(waiting) == LINK_EVERY * COMMIT_EVERY:
+                if decoded >= commit_every(self._transform.size) or len(waiting) == LINK_EVERY * COMMIT_EVERY:
                     self._commit(waiting, refuse)
                     waiting, decoded = [], 0
             else:

@@ -54,6 +54,7 @@ class Probes:
     squares: NDArray[np.uint8]
     text_vectors: Vectors
     image_vectors: Vectors
+    pictures: Sequence[str] = _PICTURES
 
 
 @dataclass(frozen=True)
@@ -80,22 +81,26 @@ class Closeness:
         return self.inputs[int(np.argmin(self.cosines))]  # NumPy's argmin puts NaN first
 
 
-def probes(model: Any, processor: AraCLIPProcessor, size: int) -> Probes:
+def probes(model: Any, processor: AraCLIPProcessor, size: int, *, every: int = 1) -> Probes:
     """Texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give for them.
 
     Pictures come as squares already, so that the processor only scales their values.
 
+    Args:
+        every: of the texts and pictures, take every so manieth alone.
+
     Raises:
         InputError: the processor makes no (3, size, size) pixels of a square.
     """
-    texts, squares = probe_texts(model.config.max_tokens), probe_squares(size)
+    texts, squares = probe_texts(model.config.max_tokens)[::every], probe_squares(size)[::every]
     model.eval()
     with torch.inference_mode():
         chunks = [processor(text=texts[i : i + CHUNK], return_tensors="pt") for i in range(0, len(texts), CHUNK)]
         text = torch.cat([model.get_text_features(**chunk).pooler_output for chunk in chunks])  # (72, D)
         alone = [_pixels(processor, square) for square in np.split(squares, len(squares))]
         image = torch.cat([model.get_image_features(pixels).pooler_output for pixels in alone])
-    return Probes(texts, squares, l2_normalize(text, dim=-1).numpy(), l2_normalize(image, dim=-1).numpy())
+    unit_text, unit_image = l2_normalize(text, dim=-1).numpy(), l2_normalize(image, dim=-1).numpy()
+    return Probes(texts, squares, unit_text, unit_image, _PICTURES[::every])
 
 
 def probe_texts(max_tokens: int) -> list[str]:
@@ -154,7 +159,7 @@ def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
         lambda: np.concatenate([exported.encode_pixels(square) for square in np.split(squares, len(squares))]),
         lambda: exported.encode_pixels(squares),
     )
-    return Closeness("text.onnx", text, texts), Closeness("image.onnx", image, _PICTURES)
+    return Closeness("text.onnx", text, texts), Closeness("image.onnx", image, probes.pictures)
 
 
 def check_parity(graphs: Sequence[Closeness]) -> None:

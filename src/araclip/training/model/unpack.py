@@ -12,14 +12,17 @@ from typing import Any
 
 import onnx
 import torch
+import transformers
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from araclip import __version__ as araclip_version
 from araclip import model_folder
 from araclip.display import shown
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, ModelMismatch
 from araclip.model_checks import model_check
+from araclip.model_checks.checked_models import is_remembered, remember
 from araclip.model_folder import ModelConfig
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.parity import check_parity, closeness, probes
@@ -27,6 +30,9 @@ from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.onnx_writer import ORIGIN_KEY, wide_weights
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches_configuration import current_weight_name
+
+CHECKS = 1  # raise it when unpacking changes: what was compared before is compared again
+EVERY = 4  # probes of a rebuilt model: every fourth of those that an export, which checks the tracing too, compares
 
 
 def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
@@ -54,16 +60,27 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     for part, graph in graphs.items():
         weights |= _weights_of_graph(model, _stored_weights(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
+    known = _content(exported)
+    if is_remembered(known):  # these files gave this model before, with these libraries
+        return model
     if lost := _missing_weights(model, weights, size):
         raise ModelMismatch(
             f"{exported.folder}: {lost[0]} was folded away when the graphs were written, and {len(lost) - 1} more of "
             "the model's weights. Start from the saved AraCLIPModel."
         )
     try:
-        check_parity(closeness(exported, probes(model, AraCLIPProcessor.from_pretrained(folder), size)))
+        check_parity(closeness(exported, probes(model, AraCLIPProcessor.from_pretrained(folder), size, every=EVERY)))
     except AraCLIPError as error:
         raise ModelMismatch(f"{exported.folder}: the graphs do not give back their model ({error})") from error
+    remember(known, f"{exported.label} as AraCLIPModel")
     return model
+
+
+def _content(exported: AraCLIP) -> list[object]:
+    """All that the outcome of unpacking a folder depends on: its files, how it is read, and who computes."""
+    files = {part: exported.config.files[part] for part in model_folder.HASHED}
+    prepared = [exported.config.text.max_tokens, exported.config.text.pad_id, exported.config.image.size]
+    return ["unpack", CHECKS, araclip_version, torch.__version__, transformers.__version__, files, prepared]
 
 
 def check_trained_here(config: ModelConfig, folder: Path) -> None:
