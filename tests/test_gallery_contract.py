@@ -344,3 +344,29 @@ def test_a_folder_and_a_server_answer_alike(
                 if before.score == after.score or before.score - after.score > 2e-3:
                     assert list(scores).index(before.path) < list(scores).index(after.path)
             assert [hit.copies for hit in one if hit.copies] == [hit.copies for hit in other if hit.copies]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_in_names_metadata_and_captions_are_found_and_shown(opening: Open, tmp_path: Path) -> None:
+    root = tmp_path / "صور"
+    for i in range(5):
+        pictures.solid(root / f"other {i}.png", (40 * i, 0, 0))
+    pictures.solid(root / "فاتورة الكهرباء.png", pictures.RED)
+    (root / "other 1.txt").write_text("برج الساعة", encoding="utf-8")
+    gallery = opening()
+    gallery.update([root])
+    gallery.add([root / "other 2.png"], metadata={"album": "عيد ميلاد"})
+    for query, name, field in (
+        ("فاتوره كهرباء", "فاتورة الكهرباء", "name"),
+        ("الساعه", "other 1", "caption"),
+        ("اعياد الميلاد", "other 2", "metadata"),
+    ):
+        for opened in (gallery, opening(create=False)):
+            best = opened.search(query, 1, literal=True)[0]
+            assert (Path(best.path).stem, [match.field for match in best.matched]) == (name, [field])
+    whole = [hit.path for hit in gallery.search("برج الساعة", 10, literal=True)]
+    assert whole == [gallery.search("برج الساعة", 1, offset=i, literal=True)[0].path for i in range(6)]
+    assert not any(hit.matched for hit in gallery.search("برج", literal=True, text_weight=0))
+    (root / "other 1.txt").unlink()
+    gallery.update([root])
+    assert not any(hit.matched for hit in gallery.search("برج", literal=True))

@@ -27,7 +27,7 @@ from araclip.gallery.ingest import intake, reembed
 from araclip.model_folder import read_config
 
 COMMIT_EVERY = 4  # pictures: so that a story has many commits, and a kill many points between them
-QUERIES = ("أحمر", "blue", "صورة", "green - أزرق")
+QUERIES = ("أحمر", "blue", "صورة", "green - أزرق", "رحلة", "renamed copy")  # words of names and metadata, too
 NAMES = ("a.png", "ب.png", "c.bmp", "رحلة 🏖️/d.png", "deep/er/e.png", "café.png", "f.gif", "g.png")
 
 Disk = dict[str, int]  # name of each picture file → number of its picture
@@ -166,12 +166,15 @@ class Workspace:
         """All committed paths."""
         return {os.fsdecode(raw) for (raw,) in self._rows("SELECT path FROM files")}
 
-    def answers(self) -> list[tuple[str, list[tuple[str, float, tuple[str, ...]]]]]:
-        """Search results: paths below the workspace, scores, copies."""
+    def answers(self) -> list[tuple[str, list[tuple[str, float, tuple[str, ...], tuple[str, ...]]]]]:
+        """Search results: paths below the workspace, scores, copies, texts with words of the query."""
         with self.gallery() as opened:
             return [
                 (query, sorted(
-                    (self._short(hit.path), hit.score, tuple(map(self._short, hit.copies)))
+                    (
+                        self._short(hit.path), hit.score, tuple(map(self._short, hit.copies)),
+                        tuple(f"{match.field}: {match.text}" for match in hit.matched),
+                    )
                     for hit in opened.search(query, 1000)
                 ))
                 for query in QUERIES

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 MAX_TEXT_WEIGHT = 10.0
 PART = 0.5  # of a whole word
+FEW = 10  # pictures: where more have the whole word, parts of words are not looked for
 COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
 MANY = 10_000
 MOST = 2_000  # pictures that a text can lift
@@ -36,7 +37,7 @@ class TextIndex(Protocol):
         """Ids of pictures with a word of this stem."""
 
     def with_part(self, folded: str, most: int) -> Ids:
-        """Ids of pictures with a word that contains these letters."""
+        """Ids of pictures with a word that contains these letters; none where the store cannot look for them."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
     counted: list[tuple[float, Ids, Ids]] = []  # rarity of a word, pictures that have it, those that have it as a part
     for word in query.words:
         whole = index.with_stem(word.stem, most)
-        part = np.setdiff1d(index.with_part(word.folded, most), whole, assume_unique=True)
+        part = index.with_part(word.folded, most) if len(whole) < FEW else whole[:0]
+        part = np.setdiff1d(part, whole, assume_unique=True)
         if len(whole) <= most:
             counted.append((rarity(len(whole) or len(part), pictures), whole, part if len(part) <= most else part[:0]))
     total = sum(weight for weight, *_ in counted)

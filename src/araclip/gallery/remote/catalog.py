@@ -107,7 +107,8 @@ class RemoteCatalog(RemoteLookups):
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         assert self._mirror is not None
         before = self._mirror.take_path(file.path)
-        entry = FileEntry(file, dict(metadata) if metadata is not None else before.metadata if before else {})
+        before = before or FileEntry(file, {})
+        entry = replace(before, file=file, metadata=before.metadata if metadata is None else dict(metadata))
         row = self._mirror.rows[content]
         self._mirror.put(replace(row, files=(*row.files, entry)))
 
@@ -120,11 +121,25 @@ class RemoteCatalog(RemoteLookups):
         self._pixels[row.digest] = {"keeps": row.digest.hex(), "pixels": pixels, "kept_since": 0 if known else None}
 
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """None: a gallery on a server has no texts (docs/remote.md)."""
-        return {}
+        """Size and time of change of the side-car captions, by the path of their picture; all, or one."""
+        assert self._mirror is not None
+        entries = (entry for row in self._mirror.rows.values() for entry in row.files)
+        known = {entry.file.path: File(entry.file.path, *entry.beside) for entry in entries if entry.beside}
+        return known if at is None else {path: file for path, file in known.items() if path == at}
 
     def put_sidecar(self, path: str, file: File, caption: str | None) -> None:
-        """Does nothing; see `sidecars`."""
+        """Store the side-car caption of an indexed path, or remove it if it is None."""
+        assert self._mirror is not None
+        content = self._mirror.by_path.get(path)
+        if content is None:
+            return
+        row = self._mirror.rows[content]
+        beside = None if caption is None else (file.size, file.mtime_ns)
+        files = [
+            replace(entry, caption=caption or "", beside=beside) if entry.file.path == path else entry
+            for entry in row.files
+        ]
+        self._mirror.put(replace(row, files=tuple(files)))
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
@@ -136,7 +151,9 @@ class RemoteCatalog(RemoteLookups):
                 continue
             row = self._mirror.rows[content]
             if gone.metadata:
-                files = tuple(entry if entry.metadata else FileEntry(entry.file, gone.metadata) for entry in row.files)
+                files = tuple(
+                    entry if entry.metadata else replace(entry, metadata=gone.metadata) for entry in row.files
+                )
                 self._mirror.put(replace(row, files=files))
             if path.startswith(STORED_PREFIX):
                 self._pixels[row.digest] = None

@@ -22,6 +22,7 @@ INDEXES = {
     "orientation": "keyword",
     "taken_at": "integer",
     "added_at": "integer",
+    "words": "keyword",
     "files[].path": "keyword",
     "files[].above": "keyword",
     "files[].names": "keyword",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,15 @@ from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.exclusion import Exclusion, kept
-from araclip.gallery.fusion import Candidate
-from araclip.gallery.ranking import Page, above, hits_of
+from araclip.gallery.fusion import Candidate, Hybrid, Relevance, lifted, merged, rated
+from araclip.gallery.ranking import Page, above, hits_of, reaches
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.remote.conditions import both, condition_of, passes, visible
 from araclip.gallery.remote.connection import Connection
-from araclip.gallery.remote.rows import ABOUT, Row, row_of
+from araclip.gallery.remote.rows import ABOUT, Row, row_of, texts_of
+from araclip.gallery.remote.words import RemoteWordIndex, having
 from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import text_matches, where_found
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,54 @@ class Search:
         scale: RelevanceScale | None,
         exclude: int | None = None,
         exclusion: Exclusion | None = None,
+        hybrid: Hybrid | None = None,
+        pictures: int = 0,
     ) -> list[tuple[Row, Hit]]:
         """One page of hits with their pictures; see `gallery.ranking.ranked`."""
         condition = condition_of(page.filters)
         nearest = self._nearest(vector, page.offset + page.k, condition)
         relevance = scale.relevance(vector, page.words) if scale else None
         rows: dict[int, Row] = {}
+        best = next((score for _, score in self._nearest(vector, 1, None)), 0.0) if hybrid else 0.0
+        by_text = self._by_text(vector, condition, best, relevance, hybrid, pictures, rows) if hybrid else []
+        known = {each.content for each in by_text}
 
-        def rated() -> Iterator[Candidate]:
+        def by_vector() -> Iterator[Candidate]:
             for row, score in nearest:
-                rows[row.id] = row
-                yield Candidate(row.id, score, relevance(score) if relevance else None, score)
+                if row.id not in known:
+                    rows[row.id] = row
+                    yield rated(score, best, relevance, hybrid, row.id)
 
         def cosines(ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
             return self._vectors([rows[content].point for content in ids], terms.shape[1]) @ terms.T
 
-        shown = kept(above(rated(), page.threshold), exclusion, cosines)
+        both_streams = merged(
+            above(by_vector(), page.threshold), [each for each in by_text if reaches(each, page.threshold)]
+        )
+        shown = kept(both_streams, exclusion, cosines)
         candidates = ((each, paths_of(rows[each.content], page.filters)) for each in shown)
         hits = hits_of(candidates, lambda content: rows[content].phash, page, exclude)
-        return [(rows[content], hit) for content, hit in hits]
+        if hybrid is None:
+            return [(rows[content], hit) for content, hit in hits]
+        return [
+            (rows[content], replace(hit, matched=where_found(texts_of(rows[content]), hybrid.query)))
+            if content in known else (rows[content], hit)
+            for content, hit in hits
+        ]  # fmt: skip
+
+    def _by_text(
+        self, vector: NDArray[np.float32], condition: models.Filter | None, best: float, relevance: Relevance,
+        hybrid: Hybrid, pictures: int, rows: dict[int, Row],
+    ) -> list[Candidate]:  # fmt: skip
+        """Pictures that pass with a text match, in order; adds their rows."""
+        matches = text_matches(RemoteWordIndex(self.connection, self.generation), hybrid.query, pictures).among(None)
+        if not len(matches.ids):
+            return []
+        points = self._query(vector, len(matches.ids), both(having(matches.ids), condition))
+        found = [(row_of(str(point.id), point.payload or {}), float(point.score)) for point in points]
+        rows |= {row.id: row for row, _ in found}
+        ids, scores = [row.id for row, _ in found], [score for _, score in found]
+        return lifted(ids, scores, best, relevance, hybrid, matches)
 
     def _nearest(
         self, vector: NDArray[np.float32], first: int, condition: models.Filter | None

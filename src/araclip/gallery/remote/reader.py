@@ -33,18 +33,21 @@ class RemoteSnapshot(Snapshot):
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[Hit]:
         """One page of hits."""
-        return [hit for _, hit in self._ranked(vector, page, relevance, exclude)]
+        return [hit for _, hit in self._ranked(vector, page, relevance, exclude, text)]
 
     def search_records(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """One page of hits with their pictures."""
-        return [(record_of(row), hit) for row, hit in self._ranked(vector, page, relevance, exclude)]
+        return [(record_of(row), hit) for row, hit in self._ranked(vector, page, relevance, exclude, text)]
 
-    def _ranked(self, vector: Vectors, page: Page, relevance: bool, exclude: int | None) -> list[tuple[Row, Hit]]:
+    def _ranked(
+        self, vector: Vectors, page: Page, relevance: bool, exclude: int | None, text: TextQuery | None
+    ) -> list[tuple[Row, Hit]]:
         search = Search(self._catalog.connection, self._catalog.state().number, self._exact)
         exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
-        return search.ranked(vector, page, self.scale if relevance else None, exclude, exclusion)
+        scale, hybrid = self.scale if relevance else None, self.hybrid(vector, text)
+        return search.ranked(vector, page, scale, exclude, exclusion, hybrid, self.pictures if hybrid else 0)
 
     def _count_pictures(self) -> int:
         return self._catalog.connection.count(visible(self._state.number))

@@ -17,21 +17,25 @@ from dataclasses import astuple, dataclass
 from pathlib import PurePath
 from typing import Any
 
+from araclip.gallery.catalog.full_text.documents import Document, document
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, PictureRecord, identity_of
 from araclip.images import Facts
+from araclip.text.words import words
 
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease
-ABOUT = ("order", "sha256", "added", "format", "width", "height", "taken", "phash", "files")
+ABOUT = ("order", "sha256", "added", "format", "width", "height", "taken", "phash", "files", "caption")
 _SPACE = uuid.UUID("a3c11b00-0000-4000-8000-000000000000")
 _RAW = "bytes:"  # prefix of a path that is not UTF-8, in base64; other paths are absolute or begin with picture:
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a picture, with the metadata given to `add`."""
+    """One file of a picture, with the metadata given to `add`, and its side-car caption with size and time."""
 
     file: File
     metadata: Mapping[str, Any]
+    caption: str = ""
+    beside: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
         "added_at": instant(row.added),
         "held": len(row.files),
         "files": [_file_payload(entry) for entry in row.files],
+        "caption": facts.caption if facts else "",
+        "words": sorted(stems_of(row)),
     }
     if facts:
         about |= {"format": facts.format, "width": facts.width, "height": facts.height, "taken": facts.captured_at}
@@ -80,9 +86,15 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
 def row_of(point: str, payload: Mapping[str, Any]) -> Row:
     """The picture of a point with this payload (at least the fields ABOUT)."""
     kind = payload.get("format")
-    facts = Facts(kind, payload["width"], payload["height"], payload["taken"]) if kind else None
+    caption = payload.get("caption", "")  # a collection of an earlier release has none
+    facts = Facts(kind, payload["width"], payload["height"], payload["taken"], caption) if kind else None
     files = tuple(
-        FileEntry(File(read_path(each["path"]), each["size"], each["mtime_ns"]), json.loads(each["metadata"]))
+        FileEntry(
+            File(read_path(each["path"]), each["size"], each["mtime_ns"]),
+            json.loads(each["metadata"]),
+            each.get("caption", ""),
+            tuple(each["beside"]) if each.get("beside") else None,
+        )
         for each in payload["files"]
     )
     digest = bytes.fromhex(payload["sha256"])
@@ -110,6 +122,22 @@ def _file_payload(entry: FileEntry) -> dict[str, Any]:
         "in": stored_path(folders[0].name) if folders else None,
         "marks": marks_of(entry.metadata),
         "metadata": json.dumps(dict(entry.metadata), ensure_ascii=False),  # as text, since its keys are not field names
+        "caption": entry.caption,
+        "beside": entry.beside,
+    }
+
+
+def texts_of(row: Row) -> Document:
+    """The texts of a picture by field."""
+    embedded = row.facts.caption if row.facts else ""
+    return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
+
+
+def stems_of(row: Row) -> set[str]:
+    """The stems of all words of a picture's texts, which searches match."""
+    about = texts_of(row)
+    return {
+        word.stem for field, texts in about.items() for text in texts for word in words(text, names=field == "names")
     }
 
 
