@@ -72,7 +72,7 @@ class Ranking:
             noise = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
             vectors += blur * noise / np.sqrt(vectors.shape[1])
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        asked = gallery.model.encode_texts(list(queries))  # (Q, D)
+        asked = gallery.model.encode_text(list(queries))  # (Q, D)
         self.scores = asked @ vectors.T  # (Q, n)
         self.wanted = np.searchsorted(self.ids, [catalog.content_of(path) or 0 for path in wanted])
         scale = None if blur else gallery._reader.latest().scale
