@@ -74,7 +74,8 @@ class Choice:
         rows = {}
         for trial in self.trials:
             fields = {k: v if not isinstance(v, float) else float(f"{v:.6g}") for k, v in asdict(trial).items()}
-            rows[str(fields.pop("weights"))] = {k: v for k, v in fields.items() if v is not None}
+            name = str(fields.pop("weights"))
+            rows[name] = {k: v for k, v in fields.items() if v is not None}
         return {"taken": self.weights, "tried": rows}
 
 
