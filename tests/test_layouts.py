@@ -77,9 +77,11 @@ def tokenizer_of(folder: Path, length: int | None = None) -> Tokenizer:
     return tokenizer
 
 
-def vectors_in_batches(graph: Path, tokenizer: Tokenizer) -> Any:
-    """As clients do that pad to the longest text of a batch."""
+def vectors_in_batches(graph: Path, tokenizer: Tokenizer, cut: int | None = None) -> Any:
+    """As clients do that pad to the longest text of a batch; `cut`: as transformers.js does, with the end token."""
     run, encodings = session(graph), tokenizer.encode_batch(TEXTS)
+    for encoding in encodings if cut else ():
+        encoding.truncate(cut)  # what was made already; special tokens are not put back
     every = {"input_ids": [e.ids for e in encodings], "attention_mask": [e.attention_mask for e in encodings]}
     return run.run(None, {node.name: np.array(every[node.name], np.int64) for node in run.get_inputs()})[0]
 
@@ -127,8 +129,11 @@ def test_transformers_js_gets_the_models_vectors_from_clips_classes(model: AraCL
     how = json.loads((folder / "preprocessor_config.json").read_text())
     assert how["size"] == {"height": tiny.SIZE, "width": tiny.SIZE}
     assert (how["do_center_crop"], how["do_normalize"], how["resample"]) == (False, False, 3)
-    found = vectors_in_batches(folder / "onnx" / "text_model.onnx", tokenizer_of(folder))
-    np.testing.assert_allclose(found, model.encode_text(TEXTS), atol=1e-5)
+    whole = tokenizer_of(folder)
+    whole.no_truncation()
+    for cut in (None, model.config.text.max_tokens):
+        found = vectors_in_batches(folder / "onnx" / "text_model.onnx", whole, cut)
+        np.testing.assert_allclose(found, model.encode_text(TEXTS), atol=1e-5)
     run, squares = session(folder / "onnx" / "vision_model.onnx"), pixels(model)
     assert [node.name for node in (*run.get_inputs(), *run.get_outputs())] == ["pixel_values", "image_embeds"]
     found = run.run(None, {"pixel_values": squares.transpose(0, 3, 1, 2) / np.float32(255)})[0]

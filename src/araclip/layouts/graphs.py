@@ -32,7 +32,11 @@ class AdaptedGraph:
         self._model: Any = onnx.load(str(source), load_external_data=False)
         del self._model.metadata_props[:]  # what the graph was made of, for training; larger than some graphs
         self._graph = self._model.graph
-        self._added = 0
+        self._place = self._made = 0
+
+    def begin(self) -> None:
+        """What `compute` adds from here on goes before all that is there."""
+        self._place = 0
 
     @property
     def inputs(self) -> list[str]:
@@ -50,7 +54,8 @@ class AdaptedGraph:
 
     def take_input(self, name: str) -> str:
         """Make an input a value that `compute` has to make, and return its name inside."""
-        inside = f"{OWN}inside_{name}_{self._added}"
+        self._made += 1
+        inside = f"{OWN}inside_{name}_{self._made}"
         self._rename(name, inside)
         kept = [value for value in self._graph.input if value.name != inside]
         del self._graph.input[:]
@@ -64,14 +69,15 @@ class AdaptedGraph:
         return name
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Put an operator after those that were put there before, all of them before the graph's own.
+        """Put an operator after those that were put there since `begin`, all of them before the rest of the graph.
 
         Returns:
             The name of what it makes.
         """
-        output = output or f"{OWN}value_{self._added}"
-        self._graph.node.insert(self._added, helper.make_node(operator, inputs, [output], **attributes))
-        self._added += 1
+        self._made += 1
+        output = output or f"{OWN}value_{self._made}"
+        self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
+        self._place += 1
         return output
 
     def constant(self, values: NDArray[Any]) -> str:
@@ -155,6 +161,7 @@ def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
     """
     if text.padding != "max_length":
         return
+    graph.begin()
     length, before = (graph.constant(np.array(values, np.int64)) for values in ([text.max_tokens], [0, 0, 0]))
     for name, filling in ((IDS, text.pad_id), (MASK, 0)):
         if name in graph.inputs:
@@ -164,8 +171,31 @@ def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
             graph.compute("Pad", [given, pads, graph.constant(np.array(filling, np.int64))], inside)
 
 
+def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
+    """Cut what follows `max_tokens` tokens, and have a text of that many end as the tokenizer ends texts.
+
+    transformers.js cuts off the end token with what is too long, and models that are read there would be lost.
+    """
+    graph.begin()
+    starts, ends, axes = (graph.constant(np.array([value], np.int64)) for value in (0, text.max_tokens, 1))
+    cut = {}
+    for name in (IDS, MASK):
+        if name in graph.inputs:
+            given, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
+            cut[name] = graph.compute("Slice", [given, starts, ends, axes], inside if name == MASK else "")
+            if name == IDS:
+                ids_inside = inside
+    pad, end = (graph.constant(np.array(value, np.int64)) for value in (text.pad_id, end_id))
+    is_last = graph.constant(np.arange(text.max_tokens) == text.max_tokens - 1)  # (max_tokens,)
+    length = graph.compute("Shape", [cut[IDS]], start=1, end=2)
+    here = graph.compute("Slice", [is_last, starts, length])  # (T,)
+    is_token = graph.compute("Not", [graph.compute("Equal", [cut[IDS], pad])])  # (B, T)
+    graph.compute("Where", [graph.compute("And", [is_token, here]), end, cut[IDS]], ids_inside)
+
+
 def take_int32(graph: AdaptedGraph, length: int) -> None:
     """`input_ids` and `attention_mask` as int32 (1, length) in the place of int64."""
+    graph.begin()
     for name in (IDS, MASK):
         if name in graph.inputs:
             given, inside = graph.put_before(name, name, TensorProto.INT32, [1, length])
@@ -180,6 +210,7 @@ def take_text(graph: AdaptedGraph, length: int, pad_id: int, *, pad_ends_text: b
     Args:
         pad_ends_text: the padding's id ends each text, too; the first of them is no padding.
     """
+    graph.begin()
     given, inside = graph.put_before(IDS, "text", TensorProto.INT32, [1, length])
     ids = graph.compute("Cast", [given], inside, to=TensorProto.INT64)
     if MASK not in graph.inputs:
@@ -197,6 +228,7 @@ def take_text(graph: AdaptedGraph, length: int, pad_id: int, *, pad_ends_text: b
 
 def take_floats(graph: AdaptedGraph, name: str, size: int, batch: str | int = BATCH) -> None:
     """An input of floats from 0 to 1, (batch, 3, size, size), in the place of `pixels`: bytes divided by 255."""
+    graph.begin()
     given, inside = graph.put_before(PIXELS, name, TensorProto.FLOAT, [batch, 3, size, size])
     scaled = graph.compute("Mul", [given, graph.constant(np.array(255, np.float32))])
     whole = graph.compute("Cast", [graph.compute("Round", [scaled])], to=TensorProto.UINT8)

@@ -54,6 +54,13 @@ def pad_token(model: AraCLIP) -> str:
     return token
 
 
+def end_of_texts(model: AraCLIP) -> int | None:
+    """The id that the tokenizer puts at the end of every text; None where it puts none."""
+    ids = [_tokenizer(model).encode(text).ids for text in ("", "a", "قطة")]
+    last = {found[-1] if found else None for found in ids}
+    return last.pop() if len(last) == 1 else None
+
+
 def pad_ends_text(model: AraCLIP) -> bool:
     """Whether the padding's id is a token of every text as well, as in CLIP, where it ends the text."""
     return model.config.text.pad_id in _tokenizer(model).encode("a").ids

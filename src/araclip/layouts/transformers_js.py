@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from araclip.encoder import AraCLIP
-from araclip.layouts.graphs import AdaptedGraph, link_or_copy, pad_ids, take_floats
-from araclip.layouts.tokenizer_files import write_json, write_tokenizer
+from araclip.layouts.graphs import AdaptedGraph, end_texts, link_or_copy, pad_ids, take_floats
+from araclip.layouts.tokenizer_files import end_of_texts, write_json, write_tokenizer
 
 RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # of PIL.Image.Resampling
 SUFFIXES = {"float32": "", "float16": "_fp16", "int4": "_q4"}  # by the beginning of `weights`; others are 8 bits
@@ -23,6 +23,8 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     write_tokenizer(model, out)
     suffix = _suffix(model.config.weights)
     text = AdaptedGraph(model.folder / "text.onnx")
+    if (end := end_of_texts(model)) is not None:
+        end_texts(text, model.config.text, end)
     pad_ids(text, model.config.text)
     text.name_output("text_embeds")
     image = AdaptedGraph(model.folder / "image.onnx")
