@@ -43,6 +43,18 @@ def test_a_langchain_store_finds_texts_and_pictures_by_arabic(model: AraCLIP, tm
     assert store.similarity_search_by_vector(row, k=1)[0].page_content == "red"
 
 
+def test_adapters_read_the_words_of_queries_where_they_are_given_a_reader(model: AraCLIP) -> None:
+    pytest.importorskip("langchain_core")
+    from araclip.adapters.langchain import AraCLIPEmbeddings
+    from araclip.text.resources import interpreter
+
+    plain, reading = AraCLIPEmbeddings(model), AraCLIPEmbeddings(model, interpreter())
+    assert reading.embed_query("ازرق") == pytest.approx(plain.embed_query("أزرق"), abs=1e-5)
+    both = reading.embed_query("عربية")
+    assert np.linalg.norm(both) == pytest.approx(1, abs=1e-5)
+    assert both != pytest.approx(plain.embed_query("عربية"), abs=1e-3)
+
+
 def test_a_llama_index_embedding_places_texts_and_pictures_in_one_space(model: AraCLIP, tmp_path: Path) -> None:
     pytest.importorskip("llama_index.core")
     from araclip.adapters.llama_index import AraCLIPEmbedding

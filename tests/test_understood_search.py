@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
 from araclip.evaluation.robustness.understood import UnderstoodEncoder
+from araclip.gallery.interpretation import InterpretedQuery, interpret
+from araclip.gallery.query import parse
 from araclip.text.resources import interpreter
 
 DATES = {"red": "2019:01:10 10:00:00", "green": "2019:07:01 10:00:00", "blue": "2021:07:01 10:00:00", "grey": None}
@@ -155,3 +158,16 @@ def test_texts_can_be_encoded_as_a_search_does_for_measuring(gallery: Gallery) -
     assert vectors[1] == pytest.approx(literal[0], abs=1e-5)
     assert vectors[2] == pytest.approx(literal[2], abs=1e-5)  # a sign in a caption is an ordinary character
     assert vectors[3] @ literal[3] < 0.99
+
+
+def test_an_unknown_word_near_one_of_the_gallerys_own_is_suggested(gallery: Gallery) -> None:
+    hits = gallery.search("زغرنباء", threshold=1.0)
+    assert hits.interpretation is not None and hits.interpretation.suggestion is None
+    with Gallery.open(gallery.folder) as other:
+        typed = "ررحلتة دههب"  # the folder's name, wrong in both words
+        found = other._suggestions.added(literally_unknown(other, typed), [], other.interpreter, other._catalog)
+    assert found.suggestion is not None and "دهب" in found.suggestion
+
+
+def literally_unknown(gallery: Gallery, text: str) -> InterpretedQuery:
+    return interpret(parse(text), gallery.interpreter, today=date(2026, 11, 27))

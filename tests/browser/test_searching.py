@@ -49,6 +49,23 @@ def test_a_word_finds_its_pictures_and_the_address_holds_it(visit: Visit) -> Non
     assert page.input_value("#query") == "أحمر"
 
 
+def test_what_was_understood_is_shown_with_a_way_back(visit: Visit) -> None:
+    page = visit("?q=لون احمر بدون كلاب")
+    understood = page.locator("#understood")
+    expect(understood).to_contain_text("أحمر")
+    expect(understood).to_contain_text("كلاب")
+    understood.locator("button.bare").first.click()
+    until(page, "new URLSearchParams(location.search).get('ignore') === 'words'")
+    expect(understood).not_to_contain_text("أحمر")
+    understood.locator("button.link").last.click()
+    until(page, "!new URLSearchParams(location.search).has('ignore')")
+    understood.locator("button.link").last.click()
+    until(page, "new URLSearchParams(location.search).has('literal')")
+    expect(understood).not_to_contain_text("كلاب")
+    search(page, "أزرق")
+    expect(understood).to_be_hidden()
+
+
 def test_a_link_with_a_query_shows_its_results_at_once(visit: Visit) -> None:
     page = visit("?q=blue")
     assert set(colours(page)[:10]) == {2}

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 from langchain_core.embeddings import Embeddings
 
+from araclip.adapters.readings import query_vector
+from araclip.text.interpretation import Interpreter
+
 
 class Encodes(Protocol):
     """An encoder or a server's client: rows of numbers for texts and pictures."""
@@ -23,10 +26,15 @@ class Encodes(Protocol):
 
 
 class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
-    """Texts and pictures as vectors of unit length in one space."""
+    """Texts and pictures as vectors of unit length in one space.
 
-    def __init__(self, encoder: Encodes) -> None:
-        self.encoder = encoder
+    Args:
+        interpreter: reads the words of queries first, spelling, dialects and Arabizi, such as
+            `araclip.text.resources.interpreter()` (docs/queries.md). Documents are taken as they are.
+    """
+
+    def __init__(self, encoder: Encodes, interpreter: Interpreter | None = None) -> None:
+        self.encoder, self.interpreter = encoder, interpreter
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text."""
@@ -34,7 +42,7 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a query."""
-        return self.embed_documents([text])[0]
+        return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
         """One vector a picture: paths, or what else the encoder takes. Stores such as Chroma call this method."""

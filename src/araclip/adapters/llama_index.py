@@ -10,15 +10,22 @@ from typing import Any
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
 
+from araclip.adapters.readings import query_vector
+from araclip.text.interpretation import Interpreter
+
 
 class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
-    """Texts and pictures as vectors of unit length in one space; `encoder` is an encoder or a server's client."""
+    """Texts and pictures as vectors of unit length in one space; `encoder` is an encoder or a server's client.
+
+    `interpreter` reads the words of queries first (docs/queries.md); texts of the index are taken as they are.
+    """
 
     _encoder: Any = PrivateAttr()
+    _interpreter: Interpreter | None = PrivateAttr(default=None)
 
-    def __init__(self, encoder: Any, **options: Any) -> None:
+    def __init__(self, encoder: Any, interpreter: Interpreter | None = None, **options: Any) -> None:
         super().__init__(model_name=getattr(encoder, "label", "araclip"), **options)
-        self._encoder = encoder
+        self._encoder, self._interpreter = encoder, interpreter
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return [[float(value) for value in row] for row in self._encoder.encode_text(texts)]
@@ -27,7 +34,7 @@ class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
         return self._get_text_embeddings([text])[0]
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
+        return query_vector(self._get_text_embeddings, query, self._interpreter)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return self._get_query_embedding(query)

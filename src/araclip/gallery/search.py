@@ -4,6 +4,7 @@ import os
 from abc import ABC
 from collections.abc import Collection, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,10 @@ from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.understood import (
     Hits,
+    Suggestions,
     any_passes,
     has_relevance,
     search_understood,
-    with_suggestion,
     words_to_find,
 )
 from araclip.image_transform import transform_of
@@ -97,7 +98,11 @@ class SearchableGallery(ABC):
             read = self._understood(parsed, {*ignore, "date", "folder"}, read.interpretation.filters)
             terms = self._vectors(read)
         hits = search_understood(snapshot, read, terms, page, text_weight)
-        return Hits(hits, with_suggestion(read, hits, self.interpreter))
+        return Hits(hits, self._suggestions.added(read, hits, self.interpreter, self._catalog))
+
+    @cached_property
+    def _suggestions(self) -> Suggestions:
+        return Suggestions()
 
     def explain(
         self, query: str | Query, picture: StrPath, *, literal: bool = False, files: bool = False

@@ -1,13 +1,16 @@
 """Searching a snapshot for an interpreted query: the same for galleries in Python and for the server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text.newest import newest_texts
 from araclip.gallery.catalog.records import PictureRecord
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.exclusion import excluded_terms
 from araclip.gallery.interpretation import Interpretation, InterpretedQuery
 from araclip.gallery.query import Query, combine, text_query
@@ -85,16 +88,36 @@ def words_to_find(read: InterpretedQuery, weight: float) -> TextQuery | None:
     return text_query(Query(tuple(terms)), weight)
 
 
-def with_suggestion(read: InterpretedQuery, hits: list[Hit], interpreter: Interpreter) -> Interpretation:
-    """The interpretation, with a corrected query where little was found: «هل تقصد»."""
-    found = read.interpretation
-    if found.literal or read.only_filters or (hits and not hits[0].weak):
-        return found
-    typed = [term.value for term in read.query.terms if term.kind == "text" and term.weight > 0 and not term.quoted]
-    corrected = [interpreter.suggestion(text) for text in typed]
-    if not any(corrected):
-        return found
-    return replace(found, suggestion=" + ".join(new or old for new, old in zip(corrected, typed, strict=True)))
+class Suggestions:
+    """«هل تقصد»: corrected queries, from the words of captions and those of one gallery's texts."""
+
+    def __init__(self) -> None:
+        self._reader: tuple[Interpreter, str, Interpreter] | None = None  # of an interpreter and a generation
+
+    def added(
+        self, read: InterpretedQuery, hits: Sequence[Hit], interpreter: Interpreter, store: Store
+    ) -> Interpretation:
+        """The interpretation, with a corrected query where little was found and a word is unknown."""
+        found = read.interpretation
+        if found.literal or read.only_filters or (hits and not hits[0].weak):
+            return found
+        typed = [term.value for term in read.query.terms if term.kind == "text" and term.weight > 0 and not term.quoted]
+        if all(map(interpreter.knows_all, typed)):
+            return found
+        reader = self._of(interpreter, store)
+        corrected = [reader.suggestion(text) for text in typed]
+        if not any(corrected):
+            return found
+        return replace(found, suggestion=" + ".join(new or old for new, old in zip(corrected, typed, strict=True)))
+
+    def _of(self, interpreter: Interpreter, store: Store) -> Interpreter:
+        """The interpreter with the gallery's own words; made again when either has changed."""
+        if not isinstance(store, Catalog):
+            return interpreter
+        made, generation = self._reader, store.generation
+        if made is None or made[0] is not interpreter or made[1] != generation:
+            made = self._reader = interpreter, generation, interpreter.extended(newest_texts(store))
+        return made[2]
 
 
 def _is_latin(text: str) -> bool:

@@ -18,6 +18,7 @@ from araclip.encoder_base import pixel_vectors, text_vectors, usable_cores
 from araclip.errors import InputError
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
+from araclip.gallery.understood import Suggestions
 from araclip.image_transform import transform_of
 from araclip.images import Facts
 from araclip.server.batching import Batcher, TextVectorCache
@@ -53,6 +54,7 @@ class Service:
         if settings.index or settings.uploads:
             check_writable(settings.gallery, settings.index)
         self.interpreter = interpreter(settings.lexicon, data_home())
+        self.suggestions = Suggestions()
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
@@ -94,6 +96,7 @@ class Service:
             )  # fmt: skip
             self.indexing.start()
         await self.texts.rows(["قطة"])
+        await self.in_thread(lambda: self.interpreter.interpret("2otta"))  # its tables take a tenth of a second to make
         self._announce(self.gallery.snapshot)
         self.ready = True
 

@@ -7,7 +7,7 @@ typed is one of them. A search encodes all of them and adds their vectors, weigh
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -80,11 +80,11 @@ class Interpreter:
     """Reads texts with a lexicon, a vocabulary and a list of English words. Immutable; shared between threads.
 
     Args:
-        english: words that are English, in lower case; they are never taken for Arabizi on their own.
+        english: gives the words that are English, in lower case; they are never taken for Arabizi on their own.
     """
 
-    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, english: frozenset[str]) -> None:
-        self.lexicon, self.vocabulary, self.english = lexicon, vocabulary, english
+    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]]) -> None:
+        self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
         self.spelling = Spelling(vocabulary)
         self.dialects = Dialects(lexicon, vocabulary)
 
@@ -92,7 +92,12 @@ class Interpreter:
         """With the words of further texts (a gallery's captions and names), or a further lexicon, which has
         priority."""
         vocabulary = self.vocabulary.extended(texts)
-        return Interpreter(self.lexicon.joined(lexicon) if lexicon else self.lexicon, vocabulary, self.english)
+        return Interpreter(self.lexicon.joined(lexicon) if lexicon else self.lexicon, vocabulary, self._english)
+
+    @property
+    def english(self) -> frozenset[str]:
+        """Words that are English."""
+        return self._english()
 
     def interpret(self, text: str) -> TextInterpretation:
         """The readings of one text. Takes time linear in its length, and a few milliseconds at most."""
@@ -121,6 +126,14 @@ class Interpreter:
             parts += [normal[end : match.start()], nearest or word]
             end, changed = match.end(), changed or nearest is not None
         return "".join((*parts, normal[end:])) if changed else None
+
+    def knows_all(self, text: str) -> bool:
+        """Whether every Arabic word of a text is a known one."""
+        return all(self._knows(match.group()) for match in words(normalize(text)))
+
+    def _knows(self, word: str) -> bool:
+        known = not is_arabic(word) or self.vocabulary.knows(word) or self.lexicon.find(word)
+        return bool(known) or self._is_standard(word)
 
     # ------------------------------------------------------------------ words
 
@@ -165,6 +178,8 @@ class Interpreter:
     def _latin(self, typed: Sequence[str]) -> dict[int, list[Change]]:
         """What the Latin words may be in Arabic, by place; English words are left alone, unless others are Arabizi."""
         places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
+        if not places:
+            return {}
         lower = {at: typed[at].lower().replace("\u2019", "'") for at in places}
         evident = {
             at for at in places if has_digits(lower[at]) and lower[at] not in _PREFIXES and lower[at] not in _WORDS

@@ -42,7 +42,7 @@ def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:
 @cache
 def default_interpreter() -> Interpreter:
     """The interpreter of the package's own words; made once, in about 0.1 s."""
-    return Interpreter(_lexicon(), _vocabulary(), _english())
+    return Interpreter(_lexicon(), _vocabulary(), _english)
 
 
 def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None = None) -> Interpreter:
@@ -58,6 +58,7 @@ def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None
     return default_interpreter().extended(lexicon=read_lexicon(named)) if named else default_interpreter()
 
 
+@cache
 def _lexicon() -> Lexicon:
     return parse_lexicon(_data("lexicon.txt"), "lexicon.txt")
 
@@ -67,7 +68,9 @@ def _vocabulary() -> Vocabulary:
     return Vocabulary({word: int(count) for word, count in pairs})
 
 
+@cache
 def _english() -> frozenset[str]:
+    """English words in lower case: read when the first Latin word is typed."""
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
     glosses = (word for entry in _lexicon().entries for word in entry.english.split())

@@ -7,6 +7,7 @@ from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, words
 
+OWN = 10  # occurrences in captions that one in a text of the gallery stands for
 KEPT = 0.1  # a spelling that makes up this share of its word's occurrences is a spelling, not a mistake
 
 # و and then; ال the; ب with; ل to; ك like. What a word may begin with, the longest first.
@@ -35,14 +36,17 @@ class Vocabulary:
         return word in self.counts
 
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
-        """With the words of further texts (a gallery's captions, names), of at most `most` different ones."""
+        """With the words of further texts (a gallery's captions, names), of at most `most` different ones.
+
+        A word of theirs counts as much as one that captions use often: it is known to be in the gallery.
+        """
         counts = dict(self.counts)
         room = len(counts) + most
         for text in texts:
             for match in words(normalize(text)):
                 word = match.group()
                 if 2 <= len(word) <= 30 and not word.isdigit() and (word in counts or len(counts) < room):
-                    counts[word] = counts.get(word, 0) + 1
+                    counts[word] = counts.get(word, 0) + OWN
         return Vocabulary(counts)
 
     @cached_property

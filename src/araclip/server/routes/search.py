@@ -22,7 +22,7 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
-from araclip.gallery.understood import any_passes, records_understood, with_suggestion
+from araclip.gallery.understood import any_passes, records_understood
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
@@ -241,7 +241,8 @@ def _results(
     pairs = pairs[: page.k - 1]
     placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
     results = [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
-    return results, more, with_suggestion(read, [hit for _, hit in pairs], service.interpreter)
+    hits = [hit for _, hit in pairs]
+    return results, more, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
 
 
 def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:

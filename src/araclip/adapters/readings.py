@@ -1,0 +1,21 @@
+"""The vector of a query whose words are understood, for the adapters."""
+
+from collections.abc import Callable
+
+from araclip.text.interpretation import Interpreter
+
+
+def query_vector(
+    encode: Callable[[list[str]], list[list[float]]], text: str, interpreter: Interpreter | None
+) -> list[float]:
+    """The unit vector of a text: its readings' vectors, weighted by confidence; of the text alone without a reader."""
+    readings = interpreter.interpret(text).readings if interpreter else ()
+    if len(readings) < 2:
+        return encode([readings[0].text if readings else text])[0]
+    rows = encode([reading.text for reading in readings])
+    total = [
+        sum(reading.weight * value for reading, value in zip(readings, column, strict=True))
+        for column in zip(*rows, strict=True)
+    ]
+    length = sum(value * value for value in total) ** 0.5 or 1.0
+    return [value / length for value in total]
