@@ -94,11 +94,6 @@ class Interpreter:
         vocabulary = self.vocabulary.extended(texts)
         return Interpreter(self.lexicon.joined(lexicon) if lexicon else self.lexicon, vocabulary, self._english)
 
-    @property
-    def english(self) -> frozenset[str]:
-        """Words that are English."""
-        return self._english()
-
     def interpret(self, text: str) -> TextInterpretation:
         """The readings of one text. Takes time linear in its length, and a few milliseconds at most."""
         normal = normalize(text)
@@ -190,7 +185,7 @@ class Interpreter:
         english = [
             at
             for at in places
-            if lower[at] in self.english and lower[at] not in _PREFIXES | _WORDS and len(lower[at]) > 2
+            if lower[at] in self._english() and lower[at] not in _PREFIXES | _WORDS and len(lower[at]) > 2
         ]
         context = any(map(has_digits, lower.values())) or (len(certain) >= 2 and len(certain) > len(english))
         found: dict[int, list[Change]] = {}
@@ -205,13 +200,15 @@ class Interpreter:
                     found[at] = [Change(typed[at], _WORDS[lower[at]], "arabizi", IN_CONTEXT)]
                 elif lower[at] in _PREFIXES and at + 1 in found and found[at + 1]:
                     found[at] = [Change(typed[at], _PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
-                elif lower[at] in self.english and len(english) <= len(certain) and (options := self._read(lower[at])):
+                elif (
+                    lower[at] in self._english() and len(english) <= len(certain) and (options := self._read(lower[at]))
+                ):
                     found[at] = self._arabizi(typed[at], options, 0.6)
         return {at: changes for at, changes in found.items() if changes}
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
         """Whether a word without telling digits is no English word and does not look like a name (iPhone, mp3)."""
-        known = lower in self.english or lower in _WORDS or lower in _PREFIXES
+        known = lower in self._english() or lower in _WORDS or lower in _PREFIXES
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
     def _read(self, word: str) -> list[tuple[str, float]]:
