@@ -61,6 +61,7 @@ def model_card(config: ModelConfig, about: About, megabytes: float) -> str:
     )
     stored = "; ".join(dict.fromkeys(_STORED[name] for name in (config.weights or "float32").split(" + ")))
     notes = f"{about.notes.strip()}\n\n" if about.notes.strip() else ""
+    normaliser = f"normaliser {text.normalizer}" if text.normalizer else "prepared by tokenizer.json"
     return f"""# {config.name}
 
 A dual encoder for Arabic (and English) text and pictures, version {config.version}: {text.tower} ({text.pooling}
@@ -70,7 +71,7 @@ pooling) and {image.tower}, each with a projection into one {config.width}-wide 
 |---|---|
 | size | {megabytes:.0f} MB, needs ONNX Runtime and no network |
 | weights | {stored} |
-| text | up to {text.max_tokens} tokens, normaliser {text.normalizer} |
+| text | up to {text.max_tokens} tokens, {normaliser} |
 | pictures | squashed to {image.size} × {image.size} |
 | licence | {config.license} |
 
