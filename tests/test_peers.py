@@ -39,7 +39,8 @@ import tiny_hf
 from araclip import AraCLIP, Gallery, open_gallery
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
-from araclip.images import open_image, square
+from araclip.image_transform import ImageTransform, transform_of
+from araclip.images import open_image
 from araclip.peers import loading, model_registry
 from araclip.peers.loading import parse_request
 from araclip.peers.translation import Translated
@@ -197,6 +198,18 @@ def test_open_clip(tmp_path: Path, pictures: list[Any], clip_weights: str) -> No
     (tmp_path / "folder" / "open_clip_config.json").write_text(json.dumps(config))
     shutil.copy(weights, tmp_path / "folder" / "open_clip_pytorch_model.bin")
     same(AraCLIP.load(tmp_path / "folder"), text, image, pictures)
+
+
+def test_a_gallery_cuts_oblong_pictures_where_the_models_own_library_does(tmp_path: Path, clip_weights: str) -> None:
+    wide = Image.new("RGB", (120, 40), "red")
+    wide.paste((0, 255, 0), (40, 0, 80, 40))
+    model = AraCLIP.load(f"open_clip:{clip_weights}")
+    assert transform_of(model) == ImageTransform(model.image_size, "shortest", "bicubic", None)
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        wide.save(tmp_path / "wide.png")
+        gallery.add([tmp_path / "wide.png"])
+        found = gallery.search("a cat")[0].score
+    assert found == pytest.approx(float(model.encode_image(wide) @ model.encode_text("a cat")), abs=2e-3)
 
 
 @torch.inference_mode()
@@ -466,13 +479,13 @@ def test_what_is_not_there_says_so(name: str, error: type[Exception], message: s
 
 
 def searched(model: Any, folder: Path, pictures: list[Any]) -> None:
-    """A gallery made and searched with a model: its scores are those of the pictures squashed to the model's square."""
+    """A gallery made and searched with a model: its scores are those of the pictures made squares as the model asks."""
     encoder = AraCLIP.load(model)
     with Gallery.open(folder, model=model, create=True) as gallery:
         assert len(gallery.add(pictures).paths) == 3
         assert gallery.stats().model == f"{encoder.name}@{encoder.fingerprint}"
         hits = gallery.search("a cat", k=3)
-    squares = np.stack([square(open_image(picture), encoder.image_size) for picture in pictures])
+    squares = np.stack([transform_of(encoder).pixels(open_image(picture)) for picture in pictures])
     expected = np.sort(encoder.encode_pixels(squares) @ encoder.encode_text("a cat"))[::-1]
     np.testing.assert_allclose([hit.score for hit in hits], expected, atol=2e-3)
 

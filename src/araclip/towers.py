@@ -89,8 +89,7 @@ class ImageTower:
 def rows_of_a_run(size: int, stored: int) -> int:
     """How many squares of this side pass an image graph of so many bytes at once.
 
-    A large network is no faster with more of them, and each takes memory: ViT-B/16 at 256 pixels needs 0.67 s of the
-    CPU for one alone and 0.8 to 1.0 s among sixteen, which take 0.5 GB; at 512 pixels sixteen take 2.4 GB.
+    A large network is no faster with more of them, and each takes memory: see benchmarks/indexing_memory.py.
     """
     rows = SMALL_ROWS if stored <= SMALL_GRAPH and size <= SMALL_SIDE else LARGE_ROWS
     return max(1, rows * SMALL_SIDE**2 // max(size, SMALL_SIDE) ** 2)

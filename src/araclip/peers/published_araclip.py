@@ -110,7 +110,7 @@ def load_published(request: Request) -> Encoder:
         ModelNotFound, ModelMismatch: as for `read_published`; or there is no image tower.
     """
     if model_folder.is_ours(request.location):
-        return AraCLIP(model_folder.find(request.location), threads=request.threads)
+        return AraCLIP(model_folder.find(request.location), threads=request.threads, device=request.device)
     folder = folder_of(request.name, request.location)
     if read_json(folder / "config.json").get("model_type") == "araclip":
         text, pictures = _saved_model(request.name, folder, request.device)

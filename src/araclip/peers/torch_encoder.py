@@ -1,6 +1,7 @@
 """A published dual encoder on PyTorch as an `araclip.encoder.Encoder`."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.errors import InputError, ModelMismatch
+from araclip.image_transform import ImageTransform
 from araclip.images import open_image
 from araclip.peers.loading import Request, origin_of
 from araclip.training.foreign.failures import failures
@@ -118,7 +120,25 @@ class TorchEncoder(EncoderBase):
             parts["image "] = self.image.model
         state = {start + name: value for start, part in parts.items() for name, value in part.state_dict().items()}
         with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
-            return fingerprint(self.text.kind, state, self.text.tokens)[:12]
+            digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
+        cut = not self.image_transform.distorts  # earlier releases squashed every picture of a gallery
+        return hashlib.sha256(f"{digest} {self.image_transform}".encode()).hexdigest()[:12] if cut else digest
+
+    @cached_property
+    def image_transform(self) -> ImageTransform:
+        """How galleries make the squares that `encode_pixels` takes: as its library does, where squares can be made so;
+        else squashed."""
+        from araclip.peers.pull import preprocessing  # here, since `pull` builds on this module
+
+        found, squashed = self.image.settings, ImageTransform(self._side() or 1)
+        read = preprocessing.of_open_clip if isinstance(found, Mapping) else preprocessing.of_transformers
+        try:
+            own = read(self.name, found) if found is not None else None
+        except (ModelMismatch, InputError):
+            own = None
+        if own is None or own.size != squashed.size:
+            return squashed
+        return ImageTransform(own.size, own.resize, own.interpolation, None if own.resize == "shortest" else 2.0)
 
     @cached_property
     def image_size(self) -> int:
@@ -127,8 +147,7 @@ class TorchEncoder(EncoderBase):
         Raises:
             InputError: its input has no fixed size.
         """
-        with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
-            size = self.image.side()
+        size = self._side()
         if size is None:
             raise InputError(f"{self.name} takes pictures of several sizes, a gallery needs one. Use another model.")
         return size
@@ -136,7 +155,7 @@ class TorchEncoder(EncoderBase):
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
         """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
 
-        Galleries squash pictures to this square; the crop that some models make of oblong pictures is then not made.
+        Galleries make them by `image_transform`: squashed, or cut from the middle, as the model's library does.
 
         Raises:
             InputError: they have another shape or type.
@@ -144,6 +163,10 @@ class TorchEncoder(EncoderBase):
         squares = checked_pixels(pixels, self.image_size)
         groups = batches((self._prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
         return self._stacked(self._encode_prepared(group) for group in groups)
+
+    def _side(self) -> int | None:
+        with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
+            return self.image.side()
 
     def _prepared(self, picture: Openable) -> Any:
         return self._prepare(open_image(picture))

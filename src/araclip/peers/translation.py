@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from araclip.encoder import AraCLIP, Encoder
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, checked_texts
 from araclip.errors import InputError
+from araclip.image_transform import ImageTransform, transform_of
 from araclip.peers.loading import KINDS, Request
 
 Translate = Callable[[str], str]
@@ -36,6 +37,11 @@ class Translated:
     def width(self) -> int:
         """D, the length of a vector."""
         return self.encoder.width
+
+    @property
+    def image_transform(self) -> ImageTransform:
+        """The encoder's."""
+        return transform_of(self.encoder)
 
     @property
     def image_size(self) -> int:
