@@ -136,5 +136,7 @@ def _cost(sounds: list[str], word: str) -> float:
                     match += 1.0
                 best = min(best, row[at] + match)
             new.append(best)
+        if min(new) > MAX_COST:  # costs only grow
+            return MAX_COST + 1
         row = new
     return row[-1]
