@@ -1,5 +1,6 @@
 """`araclip classify` as its users meet it: pictures named by their labels, accuracy on a labelled set, and refusals."""
 
+import csv
 import json
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, cli
 from araclip.errors import InputError
-from araclip.evaluation.zeroshot import SCALE, label_probabilities, read_labels
+from araclip.evaluation.zeroshot import SCALE, label_probabilities, none_of, read_labels
 from tiny import ARABIC, COLOURS
 
 Run = Callable[..., tuple[int, str, str]]
@@ -73,6 +74,34 @@ def test_json_has_the_labels_of_each_picture_best_first(run: Run, files: list[Pa
         assert sum(shares) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_folder_is_classified_as_csv_with_other_and_a_damaged_file_skipped(
+    run: Run, files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "torn.png").write_bytes(files[0].read_bytes()[:40])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    code, out, err = run(tmp_path, "--labels", WORDS, "--other", "--csv")
+    assert code == 0
+    assert err.startswith("skipped: ")
+    assert "torn.png" in err
+    header, *rows = list(csv.reader(out.splitlines()))
+    assert header == ["path", "label", "probability", *WORDS.split(","), "أخرى"]
+    assert {Path(row[0]).stem for row in rows} == set(COLOURS)
+    for row in rows:
+        assert sum(map(float, row[3:])) == pytest.approx(1, abs=1e-3)
+        assert float(row[2]) == max(map(float, row[3:]))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before  # nothing is moved
+
+
+def test_other_is_likelier_the_nearer_everyday_words_are_and_the_more_labels_there_are() -> None:
+    everyday = np.random.default_rng(0).normal(0, 0.1, (1, 100))
+
+    def none(best: float, labels: int = 3) -> float:
+        return float(none_of(np.full((1, labels), best), everyday)[0])
+
+    assert none(0.5) < 0.1 < none(0.15) < none(0.0)
+    assert none(0.3, 50) > none(0.3, 3)
+
+
 def test_probabilities_are_the_softmax_of_scaled_cosines(tiny_model: Path, files: list[Path]) -> None:
     model = AraCLIP.load(tiny_model)
     labels = ["أحمر", "أزرق", "قطة"]
@@ -122,7 +151,8 @@ def test_accuracy_is_measured_on_a_folder_a_class(run: Run, tmp_path: Path) -> N
         (["red.png", "--labels", WORDS, "-k", "0"], "k is 0"),
         (["red.png", "--labels", WORDS, "--template", "صورة"], "where the name goes"),
         (["gone.png", "--labels", WORDS], "gone.png: no such file"),
-        (["set", "--labels", WORDS], "set is a folder. Pass picture files"),
+        (["empty", "--labels", WORDS], "empty holds no picture files"),
+        (["red.png", "--labels", WORDS, "--json", "--csv"], "--json and --csv exclude each other"),
         (["--dataset", "set", "--labels", WORDS], "names the classes itself"),
         (["--dataset", "."], "Name the classes of its folders"),
         (["--dataset", "set", "--label-field", "class"], "has a caption in 'class'"),
@@ -132,6 +162,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_2(
     run: Run, files: list[Path], labelled: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[Any], message: str
 ) -> None:
     monkeypatch.chdir(labelled.parent)
+    (labelled.parent / "empty").mkdir()
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert message in err

@@ -1,5 +1,7 @@
 """The command for zero-shot classification: classify."""
 
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,9 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.completion import models_here
-from araclip.cli.console import app, as_json_text, out, shown, write_line
+from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
+
+OTHER_NAME = "أخرى"  # of “other”, in every form of output
 
 if TYPE_CHECKING:
     from araclip.evaluation.labelled import LabelledSet
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def classify(
-    pictures: Annotated[list[Path] | None, typer.Argument(help="Picture files to classify.")] = None,
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(help="Picture files to classify, or folders of them.")
+    ] = None,
     labels: Annotated[
         str | None, typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file, one a line.")
     ] = None,
@@ -44,11 +50,15 @@ def classify(
             "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
         ),
     ] = DEFAULT_MODEL,
+    other: Annotated[
+        bool, typer.Option("--other", help="Add “other”: the probability that none of the labels is right.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line a picture, a column a label.")] = False,
 ) -> None:
     """Classify pictures by the names of labels alone, without training (zero-shot classification).
 
-    Each label is put into Arabic prompts; the probabilities of the given labels sum to 1.
+    Each label is put into Arabic prompts; the probabilities of the given labels sum to 1. No file is moved or changed.
     """
     from araclip.evaluation.labelled import read_templates
     from araclip.evaluation.zeroshot import TEMPLATES
@@ -64,21 +74,42 @@ def classify(
     elif labels is None:
         raise InputError("name the labels to choose from, such as --labels قطة,كلب,سيارة, or a file with one a line.")
     else:
-        _classify(pictures or [], labels, prompts, k, model, as_json)
+        if as_json and as_csv:
+            raise InputError("--json and --csv exclude each other. Choose one.")
+        form = "json" if as_json else "csv" if as_csv else "table"
+        _classify(pictures or [], labels, prompts, k, model, other, form)
 
 
-def _classify(pictures: list[Path], labels: str, templates: list[str], k: int, model: str, as_json: bool) -> None:
+def _classify(
+    pictures: list[Path], labels: str, templates: list[str], k: int, model: str, other: bool, form: str
+) -> None:
     from araclip.encoder import as_encoder
-    from araclip.evaluation.zeroshot import label_probabilities, read_labels
+    from araclip.evaluation.zeroshot import label_probabilities, read_labels, readable_vectors
 
     if k < 1:
         raise InputError(f"k is {k}, expected a positive whole number.")
-    names = read_labels(labels)
-    probabilities = label_probabilities(as_encoder(model), pictures, names, templates)
+    names, encoder, vectors = read_labels(labels), as_encoder(model), None
+    if len(names) > 1 and any(path.is_dir() for path in pictures):  # of a folder, files that are damaged are skipped
+        pictures, vectors = readable_vectors(encoder, _files(pictures), _skipped)
+        if not pictures:
+            raise InputError("none of the pictures can be read. Check the folder.")
+    probabilities = label_probabilities(encoder, pictures, names, templates, other=other, image_vectors=vectors)
+    names = (*names, OTHER_NAME) if other else names
     best = [
         [(names[row], float(shares[row])) for row in (-shares).argsort(kind="stable")[:k]] for shares in probabilities
     ]
-    if as_json:
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "label", "probability", *names])
+        for path, named, shares in zip(pictures, best, probabilities, strict=True):
+            writer.writerow(
+                [shown(str(path)), named[0][0], f"{named[0][1]:.4f}", *(f"{share:.4f}" for share in shares)]
+            )
+        for line in text.getvalue().splitlines():
+            write_line(line)
+        return
+    if form == "json":
         results = [
             {"path": str(path), "labels": [{"label": name, "probability": round(share, 4)} for name, share in named]}
             for path, named in zip(pictures, best, strict=True)
@@ -93,6 +124,23 @@ def _classify(pictures: list[Path], labels: str, templates: list[str], k: int, m
         for rank, (name, share) in enumerate(named):
             table.add_row("" if rank else escape(shown(str(path))), escape(shown(name)), f"{share:.2f}")
     out.print(table)
+
+
+def _files(pictures: list[Path]) -> list[Path]:
+    """The pictures, folders replaced by the picture files below them."""
+    from araclip.gallery.ingest.scan import Walk
+
+    files: list[Path] = []
+    for path in pictures:
+        below = [Path(file.path) for file in Walk().pictures(path)] if path.is_dir() else [path]
+        if not below:
+            raise InputError(f"{path} holds no picture files. Name a folder with pictures.")
+        files += below
+    return files
+
+
+def _skipped(line: str) -> None:
+    err.print(f"skipped: {shown(line)}", soft_wrap=True, markup=False, style="yellow")
 
 
 def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool) -> None:

@@ -2,22 +2,25 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from araclip.encoder_base import Vectors
-from araclip.errors import InputError
+from araclip.errors import ImageError, InputError
 from araclip.evaluation.labelled import LabelledSet
 from araclip.evaluation.metrics import recall_at
 from araclip.evaluation.results import Floats, Ints, Protocol
 from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
 from araclip.evaluation.scoring import score
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 
 SCALE = 30.0  # of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
+CHUNK = 64  # pictures encoded together while some may be unreadable
+OTHER = (2.27, -4.3, -0.57)  # of the best label above everyday queries, constant, of the logarithm of their number
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 
 
@@ -112,11 +115,21 @@ def class_vectors(model: MinimalEncoder, names: Sequence[str], templates: Sequen
 
 
 def label_probabilities(
-    model: MinimalEncoder, pictures: Sequence[Path], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
+    model: MinimalEncoder,
+    pictures: Sequence[Path],
+    labels: Sequence[str],
+    templates: Sequence[str] = TEMPLATES,
+    *,
+    other: bool = False,
+    image_vectors: Vectors | None = None,
 ) -> Vectors:
     """(N, C) how probable each label is for each picture, if one of them is right: rows sum to 1.
 
     The softmax of `SCALE` × cosine (Radford et al. 2021), at the scale at which araclip-mini is calibrated.
+
+    Args:
+        other: add a last column, (N, C + 1): how probable it is that none of the labels is right, see `none_of`.
+        image_vectors: (N, D) of the pictures, where they are known already.
 
     Raises:
         InputError: fewer than two labels, a picture that is a folder, or templates as of `class_vectors`.
@@ -127,11 +140,53 @@ def label_probabilities(
     if folder := next((path for path in pictures if path.is_dir()), None):
         raise InputError(f"{folder} is a folder. Pass picture files, such as {folder / '*.jpg'}.")
     classes = class_vectors(model, labels, templates)  # (C, D)
-    vectors = vectors_of("picture", model.encode_image, pictures, model.width)  # (N, D)
-    logits = SCALE * vectors @ classes.T  # (N, C)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    encode = model.encode_image if image_vectors is None else lambda _: image_vectors
+    vectors = vectors_of("picture", encode, pictures, model.width)  # (N, D)
+    cosines = vectors @ classes.T  # (N, C)
+    exponentials = np.exp(SCALE * (cosines - cosines.max(axis=1, keepdims=True)))
     probabilities: Vectors = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities
+    if not other:
+        return probabilities
+    everyday = vectors_of("text", model.encode_text, list(EVERYDAY), model.width)
+    none = none_of(cosines, vectors @ everyday.T)[:, None]  # (N, 1)
+    with_other: Vectors = np.concatenate([probabilities * (1 - none), none], axis=1).astype(np.float32)
+    return with_other
+
+
+def readable_vectors(
+    model: MinimalEncoder, pictures: Sequence[Path], skip: Callable[[str], None]
+) -> tuple[list[Path], Vectors]:
+    """Those of the pictures that can be read, and their vectors (n, D); `skip` is called with a line for each other."""
+    kept: list[Path] = []
+    vectors = [np.empty((0, model.width), np.float32)]
+    for start in range(0, len(pictures), CHUNK):
+        chunk = list(pictures[start : start + CHUNK])
+        try:
+            found = [(chunk, model.encode_image(chunk))]
+        except (ImageError, OSError):  # one by one, to leave out that picture alone
+            found = []
+            for path in chunk:
+                try:
+                    found.append(([path], model.encode_image([path])))
+                except (ImageError, OSError) as error:
+                    skip(f"{path}: {error}" if isinstance(error, OSError) else str(error))
+        for paths, rows in found:
+            kept += paths
+            vectors.append(rows)
+    return kept, np.concatenate(vectors)
+
+
+def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
+    """(N,) how probable it is that none of the labels is right, from cosines with the labels (N, C) and with the
+    reference queries (N, E).
+
+    A logistic function of how far the best label stands above the everyday queries, in their standard deviations, and
+    of the number of labels; fitted and measured by benchmarks/label_probabilities.py.
+    """
+    above = (labels.max(axis=1) - everyday.mean(axis=1)) / np.maximum(everyday.std(axis=1), 1e-6)
+    odds = OTHER[0] * above + OTHER[1] + OTHER[2] * np.log(labels.shape[1])
+    none: Vectors = 1 / (1 + np.exp(np.clip(odds, -30, 30)))
+    return none
 
 
 def read_labels(text: str) -> tuple[str, ...]:
