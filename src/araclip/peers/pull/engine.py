@@ -15,7 +15,7 @@ from araclip import atomic, model_folder
 from araclip.encoder import AraCLIP
 from araclip.errors import ExportRejected, InputError, first_line
 from araclip.model_checks import model_check
-from araclip.model_folder import ImageConfig, ModelConfig, TextConfig
+from araclip.model_folder import ImageConfig, ModelConfig, TextConfig, existing_folder
 from araclip.model_folder.config import TRIED
 from araclip.peers.loading import Request, load_request, parse_request
 from araclip.peers.pull import checks
@@ -24,7 +24,8 @@ from araclip.peers.pull.sources import ImagePart, Source, TextPart, source_of
 from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.peers.torch_encoder import TorchEncoder
-from araclip.training.export.export import check_target
+from araclip.peers.weight_files import read_json
+from araclip.training.export.export import check_target, export
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.weights.choice import candidates
 from araclip.training.export.weights.stored_towers import store_towers
@@ -46,7 +47,8 @@ def make_model_folder(
         out: the model folder to write; an earlier one is replaced.
         weights: how they are stored, "auto" the fastest here that keeps the vectors, see `weights.choice`.
         pictures: a folder of pictures that this is tried on; by default photographs of the demo extra.
-        languages: the vocabulary is cut to their scripts, see `vocabulary`; None keeps all of it.
+        languages: the vocabulary is cut to their scripts, see `vocabulary`; None keeps all of it, as is always done
+            with a saved AraCLIPModel.
         name: of the model; by default the source's.
         threads: of PyTorch while it is loaded and checked.
         log: called with a line as each step is done.
@@ -64,6 +66,8 @@ def make_model_folder(
     if request is None:
         raise _no_model(source)
     wanted, out = request, out.resolve()
+    if (saved := _saved_model(request)) is not None:
+        return export(saved, out, name=name, weights=weights, calibrate=pictures, dev=(), log=log).folder
     check_target(out)
     out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -81,6 +85,14 @@ def _no_model(source: object) -> InputError:
         f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model folder "
         "is used as it is."
     )
+
+
+def _saved_model(request: Request) -> Path | None:
+    """The folder of a saved AraCLIPModel, which `araclip export` writes too; its vocabulary stays whole."""
+    folder = existing_folder(request.location) if request.kind == "araclip" else None
+    if folder is None or not (folder / "config.json").is_file():
+        return None
+    return folder if read_json(folder / "config.json").get("model_type") == "araclip" else None
 
 
 def _load(request: Request, threads: int) -> Source:
@@ -122,7 +134,7 @@ def _write(
 
 def _let_go(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
     """Free a graph's weights, but for those of another graph: PyTorch's exporter holds on to what it has written."""
-    kept = {id(tensor) for tensor in others.parameters()} if others is not None else set()
+    kept = {id(tensor) for tensor in (*others.parameters(), *others.buffers())} if others is not None else set()
     for tensor in [*graph.parameters(), *graph.buffers()]:
         if id(tensor) not in kept:
             tensor.data = torch.empty(0, dtype=tensor.dtype)

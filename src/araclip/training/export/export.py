@@ -1,5 +1,6 @@
 """A trained AraCLIPModel → a model folder: ONNX graphs, tokenizer, config, model card; see `model_folder`."""
 
+import gc
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -95,8 +96,11 @@ def export(
     tokenizer = tokenizer_of(processor)
     reports: list[Report] = []
     folder.parent.mkdir(parents=True, exist_ok=True)
+    held = [(model, processor)]
+    del model, processor
 
     def fill(stored: Path) -> None:
+        model, processor = held.pop()
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
             full = Path(beside)
             tokenizer.save(str(full / "tokenizer.json"), pretty=False)
@@ -104,10 +108,13 @@ def export(
             log("text tower traced")
             write_image_graph(model, scaling.size, scaling.mean, scaling.std, full / "image.onnx")
             log("image tower traced")
-            exact = _hashed_and_opened(full, replace(draft, weights="float32"))
             expected = probes(model, processor, scaling.size)
+            del model, processor
+            gc.collect()  # a model and its graphs need not be in memory together
+            exact = _hashed_and_opened(full, replace(draft, weights="float32"))
             before = closeness(exact, expected)
             check_parity(before)
+            exact = AraCLIP(full)  # its graphs are closed
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or next((dev.pictures[0].path.parent for dev in sets), None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
-from araclip.training.model.parity import Closeness, Probes, closeness
+from araclip.training.model.parity import Closeness, Probes, closeness, pictures_at_once
 
 SECONDS = 0.5  # a speed is measured for this long, and for three runs at least
 TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # of usual length, for speeds
@@ -42,10 +42,11 @@ def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Clo
     Args:
         full: folder of the float32 graphs. before: their closeness. small: the model as stored.
     """
-    squares = np.resize(probes.squares, (IMAGE_BATCH, *probes.squares.shape[1:]))
+    pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
+    squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
     encode: Mapping[str, tuple[Callable[[int], Any], int]] = {
         "text.onnx": (lambda n: small.encode_text([TEXT] * n), TEXT_BATCH),
-        "image.onnx": (lambda n: small.encode_pixels(squares[:n]), IMAGE_BATCH),
+        "image.onnx": (lambda n: small.encode_pixels(squares[:n]), pictures),
     }
     sizes = []
     for exact, stored in zip(before, closeness(small, probes), strict=True):

@@ -9,13 +9,13 @@ from typing import Any
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ExportRejected, first_line
+from araclip.training.export.weights.graph_files import numbers, read_graph
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.onnx_writer import MAX_BYTES, ORIGIN_KEY, write_graph
+from araclip.training.onnx_writer import MAX_BYTES, ORIGIN_KEY, take_in, write_graph
 
 OUTPUT = "embedding"
 BATCH, TOKENS = "batch", "tokens"  # names of the axes whose length is free
@@ -90,7 +90,7 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
     try:
-        write_graph(graph, inputs, path, axes, OUTPUT)
+        write_graph(graph, inputs, path, axes, OUTPUT, outside=True)  # `write_origin` takes the weights in
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({first_line(error)}). "
@@ -101,14 +101,16 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
 def write_origin(path: Path, model: AraCLIPModel) -> None:
     """Write into the metadata of a float32 graph, in place, what `model.unpack` needs to rebuild the model.
 
+    Weights that lie in a file beside the graph are taken in.
+
     That is the model's configuration, and where its weights are that the exporter renamed, transposed, reshaped or
     merged with an equal one: `{"config": {…}, "moved": {weight: [initializer, whether it is transposed]}}`.
     """
-    onnx_model = onnx.load(str(path))
+    onnx_model = read_graph(path)
     names = {tensor.name for tensor in onnx_model.graph.initializer}
     known: dict[bytes, str] = {}
     for tensor in onnx_model.graph.initializer:
-        known.setdefault(_identity(numpy_helper.to_array(tensor)), tensor.name)
+        known.setdefault(_identity(numbers(tensor, path.parent)), tensor.name)
     moved = {}
     for name, weight in model.state_dict().items():
         values = weight.detach().cpu().numpy()
@@ -121,6 +123,7 @@ def write_origin(path: Path, model: AraCLIPModel) -> None:
     entry = onnx_model.metadata_props.add()
     entry.key, entry.value = ORIGIN_KEY, json.dumps({"config": config, "moved": moved})
     onnx.save(onnx_model, str(path))
+    take_in(path)
 
 
 def _identity(values: NDArray[Any]) -> bytes:

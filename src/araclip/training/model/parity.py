@@ -21,6 +21,8 @@ from araclip.training.model.processing import AraCLIPProcessor
 LEAST_COSINE = 0.999  # between the float32 graph and PyTorch; rounding alone stays above .999999
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
+LARGE = 384  # pixels a side: from here on a third of the probe pictures is enough, each takes seconds
+TOGETHER = 1_000_000  # pixels that pass a graph at once: attention needs memory for each pair of patches
 
 _ARABIC = ("قطة", "سوداء", "تنام", "على", "طاولة", "قُرْبَ", "النافذة", "و", "كلبٌ", "يركض", "في", "حديقة", "بيت", "كبير")
 _ENGLISH = (
@@ -46,8 +48,8 @@ _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" fo
 class Probes:
     """Synthetic inputs and their vectors by the PyTorch model.
 
-    texts: 72 Arabic, English and mixed ones of one word to more than `max_tokens`. squares: (20, S, S, 3) uint8.
-    text_vectors, image_vectors: (72, D) and (20, D), rows of unit length.
+    texts: 72 Arabic, English and mixed ones of one word to more than `max_tokens`. squares: (n, S, S, 3) uint8, n = 20,
+    or 7 large ones. pictures: their names. text_vectors, image_vectors: (72, D) and (n, D), rows of unit length.
     """
 
     texts: list[str]
@@ -92,15 +94,16 @@ def probes(model: Any, processor: AraCLIPProcessor, size: int, *, every: int = 1
     Raises:
         InputError: the processor makes no (3, size, size) pixels of a square.
     """
-    texts, squares = probe_texts(model.config.max_tokens)[::every], probe_squares(size)[::every]
+    step = every if size < LARGE else max(every, 3)
+    texts, squares = probe_texts(model.config.max_tokens)[::every], probe_squares(size)[::step]
     model.eval()
     with torch.inference_mode():
         chunks = [processor(text=texts[i : i + CHUNK], return_tensors="pt") for i in range(0, len(texts), CHUNK)]
         text = torch.cat([model.get_text_features(**chunk).pooler_output for chunk in chunks])  # (72, D)
         alone = [_pixels(processor, square) for square in np.split(squares, len(squares))]
-        image = torch.cat([model.get_image_features(pixels).pooler_output for pixels in alone])
+        image = torch.cat([model.get_image_features(pixels).pooler_output for pixels in alone])  # (n, D)
     unit_text, unit_image = l2_normalize(text, dim=-1).numpy(), l2_normalize(image, dim=-1).numpy()
-    return Probes(texts, squares, unit_text, unit_image, _PICTURES[::every])
+    return Probes(texts, squares, unit_text, unit_image, _PICTURES[::step])
 
 
 def probe_texts(max_tokens: int) -> list[str]:
@@ -141,12 +144,14 @@ def probe_squares(size: int) -> NDArray[np.uint8]:
 def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
     """How close the vectors of a model folder, of text and pictures, come to those of PyTorch.
 
-    Each probe is encoded alone and among all others; the worse cosine counts.
+    Each probe is encoded alone and among others; the worse cosine counts.
 
     Raises:
         ExportRejected: a graph cannot be run.
     """
     texts, squares = probes.texts, probes.squares
+    some = pictures_at_once(squares.shape[1])
+    groups = [squares[start : start + some] for start in range(0, len(squares), some)]
     text = _cosines(
         "text.onnx",
         probes.text_vectors,
@@ -157,9 +162,14 @@ def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
         "image.onnx",
         probes.image_vectors,
         lambda: np.concatenate([exported.encode_pixels(square) for square in np.split(squares, len(squares))]),
-        lambda: exported.encode_pixels(squares),
+        lambda: np.concatenate([exported.encode_pixels(group) for group in groups]),
     )
     return Closeness("text.onnx", text, texts), Closeness("image.onnx", image, probes.pictures)
+
+
+def pictures_at_once(size: int) -> int:
+    """How many pictures of a side pass a graph together, so that memory stays in bounds."""
+    return max(2, TOGETHER // size**2)
 
 
 def check_parity(graphs: Sequence[Closeness]) -> None:
