@@ -8,13 +8,17 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from PIL import Image
+from tokenizers import Tokenizer, models
+from transformers import CLIPImageProcessor
 
 import tiny_published
 from araclip import AraCLIP, open_gallery
-from araclip.errors import InputError
+from araclip.errors import InputError, ModelMismatch
 from araclip.peers.loading import load_request, parse_request
-from araclip.peers.pull import checks, make_model_folder
+from araclip.peers.pull import checks, cleaning, make_model_folder, preprocessing, tokens
+from araclip.peers.pull.characters import characters_of
 from araclip.peers.pull.sources import Source, source_of
 from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
@@ -122,3 +126,46 @@ def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="weights are stored as"):
         make_model_folder("siglip2-b16-256", tmp_path / "out", weights="int3")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": {"shortest_edge": 32}, "crop_size": {"height": 28, "width": 28}}, "a crop of"),
+        ({"size": {"shortest_edge": 32}, "do_center_crop": False}, "pictures of many sizes"),
+        ({"size": {"height": 32, "width": 16}, "do_center_crop": False}, "no squares of one size"),
+        ({"do_resize": False}, "does not resize them"),
+    ],
+)
+def test_pictures_that_a_folder_cannot_prepare_are_refused_by_name(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelMismatch, match=message):
+        preprocessing.of_transformers("the model", CLIPImageProcessor(**settings))
+    with pytest.raises(ModelMismatch, match="resize_mode 'longest'"):
+        preprocessing.of_open_clip(
+            "the model",
+            {"size": 224, "resize_mode": "longest", "interpolation": "bicubic", "mean": [0] * 3, "std": [1] * 3},
+        )
+
+
+def test_an_unknown_tokenizer_is_refused_by_name() -> None:
+    with pytest.raises(ModelMismatch, match="the model: object has no fast tokenizer behind it"):
+        tokens.of_transformers("the model", object())
+    with pytest.raises(ModelMismatch, match=r"drops tokens at random \(reduction_mask\)"):
+        tokens.of_open_clip("the model", SimpleTokenizer(reduction_mask="random"))
+
+
+@pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
+def test_open_clips_cleaning_is_written_as_normalisers(clean: str) -> None:
+    own = cleaning.cleaned(Tokenizer(models.BPE()), clean).normalizer
+    ugly = (
+        "", "  ", "قِطَّةٌ  كتـــاب", "a\tb\nc\u00a0d\x1ce\u2003f", "“it’s” ﬁne_x", "&lt;b&gt; &amp; y",
+        "e\u0301 🐈\u200d⬛", "\u200fنعم\u200e؟ ٣!",
+    )  # fmt: skip
+    assert [own.normalize_str(text) for text in ugly] == [get_clean_fn(clean)(text) for text in ugly]
+
+
+def test_digits_punctuation_and_emoji_of_all_scripts_belong_to_every_language_and_foreign_letters_do_not() -> None:
+    own = characters_of(BOTH)
+    assert own.issuperset("aZé ٣۳३ ڤچپگ 🐈🫠\u200d\ufe0f ؟،؛…—™ \u064b\u0640")
+    assert own.isdisjoint("жЯ黑देγ한㈱ğ")
+    assert characters_of(("ru",)) >= set("жЯ")
