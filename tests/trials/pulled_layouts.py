@@ -3,7 +3,7 @@
 A tiny random checkpoint in each layout becomes a folder of float32 graphs, with its whole vocabulary and cut to Arabic
 and English; texts and pictures are encoded by both. Prints the largest difference of any number of any vector: of texts
 and of pictures that are squares already; and of pictures of odd sizes, which transformers resizes through torchvision,
-whose values differ from Pillow's by at most one of 255. Ends with 1 if one of the first is above 0.0001.
+whose values differ from Pillow's by a few of 255. Ends with 1 if one of the first is above 0.0001.
 
     python tests/trials/pulled_layouts.py [LAYOUT ...]
 """
@@ -26,7 +26,7 @@ from test_pull import BOTH, LAYOUTS, TEXTS, written
 from tiny_peers import small_open_clip
 
 CLOSE = 1e-4
-ROUNDED = 1e-2  # of the tiny random towers
+ROUNDED = 5e-2  # of the tiny random towers
 
 
 def differences(spec: str, folder: Path) -> tuple[float, float]:

@@ -227,7 +227,9 @@ def _check(folder: Path, expected: checks.Expected) -> None:
     encode_image = AraCLIP(folder).encode_image
     found = np.stack([encode_image(picture) for picture in expected.pictures])
     names = [f"a picture of {picture.width} × {picture.height}" for picture in expected.pictures]
-    checks.check_vectors(found, expected.image_vectors, names, "image.onnx")
+    wanted = expected.image_vectors
+    checks.check_vectors(found[:1], wanted[:1], names, "image.onnx")  # a square, which nothing resizes
+    checks.check_vectors(found[1:], wanted[1:], names[1:], "image.onnx", checks.LEAST_RESIZED)
 
 
 def _store(
