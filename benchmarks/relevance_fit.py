@@ -22,7 +22,7 @@ from araclip import AraCLIP
 from araclip.gallery.relevance import FEATURES
 
 WEIGHTS = {"things not shown": 0.5, "nonsense": 0.5}  # of a kind of query; others 1
-REMOVED = 5.0  # of words whose pictures were taken out, which are few and hard
+REMOVED = 4.0  # of words whose pictures were taken out, which are few and hard
 PENALTY = 1 / 30  # of squared standardised weights, against a loss summed over kinds
 
 Floats = NDArray[np.float64]

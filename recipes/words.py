@@ -3,10 +3,8 @@
     python recipes/words.py --data DATA
 
 Reads the train captions of Flickr8k-Rev (CC0) and the Arabic side of Tatoeba (CC BY 2.0 FR) below DATA. Of both only
-the
-words that occur twice are kept, each with one number: its count in captions plus a quarter of that in sentences. No
-sentence
-can be read out of it. Words of the development and test pictures are not counted.
+the words that occur twice are kept, each with one number: its count in captions plus a quarter of that in sentences.
+No sentence can be read out of it. Words of the development and test pictures are not counted.
 """
 
 import argparse

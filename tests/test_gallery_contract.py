@@ -129,7 +129,8 @@ def test_files_that_change_places_are_found_under_their_new_names(
         (folder / "third").rename(folder / second)
     gallery.update([folder])
     assert len(gallery) == len(gallery.search("صورة", 100)) == 22
-    assert names(gallery, "أحمر", 1) == ["00.bmp"]
+    red = gallery.search("أحمر", 1, text_weight=0)  # by its look: another file has the word as its name now
+    assert red[0].path.endswith("00.bmp")
     (folder / "may.jpg").write_bytes((folder / "turned.jpg").read_bytes())
     gallery.add([folder / "may.jpg"])  # the picture that it held has no path now
     assert len(gallery) == len(gallery.search("صورة", 100)) == 21

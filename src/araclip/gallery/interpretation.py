@@ -1,8 +1,7 @@
 """How a query is understood before it is searched: readings of its words, exclusions, dates and folders. Pure.
 
 `interpret` turns a parsed query into another one, with the readings of each text term, and says what it did, so that
-all of
-it can be shown and taken back. Terms in quotation marks are taken literally. docs/queries.md is the guide.
+all of it can be shown and taken back. Terms in quotation marks are taken literally. docs/queries.md is the guide.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -1,8 +1,7 @@
 """Arabizi: Arabic typed in Latin letters and digits (2otta, 7elwa, sayara, klb) → words of the vocabulary. Pure.
 
 A word is looked up by its skeleton, the consonants without what Arabizi confuses or leaves out, and then compared
-letter
-by letter: each pair of a sound and a letter has a cost, and vowels may be missing on either side.
+letter by letter: each pair of a sound and a letter has a cost, and vowels may be missing on either side.
 """
 
 import math

@@ -1,8 +1,7 @@
 """How a query's words are read: spelling, dialect and Arabizi folded toward what captions use. Pure.
 
 Each word has readings with confidences; the readings of the whole text are the likeliest combinations, and the text
-as it was
-typed is one of them. A search encodes all of them and adds their vectors, weighted by confidence
+as it was typed is one of them. A search encodes all of them and adds their vectors, weighted by confidence
 (benchmarks/understanding.py).
 """
 

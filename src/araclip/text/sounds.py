@@ -1,8 +1,7 @@
 """Sounds of Arabizi and the Arabic letters they may stand for, with costs from 0 (certain) upwards.
 
 Compiled from how the dialects are typed: 2 ء and Cairene ق, 3 ع, 5 خ, 6 ط, 7 ح, 8 غ or ق, 9 ص or Maghrebi ق, 3' غ,
-7' خ,
-kh خ, gh غ, sh and ch ش, th ث, dh ذ ض ظ; e, o, i, u are short or long.
+7' خ, kh خ, gh غ, sh and ch ش, th ث, dh ذ ض ظ; e, o, i, u are short or long.
 """
 
 COSTS: dict[str, dict[str, float]] = {

@@ -1,8 +1,7 @@
 """Dates in a query's words («صيف ٢٠٢١», «الشتاء الماضي», «رمضان ١٤٤٤», "last summer") → when pictures were taken. Pure.
 
 One date of a text is read, the first. A season without a year, such as «غابة في الخريف», says what a picture shows
-and is
-left alone; so is «رمضان» without one. Hijri dates are those of Umm al-Qura, 1343 to 1500 (hijridate).
+and is left alone; so is «رمضان» without one. Hijri dates are those of Umm al-Qura, 1343 to 1500 (hijridate).
 """
 
 import calendar
