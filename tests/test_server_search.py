@@ -187,3 +187,13 @@ def test_an_empty_gallery_is_served_too(tmp_path: Path, tiny_model: Path) -> Non
         answer = client.get("/search", params={"q": "أحمر"}).json()
         assert (answer["results"], answer["nothing_found"]) == ([], True)
         assert client.get("/stats").json()["examples"] == []
+
+
+def test_a_hit_is_explained_word_by_word(client: TestClient) -> None:
+    hit = client.get("/search", params={"q": "صورة أحمر", "k": 1, "text_weight": 0}).json()["results"][0]
+    words = client.get(f"/images/{hit['id']}/explain", params={"q": "صورة أحمر"}).json()["words"]
+    assert [each["word"] for each in words] == ["صورة", "أحمر"]
+    assert words[1]["share"] > words[0]["share"]
+    problem(client.get(f"/images/{'0' * 32}/explain", params={"q": "أحمر"}), "no-picture")
+    problem(client.get(f"/images/{hit['id']}/explain", params={"q": "- أحمر"}), "bad-query")
+    problem(client.get(f"/images/{hit['id']}/explain", params={"q": "a" * 3000}), "bad-query")

@@ -49,18 +49,19 @@ def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A tower that was traced is not traced again, which takes seconds: its graph is copied."""
     trace, traced = tower_graphs.write_graph, tmp_path_factory.mktemp("traced")
 
-    def write(graph: Any, inputs: Any, path: Path, axes: Any, output: str) -> None:
+    def write(graph: Any, inputs: Any, path: Path, axes: Any, output: str, *, outside: bool) -> None:
         side = ("text_",) if isinstance(graph, tower_graphs.TextGraph) else ("vision_", "visual_", "mean", "std")
         config = {key: value for key, value in graph.model.config.to_dict().items() if key.startswith(side)}
         known = hashlib.sha256(json.dumps(config, default=str, sort_keys=True).encode())
         for name, weight in graph.state_dict().items():
             if name.removeprefix("model.").startswith(side):
                 known.update(name.encode() + weight.numpy().tobytes())
-        kept = traced / f"{known.hexdigest()}.onnx"
+        kept = traced / known.hexdigest() / path.name  # the graph names the file of its weights after itself
         if not kept.is_file():
-            trace(graph, inputs, path, axes, output)
-            shutil.copyfile(path, kept)
-        shutil.copyfile(kept, path)
+            kept.parent.mkdir(exist_ok=True)
+            trace(graph, inputs, kept, axes, output, outside=outside)
+        for file in kept.parent.iterdir():
+            shutil.copyfile(file, path.with_name(file.name))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tower_graphs, "write_graph", write)

@@ -121,6 +121,8 @@ def some_state(rng: random.Random) -> dict[str, object]:
         "where": {key: text("a=&/ رحلة", 1) for key in keys},
         "strong": rng.random() < 0.5,
         "collapse": rng.random() < 0.5,
+        "literal": rng.random() < 0.5,
+        "ignore": rng.sample(["words", "exclusions", "date", "folder"], k=rng.randint(0, 4)),
         "view": text("0123456789abcdef", 0),
     }
 

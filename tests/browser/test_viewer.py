@@ -71,13 +71,22 @@ def test_back_closes_and_forward_opens_again(visit: Visit) -> None:
     assert viewed(page) == name
 
 
+def test_what_brought_a_picture_is_told_word_by_word_when_asked(visit: Visit) -> None:
+    page = visit("?q=صورة أحمر")
+    page.locator(".tile a").first.press("Enter")
+    viewed(page)
+    page.locator("#viewer summary", has_text="ما الذي جاء بها؟").click()
+    expect(page.locator("#viewer .shares dt")).to_have_text(["صورة", "أحمر"])
+    expect(page.locator("#viewer .shares meter").nth(1)).to_have_attribute("value", "1")  # the largest share
+
+
 def test_details_are_shown(visit: Visit) -> None:
     page = visit("?q=أخضر")
     shown(page)
     page.get_by_role("link", name=HOSTILE_NAME).click()
     assert viewed(page) == HOSTILE_NAME
     told = page.locator("#viewer dl")
-    for text in ("٢٤٠ × ٣٢٠", "PNG", "holiday", "٪"):
+    for text in ("٢٤٠ × ٣٢٠", "PNG", "holiday", "قوية"):
         expect(told).to_contain_text(text)
     expect(page.locator("#viewer code")).to_contain_text(HOSTILE_NAME)
 

@@ -4,8 +4,9 @@ A word's share is the cosine that is lost when the query is asked without it (le
 "Understanding neural networks through representation erasure"). Shares do not add up to the score: words work together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,34 +46,48 @@ class Explanation:
         return strength(self.relevance)
 
 
-def word_shares(
-    read: InterpretedQuery, terms: Vectors, picture: Vectors, encode: Callable[[Sequence[str]], Vectors]
-) -> tuple[WordShare, ...]:
-    """The share of each word, in order; terms (n, D) are the vectors of the query's terms, picture (D,).
+def texts_of_shares(read: InterpretedQuery) -> list[str]:
+    """The texts whose vectors `word_shares` needs: those of the query, and each without each of its words."""
+    whole = (" ".join(words) for _, words in _spoken(read))
+    return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _left_out(read))) if text))
 
-    The words are those of each text's likeliest reading; all shortened texts are encoded at once. A term of one word is
-    left out as a whole, and is its whole cosine where nothing else is left.
+
+def word_shares(
+    read: InterpretedQuery, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
+) -> tuple[WordShare, ...]:
+    """The share of each word, in order.
+
+    The words are those of each text's likeliest reading. A term of one word is left out as a whole, and is its whole
+    cosine where nothing else is left.
+
+    Args:
+        terms: the vectors of the query's terms, (n, D). picture: (D,).
+        vector_of: the vectors of `texts_of_shares`, (D,) each.
     """
-    spoken = [
-        (row, readings[0].text.split())
-        for row, readings in enumerate(read.readings)
-        if readings and not read.only_filters
-    ]
-    places = [(row, words, at) for row, words in spoken for at in range(len(words))][:MAX_WORDS]
-    texts = [" ".join(words) for _, words in spoken]
-    shorter = [" ".join(words[:at] + words[at + 1 :]) for _, words, at in places]
-    asked = list(dict.fromkeys(text for text in (*texts, *shorter) if text))
-    vector_of = dict(zip(asked, encode(asked), strict=True)) if asked else {}
     whole = terms.copy()
-    for row, words in spoken:
+    for row, words in _spoken(read):
         whole[row] = vector_of[" ".join(words)]  # as read at its likeliest, so that only the word differs
     score = _cosine(whole, read, picture)
     shares = []
-    for (row, words, at), text in zip(places, shorter, strict=True):
+    for row, word, shorter in _left_out(read):
         without = whole.copy()
-        without[row] = vector_of[text] if text else 0.0
-        shares.append(WordShare(words[at], score - _cosine(without, read, picture)))
+        without[row] = vector_of[shorter] if shorter else 0.0
+        shares.append(WordShare(word, score - _cosine(without, read, picture)))
     return tuple(shares)
+
+
+def _spoken(read: InterpretedQuery) -> list[tuple[int, list[str]]]:
+    """The rows of the terms that are texts, and their words."""
+    if read.only_filters:
+        return []
+    return [(row, readings[0].text.split()) for row, readings in enumerate(read.readings) if readings]
+
+
+def _left_out(read: InterpretedQuery) -> Iterator[tuple[int, str, str]]:
+    """The row of a term, one of its words, and its text without that word; at most MAX_WORDS of them."""
+    every = ((row, words, at) for row, words in _spoken(read) for at in range(len(words)))
+    for row, words, at in islice(every, MAX_WORDS):
+        yield row, words[at], " ".join(words[:at] + words[at + 1 :])
 
 
 def _cosine(terms: Vectors, read: InterpretedQuery, picture: Vectors) -> float:

@@ -15,7 +15,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.explanation import Explanation, word_shares
+from araclip.gallery.explanation import Explanation, texts_of_shares, word_shares
 from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
 from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.query import Query, combine, parse
@@ -126,11 +126,13 @@ class SearchableGallery(ABC):
         score = float(query_vector @ vector)
         scale = snapshot.scale if has_relevance(read) else None
         text = words_to_find(read, TEXT_WEIGHT)
+        asked = texts_of_shares(read)
+        vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
         return Explanation(
             path=path,
             score=score,
             relevance=scale.relevance(query_vector, read.query.words)(score) if scale else None,
-            words=word_shares(read, terms, vector, lambda texts: text_vectors(self.model, list(texts))),
+            words=word_shares(read, terms, vector, vector_of),
             matched=snapshot.matched(content, text) if content is not None and text else (),
             interpretation=read.interpretation,
         )

@@ -129,13 +129,13 @@ async def run_search(
     pictures = await _sent_vectors(service, query, sent, requester)  # before the gate, where others would wait for it
     with service.searches.entered(requester):
         snapshot = service.gallery.snapshot
-        read = literally(query) if body.literal else await _understood(service, query, body.ignore)
-        terms = await _vectors(service, read, pictures, requester)
+        read = literally(query) if body.literal else await interpreted(service, query, body.ignore)
+        terms = await term_vectors(service, read, pictures, requester)
         if read.has_filters and not await service.in_thread(
             lambda read=read, terms=terms: any_passes(snapshot, terms[0], read.filtered(filters))  # type: ignore[misc]
         ):
-            read = await _understood(service, query, {*body.ignore, "date", "folder"}, read.interpretation.filters)
-            terms = await _vectors(service, read, pictures, requester)
+            read = await interpreted(service, query, {*body.ignore, "date", "folder"}, read.interpretation.filters)
+            terms = await term_vectors(service, read, pictures, requester)
         results, more, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
@@ -151,7 +151,7 @@ async def run_search(
     )
 
 
-async def _understood(
+async def interpreted(
     service: Service, query: ParsedQuery, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()
 ) -> InterpretedQuery:
     """The query as it is understood: a millisecond, the first time a tenth of a second for the tables of words."""
@@ -197,7 +197,7 @@ async def _sent_vectors(
     return rows
 
 
-async def _vectors(
+async def term_vectors(
     service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
 ) -> NDArray[np.float32]:
     """The vectors of the query's terms, (n, D)."""
@@ -209,11 +209,11 @@ async def _vectors(
         elif (name := term.value.removeprefix(STORED_PREFIX)) in sent:
             rows.append(sent[name])
         else:
-            rows.append(await service.in_thread(lambda name=name: _stored_vector(service, name)))  # type: ignore[misc]
+            rows.append(await service.in_thread(lambda name=name: stored_vector(service, name)))  # type: ignore[misc]
     return np.stack(rows)
 
 
-def _stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
+def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
     valid = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
     record = service.gallery.store.record(identity) if valid else None
     if record is None:

@@ -72,6 +72,11 @@ export async function search(state, offset, signal) {
 
 export const stats = () => request('stats');
 export const details = (id, signal) => request(`images/${id}/details`, { signal });
+export const explain = (id, { q, literal, ignore }, signal) => {
+  const params = new URLSearchParams({ q, literal: Boolean(literal) });
+  for (const part of ignore) params.append('ignore', part);
+  return request(`images/${id}/explain?${params}`, { signal });
+};
 export const thumbnail = (id, size) => `thumbnails/${id}?size=${size}`;
 export const picture = (id) => `images/${id}`;
 export const download = (id) => `images/${id}?download=1`;

@@ -187,7 +187,8 @@ function show() {
 function showPicture() {
   const at = grid.shown.findIndex(({ id }) => id === state.view);
   const position = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
-  viewer.show(grid.shown[at] ?? { id: state.view }, position);
+  const asked = state.q && !state.like.length && !state.pictures.length ? state : null; // words alone can be explained
+  viewer.show(grid.shown[at] ?? { id: state.view }, position, asked);
 }
 
 async function fetchMore(clicked = false) {

@@ -22,8 +22,11 @@ export class Viewer {
     }, { passive: true });
   }
 
-  /** Show a picture: a result, or { id } alone. `position` is { at, all, more } among the results, or null. */
-  async show(item, position) {
+  /**
+   * Show a picture: a result, or { id } alone. `position` is { at, all, more } among the results, or null; `asked` is the
+   * query in words that found it, { q, literal, ignore }, or null.
+   */
+  async show(item, position, asked) {
     this.request?.abort();
     this.request = new AbortController();
     this.id = item.id;
@@ -33,7 +36,7 @@ export class Viewer {
     (this.dialog.querySelector(`[data-key="${focusedKey}"]:not([disabled])`) ?? this.dialog.querySelector('[data-key=close]')).focus();
     try {
       const details = await api.details(item.id, this.request.signal);
-      this.#describe({ ...item, ...details });
+      this.#describe({ ...item, ...details }, asked);
     } catch (error) {
       if (error.name !== 'AbortError') this.facts.replaceChildren(el('p.soft', { role: 'alert' }, error.detail || error.title || String(error)));
     }
@@ -90,7 +93,7 @@ export class Viewer {
       link);
   }
 
-  #describe(item) {
+  #describe(item, asked) {
     const image = this.dialog.querySelector('.stage img');
     if (item.width && !image.style.getPropertyValue('--width')) this.#fit(image, item);
     this.heading.replaceChildren(el('bdi', {}, item.name));
@@ -113,7 +116,25 @@ export class Viewer {
       el('ul', {}, item.copies.map((name) => el('li', {}, el('bdi', {}, name)))));
     const path = item.path && el('div.path', {}, el('code', { dir: 'ltr' }, item.path),
       button('quiet', 'copy', null, () => this.#copy(item.path), t('copyPath')));
-    this.facts.append(...[list, copies, path].filter(Boolean));
+    this.facts.append(...[list, asked && this.#why(item, asked), copies, path].filter(Boolean));
+  }
+
+  /** What each word of the query adds, asked for when it is opened. */
+  #why(item, asked) {
+    const shares = el('div', { 'aria-live': 'polite' });
+    const open = async ({ target }) => {
+      if (!target.open || shares.childElementCount) return;
+      try {
+        const { words } = await api.explain(item.id, asked, this.request.signal);
+        const most = Math.max(...words.map(({ share }) => Math.abs(share)), 1e-6);
+        shares.replaceChildren(el('dl.shares', {}, words.map(({ word, share }) => el('div', {},
+          el('dt', {}, el('bdi', {}, word)),
+          el('dd', {}, el(share < 0 ? 'meter.against' : 'meter', { value: Math.abs(share) / most, 'aria-label': t('share', { word }) }))))));
+      } catch (error) {
+        if (error.name !== 'AbortError') shares.replaceChildren(el('p.soft', { role: 'alert' }, error.detail || error.title || String(error)));
+      }
+    };
+    return el('details', { ontoggle: open }, el('summary', {}, t('why')), shares);
   }
 
   async #copy(path) {

@@ -1,0 +1,50 @@
+"""Why a query finds a picture: each word's share of the score."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from araclip.errors import InputError
+from araclip.gallery.explanation import texts_of_shares, word_shares
+from araclip.gallery.interpretation import literally
+from araclip.gallery.query import parse
+from araclip.server.http.fair_queue import Requester
+from araclip.server.routes.clients import RequesterOf, while_connected
+from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
+from araclip.server.routes.search import interpreted, stored_vector, term_vectors
+from araclip.server.schemas import Explanation, Identity, Part, WordShare
+from araclip.server.service import Service
+
+router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
+
+
+@router.get("/images/{identity}/explain", responses=problems(400, 401, 403, 404, 422, 429, 503))
+async def explain(
+    service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
+    identity: Identity,
+    q: Annotated[str, Query(description="The query, as for /search.")],
+    literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
+    ignore: Annotated[list[Part], Query(max_length=4, description="Parts taken as they are typed.")] = [],  # noqa: B006
+) -> Explanation:
+    """What the score of a picture loses when the query is asked without each of its words."""
+    return await while_connected(request, _explained(service, requester, identity, q, literal, ignore))
+
+
+async def _explained(
+    service: Service, requester: Requester, identity: str, q: str, literal: bool, ignore: list[Part]
+) -> Explanation:
+    most = service.settings.max_text
+    if len(q) > most:
+        raise InputError(f"the query has {len(q)} characters, the most is {most}. Leave some out.")
+    query = parse(q)
+    with service.searches.entered(requester):
+        picture = await service.in_thread(lambda: stored_vector(service, identity))
+        read = literally(query) if literal else await interpreted(service, query, ignore)
+        texts = texts_of_shares(read)
+        requester.remaining = len(texts)
+        terms = await term_vectors(service, read, {}, requester)
+        vector_of = dict(zip(texts, await service.texts.rows(texts, requester), strict=True))
+    shares = word_shares(read, terms, picture, vector_of)
+    return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])
