@@ -208,7 +208,8 @@ def test_a_catalogue_made_anew_never_meets_the_old_scan_file(gallery: Gallery, f
     (folder / "رحلة 🏖️" / "بحر.webp").write_bytes(red)
     with Gallery.open(gallery.folder, model=model, create=True) as again:
         again.update([folder])
-        assert names(again, "أحمر", 1) == ["بحر.webp"]
+        red_now = again.search("أحمر", 1, text_weight=0)  # by its look: the other file is still called so
+        assert [Path(hit.path).name for hit in red_now] == ["بحر.webp"]
 
 
 def test_a_name_with_a_quotation_mark_and_a_gallery_path_that_is_not_utf8(folder: Path, tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character
         shown("similar", picture, *options, *form)
     shown("search", f"{picture} + أحمر", *options)
     for form in ((), ("--json",)):
+        shown("explain", "أحمر", picture, *options, *form)
+    for form in ((), ("--json",)):
         shown("stats", *options, *form)
         shown("duplicates", *options, *form)
         shown("repair", *options, *form)
