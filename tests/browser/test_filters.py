@@ -90,7 +90,7 @@ def test_back_takes_a_filter_away_and_the_controls_follow(visit: Visit) -> None:
 
 
 def test_weaker_matches_can_be_hidden_and_all_filters_removed(visit: Visit) -> None:
-    page = visit("?q=أحمر")
+    page = visit("?q=سيارة أحمر في الشارع")
     shown(page)
     opened(page)
     page.get_by_label("أخفِ الأضعف صلة").check()
