@@ -23,6 +23,7 @@ PROTECTED = (
     ("POST", "/search/image"),
     ("GET", f"/images/{NOWHERE}"),
     ("GET", f"/images/{NOWHERE}/details"),
+    ("GET", f"/images/{NOWHERE}/explain?q=x"),
     ("GET", f"/thumbnails/{NOWHERE}"),
     ("POST", "/images"),
     ("DELETE", f"/images/{NOWHERE}"),
