@@ -137,19 +137,6 @@ class Details(BaseModel):
     copies: list[str]
 
 
-class WordShare(BaseModel):
-    """A word of the query as it was read."""
-
-    word: str
-    share: float = Field(description="The cosine that the picture loses without it; below 0: it would gain.")
-
-
-class Explanation(BaseModel):
-    """Why a query finds a picture."""
-
-    words: list[WordShare]
-
-
 class Added(BaseModel):
     """A picture that was added."""
 

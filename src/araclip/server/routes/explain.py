@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 
 from araclip.errors import InputError
 from araclip.gallery.explanation import texts_of_shares, word_shares
@@ -12,10 +13,23 @@ from araclip.server.http.fair_queue import Requester
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.search import interpreted, stored_vector, term_vectors
-from araclip.server.schemas import Explanation, Identity, Part, WordShare
+from araclip.server.schemas import Identity, Part
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
+
+
+class WordShare(BaseModel):
+    """A word of the query as it was read."""
+
+    word: str
+    share: float = Field(description="The cosine that the picture loses without it; below 0: it would gain.")
+
+
+class Explanation(BaseModel):
+    """Why a query finds a picture."""
+
+    words: list[WordShare]
 
 
 @router.get("/images/{identity}/explain", responses=problems(400, 401, 403, 404, 422, 429, 503))

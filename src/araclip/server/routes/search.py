@@ -214,6 +214,7 @@ async def term_vectors(
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
+    """The vector (D,) of a picture of the gallery; raises Problem where there is none of that id."""
     valid = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
     record = service.gallery.store.record(identity) if valid else None
     if record is None:

@@ -187,8 +187,7 @@ function show() {
 function showPicture() {
   const at = grid.shown.findIndex(({ id }) => id === state.view);
   const position = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
-  const asked = state.q && !state.like.length && !state.pictures.length ? state : null; // words alone can be explained
-  viewer.show(grid.shown[at] ?? { id: state.view }, position, asked);
+  viewer.show(grid.shown[at] ?? { id: state.view }, position, state.like.length || state.pictures.length ? null : state);
 }
 
 async function fetchMore(clicked = false) {

@@ -24,7 +24,7 @@ export class Viewer {
 
   /**
    * Show a picture: a result, or { id } alone. `position` is { at, all, more } among the results, or null; `asked` is the
-   * query in words that found it, { q, literal, ignore }, or null.
+   * query in words that found it, { q, literal, ignore }, or null where it is no words alone.
    */
   async show(item, position, asked) {
     this.request?.abort();
@@ -116,7 +116,7 @@ export class Viewer {
       el('ul', {}, item.copies.map((name) => el('li', {}, el('bdi', {}, name)))));
     const path = item.path && el('div.path', {}, el('code', { dir: 'ltr' }, item.path),
       button('quiet', 'copy', null, () => this.#copy(item.path), t('copyPath')));
-    this.facts.append(...[list, asked && this.#why(item, asked), copies, path].filter(Boolean));
+    this.facts.append(...[list, asked?.q && this.#why(item, asked), copies, path].filter(Boolean));
   }
 
   /** What each word of the query adds, asked for when it is opened. */
