@@ -15,13 +15,12 @@ Protocol: the first ten hits of every query, each with its relevance and whether
 --noise adds a random vector to each picture's, so that another, weaker model is measured.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from relevance_sets import LABELLED, Bench, Cases
+from relevance_sets import LABELLED, Bench, Cases, arguments
 
 from araclip import AraCLIP
 from araclip.gallery.relevance import STRONG, WEAK
@@ -30,11 +29,7 @@ BINS = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--flickr8k", type=Path, required=True)
-    parser.add_argument("--more", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
-    parser.add_argument("--model", default="araclip-mini")
+    parser = arguments(__doc__)
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--diagram", type=Path, help="write a reliability diagram (matplotlib)")
     args = parser.parse_args()

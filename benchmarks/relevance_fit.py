@@ -12,11 +12,10 @@ Logistic regression (Newton's method, ridge penalty on standardised features), e
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from relevance_sets import Bench, Cases
+from relevance_sets import Bench, Cases, arguments
 
 from araclip import AraCLIP
 from araclip.gallery.relevance import FEATURES
@@ -29,12 +28,7 @@ Floats = NDArray[np.float64]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--flickr8k", type=Path, required=True)
-    parser.add_argument("--more", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
-    parser.add_argument("--model", default="araclip-mini")
-    args = parser.parse_args()
+    args = arguments(__doc__).parse_args()
     model = AraCLIP.load(args.model)
     parts = [rows(kind) for kind in kinds(model, args)]
     features, right, weights = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -1,5 +1,6 @@
 """Queries with known answers, for measuring and fitting relevance; shared by relevance.py and relevance_fit.py."""
 
+import argparse
 import json
 import random
 import string
@@ -61,6 +62,16 @@ class Cases:
             scores = scale.sample @ query
             first = np.argsort(-scores, kind="stable")[:SHOWN]
             yield scale, query, words, scores[first], right[first]
+
+
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """The arguments of both scripts."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--flickr8k", type=Path, required=True)
+    parser.add_argument("--more", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
+    parser.add_argument("--model", default="araclip-mini")
+    return parser
 
 
 class Bench:

@@ -48,6 +48,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="module")
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """open_clip knows tiny models by name; see tiny_peers."""
+    from tiny_peers import small_open_clip
+
+    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
+        yield
+
+
+@pytest.fixture
+def seeded() -> None:
+    """PyTorch's random weights are the same in every run."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Engine":
     """Qdrant's engine, not yet on the network; whoever asks it in vain tries again at once."""

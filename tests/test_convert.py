@@ -5,7 +5,7 @@ import os
 import pickle
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,12 @@ from araclip.images import square
 from araclip.peers.convert import convert
 from araclip.peers.pickled_head import read_head
 from araclip.training.export import graph_sizes
-from tiny_peers import SIDE, TEXTS, WIDTH, small_open_clip, write_araclip, write_mclip, write_older_araclip
+from tiny_peers import SIDE, TEXTS, WIDTH, write_araclip, write_mclip, write_older_araclip
+
+pytestmark = pytest.mark.usefixtures("small_models", "seeded")
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
 WORDS = TEXTS[:-1]  # the normaliser and an exported graph have nothing to do with an empty text
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
-        yield
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ import contextlib
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from araclip.errors import AraCLIPError
 from araclip.training.model import saved_models, towers
 from araclip.training.teachers.teacher import load_teacher
 from hostile_inputs import write_sentence_transformers
-from tiny_peers import small_open_clip, write_araclip, write_mclip, write_nllb_clip, write_older_araclip
+from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
+
+pytestmark = pytest.mark.usefixtures("small_models")
 
 LAYERS = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = {**LAYERS, "vocab_size": 64, "max_position_embeddings": 40, "pad_token_id": 1}
@@ -28,12 +30,6 @@ AUTO_MAP = {
     "AutoConfig": "evil.Evil", "AutoModel": "evil.Evil", "AutoImageProcessor": "evil.Evil",
     "AutoProcessor": "evil.Evil", "AutoTokenizer": ["evil.Evil", "evil.Evil"],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
-        yield
 
 
 @pytest.fixture

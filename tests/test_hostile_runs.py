@@ -4,7 +4,7 @@ import random
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from araclip.training.recipe.recipe import read_recipe
 from araclip.training.stages.dispatch import run_stage
 from hostile_inputs import KINDS, write_run
 from input_damage import byte_damages, json_damages
-from tiny_peers import small_open_clip
 from toy_training import Notes
+
+pytestmark = pytest.mark.usefixtures("small_models")
 
 # ------------------------------------------------------------------ recipes
 
@@ -180,12 +181,6 @@ def test_best_weights_that_are_gone_or_damaged_say_so(tmp_path: Path, content: b
 
 
 # ------------------------------------------------------------------ a sample of tests/trials/training_inputs.py
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
-        yield
 
 
 SAMPLED = (

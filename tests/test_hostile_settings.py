@@ -23,7 +23,8 @@ from araclip.training.recipe.stages import ModelSpec
 from hostile_inputs import KINDS
 from input_damage import changed, places
 from strange_values import strange_values
-from tiny_peers import small_open_clip
+
+pytestmark = pytest.mark.usefixtures("small_models")
 
 SECONDS, MEGABYTES = 5, 1000
 
@@ -89,12 +90,6 @@ def test_whatever_a_key_of_a_recipe_holds_it_is_read_or_refused_in_one_line(
 
 
 # ------------------------------------------------------------------ models and data
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
-        yield
 
 
 @pytest.fixture(scope="module")

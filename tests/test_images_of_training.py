@@ -31,15 +31,12 @@ from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwi
 from araclip.training.stages.finetune_losses import ForgettingLoss
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 SIZE = 32
 HALF = ([0.5] * 3, [0.5] * 3)
 PIXELS = Pixels(SIZE, *HALF)
 FAMILIES = ("test_efficientnet", "mobilenetv1_100", "tf_efficientnet_lite0")
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
 
 
 def gradient(width: int = 60, height: int = 40) -> Image.Image:

@@ -49,12 +49,13 @@ from tiny_peers import (
     BERT,
     SIDE,
     TEXTS,
-    small_open_clip,
     write_araclip,
     write_mclip,
     write_nllb_clip,
     write_older_araclip,
 )
+
+pytestmark = pytest.mark.usefixtures("small_models", "seeded")
 
 LAYERS: dict[str, Any] = {
     "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -62,17 +63,6 @@ LAYERS: dict[str, Any] = {
 TEXT: dict[str, Any] = {**LAYERS, "vocab_size": 64, "max_position_embeddings": 40, "pad_token_id": 0}
 VISION: dict[str, Any] = {**LAYERS, "image_size": 16, "patch_size": 8}
 CLOSE = {"atol": 1e-5, "rtol": 0}
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
-        yield
 
 
 @pytest.fixture(scope="module")

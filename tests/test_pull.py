@@ -1,6 +1,6 @@
 """Published models as model folders: the ids and the vectors are those of their own libraries, whole and cut."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +23,13 @@ from araclip.peers.pull.sources import Source, source_of
 from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
 from serving import photo_album, serving, settings_for
-from tiny_peers import small_open_clip, write_araclip, write_mclip, write_nllb_clip, write_older_araclip
+from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
+
+pytestmark = pytest.mark.usefixtures("small_models", "seeded")
 
 BOTH = ("ar", "en")
 TEXTS = ("قطة جالسة على طاولة", "قِطَّةٌ تنامُ", "a black cat, 12 DOGS!", "قطة black ٣ 🐈", "كلب " * 60)
 CLOSE = {"atol": 1e-4, "rtol": 0}
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_open_clip(tmp_path_factory.mktemp("open_clip")):
-        yield
 
 
 def image_tower(folder: Path, model: str) -> str:

@@ -42,6 +42,8 @@ from araclip.text.normalization import normalize
 from araclip.training.teachers.teacher import load_teacher, teacher_vectors
 from tiny_hf import saved, tiny_model, tiny_processor
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 TEXTS = ["a red cat", "a dog on a table", "cat", "a a a a a a a a a a a a a a a a a a a a a a a a"]
 LAYERS: dict[str, Any] = {
     "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -50,11 +52,6 @@ TEXT: dict[str, Any] = {
     **LAYERS, "vocab_size": 32, "max_position_embeddings": 12, "pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3,
 }  # fmt: skip
 VISION: dict[str, Any] = {**LAYERS, "image_size": 16, "patch_size": 8}
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
 
 
 def tokenizer(folder: Path) -> None:

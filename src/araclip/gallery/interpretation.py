@@ -7,7 +7,7 @@ all of it can be shown and taken back. Terms in quotation marks are taken litera
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.negation import split_exclusions
 
 Part = Literal["words", "exclusions", "date", "folder"]
-PARTS: tuple[Part, ...] = ("words", "exclusions", "date", "folder")
+PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
+FILTERS: frozenset[Part] = frozenset({"date", "folder"})  # parts that become filters
 MAX_TEXTS = 12  # readings of all terms together that are encoded
 SHOWN = 0.6  # of the likeliest reading's weight, from which on another one is mentioned
 NEUTRAL = "صورة"  # what a query that is only a date is encoded as: nothing that one picture shows more than another

@@ -17,7 +17,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.explanation import Explanation, texts_of_shares, word_shares
 from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
-from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, Part, interpret, literally
+from araclip.gallery.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
@@ -95,7 +95,7 @@ class SearchableGallery(ABC):
         read = literally(parsed) if literal else self._understood(parsed, ignore)
         terms = self._vectors(read)
         if read.has_filters and not any_passes(snapshot, terms[0], read.filtered(page.filters)):
-            read = self._understood(parsed, {*ignore, "date", "folder"}, read.interpretation.filters)
+            read = self._understood(parsed, {*ignore, *FILTERS}, read.interpretation.filters)
             terms = self._vectors(read)
         hits = search_understood(snapshot, read, terms, page, text_weight)
         return Hits(hits, self._suggestions.added(read, hits, self.interpreter, self._catalog))

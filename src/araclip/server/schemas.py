@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
+from araclip.gallery.interpretation import Part
 from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
 from araclip.gallery.results import TEXT_WEIGHT
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
@@ -20,9 +21,6 @@ MAX_INPUTS = 2048  # as OpenAI's
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-Part = Literal["words", "exclusions", "date", "folder"]
 
 
 class ReadText(BaseModel):

@@ -7,7 +7,7 @@ import numpy as np
 
 from araclip.encoder_base import Vectors
 from araclip.evaluation.retrieval import MinimalEncoder
-from araclip.gallery.interpretation import InterpretedQuery, interpret
+from araclip.gallery.interpretation import FILTERS, InterpretedQuery, interpret
 from araclip.gallery.query import Query, Term, combine
 from araclip.text.interpretation import Interpreter
 
@@ -43,4 +43,4 @@ class UnderstoodEncoder:
 
     def _understood(self, text: str) -> InterpretedQuery:
         query = Query((Term("text", text),))
-        return interpret(query, self._interpreter, today=date.today(), ignore=("date", "folder"))
+        return interpret(query, self._interpreter, today=date.today(), ignore=FILTERS)

@@ -7,13 +7,13 @@ from pydantic import BaseModel, Field
 
 from araclip.errors import InputError
 from araclip.gallery.explanation import texts_of_shares, word_shares
-from araclip.gallery.interpretation import literally
+from araclip.gallery.interpretation import Part, literally
 from araclip.gallery.query import parse
 from araclip.server.http.fair_queue import Requester
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.search import interpreted, stored_vector, term_vectors
-from araclip.server.schemas import Identity, Part
+from araclip.server.schemas import Identity
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)

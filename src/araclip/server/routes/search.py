@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from araclip.display import shown
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
-from araclip.gallery.interpretation import DerivedFilter, InterpretedQuery, interpret, literally
+from araclip.gallery.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.interpretation import Interpretation as Understood
 from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import parse
@@ -32,7 +32,6 @@ from araclip.server.schemas import (
     MAX_WHERE,
     Interpretation,
     Match,
-    Part,
     Result,
     SearchAnswer,
     SearchRequest,
@@ -134,7 +133,7 @@ async def run_search(
         if read.has_filters and not await service.in_thread(
             lambda read=read, terms=terms: any_passes(snapshot, terms[0], read.filtered(filters))  # type: ignore[misc]
         ):
-            read = await interpreted(service, query, {*body.ignore, "date", "folder"}, read.interpretation.filters)
+            read = await interpreted(service, query, {*body.ignore, *FILTERS}, read.interpretation.filters)
             terms = await term_vectors(service, read, pictures, requester)
         results, more, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
