@@ -8,6 +8,7 @@ whose values differ from Pillow's by a few of 255. Ends with 1 if one of the fir
     python tests/trials/pulled_layouts.py [LAYOUT ...]
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -42,15 +43,20 @@ def differences(spec: str, folder: Path) -> tuple[float, float]:
 
 
 def main() -> int:
-    """The number of layouts that differ or fail, at most 1."""
+    """1 if a layout differs or fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("layouts", nargs="*", metavar="LAYOUT", help=f"by default all: {', '.join(LAYOUTS)}")
+    chosen = parser.parse_args().layouts or list(LAYOUTS)
+    if unknown := set(chosen) - set(LAYOUTS):
+        parser.error(f"no layout {', '.join(sorted(unknown))}; there are {', '.join(LAYOUTS)}")
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "open_clip").mkdir()
         with small_open_clip(Path(name) / "open_clip"):
-            for layout in sys.argv[1:] or LAYOUTS:
+            for layout in chosen:
                 torch.manual_seed(0)
                 spec = written(layout, Path(name) / layout)
-                for languages in (BOTH,) if sys.argv[1:] else (None, BOTH):
+                for languages in (None, BOTH):
                     start = time.perf_counter()
                     try:
                         out = make_model_folder(spec, Path(name) / "out", languages=languages)
