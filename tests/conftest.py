@@ -58,6 +58,13 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def unreadable_data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data directory lies in the folder of another user, which a process that is not root may not enter."""
+    (tmp_path / "of another").mkdir(mode=0o700)
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "of another" / "araclip"))
+
+
+@pytest.fixture
 def seeded() -> None:
     """PyTorch's random weights are the same in every run."""
     import torch

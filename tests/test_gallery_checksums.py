@@ -340,6 +340,7 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
 """
 
 
+@pytest.mark.usefixtures("unreadable_data_home")
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
 def test_a_reader_who_may_not_write_follows_the_owner(
     place: Path, tiny_model: Path, model: AraCLIP, root: Path

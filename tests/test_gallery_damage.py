@@ -217,6 +217,7 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
 """
 
 
+@pytest.mark.usefixtures("unreadable_data_home")
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
 def test_a_gallery_that_may_only_be_read_is_searched_and_refuses_to_be_written(
     resting: Path, tmp_path: Path, tiny_model: Path, root: Path

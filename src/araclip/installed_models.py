@@ -1,5 +1,6 @@
 """The models on this machine that have a name: those that ship with the package, and those that were pulled."""
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -39,4 +40,4 @@ def _models_in(home: Path) -> dict[str, Path]:
         entries = sorted(home.iterdir())
     except OSError:  # it does not exist, or may not be read: no model is there for this user
         return {}
-    return {entry.name: entry for entry in entries if entry.name[0] != "." and (entry / "config.json").is_file()}
+    return {entry.name: entry for entry in entries if entry.name[0] != "." and os.path.isfile(entry / "config.json")}

@@ -118,7 +118,7 @@ def gallery_here(folder: Path) -> Path:
             return gallery_of(above)
     home = data_home() / "galleries"
     latest = home / _LATEST
-    if latest.is_file():
+    if os.path.isfile(latest):  # false too where it may not be read
         gallery = home / latest.read_text(encoding="utf-8", errors="replace")
         if is_gallery(gallery):
             return gallery

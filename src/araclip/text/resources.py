@@ -53,7 +53,8 @@ def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None
         InputError: as for `read_lexicon`.
     """
     named = lexicon or os.environ.get(VARIABLE)
-    if not named and home is not None and (home / "lexicon.txt").is_file():
+    # os.path.isfile, as Path.is_file raises where another user's folder may not be read
+    if not named and home is not None and os.path.isfile(home / "lexicon.txt"):
         named = home / "lexicon.txt"
     return default_interpreter().extended(lexicon=read_lexicon(named)) if named else default_interpreter()
 
