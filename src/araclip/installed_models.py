@@ -1,10 +1,9 @@
 """The models on this machine that have a name: those that ship with the package, and those that were pulled."""
 
-import os
 from importlib.resources import files
 from pathlib import Path
 
-from araclip.user_data import models_home
+from araclip.user_data import is_there, models_home
 
 NOTE, MAX_NOTE = ".pulled-from", 1000  # beside the files of the model; no part of it
 
@@ -40,4 +39,4 @@ def _models_in(home: Path) -> dict[str, Path]:
         entries = sorted(home.iterdir())
     except OSError:  # it does not exist, or may not be read: no model is there for this user
         return {}
-    return {entry.name: entry for entry in entries if entry.name[0] != "." and os.path.isfile(entry / "config.json")}
+    return {entry.name: entry for entry in entries if entry.name[0] != "." and is_there(entry / "config.json")}

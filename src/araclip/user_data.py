@@ -14,6 +14,15 @@ def data_home() -> Path:
     return user_path(named).absolute() if named else platformdirs.user_data_path("araclip")
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file of that name can be seen: not where its folder belongs to another user and is closed to this one,
+    where `Path.is_file` raises (Python 3.11 to 3.13)."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
+
+
 def models_home() -> Path:
     """The folder of the models that `araclip pull` made, one folder each."""
     return data_home() / "models"

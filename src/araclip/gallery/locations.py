@@ -11,7 +11,7 @@ from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.paths import user_path
-from araclip.user_data import data_home
+from araclip.user_data import data_home, is_there
 
 KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable, not an argument: other users of the machine can read arguments
 PORT = 6333
@@ -118,7 +118,7 @@ def gallery_here(folder: Path) -> Path:
             return gallery_of(above)
     home = data_home() / "galleries"
     latest = home / _LATEST
-    if os.path.isfile(latest):  # false too where it may not be read
+    if is_there(latest):
         gallery = home / latest.read_text(encoding="utf-8", errors="replace")
         if is_gallery(gallery):
             return gallery

@@ -10,6 +10,7 @@ from araclip.errors import InputError
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
+from araclip.user_data import is_there
 
 VARIABLE = "ARACLIP_LEXICON"
 MAX_BYTES = 4_000_000  # of a user's lexicon
@@ -53,8 +54,7 @@ def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None
         InputError: as for `read_lexicon`.
     """
     named = lexicon or os.environ.get(VARIABLE)
-    # os.path.isfile, as Path.is_file raises where another user's folder may not be read
-    if not named and home is not None and os.path.isfile(home / "lexicon.txt"):
+    if not named and home is not None and is_there(home / "lexicon.txt"):
         named = home / "lexicon.txt"
     return default_interpreter().extended(lexicon=read_lexicon(named)) if named else default_interpreter()
 
