@@ -61,3 +61,14 @@ def test_hits_of_a_query_with_a_minus_hold_nothing_of_it_and_pages_continue_each
     ]
     assert pages == [hit.path for hit in whole]
     assert len(gallery.search("صورة - 0.5:أحمر", 40, text_weight=0)) == 40  # only pushed away
+
+
+def test_a_query_of_a_folder_alone_leaves_out_what_it_excludes_too(gallery) -> None:  # noqa: F811
+    from_folder, without = gallery.search("صور مجلد p", 40), gallery.search("صور مجلد p بدون أحمر", 40)
+    assert without.interpretation is not None
+    assert [each.part for each in without.interpretation.filters] == ["folder"]
+    assert without.interpretation.excluded == ("أحمر",)
+    limit = gallery._reader.latest().scale.excluded_cosine(gallery.model.encode_text("أحمر"))
+    red = {hit.path for hit in gallery.search("أحمر", 40, text_weight=0) if hit.score >= limit}
+    assert len(from_folder) == 40
+    assert [hit.path for hit in without] == [hit.path for hit in from_folder if hit.path not in red]

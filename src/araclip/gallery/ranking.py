@@ -15,7 +15,7 @@ from araclip.gallery.catalog.filters import EVERYTHING, Filters
 from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.selection import check_loose, newest_first, paths_of, select
-from araclip.gallery.exclusion import Exclusion, kept
+from araclip.gallery.exclusion import Cosines, Exclusion, kept
 from araclip.gallery.fusion import Candidate, Hybrid, lifted, merged, rated
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import is_near
@@ -76,11 +76,11 @@ def ranked(
         hybrid: what to look for in texts beside the vector.
         exclusion: what no hit may show.
     """
+    search = _FilteredSearch(catalog, index, vector, page)
     if page.by_date:
-        return dated(catalog, page)
+        return dated(catalog, page, exclusion, search.cosines)
     words = WordIndex(catalog)
     matches = text_matches(words, hybrid.query, len(index)) if hybrid else NO_MATCHES
-    search = _FilteredSearch(catalog, index, vector, page)
     best = search.best_score() if hybrid else 0.0
     relevance = scale.relevance(vector, page.words) if scale else None
     by_text, matches = list[Candidate](), matches.among(search.allowed)
@@ -99,13 +99,14 @@ def ranked(
     return [replace(hit, matched=where_found(documents.get(content, {}), hybrid.query)) for content, hit in hits]
 
 
-def dated(catalog: Catalog, page: Page) -> list[Hit]:
+def dated(catalog: Catalog, page: Page, exclusion: Exclusion | None, cosines: Cosines) -> list[Hit]:
     """The hits of one page in the order of capture, the newest first, without score or relevance."""
     condition = page.filters.condition()
+    newest = (Candidate(content, 0.0, None, 0.0) for content in newest_first(catalog, condition))
     candidates = (
-        (Candidate(content, 0.0, None, 0.0), existing)
-        for content in newest_first(catalog, condition)
-        if (existing := [path for path in paths_of(catalog, content, condition) if exists(path)])
+        (each, existing)
+        for each in kept(newest, exclusion, cosines)
+        if (existing := [path for path in paths_of(catalog, each.content, condition) if exists(path)])
     )
     return [hit for _, hit in hits_of(candidates, lambda content: catalog.phash(content) or 0, page, None)]
 
