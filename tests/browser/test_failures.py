@@ -41,7 +41,7 @@ def test_a_server_that_does_not_answer_can_be_tried_again(visit: Visit) -> None:
     page.press("#query", "Enter")
     expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
     page.unroute("**/search?*")
-    page.get_by_role("button", name="أعد المحاولة").click()
+    page.get_by_role("button", name="إعادة المحاولة").click()
     assert shown(page)
     expect(page.get_by_role("alert")).to_have_count(0)
 
@@ -79,18 +79,18 @@ def test_a_failure_while_paging_leaves_the_results_and_the_button(visit: Visit) 
     page = visit("?q=أحمر", expecting=FAILED)
     had = len(shown(page))
     page.route("**/search?*", lambda route: route.fulfill(**problem(503, "لا يعمل", "لاحقًا")))
-    page.get_by_role("button", name="اعرض المزيد").click()
+    page.get_by_role("button", name="عرض المزيد").click()
     expect(page.locator("#toast")).to_have_text("لا يعمل. لاحقًا")
     assert len(shown(page)) == had
     page.unroute("**/search?*")
-    page.get_by_role("button", name="اعرض المزيد").click()
+    page.get_by_role("button", name="عرض المزيد").click()
     until(page, f"document.querySelectorAll('.tile').length > {had}")
 
 
 def test_nothing_found_says_what_to_try(visit: Visit) -> None:
     page = visit("?q=أحمر&where=captured%3D1999")
-    expect(page.locator(".notice")).to_contain_text("لا نتائج")
-    expect(page.locator(".notice")).to_contain_text("أزل بعض التصفية")
+    expect(page.locator(".notice")).to_contain_text("لم نجد ما يطابق")
+    expect(page.locator(".notice")).to_contain_text("إزالة بعض التصفية")
 
 
 def test_an_empty_gallery_says_how_to_fill_it(visit: Visit, tiny_model: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_protected_gallery_asks_for_its_token_and_forgets_it(visit: Visit, gal
 
 def test_a_link_with_a_picture_of_another_device_says_so(visit: Visit) -> None:
     page = visit("?picture=abcdef")
-    expect(page.get_by_role("alert")).to_contain_text("أسقطها هنا من جديد")
+    expect(page.get_by_role("alert")).to_contain_text("إفلاتها هنا من جديد")
 
 
 def test_a_picture_that_cannot_be_shown_leaves_its_place(visit: Visit) -> None:
@@ -141,7 +141,7 @@ def test_a_picture_that_cannot_be_shown_leaves_its_place(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("news", "text"),
     [
-        ({"state": "running", "done": 1200, "found": 12000}, "تُفهرس الصور · ١٬٢٠٠ من ١٢٬٠٠٠"),
+        ({"state": "running", "done": 1200, "found": 12000}, "جارٍ فهرسة الصور · ١٬٢٠٠ من ١٢٬٠٠٠"),
         ({"state": "done", "done": 12000, "found": 12000}, "اكتملت الفهرسة"),
         (
             {"state": "failed", "done": 3, "found": 12000, "message": "disk full"},
@@ -168,7 +168,7 @@ def test_a_change_of_the_gallery_is_announced_and_results_can_be_refreshed(
         until(page, "document.querySelector('#filters').children.length")  # the page knows the first generation
         with Gallery.open(copy, model=AraCLIP(tiny_model)) as other:
             other.remove([gallery.parent / "pictures" / "رحلة"])
-        page.get_by_role("button", name="حدّث النتائج").click()
+        page.get_by_role("button", name="تحديث النتائج").click()
         until(page, "document.querySelector('#count').textContent.includes('٤٨')")
-        expect(page.get_by_role("button", name="حدّث النتائج")).to_have_count(0)
+        expect(page.get_by_role("button", name="تحديث النتائج")).to_have_count(0)
         page.close()  # before the server, whose end would be an error on the console

@@ -67,7 +67,7 @@ def test_dates_are_asked_for_and_shown_as_people_write_them(visit: Visit) -> Non
     page.get_by_label("من", exact=True).fill("2021-01-01")
     page.get_by_label("إلى", exact=True).fill("2021-12-31")
     expect(page.locator(".chip.filter > span")).to_have_text(
-        "التُقطت: \u2068١ يناير ٢٠٢١\u2069 إلى \u2068٣١ ديسمبر ٢٠٢١\u2069"
+        "تاريخ الالتقاط: \u2068١ يناير ٢٠٢١\u2069 إلى \u2068٣١ ديسمبر ٢٠٢١\u2069"
     )
     address, wish = page.url.split("?")[0], "where=captured%3D2021-01-01..2021-12-31"
     of_that_year = page.request.get(f"{address}search?q=أخضر&k=96&{wish}").json()["results"]
@@ -93,15 +93,15 @@ def test_weaker_matches_can_be_hidden_and_all_filters_removed(visit: Visit) -> N
     page = visit("?q=سيارة أحمر في الشارع")
     shown(page)
     opened(page)
-    page.get_by_label("أخفِ الأضعف صلة").check()
+    page.get_by_label("إخفاء النتائج الضعيفة").check()
     until(page, "location.search.includes('strong')")
-    expect(page.get_by_role("heading", name="أضعف صلة")).to_be_hidden()
-    page.get_by_label("واحدة من كل متشابهتين").check()
+    expect(page.get_by_role("heading", name="نتائج أضعف صلة")).to_be_hidden()
+    page.get_by_label("إخفاء الصور المتشابهة").check()
     until(page, "location.search.includes('collapse')")
-    page.get_by_role("button", name="أزل التصفية").click()
+    page.get_by_role("button", name="إزالة التصفية").click()
     until(page, "!location.search.includes('strong') && !location.search.includes('collapse')")
-    expect(page.get_by_role("heading", name="أضعف صلة")).to_be_visible()
-    expect(page.get_by_role("button", name="أزل التصفية")).to_be_hidden()
+    expect(page.get_by_role("heading", name="نتائج أضعف صلة")).to_be_visible()
+    expect(page.get_by_role("button", name="إزالة التصفية")).to_be_hidden()
 
 
 def test_a_filter_chosen_before_the_search_holds_for_it(visit: Visit) -> None:
@@ -117,7 +117,7 @@ def test_a_filter_chosen_before_the_search_holds_for_it(visit: Visit) -> None:
 def test_a_filter_by_hand_in_the_address_is_kept_beside_the_controls(visit: Visit) -> None:
     page = visit("?q=أحمر&where=added%3D2020..")
     shown(page)
-    expect(page.locator(".chip.filter > span")).to_have_text("أُضيفت: منذ \u2068٢٠٢٠\u2069")
+    expect(page.locator(".chip.filter > span")).to_have_text("تاريخ الإضافة: منذ \u2068٢٠٢٠\u2069")
     opened(page)
     page.get_by_role("radio", name="عمودية").check()
     expect(page.locator(".chip.filter")).to_have_count(2)

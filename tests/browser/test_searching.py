@@ -140,7 +140,7 @@ def test_thumbnails_of_the_last_search_are_cancelled_by_the_next_one(visit: Visi
 
 def test_weaker_matches_stand_below_a_divider(visit: Visit) -> None:
     page = visit("?q=سيارة أحمر في الشارع")  # 26 of the first 40 are not weak
-    divider = page.get_by_role("heading", name="أضعف صلة")
+    divider = page.get_by_role("heading", name="نتائج أضعف صلة")
     expect(divider).to_be_visible()
     line = divider.bounding_box()["y"]
     tops = page.locator(".tile").evaluate_all(
@@ -172,7 +172,7 @@ def test_a_picture_can_be_picked_and_joined_by_words(visit: Visit) -> None:
     page.press("#query", "Enter")
     expect(page.locator(".chip.plus")).to_have_count(2)
     assert 0 in colours(page)[:10]
-    page.get_by_role("button", name=re.compile("أزل.*صورة")).click()
+    page.get_by_role("button", name=re.compile("إزالة.*صورة")).click()
     expect(page.locator(".chip img")).to_have_count(0)
     until(page, "!location.search.includes('picture')")
 
@@ -203,7 +203,7 @@ def test_a_file_that_is_no_picture_is_refused_with_a_message(visit: Visit) -> No
 def test_files_dragged_over_the_page_show_the_drop_area(visit: Visit) -> None:
     page = visit()
     hand_over(page, "dragover", b"", "image/png")
-    expect(page.get_by_text("أفلت الصورة في أي مكان")).to_be_visible()
+    expect(page.get_by_text("إفلات الصورة هنا")).to_be_visible()
 
 
 def test_more_like_this_and_less_like_this(visit: Visit) -> None:
@@ -211,7 +211,7 @@ def test_more_like_this_and_less_like_this(visit: Visit) -> None:
     first = page.locator(".tile").first
     name = shown(page)[0]
     first.hover()
-    first.get_by_role("button", name="صور تشبهها").click()
+    first.get_by_role("button", name="صور مشابهة").click()
     until(page, "location.search.startsWith('?like=')")
     until(page, "document.querySelector('#query').value === ''")
     assert set(colours(page)[:8]) == {1}
@@ -219,7 +219,7 @@ def test_more_like_this_and_less_like_this(visit: Visit) -> None:
     page.go_back()
     expect(page.locator("#query")).to_have_value("أخضر")
     page.locator(".tile a").first.click()
-    page.get_by_role("button", name="استبعد ما يشبهها").click()
+    page.get_by_role("button", name="استبعاد ما يشبهها").click()
     expect(page.locator(".chip.minus img")).to_be_visible()
     assert shown(page)
 
@@ -236,13 +236,13 @@ def test_a_query_of_several_parts_shows_them_as_chips(visit: Visit) -> None:
 
 def test_something_is_excluded_by_a_chip_and_taken_back(visit: Visit) -> None:
     page = visit("?q=أحمر")
-    page.get_by_role("button", name="استبعد", exact=True).click()
+    page.get_by_role("button", name="استبعاد", exact=True).click()
     page.keyboard.type("أزرق")
     page.keyboard.press("Enter")
     expect(page.locator("#query")).to_have_value("أحمر - أزرق")
-    page.get_by_role("button", name=re.compile("أدرج.*أزرق.*بدل استبعاده")).click()
+    page.get_by_role("button", name=re.compile("تضمين.*أزرق.*بدل استبعاده")).click()
     expect(page.locator("#query")).to_have_value("أحمر + أزرق")
-    page.get_by_role("button", name=re.compile("أزل.*أحمر")).click()
+    page.get_by_role("button", name=re.compile("إزالة.*أحمر")).click()
     expect(page.locator("#query")).to_have_value("أزرق")
     assert set(colours(page)[:10]) == {2}
     page.go_back()
@@ -251,9 +251,9 @@ def test_something_is_excluded_by_a_chip_and_taken_back(visit: Visit) -> None:
 
 def test_escape_closes_the_field_of_a_chip_and_gives_the_focus_back(visit: Visit) -> None:
     page = visit("?q=أحمر")
-    page.get_by_role("button", name="أضف", exact=True).click()
+    page.get_by_role("button", name="إضافة", exact=True).click()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="أضف", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="إضافة", exact=True)).to_be_focused()
 
 
 # ------------------------------------------------------------------ recent searches
@@ -266,9 +266,9 @@ def test_recent_searches_are_kept_on_the_device_and_can_be_forgotten(visit: Visi
     page.locator(".brand").click()
     expect(page.locator(".earlier a")).to_have_text(["أزرق", "أخضر", "أحمر"])
     page.reload()
-    page.get_by_role("button", name=re.compile("احذف.*أخضر")).click()
+    page.get_by_role("button", name=re.compile("حذف.*أخضر")).click()
     expect(page.locator(".earlier a")).to_have_text(["أزرق", "أحمر"])
-    page.get_by_role("button", name="امسح القائمة").click()
+    page.get_by_role("button", name="مسح القائمة").click()
     expect(page.locator(".earlier")).to_have_count(0)
     assert page.evaluate("localStorage.getItem('araclip.recent')") is None
 
@@ -305,5 +305,5 @@ def test_weak_results_wait_for_the_button_and_focus_goes_on(visit: Visit) -> Non
     page.mouse.wheel(0, 9000)
     page.wait_for_timeout(300)
     assert len(shown(page)) == had
-    page.get_by_role("button", name="اعرض المزيد").press("Enter")
+    page.get_by_role("button", name="عرض المزيد").press("Enter")
     until(page, f"document.querySelectorAll('.tile').length > {had}")

@@ -75,7 +75,7 @@ def test_what_brought_a_picture_is_told_word_by_word_when_asked(visit: Visit) ->
     page = visit("?q=صورة أحمر")
     page.locator(".tile a").first.press("Enter")
     viewed(page)
-    page.locator("#viewer summary", has_text="ما الذي جاء بها؟").click()
+    page.locator("#viewer summary", has_text="لماذا ظهرت هذه الصورة؟").click()
     expect(page.locator("#viewer .shares dt")).to_have_text(["صورة", "أحمر"])
     expect(page.locator("#viewer .shares meter").nth(1)).to_have_attribute("value", "1")  # the largest share
 
@@ -106,7 +106,7 @@ def test_the_picture_is_downloaded_as_it_is(visit: Visit) -> None:
     page.get_by_role("link", name="004.png").or_(page.get_by_role("link", name="007.png")).first.click()
     name = viewed(page)
     with page.expect_download() as download:
-        page.get_by_role("link", name="نزّل الصورة").click()
+        page.get_by_role("link", name="تنزيل الصورة").click()
     assert download.value.suggested_filename == name
     assert download.value.path().read_bytes()[:4] == b"\x89PNG"
 
@@ -116,7 +116,7 @@ def test_the_path_is_copied_with_a_message(visit: Visit) -> None:
     name = shown(page)[0]
     page.locator(".tile a").first.click()
     viewed(page)
-    page.get_by_role("button", name="انسخ المسار").click()
+    page.get_by_role("button", name="نسخ المسار").click()
     expect(page.locator("#viewer #toast")).to_have_text("نُسخ المسار")
     assert page.evaluate("navigator.clipboard.readText()").endswith(name)
 

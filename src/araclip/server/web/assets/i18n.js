@@ -56,12 +56,12 @@ export const strength = (relevance) =>
 /** The share of the small bar on a tile that is filled: a third for each step. */
 export const bars = (relevance) => (relevance >= STRONG ? 1 : relevance >= FAIR ? 2 / 3 : 1 / 3);
 
-/** A number of bytes with a suitable unit: ٢٫٤ م.ب. */
+/** A number of bytes with a suitable unit: 2.4 MB, or the whole word in Arabic, which abbreviates only some of them. */
 export function bytes(value) {
   const power = value < 1000 ? 0 : value < 999_500 ? 1 : value < 999_500_000 ? 2 : 3;
   const unit = ['byte', 'kilobyte', 'megabyte', 'gigabyte'][power];
   const digits = power > 1 ? 1 : 0;
-  return number(value / 1000 ** power, { style: 'unit', unit, maximumFractionDigits: digits });
+  return number(value / 1000 ** power, { style: 'unit', unit, maximumFractionDigits: digits, unitDisplay: root.lang === 'ar' ? 'long' : 'short' });
 }
 
 /** A localised date from the gallery's form (2023, 2023-05, 2023-05-17, 2023-05-17T18:30…). */
