@@ -292,6 +292,8 @@ def test_details_contain_the_path_only_if_the_server_shows_paths(
     seen = client.get(f"/images/{identity}/details").json()
     assert seen["path"] == str((album / "بيت" / "copy of red.png").resolve())
     assert seen["copies"] == ["أحمر 0.png"]
+    other = (album / "رحلة" / "أحمر 0.png").resolve()
+    assert seen["files"] == [{"name": "أحمر 0.png", "folder": "رحلة", "path": str(other)}]
     assert (seen["format"], seen["width"], seen["height"]) == ("PNG", 64, 48)
     with serving(settings_for(gallery, tiny_model, show_paths=False)) as hidden:
         answer = hidden.get(f"/images/{identity}/details")
@@ -310,6 +312,24 @@ def test_details_show_no_character_that_a_terminal_or_a_reader_would_obey(tmp_pa
         assert answer.json()["metadata"]["title"] == "\\u001b]0;owned\\u0007\\u009b31m\\u202egpj\\u2066"
         assert answer.json()["metadata"][shown(hostile)] == [1, shown(hostile)]
         assert not set(json.dumps(answer.json(), ensure_ascii=False)) & set("\x1b\x07\x9b\u202e\u2066")
+
+
+def test_details_have_the_captions_of_a_picture_line_by_line(tmp_path: Path, tiny_model: Path) -> None:
+    picture = pictures.solid(tmp_path / "album" / "beach.png", (9, 90, 200))
+    for name, text in (("beach.png.txt", "بحر هادئ"), ("beach.txt", "أول يوم\u202e")):
+        picture.with_name(name).write_text(text, encoding="utf-8")
+    gallery = make_gallery(tmp_path / "gallery", tmp_path / "album", tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        texts = client.get(f"/images/{id_of(client, 'beach')}/details").json()["texts"]
+    assert texts == [{"field": "captions", "text": "بحر هادئ\nأول يوم\\u202e"}]
+
+
+def test_a_preview_has_at_most_1600_pixels_a_side(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "album").mkdir()
+    pictures.landscape((2000, 1000)).save(tmp_path / "album" / "wide.jpg")
+    gallery = make_gallery(tmp_path / "gallery", tmp_path / "album", tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        assert opened(client.get(f"/thumbnails/{id_of(client, 'wide')}?size=1600").content).size == (1600, 800)
 
 
 # ------------------------------------------------------------------ adding and forgetting

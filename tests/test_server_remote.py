@@ -47,6 +47,7 @@ def test_pictures_come_from_their_files_and_else_from_what_the_gallery_keeps(
         assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
         details = client.get(f"/images/{named['copy of red.png']}/details").json()
         assert (details["name"], details["copies"], details["width"]) == ("copy of red.png", ["أحمر 0.png"], 64)
+        assert [each["folder"] for each in details["files"]] == ["رحلة"]
         (album / "رحلة" / "green1.png").unlink()
         problem(client.get(f"/images/{named['green1.png']}"), "no-picture")
         problem(client.get(f"/images/{'0' * 32}/details"), "no-picture")

@@ -8,6 +8,11 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() or c in JOINERS else _escape(ord(c)) for c in text)
 
 
+def shown_lines(text: str) -> str:
+    """As `shown`, with line breaks kept."""
+    return "\n".join(shown(line) for line in text.splitlines())
+
+
 def json_shown(text: str) -> str:
     """JSON with what `shown` escapes in JSON's own notation: the same value after parsing, and valid UTF-8."""
     return "".join(c if c.isprintable() or c in JOINERS else _json_escape(c) for c in text)

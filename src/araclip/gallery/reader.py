@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from araclip.encoder import Encoder
 from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
@@ -99,6 +100,10 @@ class Snapshot(ABC):
     def matched(self, content: int, text: TextQuery) -> tuple[Match, ...]:
         """The texts of a picture in which words of a query stand; none where the store searches no text."""
         return ()
+
+    def document(self, content: int) -> Document:
+        """The texts of a picture by field; none where it is gone."""
+        return {}
 
     @abstractmethod
     def _count_pictures(self) -> int: ...
@@ -189,7 +194,11 @@ class FolderSnapshot(Snapshot):
 
     def matched(self, content: int, text: TextQuery) -> tuple[Match, ...]:
         """The texts of a picture in which words of a query stand."""
-        return where_found(WordIndex(self._catalog()).documents([content]).get(content, {}), text)
+        return where_found(self.document(content), text)
+
+    def document(self, content: int) -> Document:
+        """The texts of a picture by field."""
+        return WordIndex(self._catalog()).documents([content]).get(content, {})
 
     def _count_pictures(self) -> int:
         return len(self.index)

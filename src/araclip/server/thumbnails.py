@@ -12,7 +12,6 @@ from pathlib import Path
 
 VERSION = 1  # raise it when thumbnails change; old ones are dropped
 FILE_NAME = "thumbnails.sqlite"
-SIZES = (256, 512)
 TOUCH_SECONDS = 3600  # resolution of the time of last use, to save writes
 KEEP = 0.8  # share of the limit that remains after an eviction
 

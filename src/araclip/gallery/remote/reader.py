@@ -6,6 +6,7 @@ deleted.
 """
 
 from araclip.encoder import Encoder
+from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.exclusion import exclusion_of
 from araclip.gallery.locations import Address, reference_home
@@ -16,7 +17,7 @@ from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.connection import connection_to
 from araclip.gallery.remote.nearest import Search, sample
-from araclip.gallery.remote.rows import Row, record_of
+from araclip.gallery.remote.rows import Row, record_of, texts_of
 from araclip.gallery.remote.state import State
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextQuery
@@ -48,6 +49,10 @@ class RemoteSnapshot(Snapshot):
         exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
         scale, hybrid = self.scale if relevance else None, self.hybrid(vector, text)
         return search.ranked(vector, page, scale, exclude, exclusion, hybrid, self.pictures if hybrid else 0)
+
+    def document(self, content: int) -> Document:
+        """The texts of a picture by field; a gallery on a server has none from OCR."""
+        return texts_of(self._catalog.by_id(content))
 
     def _count_pictures(self) -> int:
         return self._catalog.connection.count(visible(self._state.number))

@@ -16,7 +16,8 @@ from araclip.errors import InputError
 from araclip.server.http.auth import Requires
 from araclip.server.http.problem_details import MEDIA_TYPE, Problem
 from araclip.server.http.request_body import BeforeBody, limit_body
-from araclip.server.schemas import OpenAIErrors, ProblemDetails
+from araclip.server.routes.foreign_schemas import OpenAIErrors
+from araclip.server.schemas import ProblemDetails
 from araclip.server.service import Service
 from araclip.server.settings import Settings
 

@@ -16,7 +16,7 @@ from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, openai_errors
-from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
+from araclip.server.routes.foreign_schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)

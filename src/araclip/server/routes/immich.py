@@ -23,7 +23,7 @@ from araclip.server.http.problem_details import Problem
 from araclip.server.http.request_body import BeforeBody
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, GuardedRoute, ServiceOf, problems, service_of
-from araclip.server.schemas import Prediction
+from araclip.server.routes.foreign_schemas import Prediction
 
 SEARCH, TEXTUAL, VISUAL = "clip", "textual", "visual"  # a task, and its two types, as Immich names them
 MAX_ENTRIES = 16_384  # bytes

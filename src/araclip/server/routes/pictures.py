@@ -10,9 +10,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from starlette.types import Receive, Scope, Send
 
-from araclip.display import shown
+from araclip.display import shown, shown_lines
 from araclip.errors import GalleryLocked
-from araclip.gallery.catalog.records import identity_of
+from araclip.gallery.catalog.records import Copy, identity_of
 from araclip.image_transform import transform_of
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.limits import GatedStream
@@ -22,7 +22,7 @@ from araclip.server.indexing.uploads import add, forget
 from araclip.server.originals import Original, open_original
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
-from araclip.server.schemas import Added, Details, Identity
+from araclip.server.schemas import Added, Details, Identity, PictureText, SameFile
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
 
@@ -44,7 +44,7 @@ async def thumbnail(
     request: Request,
     requester: RequesterOf,
     identity: Identity,
-    size: Annotated[Literal["256", "512"], Query()] = "256",
+    size: Annotated[Literal["256", "512", "1600"], Query()] = "256",
 ) -> Response:
     """The picture upright, of at most `size` pixels a side, as WebP without any metadata."""
     etag = f'"{identity}-{size}-{VERSION}"'
@@ -183,7 +183,7 @@ def _details(service: Service, identity: str) -> Details | None:
     return Details(
         id=picture.id,
         name=first.name,
-        path=shown(first.path) if service.settings.paths_shown else None,
+        path=_path(service, first),
         folder=first.folder,
         width=picture.width,
         height=picture.height,
@@ -193,7 +193,18 @@ def _details(service: Service, identity: str) -> Details | None:
         added=picture.added,
         metadata=_all_shown(dict(first.metadata)),
         copies=[copy.name for copy in others],
+        files=[SameFile(name=copy.name, folder=copy.folder, path=_path(service, copy)) for copy in others],
+        texts=[
+            PictureText(field=field, text=shown_lines(text))
+            for field, texts in service.gallery.snapshot.document(picture.content).items()
+            if field in ("captions", "ocr")
+            for text in texts
+        ],
     )
+
+
+def _path(service: Service, copy: Copy) -> str | None:
+    return shown(copy.path) if service.settings.paths_shown else None
 
 
 def _all_shown(value: Any) -> Any:
