@@ -55,6 +55,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.locations",
     "gallery.exclusion",
     "gallery.ranking",
+    "gallery.browsing",
     "gallery.reader",
     "gallery.understood",
     "gallery.explanation",

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
+from araclip.errors import InputError
 from araclip.evaluation.robustness.understood import UnderstoodEncoder
 from araclip.gallery.interpretation import InterpretedQuery, interpret
 from araclip.gallery.query import parse
@@ -106,6 +107,14 @@ def test_exclusions_in_words_equal_a_minus(gallery: Gallery) -> None:
 def test_months_filter_pictures_of_any_year(gallery: Gallery) -> None:
     assert sorted(names(gallery.search("لون", where="month=7"))) == ["blue", "green"]
     assert names(gallery.search("لون", where=Filters(months=(12, 1)))) == ["red"]
+
+
+def test_days_filter_pictures_of_any_year(gallery: Gallery) -> None:
+    assert sorted(names(gallery.search("لون", where=["month=7", "day=1"]))) == ["blue", "green"]
+    assert names(gallery.search("لون", where=Filters(days=(10,)))) == ["red"]
+    for wrong in ("day=0", "day=32", "day=1.5"):
+        with pytest.raises(InputError, match="numbers from 1 to 31"):
+            gallery.search("لون", where=wrong)
 
 
 def test_a_word_of_the_user_is_understood(gallery: Gallery, tmp_path: Path) -> None:

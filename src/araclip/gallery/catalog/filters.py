@@ -5,21 +5,25 @@ for example) does not pass a filter on that fact.
 """
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from araclip.errors import InputError
-from araclip.images import FORMATS
+from araclip.gallery.catalog.filter_values import (
+    LARGEST,
+    bytes_of,
+    check_text,
+    date_of,
+    ends_of,
+    format_of,
+    numbers_of,
+)
 from araclip.paths import text_path, user_path
 from araclip.text.normalization import normalize
 
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
-_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
 # A list matches when one of its members does; true and false are compared as these words.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
@@ -60,9 +64,11 @@ class Filters:
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
     folder_name: str | None = None  # below any folder of this name; does not access the disk
+    below: str | None = None  # this folder and all below it, by its exact path; does not access the disk
     captured_from: str | None = None
     captured_to: str | None = None
     months: tuple[int, ...] = ()  # of the camera's date, in any year: 1 to 12
+    days: tuple[int, ...] = ()  # of the camera's date, in any month: 1 to 31
     added_from: str | None = None
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
@@ -76,10 +82,11 @@ class Filters:
         self._check_types()
         for name in ("captured_from", "captured_to", "added_from", "added_to"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, _date(name, getattr(self, name)))
+                object.__setattr__(self, name, date_of(name, getattr(self, name)))
         formats = (self.formats,) if isinstance(self.formats, str) else self.formats
-        object.__setattr__(self, "formats", tuple(map(_format, formats)))
-        object.__setattr__(self, "months", _months(self.months))
+        object.__setattr__(self, "formats", tuple(map(format_of, formats)))
+        object.__setattr__(self, "months", numbers_of("months", self.months, 12, "month=6,7,8"))
+        object.__setattr__(self, "days", numbers_of("days", self.days, 31, "day=1,2"))
         if self.orientation is not None and self.orientation not in ORIENTATIONS:
             raise InputError(f"no orientation '{self.orientation}'. Choose one of {', '.join(ORIENTATIONS)}.")
         for name in ("captured", "added"):
@@ -90,23 +97,23 @@ class Filters:
             raise InputError(f"min_size {self.min_size} is above max_size {self.max_size}: nothing can match.")
 
     def _check_types(self) -> None:
-        for name in ("folder", "folder_name"):
+        for name in ("folder", "folder_name", "below"):
             if getattr(self, name) is not None:
                 text_path(getattr(self, name))
         if self.orientation is not None:
-            _text("orientation", self.orientation)
+            check_text("orientation", self.orientation)
         for name in ("min_size", "max_size"):
             size: object = getattr(self, name)
-            if size is not None and not (isinstance(size, int) and 0 <= size <= _LARGEST):
-                raise InputError(f"{name} is {size!r:.80}; pass a whole number of bytes, at most {_LARGEST}.")
+            if size is not None and not (isinstance(size, int) and 0 <= size <= LARGEST):
+                raise InputError(f"{name} is {size!r:.80}; pass a whole number of bytes, at most {LARGEST}.")
         if not isinstance(self.formats, Iterable):
             raise InputError(f'formats is {self.formats!r:.80}; pass a tuple such as ("JPEG", "PNG").')
         if not isinstance(self.metadata, Mapping):
             raise InputError(f'metadata is {self.metadata!r:.80}; pass a mapping such as {{"album": "رحلة"}}.')
         for key, value in self.metadata.items():
-            _text("a key of metadata", key)
+            check_text("a key of metadata", key)
             if not isinstance(value, int | float):
-                _text(f"metadata {key}", value)
+                check_text(f"metadata {key}", value)
 
     @classmethod
     def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":
@@ -128,8 +135,8 @@ class Filters:
     def read(cls, texts: Iterable[str], *, collapse: bool = False) -> "Filters":
         """Parse filters, KEY=VALUE each.
 
-        folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, added=…,
-        size=100kB..2MB, format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
+        folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
+        added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
 
         Raises:
             InputError: an unknown key, one given twice, or an invalid value.
@@ -144,11 +151,11 @@ class Filters:
                 raise InputError(f"'{key}' is given twice; join the two, for example format=JPEG,PNG.")
             seen.add(key)
             if key in ("captured", "added"):
-                fields[f"{key}_from"], fields[f"{key}_to"] = _range(value)
+                fields[f"{key}_from"], fields[f"{key}_to"] = ends_of(value)
             elif key == "size":
-                fields["min_size"], fields["max_size"] = (end and _bytes(end) for end in _range(value))
-            elif key == "month":
-                fields["months"] = tuple(part.strip() for part in normalize(value[:80]).split(","))
+                fields["min_size"], fields["max_size"] = (end and bytes_of(end) for end in ends_of(value))
+            elif key in ("month", "day"):
+                fields[f"{key}s"] = tuple(part.strip() for part in normalize(value[:120]).split(","))
             elif key == "format":
                 fields["formats"] = tuple(name.strip() for name in value.split(","))
             elif key in ("folder", "orientation"):
@@ -157,13 +164,13 @@ class Filters:
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
                 raise InputError(
-                    f"no filter '{key}'. Choose among folder, captured, month, added, size, format, orientation "
+                    f"no filter '{key}'. Choose among folder, captured, month, day, added, size, format, orientation "
                     "and meta.KEY."
                 )
         return cls(**fields)
 
     def texts(self) -> list[str]:
-        """The filters as texts for `read`; `folder_name` and `collapse` have none."""
+        """The filters as texts for `read`; `folder_name`, `below` and `collapse` have none."""
         values = {f"meta.{key}": value for key, value in self.metadata.items()}
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),
@@ -174,6 +181,8 @@ class Filters:
                 values[key] = f"{'' if first is None else first}..{'' if last is None else last}"
         if self.months:
             values["month"] = ",".join(map(str, self.months))
+        if self.days:
+            values["day"] = ",".join(map(str, self.days))
         if self.folder is not None:
             values["folder"] = os.fspath(self.folder)
         if self.formats:
@@ -190,14 +199,17 @@ class Filters:
             of_file.append(_below(self.folder))
         if self.folder_name is not None:
             of_file.append(("instr(path, ?) > 0", (os.fsencode(f"{os.sep}{self.folder_name}{os.sep}"),)))
+        if self.below is not None:
+            of_file.append(_below_exactly(self.below))
         for name, column in (("captured", "taken"), ("added", "added")):
             if first := getattr(self, f"{name}_from"):
                 of_content.append((f"{column} >= ?", (first,)))
             if last := getattr(self, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
                 of_content.append((f"{column} < ?", (last + "\x7f",)))
-        if self.months:
-            marks = ", ".join("?" * len(self.months))
-            of_content.append((f"CAST(substr(taken, 6, 2) AS INTEGER) IN ({marks})", self.months))
+        for start, numbers in ((6, self.months), (9, self.days)):
+            if numbers:
+                marks = ", ".join("?" * len(numbers))
+                of_content.append((f"CAST(substr(taken, {start}, 2) AS INTEGER) IN ({marks})", numbers))
         if self.min_size is not None:
             of_file.append(("size >= ?", (self.min_size,)))
         if self.max_size is not None:
@@ -210,63 +222,12 @@ class Filters:
         return Condition(*_all(of_file), *_all(of_content))
 
 
-_LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
-
 Where = Filters | str | Sequence[str] | None  # as `BaseGallery.search` takes it
 
 
 def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
     sql = " AND ".join(f"({part})" for part, _ in parts) or "TRUE"
     return sql, tuple(value for _, values in parts for value in values)
-
-
-def _date(name: str, text: str) -> str:
-    date = normalize(str(text)[:80]).replace(" ", "T")
-    if not _DATE.fullmatch(date):
-        raise InputError(f"{name} is '{text!s:.80}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
-    return date
-
-
-def _months(given: object) -> tuple[int, ...]:
-    numbers = (given,) if isinstance(given, int | str) else given
-    months = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
-    if not all(isinstance(month, int | str) and re.fullmatch("0?[1-9]|1[0-2]", str(month)) for month in months):
-        raise InputError(f"months is {given!r:.80}; write numbers from 1 to 12, as in month=6,7,8.")
-    return tuple(dict.fromkeys(int(month) for month in months))
-
-
-def _range(text: str) -> tuple[str | None, str | None]:
-    """first..last with either end open; a single value is both ends."""
-    first, dots, last = (part.strip() for part in text.partition(".."))
-    return (first or None, last or None) if dots else (first, first)
-
-
-def _bytes(text: str) -> int:
-    match = _SIZE.fullmatch(normalize(text[:80]))
-    if not match:
-        raise InputError(f"'{text:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
-    size = int(Decimal(match[1]) * 1000 ** " kmg".index((match[2] or " ").lower()))
-    if size > _LARGEST:
-        raise InputError(f"'{text:.80}' is more than any file can have; the most is {_LARGEST} bytes.")
-    return size
-
-
-def _text(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise InputError(f"{name} is {value!r:.80}, a {type(value).__name__}; pass a text.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{name} is {value!r:.80}, with a byte or half of a character that is no text.") from None
-
-
-def _format(name: str) -> str:
-    if not isinstance(name, str):
-        raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
-    known = {"JPG": "JPEG", "TIF": "TIFF"}.get(name.upper(), name.upper())
-    if known not in FORMATS:
-        raise InputError(f"no picture format '{name}'. Choose among {', '.join(FORMATS)}.")
-    return known
 
 
 def roots_of(folder: str | os.PathLike[str]) -> list[str]:
@@ -277,8 +238,10 @@ def roots_of(folder: str | os.PathLike[str]) -> list[str]:
 
 def _below(folder: str | os.PathLike[str]) -> tuple[str, Values]:
     """SQL and values: paths below a folder."""
-    ranges: list[bytes] = []
-    for root in roots_of(folder):
-        prefix = os.fsencode(root).rstrip(os.sep.encode()) + os.sep.encode()
-        ranges += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
-    return " OR ".join(["path >= ? AND path < ?"] * (len(ranges) // 2)), tuple(ranges)
+    parts = [_below_exactly(root) for root in roots_of(folder)]
+    return " OR ".join(f"({sql})" for sql, _ in parts), tuple(value for _, values in parts for value in values)
+
+
+def _below_exactly(folder: str) -> tuple[str, Values]:
+    prefix = os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode()
+    return "path >= ? AND path < ?", (prefix, prefix[:-1] + bytes([prefix[-1] + 1]))

@@ -203,6 +203,16 @@ class CatalogLookups:
                 records[os.fsdecode(row[7])] = _record([row])
         return records
 
+    def records_of(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
+        """Pictures by their ids in this catalogue, with all their paths; unknown ids are left out."""
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for start in range(0, len(contents), _AT_ONCE):
+            some = contents[start : start + _AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            for row in self.sound_rows(f"{_RECORDS} WHERE content IN ({marks}) ORDER BY path", some):
+                found.setdefault(row[0], []).append(row)
+        return {content: _record(rows) for content, rows in found.items()}
+
     def formats(self) -> dict[str, int]:
         """How many pictures there are of each format, the most frequent first."""
         sql = "SELECT ifnull(format, 'not known'), count(*) AS n FROM contents GROUP BY 1 ORDER BY n DESC, 1"

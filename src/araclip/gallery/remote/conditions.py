@@ -79,8 +79,9 @@ def condition_of(filters: Filters) -> models.Filter | None:
         if first or last:
             ends = (instant(first) if first else None, instant(last, "9") if last else None)
             of_picture.append(between(key, *ends))
-    if filters.months:
-        spans = [f"{year}-{month:02}" for year in PHOTOGRAPHY for month in filters.months]
+    if filters.months or filters.days:
+        months = [f"{year}-{month:02}" for year in PHOTOGRAPHY for month in filters.months or range(1, 13)]
+        spans = [f"{month}-{day:02}" for month in months for day in filters.days] if filters.days else months
         of_picture.append(
             models.Filter(should=[between("taken_at", instant(span), instant(span, "9")) for span in spans])
         )
@@ -91,6 +92,8 @@ def condition_of(filters: Filters) -> models.Filter | None:
     if filters.folder is not None:
         roots = [stored_path(root) for root in roots_of(filters.folder)]
         of_path.append(models.FieldCondition(key="above", match=models.MatchAny(any=roots)))
+    if filters.below is not None:
+        of_path.append(equals("above", stored_path(filters.below)))
     if filters.folder_name is not None:
         of_path.append(equals("names", stored_path(filters.folder_name)))
     if filters.min_size is not None or filters.max_size is not None:
@@ -107,10 +110,10 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
     facts = row.facts
     if not _within(facts.captured_at if facts else None, filters.captured_from, filters.captured_to):
         return False
-    if filters.months and (
-        not facts or not facts.captured_at or int(facts.captured_at[5:7] or 0) not in filters.months
-    ):
-        return False
+    captured_at = facts.captured_at if facts else None
+    for start, numbers in ((5, filters.months), (8, filters.days)):
+        if numbers and (not captured_at or int(captured_at[start : start + 2] or 0) not in numbers):
+            return False
     if not _within(row.added, filters.added_from, filters.added_to):
         return False
     if filters.formats and (not facts or facts.format not in filters.formats):
@@ -118,6 +121,8 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
     if filters.orientation and (not facts or orientation(facts) != filters.orientation):
         return False
     if filters.folder is not None and not any(below(entry.file.path, root) for root in roots_of(filters.folder)):
+        return False
+    if filters.below is not None and not below(entry.file.path, filters.below):
         return False
     if filters.folder_name is not None and filters.folder_name not in PurePath(entry.file.path).parent.parts:
         return False

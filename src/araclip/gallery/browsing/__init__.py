@@ -1,0 +1,1 @@
+"""Browsing a gallery without a query: by date, by folder, by place."""

@@ -1,0 +1,70 @@
+"""Values of filters as people type them, checked. Pure."""
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+
+from araclip.errors import InputError
+from araclip.images import FORMATS
+from araclip.text.normalization import normalize
+
+LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
+
+
+def date_of(name: str, text: str) -> str:
+    """A date or the beginning of one; raises InputError, which names the field, for anything else."""
+    date = normalize(str(text)[:80]).replace(" ", "T")
+    if not _DATE.fullmatch(date):
+        raise InputError(f"{name} is '{text!s:.80}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
+    return date
+
+
+def numbers_of(name: str, given: object, most: int, example: str) -> tuple[int, ...]:
+    """Numbers from 1 to `most`, given as one or several, each once; raises InputError for anything else."""
+    numbers = (given,) if isinstance(given, int | str) else given
+    numbers = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
+    if not all(
+        isinstance(number, int | str) and re.fullmatch("[0-9]{1,2}", str(number)) and 1 <= int(number) <= most
+        for number in numbers
+    ):
+        raise InputError(f"{name} is {given!r:.80}; write numbers from 1 to {most}, as in {example}.")
+    return tuple(dict.fromkeys(int(number) for number in numbers))
+
+
+def ends_of(text: str) -> tuple[str | None, str | None]:
+    """first..last with either end open; a single value is both ends."""
+    first, dots, last = (part.strip() for part in text.partition(".."))
+    return (first or None, last or None) if dots else (first, first)
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of a size with or without a unit; raises InputError for anything else."""
+    match = _SIZE.fullmatch(normalize(text[:80]))
+    if not match:
+        raise InputError(f"'{text:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
+    size = int(Decimal(match[1]) * 1000 ** " kmg".index((match[2] or " ").lower()))
+    if size > LARGEST:
+        raise InputError(f"'{text:.80}' is more than any file can have; the most is {LARGEST} bytes.")
+    return size
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise InputError unless the value is a text that UTF-8 can hold."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r:.80}, a {type(value).__name__}; pass a text.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} is {value!r:.80}, with a byte or half of a character that is no text.") from None
+
+
+def format_of(name: str) -> str:
+    """A format by its name in `araclip.images.FORMATS`; raises InputError for an unknown one."""
+    if not isinstance(name, str):
+        raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
+    known = {"JPG": "JPEG", "TIF": "TIFF"}.get(name.upper(), name.upper())
+    if known not in FORMATS:
+        raise InputError(f"no picture format '{name}'. Choose among {', '.join(FORMATS)}.")
+    return known
