@@ -6,13 +6,13 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test test-browser test-ocr tesseract test-oldest test-lowest trials lint wheel mini chromium clean
+.PHONY: demo test test-browser test-ocr tesseract test-oldest test-lowest trials lint lint-github release-check wheel mini chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
 # mypy runs beside the tests, two processes with a thread each; what it finds comes last.
 test: .venv/.test
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(MAKE) --no-print-directory lint-github
 	@$(BIN)/mypy > .venv/mypy.txt 2>&1 & types=$$!; \
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
 	wait $$types; types=$$?; cat .venv/mypy.txt; exit $$((tests + types))
@@ -39,15 +39,11 @@ test-oldest: .venv/.test
 	@HF_HUB_OFFLINE=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
 
 # The core, without PyTorch, with the lowest version of each dependency that pyproject.toml allows. Old libraries warn
-# about still older ones. `-k`: the sample pictures need the extra demo.
-CORE_TESTS := $(filter-out %_contract.py %_remote.py %_openai.py, \
-	$(wildcard tests/test_gallery*.py tests/test_server_*.py)) $(patsubst %,tests/test_%.py, \
-	arguments atomic bounded_json bundled_model classify_command cli cli_gallery cli_stop client decode_limits display \
-	duplicates encoder images normalization query reembed scan_index watch)  # the others need packages of extras
+# about still older ones.
 LOWEST_TOOLS := pytest pytest-xdist hypothesis httpx httpx2 onnx watchfiles
 test-lowest: .venv/.lowest
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
-	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -k 'not the_demo_gives' $(CORE_TESTS)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python tests/core_tests.py -n 2 --dist loadfile --no-loadscope-reorder \
+	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
 .venv/.lowest: pyproject.toml tests/lowest.py .venv/bin/python
 	@$(PYTHON) -m venv --clear .venv/lowest && $(BIN)/python tests/lowest.py > .venv/lowest/lowest.txt
@@ -61,8 +57,22 @@ trials: .venv/.test
 	  echo "== $$trial"; OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python $$trial || failed="$$failed $$trial"; \
 	done; echo "failed:$${failed:- none}"; test -z "$$failed"
 
-lint: .venv/.test
+lint: .venv/.test lint-github
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
+
+# The workflows, the forms of issues and the citation, by their schemas; zizmor looks for what a stranger could abuse.
+lint-github: .venv/.test
+	@$(BIN)/zizmor --offline --quiet .github
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+
+# Wheel and sdist as they would be released, checked: minutes, and the package index.
+release-check: .venv/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
+	@$(BIN)/python tests/release/check.py
 
 wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist

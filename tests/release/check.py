@@ -1,0 +1,162 @@
+"""Check the packages as they would be released: what `make release-check` runs.
+
+    python tests/release/check.py [--out dist]
+
+1. Wheel and sdist are built twice, and are the same bytes; their contents and descriptions pass check-wheel-contents
+   and twine; a release tag (GITHUB_REF_NAME, as v1.2.3) is the version.
+2. The wheel is installed into an empty environment in a folder with spaces and Arabic letters; there pictures are
+   indexed and searched with the hub switched off; uninstalling leaves nothing.
+3. The core's tests pass from the unpacked sdist.
+4. The licences of all that was installed are ones that fit; they are written to `licences.md`, an SBOM to `sbom.json`.
+
+Tools: the extra `release`. Needs the package index. Exit code 1 and the reason where something is not so.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+PROJECT = Path(__file__).parents[2]
+TOOLS = Path(sys.executable).parent
+FITTING = (  # licences of dependencies, or of parts of them, that fit Apache-2.0
+    "Apache", "MIT", "BSD", "ISC", "PSF", "Python Software Foundation", "HPND", "MPL-2.0", "Mozilla Public License 2.0",
+    "Unlicense", "zlib", "0BSD", "CC0",
+)  # fmt: skip
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "httpx", "httpx2", "onnx", "watchfiles")
+
+
+def main() -> int:
+    """Run all checks; 1 and a message where one fails."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--out", type=Path, default=PROJECT / "dist", help="where the packages are written (dist)")
+    out = options.parse_args().out.resolve()
+    with tempfile.TemporaryDirectory() as place:
+        packages = built_twice(out, Path(place))
+        home = Path(place) / "مجلد فيه مسافات"
+        python = environment(home)
+        installed(python, packages["whl"])
+        licences(python, out)
+        searched(python, home)
+        uninstalled(python)
+        tested(python, packages["gz"], home)
+    print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    return 0
+
+
+def run(*command: str | Path, cwd: Path = PROJECT, **changes: str) -> str:
+    """The output of a command; raises SystemExit with all that it said where it fails."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **changes}
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def must(condition: bool, otherwise: str) -> None:
+    """End with a message unless something holds."""
+    if not condition:
+        raise SystemExit(otherwise)
+
+
+def built_twice(out: Path, place: Path) -> dict[str, Path]:
+    """The packages in `out`, by their last suffix, after both builds gave the same bytes."""
+    when = run("git", "log", "-1", "--format=%ct").strip()
+    shutil.rmtree(out, ignore_errors=True)
+    hashes = []
+    for target in (place / "again", out):
+        run(sys.executable, "-m", "build", "--outdir", target, SOURCE_DATE_EPOCH=when)
+        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in target.iterdir()})
+    must(hashes[0] == hashes[1], f"two builds differ: {hashes}")
+    packages = {path.suffix[1:]: path for path in out.iterdir()}
+    run(TOOLS / "check-wheel-contents", packages["whl"])
+    run(TOOLS / "twine", "check", "--strict", *packages.values())
+    version, tag = packages["whl"].name.split("-")[1], os.environ.get("GITHUB_REF_NAME", "")
+    must(not tag.startswith("v") or tag == f"v{version}", f"the tag is {tag}, the version {version}")
+    sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in packages.values())
+    print(f"built twice, equal: {sizes}")
+    return packages
+
+
+def environment(home: Path) -> Path:
+    """The Python of a new environment in `home`."""
+    run(sys.executable, "-m", "venv", home / "بيئة")
+    return home / "بيئة" / ("Scripts" if os.name == "nt" else "bin") / "python"
+
+
+def pip(python: Path, *arguments: str | Path) -> str:
+    """The output of a pip command in an environment."""
+    return run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
+
+
+def installed(python: Path, package: Path) -> None:
+    """Install a package with all that it requires."""
+    pip(python, "install", package)
+    said = run(python, "-m", "pip", "check", "--disable-pip-version-check").strip()
+    print(f"installed: {len(list(site_packages(python).glob('*.dist-info')))} packages; {said}")
+
+
+def site_packages(python: Path) -> Path:
+    """Where an environment keeps its packages."""
+    return Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+
+
+def searched(python: Path, home: Path) -> None:
+    """Index and search in an empty folder, with an empty home, without the hub."""
+    pictures = home / "صور"
+    pictures.mkdir()
+    for name, colour in (("أحمر", "red"), ("أخضر", "green"), ("أزرق", "blue")):
+        Image.new("RGB", (64, 64), colour).save(pictures / f"{name} 1.png")
+    araclip, own = (
+        python.with_name("araclip"),
+        {"HOME": str(home), "ARACLIP_DATA": str(home / "بيانات"), "PYTHONUTF8": "1"},
+    )
+    run(araclip, "index", pictures, cwd=home, **own)
+    found = json.loads(run(araclip, "search", "لون أحمر", "--json", cwd=home, **own))
+    first = Path(found["hits"][0]["path"]).name if isinstance(found, dict) else Path(found[0]["path"]).name
+    must(first == "أحمر 1.png", f"«لون أحمر» finds {first} first")
+    print("indexed and searched in an empty home: right")
+
+
+def uninstalled(python: Path) -> None:
+    """Uninstall; nothing of the package may be left."""
+    pip(python, "uninstall", "--yes", "araclip")
+    left = [path.name for path in site_packages(python).glob("araclip*")] + [*map(str, python.parent.glob("araclip*"))]
+    must(not left, f"left after uninstalling: {left}")
+    print("uninstalled: nothing left")
+
+
+def tested(python: Path, sdist: Path, home: Path) -> None:
+    """The core's tests, from the unpacked sdist."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(home, filter="data")
+    source = home / sdist.name.removesuffix(".tar.gz")
+    pip(python, "install", source, *TEST_TOOLS)
+    said = run(python, "tests/core_tests.py", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", cwd=source)
+    print(f"tests of the sdist: {said.strip().splitlines()[-1]}")
+
+
+def licences(python: Path, out: Path) -> None:
+    """Write the licences and the SBOM of what is installed; every licence must be one that fits."""
+    said = run(TOOLS / "pip-licenses", "--python", python, "--format", "json", "--from", "mixed", "--with-urls")
+    packages = [each for each in json.loads(said) if each["Name"] not in ("araclip", "pip", "setuptools")]
+    strange = [each for each in packages if not any(word in each["License"] for word in FITTING)]
+    must(not strange, f"licences to be looked at: {strange}")
+    rows = [f"| {each['Name']} | {each['Version']} | {each['License']} |" for each in packages]
+    (out / "licences.md").write_text(
+        "| package | version | licence |\n|---|---|---|\n" + "\n".join(rows) + "\n", "utf-8"
+    )
+    run(TOOLS / "cyclonedx-py", "environment", python, "--output-file", out / "sbom.json", "--output-reproducible")
+    print(f"licences of {len(rows)} packages fit; SBOM written")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
