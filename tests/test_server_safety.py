@@ -24,6 +24,8 @@ PROTECTED = (
     ("GET", f"/images/{NOWHERE}"),
     ("GET", f"/images/{NOWHERE}/details"),
     ("GET", f"/images/{NOWHERE}/explain?q=x"),
+    ("GET", f"/images/{NOWHERE}/near"),
+    ("GET", "/suggestions?q=x"),
     ("GET", f"/thumbnails/{NOWHERE}"),
     ("POST", "/images"),
     ("DELETE", f"/images/{NOWHERE}"),

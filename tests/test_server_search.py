@@ -44,7 +44,7 @@ def test_a_result_says_what_the_page_shows_and_nothing_of_where_the_file_lies(cl
     result = next(found for found in answer["results"] if found["copies"])
     assert set(result) == {
         "id", "score", "relevance", "weak", "name", "folder", "width", "height", "placeholder", "copies",
-        "matched",
+        "matched", "near",
     }  # fmt: skip
     assert len(result["id"]) == 32
     assert (result["width"], result["height"]) == (64, 48)

@@ -7,6 +7,7 @@ long (docs/RESULTS.md).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,25 @@ Rows = NDArray[np.int64]
 def is_near(one: int, other: int) -> bool:
     """Whether two perceptual hashes differ in at most NEAR bits; a flat picture (hash 0) is near to none."""
     return bool(one and other) and (one ^ other).bit_count() <= NEAR
+
+
+@dataclass(frozen=True)
+class HashTable:
+    """The perceptual hashes (n,) of a gallery's pictures, with their ids (n,) in ascending order."""
+
+    ids: Rows
+    hashes: Hashes
+
+    def near(self, content: int, allowed: Rows | None = None) -> list[int]:
+        """Ids of the pictures near to one, itself left out, among those in `allowed` (ascending): 30 µs per 100,000."""
+        row = int(np.searchsorted(self.ids, content))
+        if row == len(self.ids) or self.ids[row] != content or not self.hashes[row]:
+            return []
+        close = (np.bitwise_count(self.hashes ^ self.hashes[row]) <= NEAR) & (self.hashes != 0)
+        close[row] = False
+        found = self.ids[close]
+        near: list[int] = (found if allowed is None else np.intersect1d(found, allowed, assume_unique=True)).tolist()
+        return near
 
 
 def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:

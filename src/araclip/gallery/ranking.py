@@ -18,7 +18,7 @@ from araclip.gallery.catalog.selection import check_loose, newest_first, paths_o
 from araclip.gallery.exclusion import Cosines, Exclusion, kept
 from araclip.gallery.fusion import Candidate, Hybrid, lifted, merged, rated
 from araclip.gallery.index.scan_index import ScanIndex
-from araclip.gallery.near_hashes import is_near
+from araclip.gallery.near_hashes import HashTable, is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, text_matches, where_found
@@ -68,6 +68,7 @@ def ranked(
     exclude: int | None = None,
     hybrid: Hybrid | None = None,
     exclusion: Exclusion | None = None,
+    hashes: Callable[[], HashTable] | None = None,
 ) -> list[Hit]:
     """The hits of one page for a unit vector (D,), best first, ties in the order of indexing.
 
@@ -75,6 +76,7 @@ def ranked(
         exclude: the id of a picture to leave out.
         hybrid: what to look for in texts beside the vector.
         exclusion: what no hit may show.
+        hashes: the perceptual hashes of all pictures, for the number of near-duplicates of each hit.
     """
     search = _FilteredSearch(catalog, index, vector, page)
     if page.by_date:
@@ -93,6 +95,9 @@ def ranked(
     candidates = merged(above(others, page.threshold), [each for each in by_text if reaches(each, page.threshold)])
     candidates = kept(candidates, exclusion, search.cosines)
     hits = hits_of(search.existing(candidates), lambda content: catalog.phash(content) or 0, page, exclude)
+    if hashes and page.filters.collapse:
+        table = hashes()
+        hits = [(id_, replace(hit, near=len(table.near(id_, search.allowed)))) for id_, hit in hits]
     if not hybrid:
         return [hit for _, hit in hits]
     documents = words.documents([content for content, _ in hits if content in known])
@@ -109,6 +114,18 @@ def dated(catalog: Catalog, page: Page, exclusion: Exclusion | None, cosines: Co
         if (existing := [path for path in paths_of(catalog, each.content, condition) if exists(path)])
     )
     return [hit for _, hit in hits_of(candidates, lambda content: catalog.phash(content) or 0, page, None)]
+
+
+def near_hits(
+    catalog: Catalog, index: ScanIndex, hashes: HashTable, content: int, filters: Filters, most: int
+) -> list[Hit]:
+    """The near-duplicates of a picture that pass the filters and exist, those most like it first; at most so many."""
+    vector = catalog.vector(content)
+    search = _FilteredSearch(catalog, index, vector, Page(1, 0, filters))
+    ids, scores = search.scores(np.array(hashes.near(content, search.allowed), np.int64))
+    candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
+    found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
+    return [hit for _, hit in hits_of(found, lambda _: 0, Page(most, 0, replace(filters, collapse=False)), None)]
 
 
 def reaches(candidate: Candidate, threshold: float) -> bool:

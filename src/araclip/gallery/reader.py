@@ -4,7 +4,6 @@
 while searches continue on the old one, and then replaces it.
 """
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
@@ -16,15 +15,18 @@ from numpy.typing import NDArray
 from araclip.encoder import Encoder
 from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.full_text.matching import WordIndex
+from araclip.gallery.catalog.pool import CatalogPool
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.exclusion import exclusion_of
 from araclip.gallery.fusion import Hybrid
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
-from araclip.gallery.ranking import Page, ranked
+from araclip.gallery.near_hashes import HashTable
+from araclip.gallery.ranking import Page, near_hits, ranked
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
@@ -96,6 +98,11 @@ class Snapshot(ABC):
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """As `search`, each hit with its picture, whose copies include the one at the hit's path."""
+
+    def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
+        """The near-duplicates of a picture that pass the filters, those most like it first; none where the store
+        cannot look for them."""
+        return []
 
     def matched(self, content: int, text: TextQuery) -> tuple[Match, ...]:
         """The texts of a picture in which words of a query stand; none where the store searches no text."""
@@ -182,13 +189,30 @@ class FolderSnapshot(Snapshot):
         """One page of hits."""
         scale = self.scale if relevance else None
         exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
-        return ranked(self._catalog(), self.index, scale, vector, page, exclude, self.hybrid(vector, text), exclusion)
+        hybrid = self.hybrid(vector, text)
+        return ranked(self._catalog(), self.index, scale, vector, page, exclude, hybrid, exclusion, lambda: self.hashes)
 
     def search_records(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """One page of hits with their pictures; those removed meanwhile are left out."""
-        hits = self.search(vector, page, relevance=relevance, exclude=exclude, text=text)
+        return self._with_records(self.search(vector, page, relevance=relevance, exclude=exclude, text=text))
+
+    def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
+        """The near-duplicates of a picture."""
+        return self._with_records(near_hits(self._catalog(), self.index, self.hashes, content, filters, most))
+
+    @cached_property
+    def hashes(self) -> HashTable:
+        """The perceptual hashes of all pictures: 1.6 MB and 0.1 s for 100,000."""
+        return HashTable(*self._catalog().phashes())
+
+    def prepare(self) -> None:
+        """Compute what the first search would compute."""
+        super().prepare()
+        _ = self.hashes
+
+    def _with_records(self, hits: list[Hit]) -> list[tuple[PictureRecord, Hit]]:
         records = self._catalog().records_at([hit.path for hit in hits])
         return [(records[hit.path], hit) for hit in hits if hit.path in records]
 
@@ -225,7 +249,7 @@ class FolderReader(GalleryReader):
         Raises:
             GalleryNotFound, GalleryCorrupt, NewerGallery, WidthMismatch: the gallery cannot be used.
         """
-        pool = _CatalogPool(folder, model)
+        pool = CatalogPool(folder, model)
         return cls(pool.catalog, model, pool.close)
 
     @property
@@ -256,33 +280,3 @@ class FolderReader(GalleryReader):
 
     def _reference(self) -> ReferenceVectors:
         return reference_vectors(self._catalog().folder, self.model)
-
-
-class _CatalogPool:
-    """One catalogue connection for each thread; SQLite runs one statement at a time on each."""
-
-    def __init__(self, folder: Path, model: Encoder) -> None:
-        self._folder, self._model = folder, model
-        self._local = threading.local()
-        self._opened: list[Catalog] = []
-        self._lock = threading.Lock()
-
-    def catalog(self) -> Catalog:
-        catalog: Catalog | None = getattr(self._local, "catalog", None)
-        if catalog is not None and not catalog.is_current:  # repaired or restored: the old file is no longer written
-            with self._lock:
-                self._opened.remove(catalog)
-            catalog.close()
-            catalog = None
-        if catalog is None:
-            model = self._model
-            catalog = Catalog.open(self._folder, model.name, model.fingerprint, model.width)
-            self._local.catalog = catalog
-            with self._lock:
-                self._opened.append(catalog)
-        return catalog
-
-    def close(self) -> None:
-        with self._lock:
-            while self._opened:
-                self._opened.pop().close()

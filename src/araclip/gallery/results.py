@@ -28,6 +28,7 @@ class Hit:
     higher score.
     `relevance` is the probability that it shows what the query says (see `gallery.relevance`); None when the query
     contains a picture, or the gallery has only a few.
+    `near` counts the near-duplicates that were left out for it, where they are collapsed.
     `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes).
     """
 
@@ -37,6 +38,7 @@ class Hit:
     copies: tuple[str, ...] = ()
     relevance: float | None = None
     matched: tuple[Match, ...] = ()
+    near: int = 0
 
     @property
     def weak(self) -> bool:

@@ -100,6 +100,7 @@ class Result(BaseModel):
     height: int | None
     placeholder: str | None
     copies: int = Field(description="Number of further files with the same bytes.")
+    near: int = Field(default=0, description="With collapse=near: how many near-duplicates it stands for.")
     matched: list[Match] = Field(default_factory=list, description="Where words of the query stand in its texts.")
 
 
@@ -129,6 +130,25 @@ class SameFile(BaseModel):
     name: str
     folder: str
     path: str | None
+
+
+class NearAnswer(BaseModel):
+    """The near-duplicates of a picture, those most like it first."""
+
+    results: list[Result]
+
+
+class Suggestion(BaseModel):
+    """A query that may be meant; from names and texts of the gallery, so a stranger's: escape it for display."""
+
+    text: str
+    kind: Literal["folder", "word", "query", "file"]
+
+
+class SuggestionsAnswer(BaseModel):
+    """Queries that begin with what was typed."""
+
+    suggestions: list[Suggestion]
 
 
 class Details(BaseModel):
@@ -174,7 +194,8 @@ class Stats(BaseModel):
     generation: str
     uploads: bool
     writable: bool
-    examples: list[str]
+    examples: list[str] = Field(description="Arabic queries that suit the gallery's pictures.")
+    examples_en: list[str] = Field(default_factory=list, description="The same in English.")
 
 
 class SessionRequest(_Request):

@@ -19,9 +19,10 @@ from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
+from araclip.gallery.relevance import STRONG
+from araclip.server.example_queries import SHORT
 
 SUGGESTED = 8  # queries
-SHORT = 18  # characters
 FOLDERS = 50  # entries of a menu
 
 
@@ -42,6 +43,7 @@ class ServedGallery:
         self._reader = open_reader(location, model, create=create)
         self._overview: tuple[str, Overview] | None = None  # with its generation
         self._examples: tuple[str, tuple[str, ...]] | None = None
+        self._finding: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
 
     @property
@@ -82,6 +84,20 @@ class ServedGallery:
             queries = suggestions(snapshot.reference.everyday, snapshot.sample)
             cached = self._examples = snapshot.generation, queries
         return cached[1]
+
+    def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
+        """Whether a query with this vector (D,) has a strong hit in a sample of the snapshot, cached by generation;
+        False in a gallery of a few pictures, whose scores say nothing.
+        """
+        snapshot, (generation, known) = self.snapshot, self._finding
+        if generation != snapshot.generation:
+            known = {}
+            self._finding = snapshot.generation, known
+        if query not in known:
+            scale = snapshot.scale
+            best = float((snapshot.sample @ vector).max()) if scale else 0.0
+            known[query] = scale is not None and scale.relevance(vector, len(query.split()))(best) >= STRONG
+        return known[query]
 
     def close(self) -> None:
         """Close every connection."""

@@ -153,6 +153,12 @@ class CatalogLookups:
         ((signed,),) = self.sound_rows(f"SELECT phash, {sound} FROM contents WHERE id = ?", (content,))
         return None if signed is None else signed % (1 << 64)
 
+    def phashes(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Ids (n,) in ascending order and perceptual hashes (n,) of all pictures with a path; 0 where none is known."""
+        ids = "SELECT id, ifnull(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
+        known = np.array(self.rows(ids), np.int64).reshape(-1, 2)
+        return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite's integers have a sign
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of an SQL query."""
         with self._own_errors():

@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
@@ -15,10 +13,9 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.backup import write_backup
-from araclip.gallery.maintenance.duplicates import Ids, grouped
+from araclip.gallery.maintenance.duplicates import grouped
 from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.integrity import bad_vectors, file_fault, stored_fault
-from araclip.gallery.near_hashes import Hashes
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.paths import user_path
@@ -68,7 +65,7 @@ class FolderMaintenance(BaseGallery):
             if os.path.lexists(path):  # otherwise the only copy that is left would count as a duplicate
                 files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
 
-        return grouped(files, lambda: _hashes(catalog), catalog.vectors, kinds)
+        return grouped(files, catalog.phashes, catalog.vectors, kinds)
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
         """Faults of the catalogue, the vectors, the index and the files."""
@@ -113,12 +110,6 @@ class FolderMaintenance(BaseGallery):
             picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
         about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
         return write_export(user_path(folder), about, [pictures[content] for content in ids.tolist()], vectors)
-
-
-def _hashes(catalog: Catalog) -> tuple[Ids, Hashes]:
-    rows = catalog.rows("SELECT id, ifnull(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id")
-    known = np.array(rows, np.int64).reshape(-1, 2)
-    return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite's integers have a sign
 
 
 def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:

@@ -239,10 +239,15 @@ def _results(
     pairs = records_understood(snapshot, read, terms, page, text_weight, exclude=record.content if record else None)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
-    placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
-    results = [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
+    results = results_of(service, pairs)
     hits = [hit for _, hit in pairs]
     return results, more, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
+
+
+def results_of(service: Service, pairs: Sequence[tuple[PictureRecord, Hit]]) -> list[Result]:
+    """Hits with their pictures, as clients get them."""
+    placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
+    return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
 
 
 def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:
@@ -258,5 +263,6 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         height=picture.height,
         placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
         copies=len(hit.copies),
+        near=hit.near,
         matched=[Match(field=each.field, text=each.text, marks=list(each.marks)) for each in hit.matched],
     )

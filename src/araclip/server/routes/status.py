@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
+from araclip.server.example_queries import ENGLISH
 from araclip.server.http.auth import COOKIE
 from araclip.server.http.limits import GatedStream
 from araclip.server.http.problem_details import Problem
@@ -26,6 +27,7 @@ async def stats(service: ServiceOf, request: Request) -> Stats:
 def _stats(service: Service, writable: bool) -> Stats:
     gallery, snapshot = service.gallery, service.gallery.snapshot
     numbers = gallery.overview()
+    examples = gallery.examples()
     return Stats(
         pictures=snapshot.pictures,
         files=numbers.files,
@@ -37,7 +39,8 @@ def _stats(service: Service, writable: bool) -> Stats:
         generation=snapshot.generation,
         uploads=service.settings.uploads,
         writable=writable,
-        examples=list(gallery.examples()),
+        examples=list(examples),
+        examples_en=[ENGLISH[text] for text in examples],
     )
 
 

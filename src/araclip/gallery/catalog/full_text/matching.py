@@ -36,6 +36,17 @@ class WordIndex:
             "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?", (trigrams, folded, most + 1)
         )
 
+    def first_with_stem(self, stem: str, most: int) -> list[int]:
+        """Ids of some pictures with a word of this stem in any text."""
+        rows = self._catalog.rows("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (_quoted(stem), most))
+        return [content for (content,) in rows]
+
+    def first_with_name(self, beginning: str, most: int) -> list[int]:
+        """Ids of some pictures of which a stem in the name of the file or of a folder begins so."""
+        asked = f"names : {_quoted(beginning)} *"
+        rows = self._catalog.rows("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (asked, most))
+        return [content for (content,) in rows]
+
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         """The texts of pictures by field; of those without a path, none."""
         found: dict[int, Document] = {}

@@ -1,0 +1,138 @@
+"""Completions of a query while it is typed, from what the gallery itself holds: albums, words, queries, names. Pure.
+
+Letters are compared folded: a hamza, a final ة and the article may be there or not, on either side.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
+
+from araclip.text.words import FUNCTION_WORDS, Word, words
+
+FOLDERS, WORDS, QUERIES, FILES = 2, 4, 3, 3  # at most of each kind, so that none fills the list
+LEAST = 2  # letters typed before names of files are looked for
+SHORTER = 3  # letters that a stem may have less than what is typed: «سيارة» has the stem «سيار»
+CAMERAS = frozenset(
+    ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
+)  # in names that say nothing
+ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
+LEFT = {"و": 4}  # letters that stay after it, for it is rarely the conjunction in a shorter word; 1 after the others
+
+
+class WordSource(Protocol):
+    """The words of a gallery's texts; documented in `gallery.catalog.full_text.vocabulary.Vocabulary`."""
+
+    def stems(self, beginnings: Iterable[str], most: int) -> list[tuple[str, int]]:
+        """Stems that begin so, with their number of pictures."""
+
+    def spellings(self, stems: Sequence[str], before: Callable[[Word], int | None]) -> dict[str, str]:
+        """How words are written."""
+
+    def names(self, beginning: str, most: int) -> list[str]:
+        """Names of files."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What may be meant: the whole query, and where it is from: "folder", "word", "query" or "file"."""
+
+    text: str
+    kind: Literal["folder", "word", "query", "file"]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The folded letters of a word that is being typed."""
+
+    letters: str
+
+    def fits(self, word: Word) -> int | None:
+        """How many letters of a word stand before what is typed: 0, or those of the article; None: another word."""
+        if word.folded.startswith(self.letters):
+            return 0
+        bare = _bare(word.folded)
+        if bare.startswith(self.letters) or bare.startswith(_bare(self.letters)):
+            return len(word.folded) - len(bare)
+        return None
+
+
+def beginnings(last: Word) -> list[str]:
+    """Beginnings of the stems that a word may have of which these letters are typed."""
+    return list(dict.fromkeys((_bare(last.folded), last.folded, last.stem)))
+
+
+def _bare(folded: str) -> str:
+    """Folded letters without the article."""
+    for article in ARTICLES:
+        if folded.startswith(article) and len(folded) >= len(article) + LEFT.get(article, 1):
+            return folded.removeprefix(article)
+    return folded
+
+
+def matching(typed: str, phrases: Iterable[str], most: int) -> list[str]:
+    """The phrases that have every word typed, the last one as the beginning of a word."""
+    asked = list(words(typed))
+    if not asked:
+        return []
+    typed_words = [Beginning(word.folded) for word in asked]
+    found = []
+    for phrase in phrases:
+        there = _split(phrase)
+        if all(any(each.fits(word) is not None for word in there) for each in typed_words):
+            found.append(phrase)
+            if len(found) == most:
+                break
+    return found
+
+
+@lru_cache(maxsize=1 << 14)
+def _split(phrase: str) -> tuple[Word, ...]:
+    return tuple(words(phrase, names=True))
+
+
+def completions(
+    typed: str, source: WordSource | None, folders: Mapping[str, int], queries: Iterable[str], most: int
+) -> list[Completion]:
+    """The best completions of what is typed, at most `most`; none where it ends in a sign or a space.
+
+    Args:
+        source: the words of the gallery's texts, if its store can list them.
+        folders: number of pictures of each folder's name.
+        queries: queries known to find something.
+    """
+    asked = list(words(typed))
+    if not asked or asked[-1].end != len(typed):
+        return []
+    found = [Completion(name, "folder") for name in matching(typed, _busiest(folders), FOLDERS)]
+    if source:
+        found += [Completion(text, "word") for text in _words(typed, asked, source)]
+    found += [Completion(text, "query") for text in matching(typed, queries, QUERIES)]
+    if source and len(asked[-1].folded) >= LEAST:
+        names = dict.fromkeys(source.names(_bare(asked[-1].folded), 8 * FILES))
+        found += [Completion(name, "file") for name in matching(typed, filter(_is_telling, names), FILES)]
+    once = {each.text: each for each in reversed(found) if each.text != typed}  # of a text the first kind
+    return sorted(once.values(), key=found.index)[:most]
+
+
+def _words(typed: str, asked: Sequence[Word], source: WordSource) -> list[str]:
+    """What is typed with its last word completed, by the words of most pictures."""
+    last = asked[-1]
+    if not last.folded[0].isalpha():
+        return []
+    beginning = Beginning(last.folded)
+    stems = [stem for stem, _ in source.stems(beginnings(last), 4 * WORDS)]
+    if len(last.folded) > SHORTER:  # the stem of a word that is typed to its end may be shorter
+        stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
+    stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
+    written = source.spellings(stems, lambda word: None if word.folded in FUNCTION_WORDS else beginning.fits(word))
+    return [typed[: last.start] + written[stem] for stem in stems if stem in written][:WORDS]
+
+
+def _busiest(folders: Mapping[str, int]) -> list[str]:
+    return sorted(folders, key=lambda name: (-folders[name], name))
+
+
+def _is_telling(name: str) -> bool:
+    """Whether a file's name says more than a camera's does: IMG_2041, 20230517_183000."""
+    return any(word.folded[0].isalpha() and len(word.folded) > 1 and word.folded not in CAMERAS for word in words(name))
