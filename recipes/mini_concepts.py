@@ -25,13 +25,13 @@ CLASSES = 1000
 SUNGLASSES = 836  # classes 836 and 837 share the one name of the published list, which has it once
 RELATIVE = {"التي", "الذي"}
 POWERS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1.0)
-PHOTOGRAPHS = (
-    "flickr8k",
+PHOTOGRAPHS = (  # below --out: nothing held is among them
+    "flickr8k-train",
     "more/flickr30k_subset",
     "more/coco_subset",
     "more/pascal_sentences",
-    "more/caltech101",
-    "more/sports100",
+    "caltech101-train",
+    "sports100-train",
 )
 PER_SET = 1000  # so that no set dominates μ and Σ, and features take minutes
 
@@ -171,7 +171,7 @@ def write_concepts(data: Path, train: Sequence[Row], held: Sequence[Row], cache:
     english, arabic = class_names(data / "parallel" / "imagenet_classnames.tsv.xz")
     order = {synset: index for index, synset in enumerate(synsets())}
     check_order(english, order, [*train, *held])
-    sets = {name: spread(training_rows(data / name), PER_SET) for name in PHOTOGRAPHS}
+    sets = {name: spread(training_rows(out / name), PER_SET) for name in PHOTOGRAPHS}
     origin = {
         "names": fingerprint([english, arabic]),
         "pictures": {name: len(rows) for name, rows in sets.items()} | {"fitted": len(train), "held out": len(held)},

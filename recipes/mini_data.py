@@ -6,9 +6,12 @@ Writes under --out what is missing there, each item atomically:
 
     fluent-3d, noto, twemoji and six more    emoji with names in both languages (npm fetches the drawings)
     nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
+    flickr8k-train, flickr8k-choice          600 photographs of the train split are held out of it, for choices
+    scenes-train, scenes-held and so on      a fifth of each labelled set is held out of all training
+    parallel                                 parallel text without the rows that are captions of held photographs
     siblings                                 captions grouped by picture, without the pictures
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
-    flickr8k, more, parallel                 links into DATA
+    flickr8k, more                           links into DATA
 
 A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied; the
 recipe's `images` names the folder that holds them. All else that the recipe trains on is in DATA already. Downloaded
@@ -20,18 +23,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from mini_concepts import class_names, synsets, write_concepts
+from mini_concepts import class_names, name_variants, synsets, write_concepts
 from mini_emoji import emoji_sets
 from mini_features import FeatureCache
+from mini_held import LABELLED, choice_split, held_fifth, keys_of, write_parallel
 from mini_sets import Row, fingerprint, read_rows, write_set
 from mini_siblings import write_siblings
 
-from araclip import atomic
+from araclip import atomic, normalize
 from araclip.errors import AraCLIPError
 
 HELD_EVERY = 4
-PUBLISHED = ("flickr8k", "more", "parallel")
+PUBLISHED = ("flickr8k", "more")
 
 
 def prepare(data: Path, out: Path) -> None:
@@ -46,7 +51,17 @@ def prepare(data: Path, out: Path) -> None:
             (out / name).symlink_to((data / name).resolve(), target_is_directory=True)
     for name, made in emoji_sets(data, out.parent / "npm", out):
         log(f"{name}: {'made' if made else 'there already'}")
-    log(f"siblings: {write_siblings(data, out)}")
+    learned, choice = choice_split(row for _, row in read_rows(data / "flickr8k"))
+    for name, rows in (
+        ("flickr8k-train", learned),
+        ("flickr8k-choice", [{**row, "split": "choice"} for row in choice]),
+    ):
+        made = write_set(out / name, {"rows": fingerprint(rows)}, listing(rows))
+        log(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
+    for name in LABELLED:
+        write_labelled(name, data / "more" / name, out, log)
+    log(write_parallel(data, out, choice))
+    log(f"siblings: {write_siblings(data, out, keys_of(choice))}")
     nips = data / "more" / "nips17_ccby"
     train, held = split([row for _, row in read_rows(nips)])
     named = names_of(data)
@@ -57,6 +72,22 @@ def prepare(data: Path, out: Path) -> None:
         made = write_set(out / name, {"rows": fingerprint(rows)}, listing(rows))
         log(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
     log(f"concepts: {write_concepts(data, train, held, FeatureCache(out.parent / 'features'), out)}")
+
+
+def write_labelled(name: str, published: Path, out: Path, log: Callable[[str], None]) -> None:
+    """The two sides of a labelled set, whose English names stand bare as well, as people type them."""
+    sides = held_fifth([row for _, row in read_rows(published)])
+    for side, rows in zip(("train", "held"), sides, strict=True):
+        named = [with_bare_name(row) | {"split": side} for row in rows]
+        made = write_set(out / f"{name}-{side}", {"rows": fingerprint(named)}, listing(named))
+        log(f"{name}-{side}: {len(rows)} pictures, {'made' if made else 'there already'}")
+
+
+def with_bare_name(row: Row) -> dict[str, Any]:
+    """A labelled picture with its name alone, and with its Arabic name, with and without article, where it has one."""
+    arabic = row.get("caption_ar") or (name_variants(normalize(row["class_ar"])) if row.get("class_ar") else ())
+    english = dict.fromkeys([row["label"].lower(), *row["caption_en"]])
+    return {**row, "caption_en": [*english], "caption_ar": [*arabic]}
 
 
 def listing(rows: Sequence[Row]) -> Callable[[Path], Sequence[Row]]:

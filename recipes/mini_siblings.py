@@ -5,11 +5,12 @@ does not say where a picture ends. Pictures whose captions are known from elsewh
 first rows are a multiple of five apart, every picture is assumed to have all five; other stretches are left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mini_held import text_key
 from mini_sets import fingerprint, read_rows, read_table, write_set
 
 EACH = 5
@@ -19,12 +20,17 @@ KNOWN = ("flickr8k", "more/flickr30k_subset")
 Row = tuple[str, ...]  # English, Arabic, split
 
 
-def write_siblings(data: Path, out: Path) -> str:
-    """Write the set `out/siblings`, whose picture files do not exist; returns a line of output."""
+def write_siblings(data: Path, out: Path, held: Collection[str] = ()) -> str:
+    """Write the set `out/siblings`, whose picture files do not exist; returns a line of output.
+
+    Args:
+        held: keys (`mini_held.text_key`) of captions; a picture that has one of them is left out.
+    """
     rows = read_table(data / "parallel" / FILE, 3)
     second = {_key(english): arabic for english, arabic, _ in read_table(data / "parallel" / BETTER, 3)}
     known = [[_key(text) for text in row["caption_en"]] for folder in KNOWN for _, row in read_rows(data / folder)]
     groups = [group for group in grouped(rows, known) if all(split == "train" for _, _, split in group)]
+    groups = [group for group in groups if _keys(group).isdisjoint(held)]
     listed = [_line(number, group, second) for number, group in enumerate(groups)]
     made = write_set(out / "siblings", {"rows": fingerprint(listed)}, lambda folder: listed)
     return f"{len(groups)} pictures' captions, {'made' if made else 'there already'}"
@@ -44,6 +50,10 @@ def grouped(rows: Sequence[Row], known: Iterable[Sequence[str]]) -> Iterator[Seq
     for first, after in pairwise(firsts):
         if (after - first) % EACH == 0:
             yield from (rows[start : start + EACH] for start in range(first, after, EACH))
+
+
+def _keys(group: Sequence[Row]) -> set[str]:
+    return {text_key(text) for english, arabic, _ in group for text in (english, arabic)}
 
 
 def _whole(rows: Sequence[Row], picture_of: Mapping[str, int | None]) -> Iterator[int]:

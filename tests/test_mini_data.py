@@ -24,9 +24,9 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 for needed in ("timm", "torch", "resvg_py"):  # extras train and demo
     pytest.importorskip(needed)
 sys.path.append(str(RECIPES))
-mini_sets, mini_packages, mini_emoji, mini_concepts, mini_siblings, mini_data = map(
+mini_sets, mini_packages, mini_emoji, mini_concepts, mini_held, mini_siblings, mini_data = map(
     importlib.import_module,
-    ("mini_sets", "mini_packages", "mini_emoji", "mini_concepts", "mini_siblings", "mini_data"),
+    ("mini_sets", "mini_packages", "mini_emoji", "mini_concepts", "mini_held", "mini_siblings", "mini_data"),
 )
 
 arabic_words = st.text("ابتةحدرسشعقكلمنهوي", min_size=1, max_size=8)
@@ -203,6 +203,67 @@ def test_a_quarter_is_held_out_and_nothing_is_on_both_sides(numbers: list[int]) 
     assert sorted(train + held, key=lambda row: int(row["image"])) == rows
 
 
+# ── what no training may see ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.sets(st.integers(0, 20_000), max_size=200), st.sampled_from([3, 600]), st.data())
+def test_the_choice_split_is_every_tenth_train_picture_by_name_and_is_never_learned_from(
+    numbers: set[int], most: int, data: st.DataObject
+) -> None:
+    rows = [{"image": f"/x/{n}.jpg", "split": data.draw(st.sampled_from(["train", "dev"]))} for n in numbers]
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(mini_held, "CHOICE", most)
+        learned, held = mini_held.choice_split(data.draw(st.permutations(rows)))
+    train = sorted(row["image"] for row in rows if row["split"] == "train")
+    assert [row["image"] for row in held] == train[::10][:most]
+    assert sorted(row["image"] for row in [*learned, *held]) == train
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abc")), unique_by=lambda row: row[0]), st.data())
+def test_a_fifth_of_a_labelled_set_is_held_out_and_no_picture_is_on_both_sides(
+    pictures: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    rows = [{"image": f"{number}.jpg", "label": label} for number, label in pictures]
+    rows += [dict(row) for row in rows[:3]]  # listed twice
+    train, held = mini_held.held_fifth(data.draw(st.permutations(rows)))
+    names = [{row["image"] for row in side} for side in (train, held)]
+    assert not names[0] & names[1] and len(names[1]) == len(pictures) // 5
+    assert len(train) + len(held) == len(rows)
+
+
+def test_text_of_held_pictures_is_in_no_parallel_file_and_in_no_set_of_captions(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    (data / "parallel").mkdir(parents=True)
+    out.mkdir()
+    rows = [
+        ("A man at an entry way.", "رجل عند الباب", "train"),  # Flickr8k has it as "a man at an entry way ."
+        ("A woman sits .", "امرأة تجلس", "train"),
+        ("Some other text.", "اِمْرَأَة تجلس هنا.", "train"),  # an Arabic caption of the held picture, vocalised
+        ("A dog.", "كلب", "dev"),
+    ]
+    for name in (*mini_held.CAPTIONED, "tatoeba.tsv.xz"):
+        lines = "en\tar\tsplit\n" + "".join("\t".join(row) + "\n" for row in rows)
+        (data / "parallel" / name).write_bytes(lzma.compress(lines.encode()))
+    held = [{"caption_en": ["a man at an entry way ."], "caption_ar_eljundi": ["امرأة تجلس هنا"]}]
+    (out / "parallel").symlink_to(data / "parallel")  # as an earlier release left it
+    said = mini_held.write_parallel(data, out, held)
+    assert said.count(" 2") == 4 and mini_held.write_parallel(data, out, held) == said
+    for name in mini_held.CAPTIONED:
+        assert mini_sets.read_table(out / "parallel" / name, 3) == [rows[1], rows[3]]
+        assert len(mini_sets.read_table(data / "parallel" / name, 3)) == 4
+    assert (out / "parallel" / "tatoeba.tsv.xz").is_symlink()
+    mini_held.write_parallel(data, out, [])
+    assert len(mini_sets.read_table(out / "parallel" / "flickr8k_rev.tsv.xz", 3)) == 4
+
+
+def test_a_labelled_picture_has_its_bare_name_beside_the_caption(tmp_path: Path) -> None:
+    labelled = {"image": "a.jpg", "label": "Bedroom", "class_ar": "غرفة نوم", "caption_en": ["a photo of a bedroom"]}
+    named = mini_data.with_bare_name(labelled)
+    assert (named["caption_en"], named["caption_ar"]) == (["bedroom", "a photo of a bedroom"], ["غرفة نوم"])
+    drawn = {"image": "a.jpg", "label": "cat", "caption_en": ["cat"], "caption_ar": ["قطة"]}
+    assert mini_data.with_bare_name(drawn)["caption_ar"] == ["قطة"]
+
+
 # ── concepts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -325,5 +386,7 @@ def test_captions_of_dev_pictures_stay_out_of_the_set_and_a_second_translation_j
     assert mini_siblings.write_siblings(tmp_path, tmp_path / "out") == "2 pictures' captions, made"
     assert mini_siblings.write_siblings(tmp_path, tmp_path / "out") == "2 pictures' captions, there already"
     first, third = read_pictures(tmp_path / "out" / "siblings", ("caption_en",), ("caption_ar",))
+    held = mini_held.keys_of([{"caption_en": ["Text 2 3 ."]}])
+    assert mini_siblings.write_siblings(tmp_path, tmp_path / "out2", held) == "1 pictures' captions, made"
     assert [text.casefold() for text in first.english] == [text.casefold() for text in texts[0]]
     assert len(first.arabic) == 6 and len(third.arabic) == 5
