@@ -54,6 +54,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.recorded_model",
     "gallery.ingest",
     "gallery.locations",
+    "gallery.unindexed",
     "gallery.exclusion",
     "gallery.ranking",
     "gallery.browsing",

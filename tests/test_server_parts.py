@@ -491,7 +491,7 @@ def test_the_indexing_process_ends_by_itself_while_its_server_lives(
         last = json.loads(worker.stdout.read().splitlines()[-1])
         assert worker.wait(60) == (0 if content == "pictures" else 2)
         assert worker.stderr.read() == b""
-    assert last["report"]["added"] == 14 if content == "pictures" else "no pictures in" in last["error"]
+    assert last["report"]["added"] == 14 if content == "pictures" else "no pictures in" in last["empty"]
 
 
 def test_a_gallery_that_cannot_be_read_for_hours_is_one_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ PROTECTED = (
     ("POST", "/images"),
     ("DELETE", f"/images/{NOWHERE}"),
     ("GET", "/stats"),
+    ("GET", "/index"),
+    ("POST", "/index"),
     ("GET", "/events"),
     ("GET", "/metrics"),
     ("POST", "/v1/embeddings"),

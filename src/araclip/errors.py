@@ -2,7 +2,8 @@
 
 AraCLIPError
 ├── InputError              a request cannot be carried out: empty query, no such folder, k out of range
-│   └── ArgumentError       arguments for which libraries raise ValueError; it is one
+│   ├── ArgumentError       arguments for which libraries raise ValueError; it is one
+│   └── EmptyFolder         a folder to index holds no pictures
 ├── ImageError              one picture cannot be used; an indexing run skips it
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
 │   ├── ImageTooLarge       more pixels than the cap
@@ -47,6 +48,10 @@ class InputError(AraCLIPError):
 
 class ArgumentError(InputError, ValueError):
     """Arguments of a call that other libraries know, whose users expect a ValueError."""
+
+
+class EmptyFolder(InputError):
+    """The folder to index holds no pictures, and held none before."""
 
 
 class ImageError(AraCLIPError):

@@ -1,6 +1,8 @@
 """The command that serves a gallery over HTTP."""
 
 import logging
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +57,10 @@ def serve(
     from araclip.server.run import serve as run
     from araclip.server.settings import Settings
 
+    named = gallery or index or any(os.environ.get(f"ARACLIP_{name}") for name in ("GALLERY", "INDEX", "OFFER"))
+    index, offer = (index, None) if named else _first_run(Path.cwd())
     settings = Settings.read(
-        gallery=gallery, host=host, port=port, index=index and tuple(index), watch=watch, uploads=uploads,
+        gallery=gallery, host=host, port=port, index=index and tuple(index), offer=offer, watch=watch, uploads=uploads,
         allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, open_predict=open_predict,
         cache=cache, model=model, lexicon=lexicon,
     )  # fmt: skip
@@ -67,7 +71,34 @@ def serve(
     logging.getLogger("araclip").setLevel(logging.INFO)  # other libraries log every request
 
     def ready(address: str) -> None:
-        out.print(f"Serving {escape(shown(str(settings.gallery)))} at [bold]{address}[/]", soft_wrap=True)
+        served = ", ".join(map(str, settings.folders)) or str(settings.gallery)
+        out.print(f"Serving {escape(shown(served))} at [bold]{address}[/]", soft_wrap=True)
         err.print("Stop with Ctrl-C.")
 
     run(settings, ready=ready)
+
+
+def _first_run(folder: Path) -> tuple[list[Path] | None, Path | None]:
+    """What to index now, and what the page offers to index, where no gallery is named: asked for in a terminal.
+
+    Without one, the gallery indexed last is served where there is one, as services expect.
+    """
+    from araclip.errors import GalleryNotFound
+    from araclip.gallery.locations import latest_gallery
+    from araclip.gallery.unindexed import is_unindexed, may_have_pictures
+
+    if not is_unindexed(folder):
+        return None, None
+    latest = latest_gallery()
+    if not (sys.stdin.isatty() and err.is_terminal):
+        return None, None if latest else folder
+    if may_have_pictures(folder):
+        err.print(f"The pictures in {shown(str(folder))} were never indexed.", soft_wrap=True, markup=False)
+        if typer.confirm("Index them now? The page shows them as they come.", default=True, err=True):
+            return [folder], None
+    elif not latest:
+        raise GalleryNotFound(
+            f"there are no pictures in {folder}, and no other folder is indexed yet. Go to a folder with pictures, or "
+            "name one: `araclip serve --index FOLDER`."
+        )
+    return None, None

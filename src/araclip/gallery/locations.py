@@ -107,19 +107,27 @@ def remember(gallery: Location) -> None:
         atomic.write_text(home / _LATEST, gallery.name)
 
 
+def gallery_above(folder: Path) -> Path | None:
+    """The gallery of a folder, or of its nearest ancestor that has one; None if none was indexed."""
+    resolved = folder.resolve()
+    galleries = (gallery_of(above) for above in (resolved, *resolved.parents))
+    return next((gallery for gallery in galleries if is_gallery(gallery)), None)
+
+
+def latest_gallery() -> Path | None:
+    """The gallery indexed last, if it is still there."""
+    home = data_home() / "galleries"
+    latest = home / _LATEST
+    gallery = home / latest.read_text(encoding="utf-8", errors="replace") if is_there(latest) else None
+    return gallery if gallery and is_gallery(gallery) else None
+
+
 def gallery_here(folder: Path) -> Path:
     """The gallery to search from `folder`: its own, that of its nearest ancestor, or the one indexed last.
 
     Raises:
         GalleryNotFound: nothing was indexed yet.
     """
-    for above in (folder.resolve(), *folder.resolve().parents):
-        if is_gallery(gallery_of(above)):
-            return gallery_of(above)
-    home = data_home() / "galleries"
-    latest = home / _LATEST
-    if is_there(latest):
-        gallery = home / latest.read_text(encoding="utf-8", errors="replace")
-        if is_gallery(gallery):
-            return gallery
+    if gallery := gallery_above(folder) or latest_gallery():
+        return gallery
     raise GalleryNotFound("no pictures are indexed yet. Index a folder first: `araclip index FOLDER`.")

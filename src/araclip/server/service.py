@@ -51,11 +51,11 @@ class Service:
         self.settings = settings
         threads = max(1, usable_cores() // 2)  # leaves cores for other threads
         self.model = encoder_of(settings.gallery, settings.model, threads=threads, device=settings.device)
-        if settings.index or settings.uploads:
-            check_writable(settings.gallery, settings.index)
+        if settings.folders or settings.uploads:
+            check_writable(settings.gallery, settings.folders)
         self.interpreter = interpreter(settings.lexicon, data_home())
         self.suggestions = Suggestions()
-        self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.index))
+        self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.folders))
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
         self.events = Events()
@@ -89,11 +89,12 @@ class Service:
             wait_seconds=settings.wait_seconds,
         )
         self.refresher = Refresher(self.gallery, changed=self._announce, failed=lambda e: log.error("%s", e))
-        if settings.index:
+        if settings.folders:
             self.indexing = Indexing(
-                self.gallery, settings.model or "", settings.index, self.events, follow=settings.watch,
+                self.gallery, settings.model or "", settings.folders, self.events, follow=settings.watch,
                 device=settings.device, committed=self.refresher.wake,
             )  # fmt: skip
+        if self.indexing and settings.index:
             self.indexing.start()
         await self.texts.rows(["قطة"])
         await self.in_thread(lambda: self.interpreter.interpret("2otta"))  # its tables take a tenth of a second to make

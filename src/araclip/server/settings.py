@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     gallery: Path | Address  # an address such as qdrant://HOST:6333/COLLECTION
     model: str | None = None  # by default the gallery's own, araclip-mini for a new one
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
+    offer: Path | None = None  # a folder that was never indexed, which the page offers to index
     watch: bool = False  # keep watching those folders
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
     def _default_gallery(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("gallery"):
             return given
-        folders = cls._folders(given.get("index", ()))
+        folders = cls._folders(given.get("index", ())) or tuple(filter(None, (given.get("offer"),)))
         return {
             **given,
             "gallery": locations.gallery_of(Path(folders[0])) if folders else locations.gallery_here(Path.cwd()),
@@ -107,12 +108,12 @@ class Settings(BaseSettings):
             )
         if self.uploads and tokens and "write" not in tokens:
             raise ValueError("uploads need a token with write access. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
-        if isinstance(self.gallery, Address) and (self.index or self.uploads):
+        if isinstance(self.gallery, Address) and (self.folders or self.uploads):
             raise ValueError(
                 f"the gallery {self.gallery} is on a Qdrant server, which `araclip serve` only reads. Leave --index "
                 f"and --uploads off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
             )
-        if self.watch and not self.index:
+        if self.watch and not self.folders:
             raise ValueError("there is no folder to watch. Name one with --index")
         if self.watch and not find_spec("watchfiles"):
             raise ValueError("watching folders needs the package watchfiles. Run: pip install 'araclip[watch]'")
@@ -133,6 +134,11 @@ class Settings(BaseSettings):
             name = str(fault["loc"][0]) if fault["loc"] else ""
             where = f"{name} (ARACLIP_{name.upper()}): " if name else ""
             raise InputError(f"{where}{fault['msg'].removeprefix('Value error, ')}.") from None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that the server may index: at once, or when a client asks for it."""
+        return self.index or ((self.offer,) if self.offer else ())
 
     @property
     def tokens(self) -> dict[str, str]:

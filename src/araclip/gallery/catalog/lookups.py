@@ -16,7 +16,7 @@ from araclip.errors import GalleryCorrupt, GalleryError
 from araclip.gallery.catalog import damage, schema, seal, transaction
 from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.connection import Connection
-from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord
+from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord, identity_of
 from araclip.gallery.catalog.schema import FILE_NAME
 
 _JOINED = "files JOIN contents ON contents.id = files.content"
@@ -218,6 +218,12 @@ class CatalogLookups:
             for row in self.sound_rows(f"{_RECORDS} WHERE content IN ({marks}) ORDER BY path", some):
                 found.setdefault(row[0], []).append(row)
         return {content: _record(rows) for content, rows in found.items()}
+
+    def newest(self, count: int) -> list[str]:
+        """The ids of the pictures that came last, newest first."""
+        there = "EXISTS (SELECT 1 FROM files WHERE content = contents.id)"
+        sql = f"SELECT hash FROM contents WHERE {there} ORDER BY id DESC LIMIT ?"
+        return [identity_of(digest) for (digest,) in self.rows(sql, (count,))]
 
     def formats(self) -> dict[str, int]:
         """How many pictures there are of each format, the most frequent first."""

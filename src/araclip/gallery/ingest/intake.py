@@ -22,6 +22,7 @@ from araclip.image_transform import ImageTransform, transform_of
 from araclip.images import map_ahead, squares_ahead
 
 ENCODE_BATCH = 16
+FIRST_COMMIT = 16  # decoded pictures of a run's first transaction, soon seen; each later one may have twice as many
 COMMIT_EVERY = 128  # pictures in a transaction: a killed run loses at most these, about two seconds of work
 LINK_EVERY = 8  # times as many files whose pictures are known: they cost little, and a commit costs two fsyncs
 
@@ -79,6 +80,8 @@ class Intake:
         paths: list[str | None] = []
         waiting: list[_Waiting] = []
         decoded = 0  # of the waiting ones
+        most = commit_every(self._transform.size)
+        enough = min(most, FIRST_COMMIT)
 
         def refuse(number: int, error: OSError | ImageError) -> None:
             paths[number] = None
@@ -94,9 +97,9 @@ class Intake:
                 paths[number] = loaded.file.path
                 waiting.append(_Waiting(number, loaded, metadata[number] if metadata else None))
                 decoded += loaded.decoded is not None
-                if decoded >= commit_every(self._transform.size) or len(waiting) == LINK_EVERY * COMMIT_EVERY:
+                if decoded >= enough or len(waiting) == LINK_EVERY * COMMIT_EVERY:
                     self._commit(waiting, refuse)
-                    waiting, decoded = [], 0
+                    waiting, decoded, enough = [], 0, min(most, 2 * enough)
             else:
                 refuse(number, loaded)
             done(number + 1)

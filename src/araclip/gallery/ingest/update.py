@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from araclip.encoder import Encoder
-from araclip.errors import ImageError, InputError
+from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
@@ -136,6 +136,6 @@ def _nothing_in(root: Path, indexed: int) -> InputError:
             f"no pictures left in {root}, where {indexed:,} were indexed. Is a drive unplugged? They stay indexed, and "
             "are found again when they are back."
         )
-    return InputError(
+    return EmptyFolder(
         f"no pictures in {root}. AraCLIP reads {', '.join(FORMATS)} files; hidden files and folders are left out."
     )

@@ -87,6 +87,10 @@ KINDS = {
         409, "The gallery is being written", "Another process is writing the gallery. Try again later.",
         "المعرض قيد التحديث", "عملية أخرى تكتب في المعرض الآن. حاول لاحقًا.",
     ),
+    "nothing-to-index": Kind(
+        409, "There is no folder to index", "Start the server with --index FOLDER.",
+        "لا مجلد لفهرسته", "شغّل الخادم بالخيار --index FOLDER.",
+    ),
     "too-large": Kind(
         413, "Too large", "The request has more than {limit} bytes.", "حجم كبير جدًا", "يزيد الطلب على {limit} بايت."
     ),

@@ -1,4 +1,7 @@
-"""Indexing while serving: a thread of the server starts worker processes and publishes their progress."""
+"""Indexing while serving: a thread of the server starts worker processes and publishes their progress.
+
+The folders are those of `--index`, indexed at once, or one that was never indexed, when a client asks for it.
+"""
 
 import contextlib
 import json
@@ -9,10 +12,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from araclip.devices import VARIABLE
 from araclip.display import shown
+from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.watch import Due, changes
@@ -20,41 +24,60 @@ from araclip.server.events import Events
 from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
+State = Literal["offered", "running", "done", "empty", "failed"]
 RETRY_SECONDS = 5.0  # after another process has written for longer than the worker waits for its turn
 
 
 class Indexing:
-    """Updates a gallery with folders, once or, with `follow`, after every change."""
+    """Updates a gallery with folders, once or, with `follow`, after every change.
+
+    `state` is "offered" before the first update, "empty" after one of a folder without pictures.
+    """
 
     def __init__(
         self, gallery: ServedGallery, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
         committed: Callable[[], None], device: str | None = None,
     ) -> None:  # fmt: skip
-        self.running = False
+        self.state: State = "offered"
         self._environment = {VARIABLE: device} if device else {}
         self._command = [
             sys.executable, "-P", "-m", "araclip.server.indexing.worker",
             "--patience", str(writer_lock.PATIENCE_S), "--", str(gallery.catalog().folder), model, *map(str, folders),
         ]  # fmt: skip
-        self._folders = folders
+        self.folders = folders
+        self._gallery = gallery.location
         self._follow = follow
         self._events = events
         self._committed = committed
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether folders are indexed now."""
+        return self.state == "running"
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Index the folders now; where that has begun, or they are followed already, it goes on."""
+        with self._starting:
+            if self._stop.is_set() or (self._thread and self._thread.is_alive() and (self._follow or self.running)):
+                return
+            if self._thread:
+                self._thread.join()  # it has said how it ended
+            self.state = "running"  # now, so that the client who asked for it sees it begun
+            self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Kill the worker and wait for the thread; what was committed is kept."""
         self._stop.set()
         if (process := self._process) is not None:
             process.kill()  # safe: it commits in transactions
-        if self._thread.ident is not None:
-            self._thread.join()
+        with self._starting:
+            if self._thread:
+                self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -69,7 +92,7 @@ class Indexing:
     def _due(self) -> Iterator[Due]:
         """One full update, or, with `follow`, updates as the folders change."""
         if self._follow:
-            yield from changes([checked_root(folder) for folder in self._folders], stop=self._stop)
+            yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop)
             return
         postponed = True
         while postponed:
@@ -78,15 +101,6 @@ class Indexing:
             postponed = due.postponed
 
     def _update(self, due: Due) -> None:
-        self.running = True
-        try:
-            self._run_worker(due)
-        finally:
-            self.running = False
-        if due.postponed:
-            self._stop.wait(RETRY_SECONDS)
-
-    def _run_worker(self, due: Due) -> None:
         self._announce("running", 0, 0)
         last: dict[str, Any] = {}
         with self._worker() as process:
@@ -107,15 +121,30 @@ class Indexing:
         if "report" in last:
             report = last["report"]
             total = report["added"] + report["unchanged"]
-            self._announce("done", total, total, f"{report['added']} new or changed, {report['removed']} gone")
+            state: State = "done" if report["pictures"] else "empty"
+            self._announce(state, total, total, f"{report['added']} new or changed, {report['removed']} gone")
             log.info("indexed: %s", report)
+            if due.paths is None:
+                self._remember()
         elif "locked" in last:
             due.postponed = True
             log.warning("%s", shown(last["locked"]))
+        elif "empty" in last:
+            log.warning("%s", shown(last["empty"]))
+            self._announce("empty")
         elif not self._stop.is_set():
             reason = last.get("error", f"the indexing process ended with {ended}")
             log.error("%s", shown(reason))
             self._announce("failed", message="indexing failed; see the server's log")
+        if due.postponed:
+            self._stop.wait(RETRY_SECONDS)
+
+    def _remember(self) -> None:
+        """Make the gallery the one searched by default, as `araclip index` does."""
+        try:
+            locations.remember(self._gallery)
+        except OSError as error:
+            log.warning("the gallery could not be made the default one: %s", shown(str(error)))
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -132,5 +161,6 @@ class Indexing:
                 self._process = None
                 process.kill()
 
-    def _announce(self, state: str, done: int = 0, found: int = 0, message: str = "") -> None:
+    def _announce(self, state: State, done: int = 0, found: int = 0, message: str = "") -> None:
+        self.state = state
         self._events.publish("indexing", {"state": state, "done": done, "found": found, "message": message})

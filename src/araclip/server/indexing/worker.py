@@ -1,7 +1,8 @@
 """The process that indexes folders for a server, at a low priority.
 
 The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
-JSON object a line: {"done", "found"}, {"skipped"} (a line to log), and at the end {"report"}, {"locked"} or {"error"}.
+JSON object a line: {"done", "found"}, {"skipped"} (a line to log), and at the end {"report"}, {"locked"}, {"empty"} or
+{"error"}.
 It exits when its standard input is closed, that is with its server. It takes turns with other writers, as `araclip
 index` does.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.encoder_base import usable_cores
-from araclip.errors import AraCLIPError, GalleryLocked
+from araclip.errors import AraCLIPError, EmptyFolder, GalleryLocked
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.open import encoder_of
@@ -47,6 +48,9 @@ def main() -> None:
         report(report=_update(Path(given.gallery), given.model, given.folders, paths))
     except GalleryLocked as error:
         report(locked=str(error))
+    except EmptyFolder as error:
+        report(empty=str(error))
+        raise SystemExit(2) from None
     except (AraCLIPError, OSError) as error:
         report(error=str(error))
         raise SystemExit(2) from None

@@ -17,8 +17,8 @@ export class Problem extends Error {
 /** The access token, until the tab is closed. */
 let token = sessionStorage.getItem('araclip.token');
 
-async function request(path, { body, signal, headers = {} } = {}) {
-  const options = { signal, headers: { 'Accept-Language': language(), ...headers } };
+async function request(path, { body, signal, method, headers = {} } = {}) {
+  const options = { signal, method, headers: { 'Accept-Language': language(), ...headers } };
   if (token) options.headers.Authorization = `Bearer ${token}`;
   if (body) {
     options.method = 'POST';
@@ -70,6 +70,8 @@ export async function search(state, offset, signal) {
   return request('search', { signal, body: { ...settings, where: filterTexts(state), ignore: state.ignore, like: state.like, pictures } });
 }
 
+export const indexed = () => request('index');
+export const indexNow = () => request('index', { method: 'POST' });
 export const stats = () => request('stats');
 export const details = (id, signal) => request(`images/${id}/details`, { signal });
 export const explain = (id, { q, literal, ignore }, signal) => {

@@ -6,10 +6,11 @@ import { Chips } from './chips.js';
 import { $, button, el } from './dom.js';
 import { Filters, filterChips } from './filters.js';
 import { Grid } from './grid.js';
+import { leaveFirstRun, showFirstRun } from './firstrun.js';
 import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { listenForPictures } from './intake.js';
-import { clearNotice, emptyNotice, nothingNotice, problemNotice } from './notice.js';
+import { nothingNotice, problemNotice } from './notice.js';
 import { storePicture } from './pictures.js';
 import { Progress } from './progress.js';
 import { recent, remember } from './recent.js';
@@ -33,7 +34,7 @@ const viewer = new Viewer({ turn, close: closeViewer, similar: (item) => moreLik
 const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
-const progress = new Progress(galleryChanged);
+const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(stats); });
 const moreButton = button('quiet.more', 'more', null, () => fetchMore(true), t('more'));
 const near = new IntersectionObserver(([button]) => { if (button.isIntersecting) fetchMore(); }, { rootMargin: '600px' });
 $('results').after(moreButton);
@@ -124,10 +125,9 @@ function clearResults() {
   results = null;
   understood.show(state, null);
   grid.clear();
-  clearNotice();
   $('count').textContent = '';
   moreButton.hidden = true;
-  if (stats?.pictures === 0) emptyNotice();
+  if (stats && !isSearch(state) && (!stats.pictures || progress.running)) showFirstRun(stats); else leaveFirstRun();
 }
 
 async function run() {
@@ -142,7 +142,7 @@ async function run() {
     if (outdated()) return;
     results = current;
     $('bar').querySelector('.changed')?.remove();
-    clearNotice();
+    leaveFirstRun();
     if (state.q) remember(state.q);
     show();
   } catch (problem) {
@@ -162,7 +162,7 @@ async function run() {
 function again() {
   Results.forget();
   shownSearch = null;
-  clearNotice();
+  leaveFirstRun();
   return arrive();
 }
 
@@ -178,7 +178,7 @@ function show() {
   near.observe(moreButton);
   if (!shown.length) {
     $('count').textContent = '';
-    if (stats?.pictures === 0) emptyNotice();
+    if (stats?.pictures === 0) showFirstRun(stats);
     else nothingNotice(filterCount(state) ? () => go({ where: {}, strong: false, collapse: false }) : null);
   }
 }

@@ -6,7 +6,7 @@ import { t } from './i18n.js';
 let timer;
 
 /** Show a notice. `action` is { label, run, icon } or null; errors are announced by screen readers. */
-function notice({ name, title, detail, action = null, alert = false }) {
+export function notice({ name, title, detail, action = null, alert = false }) {
   clearNotice();
   const text = detail?.nodeType ? detail : el('p', {}, detail);
   $('notice').replaceChildren(el(`div.notice.${name}`, { role: alert ? 'alert' : 'status' },

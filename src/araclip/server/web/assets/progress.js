@@ -6,9 +6,9 @@ import { t } from './i18n.js';
 const DONE_MS = 4000;
 
 export class Progress {
-  /** `changed` is called with { generation, pictures } when the gallery has changed. */
-  constructor(changed) {
-    Object.assign(this, { changed, box: $('progress'), source: null, started: false });
+  /** `changed` is called with { generation, pictures } when the gallery has changed, `turned` when indexing begins or ends. */
+  constructor(changed, turned) {
+    Object.assign(this, { changed, turned, state: '', box: $('progress'), source: null, started: false });
     // Disconnects hidden pages: browsers allow six connections to a server, for all tabs together.
     document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.started && this.start()));
   }
@@ -26,11 +26,18 @@ export class Progress {
     this.source = null;
   }
 
+  /** Whether folders are being indexed. */
+  get running() { return this.state === 'running'; }
+
   #show({ state, done, found, message }) {
+    if (state !== this.state) {
+      this.state = state;
+      this.turned();
+    }
     clearTimeout(this.timer);
     const [text] = this.box.children;
     const bar = this.box.querySelector('progress');
-    this.box.hidden = false;
+    this.box.hidden = state === 'empty';
     this.box.dataset.state = state;
     text.setAttribute('aria-live', state === 'running' ? 'off' : 'polite'); // announcing each count would drown other messages
     bar.setAttribute('aria-label', t('indexing'));

@@ -1,0 +1,60 @@
+/** A gallery without pictures: the offer to index its folder, the pictures as they come, a folder that has none. */
+
+import { indexed, indexNow, thumbnail } from './api.js';
+import { $, el } from './dom.js';
+import { t } from './i18n.js';
+import { clearNotice, emptyNotice, notice, problemNotice } from './notice.js';
+import { askForToken } from './token.js';
+
+let drawn = 0; // a later drawing cancels an earlier one that still waits for its answer
+
+/** Show what a gallery without pictures, or one whose folder is being indexed, shows in place of results. */
+export async function showFirstRun(stats) {
+  const now = drawn += 1;
+  let found;
+  try {
+    found = await indexed();
+  } catch (problem) {
+    if (problem.status !== 401) problemNotice(problem, () => showFirstRun(stats));
+    return;
+  }
+  if (now === drawn) draw(found, stats);
+}
+
+/** Leave it: the page shows something else. */
+export function leaveFirstRun() {
+  drawn += 1;
+  clearNotice();
+}
+
+function draw({ state, folders, newest }, stats) {
+  const folder = folders.join(t('comma'));
+  const ask = (label) => ({ label, icon: 'search', run: () => start(stats) });
+  if (state === 'running') coming(folder, newest);
+  else if (stats.pictures || state === 'done') clearNotice();
+  else if (state === 'offered') notice({ name: 'picture', title: t('unindexed', { folder }), detail: t('unindexedDetail'), action: ask(t('indexIt')) });
+  else if (state === 'empty') notice({ name: 'empty', title: t('emptyFolder', { folder }), detail: t('emptyFolderDetail'), action: ask(t('lookAgain')) });
+  else if (state === 'failed') notice({ name: 'broken', title: t('stopped'), detail: t('stoppedDetail'), action: ask(t('retry')), alert: true });
+  else emptyNotice();
+}
+
+/** The pictures that came last; those that are shown already stay, so that nothing flickers. */
+function coming(folder, newest) {
+  const detail = t('comingDetail');
+  if (!$('notice').querySelector('.coming')) {
+    notice({ name: 'picture', title: t('coming', { folder }), detail: el('div', {}, el('p', {}, detail), el('ul.coming', { role: 'list' })) });
+  }
+  const list = $('notice').querySelector('ul.coming');
+  const there = new Map([...list.children].map((item) => [item.dataset.id, item]));
+  list.replaceChildren(...newest.map((id) => there.get(id)
+    ?? el('li', { 'data-id': id }, el('img', { src: thumbnail(id, 256), alt: '', width: 96, height: 96, loading: 'lazy' }))));
+}
+
+async function start(stats) {
+  try {
+    draw(await indexNow(), stats);
+  } catch (problem) {
+    if (problem.status !== 401 && problem.status !== 403) problemNotice(problem, () => start(stats));
+    else { await askForToken(); start(stats); }
+  }
+}
