@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,15 @@ def weights(runs: Path, stage: str) -> dict[str, Tensor]:
 def _forked() -> Any:
     """Processes forked from one that has imported all and runs no thread: each starts in a moment."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["toy_training"])
+    context.set_forkserver_preload(["toy_training", "pandas", "pyarrow.compute"])  # pandas reads the parallel text
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:  # up to Python 3.12.3 it does not look where this process does, and imports nothing without a word
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
     return context
 
 
