@@ -22,6 +22,7 @@ PLATFORMS = {  # tags that pip takes; macOS: a tag stands for all earlier versio
     "Linux x86-64": [f"{tag}_x86_64" for tag in LINUX],
     "Linux arm64": [f"{tag}_aarch64" for tag in LINUX],
 }
+WITHOUT = {("macOS x86-64", "3.14")}  # the last ONNX Runtime for it is 1.23.2, older than Python 3.14
 SHOWN = ("onnxruntime", "faiss-cpu", "numpy", "pillow", "tokenizers")
 
 
@@ -52,7 +53,7 @@ def main() -> int:
     print("|---" * (3 + len(SHOWN)) + "|")
     missing = 0
     for platform, tags in PLATFORMS.items():
-        for python in pythons:
+        for python in (python for python in pythons if (platform, python) not in WITHOUT):
             found = resolved(tags, python, wanted)
             missing += isinstance(found, str)
             cells = (
