@@ -5,8 +5,8 @@ import errno
 import os
 import random
 import shutil
-import subprocess
-import sys
+import signal
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ import torch
 
 from araclip.errors import TrainingError
 from araclip.training.loop import checkpoint
+from warm import Warm, warm
 
 SAVE_FOR_EVER = """
 import sys, torch
@@ -167,10 +168,18 @@ def test_a_skipped_checkpoint_of_a_later_step_does_not_take_a_whole_ones_place(t
 # ------------------------------------------------------------------ kills
 
 
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[Warm]:
+    with warm("from araclip.training.loop import checkpoint") as started:
+        yield started
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_in_the_middle_of_writing_the_one_before_is_used_and_the_rest_cleared(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", TORN_IN_THE_MIDDLE, str(tmp_path)], check=False)
-    assert done.returncode == -9
+def test_killed_in_the_middle_of_writing_the_one_before_is_used_and_the_rest_cleared(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, interpreter: Warm
+) -> None:
+    printed = tmp_path_factory.mktemp("said") / "said.txt"
+    assert interpreter.start(TORN_IN_THE_MIDDLE, str(tmp_path), printed=printed).wait() == -9
     assert len(list(tmp_path.glob(".step-000002.pt.*.tmp"))) == 1
     found = checkpoint.newest(tmp_path, unheard)
     assert found is not None
@@ -179,18 +188,20 @@ def test_killed_in_the_middle_of_writing_the_one_before_is_used_and_the_rest_cle
     assert names(tmp_path) == ["step-000001.pt", "step-000002.pt"]
 
 
-def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path, interpreter: Warm) -> None:
     rng = random.Random(0)
     for i in range(3):
-        folder = tmp_path / str(i)
+        folder, printed = tmp_path / str(i), tmp_path / f"{i}.txt"
         folder.mkdir()
-        command = [sys.executable, "-c", SAVE_FOR_EVER, str(folder)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(rng.uniform(0.0, 0.1))
-            process.kill()
+        saving = interpreter.start(SAVE_FOR_EVER, str(folder), printed=printed)
+        patience = time.monotonic() + 120
+        while not printed.is_file() or printed.read_text(encoding="utf-8") != "ready\n":
+            assert time.monotonic() < patience
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0.0, 0.1))
+        os.kill(saving.pid, signal.SIGKILL)
+        assert saving.wait() == -9
         found = checkpoint.newest(folder, unheard)
         assert found is not None
         step, loaded = found
