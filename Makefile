@@ -6,9 +6,12 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test test-browser test-ocr tesseract test-oldest test-lowest trials lint lint-github release-check wheel mini chromium clean
+.PHONY: demo test installed test-browser test-ocr tesseract test-oldest test-lowest trials lint lint-github release-check wheel mini chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
+
+# What all tests need; `make -j installed` has the environments made at the same time.
+installed: .venv/.test .venv/.lowest .venv/.oldest
 
 # mypy runs beside the tests, two processes with a thread each; what it finds comes last.
 test: .venv/.test
@@ -34,9 +37,12 @@ tesseract:
 	}
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
-test-oldest: .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv/oldest 'transformers==5.0.0'
-	@HF_HUB_OFFLINE=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
+test-oldest: .venv/.test .venv/.oldest
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
+
+.venv/.oldest: .venv/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade --target .venv/oldest 'transformers==5.0.0'
+	@touch $@
 
 # The core, without PyTorch, with the lowest version of each dependency that pyproject.toml allows. Old libraries warn
 # about still older ones.
