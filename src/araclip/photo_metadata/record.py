@@ -94,7 +94,7 @@ def degrees(parts: Iterable[object], reference: object) -> float | None:
         values = [float(part) for part in parts]  # type: ignore[arg-type]  # what is no number is caught
         if not 1 <= len(values) <= 3 or any(not 0 <= value <= 360 for value in values):
             return None
-        size = sum(value / 60**power for power, value in enumerate(values))
+        size = float(sum(value / (1, 60, 3600)[power] for power, value in enumerate(values)))
         letter = name_of(reference)
         return -size if letter and letter[0].upper() in "SW" else size
     except (TypeError, ValueError, ArithmeticError):

@@ -281,5 +281,9 @@ class CatalogLookups:
 def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
     """A picture from its rows of _RECORDS, one for each path."""
     copies = tuple(Copy(os.fsdecode(path), size, json.loads(about)) for *_, path, size, about in rows)
-    *before, camera, lens, latitude, longitude, place, hidden = rows[0][:-3]
-    return PictureRecord(*before, copies, camera, lens, latitude, longitude, place, bool(hidden))
+    content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
+    camera, lens, latitude, longitude, place, hidden = photo
+    return PictureRecord(
+        content, digest, kind, width, height, captured_at, added, copies, camera, lens, latitude, longitude, place,
+        bool(hidden),
+    )  # fmt: skip
