@@ -67,6 +67,6 @@ def test_every_icon_is_drawn() -> None:
     assert wanted <= drawn
 
 
-@pytest.mark.parametrize("name", ["style.css", "results.css"])
+@pytest.mark.parametrize("name", ["style.css", "results.css", "viewer.css"])
 def test_styles_know_start_and_end_not_left_and_right(name: str) -> None:
     assert PHYSICAL.findall((ASSETS / name).read_text(encoding="utf-8")) == []

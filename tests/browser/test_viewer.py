@@ -146,20 +146,3 @@ def test_turning_past_the_last_picture_fetches_more(visit: Visit) -> None:
     page.keyboard.press("ArrowLeft")
     until(page, f"document.querySelectorAll('.tile').length > {had}")
     expect(page.locator("#viewer .about .soft").first).to_contain_text("من")
-
-
-def test_a_finger_turns_pages_too(visit: Visit) -> None:
-    page = visit("?q=أحمر", width=390, has_touch=True, is_mobile=True)
-    names = shown(page)
-    page.locator(".tile a").first.tap()
-    viewed(page)
-    page.evaluate(
-        """() => {
-          const stage = document.querySelector('.stage');
-          const told = (name, clientX) => stage.dispatchEvent(new TouchEvent(name, { bubbles: true,
-            changedTouches: [new Touch({ identifier: 1, target: stage, clientX, clientY: 200 })] }));
-          told('touchstart', 100);
-          told('touchend', 260);
-        }"""
-    )  # from left to right: onward, in a language read from the right
-    expect(page.locator("#viewer h2")).to_have_text(names[1])

@@ -17,7 +17,7 @@ export class Problem extends Error {
 /** The access token, until the tab is closed. */
 let token = sessionStorage.getItem('araclip.token');
 
-async function request(path, { body, signal, method, headers = {} } = {}) {
+async function request(path, { body, signal, method, headers = {}, raw = false } = {}) {
   const options = { signal, method, headers: { 'Accept-Language': language(), ...headers } };
   if (token) options.headers.Authorization = `Bearer ${token}`;
   if (body) {
@@ -35,6 +35,7 @@ async function request(path, { body, signal, method, headers = {} } = {}) {
       : new Problem({ title: t('offline'), detail: t('offlineDetail') });
   }
   if (!response.ok) throw await problemOf(response);
+  if (raw) return new Uint8Array(await response.arrayBuffer());
   return response.status === 204 ? null : response.json();
 }
 
@@ -79,6 +80,10 @@ export const explain = (id, { q, literal, ignore }, signal) => {
   for (const part of ignore) params.append('ignore', part);
   return request(`images/${id}/explain?${params}`, { signal });
 };
+/** Pictures that show the same, as results. */
+export const near = async (id, signal) => (await request(`images/${id}/near`, { signal })).results;
+/** The first bytes of a picture's file. */
+export const beginning = (id, bytes, signal) => request(`images/${id}`, { signal, headers: { Range: `bytes=0-${bytes - 1}` }, raw: true });
 export const thumbnail = (id, size) => `thumbnails/${id}?size=${size}`;
 export const picture = (id) => `images/${id}`;
 export const download = (id) => `images/${id}?download=1`;

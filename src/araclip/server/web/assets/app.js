@@ -15,6 +15,7 @@ import { storePicture } from './pictures.js';
 import { Progress } from './progress.js';
 import { recent, remember } from './recent.js';
 import { Results } from './results.js';
+import { Sequence } from './sequence.js';
 import { showTheme, startTheme } from './theme.js';
 import { toast } from './toast.js';
 import { askForToken } from './token.js';
@@ -30,7 +31,11 @@ let results = null;
 let stats = null;
 
 const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item) });
-const viewer = new Viewer({ turn, close: closeViewer, similar: (item) => moreLike(item), unlike: (item) => lessLike(item) });
+const sequence = new Sequence({ shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore });
+const viewer = new Viewer({
+  turn, close: closeViewer, similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
+  part: (canvas) => searchByPicture(canvas, AS_READ, ''), open: ({ id }) => go({ view: id }),
+});
 const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
@@ -58,26 +63,18 @@ function closeViewer() {
   else go({ view: '' }, { replace: true });
 }
 
-/** Show the picture before or after the current one; fetches the next page at the end. */
+/** Show the picture so many steps from the current one. */
 async function turn(step) {
-  const at = grid.shown.findIndex(({ id }) => id === state.view);
-  if (at < 0) return;
-  if (at + step >= grid.shown.length && results.more) await fetchMore(true);
-  const item = grid.shown[at + step];
-  if (!item) return;
+  const item = await sequence.from(state.view, step);
+  if (!item || item.id === state.view || !state.view) return;
   history.replaceState(history.state, '', write({ ...state, view: item.id }));
   arrive();
 }
 
-async function searchByPicture(file) {
-  let id;
-  try {
-    id = await storePicture(file);
-  } catch { // not a picture, or a format unknown to the browser
-    toast(`${t('badPicture')}. ${t('badPictureDetail')}`);
-    return;
-  }
-  go({ q: $('query').value.trim(), pictures: [{ id, weight: 1 }], like: [] });
+async function searchByPicture(file, change = {}, q = $('query').value.trim()) {
+  const id = await storePicture(file).catch(() => null); // not a picture, or a format unknown to the browser
+  if (!id) toast(`${t('badPicture')}. ${t('badPictureDetail')}`);
+  else go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] });
 }
 
 // ------------------------------------------------------------------ from the URL to the page
@@ -183,11 +180,10 @@ function show() {
   }
 }
 
-/** Show a picture in the viewer: one of the results, or one by id alone. */
+/** Show a picture in the viewer. */
 function showPicture() {
-  const at = grid.shown.findIndex(({ id }) => id === state.view);
-  const position = at < 0 ? null : { at, all: grid.shown.length, more: results.more };
-  viewer.show(grid.shown[at] ?? { id: state.view }, position, state.like.length || state.pictures.length ? null : state);
+  const asked = state.like.length || state.pictures.length ? null : state;
+  viewer.show(sequence.item(state.view), sequence.position(state.view), asked);
 }
 
 async function fetchMore(clicked = false) {

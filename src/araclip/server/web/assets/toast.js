@@ -7,8 +7,8 @@ let timer;
 
 export function toast(text) {
   const box = $('toast');
-  // A modal dialog hides what is outside it from screen readers, so the message goes into the dialog.
-  (document.querySelector('dialog[open]') ?? document.body).append(box);
+  // A modal dialog hides what is outside it from screen readers, and what fills the screen from all, so the message goes there.
+  (document.fullscreenElement ?? document.querySelector('dialog[open]') ?? document.body).append(box);
   box.textContent = text;
   clearTimeout(timer);
   timer = setTimeout(() => { box.textContent = ''; }, SHOWN_MS);

@@ -1,158 +1,199 @@
 /** The viewer: one large picture with its details, in a modal dialog, which traps the focus and closes on Escape. */
 
 import * as api from './api.js';
-import { $, button, el, icon, marked, setStyle } from './dom.js';
-import { bytes, date, isolated, number, strength, t } from './i18n.js';
-import { toast } from './toast.js';
+import { Crop } from './crop.js';
+import { details, extras, failure } from './details.js';
+import { $, button, el, icon } from './dom.js';
+import { Gestures } from './gestures.js';
+import { number, onLanguage, t } from './i18n.js';
+import { Photo, prefetch } from './photo.js';
+import { Slideshow } from './slideshow.js';
+import { Swipe } from './swipe.js';
+import { Zoom } from './zoom.js';
 
-const SWIPE = 50; // least pixels of a swipe
+const ZOOM_KEYS = { '+': 1, '=': 1, '-': -1, _: -1, '−': -1 };
+const ARROWS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+const PAN = 80; // pixels of an arrow key
+const TURN_KEYS = { PageUp: -1, PageDown: 1, Home: -Infinity, End: Infinity };
 
 export class Viewer {
-  /** Called: `turn` with -1 or 1, `close`, `similar` and `unlike` with a picture. */
-  constructor({ turn, close, similar, unlike }) {
-    Object.assign(this, { turn, similar, unlike, dialog: $('viewer'), id: '' });
-    this.dialog.addEventListener('cancel', (event) => { event.preventDefault(); close(); });
+  /**
+   * Called: `turn` with a step (1, -1, Infinity to the last, -Infinity to the first), `close`, `open`, `similar` and `unlike`
+   * with a picture, `part` with a canvas that shows a part of one.
+   */
+  constructor(actions) {
+    Object.assign(this, { actions, dialog: $('viewer'), id: '', position: null });
+    this.dialog.addEventListener('cancel', (event) => { event.preventDefault(); this.#escape(); });
+    this.dialog.addEventListener('close', () => { if (this.id) actions.close(); }); // Escape pressed twice is not asked
     this.dialog.addEventListener('keydown', (event) => this.#keys(event));
-    this.close = close;
-    let from = 0;
-    this.dialog.addEventListener('touchstart', (event) => { from = event.changedTouches[0].clientX; }, { passive: true });
-    this.dialog.addEventListener('touchend', (event) => {
-      const distance = event.changedTouches[0].clientX - from;
-      if (Math.abs(distance) > SWIPE && event.target.closest('.stage')) this.turn(distance < 0 === rtl() ? -1 : 1);
-    }, { passive: true });
+    document.addEventListener('fullscreenchange', () => this.#fullChanged());
+    this.slideshow = new Slideshow({
+      onward: () => this.#onward(), ready: () => this.photo.loading, changed: () => this.#showChanged(),
+    });
+    this.#build();
+    onLanguage(() => this.#build());
   }
 
   /**
-   * Show a picture: a result, or { id } alone. `position` is { at, all, more } among the results, or null; `asked` is the
-   * query in words that found it, { q, literal, ignore }, or null where it is no words alone.
+   * Show a picture: a result, or { id } alone. `position` is { at, all, more, before, after } among the results, with the pictures
+   * beside it, or null; `asked` is the query in words that found it, { q, literal, ignore }, or null where it is no words alone.
    */
   async show(item, position, asked) {
     this.request?.abort();
-    this.request = new AbortController();
-    this.id = item.id;
-    const focusedKey = this.dialog.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    this.#draw(item, position);
-    if (!this.dialog.open) this.dialog.showModal();
-    (this.dialog.querySelector(`[data-key="${focusedKey}"]:not([disabled])`) ?? this.dialog.querySelector('[data-key=close]')).focus();
+    const { signal } = this.request = new AbortController();
+    Object.assign(this, { id: item.id, position });
+    this.crop.close();
+    this.photo.show(item);
+    this.zoom.reset();
+    this.#label(item, position);
+    const focused = this.dialog.open ? document.activeElement : this.dialog.showModal();
+    if (!focused || !this.dialog.contains(focused) || focused.matches(':disabled, dialog')) this.stage.focus();
     try {
-      const details = await api.details(item.id, this.request.signal);
-      this.#describe({ ...item, ...details }, asked);
+      const whole = { ...item, ...await api.details(item.id, signal) };
+      this.photo.describe(whole);
+      this.zoom.to(this.zoom.scale);
+      this.heading.replaceChildren(el('bdi', {}, whole.name));
+      this.facts.append(...details(whole, asked, signal));
+      this.slideshow.arm();
+      this.photo.loading.then(() => { if (!signal.aborted) this.#prefetch(position); });
+      if (!this.slideshow.running) await extras(whole, this.facts, signal, this.actions.open);
     } catch (error) {
-      if (error.name !== 'AbortError') this.facts.replaceChildren(el('p.soft', { role: 'alert' }, error.detail || error.title || String(error)));
+      if (error.name !== 'AbortError') this.facts.replaceChildren(failure(error));
     }
   }
 
   hide() {
     this.request?.abort();
     this.id = '';
+    this.slideshow.stop();
+    if (document.fullscreenElement) document.exitFullscreen();
     if (this.dialog.open) this.dialog.close();
   }
 
-  #draw(item, position) {
-    const turning = (step, name, label, possible) => {
-      const made = button(`turn.${name}`, name, label, () => this.turn(step));
-      made.dataset.key = name;
-      made.disabled = !possible;
-      return made;
-    };
-    const close = button('bare.shut', 'close', t('close'), () => this.close());
-    close.dataset.key = 'close';
+  /** Show the pictures one after the other, in full screen where the browser can. */
+  play() {
+    this.slideshow.start();
+    this.stage.requestFullscreen?.().catch(() => {}); // without it, the window is filled
+    this.stage.focus();
+  }
+
+  #build() {
+    const keyed = (key, made) => { made.dataset.key = key; return made; };
+    const tool = (key, name, label, act) => keyed(key, button('bare', name, label, act));
+    const turning = (step, name, label) => keyed(name, button(`turn.${name}`, name, label, () => this.actions.turn(step)));
+    this.image = el('img', { draggable: 'false' });
+    this.figure = el('figure.photo', {}, this.image);
+    this.previous = turning(-1, 'previous', t('previous'));
+    this.next = turning(1, 'next', t('next'));
+    this.level = keyed('fit', el('button.level', { type: 'button', onclick: () => this.zoom.double(this.zoom.middle) }));
+    this.full = tool('full', 'full', t('fullScreen'), () => this.#toggleFull());
+    this.controls = el('div.controls', { role: 'group', 'aria-label': t('controls') },
+      tool('out', 'minus', t('zoomOut'), () => this.zoom.by(-1)), this.level, tool('in', 'plus', t('zoomIn'), () => this.zoom.by(1)),
+      keyed('play', button('bare.play', 'play', t('slideshow'), () => this.play())), this.slideshow.controls(), this.full);
+    this.stage = el('div.stage', { tabindex: '-1', role: 'group', 'aria-label': t('viewer') }, this.figure, this.controls);
     this.facts = el('div.facts');
-    this.heading = el('h2', {}, el('bdi', {}, item.name ?? ''));
-    this.dialog.replaceChildren(
-      close,
-      el('div.stage', {}, this.#image(item),
-        position && turning(-1, 'previous', t('previous'), position.at > 0),
-        position && turning(1, 'next', t('next'), position.at < position.all - 1 || position.more)),
-      el('aside.about', { 'aria-label': t('details') },
-        el('div', { 'aria-live': 'polite' }, position && el('p.soft', {}, t('position', { n: position.at + 1, all: position.all })), this.heading),
-        this.#actions(item), this.facts));
+    this.heading = el('h2');
+    this.count = el('p.soft');
+    this.bar = el('div.actions');
+    this.about = el('aside.about', { 'aria-label': t('details') },
+      el('div', { 'aria-live': 'polite' }, this.count, this.heading), this.bar, this.facts);
+    this.photo = new Photo(this.image, () => this.facts.prepend(el('p.soft', {}, t('preview'))));
+    this.zoom = new Zoom(this.stage, this.image, () => this.#zoomed());
+    this.swipe = new Swipe(this.stage, this.figure, { ...this.actions, neighbour: (step) => this.#neighbour(step) });
+    this.gestures = new Gestures(this.stage, this.zoom, this.swipe);
+    this.crop = new Crop(this.stage, this.photo, this.zoom, this.actions.part);
+    this.dialog.replaceChildren(keyed('close', button('bare.shut', 'close', t('close'), () => this.actions.close())), this.stage, this.about);
   }
 
-  #image(item) {
-    const image = el('img', { alt: item.name ?? '', src: api.thumbnail(item.id, 512), draggable: 'false' });
-    if (item.width) this.#fit(image, item);
-    const original = new Image();
-    original.src = api.picture(item.id);
-    original.decode().then(() => { image.src = original.src; }, () => {
-      if (this.id === item.id) this.facts.prepend(el('p.soft', {}, t('preview')));
-    });
-    return el('figure', item.placeholder ? { style: { '--placeholder': `url("${item.placeholder}")` } } : {}, image);
-  }
-
-  #fit(image, { width, height }) {
-    Object.assign(image, { width, height });
-    setStyle(image, { '--width': width, '--ratio': width / height });
-  }
-
-  #actions(item) {
-    const link = el('a.quiet', { href: api.download(item.id), download: item.name ?? '' }, icon('download'), el('span', {}, t('download')));
-    return el('div.actions', {},
-      button('quiet', 'similar', null, () => this.similar(item), t('similar')),
-      button('quiet', 'minus', null, () => this.unlike(item), t('unlike')),
-      link);
-  }
-
-  #describe(item, asked) {
-    const image = this.dialog.querySelector('.stage img');
-    if (item.width && !image.style.getPropertyValue('--width')) this.#fit(image, item);
-    this.heading.replaceChildren(el('bdi', {}, item.name));
-    image.alt = item.name;
-    const pixels = `${number(item.width)} × ${number(item.height)}`;
-    const names = { name: t('matchedName'), metadata: t('matchedMetadata'), caption: t('matchedCaption'), ocr: t('matchedOcr') };
-    const rows = [
-      [t('relevance'), item.relevance !== null && item.relevance !== undefined && strength(item.relevance)],
-      ...(item.matched ?? []).map((match) => [names[match.field], marked(match)]),
-      [t('dimensions'), item.width && isolated(pixels)],
-      [t('format'), item.format && [el('bdi', {}, item.format), item.bytes && ` · ${bytes(item.bytes)}`]],
-      [t('captured'), item.captured_at && date(item.captured_at)],
-      [t('added'), item.added && date(item.added.slice(0, 10))],
-      [t('folder'), item.folder && el('bdi', {}, item.folder)],
-      ...Object.entries(item.metadata ?? {}).map(([key, value]) => [el('bdi', {}, key), el('bdi', {}, [value].flat().join(' · '))]),
-    ];
-    const list = el('dl', {}, rows.filter(([, value]) => value).map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
-    const copies = item.copies?.length > 0 && el('details', {},
-      el('summary', {}, t('copies', { n: item.copies.length })),
-      el('ul', {}, item.copies.map((name) => el('li', {}, el('bdi', {}, name)))));
-    const path = item.path && el('div.path', {}, el('code', { dir: 'ltr' }, item.path),
-      button('quiet', 'copy', null, () => this.#copy(item.path), t('copyPath')));
-    this.facts.append(...[list, asked?.q && this.#why(item, asked), copies, path].filter(Boolean));
-  }
-
-  /** What each word of the query adds, asked for when it is opened. */
-  #why(item, asked) {
-    const shares = el('div', { 'aria-live': 'polite' });
-    const open = async ({ target }) => {
-      if (!target.open || shares.childElementCount) return;
-      try {
-        const { words } = await api.explain(item.id, asked, this.request.signal);
-        const most = Math.max(...words.map(({ share }) => Math.abs(share)), 1e-6);
-        shares.replaceChildren(el('dl.shares', {}, words.map(({ word, share }) => el('div', {},
-          el('dt', {}, el('bdi', {}, word)),
-          el('dd', {}, el(share < 0 ? 'meter.against' : 'meter', { value: Math.abs(share) / most, 'aria-label': t('share', { word }) }))))));
-      } catch (error) {
-        if (error.name !== 'AbortError') shares.replaceChildren(el('p.soft', { role: 'alert' }, error.detail || error.title || String(error)));
-      }
-    };
-    return el('details', { ontoggle: open }, el('summary', {}, t('why')), shares);
-  }
-
-  async #copy(path) {
-    try {
-      await navigator.clipboard.writeText(path);
-      toast(t('copied'));
-    } catch { // no https, or not allowed: the path is selected for Ctrl+C
-      getSelection().selectAllChildren(this.facts.querySelector('code'));
-      toast(t('notCopied'));
+  #label(item, position) {
+    this.count.textContent = position ? t('position', { n: position.at + 1, all: position.all }) : '';
+    this.heading.replaceChildren(el('bdi', {}, item.name ?? ''));
+    for (const [made, possible] of [[this.previous, position?.at > 0], [this.next, position && this.#neighbour(1) !== null]]) {
+      if (position) this.stage.append(made);
+      else made.remove();
+      made.disabled = !possible;
     }
+    this.facts.replaceChildren();
+    const { similar, unlike } = this.actions;
+    this.bar.replaceChildren(
+      button('quiet', 'similar', null, () => similar(item), t('similar')),
+      button('quiet', 'crop', null, () => this.crop.open(), t('similarPart')),
+      button('quiet', 'minus', null, () => unlike(item), t('unlike')),
+      el('a.quiet', { href: api.download(item.id), download: item.name ?? '' }, icon('download'), el('span', {}, t('download'))));
+  }
+
+  /** The picture a step away; null where there is none, undefined where it is not fetched yet. */
+  #neighbour(step) {
+    const { at, all, more, before, after } = this.position ?? { at: 0, all: 1 };
+    return step > 0 ? after ?? (more || at < all - 1 ? undefined : null) : before ?? (at > 0 ? undefined : null);
+  }
+
+  #prefetch(position) {
+    const { after, before } = position ?? {};
+    if (after) prefetch(after);
+    if (before && !this.slideshow.running) prefetch(before);
+  }
+
+  async #onward() {
+    const { id } = this;
+    await this.actions.turn(1);
+    if (this.id === id) await this.actions.turn(-Infinity); // from the last one to the first
+  }
+
+  #zoomed() {
+    const share = number(this.zoom.scale / this.zoom.real, { style: 'percent', maximumFractionDigits: 0 });
+    this.level.textContent = share;
+    this.level.setAttribute('aria-label', t('zoomLevel', { share }));
+    this.photo.sharpen(this.zoom.pixels);
+  }
+
+  #showChanged() {
+    this.dialog.toggleAttribute('data-playing', this.slideshow.running);
+    this.about.inert = this.slideshow.running || Boolean(document.fullscreenElement);
+    if (this.slideshow.running || !this.id) return;
+    if (document.fullscreenElement) document.exitFullscreen();
+    if (!this.dialog.contains(document.activeElement) || document.activeElement === this.dialog) this.stage.focus();
+  }
+
+  #toggleFull() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.stage.requestFullscreen?.().catch(() => {});
+  }
+
+  #fullChanged() {
+    const full = Boolean(document.fullscreenElement);
+    this.full.setAttribute('aria-pressed', full);
+    if (!full) this.slideshow.stop();
+    this.about.inert = full;
+  }
+
+  #escape() {
+    if (this.crop.active) this.crop.close();
+    else if (this.slideshow.running) this.slideshow.stop();
+    else this.actions.close();
   }
 
   #keys(event) {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest('select, input, .crop')) return;
+    const act = this.#actionOf(event);
+    if (!act) return;
     event.preventDefault();
-    this.turn(rtl() ? -step : step);
+    act();
+  }
+
+  #actionOf({ key, shiftKey, target }) {
+    const reading = target.closest('.about'); // there, the keys that scroll do so
+    const { turn } = this.actions;
+    if (ZOOM_KEYS[key]) return () => this.zoom.by(ZOOM_KEYS[key]);
+    if (key === '0' || key === '٠') return () => this.zoom.to(1);
+    if (ARROWS[key]) {
+      const [x, y] = ARROWS[key];
+      if (this.zoom.zoomed && !reading) return () => this.zoom.pan(-x * PAN, -y * PAN);
+      return x ? () => turn(rtl() ? -x : x) : null;
+    }
+    if (reading) return null;
+    if (key === ' ' && !target.closest('button')) return this.slideshow.running ? () => this.slideshow.toggle() : () => turn(shiftKey ? -1 : 1);
+    return TURN_KEYS[key] ? () => turn(TURN_KEYS[key]) : null;
   }
 }
 

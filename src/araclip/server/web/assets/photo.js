@@ -1,0 +1,87 @@
+/** The picture in the viewer, ever sharper: a thumbnail at once, then a preview, then the original where that is needed. */
+
+import * as api from './api.js';
+import { setStyle } from './dom.js';
+
+const THUMBNAIL = 512; // pixels of the longer side, as the server makes them
+const PREVIEW = 1600;
+
+export class Photo {
+  /** `image` is the <img>; `unshown` is called when the browser cannot show an original. */
+  constructor(image, unshown) {
+    Object.assign(this, { image, unshown, item: null });
+  }
+
+  /** Show a picture: a result, or { id } alone until its details are there. */
+  show(item) {
+    Object.assign(this, { item, level: 0, asked: 0, loading: Promise.resolve() });
+    const { image } = this;
+    image.alt = item.name ?? '';
+    for (const name of ['--width', '--ratio', '--placeholder']) image.style.removeProperty(name);
+    image.removeAttribute('width');
+    image.removeAttribute('height');
+    if (item.placeholder) setStyle(image, { '--placeholder': `url("${item.placeholder}")` });
+    image.src = api.thumbnail(item.id, THUMBNAIL);
+    fit(image, item);
+  }
+
+  /** Take over what the details say of the picture that is shown. */
+  describe(item) {
+    this.item = item;
+    this.image.alt = item.name;
+    fit(this.image, item);
+  }
+
+  /** Load what is sharp enough for so many pixels of the screen along the longer side. */
+  sharpen(pixels) {
+    if (!this.item?.width) return this.loading;
+    const level = pixels > PREVIEW ? 2 : first(this.item);
+    if (level > this.asked) {
+      this.asked = level;
+      this.loading = this.#load(this.item.id, level);
+    }
+    return this.loading;
+  }
+
+  /** Load the original, whatever its size on the screen. */
+  original() {
+    return this.sharpen(Infinity);
+  }
+
+  async #load(id, level) {
+    const source = level === 2 ? api.picture(id) : api.thumbnail(id, PREVIEW);
+    const found = await loaded(source);
+    if (this.item.id !== id) return;
+    if (!found && level === 2) {
+      this.unshown();
+      if (!this.level) await this.#load(id, 1);
+    } else if (found && level > this.level) {
+      this.level = level;
+      this.image.src = source;
+    }
+  }
+}
+
+/** Ask for a picture that will be shown next, as it will be shown first. */
+export const prefetch = (item) => loaded(first(item) === 2 ? api.picture(item.id) : api.thumbnail(item.id, PREVIEW));
+
+/** A picture that swiping or turning shows for a moment. */
+export function fit(image, { width, height }) {
+  if (!width) return;
+  Object.assign(image, { width, height });
+  setStyle(image, { '--width': width, '--ratio': width / height });
+}
+
+/** Small pictures are shown as they are, sharp and moving if they move. */
+const first = ({ width, height }) => (Math.max(width, height) <= PREVIEW ? 2 : 1);
+
+async function loaded(source) {
+  const image = new Image();
+  image.src = source;
+  try {
+    await image.decode();
+    return true;
+  } catch { // a format that the browser does not know, or no answer
+    return false;
+  }
+}

@@ -1,0 +1,74 @@
+/** The slideshow: a picture every few seconds, once it has loaded; it waits while it is paused or the tab is hidden. */
+
+import { button, el, icon } from './dom.js';
+import { t } from './i18n.js';
+
+const SECONDS = [3, 5, 10, 30];
+const STORED = 'araclip.seconds';
+
+export class Slideshow {
+  /** Called: `onward` for the next picture; `ready` gives the promise of the one that is loading; `changed` on start and stop. */
+  constructor({ onward, ready, changed }) {
+    Object.assign(this, { onward, ready, changed, running: false, paused: false, turn: 0 });
+    this.seconds = SECONDS.find((each) => String(each) === stored()) ?? 5;
+    document.addEventListener('visibilitychange', () => this.arm());
+  }
+
+  /** Its controls: pause, seconds, end. They are seen while it runs. */
+  controls() {
+    this.pause = button('bare', 'pause', t('pause'), () => this.toggle());
+    const choice = el('select', { 'aria-label': t('interval'), onchange: ({ target }) => this.#choose(Number(target.value)) },
+      SECONDS.map((n) => el('option', { value: n, selected: n === this.seconds }, t('seconds', { n }))));
+    return el('div.show', {}, this.pause, choice, button('bare', 'stop', t('endShow'), () => this.stop()));
+  }
+
+  start() {
+    Object.assign(this, { running: true, paused: false });
+    // The screen stays on; where the browser does not allow that, it goes dark as always.
+    navigator.wakeLock?.request('screen').then((lock) => { if (this.running) this.lock = lock; else lock.release(); }, () => {});
+    this.#draw();
+    this.changed();
+    this.arm();
+  }
+
+  stop() {
+    if (!this.running) return;
+    this.running = false;
+    this.lock?.release();
+    this.arm();
+    this.changed();
+  }
+
+  /** Pause, or go on. */
+  toggle() {
+    this.paused = !this.paused;
+    this.#draw();
+    this.arm();
+  }
+
+  /** Count the seconds of the picture that is shown from the beginning. */
+  async arm() {
+    clearTimeout(this.timer);
+    const turn = this.turn += 1;
+    await this.ready();
+    if (turn !== this.turn || !this.running || this.paused || document.hidden) return;
+    this.timer = setTimeout(this.onward, this.seconds * 1000);
+  }
+
+  #choose(seconds) {
+    this.seconds = seconds;
+    try { localStorage.setItem(STORED, seconds); } catch { /* storage is disabled: not remembered */ }
+    this.arm();
+  }
+
+  #draw() {
+    const label = t(this.paused ? 'resume' : 'pause');
+    this.pause.replaceChildren(icon(this.paused ? 'play' : 'pause'));
+    this.pause.setAttribute('aria-label', label);
+    this.pause.title = label;
+  }
+}
+
+function stored() {
+  try { return localStorage.getItem(STORED); } catch { return null; }
+}
