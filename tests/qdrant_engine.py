@@ -23,6 +23,8 @@ KINDS = {
     "keyword": edge.PayloadSchemaType.Keyword,
     "integer": edge.PayloadSchemaType.Integer,
     "float": edge.PayloadSchemaType.Float,
+    "bool": edge.PayloadSchemaType.Bool,
+    "geo": edge.PayloadSchemaType.Geo,
 }
 
 
@@ -193,6 +195,9 @@ def _condition(body: dict[str, Any]) -> Any:
     if match:
         matched = edge.MatchValue(match["value"]) if "value" in match else edge.MatchAny(match["any"])
         return edge.FieldCondition(body["key"], match=matched)
+    if around := body.get("geo_radius"):
+        centre = edge.GeoPoint(around["center"]["lon"], around["center"]["lat"])
+        return edge.FieldCondition(body["key"], geo_radius=edge.GeoRadius(centre, around["radius"]))
     ends = {end: range_[end] for end in ("gte", "gt", "lte", "lt") if range_.get(end) is not None}
     return edge.FieldCondition(body["key"], range=edge.RangeFloat(**ends))
 

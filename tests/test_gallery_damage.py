@@ -108,7 +108,7 @@ def test_a_damaged_file_never_changes_an_answer_and_repair_and_index_bring_it_ba
     wanted, files_alone = answers(place, model), answers(place, model, whole=False)
     noticed = set()
     for name in sorted(path.name for path in sound.iterdir() if path.stat().st_size):
-        for _ in range(BLOWS * 4 if name == "catalog.sqlite" else BLOWS):  # much of a small one is not in use
+        for _ in range(BLOWS * 6 if name == "catalog.sqlite" else BLOWS):  # much of a small one is not in use
             shutil.rmtree(place)
             shutil.copytree(sound, place)
             hurt = place / name

@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
-from datetime import datetime
 from io import BufferedReader
 from itertools import islice
 from os import PathLike, fspath
@@ -21,10 +19,10 @@ from typing import IO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from araclip.captions import embedded_caption
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
+from araclip.picture_facts import Facts, facts_of
 from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
 from araclip.picture_limits.decode_limits import (
     FULL_BYTES,
@@ -37,7 +35,7 @@ from araclip.picture_limits.decode_limits import (
 )
 from araclip.picture_limits.picture_structure import unpacked_bytes
 from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
-from araclip.picture_limits.upright import ROTATED, factors_for, upright_rgb
+from araclip.picture_limits.upright import factors_for, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -46,21 +44,6 @@ AHEAD = 32  # decoded inputs that wait for the encoder: 5 MB at 224 pixels
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Source = TypeVar("Source", bound="str | PathLike[str] | IO[bytes] | Image.Image")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Facts from a picture's header: one of FORMATS; width and height in pixels of the upright picture; EXIF date;
-    embedded titles, descriptions and keywords.
-
-    `captured_at` is the camera's clock, YYYY-MM-DDTHH:MM:SS without a time zone; None if there is no valid EXIF date.
-    """
-
-    format: str
-    width: int
-    height: int
-    captured_at: str | None
-    caption: str = ""
 
 
 def open_image(
@@ -113,7 +96,7 @@ def _decoded(
 ) -> Iterator[tuple[Image.Image, Facts]]:
     if isinstance(source, Image.Image):
         with DECODING.hold(source.width * source.height * FULL_BYTES):
-            facts = _facts(source, source.size)
+            facts = facts_of(source, source.size)
             yield upright_rgb(source, (1, 1), name), facts
         return
     with _stream(source) as stream, PARSING.hold(unpacked_bytes(stream, name)):
@@ -122,7 +105,7 @@ def _decoded(
         if image.format == "TIFF":
             silence_libtiff()
         decoder_bytes, shown = check_header(image, name), image.size
-        early = None if image.format == "PNG" else _facts(image, shown)  # a PNG's EXIF may follow its pixels
+        early = None if image.format == "PNG" else facts_of(image, shown)  # a PNG's EXIF may follow its pixels
         if size is not None and image.format in JPEGS:
             image.draft("RGB", (2 * size, 2 * size))
         factors = factors_for(*image.size, size, distort=distort)
@@ -135,7 +118,7 @@ def _decoded(
             timed.allow(DECODE_SECONDS)
             try:
                 upright = upright_rgb(image, factors, name)
-                found = upright, early or _facts(image, shown)
+                found = upright, early or facts_of(image, shown)
             finally:
                 if upright is not image:  # freed before the budget is, even where a traceback holds the picture
                     vars(image).clear()
@@ -210,27 +193,6 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
     kind = kinds.get(stat.S_IFMT(mode), "a device")
     return UnreadableImage(f"{path}: {kind}, not a picture file; check the path, rename it or remove it.")
-
-
-def _facts(image: Image.Image, size: tuple[int, int]) -> Facts:
-    width, height = size
-    try:
-        exif = image.getexif()
-        if exif.get(ExifTags.Base.Orientation, 1) in ROTATED:
-            width, height = height, width
-        times = exif.get_ifd(ExifTags.IFD.Exif)
-        captured_at = _time(times.get(ExifTags.Base.DateTimeOriginal) or times.get(ExifTags.Base.DateTimeDigitized))
-    except Exception:  # Pillow raises anything on a damaged block, which is ignored
-        captured_at = None
-    kind = image.format or "PNG"
-    return Facts("JPEG" if kind == "MPO" else kind, width, height, captured_at, embedded_caption(image))
-
-
-def _time(text: object) -> str | None:
-    try:
-        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
-    except ValueError:  # cameras whose clock is not set write 0000:00:00 00:00:00
-        return None
 
 
 def _stream(source: str | PathLike[str] | IO[bytes]) -> AbstractContextManager[IO[bytes]]:

@@ -196,6 +196,32 @@ class BaseGallery(SearchableGallery):
             self._finish_writing()
         return len(gone)
 
+    def hide(self, paths: Iterable[StrPath], *, hidden: bool = True) -> int:
+        """Leave pictures out of results, or show them again; returns how many have changed.
+
+        A hidden picture stays indexed, with all its paths, and is found by `where="hidden=yes"`. It stays hidden when
+        its file is moved or edited in place.
+
+        Args:
+            paths: as for `remove`: of pictures (`picture:…` too), or of folders for all below.
+            hidden: False shows them again.
+
+        Raises:
+            InputError: a path is not in the gallery; nothing changes.
+        """
+        with self._writing():
+            contents = dict[int, None]()
+            for path in several(paths, "hide", "path"):
+                named = index_path(path)
+                found = self._catalog.files(named)
+                if not found:
+                    raise InputError(f"{named} is not in the gallery {self.folder}. Check the path; nothing changes.")
+                contents |= dict.fromkeys(c for each in found if (c := self._catalog.content_of(each)) is not None)
+            with self._catalog.writing():
+                changed = self._catalog.set_hidden(contents, hidden)
+            self._finish_writing()
+        return changed
+
     def picture(self, path: StrPath) -> bytes:
         """An encoded picture: the file at `path`, or the JPEG stored under `picture:…`.
 

@@ -106,7 +106,7 @@ def ranked(
 
 def dated(catalog: Catalog, page: Page, exclusion: Exclusion | None, cosines: Cosines) -> list[Hit]:
     """The hits of one page in the order of capture, the newest first, without score or relevance."""
-    condition = page.filters.condition()
+    condition = page.filters.condition(hidden_exist=catalog.has_hidden())
     newest = (Candidate(content, 0.0, None, 0.0) for content in newest_first(catalog, condition))
     candidates = (
         (each, existing)
@@ -165,7 +165,7 @@ class _FilteredSearch:
 
     def __init__(self, catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], page: Page) -> None:
         self._catalog, self._index, self._vector = catalog, index, vector
-        self._condition = condition = page.filters.condition()
+        self._condition = condition = page.filters.condition(hidden_exist=catalog.has_hidden())
         self.allowed = (
             None if condition == EVERYTHING else index.selected(condition, lambda: select(catalog, condition))
         )

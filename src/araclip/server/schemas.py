@@ -163,6 +163,12 @@ class Details(BaseModel):
     format: str | None
     bytes: int
     captured_at: str | None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = Field(default=None, description="Degrees, WGS 84.")
+    longitude: float | None = None
+    place: str | None = Field(default=None, description="Spot, city, region, country, as the file names them.")
+    hidden: bool = Field(default=False, description="Left out of results; `where=hidden=yes` finds it.")
     added: str | None
     metadata: dict[str, Any]
     copies: list[str]

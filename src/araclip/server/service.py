@@ -20,7 +20,7 @@ from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.understood import Suggestions
 from araclip.image_transform import transform_of
-from araclip.images import Facts
+from araclip.picture_facts import Facts
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events

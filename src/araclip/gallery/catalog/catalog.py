@@ -22,9 +22,11 @@ from araclip.gallery.catalog import connection, schema, seal, transaction
 from araclip.gallery.catalog.damage import check_at_opening
 from araclip.gallery.catalog.full_text import indexing, texts
 from araclip.gallery.catalog.lookups import CatalogLookups
+from araclip.gallery.catalog.photo import rows as photos
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
-from araclip.images import Facts
+from araclip.photo_metadata.record import PhotoMetadata
+from araclip.picture_facts import Facts
 
 
 class Catalog(CatalogLookups):
@@ -150,32 +152,42 @@ class Catalog(CatalogLookups):
         return int(row[0])
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store format, size, date, embedded caption and perceptual hash (64 bits) of picture `content`."""
+        """Store the facts and the perceptual hash (64 bits) of picture `content`."""
         signed = phash - (1 << 64) if phash >> 63 else phash  # SQLite's integers have a sign
         self._db.execute(
-            "UPDATE contents SET format = ?, width = ?, height = ?, taken = ?, phash = ? WHERE id = ?",
-            (facts.format, facts.width, facts.height, facts.captured_at, signed, content),
+            "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
+            (facts.format, facts.width, facts.height, signed, content),
         )
         texts.put_caption(self._db, content, facts.caption)
+        photos.put_embedded(self._db, content, facts.photo)
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
+        raw = os.fsencode(file.path)
+        photos.hide_successor(self._db, raw, content)
         self._db.execute(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",
-            (os.fsencode(file.path), file.size, file.mtime_ns, content),
+            (raw, file.size, file.mtime_ns, content),
         )
+        if photos.has_beside(self._db, raw):
+            photos.path_changed(self._db, content)
         if metadata is not None:
             text = json.dumps(dict(metadata), ensure_ascii=False)
-            self._db.execute("UPDATE files SET metadata = ? WHERE path = ?", (text, os.fsencode(file.path)))
+            self._db.execute("UPDATE files SET metadata = ? WHERE path = ?", (text, raw))
 
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         """Size and time of change of the side-car captions, by the path of their picture; all, or one."""
         return texts.sidecars(self, at)
 
-    def put_sidecar(self, path: str, file: File, caption: str | None) -> None:
-        """Store the side-car caption of a path, or none."""
+    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
+        """Store the side-car caption of a path and what else it says, or that there is no side-car."""
         texts.put_sidecar(self._db, path, file, caption)
+        photos.put_beside(self._db, path, photo)
+
+    def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
+        """Hide pictures from results, or show them again; returns how many have changed."""
+        return photos.set_hidden(self._db, contents, hidden)
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""
@@ -188,9 +200,12 @@ class Catalog(CatalogLookups):
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         for raw in map(os.fsencode, paths):
+            beside = photos.has_beside(self._db, raw)
             row = self._db.execute("DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)).fetchone()
             if row and row[1] != "{}":  # so that a renamed file keeps its metadata
                 self._db.execute("UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", row[::-1])
+            if row and beside:  # a copy may remain
+                photos.path_changed(self._db, row[0])
             if row and raw.startswith(STORED_PREFIX.encode()):
                 self._db.execute("DELETE FROM kept WHERE content = ?", row[:1])
         self._db.execute(

@@ -10,11 +10,12 @@ import sqlite3
 import zlib
 
 from araclip.gallery.catalog.full_text import tables
+from araclip.gallery.catalog.photo import tables as photo_tables
 
 FUNCTION = "row_crc"  # of SQL, registered for every connection
 TEXTS = frozenset({  # columns of text, for damaged text need not be UTF-8
     "format", "taken", "added", "metadata", "key", "value", "generation", "caption", "ocr", "ocr_by", "text", "names",
-    "captions", "folded",
+    "captions", "folded", "embedded", "camera", "lens", "place", "about",
 })  # fmt: skip
 
 _OF_PICTURES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -26,11 +27,11 @@ _OF_PICTURES: dict[str, dict[str, tuple[str, ...]]] = {
     "kept": {"crc": ("content", "picture")},
     "next_vectors": {"crc": ("content", "vector")},
 }
-CRC_COLUMNS = _OF_PICTURES | tables.CRC_COLUMNS
+CRC_COLUMNS = _OF_PICTURES | tables.CRC_COLUMNS | photo_tables.CRC_COLUMNS
 LOGGED: dict[str, tuple[str, ...]] = {"changes": ("number", "content"), "commits": ("generation", "number")}
 KEYS = {
     "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
-    "sidecars": "path",
+    "sidecars": "path", "photos": "content", "sidecar_photos": "path",
 }  # fmt: skip
 
 
@@ -95,6 +96,14 @@ def text_step() -> str:
     for table, parts in tables.CRC_COLUMNS.items():
         lines += [_total(table, " + ".join(parts)), *_row_triggers(table, parts)]
     lines += [_total(table, expression(columns)) for table, columns in tables.INDEXED.items()]
+    return ";\n".join(lines) + ";"
+
+
+def photo_step() -> str:
+    """The migration that adds camera, lens, place and the mark of hidden pictures; released, as `schema_step` is."""
+    lines = [photo_tables.STEP.rstrip().removesuffix(";")]
+    for table, parts in photo_tables.CRC_COLUMNS.items():
+        lines += [_total(table, " + ".join(parts)), *_row_triggers(table, parts)]
     return ";\n".join(lines) + ";"
 
 

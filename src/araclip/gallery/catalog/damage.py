@@ -22,6 +22,9 @@ PARTS = {
     ("texts", "caption_crc"): "embedded caption",
     ("texts", "ocr_crc"): "text found by OCR",
     ("sidecars", "crc"): "side-car caption",
+    ("photos", "photo_crc"): "camera, lens and place",
+    ("photos", "hidden_crc"): "mark of hidden pictures",
+    ("sidecar_photos", "crc"): "side-car metadata",
 }
 
 _checked: set[seal.FileState] = set()  # by this process; a reader who may not write cannot record it in the seal

@@ -39,6 +39,14 @@ def ends_of(text: str) -> tuple[str | None, str | None]:
     return (first or None, last or None) if dots else (first, first)
 
 
+def hidden_of(text: str) -> bool | None:
+    """yes: only hidden pictures (True); no: only the others (False); any: both (None); else InputError."""
+    choices = {"yes": True, "no": False, "any": None}
+    if text.lower() not in choices:
+        raise InputError(f"hidden is '{text:.80}'; write yes (only hidden pictures), no (only the others) or any.")
+    return choices[text.lower()]
+
+
 def bytes_of(text: str) -> int:
     """Bytes of a size with or without a unit; raises InputError for anything else."""
     match = _SIZE.fullmatch(normalize(text[:80]))

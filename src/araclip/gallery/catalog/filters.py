@@ -18,6 +18,7 @@ from araclip.gallery.catalog.filter_values import (
     date_of,
     ends_of,
     format_of,
+    hidden_of,
     numbers_of,
 )
 from araclip.paths import text_path, user_path
@@ -39,13 +40,14 @@ class Condition:
     """Two SQL conditions that must both hold: one on a row of `files`, one on its row of `contents`.
 
     They are separate so that each can be answered from an index of its table. A condition on an unknown fact is NULL,
-    which does not pass.
+    which does not pass. `hidden`: only hidden pictures, only the others, or both (None).
     """
 
     of_file: str = "TRUE"
     file_values: Values = ()
     of_content: str = "TRUE"
     content_values: Values = ()
+    hidden: bool | None = None
 
 
 EVERYTHING = Condition()
@@ -76,6 +78,7 @@ class Filters:
     formats: tuple[str, ...] = ()  # of araclip.images.FORMATS, in any case; jpg and tif too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     metadata: Mapping[str, str] = field(default_factory=dict)  # every key must have its value
+    hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
     collapse: bool = False  # of near-duplicates (phash), only the best is returned
 
     def __post_init__(self) -> None:
@@ -102,6 +105,8 @@ class Filters:
                 text_path(getattr(self, name))
         if self.orientation is not None:
             check_text("orientation", self.orientation)
+        if not (self.hidden is None or isinstance(self.hidden, bool)):
+            raise InputError(f"hidden is {self.hidden!r:.80}; pass False, True (only hidden ones) or None (both).")
         for name in ("min_size", "max_size"):
             size: object = getattr(self, name)
             if size is not None and not (isinstance(size, int) and 0 <= size <= LARGEST):
@@ -136,7 +141,8 @@ class Filters:
         """Parse filters, KEY=VALUE each.
 
         folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
-        added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, meta.KEY=VALUE.
+        added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, hidden=yes (or no, any),
+        meta.KEY=VALUE.
 
         Raises:
             InputError: an unknown key, one given twice, or an invalid value.
@@ -158,14 +164,16 @@ class Filters:
                 fields[f"{key}s"] = tuple(part.strip() for part in normalize(value[:120]).split(","))
             elif key == "format":
                 fields["formats"] = tuple(name.strip() for name in value.split(","))
+            elif key == "hidden":
+                fields["hidden"] = hidden_of(value)
             elif key in ("folder", "orientation"):
                 fields[key] = value
             elif key.startswith("meta.") and key != "meta.":
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
                 raise InputError(
-                    f"no filter '{key}'. Choose among folder, captured, month, day, added, size, format, orientation "
-                    "and meta.KEY."
+                    f"no filter '{key}'. Choose among folder, captured, month, day, added, size, format, orientation, "
+                    "hidden and meta.KEY."
                 )
         return cls(**fields)
 
@@ -189,10 +197,16 @@ class Filters:
             values["format"] = ",".join(self.formats)
         if self.orientation is not None:
             values["orientation"] = self.orientation
+        if self.hidden is not False:
+            values["hidden"] = "any" if self.hidden is None else "yes"
         return [f"{key}={value}" for key, value in values.items()]
 
-    def condition(self) -> Condition:
-        """All filters that are set, joined by AND; EVERYTHING if none is."""
+    def condition(self, *, hidden_exist: bool = True) -> Condition:
+        """All filters that are set, joined by AND; EVERYTHING if none is.
+
+        Args:
+            hidden_exist: False where no picture is hidden, so that none has to be left out.
+        """
         of_file: list[tuple[str, Values]] = []
         of_content: list[tuple[str, Values]] = []
         if self.folder is not None:
@@ -219,7 +233,8 @@ class Filters:
         if self.orientation:
             of_content.append((ORIENTATIONS[self.orientation], ()))
         of_file += [(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
-        return Condition(*_all(of_file), *_all(of_content))
+        hidden = None if self.hidden is False and not hidden_exist else self.hidden
+        return Condition(*_all(of_file), *_all(of_content), hidden)
 
 
 Where = Filters | str | Sequence[str] | None  # as `BaseGallery.search` takes it

@@ -16,17 +16,22 @@ from araclip.errors import GalleryCorrupt, GalleryError
 from araclip.gallery.catalog import damage, schema, seal, transaction
 from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.photo import tables as photo_tables
+from araclip.gallery.catalog.photo.rows import has_hidden
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord, identity_of
 from araclip.gallery.catalog.schema import FILE_NAME
 
 _JOINED = "files JOIN contents ON contents.id = files.content"
 _SOUND_FILE, _SOUND_CONTENT = is_sound("files"), is_sound("contents")
+_SOUND_PHOTO = f"(photos.content IS NULL OR {is_sound('photos')})"
 _RECORDS = (
-    "SELECT content, hash, format, contents.width, height, taken, added, path, size, metadata, "
-    f"{_SOUND_FILE} AND {_SOUND_CONTENT} FROM {_JOINED}"
+    "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
+    "place, ifnull(hidden, 0) <> 0, path, size, metadata, "
+    f"{_SOUND_FILE} AND {_SOUND_CONTENT} AND {_SOUND_PHOTO} "
+    f"FROM {_JOINED} LEFT JOIN photos ON photos.content = contents.id"
 )
 VECTORS = f"SELECT id, vector, {is_sound('contents', 'vector_crc')} FROM contents"  # for `sound_rows`
-_UNREAD = "contents.id NOT IN (SELECT content FROM texts)"
+_UNREAD = f"(contents.id NOT IN (SELECT content FROM texts) OR {photo_tables.UNREAD})"
 _AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
@@ -103,7 +108,7 @@ class CatalogLookups:
         return files, pictures
 
     def incomplete(self) -> set[str]:
-        """Paths of pictures without facts, perceptual hash or texts, which older releases did not store."""
+        """Paths of pictures without facts, perceptual hash, texts or metadata, which older releases did not store."""
         with self._own_errors():
             rows = self._db.execute(f"SELECT path FROM {_JOINED} WHERE format IS NULL OR phash IS NULL OR {_UNREAD}")
             return {os.fsdecode(raw) for (raw,) in rows}
@@ -120,6 +125,11 @@ class CatalogLookups:
         with self._own_errors():
             row = self._db.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()
         return row[0] if row else None
+
+    def has_hidden(self) -> bool:
+        """Whether any picture is hidden."""
+        with self._own_errors():
+            return has_hidden(self._db)
 
     def stored_pixels(self, content: int) -> bytes | None:
         """The JPEG that `store_pixels` stored."""
@@ -206,7 +216,7 @@ class CatalogLookups:
         for start in range(0, len(paths), _AT_ONCE):
             raw = [os.fsencode(path) for path in paths[start : start + _AT_ONCE]]
             for row in self.sound_rows(f"{_RECORDS} WHERE path IN ({', '.join('?' * len(raw))})", raw):
-                records[os.fsdecode(row[7])] = _record([row])
+                records[os.fsdecode(row[-3])] = _record([row])
         return records
 
     def records_of(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
@@ -215,7 +225,7 @@ class CatalogLookups:
         for start in range(0, len(contents), _AT_ONCE):
             some = contents[start : start + _AT_ONCE]
             marks = ", ".join("?" * len(some))
-            for row in self.sound_rows(f"{_RECORDS} WHERE content IN ({marks}) ORDER BY path", some):
+            for row in self.sound_rows(f"{_RECORDS} WHERE files.content IN ({marks}) ORDER BY path", some):
                 found.setdefault(row[0], []).append(row)
         return {content: _record(rows) for content, rows in found.items()}
 
@@ -271,5 +281,9 @@ class CatalogLookups:
 def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
     """A picture from its rows of _RECORDS, one for each path."""
     copies = tuple(Copy(os.fsdecode(path), size, json.loads(about)) for *_, path, size, about in rows)
-    content, digest, kind, width, height, captured_at, added = rows[0][:7]
-    return PictureRecord(content, digest, kind, width, height, captured_at, added, copies)
+    content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
+    camera, lens, latitude, longitude, place, hidden = photo
+    return PictureRecord(
+        content, digest, kind, width, height, captured_at, added, copies, camera, lens, latitude, longitude, place,
+        bool(hidden),
+    )  # fmt: skip

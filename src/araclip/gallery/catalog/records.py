@@ -57,7 +57,8 @@ class Copy:
 
 @dataclass(frozen=True)
 class PictureRecord:
-    """A picture in a store. `content` is the store's own id for it; `captured_at` as in `images.Facts`."""
+    """A picture in a store. `content` is the store's own id for it; date, camera, lens and place as in
+    `photo_metadata.record`; a `hidden` picture is left out of results."""
 
     content: int
     digest: bytes
@@ -67,6 +68,12 @@ class PictureRecord:
     captured_at: str | None
     added: str
     copies: tuple[Copy, ...]  # in order of the bytes of their paths
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    place: str | None = None
+    hidden: bool = False
 
     @property
     def id(self) -> str:

@@ -24,6 +24,7 @@ _UNKNOWN = {"contents": {"vector_crc": None}}  # of an older file, without check
 _NEEDED = {"model", "fingerprint", "width"}
 _KEYS = {  # in the order of their references; the index of words is derived from them
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "texts": "content", "sidecars": "path",
+    "photos": "content", "sidecar_photos": "path",
 }  # fmt: skip
 _TABLES = [table for table in _KEYS if table != "meta"]
 
@@ -52,10 +53,12 @@ def salvage(folder: Path) -> list[str]:
                 "index` again; your pictures are not touched."
             )
         known = {row["id"] for row in tables["contents"]}
-        for table in ("files", "kept", "texts"):
+        for table in ("files", "kept", "texts", "photos"):
             tables[table] = [row for row in tables[table] if row["content"] in known]
         paths = {row["path"] for row in tables["files"]}
         tables["sidecars"] = [row for row in tables["sidecars"] if row["path"] in paths]
+        beside = {row["path"] for row in tables["sidecars"]}
+        tables["sidecar_photos"] = [row for row in tables["sidecar_photos"] if row["path"] in beside]
         seal.remove(folder)
         if source == path:
             atomic.unlink(_beside(damaged, "-wal"))  # of an earlier one

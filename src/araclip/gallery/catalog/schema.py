@@ -79,6 +79,8 @@ STEPS = (
     checksums.schema_step(),
     # 5: texts found in and beside pictures, and the words of all texts
     checksums.text_step(),
+    # 6: camera, lens and place of photographs, in their files and beside them, and which pictures are hidden
+    checksums.photo_step(),
 )
 SCHEMA = len(STEPS)
 

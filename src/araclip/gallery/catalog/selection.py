@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.filters import EVERYTHING, Condition
+from araclip.gallery.catalog.photo.tables import HIDDEN
 
 Ids = NDArray[np.int64]
 
@@ -24,7 +25,12 @@ def select(catalog: Catalog, condition: Condition) -> Ids:
         if sql != EVERYTHING.of_file:
             ids = _numbers(catalog, f"SELECT group_concat({column}) FROM {table} WHERE {sql}", values)
             passed = ids if passed is None else np.intersect1d(passed, ids, assume_unique=True)
-    return _numbers(catalog, "SELECT group_concat(content) FROM files", ()) if passed is None else passed
+    if passed is None:
+        passed = _numbers(catalog, "SELECT group_concat(content) FROM files", ())
+    if condition.hidden is None:
+        return passed
+    hidden = _numbers(catalog, f"SELECT group_concat(content) FROM ({HIDDEN})", ())
+    return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
 
 
 def newest_first(catalog: Catalog, condition: Condition) -> list[int]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.records import File, Overview, PictureRecord
-from araclip.images import Facts
+from araclip.photo_metadata.record import PhotoMetadata
+from araclip.picture_facts import Facts
 
 
 class Store(Protocol):
@@ -69,7 +70,7 @@ class Store(Protocol):
         """Store a picture; returns its id."""
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store format, size, date and perceptual hash of a picture."""
+        """Store the facts and the perceptual hash of a picture."""
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that a path holds a picture."""
@@ -77,8 +78,11 @@ class Store(Protocol):
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         """The side-car captions that are stored, by path; all, or the one at a path."""
 
-    def put_sidecar(self, path: str, file: File, caption: str | None) -> None:
-        """Store the side-car caption of a path, or none."""
+    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
+        """Store the side-car caption of a path and what else it says, or that there is no side-car."""
+
+    def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
+        """Hide pictures from results, or show them again; returns how many have changed."""
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""

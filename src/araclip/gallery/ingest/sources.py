@@ -18,8 +18,9 @@ from araclip.encoder_base import picture_of
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.image_transform import ImageTransform
-from araclip.images import Facts, open_file, opened, square
+from araclip.images import open_file, opened, square
 from araclip.paths import text_path, user_path
+from araclip.picture_facts import Facts
 from araclip.picture_limits.decode_budget import READING
 
 MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit

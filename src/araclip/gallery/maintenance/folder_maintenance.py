@@ -20,6 +20,10 @@ from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.paths import user_path
 
+_EXPORTED = (
+    "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",
+)  # fmt: skip
+
 
 class FolderMaintenance(BaseGallery):
     """The maintenance methods of `Gallery`; documented in `BaseGallery`."""
@@ -100,12 +104,14 @@ class FolderMaintenance(BaseGallery):
         with catalog.reading():
             ids, vectors = catalog.vectors()
             rows = catalog.rows(
-                "SELECT content, path, metadata, size, hash, format, width, height, taken, added "
-                "FROM files JOIN contents ON id = content ORDER BY content, path"
+                "SELECT files.content, path, metadata, size, hash, format, width, height, taken, added, camera, lens, "
+                "latitude, longitude, place, ifnull(hidden, 0) FROM files JOIN contents ON id = files.content "
+                "LEFT JOIN photos ON photos.content = id ORDER BY files.content, path"
             )
         pictures: dict[int, dict[str, Any]] = {}
         for content, path, metadata, size, digest, *facts in rows:
-            about = dict(zip(("format", "width", "height", "captured_at", "added"), facts, strict=True))
+            about = dict(zip(_EXPORTED, facts, strict=True))
+            about["hidden"] = bool(about["hidden"])
             picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
             picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
         about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
@@ -119,7 +125,7 @@ def _catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
         name = path
         if damage.key is not None:
             damaged.add(damage.key)
-            name = os.fsdecode(damage.key) if damage.table == "files" else _name_of(catalog, damage.key)
+            name = os.fsdecode(damage.key) if isinstance(damage.key, bytes) else _name_of(catalog, damage.key)
         yield Fault(name, damage.text, remedy, True)
     for row in catalog.rows("PRAGMA foreign_key_check"):
         yield Fault(path, f"a row of {row[0]} refers to a missing picture", remedy, True)

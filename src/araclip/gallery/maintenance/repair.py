@@ -44,7 +44,7 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
             actions.append(f"picture {content}: its stored pixels were damaged; add it again to see it whole.")
         for content in damaged["next_vectors", "crc"]:
             catalog.change("DELETE FROM next_vectors WHERE content = ?", (content,))
-        actions += _forget_texts(catalog, damaged)
+        actions += _forget_texts(catalog, damaged) + _forget_photos(catalog, damaged)
         for content in damaged["contents", "vector_crc"]:
             _mend_hash(catalog, content)
         catalog.change(  # a stored picture whose path was damaged
@@ -80,6 +80,23 @@ def _forget_texts(catalog: Catalog, damaged: Mapping[tuple[str, str], set[Any]])
         catalog.change("DELETE FROM sidecars WHERE path = ?", (raw,))
     count = len(captions | seen) + len(beside)
     return [f"{count:,} damaged texts forgotten; `araclip index` reads them again."] if count else []
+
+
+def _forget_photos(catalog: Catalog, damaged: Mapping[tuple[str, str], set[Any]]) -> list[str]:
+    """Forget damaged metadata of photographs, which the next update reads again; a picture that was hidden stays so."""
+    photos, beside = damaged.get(("photos", "photo_crc"), set()), damaged.get(("sidecar_photos", "crc"), set())
+    for content in photos:
+        catalog.change(
+            "UPDATE photos SET embedded = NULL, camera = NULL, lens = NULL, latitude = NULL, longitude = NULL, "
+            "place = NULL WHERE content = ?",
+            (content,),
+        )
+    for content in damaged.get(("photos", "hidden_crc"), set()):
+        catalog.change("UPDATE photos SET hidden = hidden <> 0 WHERE content = ?", (content,))
+    for raw in beside:  # with its caption: the whole side-car is read again
+        catalog.change("DELETE FROM sidecars WHERE path = ?", (raw,))
+    count = len(photos) + len(beside)
+    return [f"{count:,} damaged cameras and places forgotten; `araclip index` reads them again."] if count else []
 
 
 def _mend_path(catalog: Catalog, raw: bytes) -> str:

@@ -32,7 +32,8 @@ from araclip.gallery.remote.rows import (
     point_id,
 )
 from araclip.gallery.remote.state import advance
-from araclip.images import Facts
+from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
+from araclip.picture_facts import Facts
 
 
 class RemoteCatalog(RemoteLookups):
@@ -99,14 +100,18 @@ class RemoteCatalog(RemoteLookups):
         return content
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store format, size, date and perceptual hash of a picture."""
+        """Store the facts and the perceptual hash of a picture."""
         assert self._mirror is not None
-        self._mirror.put(replace(self._mirror.rows[content], facts=facts, phash=phash))
+        self._mirror.put(replace(self._mirror.rows[content], facts=facts, phash=phash, photo_read=True))
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         assert self._mirror is not None
+        known = self._mirror.by_path.get(file.path)
+        held = None if known is None else self._mirror.rows[known]
         before = self._mirror.take_path(file.path)
+        if held is not None and held.id != content and held.hidden:  # an edited file stays hidden
+            self.set_hidden([content], True)
         before = before or FileEntry(file, {})
         entry = replace(before, file=file, metadata=before.metadata if metadata is None else dict(metadata))
         row = self._mirror.rows[content]
@@ -127,8 +132,16 @@ class RemoteCatalog(RemoteLookups):
         known = {entry.file.path: File(entry.file.path, *entry.beside) for entry in entries if entry.beside}
         return known if at is None else {path: file for path, file in known.items() if path == at}
 
-    def put_sidecar(self, path: str, file: File, caption: str | None) -> None:
-        """Store the side-car caption of an indexed path, or remove it if it is None."""
+    def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
+        """Hide pictures from results, or show them again; returns how many have changed."""
+        assert self._mirror is not None
+        rows = [row for content in contents if (row := self._mirror.rows.get(content)) and row.hidden != hidden]
+        for row in rows:
+            self._mirror.put(replace(row, hidden=hidden))
+        return len(rows)
+
+    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
+        """Store the side-car caption of an indexed path and what else it says, or that there is no side-car."""
         assert self._mirror is not None
         content = self._mirror.by_path.get(path)
         if content is None:
@@ -136,9 +149,10 @@ class RemoteCatalog(RemoteLookups):
         row = self._mirror.rows[content]
         beside = None if caption is None else (file.size, file.mtime_ns)
         files = [
-            replace(entry, caption=caption or "", beside=beside) if entry.file.path == path else entry
+            replace(entry, caption=caption or "", beside=beside, photo=photo or NOTHING_KNOWN)
+            if entry.file.path == path else entry
             for entry in row.files
-        ]
+        ]  # fmt: skip
         self._mirror.put(replace(row, files=tuple(files)))
 
     def remove_files(self, paths: Iterable[str]) -> None:

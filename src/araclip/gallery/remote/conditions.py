@@ -23,6 +23,8 @@ INDEXES = {
     "taken_at": "integer",
     "added_at": "integer",
     "words": "keyword",
+    "hidden": "bool",
+    "location": "geo",
     "files[].path": "keyword",
     "files[].above": "keyword",
     "files[].names": "keyword",
@@ -105,12 +107,23 @@ def condition_of(filters: Filters) -> models.Filter | None:
     return models.Filter(must=of_picture) if of_picture else None
 
 
+def not_hidden_of(filters: Filters) -> models.Filter | None:
+    """Pictures that are not hidden, or only those that are; None where it does not matter.
+
+    Apart from `condition_of`: nearly all pictures pass, so that the server's graph can answer as without a filter.
+    """
+    if filters.hidden is None:
+        return None
+    return where("hidden", True) if filters.hidden else models.Filter(must_not=[equals("hidden", True)])
+
+
 def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
-    """Whether one path of a picture passes; equivalent to `condition_of` on the server."""
-    facts = row.facts
-    if not _within(facts.captured_at if facts else None, filters.captured_from, filters.captured_to):
+    """Whether one path of a picture passes; equivalent to `condition_of` and `not_hidden_of` on the server."""
+    facts, captured_at = row.facts, row.photo.captured_at
+    if filters.hidden is not None and filters.hidden != row.hidden:
         return False
-    captured_at = facts.captured_at if facts else None
+    if not _within(captured_at, filters.captured_from, filters.captured_to):
+        return False
     for start, numbers in ((5, filters.months), (8, filters.days)):
         if numbers and (not captured_at or int(captured_at[start : start + 2] or 0) not in numbers):
             return False

@@ -140,9 +140,9 @@ class RemoteLookups:
         return sum(len(row.files) for row in rows), sum(bool(row.files) for row in rows)
 
     def digests(self) -> set[bytes]:
-        """Hashes of all pictures."""
-        return {row.digest for row in self._all_rows()}
+        """Hashes of all pictures that are complete."""
+        return {row.digest for row in self._all_rows() if row.photo_read}
 
     def incomplete(self) -> set[str]:
-        """None: every release stored facts and hash of every picture."""
-        return set()
+        """Paths of pictures without camera and place, which older releases did not store."""
+        return {entry.file.path for row in self._all_rows() if not row.photo_read for entry in row.files}

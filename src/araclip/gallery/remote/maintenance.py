@@ -44,7 +44,7 @@ class RemoteMaintenance(BaseGallery):
             stored += any(entry.file.path.startswith(STORED_PREFIX) for entry in row.files)
             name = row.facts.format if row.facts else "not known"
             formats[name] = formats.get(name, 0) + 1
-            captured += [row.facts.captured_at] if row.facts and row.facts.captured_at else []
+            captured += [row.photo.captured_at] if row.photo.captured_at else []
             added.append(row.added)
         return Stats(
             folder=catalog.folder,
@@ -151,7 +151,8 @@ def decode_row(catalog: RemoteCatalog, row: Row, transform: ImageTransform) -> D
 
 def _line(row: Row) -> dict[str, Any]:
     facts = row.facts
-    described = asdict(facts) if facts else {}
+    described: dict[str, Any] = {name: getattr(facts, name, None) for name in ("format", "width", "height")}
+    described |= asdict(row.photo) | {"hidden": row.hidden}
     files = [
         {"path": entry.file.path, "size": entry.file.size, "metadata": dict(entry.metadata)}
         for entry in sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))

@@ -13,7 +13,7 @@ from araclip.gallery.exclusion import Exclusion, kept
 from araclip.gallery.fusion import Candidate, Hybrid, Relevance, lifted, merged, rated
 from araclip.gallery.ranking import Page, above, hits_of, reaches
 from araclip.gallery.relevance import RelevanceScale
-from araclip.gallery.remote.conditions import both, condition_of, passes, visible
+from araclip.gallery.remote.conditions import both, condition_of, not_hidden_of, passes, visible
 from araclip.gallery.remote.connection import Connection
 from araclip.gallery.remote.rows import ABOUT, Row, row_of, texts_of
 from araclip.gallery.remote.words import RemoteWordIndex, having
@@ -44,12 +44,14 @@ class Search:
         pictures: int = 0,
     ) -> list[tuple[Row, Hit]]:
         """One page of hits with their pictures; see `gallery.ranking.ranked`."""
-        condition = condition_of(page.filters)
-        nearest = self._nearest(vector, page.offset + page.k, condition)
+        condition, not_hidden = condition_of(page.filters), not_hidden_of(page.filters)
+        nearest = self._nearest(vector, page.offset + page.k, condition, not_hidden)
         relevance = scale.relevance(vector, page.words) if scale else None
         rows: dict[int, Row] = {}
-        best = next((score for _, score in self._nearest(vector, 1, None)), 0.0) if hybrid else 0.0
-        by_text = self._by_text(vector, condition, best, relevance, hybrid, pictures, rows) if hybrid else []
+        best = next((score for _, score in self._nearest(vector, 1, None, None)), 0.0) if hybrid else 0.0
+        by_text = (
+            self._by_text(vector, condition, not_hidden, best, relevance, hybrid, pictures, rows) if hybrid else []
+        )
         known = {each.content for each in by_text}
 
         def by_vector() -> Iterator[Candidate]:
@@ -76,26 +78,26 @@ class Search:
         ]  # fmt: skip
 
     def _by_text(
-        self, vector: NDArray[np.float32], condition: models.Filter | None, best: float, relevance: Relevance,
-        hybrid: Hybrid, pictures: int, rows: dict[int, Row],
+        self, vector: NDArray[np.float32], condition: models.Filter | None, not_hidden: models.Filter | None,
+        best: float, relevance: Relevance, hybrid: Hybrid, pictures: int, rows: dict[int, Row],
     ) -> list[Candidate]:  # fmt: skip
         """Pictures that pass with a text match, in order; adds their rows."""
         matches = text_matches(RemoteWordIndex(self.connection, self.generation), hybrid.query, pictures).among(None)
         if not len(matches.ids):
             return []
-        points = self._query(vector, len(matches.ids), both(having(matches.ids), condition))
+        points = self._query(vector, len(matches.ids), both(having(matches.ids), condition), not_hidden)
         found = [(row_of(str(point.id), point.payload or {}), float(point.score)) for point in points]
         rows |= {row.id: row for row, _ in found}
         ids, scores = [row.id for row, _ in found], [score for _, score in found]
         return lifted(ids, scores, best, relevance, hybrid, matches)
 
     def _nearest(
-        self, vector: NDArray[np.float32], first: int, condition: models.Filter | None
+        self, vector: NDArray[np.float32], first: int, condition: models.Filter | None, not_hidden: models.Filter | None
     ) -> Iterator[tuple[Row, float]]:
         """Every picture that passes, best first; fetched in growing batches as they are consumed."""
         done, limit = 0, first + 1
         while True:
-            points = self._query(vector, limit, condition)
+            points = self._query(vector, limit, condition, not_hidden)
             complete = len(points) < limit
             # The server orders ties arbitrarily: those with the last score are left for the next, larger batch.
             sure = [point for point in points if complete or point.score > points[-1].score]
@@ -112,13 +114,13 @@ class Search:
         return np.stack([vectors.get(point, np.zeros(width, np.float32)) for point in points])
 
     def _query(
-        self, vector: NDArray[np.float32], limit: int, condition: models.Filter | None
+        self, vector: NDArray[np.float32], limit: int, condition: models.Filter | None, not_hidden: models.Filter | None
     ) -> list[models.ScoredPoint]:
         exact = self.exact or condition is not None
         answer = self.connection.call(
             "query_points",
             query=vector.tolist(),
-            query_filter=both(visible(self.generation), condition),
+            query_filter=both(both(visible(self.generation), not_hidden), condition),
             limit=limit,
             with_payload=list(ABOUT),
             search_params=models.SearchParams(exact=exact, hnsw_ef=None if exact else 512),

@@ -13,34 +13,53 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from araclip.gallery.catalog.full_text.documents import Document, document
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, PictureRecord, identity_of
-from araclip.images import Facts
+from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
+from araclip.picture_facts import Facts
 from araclip.text.words import words
 
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease
-ABOUT = ("order", "sha256", "added", "format", "width", "height", "taken", "phash", "files", "caption")
+ABOUT = (
+    "order",
+    "sha256",
+    "added",
+    "format",
+    "width",
+    "height",
+    "taken",
+    "phash",
+    "files",
+    "caption",
+    "photo",
+    "hidden",
+)
 _SPACE = uuid.UUID("a3c11b00-0000-4000-8000-000000000000")
 _RAW = "bytes:"  # prefix of a path that is not UTF-8, in base64; other paths are absolute or begin with picture:
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a picture, with the metadata given to `add`, and its side-car caption with size and time."""
+    """One file of a picture, with the metadata given to `add`, and its side-car: caption, size and time, and what else
+    it says."""
 
     file: File
     metadata: Mapping[str, Any]
     caption: str = ""
     beside: tuple[int, int] | None = None
+    photo: PhotoMetadata = NOTHING_KNOWN
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture. `id` counts in the order of indexing; `point` is the id of the version that was read."""
+    """One picture. `id` counts in the order of indexing; `point` is the id of the version that was read.
+
+    `photo_read` is False where an earlier release read its file, without camera and place.
+    """
 
     id: int
     digest: bytes
@@ -49,6 +68,16 @@ class Row:
     phash: int = 0
     files: tuple[FileEntry, ...] = ()
     point: str = ""
+    hidden: bool = False
+    photo_read: bool = True
+
+    @property
+    def photo(self) -> PhotoMetadata:
+        """Date, camera, lens and place: of the picture's file, completed by the side-cars of its paths."""
+        found = self.facts.photo if self.facts else NOTHING_KNOWN
+        for each in sorted(self.files, key=lambda each: os.fsencode(each.file.path)):
+            found = found.completed(each.photo)
+        return found
 
 
 def point_id(digest: bytes, since: int) -> str:
@@ -63,7 +92,7 @@ def pixels_id(digest: bytes) -> str:
 
 def payload_of(row: Row, since: int) -> dict[str, Any]:
     """The payload of a version's point."""
-    facts = row.facts
+    facts, photo = row.facts, row.photo
     about = {
         "since": since,
         "order": row.id,
@@ -76,10 +105,16 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
         "files": [_file_payload(entry) for entry in row.files],
         "caption": facts.caption if facts else "",
         "words": sorted(stems_of(row)),
+        "hidden": row.hidden,
+        "photo": facts.photo.to_json() if facts and row.photo_read else None,
+        "camera": photo.camera,
+        "lens": photo.lens,
+        "place": photo.place,
+        "location": None if photo.latitude is None else {"lat": photo.latitude, "lon": photo.longitude},
     }
     if facts:
-        about |= {"format": facts.format, "width": facts.width, "height": facts.height, "taken": facts.captured_at}
-        about |= {"orientation": orientation(facts), "taken_at": facts.captured_at and instant(facts.captured_at)}
+        about |= {"format": facts.format, "width": facts.width, "height": facts.height, "taken": photo.captured_at}
+        about |= {"orientation": orientation(facts), "taken_at": photo.captured_at and instant(photo.captured_at)}
     return about
 
 
@@ -87,27 +122,36 @@ def row_of(point: str, payload: Mapping[str, Any]) -> Row:
     """The picture of a point with this payload (at least the fields ABOUT)."""
     kind = payload.get("format")
     caption = payload.get("caption", "")  # a collection of an earlier release has none
+    photo = None if (text := payload.get("photo")) is None else PhotoMetadata.from_json(text)
     facts = Facts(kind, payload["width"], payload["height"], payload["taken"], caption) if kind else None
+    if facts and photo:
+        facts = replace(facts, **asdict(photo))
     files = tuple(
         FileEntry(
             File(read_path(each["path"]), each["size"], each["mtime_ns"]),
             json.loads(each["metadata"]),
             each.get("caption", ""),
             tuple(each["beside"]) if each.get("beside") else None,
+            PhotoMetadata.from_json(each.get("photo", "{}")),
         )
         for each in payload["files"]
     )
     digest = bytes.fromhex(payload["sha256"])
-    return Row(payload["order"], digest, payload["added"], facts, int(payload["phash"], 16), files, point)
+    hidden = bool(payload.get("hidden"))
+    phash = int(payload["phash"], 16)
+    return Row(payload["order"], digest, payload["added"], facts, phash, files, point, hidden, photo is not None)
 
 
 def record_of(row: Row) -> PictureRecord:
     """A picture as the record that all stores return."""
-    facts = row.facts
-    kind, width, height, captured_at = astuple(facts)[:4] if facts else (None,) * 4
+    facts, photo = row.facts, row.photo
+    kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
     entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
     copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
-    return PictureRecord(row.id, row.digest, kind, width, height, captured_at, row.added, copies)
+    return PictureRecord(
+        row.id, row.digest, kind, width, height, photo.captured_at, row.added, copies, photo.camera, photo.lens,
+        photo.latitude, photo.longitude, photo.place, row.hidden,
+    )  # fmt: skip
 
 
 def _file_payload(entry: FileEntry) -> dict[str, Any]:
@@ -124,6 +168,7 @@ def _file_payload(entry: FileEntry) -> dict[str, Any]:
         "metadata": json.dumps(dict(entry.metadata), ensure_ascii=False),  # as text, since its keys are not field names
         "caption": entry.caption,
         "beside": entry.beside,
+        "photo": entry.photo.to_json(),
     }
 
 

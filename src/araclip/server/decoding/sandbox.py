@@ -22,7 +22,7 @@ from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
 from araclip.image_transform import ImageTransform
-from araclip.images import Facts
+from araclip.picture_facts import Facts
 from araclip.picture_limits.decode_limits import MAX_PIXELS
 from araclip.server.http.fair_queue import FairSlots, Requester
 

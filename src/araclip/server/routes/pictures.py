@@ -190,6 +190,12 @@ def _details(service: Service, identity: str) -> Details | None:
         format=picture.format,
         bytes=first.size,
         captured_at=picture.captured_at,
+        camera=_text(picture.camera),
+        lens=_text(picture.lens),
+        latitude=picture.latitude,
+        longitude=picture.longitude,
+        place=_text(picture.place),
+        hidden=picture.hidden,
         added=picture.added,
         metadata=_all_shown(dict(first.metadata)),
         copies=[copy.name for copy in others],
@@ -205,6 +211,10 @@ def _details(service: Service, identity: str) -> Details | None:
 
 def _path(service: Service, copy: Copy) -> str | None:
     return shown(copy.path) if service.settings.paths_shown else None
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else shown(value)
 
 
 def _all_shown(value: Any) -> Any:

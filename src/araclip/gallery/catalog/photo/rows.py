@@ -1,0 +1,98 @@
+"""What is known about the taking of photographs, as stored: in their files, beside them, and which are hidden."""
+
+import os
+from collections.abc import Iterable
+
+from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.photo.tables import HIDDEN
+from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
+
+
+def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
+    """Store what a picture's file says, also if that is nothing: then it is known that it was looked for."""
+    database.execute(
+        "INSERT INTO photos (content, embedded) VALUES (?, ?) "
+        "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
+        (content, photo.to_json()),
+    )
+    _complete(database, content)
+
+
+def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> None:
+    """Store what the side-car of an indexed path says, or that it says nothing; `sidecars` has its row already."""
+    raw = os.fsencode(path)
+    if photo is None or photo == NOTHING_KNOWN:
+        database.execute("DELETE FROM sidecar_photos WHERE path = ?", (raw,))
+    else:
+        database.execute(
+            "INSERT INTO sidecar_photos (path, about) SELECT ?, ? WHERE EXISTS (SELECT 1 FROM sidecars WHERE path = ?) "
+            "ON CONFLICT (path) DO UPDATE SET about = excluded.about",
+            (raw, photo.to_json(), raw),
+        )
+    for (content,) in database.execute("SELECT content FROM files WHERE path = ?", (raw,)).fetchall():
+        _complete(database, content)
+
+
+def has_beside(database: Connection, raw: bytes) -> bool:
+    """Whether the side-car of a path says something."""
+    return database.execute("SELECT 1 FROM sidecar_photos WHERE path = ?", (raw,)).fetchone() is not None
+
+
+def path_changed(database: Connection, content: int) -> None:
+    """Bring a picture up to date after it came under a path with a side-car, or lost one."""
+    _complete(database, content)
+
+
+def _complete(database: Connection, content: int) -> None:
+    """Derive what counts from the picture's file and the side-cars of its paths, in order of the paths."""
+    row = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,)).fetchone()
+    if row is None or row[0] is None:
+        return  # its file is read at the next update
+    photo = PhotoMetadata.from_json(row[0])
+    beside = database.execute(
+        "SELECT about FROM sidecar_photos JOIN files ON files.path = sidecar_photos.path WHERE files.content = ? "
+        "ORDER BY files.path",
+        (content,),
+    )
+    for (about,) in beside.fetchall():
+        photo = photo.completed(PhotoMetadata.from_json(about))
+    values = (photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place)
+    database.execute(
+        "UPDATE photos SET camera = ?, lens = ?, latitude = ?, longitude = ?, place = ? WHERE content = ? "
+        "AND (camera IS NOT ? OR lens IS NOT ? OR latitude IS NOT ? OR longitude IS NOT ? OR place IS NOT ?)",
+        (*values, content, *values),
+    )
+    database.execute(
+        "UPDATE contents SET taken = ? WHERE id = ? AND taken IS NOT ?",
+        (photo.captured_at, content, photo.captured_at),
+    )
+
+
+def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> int:
+    """Hide pictures from results, or show them again; returns how many have changed."""
+    changed = 0
+    for content in contents:
+        known = database.execute("SELECT 1 FROM contents WHERE id = ?", (content,)).fetchone()
+        now = database.execute("SELECT hidden <> 0 FROM photos WHERE content = ?", (content,)).fetchone()
+        if known and bool(now and now[0]) != hidden:
+            database.execute(
+                "INSERT INTO photos (content, hidden) VALUES (?, ?) "
+                "ON CONFLICT (content) DO UPDATE SET hidden = excluded.hidden",
+                (content, int(hidden)),
+            )
+            changed += 1
+    return changed
+
+
+def hide_successor(database: Connection, raw: bytes, content: int) -> None:
+    """Hide the picture that a path is about to hold if the one it holds is hidden: an edited file stays hidden."""
+    before = database.execute(
+        f"SELECT 1 FROM files WHERE path = ? AND content <> ? AND content IN ({HIDDEN})", (raw, content)
+    ).fetchone()
+    if before:
+        set_hidden(database, [content], True)
+
+
+def has_hidden(database: Connection) -> bool:
+    """Whether any picture is hidden."""
+    return database.execute(f"{HIDDEN} LIMIT 1").fetchone() is not None

@@ -1,0 +1,73 @@
+"""Date, camera, lens and place from the blocks of an opened picture: EXIF first, then XMP, then IPTC."""
+
+from typing import Any
+
+from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
+
+from araclip.photo_metadata import xmp
+from araclip.photo_metadata.record import (
+    NOTHING_KNOWN,
+    PhotoMetadata,
+    camera_of,
+    coordinates,
+    degrees,
+    exif_time,
+    name_of,
+    place_of,
+)
+
+_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # of IPTC: sublocation, city, state, country
+
+
+def embedded_metadata(image: Image.Image) -> PhotoMetadata:
+    """What the picture's own blocks say; a damaged block counts as absent."""
+    found = NOTHING_KNOWN
+    for read in (_exif, _xmp, _iptc):
+        try:
+            found = found.completed(read(image))
+        except Exception:  # Pillow raises anything on a damaged block, which is ignored
+            continue
+    return found
+
+
+def _exif(image: Image.Image) -> PhotoMetadata:
+    exif = image.getexif()
+    return exif_metadata(exif, _directory(exif, ExifTags.IFD.Exif), _directory(exif, ExifTags.IFD.GPSInfo))
+
+
+def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
+    """What the values of the main, the EXIF and the GPS directory say, each by the number of its tag."""
+    original, digitized = taken.get(ExifTags.Base.DateTimeOriginal), taken.get(ExifTags.Base.DateTimeDigitized)
+    here = coordinates(
+        degrees(_parts(gps.get(ExifTags.GPS.GPSLatitude)), gps.get(ExifTags.GPS.GPSLatitudeRef)),
+        degrees(_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
+    )
+    return PhotoMetadata(
+        captured_at=exif_time(original or digitized),
+        camera=camera_of(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
+        lens=name_of(taken.get(ExifTags.Base.LensModel)),
+        latitude=here[0] if here else None,
+        longitude=here[1] if here else None,
+    )
+
+
+def _directory(exif: Image.Exif, which: int) -> Any:
+    try:
+        return exif.get_ifd(which)
+    except Exception:  # as above; the other directories may be sound
+        return {}
+
+
+def _parts(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _xmp(image: Image.Image) -> PhotoMetadata:
+    raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return xmp.photo_metadata(xmp.embedded_properties(raw)) if isinstance(raw, bytes | str) and raw else NOTHING_KNOWN
+
+
+def _iptc(image: Image.Image) -> PhotoMetadata:
+    about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
+    values = ((about or {}).get(key) for key in _PLACE)
+    return PhotoMetadata(place=place_of(*(value[0] if isinstance(value, list) else value for value in values)))

@@ -1,0 +1,233 @@
+"""Camera, lens, place and coordinates of photographs: from EXIF, from XMP beside them; hidden pictures."""
+
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import InputError
+from araclip.gallery.catalog import checksums
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.images import read_facts
+from araclip.photo_metadata import xmp
+from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
+
+
+def exif(**values: object) -> Image.Exif:
+    """An EXIF block of a photograph taken at Riyadh."""
+    block = Image.Exif()
+    block[ExifTags.Base.Make], block[ExifTags.Base.Model] = "Canon", "Canon EOS R5\0old"
+    taken = block.get_ifd(ExifTags.IFD.Exif)
+    taken[ExifTags.Base.DateTimeOriginal], taken[ExifTags.Base.LensModel] = "2023:05:17 18:30:00", "RF24-105mm F4 L"
+    gps = block.get_ifd(ExifTags.IFD.GPSInfo)
+    gps[ExifTags.GPS.GPSLatitudeRef], gps[ExifTags.GPS.GPSLatitude] = "N", (24.0, 42.0, 0.0)
+    gps[ExifTags.GPS.GPSLongitudeRef], gps[ExifTags.GPS.GPSLongitude] = "E", (46.0, 42.0, 36.0)
+    for name, value in values.items():
+        gps[ExifTags.GPS[name]] = value
+    return block
+
+
+RIYADH = PhotoMetadata("2023-05-17T18:30:00", "Canon EOS R5", "RF24-105mm F4 L", 24.7, 46.71)
+PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+ <rdf:Description rdf:about="" xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
+  xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"
+  xmlns:aux="http://ns.adobe.com/exif/1.0/aux/" xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"
+  exif:GPSLatitude="25,17.25N" exif:GPSLongitude="51,31,30.0E" tiff:Make="NIKON CORPORATION" photoshop:City="الدوحة">
+  <tiff:Model>NIKON D850</tiff:Model><aux:Lens>50.0 mm f/1.8</aux:Lens><photoshop:Country>قطر</photoshop:Country>
+  <exif:DateTimeOriginal>2021-12-18T09:05:00+03:00</exif:DateTimeOriginal>
+  <xmpMM:History><rdf:Seq><rdf:li rdf:parseType="Resource"><tiff:Model>not this</tiff:Model></rdf:li></rdf:Seq>
+  </xmpMM:History>
+  <dc:subject><rdf:Bag><rdf:li>سوق</rdf:li><rdf:li>market</rdf:li></rdf:Bag></dc:subject>
+ </rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+DOHA = PhotoMetadata("2021-12-18T09:05:00", "NIKON D850", "50.0 mm f/1.8", 25.2875, 51.525, "الدوحة, قطر")
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for name, colour in (("red.jpg", pictures.RED), ("green.jpg", pictures.GREEN), ("blue.jpg", pictures.BLUE)):
+        pictures.solid(folder / name, colour, (40, 30))
+    Image.new("RGB", (40, 30), pictures.RED).save(folder / "red.jpg", exif=exif())
+    return folder
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, model: AraCLIP, root: Path) -> Iterator[Gallery]:
+    with Gallery.open(tmp_path / "g", model=model, create=True) as opened:
+        opened.update([root])
+        yield opened
+
+
+def photo(gallery: Gallery, path: Path) -> PhotoMetadata:
+    record = gallery._catalog.records_at([str(path)])[str(path)]
+    return PhotoMetadata(
+        record.captured_at, record.camera, record.lens, record.latitude, record.longitude, record.place
+    )
+
+
+# ------------------------------------------------------------------ reading
+
+
+def test_the_camera_the_lens_and_the_place_of_a_photograph_are_read(tmp_path: Path) -> None:
+    for suffix in ("jpg", "png", "webp"):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"a.{suffix}", exif=exif())
+        assert read_facts(tmp_path / f"a.{suffix}").photo == RIYADH, suffix
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"GPSLatitude": (124.0, 0.0, 0.0)},
+        {"GPSLatitude": (0.0, 0.0, 0.0), "GPSLongitude": (0.0, 0.0, 0.0)},
+        {"GPSLatitude": (24.0,) * 5},
+    ],
+)
+def test_malformed_coordinates_are_left_out_and_the_rest_is_read(values: dict[str, object]) -> None:
+    written = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(written, "JPEG", exif=exif(**values))
+    found = read_facts(io.BytesIO(written.getvalue()))
+    assert (found.camera, found.latitude, found.longitude) == ("Canon EOS R5", None, None)
+
+
+def test_xmp_in_a_picture_completes_its_exif(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", xmp=PACKET.encode())
+    assert read_facts(tmp_path / "a.jpg").photo == DOHA
+    Image.new("RGB", (40, 30)).save(tmp_path / "b.jpg", exif=exif(), xmp=PACKET.encode())
+    assert read_facts(tmp_path / "b.jpg").photo == RIYADH.completed(DOHA)
+    assert read_facts(tmp_path / "b.jpg").place == "الدوحة, قطر"
+
+
+def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + PACKET.partition("?>")[2]
+    for text, words in (
+        (bomb, "document type"),
+        ("<a>" * 100, "too deep"),
+        ("<r>" + "<a/>" * 200_000 + "</r>", "too many"),
+        (PACKET + " " * 3_000_000 + "<!-- -->", "more than 2 MB"),
+        ("no xml", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=words):
+            xmp.properties(text.encode(), "a.xmp")
+    assert xmp.embedded_properties(bomb) == {}
+
+
+@given(st.binary(max_size=200), st.integers(0, 3000), st.integers(0, 3000))
+def test_damaged_xmp_never_raises_anything_but_our_error(noise: bytes, start: int, stop: int) -> None:
+    raw = PACKET.encode()
+    try:
+        found = xmp.photo_metadata(xmp.properties(raw[:start] + noise + raw[stop:], "a.xmp"))
+    except InputError:
+        return
+    assert PhotoMetadata.from_json(found.to_json()) == found
+
+
+@given(st.text(), st.text())
+def test_names_are_one_short_line(make: str, model: str) -> None:
+    camera = camera_of(make, model)
+    assert camera is None or (camera == name_of(camera) and 0 < len(camera) <= 200 and camera.isprintable() | True)
+    assert camera is None or not any(letter in camera for letter in "\0\r\n\t")
+
+
+@given(st.one_of(st.none(), st.floats()), st.one_of(st.none(), st.floats()))
+def test_coordinates_are_on_earth_or_unknown(latitude: float | None, longitude: float | None) -> None:
+    here = coordinates(latitude, longitude)
+    assert here is None or (-90 <= here[0] <= 90 and -180 <= here[1] <= 180)
+
+
+def test_degrees_minutes_and_seconds_are_added_and_the_south_and_the_west_are_negative() -> None:
+    assert degrees((24, 42, 36), "N") == pytest.approx(24.71)
+    assert degrees((24.71,), b"S\0") == pytest.approx(-24.71)
+    assert degrees((24, "x"), "N") is None
+    assert iso_time("2021-12-18T09:05:00.25+03:00") == "2021-12-18T09:05:00"
+    assert iso_time("yesterday") is None
+
+
+# ------------------------------------------------------------------ the catalogue
+
+
+def test_a_gallery_of_an_earlier_release_gains_camera_and_place_without_encoding(
+    gallery: Gallery, root: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gallery._catalog.writing():
+        gallery._catalog.change("DELETE FROM photos")  # as the migration leaves it
+    assert photo(gallery, root / "red.jpg").camera is None
+
+    def no_encoding(*_: object) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(model, "encode_pixels", no_encoding)
+    gallery.update([root])
+    assert photo(gallery, root / "red.jpg") == RIYADH
+    assert gallery.update([root]).unchanged == 3
+    assert gallery.verify() == []
+
+
+def test_a_damaged_row_is_found_forgotten_and_read_again(gallery: Gallery, root: Path, tmp_path: Path) -> None:
+    gallery.hide([root / "red.jpg"])
+    with sqlite3.connect(tmp_path / "g" / "catalog.sqlite", isolation_level=None) as database:
+        checksums.register(database)
+        database.execute("DROP TRIGGER photos_changed_photo_crc")
+        database.execute("UPDATE photos SET camera = 'Leica' WHERE camera IS NOT NULL")
+    database.close()
+    assert [fault.what for fault in gallery.verify()] == ["its camera, lens and place is damaged"]
+    assert any("cameras and places forgotten" in line for line in gallery.repair())
+    gallery.update([root])
+    assert photo(gallery, root / "red.jpg") == RIYADH
+    assert [Path(hit.path).name for hit in gallery.search("أحمر", where="hidden=yes")] == ["red.jpg"]
+
+
+def test_a_backup_and_an_export_hold_camera_place_and_hidden_pictures(
+    gallery: Gallery, root: Path, tmp_path: Path
+) -> None:
+    gallery.hide([root / "red.jpg"])
+    gallery.backup(tmp_path / "backup")
+    copy = Catalog.open(tmp_path / "backup", None)
+    assert copy.has_hidden()
+    copy.close()
+    gallery.export(tmp_path / "export")
+    lines = [json.loads(line) for line in (tmp_path / "export" / "pictures.jsonl").read_text("utf-8").splitlines()]
+    (red,) = [line for line in lines if line["files"][0]["path"].endswith("red.jpg")]
+    assert (red["camera"], red["latitude"], red["place"], red["hidden"]) == ("Canon EOS R5", 24.7, None, True)
+
+
+def test_a_hidden_picture_leaves_results_until_it_is_shown_again(gallery: Gallery, root: Path) -> None:
+    def found(where: str | None = None) -> list[str]:
+        return sorted(Path(hit.path).name for hit in gallery.search("أحمر", 10, where=where))
+
+    assert gallery.hide([root / "red.jpg", root / "blue.jpg"]) == 2
+    assert gallery.hide([root / "red.jpg"]) == 0
+    assert found() == ["green.jpg"]
+    assert found("hidden=yes") == ["blue.jpg", "red.jpg"]
+    assert found("hidden=any") == ["blue.jpg", "green.jpg", "red.jpg"]
+    assert [Path(hit.path).name for hit in gallery.similar(root / "red.jpg")] == ["green.jpg"]
+    assert gallery.hide([root], hidden=False) == 2
+    assert found() == ["blue.jpg", "green.jpg", "red.jpg"]
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.hide([root / "none.jpg"])
+    with pytest.raises(InputError, match="write yes"):
+        found("hidden=perhaps")
+
+
+def test_a_hidden_picture_stays_hidden_when_its_file_is_edited_or_moved(gallery: Gallery, root: Path) -> None:
+    gallery.hide([root / "red.jpg"])
+    Image.new("RGB", (50, 30), pictures.RED).save(root / "red.jpg")
+    gallery.update([root])
+    assert len(gallery.search("أحمر", 10)) == 2
+    (root / "red.jpg").rename(root / "moved.jpg")
+    gallery.update([root])
+    assert len(gallery.search("أحمر", 10)) == 2
+    assert [Path(hit.path).name for hit in gallery.search("أحمر", where="hidden=yes")] == ["moved.jpg"]
