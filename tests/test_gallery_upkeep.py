@@ -137,7 +137,7 @@ def test_a_damaged_vector_whose_picture_is_gone_or_another_is_forgotten(gallery:
 def test_damaged_metadata_is_found_and_cleared(gallery: Gallery) -> None:
     damage(gallery, "UPDATE files SET metadata = '{' WHERE instr(path, x'636f7079')  -- copy")
     assert [fault.what for fault in gallery.verify()] == ["its metadata is damaged"]
-    assert gallery.repair() == ["1 damaged metadata entries cleared."]
+    assert gallery.repair() == ["1 damaged metadata entry cleared."]
     assert gallery.verify() == []
 
 

@@ -153,7 +153,7 @@ def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_resume(
         [*command, "--model", str(tiny_model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
-    assert "1 pictures indexed" in child.stdout.readline()
+    assert "1 picture indexed" in child.stdout.readline()
     pictures.solid(folder / "b.png", pictures.BLUE)
     start = time.monotonic()
     assert "2 pictures indexed: 1 new or changed" in child.stdout.readline()

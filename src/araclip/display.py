@@ -26,6 +26,11 @@ def shortened(text: str, limit: int) -> str:
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
+def counted(count: int, what: str, several: str = "") -> str:
+    """A count with its noun: 1 picture, 2,000 pictures, 2 queries (`several`, where it does not end in s)."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
 def _json_escape(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))

@@ -11,7 +11,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from io import BufferedReader
 from itertools import islice
 from os import PathLike, fspath
@@ -99,7 +99,7 @@ def _decoded(
             facts = facts_of(source, source.size)
             yield upright_rgb(source, (1, 1), name), facts
         return
-    with _stream(source) as stream, PARSING.hold(unpacked_bytes(stream, name)):
+    with _stream(source, name) as stream, PARSING.hold(unpacked_bytes(stream, name)):
         timed = TimedStream(stream, name)
         image, upright = Image.open(cast(IO[bytes], timed), formats=FORMATS), None
         if image.format == "TIFF":
@@ -140,7 +140,7 @@ def _our_errors(name: str) -> Iterator[None]:
             raise UnreadableImage(f"{name}: no such file. It may have been moved; check the path.") from None
         except PermissionError:
             raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
-        except (ImageTooLarge, UnreadableImage):
+        except ImageError:
             raise
         except Image.DecompressionBombError as error:  # Pillow's own limit, checked while it opens
             claimed = re.search(r"\((\d+) pixels\)", str(error))
@@ -195,10 +195,19 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
     return UnreadableImage(f"{path}: {kind}, not a picture file; check the path, rename it or remove it.")
 
 
-def _stream(source: str | PathLike[str] | IO[bytes]) -> AbstractContextManager[IO[bytes]]:
-    if isinstance(source, str | PathLike):
-        return open_file(source)
-    return nullcontext(source)
+@contextmanager
+def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """The source as a binary file.
+
+    Raises:
+        UnsupportedFormat: there is nothing in it.
+    """
+    with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
+        stream.seek(0)  # whoever hashed it is at its end
+        if not stream.read(1):
+            raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Copy it again from where it came, or remove it.")
+        stream.seek(0)
+        yield stream
 
 
 def _name_of(source: str | PathLike[str] | IO[bytes] | Image.Image) -> str:

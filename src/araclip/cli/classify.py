@@ -11,6 +11,7 @@ from rich.table import Table
 
 from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
+from araclip.display import counted
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
 
@@ -156,9 +157,8 @@ def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], m
         write_line(as_json_text({"model": protocol.model, **about, **counts, **shares}))
         return
     missing = f", {result.missing:,} missing" if result.missing else ""
-    out.print(
-        escape(shown(f"{protocol.dataset}: {protocol.n_images:,} pictures of {protocol.n_queries:,} classes{missing}"))
-    )
+    pools = f"{counted(protocol.n_images, 'picture')} of {counted(protocol.n_queries, 'class', 'classes')}"
+    out.print(escape(shown(f"{protocol.dataset}: {pools}{missing}")))
     out.print(
         f"top 1 {result.top1:.3f}, top 5 {result.top5:.3f}, mean over classes of top 1 {result.mean_per_class:.3f}"
     )

@@ -14,6 +14,7 @@ from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
 from araclip.cli.paper import run_paper_suite
 from araclip.cli.robustness import robustness_of, robustness_table
+from araclip.display import counted
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
 from araclip.paths import user_path
@@ -176,8 +177,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
         if model_folder.is_ours(name) or loading.parse_request(name) is None:
             AraCLIP.load(name)
     if pictures.missing:
-        lost = "1 picture of the list is" if pictures.missing == 1 else f"{pictures.missing:,} pictures of the list are"
-        err.print(f"{lost} missing and left out.", style="yellow")
+        err.print(f"{counted(pictures.missing, 'picture')} of the list left out: no file.", style="yellow")
     done: list[Evaluated] = []
 
     def log(line: str) -> None:
@@ -185,7 +185,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
 
     def how_to_resume() -> str:
         hint = "; the same command resumes there" if cache else "; with --cache they would be kept" if done else ""
-        return f"{len(done)} of {len(models)} models are measured{hint}."
+        return f"{len(done)} of {counted(len(models), 'model is', 'models are')} measured{hint}."
 
     with stoppable(how_to_resume):
         for name in models:
@@ -207,10 +207,10 @@ def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]
     """Each number with its interval and, from the second model on, its p-value."""
     protocol = summaries[0].evaluated.protocol
     of = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
-    pools = f"{protocol.n_queries:,} texts ({protocol.caption_field}, {protocol.captions})"
+    pools = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
     test = "; p: paired permutation test against the first model" if len(summaries) > 1 else ""
     table = Table(
-        title=escape(shown(f"{title} · {of} · {pools}, {protocol.n_images:,} pictures")),
+        title=escape(shown(f"{title} · {of} · {pools}, {counted(protocol.n_images, 'picture')}")),
         title_justify="left",
         caption=f"95 % intervals by picture{test}",
         caption_justify="left",

@@ -11,12 +11,13 @@ from araclip.cli.console import app, as_json_text, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
 from araclip.cli.search import LiteralOption, marked
 from araclip.cli.understanding import understood_lines
+from araclip.cli.words import WordsCommand
 
 if TYPE_CHECKING:
     from araclip.gallery.explanation import Explanation
 
 
-@app.command()
+@app.command(cls=WordsCommand)
 def explain(
     query: Annotated[str, typer.Argument(help="A query, as for `araclip search`.")],
     picture: Annotated[str, typer.Argument(help="A picture of the gallery, picture:… of a hit, or any picture file.")],

@@ -16,6 +16,7 @@ from rich.table import Table
 from araclip.cli.console import app, as_json_text, duration, err, explained, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location
 from araclip.cli.ocr import OcrOption, check_ocr, read_texts
+from araclip.display import counted
 from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGaller
             raise error from None
         rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
         raise WidthMismatch(
-            f"{error} Its {pictures:,} pictures take about {duration(seconds)} here with --reembed ({rate}); until "
+            f"{error} Its {counted(pictures, 'picture takes', 'pictures take')} about {duration(seconds)} here with "
+            f"--reembed ({rate}); until "
             "they are all encoded, searches use the old vectors."
         ) from None
 
@@ -134,13 +136,15 @@ def _how_to_resume(location: "Location") -> str:
     try:
         with closing(Catalog.open(location, None)) as catalog:
             _remember(location)
-            return f"{catalog.counts()[1]:,} pictures are indexed; run the same command again to resume."
+            indexed = counted(catalog.counts()[1], "picture is", "pictures are")
+            return f"{indexed} indexed; run the same command again to resume."
     except AraCLIPError:  # stopped before the gallery was created
         return "Nothing is indexed yet; run the same command again."
 
 
 def _log_update(report: "Update") -> None:
-    out.print(f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.removed:,} gone")
+    indexed = counted(report.pictures, "picture")
+    out.print(f"{indexed} indexed: {report.added:,} new or changed, {report.removed:,} gone")
 
 
 def _log_update_as_json(report: "Update") -> None:
@@ -167,7 +171,7 @@ def demo() -> None:
         out.print(escape(line), style="dim")
     with stoppable(partial(_how_to_resume, home / "gallery")), _demo_gallery(home / "gallery") as gallery:
         _index(gallery, home / "pictures")
-        table = Table(title=f"The best of {len(gallery):,} pictures for each query", title_justify="left")
+        table = Table(title=f"The best of {counted(len(gallery), 'picture')} for each query", title_justify="left")
         table.add_column("query", justify="right", style="bold")
         table.add_column("best pictures, with their score")
         table.add_column("ms", justify="right", style="dim")
@@ -205,7 +209,7 @@ def _serve_demo(gallery: Path, query: str) -> None:
         serve(settings, ready=lambda address: out.print(f"Search them at [bold]{address}[/]. Stop with Ctrl-C."))
     else:
         results = check(settings, query).results
-        out.print(f"The page and its API respond: {len(results)} pictures for «{query}».")
+        out.print(f"The page and its API respond: {counted(len(results), 'picture')} for «{query}».")
 
 
 def _reembed(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
@@ -214,7 +218,7 @@ def _reembed(location: "Location", model: str | None, forget_missing: bool, *, q
     with progress("Encoding again") as show:
         count = reembed_gallery(location, model, forget_missing=forget_missing, progress=show, skip=_log)
     if not quiet:
-        out.print(f"{count:,} pictures encoded again")
+        out.print(f"{counted(count, 'picture')} encoded again")
 
 
 def _log(line: str) -> None:
@@ -236,6 +240,6 @@ def _index(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
         write_line(as_json_text({"gallery": str(gallery.folder), **asdict(report), "seconds": round(seconds, 3)}))
         return
     out.print(
-        f"{report.pictures:,} pictures indexed: {report.added:,} new or changed, {report.unchanged:,} unchanged, "
-        f"{report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
+        f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
+        f"{report.unchanged:,} unchanged, {report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
     )

@@ -11,6 +11,7 @@ from rich.table import Table
 from araclip.cli.completion import KINDS, completer
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, opened
+from araclip.display import counted
 
 
 @app.command()
@@ -24,7 +25,7 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
     table = Table(show_header=False, title=escape(shown(numbers.folder)), title_justify="left")
     rows = {
         "model": f"{numbers.model}, {numbers.width} wide",
-        "pictures": f"{numbers.pictures:,} in {numbers.files:,} files, {numbers.stored:,} of them stored here",
+        "pictures": f"{numbers.pictures:,} in {counted(numbers.files, 'file')}, {numbers.stored:,} of them stored here",
         "bytes": f"{numbers.file_bytes:,} of pictures, {numbers.catalogue_bytes:,} of catalogue",
         "formats": ", ".join(f"{kind} {count:,}" for kind, count in numbers.formats.items()) or "–",
         "captured": " – ".join(numbers.captured_at or ()) or "–",
@@ -51,7 +52,7 @@ def verify(
     else:
         for fault in faults:
             out.print(shown(str(fault)), soft_wrap=True, markup=False)
-        out.print(f"{total:,} pictures, {len(faults):,} faults")
+        out.print(f"{counted(total, 'picture')}, {counted(len(faults), 'fault')}")
     if faults:
         raise typer.Exit(1)
 
@@ -96,11 +97,11 @@ def duplicates(
         write_line(as_json_text({"groups": [asdict(group) for group in groups]}))
         return
     for group in groups:
-        out.print(f"{group.kind}, {group.spare_bytes:,} bytes could be freed", style="bold")
+        out.print(f"{group.kind}, {counted(group.spare_bytes, 'byte')} could be freed", style="bold")
         for path in group.paths:
             out.print(f"  {shown(path)}", soft_wrap=True, markup=False)
     spare = sum(group.spare_bytes for group in groups if group.kind != "semantic")
-    out.print(f"{len(groups):,} groups, {spare:,} bytes could be freed")
+    out.print(f"{counted(len(groups), 'group')}, {counted(spare, 'byte')} could be freed")
 
 
 @app.command()
@@ -150,7 +151,7 @@ def backup(
     if as_json:
         write_line(as_json_text({"folder": str(folder), "pictures": count}))
         return
-    err.print(f"{count:,} pictures copied to {shown(str(folder))}", soft_wrap=True, markup=False)
+    err.print(f"{counted(count, 'picture')} copied to {shown(str(folder))}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -169,4 +170,4 @@ def export_gallery(
     if as_json:
         write_line(as_json_text({"folder": str(folder), "pictures": count}))
         return
-    err.print(f"{count:,} pictures written to {shown(str(folder))}", soft_wrap=True, markup=False)
+    err.print(f"{counted(count, 'picture')} written to {shown(str(folder))}", soft_wrap=True, markup=False)

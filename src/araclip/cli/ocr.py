@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from araclip.cli.console import err, out, progress, shown
+from araclip.display import counted
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,5 +42,6 @@ def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:
         report = gallery.ocr(progress=show, skip=lambda line: err.print(shown(line), soft_wrap=True, markup=False))
     if not quiet:
         out.print(
-            f"Text was read in {report.read:,} pictures, {report.without:,} have none, {len(report.skipped):,} skipped"
+            f"Text was read in {counted(report.read, 'picture')}; {report.without:,} without text, "
+            f"{len(report.skipped):,} skipped"
         )

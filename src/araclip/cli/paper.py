@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import as_json_text, bars, err, out, shown, stoppable, write_line
+from araclip.display import counted
 from araclip.errors import InputError
 from araclip.paths import user_path
 
@@ -77,9 +78,9 @@ def _printed(table: "PaperTable", pictures: "PictureSet") -> Table:
 
     first = next(one for one in table.measured if one.evaluated.protocol.dataset == pictures.name)
     protocol = first.evaluated.protocol
-    asked = f"{protocol.n_queries:,} texts ({protocol.caption_field}, {protocol.captions})"
+    asked = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
     printed = Table(
-        title=escape(shown(f"Text → picture · {pictures.name} · {asked}, {protocol.n_images:,} pictures")),
+        title=escape(shown(f"Text → picture · {pictures.name} · {asked}, {counted(protocol.n_images, 'picture')}")),
         title_justify="left", caption=f"measured: here, 95 % intervals by picture. claimed: {CLAIM}.",
         caption_justify="left",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import bars, shown, stoppable
+from araclip.display import counted
 
 if TYPE_CHECKING:
     from araclip.evaluation.datasets import PictureSet
@@ -38,7 +39,7 @@ def robustness_of(
     done: list[Robustness] = []
     if not kinds:
         return done
-    with stoppable(lambda: f"The robustness of {len(done)} of {len(models)} models is measured."):
+    with stoppable(lambda: f"The robustness of {len(done)} of {counted(len(models), 'model')} is measured."):
         for name, clean in zip(models, evaluated, strict=True):
             with bars() as show:
                 model = AraCLIP.load(name)
@@ -74,8 +75,9 @@ def _of_model(show: Callable[[str, int, int], None], model: str, what: str, done
 def robustness_table(result: "Robustness") -> Table:
     """One row a kind: how many texts it changes, R@10, and what it loses of R@10 and R@1, in points."""
     clean = result.losses[0]
+    texts = counted(clean.queries, "text")
     table = Table(
-        title=escape(shown(f"Robustness · {result.model} · {result.dataset} · {clean.queries:,} texts, {result.way}")),
+        title=escape(shown(f"Robustness · {result.model} · {result.dataset} · {texts}, {result.way}")),
         title_justify="left",
         caption="loss in points (hundredths) over all texts, with its 95 % interval by picture; "
         "last: among the changed ones",

@@ -1,18 +1,22 @@
 """The commands that find pictures: search, similar."""
 
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from araclip.cli.completion import FILTERS, completer
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
 from araclip.cli.understanding import understood_lines
-from araclip.errors import GalleryNotFound, InputError
+from araclip.cli.words import WordsCommand, query_of
+from araclip.display import counted
+from araclip.errors import GalleryNotFound, ImageError, InputError
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -47,13 +51,19 @@ LexiconOption = Annotated[
     Path | None,
     typer.Option("--lexicon", help="Your own words, one a line (docs/queries.md); else $ARACLIP_LEXICON."),
 ]
+ThumbnailsOption = Annotated[
+    bool, typer.Option("--thumbnails", help="Show the pictures in the terminal (kitty, iTerm2, sixel, else blocks).")
+]
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
-@app.command()
+@app.command(cls=WordsCommand)
 def search(
     query: Annotated[
-        str, typer.Argument(help="What the picture shows: قطة + سجادة حمراء - كلب, or ./sofa.jpg + أزرق.")
+        list[str],
+        typer.Argument(
+            help="What the picture shows, in words, quoted or not: قطة + سجادة حمراء - كلب, or ./sofa.jpg + أزرق."
+        ),
     ],
     gallery: GalleryOption = None,
     k: CountOption = 10,
@@ -66,23 +76,25 @@ def search(
     lexicon: LexiconOption = None,
     as_json: JsonOption = False,
     paths: PathsOption = False,
+    thumbnails: ThumbnailsOption = False,
     model: ModelOption = None,
 ) -> None:
     """Find the pictures that match a query, by what they show and by words in their texts.
 
     Without --gallery: the gallery of this folder or its nearest ancestor, else the one indexed last.
     """
-    _check_form(as_json, paths)
+    _check_form(as_json, paths, thumbnails)
+    text = query_of(query)
     with opened(gallery, model) as found:
         if lexicon:
             from araclip.text.resources import interpreter
 
             found.interpreter = interpreter(lexicon)
         hits = found.search(
-            query, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True,
+            text, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True,
             text_weight=text_weight, literal=literal,
         )  # fmt: skip
-        _show(query, hits, found, as_json, paths)
+        _show(text, hits, found, as_json, paths, thumbnails)
 
 
 @app.command()
@@ -95,21 +107,23 @@ def similar(
     collapse: CollapseOption = False,
     as_json: JsonOption = False,
     paths: PathsOption = False,
+    thumbnails: ThumbnailsOption = False,
     model: ModelOption = None,
 ) -> None:
     """Find the pictures most similar to a picture. The picture itself is left out."""
-    _check_form(as_json, paths)
+    _check_form(as_json, paths, thumbnails)
     with opened(gallery, model) as found:
         hits = found.similar(picture, k, where=where, offset=offset, collapse=collapse)
-        _show(picture, hits, found, as_json, paths)
+        _show(picture, hits, found, as_json, paths, thumbnails)
 
 
-def _check_form(as_json: bool, paths: bool) -> None:
-    if as_json and paths:
-        raise InputError("--json and --paths exclude each other. Choose one.")
+def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
+    chosen = [name for name, on in (("--json", as_json), ("--paths", paths), ("--thumbnails", thumbnails)) if on]
+    if len(chosen) > 1:
+        raise InputError(f"{' and '.join(chosen)} exclude each other. Choose one.")
 
 
-def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool) -> None:
+def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool) -> None:
     total = len(gallery)
     if not total:
         raise GalleryNotFound(
@@ -130,7 +144,8 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     if not hits:
         err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
     else:
-        _print_hits(query, hits, f"{len(hits)} of {total:,} pictures · {shown(str(gallery.folder))}")
+        print_hits = _print_pictures if thumbnails else _print_hits
+        print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
         if hits[0].weak:
             err.print("Nothing here fits well; these are the nearest. With --threshold 0.2 they would be left out.")
 
@@ -157,12 +172,36 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table.add_column("relevance")
     table.add_column("picture", overflow="fold")
     for hit in hits:
-        more = f"  (+{len(hit.copies)} identical)" if hit.copies else ""
-        picture = escape(shown(hit.path) + more) + "".join(f"\n{marked(match)}" for match in hit.matched)
         table.add_row(
-            str(hit.rank), f"{hit.score:.3f}", hit.strength or "–", picture, style="dim" if hit.weak else None
+            str(hit.rank), f"{hit.score:.3f}", hit.strength or "–", _picture(hit), style="dim" if hit.weak else None
         )
     out.print(table)
+
+
+def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
+    """Each hit as a picture with a line below it; a file that cannot be opened as the line alone."""
+    from araclip.cli import thumbnails
+
+    out.print(f"«{shown(query)}»", markup=False, soft_wrap=True)
+    for hit in hits:
+        try:
+            thumbnails.show(out, hit.path)
+        except ImageError as error:
+            err.print(shown(str(error)), soft_wrap=True, markup=False)
+        line = Text.assemble((f"{hit.rank}  {hit.score:.3f}  {hit.strength or '–'}  ", "dim"), _picture(hit), "\n")
+        out.print(line, soft_wrap=True)
+    out.print(caption, markup=False, style="dim")
+
+
+def _picture(hit: "Hit") -> Text:
+    """Its path, on a terminal a link to the file, how many copies it has, and the texts that matched."""
+    link = PurePath(hit.path).as_uri() if PurePath(hit.path).is_absolute() else None
+    text = Text(shown(hit.path), Style(link=link) if link and out.is_terminal else "")
+    if hit.copies:
+        text.append(f"  (+{len(hit.copies)} identical)", Style())
+    for match in hit.matched:
+        text.append("\n").append_text(Text.from_markup(marked(match)))
+    return text
 
 
 def marked(match: "Match") -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from araclip.display import counted
 from araclip.encoder_base import usable_cores
 from araclip.errors import ImageError
 from araclip.evaluation.datasets import PictureSet
@@ -60,14 +61,17 @@ class Leaks:
     def lines(self) -> list[str]:
         """The report: counts, then up to ten examples of each kind."""
         lines = [
-            f"{len(self.pictures):,} of {self.n_pictures:,} test pictures have a near copy among "
-            f"{self.n_training:,} training pictures",
+            f"{len(self.pictures):,} of {counted(self.n_pictures, 'test picture')} "
+            f"{'has' if len(self.pictures) == self.n_pictures == 1 else 'have'} a near copy among "
+            f"{counted(self.n_training, 'training picture')}",
             *(f"  {copy.test} ~ {copy.training} ({copy.distance} of 64 bits)" for copy in self.pictures[:EXAMPLES]),
-            f"{len(self.captions):,} of {self.n_captions:,} test captions are training captions too",
+            f"{len(self.captions):,} of {counted(self.n_captions, 'test caption is a', 'test captions are')} training "
+            f"caption{'' if self.n_captions == 1 else 's'} too",
             *(f"  {caption}" for caption in self.captions[:EXAMPLES]),
         ]
         if self.unread or self.flat:
-            lines.append(f"not compared: {self.unread:,} pictures that cannot be opened, {self.flat:,} of one colour")
+            unread = counted(self.unread, "picture")
+            lines.append(f"not compared: {unread} that cannot be opened, {self.flat:,} of one colour")
         return lines
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from araclip import model_folder
+from araclip.display import counted
 from araclip.errors import InputError
 from araclip.model_checks.model_check import check_model_folder
 from araclip.model_library.finished import parts_of
@@ -48,7 +49,7 @@ def push(
     check_model_folder(folder)
     parts = parts_of(config)
     size = sum((folder / part).stat().st_size for part in parts) / 1e6
-    log(f"{config.label} checked: {len(parts)} files, {size:,.0f} MB")
+    log(f"{config.label} checked: {counted(len(parts), 'file')}, {size:,.0f} MB")
     from huggingface_hub import HfApi, get_token
 
     if not (token := get_token()):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip import atomic
+from araclip.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import schema, seal, transaction
 from araclip.gallery.catalog.checksums import CRC_COLUMNS, register, row_crc
@@ -66,7 +67,7 @@ def salvage(folder: Path) -> list[str]:
             path.replace(damaged)
             _move_logs(path, damaged)
         atomic.write(path, lambda temporary: _write(temporary, meta, tables), flush=False)  # SQLite has flushed it
-    return [f"{table}: {len(tables[table]):,} rows saved." for table in _TABLES]
+    return [f"{table}: {counted(len(tables[table]), 'row')} saved." for table in _TABLES]
 
 
 def _sound_meta(rows: list[dict[str, Any]]) -> dict[str, str]:

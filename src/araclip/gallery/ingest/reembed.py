@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.display import counted
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
@@ -61,7 +62,7 @@ def reembed(
             )
             if missing and not forget_missing:
                 raise GalleryError(
-                    f"{missing:,} pictures of {folder} cannot be encoded now, so it keeps the vectors of "
+                    f"{counted(missing, 'picture')} of {folder} cannot be encoded now, so it keeps the vectors of "
                     f"{catalog.meta('model')}@{catalog.meta('fingerprint')}. Reconnect the drive or run `araclip "
                     "index` with that model first, then try again (the new vectors are kept), or forget them with "
                     "--forget-missing."

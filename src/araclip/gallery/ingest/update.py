@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from araclip.display import counted
 from araclip.encoder import Encoder
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File
@@ -133,8 +134,8 @@ def unreadable(path: str, error: OSError) -> str:
 def _nothing_in(root: Path, indexed: int) -> InputError:
     if indexed:
         return InputError(
-            f"no pictures left in {root}, where {indexed:,} were indexed. Is a drive unplugged? They stay indexed, and "
-            "are found again when they are back."
+            f"no pictures left in {root}, where {counted(indexed, 'was', 'were')} indexed. Is a drive unplugged? They "
+            "stay indexed, and are found again when they are back."
         )
     return EmptyFolder(
         f"no pictures in {root}. AraCLIP reads {', '.join(FORMATS)} files; hidden files and folders are left out."

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from araclip.display import counted
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
@@ -38,7 +39,8 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
         for raw in damaged_metadata:
             catalog.change("UPDATE files SET metadata = '{}' WHERE path = ?", (raw,))
         if damaged_metadata:
-            actions.append(f"{len(damaged_metadata):,} damaged metadata entries cleared.")
+            entries = counted(len(damaged_metadata), "damaged metadata entry", "damaged metadata entries")
+            actions.append(f"{entries} cleared.")
         for content in damaged["kept", "crc"]:
             catalog.change("UPDATE kept SET picture = picture WHERE content = ?", (content,))
             actions.append(f"picture {content}: its stored pixels were damaged; add it again to see it whole.")
@@ -79,7 +81,7 @@ def _forget_texts(catalog: Catalog, damaged: Mapping[tuple[str, str], set[Any]])
     for raw in beside:
         catalog.change("DELETE FROM sidecars WHERE path = ?", (raw,))
     count = len(captions | seen) + len(beside)
-    return [f"{count:,} damaged texts forgotten; `araclip index` reads them again."] if count else []
+    return [f"{counted(count, 'damaged text')} forgotten; `araclip index` reads what is lost again."] if count else []
 
 
 def _forget_photos(catalog: Catalog, damaged: Mapping[tuple[str, str], set[Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from qdrant_client import QdrantClient, models
 
+from araclip.display import counted
 from araclip.encoder import Encoder
 from araclip.errors import GalleryError
 from araclip.gallery.ingest.intake import ENCODE_BATCH
@@ -68,8 +69,9 @@ def reembed(
                 )
         if reencoder.missing and not forget_missing:
             state = catalog.state()
+            missing = counted(reencoder.missing, "picture")
             raise GalleryError(
-                f"{reencoder.missing:,} pictures of {alias.name} cannot be encoded now, so it keeps the vectors of "
+                f"{missing} of {alias.name} cannot be encoded now, so it keeps the vectors of "
                 f"{state.model}@{state.fingerprint}. Make their files reachable or run `araclip index` with that model "
                 "first, then try again (the new vectors are kept), or forget them with --forget-missing."
             )

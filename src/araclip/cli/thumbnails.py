@@ -1,0 +1,135 @@
+"""Small pictures in a terminal: the protocols of kitty and iTerm2, sixel, or coloured half blocks anywhere else.
+
+The first three send pixels in escape sequences, which a terminal that does not know them would print as letters; they
+are used where the environment names a terminal that does. ARACLIP_TERMINAL_PICTURES names one of METHODS instead.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from araclip.errors import InputError
+from araclip.images import open_image
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+VARIABLE = "ARACLIP_TERMINAL_PICTURES"
+METHODS = ("kitty", "iterm", "sixel", "blocks")
+ROWS = 8  # lines of the terminal
+COLUMNS = 24
+SIDE = 160  # pixels: 8 lines of 20
+COLOURS = 128  # of sixel; terminals have 256 at most
+CHUNK = 4096  # bytes of base64 in one escape sequence of kitty
+
+
+def method_of(environment: Mapping[str, str]) -> str:
+    """How the terminal of this environment shows pictures: one of METHODS.
+
+    Raises:
+        InputError: the variable names another one.
+    """
+    if chosen := environment.get(VARIABLE):
+        if chosen not in METHODS:
+            raise InputError(f"${VARIABLE} is {chosen!r}. Set it to one of {', '.join(METHODS)}, or unset it.")
+        return chosen
+    terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
+    if environment.get("TMUX") or terminal.startswith(("screen", "tmux")):  # they do not pass pictures on
+        return "blocks"
+    if terminal in ("xterm-kitty", "xterm-ghostty") or "KITTY_WINDOW_ID" in environment:
+        return "kitty"
+    if program in ("iTerm.app", "WezTerm", "vscode", "mintty") or "KONSOLE_VERSION" in environment:
+        return "iterm"
+    return "sixel" if terminal.startswith(("foot", "mlterm", "contour", "yaft")) else "blocks"
+
+
+def show(console: "Console", path: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Print a picture file, ROWS lines high at most.
+
+    Raises:
+        ImageError: it cannot be opened.
+        InputError: see `method_of`.
+    """
+    method = method_of(environment)
+    picture = open_image(path, SIDE)
+    picture.thumbnail((2 * SIDE, SIDE), Image.Resampling.BICUBIC)
+    if method == "blocks":
+        _print_blocks(console, picture)
+        return
+    draw = {"kitty": kitty, "iterm": iterm, "sixel": sixel}[method]
+    console.file.write(draw(picture) + "\n")
+    console.file.flush()
+
+
+def kitty(picture: Image.Image) -> str:
+    """The picture in kitty's graphics protocol, in pieces of CHUNK bytes."""
+    data = base64.standard_b64encode(_png(picture)).decode()
+    pieces = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
+    out = []
+    for i, piece in enumerate(pieces):
+        keys = f"a=T,f=100,r={ROWS}," if i == 0 else ""
+        out.append(f"\x1b_G{keys}m={int(i + 1 < len(pieces))};{piece}\x1b\\")
+    return "".join(out)
+
+
+def iterm(picture: Image.Image) -> str:
+    """The picture in iTerm2's inline images protocol."""
+    data = _png(picture)
+    written = base64.standard_b64encode(data).decode()
+    return f"\x1b]1337;File=inline=1;size={len(data)};height={ROWS};preserveAspectRatio=1:{written}\x07"
+
+
+def sixel(picture: Image.Image) -> str:
+    """The picture in DEC's sixel graphics: bands of six rows, each colour of a band one run of bit columns."""
+    indexed = picture.convert("RGB").quantize(COLOURS)
+    pixels = np.asarray(indexed)  # (H, W), numbers of the palette
+    palette = np.array(indexed.getpalette() or [], dtype=np.int64).reshape(-1, 3) * 100 // 255
+    used = np.unique(pixels)
+    out = [f'\x1bPq"1;1;{picture.width};{picture.height}']
+    out += [f"#{number};2;{';'.join(map(str, palette[number]))}" for number in used]
+    for top in range(0, picture.height, 6):
+        band = pixels[top : top + 6]
+        weights = 1 << np.arange(len(band))[:, None]
+        for number in np.unique(band):
+            columns = ((band == number) * weights).sum(axis=0)  # (W,), six bits each
+            out.append(f"#{number}{_runs(columns + 63)}$")
+        out.append("-")
+    return "".join([*out, "\x1b\\"])
+
+
+def _runs(codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
+    """Letters of these codes, repetitions shortened: !5~ is five of them."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    lengths = np.diff(np.append(starts, len(codes)))
+    return "".join(
+        f"!{length}{chr(codes[start])}" if length > 3 else chr(codes[start]) * length
+        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
+    )
+
+
+def _print_blocks(console: "Console", picture: Image.Image) -> None:
+    """Two pixels a letter: ▀ has the colour of the upper one, its background that of the lower one."""
+    from rich.text import Text
+
+    small = picture.copy()
+    small.thumbnail((COLUMNS, 2 * ROWS), Image.Resampling.BICUBIC)
+    pixels = np.asarray(small.convert("RGB"))
+    lines = Text()
+    for top in range(0, len(pixels) - len(pixels) % 2, 2):
+        for upper, lower in zip(pixels[top].tolist(), pixels[top + 1].tolist(), strict=True):
+            lines.append("▀", "rgb({},{},{}) on rgb({},{},{})".format(*upper, *lower))
+        lines.append("\n")
+    console.print(lines, end="")
+
+
+def _png(picture: Image.Image) -> bytes:
+    written = io.BytesIO()
+    bare = Image.new("RGB", picture.size)  # Pillow would carry metadata over
+    bare.paste(picture)
+    bare.save(written, "PNG")
+    return written.getvalue()
