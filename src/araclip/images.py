@@ -205,7 +205,7 @@ def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[b
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
         stream.seek(0)  # whoever hashed it is at its end
         if not stream.read(1):
-            raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Copy it again from where it came, or remove it.")
+            raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Restore it from a copy, or remove it.")
         stream.seek(0)
         yield stream
 

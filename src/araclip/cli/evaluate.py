@@ -177,7 +177,8 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
         if model_folder.is_ours(name) or loading.parse_request(name) is None:
             AraCLIP.load(name)
     if pictures.missing:
-        err.print(f"{counted(pictures.missing, 'picture')} of the list left out: no file.", style="yellow")
+        lost = counted(pictures.missing, "picture of the list is", "pictures of the list are")
+        err.print(f"{lost} missing and left out.", style="yellow")
     done: list[Evaluated] = []
 
     def log(line: str) -> None:
