@@ -1,12 +1,18 @@
 """Exclusion: what a minus names is gone from the hits, in every store, on every page."""
 
+from datetime import date
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from araclip.gallery.exclusion import Exclusion, excluded_terms, exclusion_of, kept
 from araclip.gallery.fusion import Candidate
+from araclip.gallery.interpretation import interpret
 from araclip.gallery.query import parse
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
+from araclip.text.kinds import kinds_of
+from araclip.text.resources import default_interpreter
 from test_relevance import D, gallery, made_up, unit  # noqa: F401 - gallery is a fixture
 
 
@@ -72,3 +78,31 @@ def test_a_query_of_a_folder_alone_leaves_out_what_it_excludes_too(gallery) -> N
     red = {hit.path for hit in gallery.search("أحمر", 40, text_weight=0) if hit.score >= limit}
     assert len(from_folder) == 40
     assert [hit.path for hit in without] == [hit.path for hit in from_folder if hit.path not in red]
+
+
+@pytest.mark.parametrize("query", ["شاطئ - ناس", "شاطئ بدون الناس", "شاطئ من غير ناس", "beach without people"])
+def test_who_excludes_people_excludes_men_women_and_children(query: str) -> None:
+    read = interpret(parse(query), default_interpreter(), today=date(2026, 1, 1))
+    assert {"رجل", "امرأة", "طفل"} <= set(read.kinds)
+    vectors = np.eye(len(read.query.terms) + len(read.kinds), dtype=np.float32)
+    excluded = excluded_terms(read.query, vectors)
+    assert excluded is not None
+    assert excluded.tolist() == vectors[1:].tolist()  # all but the beach
+    assert read.own(vectors).tolist() == vectors[:2].tolist()
+
+
+@pytest.mark.parametrize("query", ["ناس على الشاطئ", "شاطئ - كلب", "شاطئ - 0.5:ناس", 'شاطئ - "ناس"'])
+def test_words_that_exclude_nothing_or_are_no_general_words_stand_for_themselves(query: str) -> None:
+    assert interpret(parse(query), default_interpreter(), today=date(2026, 1, 1)).kinds == ()
+
+
+def test_a_search_without_people_goes_through_every_door(gallery) -> None:  # noqa: F811
+    hits = gallery.search("أحمر بدون ناس", 40, text_weight=0)
+    assert hits.interpretation.excluded == ("ناس",)
+    scale = gallery._reader.latest().scale
+    limits = {kind: scale.excluded_cosine(gallery.model.encode_text(kind)) for kind in ("ناس", *kinds_of("ناس"))}
+    for hit in hits:
+        with Image.open(hit.path) as picture:
+            vector = gallery.model.encode_image(picture)
+        assert all(vector @ gallery.model.encode_text(kind) < limit + 1e-3 for kind, limit in limits.items())
+    assert gallery.explain("أحمر بدون ناس", hits[0].path).words

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.fusion import Candidate
-from araclip.gallery.query import Query
+from araclip.gallery.query import Query, excluding_terms
 from araclip.gallery.relevance import RelevanceScale
 
 FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing
@@ -38,11 +38,8 @@ class Exclusion:
 
 
 def excluded_terms(query: Query, vectors: Vectors) -> Vectors | None:
-    """The rows of the terms' vectors (n, D) that exclude: texts with a minus and no weight below 1.
-
-    A lighter minus (- 0.5:كلب) only pushes away; a picture after a minus does, too, as likeness is not calibrated.
-    """
-    rows = [i for i, term in enumerate(query.terms) if term.kind == "text" and term.weight <= -1]
+    """The vectors of the terms that exclude, of the terms' and, after them, what these stand for (n + m, D)."""
+    rows = [*excluding_terms(query), *range(len(query.terms), len(vectors))]
     return vectors[rows] if rows else None
 
 

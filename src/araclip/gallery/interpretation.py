@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import MAX_TERMS, Query, Term, unit_sum
+from araclip.gallery.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.text.facets.dates import DateFilter, split_date
 from araclip.text.facets.folders import split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
+from araclip.text.kinds import kinds_of
 from araclip.text.negation import split_exclusions
 
 Part = Literal["words", "exclusions", "date", "folder"]
@@ -90,11 +91,16 @@ class InterpretedQuery:
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # a date or a folder, and nothing that a picture shows
+    kinds: tuple[str, ...] = ()  # what general words among the excluded terms stand for: no picture may show it either
 
     @property
     def texts(self) -> list[str]:
-        """The texts to encode, term by term; their vectors go to `term_vector` in this order."""
-        return [reading.text for readings in self.readings for reading in readings]
+        """The texts to encode, term by term, then the kinds; their vectors go to `term_vector` in this order."""
+        return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
+
+    def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of the vectors of terms and kinds (n + m, D) those of the terms (n, D)."""
+        return vectors[: len(self.query.terms)]
 
     def term_vector(self, term: int, rows: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
         """The vector (D,) of a text term from the next rows: its readings, weighted by confidence."""
@@ -224,7 +230,13 @@ def _read(
         filters=(*filters, *(replace(each, applied=False) for each in unapplied)),
         literal=set(ignore) >= ALL,
     )
-    return InterpretedQuery(query, tuple(all_readings), interpretation, only_filters)
+    return InterpretedQuery(query, tuple(all_readings), interpretation, only_filters, _kinds(query))
+
+
+def _kinds(query: Query) -> tuple[str, ...]:
+    """What the general words among the excluded terms stand for, each once."""
+    excluded = (query.terms[row] for row in excluding_terms(query))
+    return tuple(dict.fromkeys(kind for term in excluded if not term.quoted for kind in kinds_of(term.value)))
 
 
 def _kept(readings: tuple[Reading, ...], most: int) -> tuple[Reading, ...]:

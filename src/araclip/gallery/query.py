@@ -242,6 +242,14 @@ def text_query(query: Query, weight: float) -> TextQuery | None:
     return TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
 
 
+def excluding_terms(query: Query) -> list[int]:
+    """The numbers of the terms that exclude: texts with a minus and no weight below 1.
+
+    A lighter minus (- 0.5:كلب) only pushes away; a picture after a minus does, too, as likeness is not calibrated.
+    """
+    return [i for i, term in enumerate(query.terms) if term.kind == "text" and term.weight <= -1]
+
+
 def combine(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
     """Unit vectors of the terms (n, D) → the query's unit vector (D,): their weighted sum.
 

@@ -118,7 +118,7 @@ class SearchableGallery(ABC):
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         read = literally(parsed) if literal else self._understood(parsed, ())
-        terms, snapshot = self._vectors(read), self._reader.latest()
+        terms, snapshot = read.own(self._vectors(read)), self._reader.latest()
         path = text_path(picture)
         content = self._catalog.content_of(path)
         vector = self._picture_vector(Path(path))[0] if content is None else self._catalog.vector(content)
@@ -174,13 +174,13 @@ class SearchableGallery(ABC):
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
     def _vectors(self, read: InterpretedQuery) -> NDArray[np.float32]:
-        """The vectors of the query's terms, (n, D); all readings of its texts are encoded at once."""
+        """The vectors of the query's terms and kinds, (n + m, D); all texts are encoded at once."""
         texts = iter(text_vectors(self.model, read.texts))
         rows = [
             read.term_vector(number, texts) if term.kind == "text" else self._picture_vector(term.value)[0]
             for number, term in enumerate(read.query.terms)
         ]
-        return np.stack(rows)
+        return np.stack([*rows, *texts])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
         """The vector of a picture (D,), and its number if the gallery has it."""

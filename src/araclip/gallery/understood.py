@@ -38,7 +38,7 @@ def any_passes(snapshot: Snapshot, vector: NDArray[np.float32], filters: Filters
 
 def understood_page(read: InterpretedQuery, terms: NDArray[np.float32], page: Page) -> Page:
     """The page with the filters of the query's words, their number, and what they exclude, by the terms'
-    vectors (n, D); a query that is only a date is ordered by it."""
+    vectors (n + m, D); a query that is only a date is ordered by it."""
     return replace(
         page,
         filters=read.filtered(page.filters),
@@ -51,8 +51,8 @@ def understood_page(read: InterpretedQuery, terms: NDArray[np.float32], page: Pa
 def search_understood(
     snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.float32], page: Page, text_weight: float
 ) -> list[Hit]:
-    """One page of hits for an interpreted query and the vectors of its terms (n, D)."""
-    vector, words = combine(terms, read.query), words_to_find(read, text_weight)
+    """One page of hits for an interpreted query and the vectors of its terms and kinds (n + m, D)."""
+    vector, words = combine(read.own(terms), read.query), words_to_find(read, text_weight)
     return snapshot.search(vector, understood_page(read, terms, page), relevance=has_relevance(read), text=words)
 
 
@@ -66,7 +66,7 @@ def records_understood(
     exclude: int | None,
 ) -> list[tuple[PictureRecord, Hit]]:
     """As `search_understood`, each hit with its picture."""
-    vector, words = combine(terms, read.query), words_to_find(read, text_weight)
+    vector, words = combine(read.own(terms), read.query), words_to_find(read, text_weight)
     return snapshot.search_records(
         vector, understood_page(read, terms, page), relevance=has_relevance(read), exclude=exclude, text=words
     )

@@ -58,7 +58,7 @@ async def _explained(
         read = literally(query) if literal else await interpreted(service, query, ignore)
         texts = texts_of_shares(read)
         requester.remaining = len(texts)
-        terms = await term_vectors(service, read, {}, requester)
+        terms = read.own(await term_vectors(service, read, {}, requester))
         vector_of = dict(zip(texts, await service.texts.rows(texts, requester), strict=True))
     shares = word_shares(read, terms, picture, vector_of)
     return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])

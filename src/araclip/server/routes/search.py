@@ -199,7 +199,7 @@ async def _sent_vectors(
 async def term_vectors(
     service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
 ) -> NDArray[np.float32]:
-    """The vectors of the query's terms, (n, D)."""
+    """The vectors of the query's terms and kinds, (n + m, D)."""
     texts = iter(await service.texts.rows(read.texts, requester))
     rows = []
     for number, term in enumerate(read.query.terms):
@@ -209,7 +209,7 @@ async def term_vectors(
             rows.append(sent[name])
         else:
             rows.append(await service.in_thread(lambda name=name: stored_vector(service, name)))  # type: ignore[misc]
-    return np.stack(rows)
+    return np.stack([*rows, *texts])
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
