@@ -28,7 +28,7 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         "-w",
-        help="Only pictures with KEY=VALUE: folder, captured, added, size, format, … Repeatable.",
+        help="Only pictures with KEY=VALUE: folder, captured, format, camera, near, name, … Repeatable.",
         autocompletion=completer(FILTERS),
     ),
 ]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from araclip.gallery.catalog import checksums
+from araclip.gallery.catalog.photo import matching
 
 CHANGED = "its owner is writing it"  # the error of a read transaction that cannot continue
 _TRIES = 20
@@ -74,6 +75,7 @@ def copy(database: Connection, path: Path) -> None:
 def _opened(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
     checksums.register(connection)
+    matching.register(connection)
     connection.execute("PRAGMA cell_size_check = ON")  # a damaged page is an error when it is read
     return connection
 

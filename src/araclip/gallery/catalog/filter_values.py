@@ -5,12 +5,18 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from araclip.errors import InputError
+from araclip.gallery.catalog.photo.matching import is_glob, tokens
 from araclip.images import FORMATS
 from araclip.text.normalization import normalize
 
 LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
+_NUMBER = r" ?([+-]?\d{1,9}(?:\.\d{1,20})?) ?"
+_NEAR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER}(km|m|كم|م) ?", re.IGNORECASE)
+_METRES = {"km": 1000, "m": 1, "كم": 1000, "م": 1}
+_AROUND = 20_040_000  # metres: half of the Earth's circumference
+_LETTERS = 200
 
 
 def date_of(name: str, text: str) -> str:
@@ -45,6 +51,59 @@ def hidden_of(text: str) -> bool | None:
     if text.lower() not in choices:
         raise InputError(f"hidden is '{text:.80}'; write yes (only hidden pictures), no (only the others) or any.")
     return choices[text.lower()]
+
+
+def near_of(given: object) -> tuple[float, float, float]:
+    """Latitude and longitude in degrees and metres around, from a text such as 24.7,46.7,10km or from three numbers.
+
+    Raises:
+        InputError: another form, no place on Earth, or no distance.
+    """
+    if isinstance(given, str):
+        match = _NEAR.fullmatch(normalize(given[:120]).replace("،", ",").replace("٫", "."))
+        if not match:
+            raise InputError(
+                f"near is '{given:.80}'; write latitude, longitude, distance: 24.7,46.7,10km or 24.7136,46.6753,500m."
+            )
+        parts = [float(match[1]), float(match[2]), float(match[3]) * _METRES[match[4].lower()]]
+    elif isinstance(given, list | tuple) and len(given) == 3 and all(_is_number(part) for part in given):
+        parts = [float(part) for part in given]
+    else:
+        raise InputError(f"near is {given!r:.80}; pass (latitude, longitude, metres), as in (24.7, 46.7, 10_000).")
+    latitude, longitude, metres = round(parts[0], 7) + 0.0, round(parts[1], 7) + 0.0, round(parts[2], 2)
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+        raise InputError(
+            f"near is at {parts[0]:g}, {parts[1]:g}; latitudes go from -90 to 90, longitudes from -180 to 180, in this "
+            "order."
+        )
+    if not 0 < metres <= _AROUND:
+        raise InputError(f"near asks for {parts[2]:g} m around; the distance goes from 1 cm to {_AROUND // 1000} km.")
+    return latitude, longitude, metres
+
+
+def near_text(near: tuple[float, float, float]) -> str:
+    """The inverse of `near_of`."""
+    latitude, longitude, metres = (f"{part:.7f}".rstrip("0").rstrip(".") for part in near)
+    return f"{latitude},{longitude},{metres}m"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def words_wanted(name: str, value: object) -> str:
+    """A text whose words are looked for.
+
+    Raises:
+        InputError: it is no text, has no word, or is too long.
+    """
+    check_text(name, value)
+    text = normalize(str(value)[: _LETTERS + 1])
+    if len(str(value)) > _LETTERS:
+        raise InputError(f"{name} has {len(str(value))} letters, the most is {_LETTERS}. Leave some words out.")
+    if not tokens(text) and not (name == "name" and is_glob(text)):
+        raise InputError(f"{name} is '{value!s:.80}', without a word or a number. Write what it is called.")
+    return text
 
 
 def bytes_of(text: str) -> int:

@@ -19,11 +19,16 @@ from araclip.gallery.catalog.filter_values import (
     ends_of,
     format_of,
     hidden_of,
+    near_of,
+    near_text,
     numbers_of,
+    words_wanted,
 )
+from araclip.gallery.catalog.photo.conditions import around, with_words
 from araclip.paths import text_path, user_path
 from araclip.text.normalization import normalize
 
+WORDS = ("camera", "lens", "place", "name")  # filters that look for words
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 # A list matches when one of its members does; true and false are compared as these words.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
@@ -32,7 +37,7 @@ _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.
     WHERE pair.key = ? AND CAST(member.value AS TEXT) = ?)"""
 
 
-Values = tuple[str | int | bytes, ...]
+Values = tuple[str | int | float | bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,11 @@ class Filters:
     max_size: int | None = None
     formats: tuple[str, ...] = ()  # of araclip.images.FORMATS, in any case; jpg and tif too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
+    camera: str | None = None  # all these words are in the camera's name; case and order make no difference
+    lens: str | None = None  # as for the camera
+    place: str | None = None  # as for the camera, in the names of spot, city, region and country
+    name: str | None = None  # of the file: all these words, or a glob such as IMG_20*
+    near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), metres around
     metadata: Mapping[str, str] = field(default_factory=dict)  # every key must have its value
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
     collapse: bool = False  # of near-duplicates (phash), only the best is returned
@@ -90,6 +100,11 @@ class Filters:
         object.__setattr__(self, "formats", tuple(map(format_of, formats)))
         object.__setattr__(self, "months", numbers_of("months", self.months, 12, "month=6,7,8"))
         object.__setattr__(self, "days", numbers_of("days", self.days, 31, "day=1,2"))
+        for name in WORDS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, words_wanted(name, getattr(self, name)))
+        if self.near is not None:
+            object.__setattr__(self, "near", near_of(self.near))
         if self.orientation is not None and self.orientation not in ORIENTATIONS:
             raise InputError(f"no orientation '{self.orientation}'. Choose one of {', '.join(ORIENTATIONS)}.")
         for name in ("captured", "added"):
@@ -141,7 +156,8 @@ class Filters:
         """Parse filters, KEY=VALUE each.
 
         folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
-        added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, hidden=yes (or no, any),
+        added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, camera=WORDS, lens=WORDS,
+        place=WORDS, name=WORDS (or a glob: IMG_20*), near=24.7,46.7,10km (or 500m), hidden=yes (or no, any),
         meta.KEY=VALUE.
 
         Raises:
@@ -166,14 +182,14 @@ class Filters:
                 fields["formats"] = tuple(name.strip() for name in value.split(","))
             elif key == "hidden":
                 fields["hidden"] = hidden_of(value)
-            elif key in ("folder", "orientation"):
+            elif key in ("folder", "orientation", "near", *WORDS):
                 fields[key] = value
             elif key.startswith("meta.") and key != "meta.":
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
                 raise InputError(
-                    f"no filter '{key}'. Choose among folder, captured, month, day, added, size, format, orientation, "
-                    "hidden and meta.KEY."
+                    f"no filter '{key}'. Choose among folder, captured, month, day, added, size, format, "
+                    "orientation, camera, lens, place, name, near, hidden and meta.KEY."
                 )
         return cls(**fields)
 
@@ -197,6 +213,9 @@ class Filters:
             values["format"] = ",".join(self.formats)
         if self.orientation is not None:
             values["orientation"] = self.orientation
+        values |= {name: getattr(self, name) for name in WORDS if getattr(self, name) is not None}
+        if self.near is not None:
+            values["near"] = near_text(self.near)
         if self.hidden is not False:
             values["hidden"] = "any" if self.hidden is None else "yes"
         return [f"{key}={value}" for key, value in values.items()]
@@ -232,6 +251,13 @@ class Filters:
             of_content.append((f"format IN ({', '.join('?' * len(self.formats))})", self.formats))
         if self.orientation:
             of_content.append((ORIENTATIONS[self.orientation], ()))
+        for name in ("camera", "lens", "place"):
+            if (wanted := getattr(self, name)) is not None:
+                of_content.append(with_words(name, wanted))
+        if self.name is not None:
+            of_file.append(("name_matches(path, metadata, ?)", (self.name,)))
+        if self.near is not None:
+            of_content.append(around(*self.near))
         of_file += [(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*_all(of_file), *_all(of_content), hidden)

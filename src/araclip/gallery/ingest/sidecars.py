@@ -1,7 +1,8 @@
-"""Side-car captions: text and JSON files beside a picture, read when they are new or have changed.
+"""Side-cars: files beside a picture with its caption (text, JSON) or all its metadata (XMP), read when new or changed.
 
-Beside IMG.jpg these are IMG.jpg.txt, IMG.txt, IMG.jpg.json, IMG.json, and Google Takeout's
-IMG.jpg.supplemental-metadata.json. Several of a picture are one caption.
+Beside IMG.jpg these are IMG.jpg.txt, IMG.txt, IMG.jpg.json, IMG.json, Google Takeout's
+IMG.jpg.supplemental-metadata.json, IMG.jpg.xmp (digiKam, darktable) and IMG.xmp (Lightroom). Several of a picture are
+one caption.
 """
 
 import os
@@ -14,8 +15,11 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.images import SUFFIXES, open_file
+from araclip.photo_metadata import xmp
+from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 
-ENDINGS = (".txt", ".json", ".supplemental-metadata.json")  # after a picture's whole name, or in place of its suffix
+# after a picture's whole name, or in place of its suffix
+ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
 COMMIT_EVERY = 1000  # captions in a transaction
 
 Skip = Callable[[str], None]
@@ -44,14 +48,14 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
     Returns how many captions have changed. With `few` paths, those stored are looked up one by one.
     """
     known = {key: file for path in at for key, file in catalog.sidecars(path).items()} if few else catalog.sidecars()
-    changed: list[tuple[str, File, str | None]] = []
+    changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
     for path in at:
         files = found.get(path, ())
         now = File(path, sum(file.size for file in files), max((file.mtime_ns for file in files), default=0))
         if files and known.get(path) != now:
-            changed.append((path, now, _read(files, skip)))
+            changed.append((path, now, *_read(files, skip)))
         elif not files and path in known:
-            changed.append((path, now, None))
+            changed.append((path, now, None, NOTHING_KNOWN))
     for start in range(0, len(changed), COMMIT_EVERY):
         with turn(), catalog.writing():
             for each in changed[start : start + COMMIT_EVERY]:
@@ -59,12 +63,19 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
     return len(changed)
 
 
-def _read(files: Iterable[File], skip: Skip) -> str:
-    captions = []
+def _read(files: Iterable[File], skip: Skip) -> tuple[str, PhotoMetadata]:
+    """The captions of side-cars as one, and what the XMP among them says about the photograph."""
+    captions, photo = [], NOTHING_KNOWN
     for file in files:
         try:
             with open_file(file.path) as stream:
-                captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
+                if file.path.lower().endswith(".xmp"):
+                    found = xmp.properties(stream.read(xmp.MAX_BYTES + 1), file.path)
+                    captions.append(joined(xmp.captions(found)))
+                    photo = photo.completed(xmp.photo_metadata(found))
+                else:
+                    captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
         except (OSError, AraCLIPError) as error:
-            skip(f"{file.path}: no caption was read ({getattr(error, 'strerror', None) or error})")
-    return joined(captions)
+            what = "metadata" if file.path.lower().endswith(".xmp") else "caption"
+            skip(f"{file.path}: no {what} was read ({getattr(error, 'strerror', None) or error})")
+    return joined(captions), photo

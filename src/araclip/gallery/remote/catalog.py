@@ -31,7 +31,7 @@ from araclip.gallery.remote.rows import (
     pixels_id,
     point_id,
 )
-from araclip.gallery.remote.state import advance
+from araclip.gallery.remote.state import advance, ensure_indexes
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_facts import Facts
 
@@ -63,6 +63,8 @@ class RemoteCatalog(RemoteLookups):
             try:
                 self._clean_up(self.state().number)
                 self._mirror = Mirror(self.rows())
+                if not all(row.photo_read for row in self._mirror.rows.values()):
+                    ensure_indexes(self.connection)  # of an earlier release
                 yield
             finally:
                 self._lease = self._mirror = None

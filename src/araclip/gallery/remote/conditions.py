@@ -8,8 +8,17 @@ from pathlib import PurePath
 from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters, roots_of
+from araclip.gallery.catalog.photo.matching import (
+    distance,
+    has_words,
+    is_glob,
+    name_at,
+    name_matches,
+    tokens,
+)
 from araclip.gallery.ingest.update import below
 from araclip.gallery.remote.rows import STATE, FileEntry, Row, instant, mark, marks_of, orientation, stored_path
+from araclip.photo_metadata.record import PhotoMetadata
 
 INDEXES = {
     "since": "integer",
@@ -23,8 +32,12 @@ INDEXES = {
     "taken_at": "integer",
     "added_at": "integer",
     "words": "keyword",
-    "hidden": "bool",
+    "hidden": "integer",
     "location": "geo",
+    "camera_words": "keyword",
+    "lens_words": "keyword",
+    "place_words": "keyword",
+    "files[].name_words": "keyword",
     "files[].path": "keyword",
     "files[].above": "keyword",
     "files[].names": "keyword",
@@ -91,6 +104,15 @@ def condition_of(filters: Filters) -> models.Filter | None:
         of_picture.append(models.FieldCondition(key="format", match=models.MatchAny(any=list(filters.formats))))
     if filters.orientation:
         of_picture.append(equals("orientation", filters.orientation))
+    for name in ("camera", "lens", "place"):
+        if (wanted := getattr(filters, name)) is not None:
+            of_picture += [equals(f"{name}_words", word) for word in sorted(tokens(wanted))]
+    if filters.near is not None:
+        latitude, longitude, metres = filters.near
+        around = models.GeoRadius(center=models.GeoPoint(lat=latitude, lon=longitude), radius=metres)
+        of_picture.append(models.FieldCondition(key="location", geo_radius=around))
+    if filters.name is not None and not is_glob(filters.name):  # for a glob, `nearest` looks at each picture found
+        of_path += [equals("name_words", word) for word in sorted(tokens(filters.name))]
     if filters.folder is not None:
         roots = [stored_path(root) for root in roots_of(filters.folder)]
         of_path.append(models.FieldCondition(key="above", match=models.MatchAny(any=roots)))
@@ -114,7 +136,7 @@ def not_hidden_of(filters: Filters) -> models.Filter | None:
     """
     if filters.hidden is None:
         return None
-    return where("hidden", True) if filters.hidden else models.Filter(must_not=[equals("hidden", True)])
+    return where("hidden", 1) if filters.hidden else models.Filter(must_not=[equals("hidden", 1)])
 
 
 def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
@@ -133,6 +155,13 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
         return False
     if filters.orientation and (not facts or orientation(facts) != filters.orientation):
         return False
+    for name in ("camera", "lens", "place"):
+        if (wanted := getattr(filters, name)) is not None and not has_words(getattr(row.photo, name), wanted):
+            return False
+    if filters.near is not None and not _is_near(row.photo, filters.near):
+        return False
+    if filters.name is not None and not name_matches(name_at(entry.file.path, dict(entry.metadata)), filters.name):
+        return False
     if filters.folder is not None and not any(below(entry.file.path, root) for root in roots_of(filters.folder)):
         return False
     if filters.below is not None and not below(entry.file.path, filters.below):
@@ -144,6 +173,12 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
         return False
     marks = set(marks_of(entry.metadata))
     return all(mark(key, str(value)) in marks for key, value in filters.metadata.items())
+
+
+def _is_near(photo: PhotoMetadata, near: tuple[float, float, float]) -> bool:
+    if photo.latitude is None or photo.longitude is None:
+        return False
+    return distance(photo.latitude, photo.longitude, *near[:2]) <= near[2]
 
 
 def _within(date: str | None, first: str | None, last: str | None) -> bool:

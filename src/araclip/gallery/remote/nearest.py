@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.photo.matching import is_glob
 from araclip.gallery.exclusion import Exclusion, kept
 from araclip.gallery.fusion import Candidate, Hybrid, Relevance, lifted, merged, rated
 from araclip.gallery.ranking import Page, above, hits_of, reaches
@@ -67,6 +68,8 @@ class Search:
             above(by_vector(), page.threshold), [each for each in by_text if reaches(each, page.threshold)]
         )
         shown = kept(both_streams, exclusion, cosines)
+        if page.filters.name is not None and is_glob(page.filters.name):  # which the server cannot answer
+            shown = (each for each in shown if _passes(rows[each.content], page.filters))
         candidates = ((each, paths_of(rows[each.content], page.filters)) for each in shown)
         hits = hits_of(candidates, lambda content: rows[content].phash, page, exclude)
         if hybrid is None:
@@ -127,6 +130,10 @@ class Search:
         )
         points: list[models.ScoredPoint] = answer.points
         return points
+
+
+def _passes(row: Row, filters: Filters) -> bool:
+    return any(passes(filters, row, entry) for entry in row.files)
 
 
 def paths_of(row: Row, filters: Filters) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import Any
 
 from araclip.gallery.catalog.full_text.documents import Document, document
+from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, PictureRecord, identity_of
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_facts import Facts
@@ -105,11 +106,9 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
         "files": [_file_payload(entry) for entry in row.files],
         "caption": facts.caption if facts else "",
         "words": sorted(stems_of(row)),
-        "hidden": row.hidden,
+        "hidden": int(row.hidden),
         "photo": facts.photo.to_json() if facts and row.photo_read else None,
-        "camera": photo.camera,
-        "lens": photo.lens,
-        "place": photo.place,
+        **{f"{name}_words": sorted(tokens(getattr(photo, name) or "")) for name in ("camera", "lens", "place")},
         "location": None if photo.latitude is None else {"lat": photo.latitude, "lon": photo.longitude},
     }
     if facts:
@@ -159,6 +158,7 @@ def _file_payload(entry: FileEntry) -> dict[str, Any]:
     folders = [] if path.startswith(STORED_PREFIX) else list(PurePath(path).parents)
     return {
         "path": stored_path(path),
+        "name_words": sorted(name_tokens(name_at(path, dict(entry.metadata)))),
         "size": entry.file.size,
         "mtime_ns": entry.file.mtime_ns,
         "above": [stored_path(str(folder)) for folder in folders],

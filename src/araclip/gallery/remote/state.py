@@ -127,8 +127,7 @@ def ensure_collection(connection: Connection, model: Encoder, number: int = 0) -
         params = models.VectorParams(size=model.width, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16)
         with contextlib.suppress(GalleryError):  # another process may have created it; if not, the next request fails
             connection.call("create_collection", vectors_config=params)
-    for field, kind in INDEXES.items():
-        connection.call("create_payload_index", field_name=field, field_schema=kind, wait=True)
+    ensure_indexes(connection)
     if not connection.call("retrieve", ids=[STATE]):
         birth = secrets.token_hex(8)
         about = {"araclip": LAYOUT, "model": model.name, "fingerprint": model.fingerprint, "width": model.width}
@@ -136,6 +135,12 @@ def ensure_collection(connection: Connection, model: Encoder, number: int = 0) -
         about |= {"birth": birth, "generation": number, "writer": "", "owner": "", "expires": 0.0, "made": time.time()}
         connection.upsert([models.PointStruct(id=STATE, vector=[0.0] * model.width, payload=about)])
     return connection
+
+
+def ensure_indexes(connection: Connection) -> None:
+    """Create the payload indexes that are missing."""
+    for field, kind in INDEXES.items():
+        connection.call("create_payload_index", field_name=field, field_schema=kind, wait=True)
 
 
 def point_alias(connection: Connection, collection: str) -> None:

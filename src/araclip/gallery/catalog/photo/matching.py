@@ -1,0 +1,84 @@
+"""What filters on camera, lens, place, file name and distance compare: words, patterns, metres on a sphere. Pure."""
+
+import fnmatch
+import json
+import math
+import os
+import re
+from functools import lru_cache
+from pathlib import PurePath
+from typing import Any
+
+from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.text.folding import fold
+from araclip.text.words import words
+
+EARTH_M = 6_371_008.8  # mean radius
+_GLOB = re.compile(r"[*?\[]")
+
+
+@lru_cache(1 << 12)
+def tokens(text: str) -> frozenset[str]:
+    """The words of a text as they are compared: folded, letters apart from digits. EF50mm f/1.8 → ef 50 mm f 1 8."""
+    return frozenset(word.folded for word in words(text))
+
+
+def name_tokens(name: str) -> frozenset[str]:
+    """The words of a file's name; the parts of CamelCase too."""
+    return tokens(name) | {word.folded for word in words(name, names=True)}
+
+
+def has_words(text: str | None, wanted: str) -> bool:
+    """Whether a text has every word of another, in any order, case and spelling; False where it is None."""
+    return text is not None and tokens(wanted) <= tokens(text)
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether a pattern for file names is one with *, ? or […], rather than words."""
+    return _GLOB.search(pattern) is not None
+
+
+def name_matches(name: str, pattern: str) -> bool:
+    """Whether a file's name has all words of a pattern, or is matched whole, with or without its suffix, by a glob."""
+    if not is_glob(pattern):
+        return tokens(pattern) <= name_tokens(name)
+    expression = _expression(pattern)
+    return any(expression.match(fold(each)) for each in (name, PurePath(name).stem))
+
+
+@lru_cache(64)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(fold(pattern)))
+
+
+def name_at(path: str, metadata: Any) -> str:
+    """The name of the file at a path, or the one that a picture without a file was uploaded with."""
+    if not path.startswith(STORED_PREFIX):
+        return PurePath(path).name
+    return str((metadata.get("name") if isinstance(metadata, dict) else None) or "")
+
+
+def distance(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
+    """Metres between two places given in degrees, along a great circle (haversine)."""
+    north, south = math.radians(latitude), math.radians(to_latitude)
+    half = math.sin((south - north) / 2) ** 2
+    half += math.cos(north) * math.cos(south) * math.sin(math.radians(to_longitude - longitude) / 2) ** 2
+    return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))
+
+
+def register(connection: Any) -> None:
+    """Give a connection of SQLite the functions of conditions: has_words, name_matches, metres_between."""
+    connection.create_function("has_words", 2, has_words, deterministic=True)
+    connection.create_function("name_matches", 3, _name_matches, deterministic=True)
+    connection.create_function("metres_between", 4, distance, deterministic=True)
+
+
+def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
+    path = os.fsdecode(raw)
+    about: Any = None
+    if path.startswith(STORED_PREFIX):
+        try:
+            about = json.loads(metadata)
+        except ValueError:  # damaged; `verify` reports it
+            about = None
+    return name_matches(name_at(path, about), pattern)
