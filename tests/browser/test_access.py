@@ -32,13 +32,28 @@ def viewer(page: Page) -> None:
     page.wait_for_selector("#viewer dl")
 
 
+def part(page: Page) -> None:
+    viewer(page)
+    page.locator("#viewer .actions button").nth(1).click()
+    page.wait_for_selector(".part")
+
+
+def slideshow(page: Page) -> None:
+    viewer(page)
+    page.locator(".play").click()
+    page.wait_for_selector(".show select")
+
+
 def failure(page: Page) -> None:
     page.goto(page.url.split("?")[0] + "?picture=abc")
     page.wait_for_selector("[role=alert]")
 
 
+STATES = (home, results, chips, viewer, part, slideshow, failure)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("state", [home, results, chips, viewer, failure], ids=lambda state: state.__name__)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_axe_finds_nothing_serious(visit: Visit, state: object, scheme: str) -> None:
     page = visit(color_scheme=scheme, language="ar" if scheme == "light" else "en")
     state(page)

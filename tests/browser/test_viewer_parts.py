@@ -125,10 +125,10 @@ def test_the_slideshow_goes_on_by_itself_waits_when_asked_and_starts_again_at_th
 ) -> None:
     page = visit("?q=برج", at=photos)
     names = shown(page)
-    opened(page, names[1])
     heading = page.locator("#viewer h2")
     page.clock.install()
-    page.get_by_role("button", name="عرض الشرائح").click()
+    page.click("#play")
+    expect(heading).to_have_text(names[0])
     until(page, "document.fullscreenElement?.matches('.stage')")
     expect(page.locator(".about")).to_be_hidden()
 
@@ -139,9 +139,10 @@ def test_the_slideshow_goes_on_by_itself_waits_when_asked_and_starts_again_at_th
         return page.evaluate("document.querySelector('#viewer h2').textContent")
 
     page.clock.run_for(1000)
-    patiently(page, lambda: passing(6) == names[2])
+    patiently(page, lambda: passing(6) == names[1])
     page.keyboard.press("Space")
-    assert passing(60) == names[2]
+    assert passing(60) == names[1]
+    page.keyboard.press("End")
     page.keyboard.press("Space")
     patiently(page, lambda: passing(6) == names[0])  # after the last one
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")

@@ -263,6 +263,7 @@ function listen() {
     $('clear').hidden = true;
     $('query').focus();
   });
+  $('play').addEventListener('click', () => { go({ view: grid.shown[0].id }); viewer.play(); });
   $('filter-switch').addEventListener('click', () => {
     $('filters').hidden = !$('filters').hidden;
     $('filter-switch').setAttribute('aria-expanded', !$('filters').hidden);

@@ -64,7 +64,8 @@ const row = (name, value) => el('div', {}, el('dt', {}, name), el('dd', {}, valu
 function coordinates({ latitude, longitude }) {
   const plain = `${latitude.toFixed(5)},${longitude.toFixed(5)}`;
   return [
-    el('a', { href: `geo:${plain}`, dir: 'ltr' }, `${number(latitude, FIVE)} ${number(longitude, FIVE)}`), // opens a map that is installed
+    el('a', { href: `geo:${plain}` }, // opens a map that is installed
+      `${isolated(number(latitude, FIVE))}${t('comma')}${isolated(number(longitude, FIVE))}`),
     copier(plain, t('copyCoordinates')),
   ];
 }
@@ -75,7 +76,7 @@ function text(title, item, field) {
   if (!lines.length) return null;
   const found = (line) => (item.matched ?? []).find((match) => match.text === line);
   return el('section.text', {}, el('h3', {}, title, copier(lines.join('\n'), t('copyText'))),
-    lines.map((line) => el('p', { dir: 'auto' }, found(line) ? marked(found(line)) : line)));
+    lines.map((line) => el('p', { dir: 'auto' }, found(line) ? [...marked(found(line)).childNodes] : line)));
 }
 
 /** Whether a text that matched is shown with the others anyway. */

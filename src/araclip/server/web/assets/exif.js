@@ -6,7 +6,7 @@ const EXIF_BLOCK = 0x8769;
 const SIZES = { 3: 2, 4: 4, 5: 8, 10: 8 }; // bytes of the types short, long, rational, signed rational
 const MOST = 200; // entries of a directory
 
-/** 'f/2.8 · 1/250 s · ISO 200 · 50 mm' as far as the bytes tell it; empty otherwise. */
+/** 'f/2.8 · 1/250 s · ISO 200 · 50 mm', without line breaks inside a value, as far as the bytes tell it; empty otherwise. */
 export function exposure(bytes) {
   const start = tiffIn(bytes);
   if (start < 0) return '';
@@ -15,9 +15,9 @@ export function exposure(bytes) {
     const { time, aperture, iso, focal } = block.facts();
     return [
       aperture > 0 && `f/${rounded(aperture)}`,
-      time > 0 && `${time < 0.3 ? `1/${Math.round(1 / time)}` : rounded(time)} s`,
-      iso > 0 && `ISO ${iso}`,
-      focal > 0 && `${rounded(focal)} mm`,
+      time > 0 && `${time < 0.3 ? `1/${Math.round(1 / time)}` : rounded(time)}\u00a0s`,
+      iso > 0 && `ISO\u00a0${iso}`,
+      focal > 0 && `${rounded(focal)}\u00a0mm`,
     ].filter(Boolean).join(' · ');
   } catch { // a damaged block points outside
     return '';

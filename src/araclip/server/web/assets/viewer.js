@@ -46,6 +46,7 @@ export class Viewer {
     this.photo.show(item);
     this.zoom.reset();
     this.#label(item, position);
+    this.slideshow.arm();
     const focused = this.dialog.open ? document.activeElement : this.dialog.showModal();
     if (!focused || !this.dialog.contains(focused) || focused.matches(':disabled, dialog')) this.stage.focus();
     try {
