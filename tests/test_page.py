@@ -45,7 +45,7 @@ def test_the_markup_holds_no_script_no_style_and_no_absolute_address() -> None:
 
 def test_every_module_that_is_imported_exists() -> None:
     for path in MODULES:
-        for name in re.findall(r"from '\./([^']+)'", path.read_text(encoding="utf-8")):
+        for name in re.findall(r"(?:from |import\()'\./([^']+)'", path.read_text(encoding="utf-8")):
             assert (ASSETS / name).is_file(), f"{path.name} imports {name}"
 
 

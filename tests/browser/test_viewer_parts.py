@@ -29,6 +29,9 @@ def photos(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     camera[ExifTags.Base.FNumber] = IFDRational(28, 10)
     camera[ExifTags.Base.ISOSpeedRatings] = 200
     camera[ExifTags.Base.FocalLength] = IFDRational(50, 1)
+    camera[ExifTags.Base.LensModel] = "EF50mm f/1.8"
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Canon", "Canon EOS R6"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (24.0, 42.0, 49.0), 3: "E", 4: (46.0, 40.0, 31.0)})
     large = Image.fromarray(pixels).resize((2000, 1200), Image.Resampling.NEAREST)
     large.save(folder / "large.jpg", exif=exif)
     (folder / "large.txt").write_text("برج في الرياض", encoding="utf-8")
@@ -48,10 +51,15 @@ def opened(page: Page, name: str) -> None:
     page.wait_for_selector("#viewer[open] dl")
 
 
-def test_details_tell_exposure_captions_copies_and_an_isolated_path(visit: Visit, photos: str) -> None:
-    page = visit("?q=برج", at=photos)
+def test_details_tell_camera_place_captions_copies_and_an_isolated_path(visit: Visit, photos: str) -> None:
+    page = visit("?q=برج", at=photos, permissions=["clipboard-read", "clipboard-write"])
     opened(page, "copy")
     facts = page.locator("#viewer .facts")
+    for text in ("Canon EOS R6", "EF50mm f/1.8", "٢٤٫٧١٣٦١", "٤٦٫٦٧٥٢٨", "١٧ مايو ٢٠٢٣"):
+        expect(facts).to_contain_text(text)
+    expect(facts.locator("a[href='geo:24.71361,46.67528']")).to_be_visible()
+    facts.get_by_role("button", name="نسخ الإحداثيات").click()
+    assert page.evaluate("navigator.clipboard.readText()") == "24.71361,46.67528"
     expect(facts).to_contain_text("f/2.8 · 1/250 s · ISO 200 · 50 mm")
     expect(facts.locator(".text mark")).to_have_text("برج")  # the caption beside the other file, with the word found
     expect(facts.locator(".text")).to_contain_text("برج في الرياض")
@@ -133,7 +141,6 @@ def test_the_slideshow_goes_on_by_itself_waits_when_asked_and_starts_again_at_th
     expect(page.locator(".about")).to_be_hidden()
 
     def passing(seconds: int) -> str:
-        page.evaluate("document.querySelector('.photo img').decode()")
         page.wait_for_timeout(50)
         page.clock.run_for(seconds * 1000)
         return page.evaluate("document.querySelector('#viewer h2').textContent")

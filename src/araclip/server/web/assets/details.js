@@ -2,7 +2,6 @@
 
 import * as api from './api.js';
 import { button, el, marked } from './dom.js';
-import { exposure } from './exif.js';
 import { bytes, date, isolated, number, strength, t } from './i18n.js';
 import { toast } from './toast.js';
 
@@ -45,6 +44,7 @@ export async function extras(item, facts, signal, open) {
   await new Promise((rested) => { setTimeout(rested, REST_MS); });
   if (signal.aborted) return;
   if (item.camera || item.captured_at) {
+    const { exposure } = await import('./exif.js');
     const seen = exposure(await api.beginning(item.id, HEAD, signal));
     if (seen) {
       const made = row(t('exposure'), el('bdi', { dir: 'ltr' }, seen));

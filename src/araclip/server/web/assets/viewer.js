@@ -1,7 +1,6 @@
 /** The viewer: one large picture with its details, in a modal dialog, which traps the focus and closes on Escape. */
 
 import * as api from './api.js';
-import { Crop } from './crop.js';
 import { details, extras, failure } from './details.js';
 import { $, button, el, icon } from './dom.js';
 import { Gestures } from './gestures.js';
@@ -42,7 +41,7 @@ export class Viewer {
     this.request?.abort();
     const { signal } = this.request = new AbortController();
     Object.assign(this, { id: item.id, position });
-    this.crop.close();
+    this.crop?.close();
     this.photo.show(item);
     this.zoom.reset();
     this.#label(item, position);
@@ -102,7 +101,7 @@ export class Viewer {
     this.zoom = new Zoom(this.stage, this.image, () => this.#zoomed());
     this.swipe = new Swipe(this.stage, this.figure, { ...this.actions, neighbour: (step) => this.#neighbour(step) });
     this.gestures = new Gestures(this.stage, this.zoom, this.swipe);
-    this.crop = new Crop(this.stage, this.photo, this.zoom, this.actions.part);
+    this.crop = null;
     this.dialog.replaceChildren(keyed('close', button('bare.shut', 'close', t('close'), () => this.actions.close())), this.stage, this.about);
   }
 
@@ -118,9 +117,17 @@ export class Viewer {
     const { similar, unlike } = this.actions;
     this.bar.replaceChildren(
       button('quiet', 'similar', null, () => similar(item), t('similar')),
-      button('quiet', 'crop', null, () => this.crop.open(), t('similarPart')),
+      button('quiet', 'crop', null, () => this.#openCrop(), t('similarPart')),
       button('quiet', 'minus', null, () => unlike(item), t('unlike')),
       el('a.quiet', { href: api.download(item.id), download: item.name ?? '' }, icon('download'), el('span', {}, t('download'))));
+  }
+
+  /** The box is fetched when it is asked for, like all that few use. */
+  async #openCrop() {
+    const { id } = this;
+    const { Crop } = await import('./crop.js');
+    this.crop ??= new Crop(this.stage, this.photo, this.zoom, this.actions.part);
+    if (this.id === id) this.crop.open();
   }
 
   /** The picture a step away; null where there is none, undefined where it is not fetched yet. */
@@ -169,7 +176,7 @@ export class Viewer {
   }
 
   #escape() {
-    if (this.crop.active) this.crop.close();
+    if (this.crop?.active) this.crop.close();
     else if (this.slideshow.running) this.slideshow.stop();
     else this.actions.close();
   }
