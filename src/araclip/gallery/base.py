@@ -10,12 +10,13 @@ from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, several, source_of
+from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, scene_jpeg, several, source_of
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
 from araclip.gallery.results import Addition, Fault, Group, Stats, Update
 from araclip.gallery.search import SearchableGallery
 from araclip.images import read_file
 from araclip.paths import text_path
+from araclip.video.scene_paths import scene_of, stored
 
 StrPath = str | os.PathLike[str]
 
@@ -96,7 +97,8 @@ class BaseGallery(SearchableGallery):
         """Export the gallery for other programs into `folder`; returns the number of pictures.
 
         about.json names the model; vectors.npy holds (n, D) float16 of unit length; line i of pictures.jsonl is the
-        picture of row i: sha256, format, width, height, captured_at, added, and its files (path, size, metadata).
+        picture of row i: sha256, format, width, height, captured_at, added, and its files (path, size, metadata; of a
+        scene in a video also its time in seconds).
 
         Raises:
             InputError: the folder holds other files. An earlier export there is replaced.
@@ -223,16 +225,18 @@ class BaseGallery(SearchableGallery):
         return changed
 
     def picture(self, path: StrPath) -> bytes:
-        """An encoded picture: the file at `path`, or the JPEG stored under `picture:…`.
+        """An encoded picture: the file at `path`, the JPEG stored under `picture:…`, or a scene's of a video as JPEG.
 
         Raises:
             InputError: the path is not in the gallery.
             OSError, ImageError: its file cannot be read, or is no file any more.
         """
-        content, path = self._content_of(path), text_path(path)
-        stored = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
-        return stored if stored is not None else read_file(path)
+        content, path = self._content_of(path), stored(text_path(path))
+        if scene := scene_of(path):
+            return scene_jpeg(scene)
+        pixels = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
+        return pixels if pixels is not None else read_file(path)
 
     def metadata(self, path: StrPath) -> dict[str, Any]:
         """The metadata that `add` was given for a path; empty when none."""
-        return self._catalog.metadata_of(text_path(path))
+        return self._catalog.metadata_of(stored(text_path(path)))

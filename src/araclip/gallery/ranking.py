@@ -22,6 +22,7 @@ from araclip.gallery.near_hashes import HashTable, is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, text_matches, where_found
+from araclip.video.scene_paths import file_of
 
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
@@ -141,11 +142,20 @@ def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candida
 def hits_of(
     candidates: Iterable[tuple[Candidate, list[str]]], phash: Callable[[int], int], page: Page, exclude: int | None
 ) -> list[tuple[int, Hit]]:
-    """The hits of one page, with their ids, among candidates and their paths; `phash` gives the hash of an id."""
+    """The hits of one page, with their ids, among candidates and their paths; `phash` gives the hash of an id.
+
+    Of a video, the best scene is a hit and the others are not, unless the filters ask for every scene.
+    """
     hits: list[tuple[int, Hit]] = []
     shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
+    videos: set[str] = set()
     for each, paths in candidates:
-        if each.content != exclude and not (page.filters.collapse and _repeats(phash(each.content), shown)):
+        file = file_of(paths[0])
+        if file in videos or each.content == exclude:
+            continue
+        if not (page.filters.collapse and _repeats(phash(each.content), shown)):
+            if file != paths[0] and not page.filters.every_scene:
+                videos.add(file)
             hits.append((each.content, Hit(paths[0], each.score, len(hits) + 1, tuple(paths[1:]), each.relevance)))
         if len(hits) == page.offset + page.k:
             break
@@ -209,4 +219,4 @@ class _FilteredSearch:
 
 def exists(path: str) -> bool:
     """Whether a path is an existing file, or stored pixels."""
-    return path.startswith(STORED_PREFIX) or os.path.lexists(path)
+    return path.startswith(STORED_PREFIX) or os.path.lexists(file_of(path))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from araclip.gallery.relevance import WEAK, strength
+from araclip.video.scene_paths import file_of, scene_of
 
 TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
 
@@ -29,7 +30,8 @@ class Hit:
     `relevance` is the probability that it shows what the query says (see `gallery.relevance`); None when the query
     contains a picture, or the gallery has only a few.
     `near` counts the near-duplicates that were left out for it, where they are collapsed.
-    `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes).
+    `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes). Of a
+    scene in a video it ends with the time, `clip.mp4#t=00083.200`: `file` and `time` are its parts.
     """
 
     path: str
@@ -39,6 +41,17 @@ class Hit:
     relevance: float | None = None
     matched: tuple[Match, ...] = ()
     near: int = 0
+
+    @property
+    def file(self) -> str:
+        """The path of the file: of a scene its video's."""
+        return file_of(self.path)
+
+    @property
+    def time(self) -> float | None:
+        """Of a scene its time in the video, in seconds; None of a picture."""
+        scene = scene_of(self.path)
+        return scene.time if scene else None
 
     @property
     def weak(self) -> bool:

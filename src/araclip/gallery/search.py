@@ -35,6 +35,7 @@ from araclip.paths import text_path
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 from araclip.user_data import data_home
+from araclip.video.scene_paths import scene_of, stored
 
 FEW_FILES = 100_000  # of which the folders are listed at once
 StrPath = str | os.PathLike[str]
@@ -119,7 +120,7 @@ class SearchableGallery(ABC):
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         read = literally(parsed) if literal else self._understood(parsed, ())
         terms, snapshot = read.own(self._vectors(read)), self._reader.latest()
-        path = text_path(picture)
+        path = stored(text_path(picture))
         content = self._catalog.content_of(path)
         vector = self._picture_vector(Path(path))[0] if content is None else self._catalog.vector(content)
         query_vector = combine(terms, read.query)
@@ -184,7 +185,7 @@ class SearchableGallery(ABC):
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
         """The vector of a picture (D,), and its number if the gallery has it."""
-        if isinstance(picture, str) and picture.startswith(STORED_PREFIX):
+        if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._content_of(picture)
             return self._catalog.vector(content), content
         loaded = read_source(source_of(picture), set(), transform_of(self.model))
@@ -192,7 +193,7 @@ class SearchableGallery(ABC):
         return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
 
     def _content_of(self, path: StrPath) -> int:
-        content = self._catalog.content_of(text_path(path))
+        content = self._catalog.content_of(stored(text_path(path)))
         if content is None:
             raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
         return content

@@ -89,6 +89,7 @@ class Filters:
     near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), metres around
     metadata: Mapping[str, str] = field(default_factory=dict)  # every key must have its value
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
+    every_scene: bool = False  # of a video that is found, instead of the best one
     collapse: bool = False  # of near-duplicates (phash), only the best is returned
 
     def __post_init__(self) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError
-from araclip.gallery.catalog import damage, schema, seal, transaction
+from araclip.gallery.catalog import counting, damage, schema, seal, transaction
 from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.photo import tables as photo_tables
 from araclip.gallery.catalog.photo.rows import has_hidden
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord, identity_of
 from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.video.scene_paths import MARK
 
 _JOINED = "files JOIN contents ON contents.id = files.content"
 _SOUND_FILE, _SOUND_CONTENT = is_sound("files"), is_sound("contents")
@@ -90,10 +90,11 @@ class CatalogLookups:
             )
 
     def files(self, at: str | None = None) -> dict[str, File]:
-        """All files by path, or only the one `at` a path and those below it."""
+        """All files by path, or the one `at` a path, its scenes and those below it; a scene has a path of its own."""
         sql, raw = f"SELECT path, size, mtime_ns, {is_sound('files', 'crc')} FROM files", os.fsencode(at or "")
         rows = self.sound_rows(sql) if at is None else self.sound_rows(
-            f"{sql} WHERE path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
+            f"{sql} WHERE path = ? OR (path > ? AND path < ?) OR (path > ? AND path < ?)",
+            (raw, raw + b"/", raw + b"0", raw + MARK.encode(), raw + MARK.encode() + b":"),
         )  # fmt: skip
         return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
 
@@ -102,10 +103,8 @@ class CatalogLookups:
         return set(json.loads(self.meta("drives") or "[]"))
 
     def counts(self) -> tuple[int, int]:
-        """Number of files, and of different pictures among them."""
-        with self._own_errors():
-            files, pictures = self._db.execute("SELECT count(*), count(DISTINCT content) FROM files").fetchone()
-        return files, pictures
+        """Number of files, and of different pictures and scenes among them."""
+        return counting.counts(self)
 
     def incomplete(self) -> set[str]:
         """Paths of pictures without facts, perceptual hash, texts or metadata, which older releases did not store."""
@@ -247,14 +246,8 @@ class CatalogLookups:
 
     def overview(self) -> Overview:
         """Counts of this generation; reads every path."""
-        folders: Counter[str] = Counter()
-        prefix = STORED_PREFIX.encode()
-        folders.update(
-            os.fsdecode(os.path.basename(os.path.dirname(raw)))  # noqa: PTH119, PTH120  (not every path is UTF-8)
-            for (raw,) in self.rows("SELECT path FROM files")
-            if not raw.startswith(prefix)
-        )
-        return Overview(self.counts()[0], self.formats(), dict(folders), self.captured_at())
+        folders = counting.folders(self)
+        return Overview(self.counts()[0], self.formats(), folders, self.captured_at())
 
     def damages(self) -> list[damage.Damage]:
         """All damage that checksums and SQLite's own check find; reads the whole catalogue."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.display import shown
+from araclip.video.scene_paths import file_of, scene_of
 
 STORED_PREFIX = "picture:"  # of the path of a picture without a file; a file's path is absolute
 _LAST_NS = 2**63 - 1
@@ -33,7 +34,7 @@ class File:
 
 @dataclass(frozen=True)
 class Copy:
-    """One path of a picture, its size in bytes and the metadata given to `add`."""
+    """One path of a picture, the size of its file in bytes and the metadata given to `add`."""
 
     path: str
     size: int
@@ -45,14 +46,25 @@ class Copy:
         return self.path.startswith(STORED_PREFIX)
 
     @property
+    def file(self) -> str:
+        """The path of the file: of a scene its video's."""
+        return file_of(self.path)
+
+    @property
+    def time(self) -> float | None:
+        """Of a scene its time in the video, in seconds; None of a picture."""
+        scene = scene_of(self.path)
+        return scene.time if scene else None
+
+    @property
     def name(self) -> str:
         """The file's name, or the name that the picture was uploaded with; for display."""
-        return shown(str((self.stored and self.metadata.get("name")) or Path(self.path).name))
+        return shown(str((self.stored and self.metadata.get("name")) or Path(self.file).name))
 
     @property
     def folder(self) -> str:
         """The name of the folder it lies in, for display; empty without a file."""
-        return "" if self.stored else shown(Path(self.path).parent.name)
+        return "" if self.stored else shown(Path(self.file).parent.name)
 
 
 @dataclass(frozen=True)

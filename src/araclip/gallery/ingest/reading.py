@@ -19,9 +19,11 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text import texts
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn
+from araclip.gallery.ingest.sources import scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.images import map_ahead, open_image
 from araclip.ocr.detector import SIDE, looks_like_text
+from araclip.video.scene_paths import scene_of
 
 SECONDS = 60.0  # for a picture; a dense page takes about 5 on one core
 LONG_SIDE = 2400  # pixels given to OCR; letters of 20 pixels and more are read best
@@ -106,9 +108,11 @@ def _look(content: int, paths: list[str], catalog: Catalog, engine: Engine, seco
     fault = ""
     for source in _sources(content, paths, catalog):
         try:
-            if not looks_like_text(_grey(source)):
+            scene = scene_of(source) if isinstance(source, str) else None
+            opened = io.BytesIO(scene_jpeg(scene)) if scene else source
+            if not looks_like_text(_grey(opened)):
                 return _Seen(NO_TEXT)
-            picture = _enlarged(open_image(source, LONG_SIDE // 2))
+            picture = _enlarged(open_image(opened, LONG_SIDE // 2))
         except (OSError, ImageError) as error:
             fault = f"{paths[0]}: its text was not read ({getattr(error, 'strerror', None) or error})"
             continue

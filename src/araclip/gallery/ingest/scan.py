@@ -12,6 +12,8 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sidecars import ENDINGS, names_beside
 from araclip.images import SUFFIXES, not_a_file
 from araclip.paths import user_path
+from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
+from araclip.video.formats import can_read
 
 
 @dataclass
@@ -117,7 +119,8 @@ def why_unreadable(error: OSError) -> str:
 
 
 def _has_picture_suffix(name: str) -> bool:
-    return name[name.rfind(".") :].lower() in SUFFIXES
+    suffix = name[name.rfind(".") :].lower()
+    return suffix in SUFFIXES or (suffix in VIDEO_SUFFIXES and can_read())
 
 
 def _mounted(drive: str) -> bool:

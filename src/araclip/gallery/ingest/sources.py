@@ -22,6 +22,9 @@ from araclip.images import open_file, opened, square
 from araclip.paths import text_path, user_path
 from araclip.picture_facts import Facts
 from araclip.picture_limits.decode_budget import READING
+from araclip.video.decoder import pictures_at, still
+from araclip.video.hashes import file_hash
+from araclip.video.scene_paths import Scene, scene_digest, scene_of, stored
 
 MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
 WHOLE = 64_000_000  # a file of at most so many bytes is read into memory
@@ -134,6 +137,10 @@ def source_of(picture: PictureSource) -> Source:
         path = index_path(picture)
     except InputError as error:
         raise InputError(f"no such picture: {error}") from None
+    if scene_of(path):
+        raise InputError(
+            f"{path} is the name of a scene in a video; no picture file can be indexed under it. Rename it."
+        )
     try:
         about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
     except OSError as error:
@@ -162,7 +169,7 @@ def index_path(path: str | os.PathLike[str]) -> str:
     if text.startswith(STORED_PREFIX):
         return text
     named = user_path(text)
-    return str(named.parent.resolve() / named.name)
+    return stored(str(named.parent.resolve() / named.name))
 
 
 def metadata_for_each(
@@ -201,6 +208,10 @@ def decode_again(
     reason = "its file changed since it was indexed"
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # files first, then the smaller JPEG
         try:
+            if scene := scene_of(path):
+                if decoded := decode_scene(scene, digest, transform):
+                    return decoded
+                continue
             pixels = (stored_pixels() or b"") if path.startswith(STORED_PREFIX) else None
             loaded = read_source(File(path, 0, 0) if pixels is None else pixels, set(), transform)
             if loaded.decoded and (pixels is not None or loaded.digest == digest):
@@ -208,3 +219,26 @@ def decode_again(
         except (OSError, ImageError) as error:
             reason = str(error)
     return reason
+
+
+def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> DecodedPicture | None:
+    """A scene decoded again; None if its video is not the one that it was seen in.
+
+    Raises:
+        OSError, ImageError: it cannot be read.
+    """
+    with open_file(scene.video) as stream:
+        if scene_digest(file_hash(stream, scene.video), scene.time) != digest:
+            return None
+        found = pictures_at(stream, scene.video, [scene.time], transform)
+    return DecodedPicture(found.pixels[0], found.facts, found.phashes[0])
+
+
+def scene_jpeg(scene: Scene) -> bytes:
+    """The picture of a scene as JPEG, of at most STORED_SIDE pixels a side, whatever the video is by now.
+
+    Raises:
+        OSError, ImageError: it cannot be read.
+    """
+    with open_file(scene.video) as stream:
+        return still(stream, scene.video, scene.time, STORED_SIDE)

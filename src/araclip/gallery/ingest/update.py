@@ -12,10 +12,13 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
+from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths
 from araclip.gallery.results import Update
 from araclip.images import FORMATS
+from araclip.video.formats import can_read, is_video
+from araclip.video.scene_paths import file_of
 
-FilesProgress = Callable[[int, int], None]  # called with (files done, files found)
+FilesProgress = Callable[[float, int], None]  # called with (files done, files found); a long video is done in parts
 Skip = Callable[[str], None]
 
 
@@ -23,7 +26,8 @@ def update(
     catalog: Store, model: Encoder, roots: list[Path], progress: FilesProgress, skip: Skip, turn: Turn
 ) -> Update:
     """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
-    walk, known = Walk(), catalog.files()
+    stored = catalog.files()
+    walk, known = Walk(), by_file(stored)
     found: dict[str, File] = {}
     for root in roots:
         here = {file.path: file for file in walk.pictures(root)}
@@ -39,7 +43,7 @@ def update(
         with turn():
             catalog.remember_drives(current)
     known_inside = {path: file for path, file in known.items() if path.startswith(inside)}
-    return _reconcile(catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn)
+    return _reconcile(catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn, stored)
 
 
 def update_at(
@@ -48,7 +52,7 @@ def update_at(
     """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
     walk, changed = Walk(), set(paths)
     changed |= {each for path in changed for each in pictures_beside(path) if os.path.lexists(each)}
-    found, known = dict[str, File](), dict[str, File]()
+    found, stored = dict[str, File](), dict[str, File]()
     for path in sorted(changed):
         root = next((str(root) for root in roots if below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
@@ -56,13 +60,16 @@ def update_at(
         if any(part.startswith(".") for part in Path(path).relative_to(root).parts):
             continue
         found |= {file.path: file for file in walk.at(path)}
-        known |= catalog.files(path)
+        stored |= catalog.files(path)
+    known = by_file(stored)
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
         return None  # nothing would be left: a drive may be unplugged
     if any(not os.path.lexists(root) for root in roots) or walk.drives:
         return None
-    return _reconcile(catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, few=True)
+    if any(map(is_video, found)):  # it may have been moved, and its scenes are known elsewhere
+        stored = catalog.files()
+    return _reconcile(catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, stored, few=True)
 
 
 def _reconcile(
@@ -75,17 +82,25 @@ def _reconcile(
     progress: FilesProgress,
     skip: Skip,
     turn: Turn,
+    stored: dict[str, File],
     *,
     few: bool = False,
 ) -> Update:
-    """Ingest the found files that differ from the known ones, and remove known files that were not found."""
+    """Ingest the found files that differ from the known ones, and remove known files that were not found.
+
+    Args:
+        known: a video counts as one file; in `stored`, each of its scenes has a path.
+    """
     report = Update()
 
     def skipped(line: str) -> None:
         report.skipped.append(line)
         skip(line)
 
+    incomplete = {file_of(path) for path in incomplete}
     changed = [file for file in found.values() if known.get(file.path) != file or file.path in incomplete]
+    changed.sort(key=lambda file: is_video(file.path))  # pictures first, of which there are many a second
+    pictures = [file for file in changed if not is_video(file.path)]
     report.unchanged = len(found) - len(changed)
     for path, reason in walk.unreadable.items():
         skipped(f"{path}: cannot be read ({reason}). What was indexed there is kept.")
@@ -94,7 +109,9 @@ def _reconcile(
     gone = [
         path
         for path in known
-        if path not in found and not any(path == other or below(path, other) for other in walk.unreadable)
+        if path not in found
+        and not any(path == other or below(path, other) for other in walk.unreadable)
+        and not (is_video(path) and not can_read() and os.path.lexists(path))  # the extra was uninstalled
     ]
     progress(report.unchanged, len(found))
 
@@ -109,14 +126,29 @@ def _reconcile(
             skipped(unreadable(path, error))
 
     intake = Intake(catalog, model, turn, few=few)
-    intake.ingest(changed, refused, lambda done: progress(report.unchanged + done, len(found)))
-    report.added = intake.committed
+    intake.ingest(pictures, refused, lambda done: progress(report.unchanged + done, len(found)))
+    begun = report.unchanged + len(pictures)
+    videos = VideoIntake(catalog, model, turn, stored)
+    videos.ingest(
+        changed[len(pictures) :],
+        lambda number, error: refused(len(pictures) + number, error),
+        lambda done: progress(begun + done, len(found)),
+    )
+    report.added = intake.committed + videos.committed
     report.removed = len(known.keys() & set(gone))
     if gone or changed:
         with turn(), catalog.writing():
             # A file that another process has indexed since the walk is back.
-            catalog.remove_files([p for p in gone if p in known and catalog.files(p).get(p) == known[p]])
-    synchronise(catalog, walk.sidecars, found, turn, skip, few=few)
+            there = {path: catalog.files(path) for path in gone if path in known}
+            there = {path: {p: file for p, file in here.items() if file_of(p) == path} for path, here in there.items()}
+            catalog.remove_files(
+                [p for path, here in there.items() if by_file(here).get(path) == known[path] for p in here]
+            )
+    of_videos = scene_paths(stored) | videos.scenes
+    beside = {file: walk.sidecars[file] for file in found if file in walk.sidecars}
+    at = [path for file in found for path in of_videos.get(file, [file])]
+    beside |= {path: files for file, files in walk.sidecars.items() for path in of_videos.get(file, ())}
+    synchronise(catalog, beside, at, turn, skip, few=few)
     _, report.pictures = catalog.counts()
     return report
 

@@ -1,9 +1,11 @@
 """Groups of duplicates: the same bytes, nearly the same picture, the same scene. Pure: hashes and vectors → groups.
 
-- exact: the same bytes under several paths.
+- exact: the same bytes under several paths; of a video once, whatever the number of its scenes.
 - near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart
   (`gallery.near_hashes`). Vectors are not compared: halving a picture's size moves its vector further than its hash.
 - semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, whatever the hashes say.
+
+The scenes of videos are no files that one could spare, so the last two compare pictures only.
 
 Thresholds: benchmarks/duplicates.py, docs/log/2026-11.md.
 """
@@ -19,6 +21,7 @@ from araclip.errors import InputError
 from araclip.gallery.index.exact import positions
 from araclip.gallery.near_hashes import Hashes, is_near, near_pairs
 from araclip.gallery.results import Group
+from araclip.video.scene_paths import file_of, scene_of
 
 KINDS = ("exact", "near", "semantic")
 ALIKE = 0.9
@@ -82,9 +85,13 @@ def grouped(
         raise InputError(f'kinds of duplicates are given as a list such as ["near"], got {kinds!r:.80}. {choices}')
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"unknown kind of duplicates '{min(unknown)}'. {choices}")
-    result = [_group("exact", copies) for copies in files.values() if len(copies) > 1] if "exact" in kinds else []
+    pictures = {content: copies for content, copies in files.items() if scene_of(copies[0][0]) is None}
+    result = [_group("exact", copies) for copies in pictures.values() if len(copies) > 1] if "exact" in kinds else []
+    if "exact" in kinds:
+        result += [_group("exact", copies) for copies in _videos(files.values()) if len(copies) > 1]
     if {"near", "semantic"}.isdisjoint(kinds):
         return result
+    files = pictures
     there = np.array(sorted(files), np.int64)
     ids, phashes = hashes()
     ids, phashes = ids[here := positions(ids, there)], phashes[here]
@@ -103,6 +110,16 @@ def grouped(
         for rows in groups(len(ids), together):
             result.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
     return result
+
+
+def _videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str, int, int]]]:
+    """The files of each video, from those of the scenes."""
+    several = {
+        tuple((file_of(path), size, pixels) for path, size, pixels in copies)
+        for copies in scenes
+        if scene_of(copies[0][0])
+    }
+    return [list(files) for files in sorted(several)]
 
 
 def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:

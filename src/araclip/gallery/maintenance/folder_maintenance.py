@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -14,11 +15,12 @@ from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.backup import write_backup
 from araclip.gallery.maintenance.duplicates import grouped
-from araclip.gallery.maintenance.export import write_export
+from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.integrity import bad_vectors, file_fault, stored_fault
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.paths import user_path
+from araclip.video import hashes
 
 _EXPORTED = (
     "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",
@@ -36,10 +38,9 @@ class FolderMaintenance(BaseGallery):
         """The gallery in numbers."""
         catalog = self._catalog
         files, pictures = catalog.counts()
-        size, stored, first, last = catalog.rows(
-            "SELECT (SELECT ifnull(sum(size), 0) FROM files), (SELECT count(*) FROM kept), min(added), max(added) "
-            "FROM contents"
-        )[0]
+        stored, first, last = catalog.rows("SELECT (SELECT count(*) FROM kept), min(added), max(added) FROM contents")[
+            0
+        ]
         return Stats(
             folder=str(catalog.folder),
             model=f"{catalog.meta('model')}@{catalog.meta('fingerprint')}",
@@ -48,7 +49,7 @@ class FolderMaintenance(BaseGallery):
             files=files,
             pictures=pictures,
             stored=stored,
-            file_bytes=size,
+            file_bytes=counting.file_bytes(catalog),
             catalogue_bytes=(catalog.folder / FILE_NAME).stat().st_size,
             formats=catalog.formats(),
             captured_at=catalog.captured_at(),
@@ -113,7 +114,7 @@ class FolderMaintenance(BaseGallery):
             about = dict(zip(_EXPORTED, facts, strict=True))
             about["hidden"] = bool(about["hidden"])
             picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
-            picture["files"].append({"path": os.fsdecode(path), "size": size, "metadata": json.loads(metadata)})
+            picture["files"].append(exported_file(os.fsdecode(path), size, json.loads(metadata)))
         about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
         return write_export(user_path(folder), about, [pictures[content] for content in ids.tolist()], vectors)
 
@@ -149,12 +150,18 @@ def _file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> I
     rows = catalog.rows(
         "SELECT path, size, mtime_ns, hash, content FROM files JOIN contents ON id = content ORDER BY path"
     )
+    if contents:
+        hashes.forget()
+    told: set[str] = set()
     for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
         path = os.fsdecode(raw)
         if path.startswith(STORED_PREFIX):
             yield from stored_fault(path, catalog.stored_pixels(content))
         else:
-            yield from file_fault(File(path, size, mtime), digest if contents else None)
+            for fault in file_fault(File(path, size, mtime), digest if contents else None):
+                if str(fault) not in told:  # once for all scenes of a video
+                    told.add(str(fault))
+                    yield fault
         progress(done, len(rows))
 
 

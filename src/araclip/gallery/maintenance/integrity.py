@@ -13,6 +13,8 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.results import Fault
 from araclip.images import open_file, open_image
+from araclip.video.hashes import file_hash
+from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of
 
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
@@ -39,13 +41,18 @@ def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
         yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
 
 
-def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
-    """The fault of a file on the disk, if there is one; its content is compared too if `digest` is given."""
+def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
+    """The fault of a file on the disk, if there is one; its content is compared too if `digest` is given.
+
+    Of a scene, the file is its video.
+    """
+    scene = scene_of(stored.path)
+    file = File(file_of(stored.path), stored.size, stored.mtime_ns)
     try:
         now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
             yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
-        elif digest is not None and _digest(file.path) != digest:
+        elif digest is not None and _digest(file.path, scene) != digest:
             yield Fault(
                 file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
             )
@@ -57,6 +64,8 @@ def file_fault(file: File, digest: bytes | None) -> Iterator[Fault]:
         yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
 
 
-def _digest(path: str) -> bytes:
+def _digest(path: str, scene: Scene | None) -> bytes:
     with open_file(path) as stream:
+        if scene:
+            return scene_digest(file_hash(stream, path), scene.time)
         return hashlib.file_digest(stream, "sha256").digest()

@@ -20,6 +20,8 @@ from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.integrity import bad_vectors
 from araclip.image_transform import transform_of
 from araclip.images import open_file
+from araclip.video.hashes import file_hash
+from araclip.video.scene_paths import file_of, scene_digest, scene_of
 
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 
@@ -128,8 +130,12 @@ def _mend_hash(catalog: Catalog, content: int) -> None:
 
 
 def _file_and_hash(path: str) -> tuple[File, bytes] | None:
+    scene = scene_of(path)
     try:
-        with open_file(path) as stream:
+        with open_file(file_of(path)) as stream:
+            if scene:
+                digest = scene_digest(file_hash(stream, scene.video), scene.time)
+                return File.of(path, os.fstat(stream.fileno())), digest
             return File.of(path, os.fstat(stream.fileno())), hashlib.file_digest(stream, "sha256").digest()
     except (OSError, ValueError, ImageError):  # ValueError: a damaged path with a NUL
         return None

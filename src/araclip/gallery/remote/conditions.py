@@ -39,6 +39,7 @@ INDEXES = {
     "place_words": "keyword",
     "files[].name_words": "keyword",
     "files[].path": "keyword",
+    "files[].video": "keyword",
     "files[].above": "keyword",
     "files[].names": "keyword",
     "files[].in": "keyword",

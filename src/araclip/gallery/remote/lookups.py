@@ -16,6 +16,7 @@ from araclip.gallery.remote.mirror import Mirror
 from araclip.gallery.remote.overview import overview
 from araclip.gallery.remote.rows import ABOUT, STATE, Row, pixels_id, record_of, row_of, stored_path
 from araclip.gallery.remote.state import State, physical_name, read_state
+from araclip.video.scene_paths import MARK, file_of
 
 
 class RemoteLookups:
@@ -121,10 +122,11 @@ class RemoteLookups:
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or those at a path and below."""
         mirror, rows = self._mirror, self._all_rows()
-        if mirror and at in mirror.by_path:  # a file: nothing lies below it
+        if mirror and at in mirror.by_path:  # a picture: nothing lies below it
             rows = [mirror.rows[mirror.by_path[at]]]
         files = {entry.file.path: entry.file for row in rows for entry in row.files}
-        return {path: file for path, file in files.items() if at is None or path == at or path.startswith(f"{at}/")}
+        inside = (f"{at}/", f"{at}{MARK}")
+        return {path: file for path, file in files.items() if at is None or path == at or path.startswith(inside)}
 
     def _all_rows(self) -> Iterable[Row]:
         return self._mirror.rows.values() if self._mirror else self.rows()
@@ -137,7 +139,9 @@ class RemoteLookups:
     def counts(self) -> tuple[int, int]:
         """Number of files, and of pictures."""
         rows = list(self._all_rows())
-        return sum(len(row.files) for row in rows), sum(bool(row.files) for row in rows)
+        return len({file_of(entry.file.path) for row in rows for entry in row.files}), sum(
+            bool(row.files) for row in rows
+        )
 
     def digests(self) -> set[bytes]:
         """Hashes of all pictures that are complete."""

@@ -14,7 +14,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.duplicates import Ids, grouped
-from araclip.gallery.maintenance.export import write_export
+from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.integrity import file_fault, is_unit, stored_fault
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
@@ -22,6 +22,8 @@ from araclip.gallery.remote.rows import Row, row_of
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.image_transform import ImageTransform, transform_of
 from araclip.paths import user_path
+from araclip.video import hashes
+from araclip.video.scene_paths import file_of
 
 
 class RemoteMaintenance(BaseGallery):
@@ -35,12 +37,13 @@ class RemoteMaintenance(BaseGallery):
         catalog = self._catalog
         state = catalog.state()
         formats: dict[str, int] = {}
-        files = size = pictures = stored = 0
+        pictures = stored = 0
         captured: list[str] = []
         added: list[str] = []
+        sizes: dict[str, int] = {}
         for row in catalog.rows():
-            pictures, files = pictures + 1, files + len(row.files)
-            size += sum(entry.file.size for entry in row.files)
+            pictures += 1
+            sizes |= {file_of(entry.file.path): entry.file.size for entry in row.files}
             stored += any(entry.file.path.startswith(STORED_PREFIX) for entry in row.files)
             name = row.facts.format if row.facts else "not known"
             formats[name] = formats.get(name, 0) + 1
@@ -51,10 +54,10 @@ class RemoteMaintenance(BaseGallery):
             model=f"{state.model}@{state.fingerprint}",
             width=state.width,
             generation=state.generation,
-            files=files,
+            files=len(sizes),
             pictures=pictures,
             stored=stored,
-            file_bytes=size,
+            file_bytes=sum(sizes.values()),
             catalogue_bytes=0,
             formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
             captured_at=(min(captured), max(captured)) if captured else None,
@@ -86,6 +89,8 @@ class RemoteMaintenance(BaseGallery):
         """Faults of vectors and files, as seen from this machine."""
         catalog = self._catalog
         faults: list[Fault] = []
+        if contents:
+            hashes.forget()
         rows, vectors = _with_vectors(catalog)
         total, done = sum(len(row.files) for row in rows), 0
         for row, vector in zip(rows, vectors, strict=True):
@@ -97,11 +102,11 @@ class RemoteMaintenance(BaseGallery):
                 if path.startswith(STORED_PREFIX):
                     faults += stored_fault(path, catalog.stored_pixels(row.id))
                 else:
-                    faults += file_fault(entry.file, row.digest if contents else None)
+                    faults += file_fault(entry.file, row.digest if contents else None)  # the same of every scene
                 done += 1
                 if progress:
                     progress(done, total)
-        return faults
+        return list(dict.fromkeys(faults))
 
     def repair(self) -> list[str]:
         """Encode pictures with damaged vectors again or remove them; the session removes leftovers of a dead writer."""
@@ -154,7 +159,7 @@ def _line(row: Row) -> dict[str, Any]:
     described: dict[str, Any] = {name: getattr(facts, name, None) for name in ("format", "width", "height")}
     described |= asdict(row.photo) | {"hidden": row.hidden}
     files = [
-        {"path": entry.file.path, "size": entry.file.size, "metadata": dict(entry.metadata)}
+        exported_file(entry.file.path, entry.file.size, entry.metadata)
         for entry in sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))
     ]
     return {"sha256": row.digest.hex(), **described, "added": row.added, "files": files}

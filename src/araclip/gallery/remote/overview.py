@@ -21,7 +21,7 @@ def overview(connection: Connection, generation: int) -> Overview:
     ends = [_captured(connection, condition, direction) for direction in (models.Direction.ASC, models.Direction.DESC)]
     first, last = ends
     return Overview(
-        files=sum(int(entry) * pictures for entry, pictures in counted("held").items()),
+        files=sum(int(entry) * pictures for entry, pictures in counted("held").items()) + len(counted("files[].video")),
         formats=dict(sorted(counted("format").items(), key=lambda pair: (-pair[1], pair[0]))),
         folders={read_path(name): pictures for name, pictures in counted("files[].in").items()},
         captured_at=(first, last) if first and last else None,

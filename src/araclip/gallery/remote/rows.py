@@ -23,6 +23,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, PictureRe
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_facts import Facts
 from araclip.text.words import words
+from araclip.video.scene_paths import scene_of
 
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease
 ABOUT = (
@@ -102,7 +103,7 @@ def payload_of(row: Row, since: int) -> dict[str, Any]:
         "phash": f"{row.phash:016x}",  # text: some JSON parsers keep only 53 bits of a number
         "added": row.added,
         "added_at": instant(row.added),
-        "held": len(row.files),
+        "held": sum(scene_of(entry.file.path) is None for entry in row.files),
         "files": [_file_payload(entry) for entry in row.files],
         "caption": facts.caption if facts else "",
         "words": sorted(stems_of(row)),
@@ -154,11 +155,13 @@ def record_of(row: Row) -> PictureRecord:
 
 
 def _file_payload(entry: FileEntry) -> dict[str, Any]:
-    path = entry.file.path
+    path, scene = entry.file.path, scene_of(entry.file.path)
     folders = [] if path.startswith(STORED_PREFIX) else list(PurePath(path).parents)
     return {
         "path": stored_path(path),
         "name_words": sorted(name_tokens(name_at(path, dict(entry.metadata)))),
+        "video": stored_path(scene.video) if scene else None,
+        "time": scene.time if scene else None,
         "size": entry.file.size,
         "mtime_ns": entry.file.mtime_ns,
         "above": [stored_path(str(folder)) for folder in folders],

@@ -7,7 +7,6 @@ decoded, and what is being decoded is given up after a short while.
 import asyncio
 import contextlib
 import json
-import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from araclip import errors
+from araclip.decoding_process import MAX_HEAD, Reply, environment
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
@@ -29,11 +29,8 @@ from araclip.server.http.fair_queue import FairSlots, Requester
 START_SECONDS = 30
 ABANDONED_SECONDS = 1  # for a picture nobody wants any more; a process that is killed costs as much to replace
 MOST_JOBS = 500  # per process, which is then replaced: memory leaks of decoders do not add up
-MAX_HEAD = 100_000
-PASSED_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
 
 Data = bytes | Callable[[], Awaitable[bytes]]
-_Reply = tuple[dict[str, Any], list[bytes]]
 
 
 class Sandbox:
@@ -49,7 +46,7 @@ class Sandbox:
         self._slots = FairSlots(processes, most=max_waiting, seconds=wait_seconds)
         self._idle: list[_Decoder] = []
         self._all: set[_Decoder] = set()
-        self._jobs: set[asyncio.Task[_Reply]] = set()
+        self._jobs: set[asyncio.Task[Reply]] = set()
 
     @property
     def inside(self) -> int:
@@ -89,7 +86,7 @@ class Sandbox:
             stored,
         )
 
-    async def _job(self, job: str, data: Data, target: Any, max_pixels: int, requester: Requester | None) -> _Reply:
+    async def _job(self, job: str, data: Data, target: Any, max_pixels: int, requester: Requester | None) -> Reply:
         about = {"job": job, "target": target, "max_pixels": max_pixels, "seconds": self._seconds}
         requester = requester or Requester()
         await self._slots.acquire(requester)
@@ -107,12 +104,12 @@ class Sandbox:
             raise (kind if issubclass(kind, ImageError) else UnreadableImage)(str(answer["message"]))
         return answer, blobs
 
-    def _ended(self, task: "asyncio.Task[_Reply]") -> None:
+    def _ended(self, task: "asyncio.Task[Reply]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
             task.exception()  # seen, also where nobody waits for it any more
 
-    async def _decode(self, about: dict[str, Any], data: Data) -> _Reply:
+    async def _decode(self, about: dict[str, Any], data: Data) -> Reply:
         picture = data if isinstance(data, bytes) else await data()
         async with self._decoder() as decoder:
             try:
@@ -183,8 +180,6 @@ class _Decoder:
 
     @classmethod
     async def start(cls, memory: int) -> "_Decoder":
-        environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
-        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread's arena counts as memory
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # no module of the working directory comes first
@@ -193,7 +188,7 @@ class _Decoder:
             str(memory),
             stdin=PIPE,
             stdout=PIPE,
-            env=environment,
+            env=environment(),
         )
         decoder = cls(process)
         try:
@@ -205,7 +200,7 @@ class _Decoder:
             raise
         return decoder
 
-    async def ask(self, about: dict[str, Any], data: bytes) -> _Reply:
+    async def ask(self, about: dict[str, Any], data: bytes) -> Reply:
         self.jobs += 1
         head = json.dumps({**about, "blobs": [len(data)]}).encode()
         assert self._process.stdin is not None
@@ -214,7 +209,7 @@ class _Decoder:
         await self._process.stdin.drain()
         return await self._answer()
 
-    async def _answer(self) -> _Reply:
+    async def _answer(self) -> Reply:
         source = self._process.stdout
         assert source is not None
         (length,) = struct.unpack(">I", await source.readexactly(4))

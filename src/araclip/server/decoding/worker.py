@@ -1,22 +1,18 @@
 """The process that decodes untrusted pictures for the server, with little memory and no tokens or open files.
 
-It reads jobs from its standard input and answers on its standard output, to `sandbox`. A message is four bytes of
-length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing is pickled: the output of a
-process that may be compromised must not be able to run code in the server.
+It reads jobs from its standard input and answers on its standard output, to `sandbox`, in the messages of
+`decoding_process`.
 """
 
 import io
-import json
-import math
-import os
-import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
+from araclip.decoding_process import Reply, allow_processor, receive, restrict, send
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.sources import read_source
 from araclip.image_transform import ImageTransform
@@ -26,27 +22,6 @@ from araclip.picture_limits import decode_limits
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # as a data URI, less than 200
 THUMBNAIL_QUALITY = 80
-
-Blobs = list[bytes]
-Reply = tuple[dict[str, Any], Blobs]
-
-
-def send(stream: BinaryIO, about: dict[str, Any], blobs: Sequence[bytes]) -> None:
-    """Write one message."""
-    head = json.dumps({**about, "blobs": [len(blob) for blob in blobs]}).encode()
-    stream.write(struct.pack(">I", len(head)) + head)
-    for blob in blobs:
-        stream.write(blob)
-    stream.flush()
-
-
-def receive(stream: BinaryIO) -> Reply | None:
-    """Read one message; None at the end of the input."""
-    length = stream.read(4)
-    if len(length) < 4:
-        return None
-    about = json.loads(stream.read(struct.unpack(">I", length)[0]))
-    return about, [stream.read(size) for size in about["blobs"]]
 
 
 def thumbnail(data: bytes, side: int) -> Reply:
@@ -90,32 +65,6 @@ def _placeholder(image: Image.Image) -> bytes:
 JOBS: dict[str, Callable[[bytes, Any], Reply]] = {"thumbnail": thumbnail, "read": read}
 
 
-def restrict(memory: int) -> None:
-    """Restrict this process to what decoding needs, as far as the system can enforce it."""
-    if sys.platform == "win32":  # pragma: no cover
-        return
-    os.nice(5)  # searches have priority
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no writes to files; pipes are not affected
-    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
-    if hasattr(resource, "RLIMIT_NPROC"):
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-
-
-def _allow_processor(seconds: float) -> None:
-    """Let the system kill this process after so many further seconds of processor time."""
-    if sys.platform == "win32":  # pragma: no cover
-        return
-    import resource
-
-    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds), hard))
-
-
 def main() -> None:
     """Process jobs until the server closes the pipe."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
@@ -125,7 +74,7 @@ def main() -> None:
     while (message := receive(source)) is not None:
         about, (data,) = message
         decode_limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
-        _allow_processor(about["seconds"])
+        allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])
         except ImageError as error:

@@ -61,11 +61,11 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
     catalog = create_catalog(folder, encoder)
     reported = 0.0
 
-    def progress(done: int, found: int) -> None:
+    def progress(done: float, found: int) -> None:
         nonlocal reported
         if time.monotonic() - reported > PROGRESS_SECONDS:
             reported = time.monotonic()
-            report(done=done, found=found)
+            report(done=int(done), found=found)
 
     def skip(line: str) -> None:
         report(skipped=line)

@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from araclip.display import shown
 from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.video.scene_paths import file_of
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 FOLDERS = 3  # the nearest above a file: those above hold everything, and tell nothing
@@ -30,7 +31,7 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
 
 def names_of(path: str) -> list[str]:
     """The name of a file without its suffix, and those of the folders just above it."""
-    parts = PurePath(path)
+    parts = PurePath(file_of(path))
     folders = [folder.name for folder in parts.parents if folder.name][:FOLDERS]
     return [shown(name) for name in (parts.stem, *folders)]
 

@@ -1,0 +1,55 @@
+"""Counts of files, in which a video is one however many scenes it has; a scene is a row of `files` with a path of its own."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.video.formats import FORMATS
+from araclip.video.scene_paths import MARK, SUFFIX_BYTES, file_of
+
+_SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
+_VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
+_VIDEOS = f"(SELECT max(size) AS size {_SCENES} GROUP BY {_VIDEO})"
+LATER_SCENES = (  # ids of the scenes that are not the first of their video
+    f"SELECT content FROM (SELECT content, row_number() OVER (PARTITION BY {_VIDEO} ORDER BY path) AS place {_SCENES}) "
+    "WHERE place > 1"
+)
+
+
+class Rows(Protocol):
+    """`CatalogLookups`, as far as it is needed here."""
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of an SQL query."""
+
+
+def counts(catalog: Rows) -> tuple[int, int]:
+    """Number of files, and of different pictures and scenes among them."""
+    ((files, pictures),) = catalog.rows(
+        f"SELECT count(*) - (SELECT count(*) {_SCENES}) + (SELECT count(*) FROM {_VIDEOS}), count(DISTINCT content) "
+        "FROM files"
+    )
+    return files, pictures
+
+
+def file_bytes(catalog: Rows) -> int:
+    """Bytes of all files."""
+    ((total,),) = catalog.rows(
+        f"SELECT ifnull(sum(size), 0) - (SELECT ifnull(sum(size), 0) {_SCENES}) "
+        f"+ (SELECT ifnull(sum(size), 0) FROM {_VIDEOS}) FROM files"
+    )
+    return int(total)
+
+
+def folders(catalog: Rows) -> dict[str, int]:
+    """Files by the name of their folder; reads every path."""
+    prefix, mark, before = STORED_PREFIX.encode(), MARK.encode(), b""
+    found: Counter[str] = Counter()
+    for (raw,) in catalog.rows("SELECT path FROM files ORDER BY path"):
+        path = os.fsencode(file_of(os.fsdecode(raw))) if mark in raw else raw
+        if path != before and not raw.startswith(prefix):
+            found[os.fsdecode(os.path.basename(os.path.dirname(path)))] += 1  # noqa: PTH119, PTH120  (may not be UTF-8)
+        before = path
+    return dict(found)

@@ -1,0 +1,191 @@
+"""Ingestion of videos, after the pictures: one picture a scene, committed with the others of its video.
+
+hash ─► scenes of a known video get a further path ─► others are decoded (own process), encoded, committed
+
+A video is committed whole or not at all: a killed run repeats the one that it was at.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.encoder_base import Encoder, pixel_vectors
+from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
+from araclip.gallery.catalog.records import File
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import ENCODE_BATCH, Refused, Turn
+from araclip.image_transform import ImageTransform, transform_of
+from araclip.images import map_ahead, open_file
+from araclip.video.decoder import SCENES, DecodedScenes, find_scenes
+from araclip.video.hashes import file_hash
+from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of, scene_path
+
+MAX_BYTES = 50_000_000_000  # of a video
+AHEAD = 2  # videos decoded at a time: their scenes wait in memory, 9 MB a video with 60 of 224 pixels
+
+Times = tuple[float, ...]
+Done = Callable[[float], None]  # called with the number of videos that are done, and a share of the next
+
+
+def scene_paths(files: Iterable[str]) -> dict[str, list[str]]:
+    """The scenes among stored paths, by the path of their video."""
+    found: dict[str, list[str]] = {}
+    for path in files:
+        if (scene := scene_of(path)) is not None:
+            found.setdefault(scene.video, []).append(path)
+    return found
+
+
+def by_file(stored: Mapping[str, File]) -> dict[str, File]:
+    """Stored files, with the scenes of a video as the one file that they are."""
+    return {(file := file_of(path)): File(file, about.size, about.mtime_ns) for path, about in stored.items()}
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A video as read: its file and hash, the times of its scenes, and their pictures unless the gallery has them."""
+
+    file: File
+    digest: bytes
+    times: Times
+    scenes: DecodedScenes | None
+
+
+class VideoIntake:
+    """The ingestion of the videos of one run. `committed` counts them; `scenes` are their paths by video."""
+
+    def __init__(
+        self, catalog: Store, model: Encoder, turn: Turn, stored: Mapping[str, File], most: int = SCENES
+    ) -> None:
+        """`stored` are the gallery's files, for videos that were moved or copied; `most` are the scenes of one."""
+        self.committed = 0
+        self.scenes: dict[str, list[str]] = {}
+        self._catalog, self._model, self._turn, self._most = catalog, model, turn, most
+        self._transform: ImageTransform = transform_of(model)
+        self._known: dict[int, list[Times]] = {}  # times of the scenes of videos, by the size of the file
+        self._digests = set[bytes]()  # of pictures and scenes; looked up in threads, which share no connection
+        for paths in scene_paths(stored).values():
+            times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))
+            self._known.setdefault(stored[paths[0]].size, []).append(times)
+
+    def ingest(
+        self,
+        videos: Sequence[File],
+        refused: Refused,
+        done: Done = lambda count: None,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[bool]:
+        """Ingest videos; returns whether each was committed. `refused` is called for one that cannot be used."""
+        taken: list[bool] = []
+        if any(video.size in self._known for video in videos):
+            self._digests = self._catalog.digests()
+        progress = _Progress(done)
+        ahead = map_ahead(lambda item: self._read(*item, progress), list(enumerate(videos)), AHEAD, AHEAD)
+        for (number, _), read in ahead:
+            error = read if isinstance(read, OSError | ImageError) else None
+            if isinstance(read, _Read):
+                try:
+                    self._commit(read, metadata[number] if metadata else None)
+                except ImageError as late:  # the store's own errors, a full disk too, end the run
+                    error = late
+            if error is not None:
+                refused(number, error)
+            taken.append(error is None)
+            progress.whole(number)
+        return taken
+
+    def _read(self, number: int, file: File, progress: "_Progress") -> "_Read | OSError | ImageError":
+        try:
+            with open_file(file.path) as stream:
+                file = File.of(file.path, os.fstat(stream.fileno()))  # it may have changed since the walk
+                if file.size > MAX_BYTES:
+                    most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"
+                    raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
+                digest = file_hash(stream, file.path)
+                if times := self._times(digest, file.size):
+                    return _Read(file, digest, times, None)
+                return self._decoded(stream, file, digest, lambda share: progress.part(number, share))
+        except (OSError, ImageError) as error:
+            return error.with_traceback(None)
+
+    def _decoded(self, stream: IO[bytes], file: File, digest: bytes, progress: Callable[[float], None]) -> _Read:
+        found = find_scenes(stream, file.path, self._transform, self._most, progress)
+        if File.of(file.path, os.fstat(stream.fileno())) != file:
+            raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
+        return _Read(file, digest, found.times, found)
+
+    def _times(self, digest: bytes, size: int) -> Times:
+        """The times of the scenes of a known video with this hash; empty if there is none."""
+        known = (times for times in self._known.get(size, ()) if self._digests.issuperset(_digests(digest, times)))
+        return next(known, ())
+
+    def _ids(self, digest: bytes, times: Times) -> list[int]:
+        """The ids of a video's scenes; empty unless the gallery has them all."""
+        ids = [self._catalog.content(each) for each in _digests(digest, times)]
+        return [each for each in ids if each is not None] if None not in ids else []
+
+    def _commit(self, read: _Read, metadata: Mapping[str, Any] | None) -> None:
+        """Commit a video, with the scenes that it has now.
+
+        Raises:
+            OSError, ImageError: its scenes were known, have been removed meanwhile, and cannot be decoded.
+        """
+        if read.scenes is None:
+            with self._turn(), self._catalog.writing():
+                if ids := self._ids(read.digest, read.times):
+                    self._put(read, ids, metadata)
+                    return
+            with open_file(read.file.path) as stream:
+                read = self._decoded(stream, read.file, read.digest, lambda share: None)
+        scenes = read.scenes
+        assert scenes is not None
+        vectors = self._vectors(scenes)
+        with self._turn(), self._catalog.writing():
+            ids = []
+            for time, vector, bits in zip(read.times, vectors, scenes.phashes, strict=True):
+                ids.append(self._catalog.add_content(scene_digest(read.digest, time), vector))
+                self._catalog.put_facts(ids[-1], scenes.facts, bits)
+            self._put(read, ids, metadata)
+
+    def _put(self, read: _Read, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
+        """Record that a file has these scenes, and none that it had before."""
+        file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
+        for path, content in zip(paths, ids, strict=True):
+            self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)
+        self._catalog.remove_files([old for old in self._catalog.files(file.path) if old not in paths])
+        self.committed += 1
+        self.scenes[file.path] = paths
+        self._known.setdefault(file.size, []).append(read.times)
+        self._digests.update(_digests(read.digest, read.times))
+
+    def _vectors(self, scenes: DecodedScenes) -> list[NDArray[np.float32]]:
+        batches = range(0, len(scenes.times), ENCODE_BATCH)
+        return [row for at in batches for row in pixel_vectors(self._model, scenes.pixels[at : at + ENCODE_BATCH])]
+
+
+def _digests(video: bytes, times: Times) -> list[bytes]:
+    return [scene_digest(video, time) for time in times]
+
+
+class _Progress:
+    """The progress of several videos that are decoded ahead, as one number that never falls."""
+
+    def __init__(self, done: Done) -> None:
+        self._done, self._count, self._shares = done, 0, dict[int, float]()
+        self._lock = threading.Lock()
+
+    def part(self, number: int, share: float) -> None:
+        """Called in a thread that decodes."""
+        with self._lock:
+            self._shares[number] = share
+            self._done(self._count + min(0.99, self._shares.get(self._count, 0.0)))
+
+    def whole(self, number: int) -> None:
+        with self._lock:
+            self._count = number + 1
+            self._done(self._count)

@@ -1,0 +1,61 @@
+"""The path of a scene: the video's with the time of the scene in seconds, as a W3C media fragment: `clip.mp4#t=83.2`.
+
+A scene is a picture of its own in a gallery. The catalogue stores its time with five digits before the point and three
+after it (`clip.mp4#t=00083.200`), so that the scenes of a video follow each other in the order of their bytes; anyone
+who names a scene may write the time as they like. No file can be taken for one: a name that ends so is refused.
+
+A scene's hash is made of the video's and its time: it says which bytes the scene was seen in.
+"""
+
+import hashlib
+import re
+from typing import NamedTuple
+
+from araclip.video.formats import is_video
+
+MARK = "#t="
+SUFFIX_BYTES = 12  # of the stored form
+LATEST = 99_999.0  # seconds, which the stored form has digits for
+_SCENE = re.compile(r"(.+)#t=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
+
+
+class Scene(NamedTuple):
+    """A video's path, and the time of one of its scenes in seconds."""
+
+    video: str
+    time: float
+
+
+def scene_path(video: str, time: float) -> str:
+    """The path under which a gallery stores a scene."""
+    return f"{video}{MARK}{min(time, LATEST):09.3f}"
+
+
+def scene_of(path: str) -> Scene | None:
+    """The video and the time that a path names; None if it is no scene's."""
+    found = _SCENE.fullmatch(path)
+    return Scene(found[1], float(found[2])) if found and is_video(found[1]) else None
+
+
+def file_of(path: str) -> str:
+    """The path of the file: of a scene its video's, else the path itself."""
+    scene = scene_of(path) if MARK in path else None
+    return scene.video if scene else path
+
+
+def stored(path: str) -> str:
+    """A path as galleries store it: the time of a scene in all its digits."""
+    scene = scene_of(path) if MARK in path else None
+    return scene_path(*scene) if scene else path
+
+
+def scene_digest(video: bytes, time: float) -> bytes:
+    """The hash of a scene (SHA-256), from that of its video's bytes."""
+    return hashlib.sha256(b"scene %d of " % round(time * 1000) + video).digest()
+
+
+def clock(time: float) -> str:
+    """A time as players show it: 1:23, or 1:02:03."""
+    minutes, seconds = divmod(int(time), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,44 @@
+"""Small videos that tests make: coloured scenes, with PyAV's own encoders."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pictures import GREEN, RED
+
+BLUE = (0, 0, 255)
+
+
+def video(
+    path: Path,
+    scenes: Sequence[tuple[int, int, int]] = (RED, GREEN, BLUE),
+    *,
+    seconds: int = 2,
+    codec: str = "mpeg4",
+    size: tuple[int, int] = (64, 48),
+    noise: int = 0,
+    **about: str,
+) -> Path:
+    """A video of one colour after the other, of so many seconds each, with a key frame a second.
+
+    Args:
+        noise: the seed of a pattern in every scene: two videos of different seeds are different files.
+    """
+    rate = 4
+    grain = np.random.default_rng(noise).integers(-25, 26, (size[1] // 8, size[0] // 8, 1)).repeat(8, 0).repeat(8, 1)
+    with av.open(str(path), "w") as container:
+        container.metadata.update(about)
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = Fraction(1, rate)
+        stream.gop_size = rate
+        for colour in scenes:
+            pixels = np.clip(grain + np.array(colour), 0, 255).astype(np.uint8)  # a plain frame is no scene
+            for _ in range(seconds * rate):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
