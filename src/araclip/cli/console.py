@@ -153,7 +153,7 @@ _REMEDIES = {
 
 
 @contextmanager
-def progress(title: str) -> "Iterator[Callable[[int, int], None]]":
+def progress(title: str) -> "Iterator[Callable[[float, int], None]]":
     """A progress bar; yields `show(done, total)`, whose first call makes it appear."""
     with bars() as show:
         yield partial(show, title)

@@ -17,6 +17,7 @@ from araclip.cli.understanding import understood_lines
 from araclip.cli.words import WordsCommand, query_of
 from araclip.display import counted
 from araclip.errors import GalleryNotFound, ImageError, InputError
+from araclip.video.scene_paths import clock, file_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -136,7 +137,7 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
         return
     if paths:
         for hit in hits:
-            write_line(hit.path)
+            write_line(hit.file)
         return
     if interpretation := getattr(hits, "interpretation", None):
         for line in understood_lines(interpretation):
@@ -153,10 +154,11 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
 def _as_object(hit: "Hit") -> dict[str, Any]:
     relevance = None if hit.relevance is None else round(hit.relevance, 4)
     return {
-        "path": hit.path,
+        "path": hit.file,
+        **({} if hit.time is None else {"time": hit.time}),
         "score": round(hit.score, 4),
         "rank": hit.rank,
-        "copies": list(hit.copies),
+        "copies": [file_of(path) for path in hit.copies],
         "relevance": relevance,
         "weak": hit.weak,
         "matched": [asdict(match) for match in hit.matched],
@@ -194,9 +196,11 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
 
 
 def _picture(hit: "Hit") -> Text:
-    """Its path, on a terminal a link to the file, how many copies it has, and the texts that matched."""
-    link = PurePath(hit.path).as_uri() if PurePath(hit.path).is_absolute() else None
-    text = Text(shown(hit.path), Style(link=link) if link and out.is_terminal else "")
+    """Its path, of a scene with its time, on a terminal a link to the file, how many copies it has, and the texts that matched."""
+    link = PurePath(hit.file).as_uri() if PurePath(hit.file).is_absolute() else None
+    text = Text(shown(hit.file), Style(link=link) if link and out.is_terminal else "")
+    if hit.time is not None:
+        text.append(f"  {clock(hit.time)}", Style())
     if hit.copies:
         text.append(f"  (+{len(hit.copies)} identical)", Style())
     for match in hit.matched:

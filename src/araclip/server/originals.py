@@ -1,4 +1,4 @@
-"""The original bytes of a picture.
+"""The original bytes of a picture; of a scene, those of its video.
 
 A path may lead to another file by now, for example through a link put in its place. So the file is opened once, hashed,
 and sent through the same descriptor only if the hash is the picture's: no path or link can make the server send a file
@@ -11,15 +11,19 @@ import io
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, BinaryIO, Self, cast
 
 from araclip.errors import UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.images import open_file
 from araclip.server.http.request_body import Aborted
+from araclip.video.decoder import still
+from araclip.video.formats import MEDIA_TYPES
+from araclip.video.hashes import file_hash
+from araclip.video.scene_paths import scene_digest
 
-MAX_BYTES = 300_000_000  # larger files are not sent
+MAX_BYTES = 300_000_000  # larger pictures are not sent; videos are sent whatever their size, and read in ranges
 PIECE = 1 << 18  # what a client that does not read keeps in memory
 MAX_SENT = 128  # originals that are sent at a time: each holds a file open
 TYPES = {
@@ -30,17 +34,19 @@ TYPES = {
     "BMP": "image/bmp",
     "TIFF": "image/tiff",
 }
+STILL_SIDE = 1600  # pixels: of the largest preview
 OTHER_TYPE = "application/octet-stream"
 Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 
 class Original:
-    """A picture's bytes in a file that is open, their number, media type and path."""
+    """A picture's bytes in a file that is open, their number, media type and path; of a scene, `time` is in seconds."""
 
-    def __init__(self, stream: IO[bytes], size: int, media_type: str, path: str) -> None:
+    def __init__(self, stream: IO[bytes], size: int, media_type: str, path: str, time: float | None = None) -> None:
         self.size = size
         self.media_type = media_type
         self.path = path
+        self.time = time
         self._stream = stream
         self._state = _state(stream)
 
@@ -56,6 +62,8 @@ class Original:
 
     def digest(self) -> bytes:
         """The SHA-256 of the bytes."""
+        if self.time is not None:
+            return scene_digest(file_hash(cast(BinaryIO, self._stream), self.path), self.time)
         found = hashlib.sha256()
         for start in range(0, self.size, PIECE):
             found.update(self.read(start, PIECE))
@@ -74,20 +82,30 @@ class Original:
             raise Aborted
         return data
 
+    def picture(self) -> bytes:
+        """The picture as an encoded file: all bytes, or the scene as JPEG.
+
+        Raises:
+            Aborted: the file has changed since it was opened.
+            ImageError: the scene cannot be decoded.
+        """
+        if self.time is None:
+            return self.read(0, self.size)
+        if _state(self._stream) != self._state:
+            raise Aborted
+        return still(self._stream, self.path, self.time, STILL_SIDE)
+
     async def pieces(self, start: int, stop: int, reading: Reading) -> AsyncIterator[bytes]:
         """Bytes `start` to `stop`; `reading` runs a function in a thread."""
         for at in range(start, stop, PIECE):
             yield await reading(lambda at=at: self.read(at, min(PIECE, stop - at)))  # type: ignore[misc]
 
 
-def open_original(store: Store, identity: str) -> Original | None:
-    """The picture with this id; None if there is none, or no file holds it any more.
+def open_original(store: Store, picture: PictureRecord) -> Original | None:
+    """The bytes of a picture; None if no file holds it any more.
 
-    For a picture without a file, the stored JPEG.
+    For a picture without a file, the stored JPEG. A video is hashed at its first use, which takes a second a gigabyte.
     """
-    picture = store.record(identity)
-    if picture is None:
-        return None
     return _from_files(picture) or _stored(store, picture)
 
 
@@ -95,7 +113,8 @@ def _from_files(picture: PictureRecord) -> Original | None:
     for copy in picture.copies:
         if not copy.stored:
             with contextlib.suppress(OSError, UnreadableImage, Aborted), contextlib.ExitStack() as stack:
-                original = stack.enter_context(_opened(copy.path, TYPES.get(picture.format or "", OTHER_TYPE)))
+                media_type = (TYPES | MEDIA_TYPES).get(picture.format or "", OTHER_TYPE)
+                original = stack.enter_context(_opened(copy.file, media_type, copy.time))
                 if original.digest() == picture.digest:
                     stack.pop_all()
                     return original
@@ -109,13 +128,13 @@ def _stored(store: Store, picture: PictureRecord) -> Original | None:
     return Original(io.BytesIO(pixels), len(pixels), "image/jpeg", f"{STORED_PREFIX}{picture.id}")
 
 
-def _opened(path: str, media_type: str) -> Original:
+def _opened(path: str, media_type: str, time: float | None) -> Original:
     stream = open_file(path)
     size = os.fstat(stream.fileno()).st_size
-    if size > MAX_BYTES:
+    if size > MAX_BYTES and time is None:
         stream.close()
         raise UnreadableImage(f"{path}: too large to be sent.")
-    return Original(stream, size, media_type, path)
+    return Original(stream, size, media_type, path, time)
 
 
 def _state(stream: IO[bytes]) -> tuple[int, ...] | None:

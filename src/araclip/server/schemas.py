@@ -101,6 +101,7 @@ class Result(BaseModel):
     placeholder: str | None
     copies: int = Field(description="Number of further files with the same bytes.")
     near: int = Field(default=0, description="With collapse=near: how many near-duplicates it stands for.")
+    time: float | None = Field(default=None, description="Of a scene in a video, seconds from its start; else null.")
     matched: list[Match] = Field(default_factory=list, description="Where words of the query stand in its texts.")
 
 
@@ -162,6 +163,7 @@ class Details(BaseModel):
     height: int | None
     format: str | None
     bytes: int
+    time: float | None = Field(default=None, description="Of a scene in a video, seconds from its start; else null.")
     captured_at: str | None
     camera: str | None = None
     lens: str | None = None

@@ -88,6 +88,11 @@ class PictureRecord:
     hidden: bool = False
 
     @property
+    def time(self) -> float | None:
+        """Of a scene its time in the video, in seconds; None of a picture."""
+        return self.copies[0].time if self.copies else None
+
+    @property
     def id(self) -> str:
         """Its id over HTTP."""
         return identity_of(self.digest)

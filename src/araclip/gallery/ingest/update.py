@@ -12,7 +12,7 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
-from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths
+from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
 from araclip.images import FORMATS
 from araclip.video.formats import can_read, is_video
@@ -139,8 +139,7 @@ def _reconcile(
     if gone or changed:
         with turn(), catalog.writing():
             # A file that another process has indexed since the walk is back.
-            there = {path: catalog.files(path) for path in gone if path in known}
-            there = {path: {p: file for p, file in here.items() if file_of(p) == path} for path, here in there.items()}
+            there = {path: stored_of(catalog, path) for path in gone if path in known}
             catalog.remove_files(
                 [p for path, here in there.items() if by_file(here).get(path) == known[path] for p in here]
             )

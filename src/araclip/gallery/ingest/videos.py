@@ -46,6 +46,11 @@ def by_file(stored: Mapping[str, File]) -> dict[str, File]:
     return {(file := file_of(path)): File(file, about.size, about.mtime_ns) for path, about in stored.items()}
 
 
+def stored_of(catalog: Store, file: str) -> dict[str, File]:
+    """The stored paths of a file: its own, or those of the scenes of a video."""
+    return {path: about for path, about in catalog.files(file).items() if file_of(path) == file}
+
+
 @dataclass(frozen=True)
 class _Read:
     """A video as read: its file and hash, the times of its scenes, and their pictures unless the gallery has them."""
@@ -157,7 +162,7 @@ class VideoIntake:
         file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
         for path, content in zip(paths, ids, strict=True):
             self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)
-        self._catalog.remove_files([old for old in self._catalog.files(file.path) if old not in paths])
+        self._catalog.remove_files([old for old in stored_of(self._catalog, file.path) if old not in paths])
         self.committed += 1
         self.scenes[file.path] = paths
         self._known.setdefault(file.size, []).append(read.times)

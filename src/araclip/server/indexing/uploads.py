@@ -5,9 +5,11 @@ from contextlib import contextmanager
 
 from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.sources import LoadedPicture
+from araclip.gallery.ingest.videos import stored_of
 from araclip.server.served_gallery import ServedGallery
 
 PATIENCE_S = 5.0  # for other writers, whose commits take less than a second; the client waits too
@@ -29,15 +31,15 @@ def add(gallery: ServedGallery, loaded: LoadedPicture, metadata: Mapping[str, st
     Intake(catalog, gallery.model, lambda: _turn(catalog, gallery)).ingest([loaded], refused, metadata=[metadata])
 
 
-def forget(gallery: ServedGallery, paths: list[str]) -> None:
-    """Remove a picture by all of its paths. Files on the disk stay.
+def forget(gallery: ServedGallery, picture: PictureRecord) -> None:
+    """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay.
 
     Raises:
         GalleryLocked, OSError: as for `add`.
     """
     catalog = gallery.catalog()
     with writer_lock(catalog.folder, patience=PATIENCE_S), catalog.writing():
-        catalog.remove_files(paths)
+        catalog.remove_files([path for copy in picture.copies for path in stored_of(catalog, copy.file)])
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path, PureWindowsPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
@@ -26,6 +27,7 @@ from araclip.server.schemas import Added, Details, Identity, PictureText, SameFi
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
 
+T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
 IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
@@ -62,7 +64,7 @@ async def _create_thumbnail(service: Service, requester: Requester, identity: st
     with await _original(service, identity) as original:
         try:
             small, placeholder, *_ = await service.sandbox.thumbnail(
-                lambda: service.in_thread(lambda: original.read(0, original.size)), side, requester
+                lambda: _thread_for(service, original.time)(original.picture), side, requester
             )
         except Aborted:  # the file has changed
             raise Problem("no-picture", id=identity) from None
@@ -87,7 +89,7 @@ async def image(
     identity: Identity,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
-    """The original bytes of a picture."""
+    """The original bytes of a picture; of a scene in a video, those of the video."""
     etag = f'"{identity}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     if request.headers.get("if-none-match") == etag:
@@ -150,7 +152,7 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
 
 
 async def _original(service: Service, identity: str) -> Original:
-    opening = asyncio.ensure_future(service.in_thread(lambda: open_original(service.gallery.store, identity)))
+    opening = asyncio.ensure_future(_opened(service, identity))
     try:
         original = await asyncio.shield(opening)
     except asyncio.CancelledError:  # the client has left; the thread goes on
@@ -159,6 +161,18 @@ async def _original(service: Service, identity: str) -> Original:
     if original is None:
         raise Problem("no-picture", id=identity)
     return original
+
+
+async def _opened(service: Service, identity: str) -> Original | None:
+    picture = await service.in_thread(lambda: service.gallery.store.record(identity))
+    if picture is None:
+        return None
+    return await _thread_for(service, picture.time)(lambda: open_original(service.gallery.store, picture))
+
+
+def _thread_for(service: Service, time: float | None) -> Callable[[Callable[[], T]], Awaitable[T]]:
+    """Where to work on a file: what a video takes would keep searches waiting in their threads."""
+    return service.in_thread if time is None else asyncio.to_thread
 
 
 def _close_unused(opening: asyncio.Future[Original | None]) -> None:
@@ -189,6 +203,7 @@ def _details(service: Service, identity: str) -> Details | None:
         height=picture.height,
         format=picture.format,
         bytes=first.size,
+        time=first.time,
         captured_at=picture.captured_at,
         camera=_text(picture.camera),
         lens=_text(picture.lens),
@@ -210,7 +225,7 @@ def _details(service: Service, identity: str) -> Details | None:
 
 
 def _path(service: Service, copy: Copy) -> str | None:
-    return shown(copy.path) if service.settings.paths_shown else None
+    return shown(copy.file) if service.settings.paths_shown else None
 
 
 def _text(value: str | None) -> str | None:
@@ -267,7 +282,7 @@ def _base_name(name: str) -> str:
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))
 async def delete(service: ServiceOf, identity: Identity) -> None:
-    """Remove a picture. Its file stays on the disk, and indexing its folder adds it again."""
+    """Remove a picture; of a scene, its video. Its file stays on the disk, and indexing its folder adds it again."""
     if not service.settings.uploads:
         raise Problem("uploads-off")
 
@@ -275,7 +290,7 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         record = service.gallery.store.record(identity)
         if record is None:
             return False
-        forget(service.gallery, [copy.path for copy in record.copies])
+        forget(service.gallery, record)
         service.thumbnails.forget(identity)
         return True
 

@@ -264,5 +264,6 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
         copies=len(hit.copies),
         near=hit.near,
+        time=hit.time,
         matched=[Match(field=each.field, text=each.text, marks=list(each.marks)) for each in hit.matched],
     )
