@@ -3,8 +3,8 @@
     python benchmarks/video.py --video clip.mp4 [--video more.mov]
     python benchmarks/video.py --make 60 --pictures FOLDER      # 1080p, H.264, 30 frames a second, a key frame a second
 
-Made videos pan over photographs of the folder, four seconds each. Processor seconds are printed beside those of the clock:
-on a busy machine only they can be compared. Decoding runs in one process on one core.
+Made videos pan over photographs of the folder, four seconds each. Processor seconds are printed beside those of the
+clock: on a busy machine only they can be compared. Decoding runs in one process on one core.
 """
 
 import argparse
@@ -74,8 +74,8 @@ def measured(path: Path, model: AraCLIP) -> None:
         minutes = (container.duration or 0) / 60e6
     print(
         f"{path.name}: {path.stat().st_size / 1e6:.0f} MB, {minutes * 60:.0f} s, {scenes.facts.width} x "
-        f"{scenes.facts.height}, {len(scenes.times)} scenes; hash {hashed:.2f} s, scenes {decoded:.2f} s ({used:.2f} s of "
-        f"processor time, process start included), vectors {encoded:.2f} s; a minute of video: "
+        f"{scenes.facts.height}, {len(scenes.times)} scenes; hash {hashed:.2f} s, scenes {decoded:.2f} s "
+        f"({used:.2f} s of processor time, process start included), vectors {encoded:.2f} s; a minute of video: "
         f"{(hashed + decoded + encoded) / minutes:.2f} s"
     )
 

@@ -1,5 +1,6 @@
 """Videos in a gallery: one picture a scene, found with its time; moved, changed, deleted, damaged and hostile ones."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,12 +10,13 @@ import pytest
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.errors import ImageError, InputError
+from araclip.errors import InputError
 from araclip.gallery.results import Hit
 
 pytest.importorskip("av")
 
-from videos import BLUE, video
+from araclip.video import decoder  # noqa: E402
+from videos import BLUE, video  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,130 @@ def test_a_video_is_one_hit_at_its_best_scene_unless_every_scene_is_asked_for(ga
     assert [moment(hit) for hit in gallery.search("blue")] == [("رحلة.mp4", 4.0), ("red.png", None)]
     pages = [gallery.search("blue", 1, offset=at) for at in range(3)]
     assert [moment(hit) for page in pages for hit in page] == [("رحلة.mp4", 4.0), ("red.png", None)]
+    assert [hit.time for hit in gallery.search("blue", where="scenes=all")] == [4.0, 2.0, 0.0, None]
+
+
+def test_a_video_counts_as_one_file_and_its_scenes_as_pictures(gallery: Gallery, folder: Path) -> None:
+    stats = gallery.stats()
+    assert (stats.files, stats.pictures, stats.formats) == (2, 4, {"MP4": 3, "PNG": 1})
+    assert stats.file_bytes == sum(path.stat().st_size for path in folder.iterdir())
+    assert stats.captured_at == ("2023-05-17T18:30:00", "2023-05-17T18:30:00")
+
+
+def test_filters_tell_videos_from_pictures(gallery: Gallery) -> None:
+    assert [hit.time for hit in gallery.search("red", where="kind=video")] == [0.0]
+    assert [hit.time for hit in gallery.search("red", where="kind=picture")] == [None]
+    with pytest.raises(InputError, match="picture, video"):
+        gallery.search("red", where="kind=film")
+
+
+def test_an_unchanged_video_is_not_read_again_and_a_moved_one_is_not_decoded(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undecodable(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("araclip.gallery.ingest.videos.find_scenes", undecodable)
+    assert gallery.update([folder]).unchanged == 2
+    (folder / "رحلة.mp4").rename(folder / "trip.mp4")
+    report = gallery.update([folder])
+    assert (report.added, report.removed, report.skipped) == (1, 1, [])
+    assert moment(gallery.search("أخضر", 1)[0]) == ("trip.mp4", 2.0)
+
+
+def test_a_changed_video_has_the_scenes_of_its_new_content_and_a_deleted_one_none(
+    gallery: Gallery, folder: Path
+) -> None:
+    video(folder / "رحلة.mp4", [BLUE, pictures.RED], noise=1)
+    assert gallery.update([folder]).added == 1
+    assert [hit.time for hit in gallery.search("blue", where=["kind=video", "scenes=all"])] == [0.0, 2.0]
+    (folder / "رحلة.mp4").unlink()
+    assert gallery.update([folder]).removed == 1
+    assert len(gallery) == 1
+
+
+def test_a_scene_can_be_named_by_its_time_and_a_video_removed_by_its_path(gallery: Gallery, folder: Path) -> None:
+    path = str(folder / "رحلة.mp4")
+    assert gallery.picture(f"{path}#t=2").startswith(b"\xff\xd8")  # JPEG
+    assert [moment(hit) for hit in gallery.similar(f"{path}#t=0", 1)] == [("red.png", None)]
+    assert gallery.explain("أخضر", f"{path}#t=2.0").score > gallery.explain("أخضر", f"{path}#t=4.0").score
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.picture(f"{path}#t=3")
+    gallery.remove([path])
+    assert len(gallery) == 1
+
+
+def test_words_of_a_video_find_it_once(gallery: Gallery) -> None:
+    found = gallery.search("البحر")
+    assert moment(found[0])[0] == "رحلة.mp4"
+    assert {match.field for match in found[0].matched} == {"caption"}
+    assert len(found) == 2
+
+
+def test_verify_tells_of_a_video_once_and_repair_decodes_a_damaged_scene_again(gallery: Gallery, folder: Path) -> None:
+    assert gallery.verify(contents=True) == []
+    catalog = gallery._catalog
+    with catalog.writing():
+        catalog.change("UPDATE contents SET vector = zeroblob(length(vector)) WHERE format = 'MP4'")
+    assert {fault.repairable for fault in gallery.verify()} == {True}
+    assert [line.endswith("encoded again.") for line in gallery.repair()] == [True] * 3
+    assert moment(gallery.search("blue", 1)[0]) == ("رحلة.mp4", 4.0)
+    os.utime(folder / "رحلة.mp4", (0, 0))
+    assert [fault.what for fault in gallery.verify()] == ["changed since it was indexed"]
+
+
+def test_copies_of_a_video_are_one_group_of_duplicates(gallery: Gallery, folder: Path) -> None:
+    shutil.copy(folder / "رحلة.mp4", folder / "copy.mp4")
+    gallery.update([folder])
+    size = (folder / "copy.mp4").stat().st_size
+    assert [(group.kind, len(group.paths), group.spare_bytes) for group in gallery.duplicates()] == [("exact", 2, size)]
+
+
+def test_an_export_has_the_time_of_each_scene(gallery: Gallery, tmp_path: Path, folder: Path) -> None:
+    gallery.export(tmp_path / "export")
+    lines = (tmp_path / "export" / "pictures.jsonl").read_text(encoding="utf-8").splitlines()
+    files = [file for line in lines for file in json.loads(line)["files"]]
+    assert sorted(file["time"] for file in files if file["path"] == str(folder / "رحلة.mp4")) == [0.0, 2.0, 4.0]
+    assert [file["path"] for file in files if "time" not in file] == [str(folder / "red.png")]
+
+
+def test_damaged_and_hostile_videos_are_skipped_with_a_line_and_open_no_other_file(
+    gallery: Gallery, folder: Path
+) -> None:
+    whole = (folder / "رحلة.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    (folder / "empty.mkv").write_bytes(b"")
+    (folder / "list.mp4").write_text(f"ffconcat version 1.0\nfile '{folder / 'رحلة.mp4'}'\n", encoding="utf-8")
+    (folder / "stream.mov").write_text(f"#EXTM3U\n#EXTINF:4,\nfile://{folder / 'رحلة.mp4'}\n", encoding="utf-8")
+    pictures.solid(folder / "picture.png", pictures.RED).rename(folder / "picture.avi")
+    report = gallery.update([folder])
+    assert sorted(Path(line.split(": ")[0]).name for line in report.skipped) == [
+        "cut.mp4", "empty.mkv", "list.mp4", "picture.avi", "stream.mov",
+    ]  # fmt: skip
+    assert report.added == 0
+
+
+def test_a_process_that_takes_too_long_is_ended_and_the_next_video_is_read(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video(folder / "new.mp4", [BLUE], noise=2)
+    monkeypatch.setattr(decoder, "SECONDS", -decoder.LATE_SECONDS)  # no answer is in time
+    assert "to decode" in gallery.update([folder]).skipped[0]
+    monkeypatch.undo()
+    assert gallery.update([folder]).added == 1
+
+
+def test_without_the_extra_known_videos_stay_and_are_found(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("ingest.scan", "ingest.update"):
+        monkeypatch.setattr(f"araclip.gallery.{module}.can_read", lambda: False)
+    assert gallery.update([folder]).removed == 0
+    assert moment(gallery.search("blue", 1)[0]) == ("رحلة.mp4", 4.0)
+
+
+def test_a_picture_file_cannot_take_the_name_of_a_scene(gallery: Gallery, folder: Path) -> None:
+    shutil.copy(folder / "red.png", folder / "رحلة.mp4#t=00002.000")
+    assert gallery.update([folder]).added == 0
+    with pytest.raises(InputError, match="scene"):
+        gallery.add([folder / "رحلة.mp4#t=00002.000"])

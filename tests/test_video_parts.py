@@ -1,0 +1,103 @@
+"""Videos, part by part: paths of scenes, the choice of scenes, containers and codecs, what a frame looks like."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("av")
+
+from araclip.errors import ImageError  # noqa: E402
+from araclip.image_transform import ImageTransform  # noqa: E402
+from araclip.video import choice, decoder  # noqa: E402
+from araclip.video.scene_paths import LATEST, clock, file_of, scene_of, scene_path, stored  # noqa: E402
+from pictures import RED  # noqa: E402
+from videos import BLUE, video  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def processes() -> Iterator[None]:
+    yield
+    decoder.close()
+
+
+@given(st.text(min_size=1), st.floats(0, LATEST))
+def test_the_path_of_a_scene_tells_video_and_time_whatever_the_video_is_called(name: str, time: float) -> None:
+    path = scene_path(f"/{name}.mp4", time)
+    assert scene_of(path) == (f"/{name}.mp4", round(time, 3))
+    assert file_of(path) == f"/{name}.mp4"
+    assert stored(f"/{name}.mp4#t={round(time, 3):.3f}") == path
+
+
+@pytest.mark.parametrize(
+    "path", ["/a.mp4", "/a.png#t=1.000", "/a.mp4#t=", "/a.mp4#t=1:20", "picture:00#t=1.0", "#t=1.0"]
+)
+def test_other_paths_are_no_scenes(path: str) -> None:
+    assert scene_of(path) is None
+    assert file_of(path) == stored(path) == path
+
+
+def test_a_time_is_written_as_players_do() -> None:
+    assert [clock(time) for time in (0.0, 83.2, 3723.9)] == ["0:00", "1:23", "1:02:03"]
+
+
+def frames(*levels: int) -> list[choice.Small]:
+    """Frames of two halves, the left of this level of grey."""
+    made = []
+    for level in levels:
+        frame = np.full((choice.SIDE, choice.SIDE, 3), 128, np.uint8)
+        frame[:, : choice.SIDE // 2] = level
+        made.append(frame)
+    return made
+
+
+def test_a_scene_begins_where_much_has_changed_since_the_last_one() -> None:
+    assert choice.chosen(frames(0, 4, 250, 246, 0), 60) == [0, 2, 4]
+
+
+def test_slow_changes_add_up_and_plain_frames_are_left_out_while_there_are_others() -> None:
+    assert choice.chosen(frames(128, 0, 20, 40, 60, 250), 60) == [1, 4, 5]
+    assert choice.chosen(frames(128, 128), 60) == [0]
+    assert choice.chosen([], 60) == []
+
+
+def test_of_too_many_scenes_those_that_differ_most_stay() -> None:
+    assert choice.chosen(frames(0, 60, 0, 250, 0, 60), 3) in ([0, 3, 4], [0, 3])
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("b.mkv", "libx264"), ("c.webm", "libvpx")])
+def test_containers_and_codecs_give_the_same_scenes(tmp_path: Path, name: str, codec: str) -> None:
+    with video(tmp_path / name, codec=codec).open("rb") as file:
+        found = decoder.find_scenes(file, name, ImageTransform(16))
+        again = decoder.pictures_at(file, name, found.times, ImageTransform(16))
+    assert found.times == (0.0, 2.0, 4.0)
+    assert found.facts.format == {"a.avi": "AVI", "b.mkv": "MKV", "c.webm": "WEBM"}[name]
+    assert [int(square.mean(axis=(0, 1)).argmax()) for square in found.pixels] == [0, 1, 2]  # red, green, blue
+    assert (again.pixels == found.pixels).all() and again.phashes == found.phashes
+
+
+def test_no_more_scenes_than_asked_for_are_found(tmp_path: Path) -> None:
+    with video(tmp_path / "a.mp4", [RED, BLUE] * 3, seconds=1).open("rb") as file:
+        assert len(decoder.find_scenes(file, "a.mp4", ImageTransform(16), most=2).times) <= 2
+
+
+def test_a_video_that_a_phone_filmed_upright_is_shown_upright(tmp_path: Path) -> None:
+    path = video(tmp_path / "a.mp4", [RED])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 4 + 4 * 4 + 4 + 8 + 8  # version 0: flags, times and number, length, layer and volume
+    assert struct.unpack(">9i", data[at : at + 36])[0] == 1 << 16
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)  # a quarter turn
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        facts = decoder.find_scenes(file, "a.mp4", ImageTransform(16)).facts
+    assert (facts.width, facts.height) == (48, 64)
+
+
+def test_a_file_handed_to_the_process_is_read_whole_and_no_network_or_path_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("http://127.0.0.1:9/secret.mp4\n")
+    with (tmp_path / "a.mp4").open("rb") as file, pytest.raises(ImageError, match=r"a\.mp4: not a video"):
+        decoder.find_scenes(file, "a.mp4", ImageTransform(16))
