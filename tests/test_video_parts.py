@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 pytest.importorskip("av")
 
-from araclip.errors import ImageError  # noqa: E402
-from araclip.image_transform import ImageTransform  # noqa: E402
-from araclip.video import choice, decoder  # noqa: E402
-from araclip.video.scene_paths import LATEST, clock, file_of, scene_of, scene_path, stored  # noqa: E402
-from pictures import RED  # noqa: E402
-from videos import BLUE, video  # noqa: E402
+from araclip.errors import ImageError
+from araclip.image_transform import ImageTransform
+from araclip.video import choice, decoder
+from araclip.video.scene_paths import LATEST, clock, file_of, scene_of, scene_path, stored
+from pictures import RED
+from videos import BLUE, video
 
 
 @pytest.fixture(scope="module", autouse=True)

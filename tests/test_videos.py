@@ -15,8 +15,8 @@ from araclip.gallery.results import Hit
 
 pytest.importorskip("av")
 
-from araclip.video import decoder  # noqa: E402
-from videos import BLUE, video  # noqa: E402
+from araclip.video import decoder
+from videos import BLUE, video
 
 
 @pytest.fixture(scope="module")

@@ -196,7 +196,7 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
 
 
 def _picture(hit: "Hit") -> Text:
-    """Its path, of a scene with its time, on a terminal a link to the file, how many copies it has, and the texts that matched."""
+    """Its path (on a terminal a link), the time of a scene, how many copies it has, and the texts that matched."""
     link = PurePath(hit.file).as_uri() if PurePath(hit.file).is_absolute() else None
     text = Text(shown(hit.file), Style(link=link) if link and out.is_terminal else "")
     if hit.time is not None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from araclip.errors import InputError
+from araclip.errors import InputError, UnreadableImage
+from araclip.gallery.ingest.sources import scene_jpeg
 from araclip.images import open_image
+from araclip.video.scene_paths import scene_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,14 +51,14 @@ def method_of(environment: Mapping[str, str]) -> str:
 
 
 def show(console: "Console", path: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Print a picture file, ROWS lines high at most.
+    """Print a picture file or a scene of a video, ROWS lines high at most.
 
     Raises:
         ImageError: it cannot be opened.
         InputError: see `method_of`.
     """
     method = method_of(environment)
-    picture = open_image(path, SIDE)
+    picture = _opened(path)
     picture.thumbnail((2 * SIDE, SIDE), Image.Resampling.BICUBIC)
     if method == "blocks":
         _print_blocks(console, picture)
@@ -64,6 +66,16 @@ def show(console: "Console", path: str, environment: Mapping[str, str] = os.envi
     draw = {"kitty": kitty, "iterm": iterm, "sixel": sixel}[method]
     console.file.write(draw(picture) + "\n")
     console.file.flush()
+
+
+def _opened(path: str) -> Image.Image:
+    scene = scene_of(path)
+    if scene is None:
+        return open_image(path, SIDE)
+    try:
+        return open_image(io.BytesIO(scene_jpeg(scene)), SIDE, name=path)
+    except OSError as error:
+        raise UnreadableImage(f"{scene.video}: cannot be read ({error.strerror or error}).") from None
 
 
 def kitty(picture: Image.Image) -> str:

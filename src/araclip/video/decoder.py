@@ -23,7 +23,7 @@ from araclip import errors
 from araclip.decoding_process import Reply, environment, receive, send
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.image_transform import ImageTransform
-from araclip.images import Facts
+from araclip.picture_facts import Facts
 from araclip.video.formats import REMEDY, SUFFIXES, can_read, suffix_of
 
 SCENES = 60  # of a video, at most

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
-from araclip.gallery.catalog import connection, schema, seal, transaction
+from araclip.gallery.catalog import connection, counting, schema, seal, transaction
 from araclip.gallery.catalog.damage import check_at_opening
 from araclip.gallery.catalog.full_text import indexing, texts
 from araclip.gallery.catalog.lookups import CatalogLookups
@@ -186,8 +186,8 @@ class Catalog(CatalogLookups):
         photos.put_beside(self._db, path, photo)
 
     def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
-        """Hide pictures from results, or show them again; returns how many have changed."""
-        return photos.set_hidden(self._db, contents, hidden)
+        """Hide pictures from results, or show them again, videos whole; returns how many have changed."""
+        return photos.set_hidden(self._db, counting.with_their_videos(self, contents), hidden)
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""

@@ -1,13 +1,13 @@
-"""Counts of files, in which a video is one however many scenes it has; a scene is a row of `files` with a path of its own."""
+"""Counts of files, in which a video is one however many scenes it has; in `files`, each scene has a path of its own."""
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.video.formats import FORMATS
-from araclip.video.scene_paths import MARK, SUFFIX_BYTES, file_of
+from araclip.video.scene_paths import MARK, SUFFIX_BYTES, file_of, scene_of
 
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
@@ -41,6 +41,18 @@ def file_bytes(catalog: Rows) -> int:
         f"+ (SELECT ifnull(sum(size), 0) FROM {_VIDEOS}) FROM files"
     )
     return int(total)
+
+
+def with_their_videos(catalog: Rows, contents: Iterable[int]) -> list[int]:
+    """Pictures, and with a scene all scenes of its video."""
+    found = dict.fromkeys(contents)
+    for content in list(found):
+        for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,)):
+            if scene := scene_of(os.fsdecode(raw)):
+                start = os.fsencode(scene.video + MARK)
+                rows = catalog.rows("SELECT content FROM files WHERE path > ? AND path < ?", (start, start + b":"))
+                found |= dict.fromkeys(each for (each,) in rows)
+    return list(found)
 
 
 def folders(catalog: Rows) -> dict[str, int]:

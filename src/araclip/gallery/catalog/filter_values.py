@@ -8,6 +8,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.photo.matching import is_glob, tokens
 from araclip.images import FORMATS
 from araclip.text.normalization import normalize
+from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
@@ -106,6 +107,13 @@ def words_wanted(name: str, value: object) -> str:
     return text
 
 
+def scenes_of(text: str) -> bool:
+    """all: every scene of a video (True); best: the best one (False); else InputError."""
+    if text.lower() not in ("all", "best"):
+        raise InputError(f"scenes is '{text:.80}'; write all (every scene of a video that is found) or best.")
+    return text.lower() == "all"
+
+
 def bytes_of(text: str) -> int:
     """Bytes of a size with or without a unit; raises InputError for anything else."""
     match = _SIZE.fullmatch(normalize(text[:80]))
@@ -132,6 +140,6 @@ def format_of(name: str) -> str:
     if not isinstance(name, str):
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
     known = {"JPG": "JPEG", "TIF": "TIFF"}.get(name.upper(), name.upper())
-    if known not in FORMATS:
-        raise InputError(f"no picture format '{name}'. Choose among {', '.join(FORMATS)}.")
+    if known not in (*FORMATS, *VIDEO_FORMATS):
+        raise InputError(f"no picture format '{name}'. Choose among {', '.join((*FORMATS, *VIDEO_FORMATS))}.")
     return known

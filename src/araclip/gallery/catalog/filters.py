@@ -22,13 +22,16 @@ from araclip.gallery.catalog.filter_values import (
     near_of,
     near_text,
     numbers_of,
+    scenes_of,
     words_wanted,
 )
 from araclip.gallery.catalog.photo.conditions import around, with_words
 from araclip.paths import text_path, user_path
 from araclip.text.normalization import normalize
+from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 WORDS = ("camera", "lens", "place", "name")  # filters that look for words
+KINDS = ("picture", "video")
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 # A list matches when one of its members does; true and false are compared as these words.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
@@ -87,6 +90,7 @@ class Filters:
     place: str | None = None  # as for the camera, in the names of spot, city, region and country
     name: str | None = None  # of the file: all these words, or a glob such as IMG_20*
     near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), metres around
+    kind: str | None = None  # picture or video
     metadata: Mapping[str, str] = field(default_factory=dict)  # every key must have its value
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
     every_scene: bool = False  # of a video that is found, instead of the best one
@@ -106,8 +110,9 @@ class Filters:
                 object.__setattr__(self, name, words_wanted(name, getattr(self, name)))
         if self.near is not None:
             object.__setattr__(self, "near", near_of(self.near))
-        if self.orientation is not None and self.orientation not in ORIENTATIONS:
-            raise InputError(f"no orientation '{self.orientation}'. Choose one of {', '.join(ORIENTATIONS)}.")
+        for name, choices in (("orientation", ORIENTATIONS), ("kind", KINDS)):
+            if (chosen := getattr(self, name)) is not None and chosen not in choices:
+                raise InputError(f"no {name} '{chosen!s:.80}'. Choose one of {', '.join(choices)}.")
         for name in ("captured", "added"):
             first, last = getattr(self, f"{name}_from"), getattr(self, f"{name}_to")
             if first and last and first > last and not first.startswith(last):
@@ -158,8 +163,8 @@ class Filters:
 
         folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
         added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, camera=WORDS, lens=WORDS,
-        place=WORDS, name=WORDS (or a glob: IMG_20*), near=24.7,46.7,10km (or 500m), hidden=yes (or no, any),
-        meta.KEY=VALUE.
+        place=WORDS, name=WORDS (or a glob: IMG_20*), near=24.7,46.7,10km (or 500m), kind=video (or picture),
+        scenes=all (of a video, not only the best), hidden=yes (or no, any), meta.KEY=VALUE.
 
         Raises:
             InputError: an unknown key, one given twice, or an invalid value.
@@ -183,14 +188,16 @@ class Filters:
                 fields["formats"] = tuple(name.strip() for name in value.split(","))
             elif key == "hidden":
                 fields["hidden"] = hidden_of(value)
-            elif key in ("folder", "orientation", "near", *WORDS):
+            elif key == "scenes":
+                fields["every_scene"] = scenes_of(value)
+            elif key in ("folder", "orientation", "kind", "near", *WORDS):
                 fields[key] = value
             elif key.startswith("meta.") and key != "meta.":
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
                 raise InputError(
                     f"no filter '{key}'. Choose among folder, captured, month, day, added, size, format, "
-                    "orientation, camera, lens, place, name, near, hidden and meta.KEY."
+                    "orientation, camera, lens, place, name, near, kind, scenes, hidden and meta.KEY."
                 )
         return cls(**fields)
 
@@ -212,11 +219,12 @@ class Filters:
             values["folder"] = os.fspath(self.folder)
         if self.formats:
             values["format"] = ",".join(self.formats)
-        if self.orientation is not None:
-            values["orientation"] = self.orientation
-        values |= {name: getattr(self, name) for name in WORDS if getattr(self, name) is not None}
+        named = ("orientation", "kind", *WORDS)
+        values |= {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         if self.near is not None:
             values["near"] = near_text(self.near)
+        if self.every_scene:
+            values["scenes"] = "all"
         if self.hidden is not False:
             values["hidden"] = "any" if self.hidden is None else "yes"
         return [f"{key}={value}" for key, value in values.items()]
@@ -259,6 +267,9 @@ class Filters:
             of_file.append(("name_matches(path, metadata, ?)", (self.name,)))
         if self.near is not None:
             of_content.append(around(*self.near))
+        if self.kind:
+            marks = ", ".join("?" * len(VIDEO_FORMATS))
+            of_content.append((f"format {'IN' if self.kind == 'video' else 'NOT IN'} ({marks})", VIDEO_FORMATS))
         of_file += [(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*_all(of_file), *_all(of_content), hidden)

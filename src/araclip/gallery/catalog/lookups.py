@@ -17,7 +17,7 @@ from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.photo import tables as photo_tables
 from araclip.gallery.catalog.photo.rows import has_hidden
-from araclip.gallery.catalog.records import STORED_PREFIX, Copy, File, Overview, PictureRecord, identity_of
+from araclip.gallery.catalog.records import Copy, File, Overview, PictureRecord, identity_of
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.video.scene_paths import MARK
 

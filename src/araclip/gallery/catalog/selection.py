@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.checksums import is_sound
+from araclip.gallery.catalog.counting import LATER_SCENES
 from araclip.gallery.catalog.filters import EVERYTHING, Condition
 from araclip.gallery.catalog.photo.tables import HIDDEN
 
@@ -31,6 +32,11 @@ def select(catalog: Catalog, condition: Condition) -> Ids:
         return passed
     hidden = _numbers(catalog, f"SELECT group_concat(content) FROM ({HIDDEN})", ())
     return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
+
+
+def later_scenes(catalog: Catalog) -> Ids:
+    """Ids of the scenes that are not the first of their video: a listing without them shows each video once."""
+    return _numbers(catalog, f"SELECT group_concat(content) FROM ({LATER_SCENES})", ())
 
 
 def newest_first(catalog: Catalog, condition: Condition) -> list[int]:

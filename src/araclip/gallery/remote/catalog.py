@@ -34,6 +34,7 @@ from araclip.gallery.remote.rows import (
 from araclip.gallery.remote.state import advance, ensure_indexes
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_facts import Facts
+from araclip.video.scene_paths import file_of
 
 
 class RemoteCatalog(RemoteLookups):
@@ -134,9 +135,16 @@ class RemoteCatalog(RemoteLookups):
         known = {entry.file.path: File(entry.file.path, *entry.beside) for entry in entries if entry.beside}
         return known if at is None else {path: file for path, file in known.items() if path == at}
 
+    def _files_of(self, content: int) -> tuple[FileEntry, ...]:
+        row = self._mirror.rows.get(content) if self._mirror else None
+        return row.files if row else ()
+
     def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
-        """Hide pictures from results, or show them again; returns how many have changed."""
+        """Hide pictures from results, or show them again, videos whole; returns how many have changed."""
         assert self._mirror is not None
+        named = {file_of(entry.file.path) for content in contents for entry in self._files_of(content)}
+        paths = [path for path in self._mirror.by_path if file_of(path) in named]
+        contents = dict.fromkeys(self._mirror.by_path[path] for path in paths)
         rows = [row for content in contents if (row := self._mirror.rows.get(content)) and row.hidden != hidden]
         for row in rows:
             self._mirror.put(replace(row, hidden=hidden))

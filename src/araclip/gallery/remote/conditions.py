@@ -19,6 +19,7 @@ from araclip.gallery.catalog.photo.matching import (
 from araclip.gallery.ingest.update import below
 from araclip.gallery.remote.rows import STATE, FileEntry, Row, instant, mark, marks_of, orientation, stored_path
 from araclip.photo_metadata.record import PhotoMetadata
+from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 INDEXES = {
     "since": "integer",
@@ -114,6 +115,9 @@ def condition_of(filters: Filters) -> models.Filter | None:
         of_picture.append(models.FieldCondition(key="location", geo_radius=around))
     if filters.name is not None and not is_glob(filters.name):  # for a glob, `nearest` looks at each picture found
         of_path += [equals("name_words", word) for word in sorted(tokens(filters.name))]
+    if filters.kind:
+        videos = models.FieldCondition(key="format", match=models.MatchAny(any=list(VIDEO_FORMATS)))
+        of_picture.append(videos if filters.kind == "video" else models.Filter(must_not=[videos]))
     if filters.folder is not None:
         roots = [stored_path(root) for root in roots_of(filters.folder)]
         of_path.append(models.FieldCondition(key="above", match=models.MatchAny(any=roots)))
@@ -162,6 +166,8 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
     if filters.near is not None and not _is_near(row.photo, filters.near):
         return False
     if filters.name is not None and not name_matches(name_at(entry.file.path, dict(entry.metadata)), filters.name):
+        return False
+    if filters.kind and (not facts or (facts.format in VIDEO_FORMATS) != (filters.kind == "video")):
         return False
     if filters.folder is not None and not any(below(entry.file.path, root) for root in roots_of(filters.folder)):
         return False

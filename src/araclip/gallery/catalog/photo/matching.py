@@ -12,6 +12,7 @@ from typing import Any
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.text.folding import fold
 from araclip.text.words import words
+from araclip.video.scene_paths import file_of
 
 EARTH_M = 6_371_008.8  # mean radius
 _GLOB = re.compile(r"[*?\[]")
@@ -54,7 +55,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 def name_at(path: str, metadata: Any) -> str:
     """The name of the file at a path, or the one that a picture without a file was uploaded with."""
     if not path.startswith(STORED_PREFIX):
-        return PurePath(path).name
+        return PurePath(file_of(path)).name
     return str((metadata.get("name") if isinstance(metadata, dict) else None) or "")
 
 

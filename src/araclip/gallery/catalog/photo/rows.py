@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.photo.tables import HIDDEN
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
+from araclip.video.scene_paths import MARK, scene_of
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
@@ -85,9 +86,15 @@ def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> i
 
 
 def hide_successor(database: Connection, raw: bytes, content: int) -> None:
-    """Hide the picture that a path is about to hold if the one it holds is hidden: an edited file stays hidden."""
+    """Hide the picture that a path is about to hold if the one it holds is hidden: an edited file stays hidden.
+
+    So does a video of which any scene is hidden.
+    """
+    scene = scene_of(os.fsdecode(raw))
+    first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
     before = database.execute(
-        f"SELECT 1 FROM files WHERE path = ? AND content <> ? AND content IN ({HIDDEN})", (raw, content)
+        f"SELECT 1 FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({HIDDEN})",
+        (first, last, content),
     ).fetchone()
     if before:
         set_hidden(database, [content], True)
