@@ -449,14 +449,15 @@ def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
     started, go_on = threading.Event(), threading.Event()
     made: list[originals.Original] = []
 
-    def slow(store: object, identity: str) -> originals.Original:
+    def slow(store: object, picture: object) -> originals.Original:
         started.set()
         go_on.wait()
         made.append(originals.Original(path.open("rb"), path.stat().st_size, "image/png", str(path)))
         return made[0]
 
     async def left() -> bool:
-        service = SimpleNamespace(in_thread=asyncio.to_thread, gallery=SimpleNamespace(store=None))
+        store = SimpleNamespace(record=lambda identity: SimpleNamespace(time=None))
+        service = SimpleNamespace(in_thread=asyncio.to_thread, gallery=SimpleNamespace(store=store))
         request = asyncio.create_task(routes._original(service, "0" * 32))
         await asyncio.to_thread(started.wait)
         request.cancel()

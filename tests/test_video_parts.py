@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("av")
@@ -25,6 +25,7 @@ def processes() -> Iterator[None]:
     decoder.close()
 
 
+@settings(max_examples=40)
 @given(st.text(min_size=1), st.floats(0, LATEST))
 def test_the_path_of_a_scene_tells_video_and_time_whatever_the_video_is_called(name: str, time: float) -> None:
     path = scene_path(f"/{name}.mp4", time)

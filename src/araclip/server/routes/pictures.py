@@ -2,27 +2,25 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
-from starlette.types import Receive, Scope, Send
 
 from araclip.display import shown, shown_lines
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import Copy, identity_of
 from araclip.image_transform import transform_of
 from araclip.server.http.fair_queue import Requester
-from araclip.server.http.limits import GatedStream
 from araclip.server.http.problem_details import Problem
 from araclip.server.http.request_body import Aborted
 from araclip.server.indexing.uploads import add, forget
 from araclip.server.originals import Original, open_original
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
+from araclip.server.routes.sending import OriginalResponse, range_of
 from araclip.server.schemas import Added, Details, Identity, PictureText, SameFile
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
@@ -32,7 +30,6 @@ router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
 IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
 RETRY_SECONDS = "5"
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 @router.get(
@@ -96,59 +93,12 @@ async def image(
         return Response(status_code=304, headers=headers)
     with contextlib.ExitStack() as stack:
         original = stack.enter_context(await _original(service, identity))
-        part = _range(request, original.size, etag)
+        part = range_of(request, original.size, etag)
         stack.pop_all()  # closed by the response
     kind = "attachment" if download else "inline"
     name = quote(shown(Path(original.path).name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
     return OriginalResponse(service, requester, original, part, headers)
-
-
-class OriginalResponse(GatedStream):
-    """An original, or a range of it, read from its file while it is sent; the file is closed however that ends."""
-
-    def __init__(
-        self,
-        service: Service,
-        requester: Requester,
-        original: Original,
-        part: tuple[int, int] | None,
-        headers: dict[str, str],
-    ) -> None:
-        start, stop = part or (0, original.size)
-        headers |= {"Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
-        if part:
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{original.size}"
-        self._original = original
-        super().__init__(
-            original.pieces(start, stop, service.in_thread), service.sending, requester,
-            status_code=206 if part else 200, headers=headers, media_type=original.media_type,
-        )  # fmt: skip
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        with self._original:
-            await super().__call__(scope, receive, send)
-
-
-def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """The start and stop of a Range header with one range; None for the whole, as for headers of any other form.
-
-    Raises:
-        Problem: "range", the picture has no such bytes.
-    """
-    found = RANGE.fullmatch(request.headers.get("range", ""))
-    if found is None or request.headers.get("if-range", etag) != etag or found[1] == found[2] == "":
-        return None
-    if found[1]:
-        start, stop = int(found[1]), min(int(found[2] or size - 1) + 1, size)
-        if found[2] and int(found[2]) < start:
-            return None
-    else:
-        start, stop = max(0, size - int(found[2])), size
-    if start >= stop:
-        raise Problem("range", size=size, headers={"Content-Range": f"bytes */{size}"})
-    return start, stop
 
 
 async def _original(service: Service, identity: str) -> Original:
