@@ -2,7 +2,8 @@
 
 import * as api from './api.js';
 import { button, el, marked } from './dom.js';
-import { bytes, date, isolated, number, strength, t } from './i18n.js';
+import { bytes, clock, date, isolated, number, strength, t } from './i18n.js';
+import { isScene } from './movie.js';
 import { toast } from './toast.js';
 
 const REST_MS = 250; // turning pages quickly asks for no extras
@@ -17,6 +18,7 @@ export function details(item, asked, signal) {
   const rows = [
     [t('relevance'), item.relevance !== null && item.relevance !== undefined && strength(item.relevance)],
     ...(item.matched ?? []).filter((match) => !told(item, match)).map((match) => [names[match.field], marked(match)]),
+    [t('moment'), isScene(item) && clock(item.time)],
     [t('captured'), item.captured_at && date(item.captured_at)],
     [t('place'), item.place && el('bdi', {}, item.place)],
     [t('coordinates'), typeof item.latitude === 'number' && typeof item.longitude === 'number' && coordinates(item)],
@@ -43,7 +45,7 @@ export function details(item, asked, signal) {
 export async function extras(item, facts, signal, open) {
   await new Promise((rested) => { setTimeout(rested, REST_MS); });
   if (signal.aborted) return;
-  if (item.camera || item.captured_at) {
+  if ((item.camera || item.captured_at) && !isScene(item)) {
     const { exposure } = await import('./exif.js');
     const seen = exposure(await api.beginning(item.id, HEAD, signal));
     if (seen) {

@@ -3,7 +3,7 @@
 const SLOP = 8; // pixels until a touch is a movement
 const DOUBLE_MS = 300;
 const DOUBLE_PX = 30;
-const OURS = 'button, a, select, .crop'; // what handles its own pointers
+const OURS = 'button, a, select, video, .crop'; // what handles its own pointers
 
 export class Gestures {
   constructor(stage, zoom, swipe) {

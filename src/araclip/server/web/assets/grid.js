@@ -3,7 +3,8 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import { button, el, icon, marked, setStyle } from './dom.js';
-import { bars, strength, t } from './i18n.js';
+import { bars, clock, strength, t } from './i18n.js';
+import { isScene, timeCode } from './movie.js';
 import { heightFor, justify, ratioOf } from './layout.js';
 
 const GAP = 8;
@@ -95,13 +96,15 @@ export class Grid {
     const { id, name, relevance, placeholder, matched } = item;
     const state = this.results.state;
     const label = relevance === null ? name : t('tile', { name, strength: strength(relevance) });
+    const whole = isScene(item) ? t('tileVideo', { label, time: clock(item.time) }) : label;
     const side = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
     const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', src: thumbnail(id, side) });
     const tile = el('li.tile', { style: placeholder ? { 'background-image': `url("${placeholder}")` } : {} },
-      el('a.open', { href: write({ ...state, view: id }), 'aria-label': label, onclick: (event) => this.#click(event, item) },
+      el('a.open', { href: write({ ...state, view: id }), 'aria-label': whole, onclick: (event) => this.#click(event, item) },
         image,
         el('span.name', {}, el('bdi', {}, name)),
         matched?.length > 0 && el('span.matched', {}, marked(matched.at(-1))), // what no file name tells comes last
+        timeCode(item),
         relevance !== null && el('span.relevance', { style: { '--relevance': bars(relevance) } })),
       button('like', 'similar', t('similar'), () => this.similar(item)));
     tile.lastChild.tabIndex = -1; // keyboard users find it in the viewer

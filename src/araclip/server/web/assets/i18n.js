@@ -64,6 +64,14 @@ export function bytes(value) {
   return number(value / 1000 ** power, { style: 'unit', unit, maximumFractionDigits: digits, unitDisplay: root.lang === 'ar' ? 'long' : 'short' });
 }
 
+/** A time in a video as players show it: 1:23, or 1:02:03. */
+export function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const two = (value) => number(value, { minimumIntegerDigits: 2 });
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return isolated(hours ? `${number(hours)}:${two(minutes)}:${two(whole % 60)}` : `${number(minutes)}:${two(whole % 60)}`);
+}
+
 /** A localised date from the gallery's form (2023, 2023-05, 2023-05-17, 2023-05-17T18:30…). */
 export function date(text) {
   const [, year, month, day, time] = /^(\d{4})(?:-(\d\d))?(?:-(\d\d))?(?:[T ](\d\d:\d\d))?/.exec(text) ?? [];

@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { setStyle } from './dom.js';
+import { isScene } from './movie.js';
 
 const THUMBNAIL = 512; // pixels of the longer side, as the server makes them
 const PREVIEW = 1600;
@@ -35,7 +36,7 @@ export class Photo {
   /** Load what is sharp enough for so many pixels of the screen along the longer side. */
   sharpen(pixels) {
     if (!this.item?.width) return this.loading;
-    const level = pixels > PREVIEW ? 2 : first(this.item);
+    const level = pixels > PREVIEW && !isScene(this.item) ? 2 : first(this.item);
     if (level > this.asked) {
       this.asked = level;
       this.loading = this.#load(this.item.id, level);
@@ -73,7 +74,7 @@ export function fit(image, { width, height }) {
 }
 
 /** Small pictures are shown as they are, sharp and moving if they move. */
-const first = ({ width, height }) => (Math.max(width, height) <= PREVIEW ? 2 : 1);
+const first = (item) => (Math.max(item.width, item.height) <= PREVIEW && !isScene(item) ? 2 : 1);
 
 async function loaded(source) {
   const image = new Image();

@@ -5,6 +5,7 @@ import { details, extras, failure } from './details.js';
 import { $, button, el, icon } from './dom.js';
 import { Gestures } from './gestures.js';
 import { number, onLanguage, t } from './i18n.js';
+import { Movie } from './movie.js';
 import { Photo, prefetch } from './photo.js';
 import { Slideshow } from './slideshow.js';
 import { Swipe } from './swipe.js';
@@ -43,6 +44,7 @@ export class Viewer {
     Object.assign(this, { id: item.id, position });
     this.crop?.close();
     this.photo.show(item);
+    this.movie.show(item);
     this.zoom.reset();
     this.#label(item, position);
     this.slideshow.arm();
@@ -51,6 +53,7 @@ export class Viewer {
     try {
       const whole = { ...item, ...await api.details(item.id, signal) };
       this.photo.describe(whole);
+      this.movie.show(whole);
       this.zoom.to(this.zoom.scale);
       this.heading.replaceChildren(el('bdi', {}, whole.name));
       this.facts.append(...details(whole, asked, signal));
@@ -65,6 +68,7 @@ export class Viewer {
   hide() {
     this.request?.abort();
     this.id = '';
+    this.movie.hide();
     this.slideshow.stop();
     if (document.fullscreenElement) document.exitFullscreen();
     if (this.dialog.open) this.dialog.close();
@@ -98,6 +102,7 @@ export class Viewer {
     this.about = el('aside.about', { 'aria-label': t('details') },
       el('div', { 'aria-live': 'polite' }, this.count, this.heading), this.bar, this.facts);
     this.photo = new Photo(this.image, () => this.facts.prepend(el('p.soft', {}, t('preview'))));
+    this.movie = new Movie(this.figure, () => this.facts.prepend(el('p.soft', {}, t('notPlayed'))));
     this.zoom = new Zoom(this.stage, this.image, () => this.#zoomed());
     this.swipe = new Swipe(this.stage, this.figure, { ...this.actions, neighbour: (step) => this.#neighbour(step) });
     this.gestures = new Gestures(this.stage, this.zoom, this.swipe);
@@ -182,7 +187,7 @@ export class Viewer {
   }
 
   #keys(event) {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest('select, input, .crop')) return;
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest('select, input, video, .crop')) return;
     const act = this.#actionOf(event);
     if (!act) return;
     event.preventDefault();

@@ -12,7 +12,7 @@ export class Zoom {
   constructor(frame, image, changed) {
     Object.assign(this, { frame, image, changed, scale: 1, x: 0, y: 0, locked: false });
     frame.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
-    frame.addEventListener('dblclick', (event) => { if (!event.target.closest('button, select')) this.double(event); });
+    frame.addEventListener('dblclick', (event) => { if (!event.target.closest('button, select, video')) this.double(event); });
     new ResizeObserver(() => this.to(this.scale)).observe(frame);
   }
 
@@ -80,7 +80,7 @@ export class Zoom {
 
   #wheel(event) {
     event.preventDefault(); // neither scrolls, nor zooms the page, nor goes back in its history
-    if (this.locked) return;
+    if (this.locked || event.target.closest('video')) return;
     const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1;
     if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) this.pan(-event.deltaX * unit, 0);
     else this.to(this.scale * Math.exp(-event.deltaY * unit * WHEEL * (event.ctrlKey ? 4 : 1)), event); // ctrl: a pinch
