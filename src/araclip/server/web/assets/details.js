@@ -41,21 +41,20 @@ export function details(item, asked, signal) {
   ].filter(Boolean);
 }
 
-/** Add what takes longer, and is asked for when one stays at a picture: exposure and near-duplicates. */
+/** Add what takes longer, and is asked for when one stays at a picture: exposure and near-duplicates. What fails is left out. */
 export async function extras(item, facts, signal, open) {
   await new Promise((rested) => { setTimeout(rested, REST_MS); });
   if (signal.aborted) return;
-  if ((item.camera || item.captured_at) && !isScene(item)) {
-    const { exposure } = await import('./exif.js');
-    const seen = exposure(await api.beginning(item.id, HEAD, signal));
-    if (seen) {
-      const made = row(t('exposure'), el('bdi', { dir: 'ltr' }, seen));
-      const after = [...facts.querySelectorAll('dt')].findLast(({ textContent }) => [t('lens'), t('camera'), t('captured')].includes(textContent));
-      after.parentNode.after(made);
-    }
-  }
-  const near = await api.near(item.id, signal);
-  if (near.length) facts.append(alike(near.slice(0, ALIKE), open));
+  const seen = (item.camera || item.captured_at) && !isScene(item) ? await exposureOf(item, signal).catch(() => '') : '';
+  const after = [...facts.querySelectorAll('dt')].findLast((name) => [t('lens'), t('camera'), t('captured')].includes(name.textContent));
+  if (seen && !signal.aborted) after?.parentNode.after(row(t('exposure'), el('bdi', { dir: 'ltr' }, seen)));
+  const near = await api.near(item.id, signal).catch(() => []);
+  if (near.length && !signal.aborted) facts.append(alike(near.slice(0, ALIKE), open));
+}
+
+async function exposureOf(item, signal) {
+  const { exposure } = await import('./exif.js');
+  return exposure(await api.beginning(item.id, HEAD, signal));
 }
 
 /** A problem, in the place of the details. */

@@ -91,6 +91,8 @@ export class Viewer {
     this.next = turning(1, 'next', t('next'));
     this.level = keyed('fit', el('button.level', { type: 'button', onclick: () => this.zoom.double(this.zoom.middle) }));
     this.full = tool('full', 'full', t('fullScreen'), () => this.#toggleFull());
+    this.full.hidden = !document.fullscreenEnabled;
+    this.full.setAttribute('aria-pressed', false);
     this.controls = el('div.controls', { role: 'group', 'aria-label': t('controls') },
       tool('out', 'minus', t('zoomOut'), () => this.zoom.by(-1)), this.level, tool('in', 'plus', t('zoomIn'), () => this.zoom.by(1)),
       keyed('play', button('bare.play', 'play', t('slideshow'), () => this.play())), this.slideshow.controls(), this.full);
