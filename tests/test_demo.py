@@ -1,6 +1,7 @@
 """The sample gallery, made from the real packages of the demo extra; never more than a few pictures of it."""
 
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -134,6 +135,17 @@ def test_the_credits_name_openmoji_with_its_licence_and_every_photographer() -> 
     assert "OpenMoji" in shown
     assert "CC BY-SA 4.0" in shown
     assert all(credit in shown for _, credit in demo.PHOTOGRAPHS.values())
+
+
+def test_the_queries_are_of_the_pool_that_is_measured() -> None:
+    pool = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "demo_queries.py"))["POOL"]
+    assert set(demo.QUERIES) <= set(pool)
+    assert len(pool) >= 4 * len(demo.QUERIES)
+
+
+def test_every_photograph_states_a_free_licence() -> None:
+    free = ("CC0", "public domain", "no known copyright restrictions")
+    assert all(credit.endswith(free) for _, credit in demo.PHOTOGRAPHS.values())
 
 
 def test_the_queries_are_arabic_and_about_ten() -> None:

@@ -167,8 +167,6 @@ def demo() -> None:
         progress("Drawing the sample pictures") as show,
     ):
         samples = {str(s.path): s for s in sample.sample_pictures(home / "pictures", show)}
-    for line in sample.CREDITS:
-        out.print(escape(line), style="dim")
     with stoppable(partial(_how_to_resume, home / "gallery")), _demo_gallery(home / "gallery") as gallery:
         _index(gallery, home / "pictures")
         table = Table(title=f"The best of {counted(len(gallery), 'picture')} for each query", title_justify="left")
@@ -182,7 +180,9 @@ def demo() -> None:
             table.add_row(query, "\n".join(_described(hit, samples) for hit in hits), f"{took:.0f}")
     out.print(table)
     out.print(f"The pictures are in {escape(shown(str(home / 'pictures')))}")
-    out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search 'قطة على طاولة'[/]")
+    for line in sample.CREDITS:
+        out.print(escape(line), style="dim")
+    out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search قطة على طاولة[/]")
     _serve_demo(home / "gallery", sample.QUERIES[0])
 
 
