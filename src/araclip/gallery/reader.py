@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
+from araclip.gallery.browsing.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
@@ -164,6 +165,11 @@ class GalleryReader(ABC):
     def store(self) -> Store:
         """The store; a connection of this thread's own where that is needed."""
 
+    @property
+    @abstractmethod
+    def browsing(self) -> Browsing:
+        """The gallery without a query, for any thread."""
+
     @abstractmethod
     def close(self) -> None:
         """Close every connection."""
@@ -256,6 +262,11 @@ class FolderReader(GalleryReader):
     def store(self) -> Catalog:
         """The catalogue, through this thread's connection."""
         return self._catalog()
+
+    @property
+    def browsing(self) -> Browsing:
+        """Reads the catalogue."""
+        return FolderBrowsing(self._catalog)
 
     def finish_writing(self) -> None:
         """After a write: build and save the index, truncate the change log, prepare the snapshot."""

@@ -21,7 +21,18 @@ from araclip.server.http.problem_details import Problem, answered
 from araclip.server.http.request_body import Bounded
 from araclip.server.metrics import Measured
 from araclip.server.openapi import describe
-from araclip.server.routes import embeddings, explain, immich, indexing, near, pictures, search, status, suggestions
+from araclip.server.routes import (
+    browsing,
+    embeddings,
+    explain,
+    immich,
+    indexing,
+    near,
+    pictures,
+    search,
+    status,
+    suggestions,
+)
 from araclip.server.routes.clients import CLIENT_CLOSED
 from araclip.server.service import Service
 from araclip.server.settings import Settings
@@ -57,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.keys = service.keys
-    rooms = (search, suggestions, explain, near, pictures, embeddings, immich, indexing, status)
+    rooms = (search, browsing, suggestions, explain, near, pictures, embeddings, immich, indexing, status)
     routers = [*(room.router for room in rooms), page.router()]
     for router in routers:
         app.include_router(router)

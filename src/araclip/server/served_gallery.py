@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from araclip.encoder import Encoder
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import Overview
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.scan import checked_root
@@ -20,6 +18,7 @@ from araclip.gallery.open import open_reader
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import STRONG
+from araclip.server.browsing import ServedBrowsing
 from araclip.server.example_queries import SHORT
 
 SUGGESTED = 8  # queries
@@ -41,6 +40,7 @@ class ServedGallery:
         self.location = location
         self.model = model
         self._reader = open_reader(location, model, create=create)
+        self.browsing = ServedBrowsing(self._reader.browsing)
         self._overview: tuple[str, Overview] | None = None  # with its generation
         self._examples: tuple[str, tuple[str, ...]] | None = None
         self._finding: tuple[str, dict[str, bool]] = "", {}
@@ -117,18 +117,6 @@ def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
             f"{gallery} cannot be written, so nothing can be added to it. Leave --index and --uploads off, or check "
             "its permissions."
         )
-
-
-def served_filters(texts: Iterable[str], *, collapse: bool) -> Filters:
-    """Filters of a client, KEY=VALUE each; folders match by name, at any depth, and never by path.
-
-    A path would be resolved on the disk, and so reveal where links lead.
-
-    Raises:
-        InputError: as for `Filters.read`.
-    """
-    read = Filters.read(texts, collapse=collapse)
-    return read if read.folder is None else replace(read, folder=None, folder_name=Path(read.folder).name)
 
 
 def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:

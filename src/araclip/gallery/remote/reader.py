@@ -6,6 +6,7 @@ deleted.
 """
 
 from araclip.encoder import Encoder
+from araclip.gallery.browsing.browsing import Browsing
 from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.exclusion import exclusion_of
@@ -13,6 +14,7 @@ from araclip.gallery.locations import Address, reference_home
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
 from araclip.gallery.reference_queries import reference_vectors
+from araclip.gallery.remote.browsing import RemoteBrowsing
 from araclip.gallery.remote.catalog import RemoteCatalog
 from araclip.gallery.remote.conditions import visible
 from araclip.gallery.remote.connection import connection_to
@@ -85,6 +87,11 @@ class RemoteReader(GalleryReader):
     def store(self) -> RemoteCatalog:
         """The collection."""
         return self._catalog
+
+    @property
+    def browsing(self) -> Browsing:
+        """Reads the collection."""
+        return RemoteBrowsing(self._catalog)
 
     def close(self) -> None:
         """Close the connection."""

@@ -37,7 +37,6 @@ from araclip.server.schemas import (
     SearchRequest,
     Where,
 )  # fmt: skip
-from araclip.server.served_gallery import served_filters
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
@@ -121,7 +120,8 @@ async def run_search(
         raise InputError(f"k is {body.k}, the most is {settings.max_k}. Ask for pages with offset.")
     weights = [picture.weight for picture in body.pictures] if sent_weight is None else [sent_weight] * len(sent)
     query = _parse_with_pictures(body, weights)
-    filters = served_filters(body.where, collapse=body.collapse is not None)
+    browsing = service.gallery.browsing
+    filters = await service.in_thread(lambda: browsing.filters(body.where, collapse=body.collapse is not None))
     page = Page(
         body.k + 1, body.offset, filters, body.threshold
     )  # one more hit than k tells whether there is a next page

@@ -1,7 +1,7 @@
 /**
  * The URL's query: the search and the picture in the viewer. Pure.
  *
- * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&collapse&literal&ignore=date&view=ID; a minus before an id or key excludes.
+ * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&collapse&literal&ignore=date&view=ID&show=albums; a minus before an id or key excludes.
  */
 
 /** Parts of a query's understanding that can be taken back. */
@@ -24,6 +24,7 @@ export function read(search) {
     literal: params.has('literal'),
     ignore: params.getAll('ignore').filter((part) => PARTS.includes(part)),
     view: params.get('view') ?? '',
+    show: params.get('show') ?? '', // of a state without a query: albums or map, else the timeline
   };
 }
 
@@ -38,6 +39,7 @@ export function write(state) {
   if (state.collapse) params.append('collapse', '');
   if (state.literal) params.append('literal', '');
   for (const part of state.ignore ?? []) params.append('ignore', part);
+  if (state.show && !isSearch(state)) params.append('show', state.show);
   if (state.view) params.append('view', state.view);
   const text = params.toString().replaceAll('=&', '&').replace(/=$/, '');
   return text && `?${text}`;

@@ -17,7 +17,7 @@ export class Problem extends Error {
 /** The access token, until the tab is closed. */
 let token = sessionStorage.getItem('araclip.token');
 
-async function request(path, { body, signal, method, headers = {}, raw = false } = {}) {
+export async function request(path, { body, signal, method, headers = {}, raw = false } = {}) {
   const options = { signal, method, headers: { 'Accept-Language': language(), ...headers } };
   if (token) options.headers.Authorization = `Bearer ${token}`;
   if (body) {

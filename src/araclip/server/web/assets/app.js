@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { filterCount, isSearch, read, searchOf, write } from './address.js';
+import { Browse } from './browse.js';
 import { Chips } from './chips.js';
 import { $, button, el } from './dom.js';
 import { Filters, filterChips } from './filters.js';
@@ -32,6 +33,7 @@ let stats = null;
 
 const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item) });
 const sequence = new Sequence({ shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore });
+const along = () => (browse.showing && !sequence.chosen ? browse : sequence); // what the viewer turns through
 const viewer = new Viewer({
   turn, close: closeViewer, similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
   part: (canvas) => searchByPicture(canvas, AS_READ, ''), open: ({ id }) => go({ view: id }),
@@ -39,6 +41,7 @@ const viewer = new Viewer({
 const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
+const browse = new Browse({ go, dress: () => {}, failed: (problem) => { if (stats) failed(problem, again); } });
 const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(stats); });
 const moreButton = button('quiet.more', 'more', null, () => fetchMore(true), t('more'));
 const near = new IntersectionObserver(([button]) => { if (button.isIntersecting) fetchMore(); }, { rootMargin: '600px' });
@@ -65,7 +68,7 @@ function closeViewer() {
 
 /** Show the picture so many steps from the current one. */
 async function turn(step) {
-  const item = await sequence.from(state.view, step);
+  const item = await along().from(state.view, step);
   if (!item || item.id === state.view || !state.view) return;
   history.replaceState(history.state, '', write({ ...state, view: item.id }));
   arrive();
@@ -96,25 +99,22 @@ async function arrive({ scroll } = {}) {
   if (state.view) showPicture();
   else if (before.view) {
     viewer.hide();
-    grid.focus(before.view);
+    (browse.showing ? browse : grid).focus(before.view);
   }
 }
 
 /** Draw everything around the results. */
 function showFrame() {
-  const searching = isSearch(state);
-  document.body.dataset.page = searching ? 'results' : 'home';
+  const home = !isSearch(state) && !filterCount(state);
+  document.body.dataset.page = home ? 'home' : 'results';
   document.title = state.q ? `${state.q} – AraCLIP` : t('title');
   $('clear').hidden = !$('query').value;
-  $('home').hidden = searching;
-  $('bar').hidden = !searching && !filterCount(state);
+  [$('home').hidden, $('bar').hidden] = [!home, home];
   chips.show(state, filterChips(state));
   filters.sync(state);
-  const badge = $('filter-switch').querySelector('.badge');
-  badge.textContent = filterCount(state) || '';
-  badge.hidden = !filterCount(state);
   $('earlier').replaceChildren(...recent().map((text) => el('option', { value: text })));
-  if (!searching) showHome(state, stats, (q) => go({ ...AS_READ, q }));
+  if (home) showHome(state, stats, (q) => go({ ...AS_READ, q }));
+  browse.show(state, stats);
 }
 
 /** Clear the results. */
@@ -122,9 +122,9 @@ function clearResults() {
   results = null;
   understood.show(state, null);
   grid.clear();
-  $('count').textContent = '';
   moreButton.hidden = true;
   if (stats && !isSearch(state) && (!stats.pictures || progress.running)) showFirstRun(stats); else leaveFirstRun();
+  browse.count();
 }
 
 async function run() {
@@ -183,7 +183,7 @@ function show() {
 /** Show a picture in the viewer. */
 function showPicture() {
   const asked = state.like.length || state.pictures.length ? null : state;
-  viewer.show(sequence.item(state.view), sequence.position(state.view), asked);
+  viewer.show(along().item(state.view), along().position(state.view), asked);
 }
 
 async function fetchMore(clicked = false) {
@@ -222,6 +222,7 @@ function galleryChanged({ generation, pictures }) {
   if (!stats || stats.generation === generation) return;
   Object.assign(stats, { generation, pictures });
   Results.forget();
+  browse.refresh();
   loadStats();
   if (!results) return;
   const hint = el('span.changed', {}, t('changed'), ' ', el('button.link', { type: 'button', onclick: again }, t('refresh')));
@@ -284,6 +285,7 @@ onLanguage(() => {
   moreButton.lastChild.textContent = t('more');
   if (stats) filters.build(stats, state);
   showFrame();
+  browse.translate(state, stats);
   if (results) { grid.clear(); show(); }
 });
 

@@ -1,6 +1,7 @@
 /** The filter panel: native controls for the formats, folders and dates of the gallery. */
 
 import { filterCount } from './address.js';
+import { nameOf } from './album-names.js';
 import { $, button, el } from './dom.js';
 import { bytes, date, isolated, monthName, t } from './i18n.js';
 
@@ -37,6 +38,9 @@ export class Filters {
 
   /** Set the controls to the state. */
   sync(state) {
+    const badge = $('filter-switch').querySelector('.badge');
+    badge.textContent = filterCount(state) || '';
+    badge.hidden = !filterCount(state);
     if (!this.stats) return;
     const { where } = state;
     const [from = '', to = ''] = where.captured?.includes('..') ? where.captured.split('..') : [where.captured, where.captured];
@@ -85,11 +89,12 @@ export function filterChips(state) {
   return out;
 }
 
-const keyLabel = (key) => (['folder', 'captured', 'month', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+const keyLabel = (key) => (['album', 'folder', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
   if (key === 'size') return sizeLabel(value);
+  if (key === 'album') return isolated(nameOf(value) || '…');
   if (key === 'month') return value.split(',').map(monthName).join(' · ');
   if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];

@@ -84,6 +84,13 @@ export function date(text) {
   return Number.isNaN(moment.getTime()) ? text : new Intl.DateTimeFormat(locale, options).format(moment);
 }
 
+/** The months from `oldest` to `newest` (2023-05), in words. */
+export function months(oldest, newest) {
+  if (oldest === newest) return date(newest);
+  const [first, last] = [oldest, newest].map((month) => new Date(`${month}-15T00:00Z`));
+  return new Intl.DateTimeFormat(locale, { calendar: 'gregory', timeZone: 'UTC', month: 'long', year: 'numeric' }).formatRange(first, last);
+}
+
 /** The name of a month, 1 to 12. */
 export function monthName(month) {
   const moment = new Date(Date.UTC(2000, month - 1, 15));

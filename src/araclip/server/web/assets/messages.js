@@ -207,6 +207,35 @@ const ar = {
   stoppedDetail: 'السبب في سجل الخادم، وما فُهرس محفوظ.',
   changed: 'تغيّر المعرض',
   refresh: 'تحديث النتائج',
+
+  // browsing
+  views: 'طرق العرض',
+  byDate: 'الصور',
+  albums: 'الألبومات',
+  map: 'الخريطة',
+  album: 'الألبوم',
+  noAlbums: 'لا مجلدات في هذا المعرض.',
+  undated: 'بلا تاريخ',
+  takenAt: '{name}، {date}',
+  scrub: 'الانتقال إلى شهر',
+  onThisDay: 'في مثل هذا اليوم',
+  yearsAgo: {
+    zero: 'هذا العام',
+    one: 'قبل عام',
+    two: 'قبل عامين',
+    few: 'قبل {n} أعوام',
+    many: 'قبل {n} عامًا',
+    other: 'قبل {n} عام',
+  },
+  pictures: {
+    zero: 'لا صور',
+    one: 'صورة واحدة',
+    two: 'صورتان',
+    few: '{n} صور',
+    many: '{n} صورة',
+    other: '{n} صورة',
+  },
+  day: 'اليوم',
 };
 
 const en = {
@@ -374,6 +403,21 @@ const en = {
   stoppedDetail: 'The server’s log says why; what was indexed is kept.',
   changed: 'The gallery has changed',
   refresh: 'Refresh results',
+
+  // browsing
+  views: 'Views',
+  byDate: 'Pictures',
+  albums: 'Albums',
+  map: 'Map',
+  album: 'Album',
+  noAlbums: 'There are no folders in this gallery.',
+  undated: 'No date',
+  takenAt: '{name}, {date}',
+  scrub: 'Go to a month',
+  onThisDay: 'On this day',
+  yearsAgo: { one: 'A year ago', other: '{n} years ago' },
+  pictures: { one: '{n} picture', other: '{n} pictures' },
+  day: 'Day',
 };
 
 export const messages = { ar, en };

@@ -1,0 +1,172 @@
+"""Browsing without a query: a timeline, pictures by date, folders as albums, places."""
+
+import base64
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Query, Request
+
+from araclip.display import shown
+from araclip.errors import InputError
+from araclip.gallery.browsing.albums import Album
+from araclip.gallery.catalog.records import PictureRecord
+from araclip.server.browsing_schemas import (
+    AlbumAnswer,
+    AlbumName,
+    FoldersAnswer,
+    Listed,
+    MonthCount,
+    PicturesAnswer,
+    Place,
+    PlacesAnswer,
+    TimelineAnswer,
+)
+from araclip.server.http.fair_queue import Requester
+from araclip.server.routes.clients import RequesterOf, while_connected
+from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
+from araclip.server.schemas import MAX_WHERE, Where
+from araclip.server.service import Service
+
+router = APIRouter(route_class=GuardedRoute, tags=["browsing"], dependencies=READ)
+ANSWERS = problems(400, 401, 403, 422, 429, 503)
+MOST = 500  # pictures, or albums, of an answer
+LAST = 1 << 40
+Filter = Annotated[
+    list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE as for /search; album=KEY too.")
+]  # fmt: skip
+T = TypeVar("T")
+
+
+async def _worked(service: Service, request: Request, requester: Requester, work: Callable[[], T]) -> T:
+    """The result of work in a thread, within the limits of searches."""
+    with service.searches.entered(requester):
+        return await while_connected(request, service.in_thread(work))
+
+
+@router.get("/timeline", responses=ANSWERS)
+async def timeline(
+    service: ServiceOf, request: Request, requester: RequesterOf, where: Filter = []  # noqa: B006
+) -> TimelineAnswer:  # fmt: skip
+    """How many pictures were taken in each month."""
+
+    def answer() -> TimelineAnswer:
+        browsing = service.gallery.browsing
+        generation, found = browsing.generation, browsing.timeline(browsing.filters(where))
+        months = [MonthCount(month=each.month or None, pictures=each.pictures) for each in found.months]
+        return TimelineAnswer(pictures=len(found), months=months, generation=generation)
+
+    return await _worked(service, request, requester, answer)
+
+
+@router.get("/pictures", responses=ANSWERS)
+async def pictures(
+    service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
+    where: Filter = [],  # noqa: B006
+    k: Annotated[int, Query(ge=1, le=MOST)] = 100,
+    offset: Annotated[int, Query(ge=0, le=LAST, description="Begin after so many pictures.")] = 0,
+    cursor: Annotated[
+        str | None, Query(max_length=60, description="`next` of an answer; pages by it never skip a picture.")
+    ] = None,
+) -> PicturesAnswer:
+    """Pictures by the date they were taken, the newest first; those without a date come last."""
+    if cursor is not None and offset:
+        raise InputError("offset and cursor both say where to begin. Pass one of them.")
+
+    def answer() -> PicturesAnswer:
+        browsing = service.gallery.browsing
+        generation, found = browsing.generation, browsing.timeline(browsing.filters(where))
+        start = offset if cursor is None else found.position(cursor)
+        records = browsing.records(found.ids[start : start + k].tolist())
+        return PicturesAnswer(
+            results=listed(service, records), offset=start, pictures=len(found), next=found.cursor_at(start + k),
+            generation=generation,
+        )  # fmt: skip
+
+    return await _worked(service, request, requester, answer)
+
+
+def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
+    """Pictures as a list shows them."""
+    placeholders = service.thumbnails.placeholders([record.id for record in records])
+    return [_listed(record, placeholders.get(record.id)) for record in records]
+
+
+def _listed(record: PictureRecord, placeholder: bytes | None) -> Listed:
+    first = record.copies[0]
+    return Listed(
+        id=record.id,
+        name=first.name,
+        folder=first.folder,
+        width=record.width,
+        height=record.height,
+        captured_at=record.captured_at and shown(record.captured_at),
+        placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
+        copies=len(record.copies) - 1,
+    )
+
+
+@router.get("/folders", responses=ANSWERS)
+async def folders(
+    service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
+    inside: Annotated[str | None, Query(alias="in", max_length=40, description="The key of an album.")] = None,
+    k: Annotated[int, Query(ge=1, le=MOST)] = 200,
+    offset: Annotated[int, Query(ge=0, le=LAST)] = 0,
+) -> FoldersAnswer:
+    """Folders as albums: those in an album, or at the top."""
+
+    def answer() -> FoldersAnswer:
+        browsing = service.gallery.browsing
+        generation, albums = browsing.generation, browsing.albums()
+        asked = None if inside is None else albums.by_key.get(inside)
+        if inside is not None and asked is None:
+            raise InputError(f"no album '{shown(inside):.40}'. Ask GET /folders for the albums there are.")
+        below = asked.albums if asked else albums.top
+        some = below[offset : offset + k]
+        covers = {record.content: record.id for record in browsing.records([each.cover for each in some])}
+        return FoldersAnswer(
+            trail=[AlbumName(key=each.key, name=each.name) for each in asked.trail] if asked else [],
+            pictures=asked.own if asked else 0,
+            albums=[_album(each, covers) for each in some],
+            more=offset + k < len(below),
+            generation=generation,
+        )
+
+    return await _worked(service, request, requester, answer)
+
+
+def _album(album: Album, covers: dict[int, str]) -> AlbumAnswer:
+    return AlbumAnswer(
+        key=album.key, name=album.name, pictures=album.pictures, albums=len(album.albums),
+        cover=covers.get(album.cover),
+    )  # fmt: skip
+
+
+@router.get("/places", responses=ANSWERS)
+async def places(
+    service: ServiceOf,
+    request: Request,
+    requester: RequesterOf,
+    cell: Annotated[float, Query(gt=0, le=90, allow_inf_nan=False, description="Degrees of a cell of the grid.")] = 4,
+    where: Filter = [],  # noqa: B006
+) -> PlacesAnswer:
+    """Where pictures were taken, gathered in a grid."""
+
+    def answer() -> PlacesAnswer:
+        browsing = service.gallery.browsing
+        generation, found = browsing.generation, browsing.places(browsing.filters(where), cell)
+        covers = {record.content: record.id for record in browsing.records([each.cover for each in found or ()])}
+        shown_places = [
+            Place(
+                latitude=each.latitude, longitude=each.longitude, pictures=each.pictures,
+                cover=covers.get(each.cover), box=each.box,
+            )
+            for each in found or ()
+        ]  # fmt: skip
+        total = sum(each.pictures for each in found or ())
+        return PlacesAnswer(known=found is not None, pictures=total, places=shown_places, generation=generation)
+
+    return await _worked(service, request, requester, answer)

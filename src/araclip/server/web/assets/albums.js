@@ -1,0 +1,49 @@
+/** Folders as nested albums: those at the top, or those in an album, with the way to it. */
+
+import { thumbnail } from './api.js';
+import { write } from './address.js';
+import * as api from './browsing-api.js';
+import { el, icon } from './dom.js';
+import { t } from './i18n.js';
+import { named } from './album-names.js';
+
+let shown = '';
+
+/** Show the albums in the album that the state filters by, or at the top. */
+export async function show(root, state, go) {
+  const inside = state.where.album ?? '';
+  const key = `${inside} ${document.documentElement.lang}`;
+  if (shown === key) return;
+  shown = key;
+  let found;
+  try {
+    found = await api.folders(inside);
+  } catch (problem) {
+    shown = '';
+    root.replaceChildren(el('p.soft', { role: 'alert' }, problem.detail || problem.title));
+    return;
+  }
+  for (const { key: each, name } of [...found.trail, ...found.albums]) named(each, name);
+  const link = (tag, to, label, ...children) => el(tag, {
+    href: write({ ...state, view: '', ...to }) || './', 'aria-label': label,
+    onclick: (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      go(to);
+    },
+  }, ...children);
+  const album = (each) => ({ where: { album: each }, show: '' });
+  const trail = inside && el('nav.trail', { 'aria-label': t('albums') },
+    link('a', { where: {}, show: 'albums' }, null, t('albums')),
+    found.trail.map(({ key: each, name }, i) => [icon('next'), i === found.trail.length - 1
+      ? el('b', { 'aria-current': 'page' }, el('bdi', {}, name))
+      : link('a', album(each), null, el('bdi', {}, name))]));
+  const cards = found.albums.map(({ key: each, name, pictures, cover }) => el('li', {},
+    link('a.card', album(each), `${name}، ${t('pictures', { n: pictures })}`,
+      cover && el('img', { alt: '', src: thumbnail(cover, 512), decoding: 'async', loading: 'lazy' }),
+      el('span', {}, el('bdi', {}, name), el('small', {}, t('pictures', { n: pictures }))))));
+  root.replaceChildren(...[trail, cards.length && el('ul', { role: 'list' }, cards), !cards.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
+}
+
+/** Ask again when it is next shown. */
+export const forget = () => { shown = ''; };

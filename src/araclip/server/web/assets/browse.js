@@ -1,0 +1,110 @@
+/** The gallery without a query: its pictures by month, folders as albums, a map, and what was taken on this day. */
+
+import { filterCount, filterTexts, isSearch, write } from './address.js';
+import { $, el } from './dom.js';
+import { t } from './i18n.js';
+import { nothingNotice } from './notice.js';
+import { Timeline } from './timeline.js';
+
+const VIEWS = ['', 'albums', 'map'];
+
+export class Browse {
+  /** `go` changes the state, `failed` shows a Problem, `dress` is called with each new tile. */
+  constructor({ go, failed, dress }) {
+    Object.assign(this, { go, failed, parts: {}, showing: false });
+    this.timeline = new Timeline($('timeline'), { open: ({ id }) => go({ view: id }), failed, counted: () => this.count(), dress });
+  }
+
+  /** Show what a state without a query asks for. */
+  show(state, stats) {
+    this.showing = !isSearch(state) && stats?.pictures !== 0;
+    $('browse').hidden = !this.showing;
+    if (!this.showing) return this.timeline.hide();
+    this.state = state;
+    const view = VIEWS.includes(state.show) ? state.show : '';
+    this.#tabs(state, view);
+    const album = state.where.album ?? '';
+    const home = !view && !filterCount(state);
+    this.#part('memories', home, state, stats);
+    this.#part('albums', view === 'albums' || Boolean(album), state, stats);
+    this.#part('map', view === 'map', state, stats);
+    if (view) return this.timeline.hide();
+    return this.timeline.show(state, filterTexts(state));
+  }
+
+  /** Say how many pictures pass the filters. */
+  count() {
+    const n = this.timeline.list?.count;
+    const counted = this.showing && filterCount(this.state) && n !== undefined;
+    $('count').textContent = counted ? t('pictures', { n }) : '';
+    if (counted && !n) nothingNotice(() => this.go({ where: {}, strong: false, collapse: false }));
+  }
+
+  /** Read the gallery again, after a change. */
+  refresh() {
+    for (const part of Object.values(this.parts)) part.forget?.();
+    if (this.showing && !$('timeline').hidden) this.timeline.refresh();
+    else this.timeline.key = null;
+  }
+
+  /** Draw everything anew, in another language. */
+  translate(state, stats) {
+    this.timeline.key = null;
+    if (this.showing) this.show(state, stats);
+  }
+
+  /** A part that is loaded when it is first shown: a module of its name with a `show(root, state, go, stats)`. */
+  async #part(name, wanted, state, stats) {
+    const root = $(name);
+    root.hidden = !wanted;
+    if (!wanted) return;
+    this.parts[name] ??= await import(`./${name}.js`);
+    if (!root.hidden) this.parts[name].show(root, state, this.go, stats);
+  }
+
+  #tabs(state, view) {
+    const tab = (name) => {
+      const to = { where: {}, strong: false, collapse: false, show: name };
+      return el('a', {
+        href: write({ ...state, view: '', ...to }) || './', 'aria-current': name === view && !filterCount(state) ? 'page' : null,
+        onclick: (event) => {
+          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+          event.preventDefault();
+          this.go(to);
+        },
+      }, t({ '': 'byDate', albums: 'albums', map: 'map' }[name]));
+    };
+    const focused = $('views').contains(document.activeElement) ? [...$('views').children].indexOf(document.activeElement) : -1;
+    $('views').replaceChildren(...VIEWS.map(tab));
+    $('views').children[focused]?.focus();
+  }
+
+  // ------------------------------------------------------------------ what the viewer turns through
+
+  /** A picture by its id, as far as it is known. */
+  item(id) {
+    return this.timeline.list?.item(this.timeline.list.indexOf(id)) ?? { id };
+  }
+
+  /** Where a picture is among the others; null if it is not known. */
+  position(id) {
+    const { list } = this.timeline;
+    const at = list?.indexOf(id) ?? -1;
+    return at < 0 ? null : { at, all: list.count, more: false, before: list.item(at - 1), after: list.item(at + 1) };
+  }
+
+  /** The picture a step from another one; Infinity is the last, -Infinity the first. */
+  async from(id, step) {
+    const { list } = this.timeline;
+    const at = list?.indexOf(id) ?? -1;
+    if (at < 0) return undefined;
+    const to = Math.min(list.count - 1, Math.max(0, at + step));
+    return (await list.range(to, to + 1))[0];
+  }
+
+  /** Focus a picture. */
+  focus(id) {
+    const at = this.timeline.list?.indexOf(id) ?? -1;
+    if (at >= 0) this.timeline.focusAt(at);
+  }
+}

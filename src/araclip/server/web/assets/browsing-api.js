@@ -1,0 +1,21 @@
+/** Requests that browse without a query, and those for pictures that are selected. */
+
+import { request } from './api.js';
+
+const asked = (path, filters, params, signal) => {
+  const query = new URLSearchParams(params);
+  for (const filter of filters) query.append('where', filter);
+  return request(`${path}?${query}`, { signal });
+};
+
+/** { pictures, months: [{ month, pictures }], generation } of the pictures that pass filters. */
+export const timeline = (filters, signal) => asked('timeline', filters, {}, signal);
+
+/** { results, pictures, … } from position `offset` on, newest first. */
+export const pictures = (filters, offset, k, signal) => asked('pictures', filters, { offset, k }, signal);
+
+/** { trail, albums, … }: the albums in an album, or those at the top. */
+export const folders = (inside) => asked('folders', [], { k: 500, ...(inside ? { in: inside } : {}) });
+
+/** { known, places, … } in cells of so many degrees. */
+export const places = (filters, cell, signal) => asked('places', filters, { cell }, signal);

@@ -1,0 +1,42 @@
+/** What was taken on this day in earlier years. */
+
+import { thumbnail } from './api.js';
+import { write } from './address.js';
+import * as api from './browsing-api.js';
+import { el } from './dom.js';
+import { date, t } from './i18n.js';
+
+const MOST = 200;
+let shown = '';
+
+/** Show a picture of each earlier year; a click shows that day. */
+export async function show(root, state, go) {
+  const today = new Date();
+  const day = `${today.getMonth() + 1}-${today.getDate()}`;
+  const key = `${day} ${document.documentElement.lang}`;
+  if (shown === key) return;
+  shown = key;
+  const { results } = await api.pictures([`month=${today.getMonth() + 1}`, `day=${today.getDate()}`], 0, MOST).catch(() => ({ results: [] }));
+  const years = new Map();
+  for (const item of results) {
+    const year = Number(item.captured_at.slice(0, 4));
+    if (year < today.getFullYear()) years.set(year, [...(years.get(year) ?? []), item]);
+  }
+  root.replaceChildren(...(years.size ? [el('h2', {}, t('onThisDay')), el('ul', { role: 'list' }, [...years].map(([year, items]) => el('li', {}, card(year, items))))] : []));
+
+  function card(year, items) {
+    const captured = items[0].captured_at.slice(0, 10);
+    const to = { where: { captured } };
+    return el('a.card', {
+      href: write({ ...state, ...to }), 'aria-label': `${date(captured)}، ${t('pictures', { n: items.length })}`,
+      onclick: (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        go(to);
+      },
+    }, el('img', { alt: '', src: thumbnail(items[0].id, 512), decoding: 'async' }), el('span', {}, t('yearsAgo', { n: today.getFullYear() - year })));
+  }
+}
+
+/** Ask again when it is next shown. */
+export const forget = () => { shown = ''; };

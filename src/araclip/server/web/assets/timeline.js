@@ -1,0 +1,204 @@
+/** The pictures of a gallery by month, newest first. Only what is in sight is in the document, however many there are. */
+
+import { thumbnail } from './api.js';
+import { write } from './address.js';
+import { el, icon, setStyle } from './dom.js';
+import { date, months, number, t } from './i18n.js';
+import { beside, between, boxOf, layout, sectionAt, sectionOf } from './month-layout.js';
+import { PictureList } from './picture-list.js';
+import { Scrubber } from './scrubber.js';
+
+const AHEAD = 500; // pixels above and below the window that are drawn, too
+const QUIET_MS = 90; // while the page jumps, nothing is fetched before it has stood still for so long
+
+export class Timeline {
+  /** `open` is called with a picture, `failed` with a Problem, `counted` with the number of pictures, `dress` with a new tile. */
+  constructor(root, { open, failed, counted, dress }) {
+    Object.assign(this, { root, open, failed, counted, dress, list: null, tiles: new Map(), heads: new Map(), current: 0, last: 0 });
+    this.scrubber = new Scrubber((top) => scrollTo(0, top + this.#above()));
+    root.addEventListener('keydown', (event) => this.#keys(event));
+    addEventListener('scroll', () => this.#later(), { passive: true });
+    new ResizeObserver(() => { if (this.list?.months && root.clientWidth !== this.width) this.#place(); }).observe(root);
+  }
+
+  /** Show the pictures of a state, or go on showing them. */
+  async show(state, filters) {
+    const key = filters.join('\n');
+    this.state = state;
+    this.root.hidden = false;
+    if (this.list && this.key === key) return this.#draw();
+    this.key = key;
+    this.#drop();
+    return this.#open(filters);
+  }
+
+  /** Hide it; what it showed stays for the way back. */
+  hide() {
+    this.root.hidden = true;
+    this.scrubber.hide();
+  }
+
+  /** Read the gallery again, after a change; the month in sight stays in sight. */
+  async refresh() {
+    if (!this.list) return;
+    const seen = this.box && sectionAt(this.box, Math.max(0, scrollY - this.#above()));
+    const beyond = seen && scrollY - this.#above() - seen.top;
+    await this.#open(this.list.filters);
+    const again = seen && this.box?.sections.find(({ month }) => month === seen.month);
+    if (again && beyond > 0) scrollTo(0, this.#above() + again.top + Math.min(beyond, again.height));
+  }
+
+  async #open(filters) {
+    const list = new PictureList(filters, {
+      arrived: () => { if (this.list === list) this.#draw(); },
+      failed: (problem) => { if (this.list === list) this.failed(problem); },
+    });
+    this.list = list;
+    try {
+      await list.open();
+    } catch (problem) {
+      if (this.list === list) {
+        this.list = null;
+        this.failed(problem);
+      }
+      return;
+    }
+    if (this.list !== list) return;
+    this.#clear();
+    this.counted(list.count);
+    this.#place();
+  }
+
+  #drop() {
+    this.list = null;
+    this.current = 0;
+    this.#clear();
+    setStyle(this.root, { height: '0' });
+  }
+
+  #clear() {
+    this.tiles.forEach((tile) => tile.remove());
+    this.heads.forEach((head) => head.remove());
+    this.tiles.clear();
+    this.heads.clear();
+  }
+
+  /** Lay everything out anew, for a width. */
+  #place() {
+    this.width = this.root.clientWidth;
+    if (!this.width) return;
+    this.box = layout(this.list.months, this.width);
+    this.#clear();
+    setStyle(this.root, { height: `${this.box.height}px` });
+    this.#draw();
+  }
+
+  #above() {
+    return this.root.getBoundingClientRect().top + scrollY;
+  }
+
+  #later() {
+    if (this.frame || this.root.hidden || !this.box) return;
+    this.frame = requestAnimationFrame(() => { this.frame = 0; this.#draw(); });
+  }
+
+  /** Draw what is in sight, remove the rest, and fetch what is missing. */
+  #draw() {
+    if (this.root.hidden || !this.box || !this.list?.months) return;
+    const top = scrollY - this.#above();
+    const [from, to] = [top - AHEAD, top + innerHeight + AHEAD];
+    const seen = new Set();
+    const heads = new Set();
+    let [first, last] = [Infinity, 0];
+    for (const section of this.box.sections) {
+      if (section.top + section.height < from || section.top > to) continue;
+      heads.add(section.month);
+      if (!this.heads.has(section.month)) this.#head(section);
+      const [start, end] = between(this.box, section, from, to);
+      for (let i = start; i < end; i += 1) {
+        seen.add(i);
+        const item = this.list.item(i);
+        if (item && !this.tiles.has(i)) this.#tile(section, i, item);
+      }
+      if (end > start) [first, last] = [Math.min(first, start), Math.max(last, end)];
+    }
+    for (const [i, tile] of this.tiles) if (!seen.has(i) && !tile.contains(document.activeElement)) { tile.remove(); this.tiles.delete(i); }
+    for (const [month, head] of this.heads) if (!heads.has(month)) { head.remove(); this.heads.delete(month); }
+    this.#fetch(first, last, top);
+    this.scrubber.show(this.box, top, this.#above());
+  }
+
+  #fetch(first, last, top) {
+    clearTimeout(this.timer);
+    const jumped = Math.abs(top - this.last) > innerHeight;
+    this.last = top;
+    if (last <= first) return;
+    if (jumped) this.timer = setTimeout(() => this.list?.need(first, last), QUIET_MS);
+    else this.list.need(first, last);
+  }
+
+  #head({ month, oldest, count, top }) {
+    const name = month ? months(oldest, month) : t('undated');
+    const head = el('h2.month', { style: { top: `${top}px` } }, name, el('span', {}, number(count)));
+    this.heads.set(month, head);
+    this.root.append(head);
+  }
+
+  #tile(section, index, item) {
+    const { start, top, side } = boxOf(this.box, section, index);
+    const size = side * devicePixelRatio > 200 ? 512 : 256; // squares are cut from the middle: the shorter side must do
+    const image = el('img', { alt: '', decoding: 'async', draggable: 'false', src: thumbnail(item.id, size) });
+    const label = item.captured_at ? t('takenAt', { name: item.name, date: date(item.captured_at) }) : item.name;
+    const tile = el('li.tile.square', { style: {
+      'inset-inline-start': `${start}px`, top: `${section.top + top}px`, width: `${side}px`, height: `${side}px`,
+      ...(item.placeholder ? { 'background-image': `url("${item.placeholder}")` } : {}),
+    } }, el('a.open', { href: write({ ...this.state, view: item.id }), 'aria-label': label, tabindex: index === this.current ? 0 : -1 }, image));
+    image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
+    image.addEventListener('error', () => image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))));
+    tile.firstChild.addEventListener('click', (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
+      event.preventDefault();
+      this.#current(index);
+      this.open(item);
+    });
+    tile.index = index;
+    this.dress(tile, item);
+    this.tiles.set(index, tile);
+    this.root.append(tile);
+  }
+
+  #current(index) {
+    const before = this.tiles.get(this.current);
+    if (before) before.firstChild.tabIndex = -1;
+    this.current = index;
+    const tile = this.tiles.get(index);
+    if (tile) tile.firstChild.tabIndex = 0;
+  }
+
+  /** Focus picture `index`, scrolled into sight. */
+  async focusAt(index) {
+    const section = sectionOf(this.box, index);
+    const { top, side } = boxOf(this.box, section, index);
+    const at = this.#above() + section.top + top;
+    const head = document.querySelector('#top').getBoundingClientRect().bottom;
+    if (at < scrollY + Math.max(0, head)) scrollTo(0, at - Math.max(0, head) - 60);
+    else if (at + side > scrollY + innerHeight) scrollTo(0, at + side - innerHeight + 20);
+    this.#draw();
+    if (!this.list.item(index)) await this.list.range(index, index + 1);
+    this.#draw();
+    this.#current(index);
+    this.tiles.get(index)?.firstChild.focus({ preventScroll: true });
+  }
+
+  #keys(event) {
+    const tile = event.target.closest('li');
+    if (tile?.index === undefined || event.altKey || event.metaKey || event.defaultPrevented) return;
+    const forward = document.documentElement.dir === 'rtl' ? -1 : 1;
+    const step = { ArrowRight: { right: forward }, ArrowLeft: { right: -forward }, ArrowDown: { down: 1 }, ArrowUp: { down: -1 } }[event.key];
+    const ends = { Home: 0, End: this.box.count - 1 }[event.key];
+    if (!step && ends === undefined) return;
+    event.preventDefault();
+    const to = step ? beside(this.box, tile.index, step) : ends;
+    this.moved = this.focusAt(to);
+  }
+}
