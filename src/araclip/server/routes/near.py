@@ -10,7 +10,6 @@ from araclip.server.routes.clients import RequesterOf
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.search import results_of
 from araclip.server.schemas import MAX_WHERE, Identity, NearAnswer, Result, Where
-from araclip.server.served_gallery import served_filters
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
@@ -33,5 +32,5 @@ def _near(service: Service, identity: str, where: list[str]) -> list[Result]:
     record = service.gallery.store.record(identity)
     if record is None:
         raise Problem("no-picture", id=shown(identity))
-    filters = served_filters(where, collapse=False)
+    filters = service.gallery.browsing.filters(where)
     return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST))

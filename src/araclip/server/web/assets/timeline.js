@@ -35,6 +35,7 @@ export class Timeline {
   /** Hide it; what it showed stays for the way back. */
   hide() {
     this.root.hidden = true;
+    this.#clear();
     this.scrubber.hide();
   }
 
