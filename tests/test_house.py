@@ -104,6 +104,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.refreshing",
     "server.thumbnails",
     "server.originals",
+    "server.sharing",
     "server.page",
     "server.service",
     "server.routes",

@@ -30,6 +30,8 @@ from araclip.server.routes import (
     near,
     pictures,
     search,
+    selection,
+    shares,
     status,
     suggestions,
 )
@@ -68,7 +70,20 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.keys = service.keys
-    rooms = (search, browsing, suggestions, explain, near, pictures, embeddings, immich, indexing, status)
+    rooms = (
+        search,
+        browsing,
+        selection,
+        shares,
+        suggestions,
+        explain,
+        near,
+        pictures,
+        embeddings,
+        immich,
+        indexing,
+        status,
+    )
     routers = [*(room.router for room in rooms), page.router()]
     for router in routers:
         app.include_router(router)

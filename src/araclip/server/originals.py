@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 import os
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import IO, BinaryIO, Self, cast
@@ -49,6 +50,7 @@ class Original:
         self.time = time
         self._stream = stream
         self._state = _state(stream)
+        self._crc: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,10 +66,22 @@ class Original:
         """The SHA-256 of the bytes."""
         if self.time is not None:
             return scene_digest(file_hash(cast(BinaryIO, self._stream), self.path), self.time)
-        found = hashlib.sha256()
+        found, crc = hashlib.sha256(), 0
         for start in range(0, self.size, PIECE):
-            found.update(self.read(start, PIECE))
+            data = self.read(start, PIECE)
+            found.update(data)
+            crc = zlib.crc32(data, crc)
+        self._crc = crc
         return found.digest()
+
+    @property
+    def crc(self) -> int:
+        """The CRC-32 of the bytes, found together with `digest`."""
+        if self._crc is None:  # of a video, whose scenes have digests of their own
+            self._crc = 0
+            for start in range(0, self.size, PIECE):
+                self._crc = zlib.crc32(self.read(start, PIECE), self._crc)
+        return self._crc
 
     def read(self, start: int, length: int) -> bytes:
         """Bytes from `start`, at most `length`.

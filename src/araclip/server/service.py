@@ -27,12 +27,14 @@ from araclip.server.events import Events
 from araclip.server.http.auth import Keys
 from araclip.server.http.fair_queue import FairGate, Requester
 from araclip.server.http.problem_details import Problem
+from araclip.server.http.share_links import ShareLinks
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
 from araclip.server.refreshing import Refresher
 from araclip.server.served_gallery import ServedGallery, check_writable
 from araclip.server.settings import Settings
+from araclip.server.sharing.archives import Archives
 from araclip.server.thumbnails import Thumbnails
 from araclip.text.resources import interpreter
 from araclip.user_data import data_home
@@ -56,6 +58,9 @@ class Service:
         self.interpreter = interpreter(settings.lexicon, data_home())
         self.suggestions = Suggestions()
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.folders))
+        self.links = ShareLinks(settings.tokens)
+        self.shared: dict[tuple[bytes, str], dict[str, None]] = {}  # pictures of links
+        self.archives = Archives(most_bytes=settings.max_archive)
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
         self.events = Events()
@@ -100,6 +105,18 @@ class Service:
         await self.in_thread(lambda: self.interpreter.interpret("2otta"))  # its tables take a tenth of a second to make
         self._announce(self.gallery.snapshot)
         self.ready = True
+
+    @property
+    def why_not_hide(self) -> tuple[str, str] | None:
+        """Why pictures of this gallery cannot be hidden here, in both languages; None where they can."""
+        if not isinstance(self.settings.gallery, Path):
+            return (
+                "The gallery is on a Qdrant server, which this server only reads.",
+                "المعرض على خادم Qdrant، وهذا الخادم يقرؤه فقط.",
+            )
+        if not os.access(self.settings.gallery, os.W_OK):
+            return "The gallery's folder cannot be written.", "مجلد المعرض لا يُكتب فيه."
+        return None
 
     def drain(self) -> None:
         """Begin shutdown: report not ready, and end event streams."""

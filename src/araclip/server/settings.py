@@ -18,6 +18,7 @@ from araclip.user_data import data_home
 MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 MB = 1_000_000
+MAX_ARCHIVE = 3_900 * MB  # below what a ZIP archive without extensions can hold
 
 
 class Settings(BaseSettings):
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     max_k: int = Field(default=200, ge=1)
     max_text: int = Field(default=1000, ge=1)  # characters of a query, or of one text to embed
     max_body: int = Field(default=40 * MB, ge=1)
+    max_archive: int = Field(default=2_000 * MB, ge=1, le=MAX_ARCHIVE)  # of the pictures of one archive
     max_upload: int = Field(default=25 * MB, ge=1)
     max_pixels: int = Field(default=50 * MB, ge=1)  # of an uploaded picture
     max_connections: int = Field(default=512, ge=1)

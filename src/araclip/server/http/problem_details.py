@@ -94,6 +94,31 @@ KINDS = {
     "too-large": Kind(
         413, "Too large", "The request has more than {limit} bytes.", "حجم كبير جدًا", "يزيد الطلب على {limit} بايت."
     ),
+    "large-archive": Kind(
+        413, "The archive would be too large", "The pictures have {size} MB, the most is {limit} MB. Choose fewer.",
+        "الملف كبير جدًا", "حجم الصور {size} م.ب، والحد {limit} م.ب. يمكن تحديد صور أقل.",
+    ),
+    "no-archive": Kind(
+        404, "No such archive", "It was prepared too long ago, or never. Ask for it again with POST /archives.",
+        "لا يوجد هذا الملف", "مضى وقت طويل على إعداده. يمكن طلبه من جديد.",
+    ),
+    "read-only": Kind(
+        403, "This gallery is only read", "{reason}", "لا يُكتب في هذا المعرض", "{reason_ar}",
+    ),
+    "no-paths": Kind(
+        403, "Paths are not shown",
+        "This server does not tell where files lie. Start it with --show-paths to change that.",
+        "لا تُعرض المسارات", "لا يذكر هذا الخادم أماكن الملفات. يغيّر ذلك تشغيله بالخيار --show-paths.",
+    ),
+    "no-tokens": Kind(
+        409, "Links need a token", "Without a token everybody who reaches this server sees everything already. Set "
+        "ARACLIP_TOKEN_READ to share one search.",
+        "تحتاج الروابط إلى رمز دخول", "بلا رمز دخول يرى كل من يصل إلى هذا الخادم كل شيء. يلزم ضبط ARACLIP_TOKEN_READ.",
+    ),
+    "no-share": Kind(
+        404, "The link is not valid", "It has expired, or its owner has changed the token. Ask for a new one.",
+        "الرابط غير صالح", "انتهت مدته، أو غيّر صاحبه رمز الدخول. يمكن طلب رابط جديد منه.",
+    ),
     "media-type": Kind(
         415, "The body is in a form that is not taken", "Send the body with {expected}.",
         "شكل المحتوى غير مقبول", "أرسل المحتوى هكذا: {expected}.",

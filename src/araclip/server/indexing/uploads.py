@@ -42,6 +42,17 @@ def forget(gallery: ServedGallery, picture: PictureRecord) -> None:
         catalog.remove_files([path for copy in picture.copies for path in stored_of(catalog, copy.file)])
 
 
+def hide(gallery: ServedGallery, contents: list[int], hidden: bool) -> int:
+    """Hide pictures, or show them again; returns how many have changed.
+
+    Raises:
+        GalleryLocked, OSError: as for `add`.
+    """
+    catalog = gallery.catalog()
+    with writer_lock(catalog.folder, patience=PATIENCE_S), catalog.writing():
+        return catalog.set_hidden(contents, hidden)
+
+
 @contextmanager
 def _turn(catalog: Catalog, gallery: ServedGallery) -> Iterator[None]:
     with writer_lock(catalog.folder, patience=PATIENCE_S):

@@ -1,0 +1,98 @@
+"""Several pictures at once: as one archive, their paths, hidden or shown again."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Request
+
+from araclip.display import shown
+from araclip.errors import GalleryLocked
+from araclip.gallery.catalog.records import PictureRecord
+from araclip.server.http.limits import GatedStream
+from araclip.server.http.problem_details import Problem
+from araclip.server.indexing.uploads import hide
+from araclip.server.originals import open_original
+from araclip.server.routes.clients import RequesterOf
+from araclip.server.routes.dependencies import READ, WRITE, GuardedRoute, ServiceOf, problems
+from araclip.server.routes.pictures import RETRY_SECONDS
+from araclip.server.service import Service
+from araclip.server.sharing.archives import zipped
+from araclip.server.sharing.schemas import HiddenAnswer, HiddenRequest, Paths, Prepared, Selection
+
+router = APIRouter(route_class=GuardedRoute, tags=["selection"])
+ARCHIVE_NAME = "AraCLIP.zip"
+
+
+def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
+    """The pictures of these ids, each once.
+
+    Raises:
+        Problem: "no-picture".
+    """
+    found = []
+    for identity in dict.fromkeys(ids):
+        record = service.gallery.store.record(identity)
+        if record is None:
+            raise Problem("no-picture", id=identity)
+        found.append(record)
+    return found
+
+
+@router.post("/archives", status_code=201, dependencies=READ, responses=problems(401, 403, 404, 413, 422, 429, 503))
+async def prepare_archive(service: ServiceOf, requester: RequesterOf, body: Selection) -> Prepared:
+    """Prepare a ZIP archive of originals, to be downloaded from its address within ten minutes."""
+    with service.searches.entered(requester):
+        records = await service.in_thread(lambda: _records(service, body.ids))
+    key, size = service.archives.prepare(records)
+    return Prepared(address=f"archives/{key}", pictures=len(records), bytes=size)
+
+
+@router.get(
+    "/archives/{key}",
+    dependencies=READ,
+    response_class=GatedStream,
+    responses={200: {"content": {"application/zip": {}}}, **problems(401, 403, 404, 422, 429)},
+)
+async def archive(
+    service: ServiceOf, request: Request, requester: RequesterOf, key: Annotated[str, Path(max_length=64)]
+) -> GatedStream:
+    """The archive: each file as it is, without compression, read while it is sent."""
+    records = service.archives.pictures(key)
+    stream = zipped(
+        records, lambda identity: open_original(service.gallery.store, identity), service.in_thread,
+        service.in_thread, service.settings.max_archive,
+    )  # fmt: skip
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(ARCHIVE_NAME, safe='')}",
+    }
+    return GatedStream(stream, service.sending, requester, headers=headers, media_type="application/zip")
+
+
+@router.post("/paths", dependencies=READ, responses=problems(401, 403, 404, 422, 429, 503))
+async def paths(service: ServiceOf, requester: RequesterOf, body: Selection) -> Paths:
+    """Where pictures lie; only where the server shows paths."""
+    if not service.settings.paths_shown:
+        raise Problem("no-paths")
+    with service.searches.entered(requester):
+        records = await service.in_thread(lambda: _records(service, body.ids))
+    first = (next((copy.path for copy in record.copies if not copy.stored), None) for record in records)
+    return Paths(paths=[shown(path) for path in first if path])
+
+
+@router.post("/hidden", dependencies=WRITE, responses=problems(401, 403, 404, 409, 422, 429, 503))
+async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
+    """Hide pictures from searches and the timeline, or show them again; `where=hidden=yes` finds hidden ones."""
+    if reason := service.why_not_hide:
+        raise Problem("read-only", reason=reason[0], reason_ar=reason[1])
+
+    def work() -> int:
+        contents = [record.content for record in _records(service, body.ids)]
+        return hide(service.gallery, contents, body.hidden)
+
+    try:
+        changed = await service.in_writer(work)
+    except GalleryLocked:
+        raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
+    service.refresher.wake()
+    return HiddenAnswer(changed=changed)

@@ -1,0 +1,114 @@
+"""Several originals as one ZIP archive, read from their files while it is sent.
+
+Each original is opened and checked as for `GET /images/{id}`, so that an archive holds only bytes that were indexed.
+Nothing is kept in memory or on the disk.
+"""
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+from zlib import crc32
+
+from araclip.display import shown
+from araclip.gallery.catalog.records import PictureRecord
+from araclip.server.http.problem_details import Problem
+from araclip.server.originals import Original
+from araclip.server.sharing.zip_format import Entry, Names, directory
+
+MAX_PICTURES = 1_000
+KEPT = 200  # prepared archives, each a list of ids
+SECONDS = 600  # from preparing to the start of the download
+MISSING = "not-included.txt"
+
+T = TypeVar("T")
+InThread = Callable[[Callable[[], T]], Awaitable[T]]
+Opener = Callable[[str], Original | None]
+
+
+class Archives:
+    """Archives that were prepared and may be downloaded for a while; thread-safe.
+
+    Two steps, since a browser saves what a link gives while it arrives, and a link has no room for a thousand ids.
+    """
+
+    def __init__(self, *, most_bytes: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._most_bytes = most_bytes
+        self._now = now
+        self._prepared: OrderedDict[str, tuple[float, tuple[PictureRecord, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
+        """Its key and the bytes of its pictures.
+
+        Raises:
+            Problem: "large-archive".
+        """
+        size = sum(record.copies[0].size for record in records)
+        if size > self._most_bytes:
+            raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
+        key = secrets.token_urlsafe(16)
+        with self._lock:
+            self._prepared[key] = self._now() + SECONDS, tuple(records)
+            while len(self._prepared) > KEPT:
+                self._prepared.popitem(last=False)
+        return key, size
+
+    def pictures(self, key: str) -> tuple[PictureRecord, ...]:
+        """The pictures of an archive.
+
+        Raises:
+            Problem: "no-archive", there is none, or it was prepared too long ago.
+        """
+        with self._lock:
+            until, records = self._prepared.get(key, (0.0, ()))
+        if self._now() > until:
+            raise Problem("no-archive")
+        return records
+
+
+async def zipped(
+    records: Sequence[PictureRecord], opened: Opener, in_thread: InThread[bytes], opening: InThread[Original | None],
+    most_bytes: int,
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """The bytes of an archive; what is gone or changed since is left out, and named in a text file inside."""
+    names, entries, missing = Names(), list[Entry](), list[str]()
+    offset = 0
+    for record in records:
+        original = await opening(lambda id=record.id: opened(id))  # type: ignore[misc]
+        if original is None or offset + original.size > most_bytes:
+            if original:
+                original.close()
+            missing.append(record.copies[0].name)
+            continue
+        with original:
+            name = names.free(_name(record, original))
+            entry = Entry(name, record.captured_at or record.added or "", original.crc, original.size, offset)
+            head = entry.head()
+            yield head
+            async for piece in original.pieces(0, original.size, in_thread):
+                yield piece
+            offset += len(head) + original.size
+            entries.append(entry)
+    if missing:
+        text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")  # Windows' editor wants the mark
+        entry = Entry(names.free(MISSING), "", crc32(text), len(text), offset)
+        yield entry.head() + text
+        offset += len(entry.head()) + len(text)
+        entries.append(entry)
+    yield directory(entries, offset)
+
+
+def _name(record: PictureRecord, original: Original) -> str:
+    """The name of the file it is read from, or that it was uploaded with; stored pictures are JPEG files."""
+    stored = next((copy for copy in record.copies if copy.stored and copy.path == original.path), None)
+    if stored is None:
+        return shown(Path(original.path).name)
+    return f"{Path(stored.name.removeprefix('picture:')).stem}.jpg"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}"
