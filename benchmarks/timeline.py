@@ -4,9 +4,10 @@
 
 The gallery is made as for benchmarks/page.py: random vectors, small pictures of noise; dates are spread over fifteen
 years, the newest --files of them have a file each, so that their thumbnails load. With --gallery it is kept, and used
-again. Measured in the page: from the start of the navigation to the second frame after the first tile is there (the page's files come from the browser's cache, as for everybody who comes a second time), from a click on the tab
-«الصور» to the same, and from a jump into the middle to the second frame after a tile is there. Each in a fresh page,
-half a second apart; the first of all also pays for the first reading of the catalogue.
+again. Measured in the page: from the start of the navigation to the second frame after the first tile is there (the
+page's files come from the browser's cache, as on every later visit), from a click on the first tab to the same, and
+from a jump into the middle to a tile there. Half a second passes between them; the first of all also pays for the first
+reading of the catalogue.
 """
 
 import argparse

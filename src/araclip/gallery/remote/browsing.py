@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from araclip.gallery.browsing.browsing import Browsing, Positions
+from araclip.gallery.browsing.browsing import Browsing, Positions, positions_of
 from araclip.gallery.browsing.timeline import Timeline
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.remote.catalog import RemoteCatalog
-from araclip.gallery.remote.conditions import both, condition_of, visible
+from araclip.gallery.remote.conditions import both, condition_of, not_hidden_of, visible
 from araclip.gallery.remote.rows import read_path, record_of
 
 PAGE = 5_000  # points of a request, of a few short fields each
@@ -47,10 +47,14 @@ class RemoteBrowsing(Browsing):
                 yield read_path(entry["path"]), point["order"], point.get("taken")
 
     def positions(self) -> Positions | None:
-        """Not known: the payload of a picture has no place."""
-        return None
+        """Those of all photographs."""
+        rows = []
+        for point in self._payloads(Filters(hidden=None), "order", "location"):
+            if place := point.get("location"):
+                rows.append((point["order"], place["lat"], place["lon"]))
+        return positions_of(rows)
 
     def _payloads(self, filters: Filters, *names: str) -> Iterator[dict[str, Any]]:
-        passing = both(visible(self._catalog.state().number), condition_of(filters))
+        passing = both(both(visible(self._catalog.state().number), not_hidden_of(filters)), condition_of(filters))
         for point in self._catalog.connection.scroll(passing, payload=list(names), page=PAGE):
             yield point.payload or {}
