@@ -66,9 +66,9 @@ def search(page: Page, query: str) -> None:
 def shown(page: Page) -> list[str]:
     """Names of the pictures that can be seen, in order, once the search is over."""
     until(
-        page, "document.querySelector('.tile, #notice .notice') && document.querySelector('main').ariaBusy !== 'true'"
+        page, "document.querySelector('#results .tile, #notice .notice') && document.querySelector('main').ariaBusy !== 'true'"
     )
-    return page.locator(".tile .name").all_inner_texts()
+    return page.locator("#results .tile .name").all_inner_texts()
 
 
 def focused(page: Page) -> str:

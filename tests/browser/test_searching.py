@@ -89,7 +89,7 @@ def test_back_and_forward_go_through_searches_and_keep_the_place(visit: Visit) -
     page.go_back()
     page.go_back()
     expect(page.locator("h1")).to_be_visible()
-    expect(page.locator(".tile")).to_have_count(0)
+    expect(page.locator("#results .tile")).to_have_count(0)
 
 
 def test_the_count_is_announced_in_the_readers_digits(visit: Visit) -> None:

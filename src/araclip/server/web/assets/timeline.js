@@ -11,6 +11,13 @@ import { Scrubber } from './scrubber.js';
 const AHEAD = 500; // pixels above and below the window that are drawn, too
 const QUIET_MS = 90; // while the page jumps, nothing is fetched before it has stood still for so long
 
+/** Take a tile away; a thumbnail that has not come is not waited for. */
+function removed(tile) {
+  const image = tile.querySelector('img');
+  if (image && !image.complete) image.removeAttribute('src');
+  tile.remove();
+}
+
 export class Timeline {
   /** `open` is called with a picture, `failed` with a Problem, `counted` with the number of pictures, `dress` with a new tile. */
   constructor(root, { open, failed, counted, dress }) {
@@ -78,7 +85,7 @@ export class Timeline {
   }
 
   #clear() {
-    this.tiles.forEach((tile) => tile.remove());
+    this.tiles.forEach(removed);
     this.heads.forEach((head) => head.remove());
     this.tiles.clear();
     this.heads.clear();
@@ -123,7 +130,7 @@ export class Timeline {
       }
       if (end > start) [first, last] = [Math.min(first, start), Math.max(last, end)];
     }
-    for (const [i, tile] of this.tiles) if (!seen.has(i) && !tile.contains(document.activeElement)) { tile.remove(); this.tiles.delete(i); }
+    for (const [i, tile] of this.tiles) if (!seen.has(i) && !tile.contains(document.activeElement)) { removed(tile); this.tiles.delete(i); }
     for (const [month, head] of this.heads) if (!heads.has(month)) { head.remove(); this.heads.delete(month); }
     this.#fetch(first, last, top);
     this.scrubber.show(this.box, top, this.#above());
@@ -155,7 +162,7 @@ export class Timeline {
       ...(item.placeholder ? { 'background-image': `url("${item.placeholder}")` } : {}),
     } }, el('a.open', { href: write({ ...this.state, view: item.id }), 'aria-label': label, tabindex: index === this.current ? 0 : -1 }, image));
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
-    image.addEventListener('error', () => image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))));
+    image.addEventListener('error', () => image.src && image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))));
     tile.firstChild.addEventListener('click', (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
       event.preventDefault();
