@@ -66,7 +66,8 @@ def search(page: Page, query: str) -> None:
 def shown(page: Page) -> list[str]:
     """Names of the pictures that can be seen, in order, once the search is over."""
     until(
-        page, "document.querySelector('#results .tile, #notice .notice') && document.querySelector('main').ariaBusy !== 'true'"
+        page,
+        "document.querySelector('#results .tile, .notice') && document.querySelector('main').ariaBusy !== 'true'",
     )
     return page.locator("#results .tile .name").all_inner_texts()
 
