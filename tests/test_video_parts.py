@@ -63,6 +63,8 @@ def test_a_scene_begins_where_much_has_changed_since_the_last_one() -> None:
 def test_slow_changes_add_up_and_plain_frames_are_left_out_while_there_are_others() -> None:
     assert choice.chosen(frames(128, 0, 20, 40, 60, 250), 60) == [1, 4, 5]
     assert choice.chosen(frames(128, 128), 60) == [0]
+    black, white = (np.full((choice.SIDE, choice.SIDE, 3), level, np.uint8) for level in (0, 255))
+    assert choice.chosen([black, black, white], 60) == [0, 2]
     assert choice.chosen([], 60) == []
 
 

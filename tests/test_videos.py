@@ -188,3 +188,15 @@ def test_a_picture_file_cannot_take_the_name_of_a_scene(gallery: Gallery, folder
     assert gallery.update([folder]).added == 0
     with pytest.raises(InputError, match="scene"):
         gallery.add([folder / "رحلة.mp4#t=00002.000"])
+
+
+def test_a_video_can_be_added_with_pictures_and_limited_to_a_few_scenes(gallery: Gallery, folder: Path) -> None:
+    clip = video(folder / "many.mp4", [BLUE, pictures.RED] * 2, seconds=1, noise=4)
+    gallery.scenes = 2
+    added = gallery.add([folder / "red.png", clip, folder / "رحلة.mp4"], metadata={"album": "رحلة"})
+    assert [Path(path or "").name for path in added.paths] == ["red.png", "many.mp4", "رحلة.mp4"]
+    found = gallery.search("blue", where=["meta.album=رحلة", "scenes=all", "name=many"])
+    assert 1 <= len(found) <= 2
+    gallery.scenes = 0
+    with pytest.raises(InputError, match="from 1 to 500"):
+        gallery.update([folder])

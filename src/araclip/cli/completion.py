@@ -11,6 +11,8 @@ FILTERS = {
     "size=": "100kB..2MB",
     "format=": "JPEG,PNG",
     "orientation=": "landscape, portrait or square",
+    "kind=": "picture or video",
+    "scenes=all": "every scene of a video",
     "meta.": "KEY=VALUE",
 }
 KINDS = {

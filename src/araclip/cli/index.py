@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit, Update
 
 
+ScenesOption = Annotated[
+    int | None, typer.Option("--scenes", min=1, max=500, help="Scenes of a video at most; else $ARACLIP_SCENES, or 60.")
+]
+
+
 @app.command()
 def index(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
@@ -39,6 +44,7 @@ def index(
         bool, typer.Option("--forget-missing", help="With --reembed: remove pictures that cannot be read now.")
     ] = False,
     ocr: OcrOption = False,
+    scenes: ScenesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
@@ -55,6 +61,7 @@ def index(
         if reembed:
             _reembed(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
+            opened.scenes = scenes
             _index(opened, root, as_json)
             if ocr:
                 read_texts(opened, quiet=as_json)
@@ -90,6 +97,7 @@ def watch(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
     gallery: GalleryOption = None,
     ocr: OcrOption = False,
+    scenes: ScenesOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,
     model: ModelOption = None,
 ) -> None:
@@ -104,6 +112,7 @@ def watch(
         check_ocr(location)
     with stoppable(partial(_how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
         _remember(location)
+        opened.scenes = scenes
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         log = _log_update_as_json if as_json else _log_update
 

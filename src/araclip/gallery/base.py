@@ -8,10 +8,11 @@ from typing import Any, Self
 
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.gallery.ingest.intake import Intake, Turn
+from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, scene_jpeg, several, source_of
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
+from araclip.gallery.ingest.videos import ingest_both
 from araclip.gallery.results import Addition, Fault, Group, Stats, Update
 from araclip.gallery.search import SearchableGallery
 from araclip.images import read_file
@@ -23,7 +24,12 @@ StrPath = str | os.PathLike[str]
 
 class BaseGallery(SearchableGallery):
     """`Gallery` and `RemoteGallery`. Methods that write raise GalleryLocked while another process writes (in a folder:
-    for a minute and longer), and OSError when the disk is full or read-only."""
+    for a minute and longer), and OSError when the disk is full or read-only.
+
+    `scenes` is how many a video may have that is ingested from now on, 1 to 500; 60, or $ARACLIP_SCENES, if it is None.
+    """
+
+    scenes: int | None = None
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[None]:
@@ -115,7 +121,7 @@ class BaseGallery(SearchableGallery):
         resumes there.
 
         Args:
-            progress: called with (files done, files found).
+            progress: called with (files done, files found); a long video is done in parts, told from other threads.
             skip: called with one line for each file that cannot be used: its name, why, and what to do.
 
         Raises:
@@ -125,7 +131,7 @@ class BaseGallery(SearchableGallery):
         roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
         report_progress, log_skipped = progress or (lambda done, found: None), skip or (lambda line: None)
         with self._ingesting() as turn:
-            return update(self._catalog, self.model, roots, report_progress, log_skipped, turn)
+            return update(self._catalog, self.model, roots, report_progress, log_skipped, turn, self.scenes)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
         """As `update(folders)`, but reads only `paths` (absolute) and what lies below them.
@@ -135,7 +141,7 @@ class BaseGallery(SearchableGallery):
         roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
         at = [text_path(path) for path in several(paths, "update_at", "path")]
         with self._ingesting() as turn:
-            report = update_at(self._catalog, self.model, roots, at, skip or (lambda line: None), turn)
+            report = update_at(self._catalog, self.model, roots, at, skip or (lambda line: None), turn, self.scenes)
         return report or self.update(roots, skip=skip)
 
     def add(
@@ -145,7 +151,7 @@ class BaseGallery(SearchableGallery):
         metadata: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
         skip: Skip | None = None,
     ) -> Addition:
-        """Add single pictures: paths, encoded bytes, PIL pictures, or (H, W, 3) uint8 arrays.
+        """Add single pictures: paths (of videos too), encoded bytes, PIL pictures, or (H, W, 3) uint8 arrays.
 
         A picture without a file is stored as a JPEG of at most 1,024 pixels a side under the path `picture:…`, derived
         from its hash: the same bytes added twice are one picture.
@@ -172,7 +178,7 @@ class BaseGallery(SearchableGallery):
                 skip(line)
 
         with self._ingesting() as turn:
-            paths = Intake(self._catalog, self.model, turn).ingest(sources, refused, metadata=about)
+            paths = ingest_both(self._catalog, self.model, turn, sources, refused, about, self.scenes)
         return Addition(tuple(paths), tuple(lines))
 
     def remove(self, paths: Iterable[StrPath]) -> int:

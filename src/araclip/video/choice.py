@@ -28,7 +28,7 @@ def is_plain(frame: Small) -> bool:
 
 def chosen(frames: Sequence[Small], most: int) -> list[int]:
     """The indexes of the frames that begin a scene, at most `most`, in order; at least one if there are any."""
-    worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(min(1, len(frames))))
+    worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
         high = 256.0  # more than any difference: one frame is left

@@ -24,9 +24,8 @@ from araclip.decoding_process import Reply, environment, receive, send
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.image_transform import ImageTransform
 from araclip.picture_facts import Facts
-from araclip.video.formats import REMEDY, SUFFIXES, can_read, suffix_of
+from araclip.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SCENES = 60  # of a video, at most
 SECONDS = 90.0  # of looking for scenes in one video: a longer one has scenes up to there
 LATE_SECONDS = 60.0  # beyond that, after which the process is ended
 STILL_SECONDS = 20.0

@@ -5,8 +5,11 @@ and rare demuxers are where its faults are found.
 """
 
 import importlib.util
+import os
 import sys
 from functools import cache
+
+from araclip.errors import InputError
 
 SUFFIXES = {  # → the name of the format, as filters and the API spell it
     ".mp4": "MP4", ".m4v": "MP4", ".mov": "MOV", ".qt": "MOV", ".3gp": "3GP", ".3g2": "3GP", ".mkv": "MKV",
@@ -24,7 +27,22 @@ MEDIA_TYPES = {
     "AVI": "video/x-msvideo", "MPEG": "video/mpeg", "MPEGTS": "video/mp2t", "WMV": "video/x-ms-wmv",
     "FLV": "video/x-flv", "OGV": "video/ogg",
 }  # fmt: skip
+SCENES = 60  # of a video, at most, unless another number is asked for
+MOST_SCENES = 500
+VARIABLE = "ARACLIP_SCENES"
 REMEDY = "pip install 'araclip[video]'"
+
+
+def scenes_wanted(given: int | str | None = None) -> int:
+    """How many scenes a video may have: as given, else by the environment's ARACLIP_SCENES, else SCENES.
+
+    Raises:
+        InputError: not a whole number from 1 to MOST_SCENES.
+    """
+    value = os.environ.get(VARIABLE, SCENES) if given is None else given
+    if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= MOST_SCENES:
+        raise InputError(f"scenes of a video are {value!r:.80}; pass a whole number from 1 to {MOST_SCENES}.")
+    return int(value)
 
 
 def is_video(path: str) -> bool:

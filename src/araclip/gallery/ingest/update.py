@@ -23,8 +23,9 @@ Skip = Callable[[str], None]
 
 
 def update(
-    catalog: Store, model: Encoder, roots: list[Path], progress: FilesProgress, skip: Skip, turn: Turn
-) -> Update:
+    catalog: Store, model: Encoder, roots: list[Path], progress: FilesProgress, skip: Skip, turn: Turn,
+    scenes: int | None = None,
+) -> Update:  # fmt: skip
     """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
     stored = catalog.files()
     walk, known = Walk(), by_file(stored)
@@ -43,12 +44,16 @@ def update(
         with turn():
             catalog.remember_drives(current)
     known_inside = {path: file for path, file in known.items() if path.startswith(inside)}
-    return _reconcile(catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn, stored)
+    videos = VideoIntake(catalog, model, turn, stored, scenes)
+    return _reconcile(
+        catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn, stored, videos
+    )
 
 
 def update_at(
-    catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip, turn: Turn
-) -> Update | None:
+    catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip, turn: Turn,
+    scenes: int | None = None,
+) -> Update | None:  # fmt: skip
     """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
     walk, changed = Walk(), set(paths)
     changed |= {each for path in changed for each in pictures_beside(path) if os.path.lexists(each)}
@@ -69,7 +74,10 @@ def update_at(
         return None
     if any(map(is_video, found)):  # it may have been moved, and its scenes are known elsewhere
         stored = catalog.files()
-    return _reconcile(catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, stored, few=True)
+    videos = VideoIntake(catalog, model, turn, stored, scenes)
+    return _reconcile(
+        catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, stored, videos, few=True
+    )
 
 
 def _reconcile(
@@ -83,6 +91,7 @@ def _reconcile(
     skip: Skip,
     turn: Turn,
     stored: dict[str, File],
+    videos: VideoIntake,
     *,
     few: bool = False,
 ) -> Update:
@@ -128,7 +137,6 @@ def _reconcile(
     intake = Intake(catalog, model, turn, few=few)
     intake.ingest(pictures, refused, lambda done: progress(report.unchanged + done, len(found)))
     begun = report.unchanged + len(pictures)
-    videos = VideoIntake(catalog, model, turn, stored)
     videos.ingest(
         changed[len(pictures) :],
         lambda number, error: refused(len(pictures) + number, error),

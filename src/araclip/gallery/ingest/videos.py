@@ -18,10 +18,12 @@ from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import ENCODE_BATCH, Refused, Turn
+from araclip.gallery.ingest.intake import ENCODE_BATCH, Intake, Refused, Turn
+from araclip.gallery.ingest.sources import Source
 from araclip.image_transform import ImageTransform, transform_of
 from araclip.images import map_ahead, open_file
-from araclip.video.decoder import SCENES, DecodedScenes, find_scenes
+from araclip.video.decoder import DecodedScenes, find_scenes
+from araclip.video.formats import is_video, scenes_wanted
 from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of, scene_path
 
@@ -65,12 +67,13 @@ class VideoIntake:
     """The ingestion of the videos of one run. `committed` counts them; `scenes` are their paths by video."""
 
     def __init__(
-        self, catalog: Store, model: Encoder, turn: Turn, stored: Mapping[str, File], most: int = SCENES
+        self, catalog: Store, model: Encoder, turn: Turn, stored: Mapping[str, File], scenes: int | None = None
     ) -> None:
-        """`stored` are the gallery's files, for videos that were moved or copied; `most` are the scenes of one."""
+        """`stored` are the gallery's files, for videos that were moved or copied; `scenes` as of `scenes_wanted`."""
         self.committed = 0
         self.scenes: dict[str, list[str]] = {}
-        self._catalog, self._model, self._turn, self._most = catalog, model, turn, most
+        self._catalog, self._model, self._turn = catalog, model, turn
+        self._most = scenes_wanted(scenes)
         self._transform: ImageTransform = transform_of(model)
         self._known: dict[int, list[Times]] = {}  # times of the scenes of videos, by the size of the file
         self._digests = set[bytes]()  # of pictures and scenes; looked up in threads, which share no connection
@@ -175,6 +178,29 @@ class VideoIntake:
 
 def _digests(video: bytes, times: Times) -> list[bytes]:
     return [scene_digest(video, time) for time in times]
+
+
+def ingest_both(
+    catalog: Store, model: Encoder, turn: Turn, sources: Sequence[Source], refused: Refused,
+    metadata: Sequence[Mapping[str, Any]] | None, scenes: int | None,
+) -> list[str | None]:  # fmt: skip
+    """Ingest pictures, and then the videos among the sources; returns the path of each, None where it is refused."""
+
+    def of(numbers: list[int]) -> tuple[Refused, list[Mapping[str, Any]] | None]:
+        mine = None if metadata is None else [metadata[number] for number in numbers]
+        return lambda n, error: refused(numbers[n], error), mine
+
+    videos = {n: each for n, each in enumerate(sources) if isinstance(each, File) and is_video(each.path)}
+    others = [number for number in range(len(sources)) if number not in videos]
+    refuse, about = of(others)
+    found = Intake(catalog, model, turn).ingest([sources[number] for number in others], refuse, metadata=about)
+    paths = dict(zip(others, found, strict=True))
+    if videos:
+        refuse, about = of(list(videos))
+        intake = VideoIntake(catalog, model, turn, catalog.files(), scenes)
+        taken = intake.ingest(list(videos.values()), refuse, metadata=about)
+        paths |= {n: file.path if good else None for (n, file), good in zip(videos.items(), taken, strict=True)}
+    return [paths[number] for number in range(len(sources))]
 
 
 class _Progress:
