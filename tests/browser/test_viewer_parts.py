@@ -159,3 +159,20 @@ def test_the_slideshow_goes_on_by_itself_waits_when_asked_and_starts_again_at_th
     expect(page.locator(".about")).to_be_visible()
     expect(heading).to_have_text(names[0])
     until(page, "!document.fullscreenElement")
+
+
+def test_the_slideshow_plays_what_is_browsed(visit: Visit, photos: str) -> None:
+    page = visit("?where=format%3DPNG", at=photos)
+    page.wait_for_selector("#timeline .tile")
+    page.click("#play")
+    until(page, "document.querySelector('#viewer[data-playing]')")
+    expect(page.locator("#viewer .about .soft").first).to_contain_text("من ٣")
+    for _ in range(2):
+        page.keyboard.press("PageDown")
+    heading = page.locator("#viewer h2")
+    last = heading.inner_text()
+    page.keyboard.press("Home")
+    expect(heading).not_to_have_text(last)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer")).to_be_hidden()

@@ -28,14 +28,12 @@ const AUTO_FETCH = 200; // results that scrolling fetches; further ones need a c
 const AS_READ = { literal: false, ignore: [] }; // a new query is understood again
 let state = read(location.search);
 let shownSearch = null; // the search whose results the page shows
-let results = null;
-let stats = null;
+let [results, stats] = [null, null];
 
 const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item) });
-const sequence = new Sequence({ shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore });
-const along = () => (browse.showing && !sequence.chosen ? browse : sequence); // what the viewer turns through
+const sequence = new Sequence({ shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore, browsed: () => browse.showing && browse });
 const viewer = new Viewer({
-  turn, close: closeViewer, similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
+  turn, close: closeViewer, hidden: () => sequence.choose(null), similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
   part: (canvas) => searchByPicture(canvas, AS_READ, ''), open: ({ id }) => go({ view: id }),
 });
 const chips = new Chips(go);
@@ -62,16 +60,22 @@ const moreLike = (item) => go({ ...AS_READ, q: '', pictures: [], like: [{ id: it
 const lessLike = (item) => go({ like: [...state.like.filter(({ id }) => id !== item.id), { id: item.id, weight: -1 }] });
 
 function closeViewer() {
-  if (history.state?.inside) history.back();
-  else go({ view: '' }, { replace: true });
+  return history.state?.inside ? history.back() : go({ view: '' }, { replace: true });
 }
 
 /** Show the picture so many steps from the current one. */
 async function turn(step) {
-  const item = await along().from(state.view, step);
+  const item = await sequence.from(state.view, step);
   if (!item || item.id === state.view || !state.view) return;
   history.replaceState(history.state, '', write({ ...state, view: item.id }));
   arrive();
+}
+
+/** The slideshow of what the page shows, or of some pictures. */
+function play(items = null) {
+  sequence.choose(items);
+  go({ view: sequence.first?.id ?? '' });
+  if (state.view) viewer.play();
 }
 
 async function searchByPicture(file, change = {}, q = $('query').value.trim()) {
@@ -183,7 +187,7 @@ function show() {
 /** Show a picture in the viewer. */
 function showPicture() {
   const asked = state.like.length || state.pictures.length ? null : state;
-  viewer.show(along().item(state.view), along().position(state.view), asked);
+  viewer.show(sequence.item(state.view), sequence.position(state.view), asked);
 }
 
 async function fetchMore(clicked = false) {
@@ -210,12 +214,9 @@ async function fetchMore(clicked = false) {
 
 /** Show a problem, or ask for a missing token and retry. */
 async function failed(problem, retry) {
-  if (problem.status === 401) {
-    await askForToken();
-    retry();
-  } else {
-    problemNotice(problem, retry);
-  }
+  if (problem.status !== 401) return problemNotice(problem, retry);
+  await askForToken();
+  return retry();
 }
 
 function galleryChanged({ generation, pictures }) {
@@ -264,7 +265,7 @@ function listen() {
     $('clear').hidden = true;
     $('query').focus();
   });
-  $('play').addEventListener('click', () => { go({ view: grid.shown[0].id }); viewer.play(); });
+  $('play').addEventListener('click', () => play());
   $('filter-switch').addEventListener('click', () => {
     $('filters').hidden = !$('filters').hidden;
     $('filter-switch').setAttribute('aria-expanded', !$('filters').hidden);

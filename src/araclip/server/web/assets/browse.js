@@ -81,6 +81,10 @@ export class Browse {
 
   // ------------------------------------------------------------------ what the viewer turns through
 
+  get first() {
+    return this.timeline.list?.item(0);
+  }
+
   /** A picture by its id, as far as it is known. */
   item(id) {
     return this.timeline.list?.item(this.timeline.list.indexOf(id)) ?? { id };

@@ -1,38 +1,55 @@
-/** The pictures that the viewer turns through: those that the page shows, or some of them. */
+/** The pictures that the viewer turns through: results, what is browsed by date, or pictures that were selected. */
 
 export class Sequence {
-  /** `shown` gives the pictures of the page; `more` says whether there are further ones, which `fetchMore` fetches. */
-  constructor({ shown, more, fetchMore }) {
-    Object.assign(this, { shown, more, fetchMore, chosen: null });
+  /**
+   * `shown` gives the results; `more` says whether there are further ones, which `fetchMore` fetches. `browsed` gives what is shown
+   * without a query (`first`, `item`, `position`, `from` as here), or a false value.
+   */
+  constructor({ shown, more, fetchMore, browsed }) {
+    Object.assign(this, { shown, more, fetchMore, browsed, chosen: null });
   }
 
-  /** Turn through these pictures only; null: through all. */
+  /** Turn through these pictures only, until the viewer closes; null: through all. */
   choose(items) {
     this.chosen = items?.length ? items : null;
   }
 
-  get items() {
-    return this.chosen ?? this.shown();
+  get first() {
+    return this.#browsed ? this.#browsed.first : this.#items[0];
   }
 
   /** A picture by its id, as far as it is known. */
   item(id) {
-    return this.items.find((each) => each.id === id) ?? { id };
+    return this.#browsed ? this.#browsed.item(id) : this.#items.find((each) => each.id === id) ?? { id };
   }
 
   /** Where a picture is among the others, with those beside it; null if it is none of them. */
   position(id) {
-    const { items } = this;
+    if (this.#browsed) return this.#browsed.position(id);
+    const items = this.#items;
     const at = items.findIndex((each) => each.id === id);
     if (at < 0) return null;
-    return { at, all: items.length, more: !this.chosen && this.more(), before: items[at - 1], after: items[at + 1] };
+    return { at, all: items.length, more: this.#more, before: items[at - 1], after: items[at + 1] };
   }
 
   /** The picture a step from another one, fetched if need be; Infinity is the last that is here, -Infinity the first. */
   async from(id, step) {
-    const at = this.items.findIndex((each) => each.id === id);
+    if (this.#browsed) return this.#browsed.from(id, step);
+    const at = this.#items.findIndex((each) => each.id === id);
     if (at < 0) return undefined;
-    if (step === 1 && at + 1 >= this.items.length && !this.chosen && this.more()) await this.fetchMore(true);
-    return step === Infinity ? this.items.at(-1) : this.items[step === -Infinity ? 0 : at + step];
+    if (step === 1 && at + 1 >= this.#items.length && this.#more) await this.fetchMore(true);
+    return step === Infinity ? this.#items.at(-1) : this.#items[step === -Infinity ? 0 : at + step];
+  }
+
+  get #browsed() {
+    return !this.chosen && this.browsed();
+  }
+
+  get #items() {
+    return this.chosen ?? this.shown();
+  }
+
+  get #more() {
+    return !this.chosen && this.more();
   }
 }

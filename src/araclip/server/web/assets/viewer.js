@@ -18,8 +18,8 @@ const TURN_KEYS = { PageUp: -1, PageDown: 1, Home: -Infinity, End: Infinity };
 
 export class Viewer {
   /**
-   * Called: `turn` with a step (1, -1, Infinity to the last, -Infinity to the first), `close`, `open`, `similar` and `unlike`
-   * with a picture, `part` with a canvas that shows a part of one.
+   * Called: `turn` with a step (1, -1, Infinity to the last, -Infinity to the first), `close`, `hidden` once it is closed, `open`,
+   * `similar` and `unlike` with a picture, `part` with a canvas that shows a part of one.
    */
   constructor(actions) {
     Object.assign(this, { actions, dialog: $('viewer'), id: '', position: null });
@@ -69,6 +69,7 @@ export class Viewer {
     this.request?.abort();
     this.id = '';
     this.movie.hide();
+    this.actions.hidden();
     this.slideshow.stop();
     if (document.fullscreenElement) document.exitFullscreen();
     if (this.dialog.open) this.dialog.close();
