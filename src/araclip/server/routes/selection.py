@@ -59,7 +59,7 @@ async def archive(
     """The archive: each file as it is, without compression, read while it is sent."""
     records = service.archives.pictures(key)
     stream = zipped(
-        records, lambda identity: open_original(service.gallery.store, identity), service.in_thread,
+        records, lambda record: open_original(service.gallery.store, record), service.in_thread,
         service.in_thread, service.settings.max_archive,
     )  # fmt: skip
     headers = {
@@ -76,7 +76,7 @@ async def paths(service: ServiceOf, requester: RequesterOf, body: Selection) -> 
         raise Problem("no-paths")
     with service.searches.entered(requester):
         records = await service.in_thread(lambda: _records(service, body.ids))
-    first = (next((copy.path for copy in record.copies if not copy.stored), None) for record in records)
+    first = (next((copy.file for copy in record.copies if not copy.stored), None) for record in records)
     return Paths(paths=[shown(path) for path in first if path])
 
 

@@ -26,7 +26,7 @@ MISSING = "not-included.txt"
 
 T = TypeVar("T")
 InThread = Callable[[Callable[[], T]], Awaitable[T]]
-Opener = Callable[[str], Original | None]
+Opener = Callable[[PictureRecord], Original | None]
 
 
 class Archives:
@@ -75,16 +75,19 @@ async def zipped(
     most_bytes: int,
 ) -> AsyncIterator[bytes]:  # fmt: skip
     """The bytes of an archive; what is gone or changed since is left out, and named in a text file inside."""
-    names, entries, missing = Names(), list[Entry](), list[str]()
+    names, entries, missing, videos = Names(), list[Entry](), list[str](), set[str]()
     offset = 0
     for record in records:
-        original = await opening(lambda id=record.id: opened(id))  # type: ignore[misc]
+        original = await opening(lambda record=record: opened(record))  # type: ignore[misc]
         if original is None or offset + original.size > most_bytes:
             if original:
                 original.close()
             missing.append(record.copies[0].name)
             continue
         with original:
+            if original.time is not None and original.path in videos:  # another scene of the same video
+                continue
+            videos.add(original.path)
             name = names.free(_name(record, original))
             entry = Entry(name, record.captured_at or record.added or "", original.crc, original.size, offset)
             head = entry.head()
