@@ -49,8 +49,8 @@ CREDITS: tuple[str, ...] = (
     *(f"Photograph {name}: {credit}. From scikit-image." for name, (_, credit) in PHOTOGRAPHS.items()),
 )
 
-# Ten of the 48 of benchmarks/demo_queries.py, chosen by what it prints: all are answered by a right picture first, which
-# holds for 25 of the 48. Those that a photograph answers come first.
+# Ten of the 48 of benchmarks/demo_queries.py, chosen by what it prints: all are answered by a right picture first,
+# which holds for 25 of the 48. Those that a photograph answers come first.
 QUERIES: tuple[str, ...] = (
     "وجه قطة",
     "فنجان قهوة",

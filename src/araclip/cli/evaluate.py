@@ -112,7 +112,7 @@ def evaluate(
     losses = robustness_of(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()
-        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses)
+        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
     if as_json:
         more: dict[str, Any] = {"leaks": leaks.counts()} if leaks else {}
         more |= {"robustness": [result.json() for result in losses]} if losses else {}

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from araclip import __version__, atomic
-from araclip.display import shown
+from araclip.display import counted, shown
 from araclip.errors import InputError
 from araclip.evaluation import breakdown
 from araclip.evaluation.breakdown import Group, GroupRecall
 from araclip.evaluation.examples import examples
+from araclip.evaluation.leaks import Leaks
 from araclip.evaluation.robustness.measure import Robustness
 from araclip.evaluation.summary import Summary, p_text, shared_protocol
 
@@ -62,24 +63,27 @@ def write_report(
     models: Sequence[Summary],
     dialects: Sequence[str | None] | None = None,
     robustness: Sequence[Robustness] = (),
+    leaks: Leaks | None = None,
 ) -> None:
     """Write the report of one or several models; the others are compared with the first.
 
     Args:
         dialects: of each query, where the data set states it (see `breakdown.by_dialect`).
         robustness: of each model, where it was measured.
+        leaks: of the set in training data, where it was compared.
 
     Raises:
         InputError: see `check_ready`; or the models were measured under different protocols.
     """
     check_ready(path)
-    atomic.write_text(path, render(models, dialects, robustness))
+    atomic.write_text(path, render(models, dialects, robustness, leaks))
 
 
 def render(
     models: Sequence[Summary],
     dialects: Sequence[str | None] | None = None,
     robustness: Sequence[Robustness] = (),
+    leaks: Leaks | None = None,
 ) -> str:
     """The report as HTML; see `write_report`."""
     from markupsafe import Markup
@@ -107,6 +111,7 @@ def render(
         cutoffs=CUTOFFS,
         robustness=list(zip([model.evaluated.name for model in models], robustness, strict=False)),
         losses=_loss_chart(models, robustness) if robustness else None,
+        leaks=leaks,
         examples=examples([model.evaluated for model in models]),
         **_costs(models),
     )
@@ -129,6 +134,7 @@ def _environment() -> "Environment":
         "between": _between,
         "decimal": lambda value: f"{value:.3f}",
         "count": lambda n: f"{n:,}",
+        "counted": counted,
         "place": lambda rank: f"{rank:,.0f}" if rank == int(rank) else f"{rank:,.1f}",
         "measured": lambda value: "–" if value is None else f"{value:,.1f}",
         "p_value": p_text,
