@@ -5,8 +5,8 @@
 Without --gallery the sample pictures are made and indexed first (a minute). Two measures, both over the whole gallery:
 
 - Every drawing's Arabic name (Unicode CLDR) as a query, and every photograph's description (`demo.PHOTOGRAPHS`): how
-  often its own picture is first, and among the first four. Nothing is chosen here. Some names are no description («علم: …»,
-  «زر …»), and several drawings may fit one name, so this is a lower bound.
+  often its own picture is first, and among the first four. Nothing is chosen here. Some names are no description
+  («علم: …», «زر …»), and several drawings may fit one name, so this is a lower bound.
 - POOL: everyday queries, one to three words, written down before any of them was asked, each with the words that make a
   picture's name right. `araclip demo` asks those of `demo.QUERIES`, which were chosen from this pool by what is printed
   here: the first picture is right, and three of the first four are, or the first is a photograph. So their own share of

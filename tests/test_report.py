@@ -18,6 +18,7 @@ import pictures
 from araclip.errors import InputError
 from araclip.evaluation import examples as single
 from araclip.evaluation import report
+from araclip.evaluation.leaks import Copy, Leaks
 from araclip.evaluation.results import Cost
 from araclip.evaluation.summary import json_of, shared_protocol, summarise
 from measured import evaluated
@@ -175,7 +176,47 @@ def test_equal_input_gives_equal_bytes(alone: Page, photographs: list[Path]) -> 
     assert report.render(summarise([evaluated(pictures=photographs)])) == alone.source
 
 
+def test_what_is_printed_is_light_and_has_its_pictures_and_folded_tables(both: Page) -> None:
+    assert all("loading" not in attributes for attributes in both.of("img"))  # a lazy picture below is not printed
+    printed = both.source[both.source.index("@media print") :]
+    assert "color-scheme: light" in printed
+    assert "details-content" in printed
+    assert "display: none" not in printed
+
+
 # ------------------------------------------------------------------ what it says
+
+
+def test_title_and_heading_name_the_set_and_the_models(photographs: list[Path]) -> None:
+    made = page(evaluated(pictures=photographs), evaluated("أكبر", seed=2, pictures=photographs))
+    dataset = evaluated(pictures=photographs).protocol.dataset
+    for tag in ("title", "h1"):
+        text = re.sub(r"<[^>]+>|\s+", " ", made.source[made.source.index(f"<{tag}>") : made.source.index(f"</{tag}>")])
+        assert all(name in text for name in (dataset, "araclip-mini", "أكبر")), text
+
+
+def test_pictures_of_an_arabic_query_run_from_right_to_left(alone: Page, photographs: list[Path]) -> None:
+    assert {attributes.get("dir") for attributes in alone.of("article")} == {"rtl"}
+    english = page(evaluated(pictures=photographs, queries=["a cat"] * 40))
+    assert {attributes.get("dir") for attributes in english.of("article")} == {None}
+
+
+def test_one_model_is_not_called_pareto_optimal(alone: Page, both: Page) -> None:
+    assert "Pareto" not in alone.text
+    assert "Pareto-optimal" in both.text
+
+
+def test_leaks_of_the_training_data_stand_at_the_top(alone: Page, photographs: list[Path], tmp_path: Path) -> None:
+    def with_leaks(*copies: Copy) -> Page:
+        leaks = Leaks(pictures=copies, captions=(), n_pictures=20, n_training=7, n_captions=40, unread=1, flat=0)
+        return Page(report.render(summarise([evaluated(pictures=photographs)]), leaks=leaks))
+
+    assert "Leaks" not in alone.text
+    one = with_leaks(Copy(photographs[0], tmp_path, 2)).text
+    assert "1 of 20 test pictures has a near copy among 7 training pictures" in one
+    assert "score too high" in one
+    assert "1 picture that cannot be opened" in one
+    assert "score too high" not in with_leaks().text
 
 
 def test_one_model_has_no_p_values_and_no_pareto_plot(alone: Page, both: Page) -> None:
@@ -220,7 +261,7 @@ def test_a_guessed_dialect_is_called_a_guess_and_a_single_group_is_noted_without
 @pytest.mark.parametrize("images", [1, 2])
 def test_a_tiny_pool_makes_a_report_too(photographs: list[Path], images: int) -> None:
     text = page(evaluated(images=images, each=1, pictures=photographs[:images])).text
-    assert f"{images} texts" in text
+    assert f" {images} text{'' if images == 1 else 's'} (field" in text
     assert ("best wrong ones" in text) == (images > 1)  # one picture alone has no rival
 
 
