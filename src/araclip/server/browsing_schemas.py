@@ -29,6 +29,7 @@ class Listed(BaseModel):
     captured_at: str | None
     placeholder: str | None
     copies: int = Field(description="Number of further files with the same bytes.")
+    time: float | None = Field(default=None, description="Of a scene in a video, seconds from its start; else null.")
 
 
 class PicturesAnswer(BaseModel):

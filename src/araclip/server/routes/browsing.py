@@ -104,6 +104,7 @@ def _listed(record: PictureRecord, placeholder: bytes | None) -> Listed:
         captured_at=record.captured_at and shown(record.captured_at),
         placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
         copies=len(record.copies) - 1,
+        time=record.time,
     )
 
 

@@ -1,7 +1,7 @@
 /** Videos: the time of a scene on its tile, and the video in the viewer, which begins there. */
 
 import * as api from './api.js';
-import { el, icon } from './dom.js';
+import { el, icon, setStyle } from './dom.js';
 import { clock } from './i18n.js';
 
 const STILL = 1600; // pixels
@@ -19,7 +19,7 @@ export class Movie {
 
   /** Show the video of a scene at its time, paused; nothing for a picture. */
   show(item) {
-    if (item.id === this.id) return;
+    if (item.id === this.id) return; // its details have come
     this.hide();
     if (!isScene(item)) return;
     this.id = item.id;
@@ -28,6 +28,7 @@ export class Movie {
       preload: 'metadata', 'aria-label': item.name ?? '',
     });
     video.addEventListener('error', () => { if (this.video === video) { this.#remove(); this.unplayed(); } });
+    if (item.width) setStyle(video, { '--ratio': item.width / item.height });
     this.video = video;
     this.figure.append(video);
   }

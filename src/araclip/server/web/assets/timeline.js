@@ -3,8 +3,9 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import { el, icon, setStyle } from './dom.js';
-import { date, months, number, t } from './i18n.js';
+import { clock, date, months, number, t } from './i18n.js';
 import { beside, between, boxOf, layout, sectionAt, sectionOf } from './month-layout.js';
+import { isScene, timeCode } from './movie.js';
 import { PictureList } from './picture-list.js';
 import { Scrubber } from './scrubber.js';
 
@@ -157,10 +158,11 @@ export class Timeline {
     const size = side * devicePixelRatio > 200 ? 512 : 256; // squares are cut from the middle: the shorter side must do
     const image = el('img', { alt: '', decoding: 'async', draggable: 'false', src: thumbnail(item.id, size) });
     const label = item.captured_at ? t('takenAt', { name: item.name, date: date(item.captured_at) }) : item.name;
+    const whole = isScene(item) ? t('tileVideo', { label, time: clock(item.time) }) : label;
     const tile = el('li.tile.square', { style: {
       'inset-inline-start': `${start}px`, top: `${section.top + top}px`, width: `${side}px`, height: `${side}px`,
       ...(item.placeholder ? { 'background-image': `url("${item.placeholder}")` } : {}),
-    } }, el('a.open', { href: write({ ...this.state, view: item.id }), 'aria-label': label, tabindex: index === this.current ? 0 : -1 }, image));
+    } }, el('a.open', { href: write({ ...this.state, view: item.id }), 'aria-label': whole, tabindex: index === this.current ? 0 : -1 }, image, timeCode(item)));
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => image.src && image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))));
     tile.firstChild.addEventListener('click', (event) => {
