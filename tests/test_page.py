@@ -62,11 +62,63 @@ def test_every_message_is_used_and_every_message_used_exists() -> None:
 def test_every_icon_is_drawn() -> None:
     drawn = set(re.findall(r'id="(\w+)"', (ASSETS / "icons.svg").read_text(encoding="utf-8")))
     text = "\n".join(path.read_text(encoding="utf-8") for path in [WEB / "index.html", *MODULES])
-    wanted = set(re.findall(r"icons\.svg#(\w+)", text)) | set(re.findall(r"(?<![\w.])icon\('(\w+)'\)", text))
+    wanted = set(re.findall(r"#icon-(\w+)", text)) | set(re.findall(r"(?<![\w.])icon\('(\w+)'\)", text))
     wanted |= set(re.findall(r"button\('[\w.]+', '(\w+)'", text)) | set(re.findall(r"name: '(\w+)', title", text))
     assert wanted <= drawn
 
 
-@pytest.mark.parametrize("name", ["style.css", "results.css", "viewer.css"])
+@pytest.mark.parametrize("name", sorted(path.name for path in ASSETS.glob("*.css")))
 def test_styles_know_start_and_end_not_left_and_right(name: str) -> None:
     assert PHYSICAL.findall((ASSETS / name).read_text(encoding="utf-8")) == []
+
+
+# ------------------------------------------------------------------ words
+
+ARABIC = re.compile("[\u0621-\u064a]")
+LITERAL = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|`(?:[^`\\]|\\.)*`")
+COMMENT = re.compile(r"/\*.*?\*/|(?<![:'\"`\w])//[^\n]*", re.S)
+SENTENCE = re.compile(r"(?<![\w.#\[-])[A-Z][a-z]+(?: [a-z]+)+|(?<![\w.#\[-])[a-z]+(?: [a-z]+){2,}")
+COUNTED = re.compile(r"\{n\}")
+
+
+def texts_of(module: Path) -> list[str]:
+    """The string literals of a module outside comments, without what stands in ${…}."""
+    code = COMMENT.sub("", module.read_text(encoding="utf-8"))
+    return [re.sub(r"\$\{[^}]*\}", "", text[1:-1]) for text in LITERAL.findall(code)]
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name != "messages.js"], ids=lambda path: path.name)
+def test_no_module_but_that_of_the_messages_holds_a_text_for_people(path: Path) -> None:
+    texts = texts_of(path)
+    letters = {"suggest.js"}  # it folds letters of Arabic
+    assert [text for text in texts if len(ARABIC.findall(text)) > 1 and path.name not in letters] == []
+    assert [text for text in texts if SENTENCE.fullmatch(text.strip(" .…!?:"))] == []
+
+
+def test_a_text_for_people_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "x.js"
+    module.write_text(
+        """// 'a comment of words'\nlet a = 'Nothing was found', b = "قطة", c = `لا نتائج ${n}`, d = 'span.chip';"""
+    )
+    found = texts_of(module)
+    assert [bool(SENTENCE.fullmatch(text)) for text in found] == [True, False, False, False]
+    assert [len(ARABIC.findall(text)) > 1 for text in found] == [False, True, True, False]
+
+
+def test_the_markup_holds_no_text_for_people_but_where_there_are_no_scripts() -> None:
+    whole = (WEB / "index.html").read_text(encoding="utf-8")
+    markup = re.sub(r"<noscript>.*?</noscript>|<title>.*?</title>|<bdi>AraCLIP</bdi>", "", whole, flags=re.S)
+    assert re.findall(r">\s*([^<>\s][^<>]*)<", markup) == []
+    assert re.findall(r'(?:aria-label|title|placeholder|alt)="[^"]+"', markup) == []
+
+
+def test_what_is_counted_has_every_form_of_its_language() -> None:
+    source = (ASSETS / "messages.js").read_text(encoding="utf-8")
+    arabic, english = source.split("\nconst en")
+    for part, forms in ((arabic, ["zero", "one", "two", "few", "many", "other"]), (english, ["one", "other"])):
+        counted = re.findall(r"^  (\w+): \{(.*?)\}(?:,)$", re.sub(r"\{(\w+)\}", r"<\1>", part), re.M | re.S)
+        assert len(counted) >= 5
+        for key, inside in counted:
+            assert re.findall(r"(?:^|[{,\n])\s*(\w+):", inside) == forms, key
+    plain = {key for key, text in re.findall(r"^  (\w+): '(.*)',$", arabic, re.M) if COUNTED.search(text)}
+    assert plain <= {"position", "indexingOf"}  # a place among others counts nothing

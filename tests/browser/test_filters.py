@@ -96,10 +96,10 @@ def test_weaker_matches_can_be_hidden_and_all_filters_removed(visit: Visit) -> N
     page.get_by_label("إخفاء النتائج الضعيفة").check()
     until(page, "location.search.includes('strong')")
     expect(page.get_by_role("heading", name="نتائج أضعف صلة")).to_be_hidden()
-    page.get_by_label("إخفاء الصور المتشابهة").check()
-    until(page, "location.search.includes('collapse')")
+    page.get_by_label("إخفاء الصور المتشابهة").uncheck()
+    until(page, "location.search.includes('unfold')")
     page.get_by_role("button", name="إزالة التصفية").click()
-    until(page, "!location.search.includes('strong') && !location.search.includes('collapse')")
+    until(page, "!location.search.includes('strong') && !location.search.includes('unfold')")
     expect(page.get_by_role("heading", name="نتائج أضعف صلة")).to_be_visible()
     expect(page.get_by_role("button", name="إزالة التصفية")).to_be_hidden()
 

@@ -1,5 +1,6 @@
 """Errors over HTTP: problem details (RFC 9457) in Arabic or English, as the client prefers; OpenAI's below /v1/."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from araclip.server.translations import in_arabic
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:araclip:problem:"
+ARABIC = re.compile("[\u0621-\u064a]")
+UNTRANSLATED = "تفاصيل السبب في الصفحة الإنجليزية وحدها."
 
 
 class Kind(NamedTuple):
@@ -42,7 +45,7 @@ KINDS = {
     ),
     "unauthorized": Kind(
         401, "A token is needed", "Send Authorization: Bearer TOKEN with a token of this server.",
-        "يلزم رمز دخول", "أرسل الترويسة Authorization: Bearer TOKEN برمز من رموز هذا الخادم.",
+        "يلزم رمز دخول", "تلزم الترويسة Authorization: Bearer TOKEN برمز من رموز هذا الخادم.",
     ),
     "forbidden": Kind(
         403, "Not allowed", "This token lacks the scope '{scope}'.",
@@ -54,7 +57,7 @@ KINDS = {
     ),
     "uploads-off": Kind(
         403, "Uploads are off", "This server accepts no pictures. Start it with --uploads to change that.",
-        "الرفع متوقف", "لا يقبل هذا الخادم صورًا. شغّله بالخيار --uploads ليقبلها.",
+        "الرفع متوقف", "لا يقبل هذا الخادم صورًا، إلا إذا شُغّل بالخيار --uploads.",
     ),
     "not-found": Kind(
         404, "Not found", "There is nothing at this address.", "غير موجود", "لا شيء في هذا العنوان."
@@ -72,8 +75,8 @@ KINDS = {
         "This server has no model for the task {task}, only for clip (search by text and by picture). Turn the other "
         "tasks off in Immich's settings for machine learning.",
         "لا يوجد نموذج لهذه المهمة",
-        "لا يوجد في هذا الخادم نموذج للمهمة {task}، بل للمهمة clip وحدها (البحث بالنص والصورة). أوقف المهام الأخرى في "
-        "إعدادات التعلم الآلي في Immich.",
+        "لا يوجد في هذا الخادم نموذج للمهمة {task}، بل للمهمة clip وحدها (البحث بالنص والصورة). يلزم إيقاف المهام "
+        "الأخرى في إعدادات التعلم الآلي في Immich.",
     ),
     "method": Kind(
         405, "Method not allowed", "This address does not accept {method}.",
@@ -85,7 +88,7 @@ KINDS = {
     ),
     "busy-writing": Kind(
         409, "The gallery is being written", "Another process is writing the gallery. Try again later.",
-        "المعرض قيد التحديث", "عملية أخرى تكتب في المعرض الآن. حاول لاحقًا.",
+        "المعرض قيد التحديث", "عملية أخرى تكتب في المعرض الآن. قد تنجح إعادة المحاولة بعد قليل.",
     ),
     "nothing-to-index": Kind(
         409, "There is no folder to index", "Start the server with --index FOLDER.",
@@ -121,17 +124,18 @@ KINDS = {
     ),
     "media-type": Kind(
         415, "The body is in a form that is not taken", "Send the body with {expected}.",
-        "شكل المحتوى غير مقبول", "أرسل المحتوى هكذا: {expected}.",
+        "شكل المحتوى غير مقبول", "يُقبل المحتوى هكذا: {expected}.",
     ),
     "range": Kind(
         416, "No such range", "The picture has {size} bytes.", "لا يوجد هذا المدى", "حجم الصورة {size} بايت."
     ),
     "wrong-host": Kind(
         421, "Not this server's name", "The server does not answer to this name. Start it with --allow-host NAME.",
-        "ليس اسم هذا الخادم", "لا يجيب هذا الخادم بهذا الاسم. شغّله بالخيار --allow-host NAME.",
+        "ليس اسم هذا الخادم", "لا يجيب هذا الخادم بهذا الاسم، إلا إذا شُغّل بالخيار --allow-host NAME.",
     ),
     "busy": Kind(
-        429, "Too many requests at once", "Try again in {seconds} s.", "طلبات كثيرة في آن واحد", "حاول بعد {seconds} ث."
+        429, "Too many requests at once", "Try again in {seconds} s.", "طلبات كثيرة في آن واحد",
+        "يمكن إعادة المحاولة بعد {seconds} ث."
     ),
     "long-headers": Kind(
         431, "The headers are too long", "The first line and the headers have more than {limit} bytes.",
@@ -142,11 +146,11 @@ KINDS = {
     ),
     "gallery": Kind(
         503, "The gallery cannot be used now", "Try again soon; the server's log says why.",
-        "لا يمكن استعمال المعرض الآن", "حاول بعد قليل؛ السبب في سجل الخادم.",
+        "لا يمكن استعمال المعرض الآن", "قد تنجح إعادة المحاولة بعد قليل؛ السبب في سجل الخادم.",
     ),
     "starting": Kind(
         503, "Not ready", "The server is starting or stopping. Try again soon.",
-        "غير جاهز", "الخادم يبدأ العمل أو يتوقف. حاول بعد قليل.",
+        "غير جاهز", "الخادم يبدأ العمل أو يتوقف. يمكن إعادة المحاولة بعد قليل.",
     ),
 }  # fmt: skip
 
@@ -164,7 +168,10 @@ class Problem(HTTPException):
         kind = KINDS[self.kind]
         fields = self.fields
         if language == "ar":
-            reason = fields.get("reason_ar") or in_arabic(str(fields.get("reason", "")))
+            said = str(fields.get("reason", ""))
+            reason = fields.get("reason_ar") or in_arabic(said)
+            if reason == said and not ARABIC.search(said):  # not translated: no English in an Arabic answer
+                reason = UNTRANSLATED
             fields = {**fields, "reason": reason}
             title, detail = kind.title_ar, kind.detail_ar
         else:

@@ -1,7 +1,7 @@
 /**
  * The URL's query: the search and the picture in the viewer. Pure.
  *
- * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&collapse&literal&ignore=date&view=ID&show=albums; a minus before an id or key excludes.
+ * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&unfold&literal&ignore=date&open=ID&view=ID&show=albums; a minus before an id or key excludes.
  */
 
 /** Parts of a query's understanding that can be taken back. */
@@ -20,9 +20,10 @@ export function read(search) {
     pictures: params.getAll('picture').filter(Boolean).map(parseTerm),
     where: Object.fromEntries(where.filter(([key, value]) => key && value)),
     strong: params.has('strong'),
-    collapse: params.has('collapse'),
+    collapse: !params.has('unfold'), // near-duplicates stand behind the best of them
     literal: params.has('literal'),
     ignore: params.getAll('ignore').filter((part) => PARTS.includes(part)),
+    open: params.getAll('open').filter(Boolean), // pictures whose near-duplicates are shown beside them
     view: params.get('view') ?? '',
     show: params.get('show') ?? '', // of a state without a query: albums or map, else the timeline
   };
@@ -36,17 +37,21 @@ export function write(state) {
   for (const term of state.pictures) params.append('picture', formatTerm(term));
   for (const filter of filterTexts(state)) params.append('where', filter);
   if (state.strong) params.append('strong', '');
-  if (state.collapse) params.append('collapse', '');
+  if (!state.collapse) params.append('unfold', '');
   if (state.literal) params.append('literal', '');
   for (const part of state.ignore ?? []) params.append('ignore', part);
   if (state.show && !isSearch(state)) params.append('show', state.show);
+  for (const id of state.open ?? []) params.append('open', id);
   if (state.view) params.append('view', state.view);
   const text = params.toString().replaceAll('=&', '&').replace(/=$/, '');
   return text && `?${text}`;
 }
 
-/** The part of the state that determines the results: all but the picture in the viewer. */
-export const searchOf = (state) => write({ ...state, view: '' });
+/** The part of the state that determines the results: all but the picture in the viewer and what is unfolded. */
+export const searchOf = (state) => write({ ...state, view: '', open: [] });
+
+/** The change that removes every filter. */
+export const UNFILTERED = { where: {}, strong: false, collapse: true };
 
 /** Whether there is a search; filters alone are none. */
 export const isSearch = (state) => Boolean(state.q || state.like.length || state.pictures.length);
@@ -55,7 +60,7 @@ export const isSearch = (state) => Boolean(state.q || state.like.length || state
 export const filterTexts = (state) => Object.keys(state.where).sort().map((key) => `${key}=${state.where[key]}`);
 
 /** How many filters are set. */
-export const filterCount = (state) => Object.keys(state.where).length + Number(state.strong) + Number(state.collapse);
+export const filterCount = (state) => Object.keys(state.where).length + Number(state.strong) + Number(!state.collapse);
 
 const parseTerm = (text) => (text[0] === '-' ? { id: text.slice(1), weight: -1 } : { id: text, weight: 1 });
 const formatTerm = ({ id, weight }) => (weight < 0 ? `-${id}` : id);

@@ -3,16 +3,9 @@
 import { FAIR, language, t } from './i18n.js';
 import { filterTexts } from './address.js';
 import { dataOf } from './pictures.js';
+import { Problem, problemOf } from './problems.js';
 
 export const PAGE = 40; // pictures per request: two desktop screens, six phone screens
-
-/** An error for display: a title, a detail, the HTTP status (0: no response), and seconds to wait before a retry. */
-export class Problem extends Error {
-  constructor({ status = 0, title, detail = '', wait = 0 }) {
-    super(title);
-    Object.assign(this, { status, title, detail, wait });
-  }
-}
 
 /** The access token, until the tab is closed. */
 let token = sessionStorage.getItem('araclip.token');
@@ -39,19 +32,6 @@ export async function request(path, { body, signal, method, headers = {}, raw = 
   return response.status === 204 ? null : response.json();
 }
 
-async function problemOf(response) {
-  const { status } = response;
-  const kind = response.headers.get('Content-Type') ?? '';
-  const problem = kind.includes('problem+json') ? await response.json() : {};
-  const wait = Number(response.headers.get('Retry-After')) || (status === 429 ? 2 : 0);
-  return new Problem({
-    status,
-    wait,
-    title: problem.title ?? t('failed'),
-    detail: problem.detail ?? t('failedDetail', { status }),
-  });
-}
-
 /** One page of a search: { results, more, … }. */
 export async function search(state, offset, signal) {
   const settings = { q: state.q, k: PAGE, offset };
@@ -73,6 +53,9 @@ export async function search(state, offset, signal) {
 
 export const indexed = () => request('index');
 export const indexNow = () => request('index', { method: 'POST' });
+/** The near-duplicates of a picture that pass the filters of a state. */
+export const copiesOf = (id, state) => request(`images/${id}/near?${new URLSearchParams(filterTexts(state).map((filter) => ['where', filter]))}`);
+export const suggestions = (q, signal) => request(`suggestions?${new URLSearchParams({ q: q.slice(0, 200) })}`, { signal });
 export const stats = () => request('stats');
 export const details = (id, signal) => request(`images/${id}/details`, { signal });
 export const explain = (id, { q, literal, ignore }, signal) => {

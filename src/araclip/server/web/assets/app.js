@@ -1,37 +1,43 @@
 /** The page: maps actions to URLs, and shows the state that the URL holds. */
 
 import * as api from './api.js';
-import { filterCount, isSearch, read, searchOf, write } from './address.js';
+import { filterCount, isSearch, read, searchOf, UNFILTERED, write } from './address.js';
 import { Browse } from './browse.js';
 import { Chips } from './chips.js';
-import { $, button, el } from './dom.js';
+import { $, loadIcons } from './dom.js';
 import { Filters, filterChips } from './filters.js';
+import { Freshness } from './freshness.js';
 import { Grid } from './grid.js';
 import { leaveFirstRun, showFirstRun } from './firstrun.js';
 import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { listenForPictures } from './intake.js';
 import { nothingNotice, problemNotice } from './notice.js';
+import { Paging } from './paging.js';
 import { storePicture } from './pictures.js';
 import { Progress } from './progress.js';
-import { recent, remember } from './recent.js';
+import { remember } from './recent.js';
 import { Results } from './results.js';
+import { listenToSearchBox } from './search-box.js';
 import { Sequence } from './sequence.js';
+import { Sheet } from './sheet.js';
+import { Suggest } from './suggest.js';
 import { showTheme, startTheme } from './theme.js';
 import { toast } from './toast.js';
 import { askForToken } from './token.js';
 import { Understood } from './understood.js';
 import { Viewer } from './viewer.js';
+import { waiting } from './waiting.js';
 
-const LOADING_DELAY_MS = 200; // responses within this time show no loading message
-const AUTO_FETCH = 200; // results that scrolling fetches; further ones need a click
 const AS_READ = { literal: false, ignore: [] }; // a new query is understood again
 let state = read(location.search);
 let shownSearch = null; // the search whose results the page shows
 let [results, stats] = [null, null];
 
-const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item) });
-const sequence = new Sequence({ shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore, browsed: () => browse.showing && browse });
+const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item), unfold: toggleCopies });
+const sequence = new Sequence({
+  shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore: (clicked) => paging.fetch(clicked), browsed: () => browse.showing && browse,
+});
 const viewer = new Viewer({
   turn, close: closeViewer, hidden: () => sequence.choose(null), similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
   part: (canvas) => searchByPicture(canvas, AS_READ, ''), open: ({ id }) => go({ view: id }),
@@ -40,20 +46,25 @@ const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
 const browse = new Browse({ go, dress: () => {}, failed: (problem) => { if (stats) failed(problem, again); } });
+const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' ? { ...AS_READ, q: '', where: { folder: text } } : { ...AS_READ, q: text }));
+const freshness = new Freshness({ results: () => results, grid, show, bar: $('bar') });
 const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(stats); });
-const moreButton = button('quiet.more', 'more', null, () => fetchMore(true), t('more'));
-const near = new IntersectionObserver(([button]) => { if (button.isIntersecting) fetchMore(); }, { rootMargin: '600px' });
-$('results').after(moreButton);
+const paging = new Paging({ results: () => results, grid, show, isFree: () => !state.view });
 
 // ------------------------------------------------------------------ from actions to the URL
 
 /** Change a part of the state, and the URL with it. */
 function go(change, { replace = false } = {}) {
-  const next = { ...state, view: '', ...change };
+  const next = { ...state, open: [], view: '', ...('view' in change ? { open: state.open } : {}), ...change };
   if (write(next) === write(state)) return;
   history.replaceState({ ...history.state, scroll: scrollY }, '');
   history[replace ? 'replaceState' : 'pushState']({ inside: true }, '', write(next) || './');
   arrive();
+}
+
+/** Show the near-duplicates of a picture beside it, or fold them again. */
+function toggleCopies({ id }) {
+  go({ open: state.open.includes(id) ? state.open.filter((other) => other !== id) : [...state.open, id] }, { replace: true });
 }
 
 const moreLike = (item) => go({ ...AS_READ, q: '', pictures: [], like: [{ id: item.id, weight: 1 }] });
@@ -99,6 +110,9 @@ async function arrive({ scroll } = {}) {
     if (isSearch(state)) await run();
     else clearResults();
     scrollTo(0, scroll ?? 0);
+  } else if (results && write({ ...state, view: '' }) !== write({ ...before, view: '' })) {
+    await results.unfold(state.open).catch((problem) => toast(problem.title));
+    show();
   }
   if (state.view) showPicture();
   else if (before.view) {
@@ -116,7 +130,6 @@ function showFrame() {
   [$('home').hidden, $('bar').hidden] = [!home, home];
   chips.show(state, filterChips(state));
   filters.sync(state);
-  $('earlier').replaceChildren(...recent().map((text) => el('option', { value: text })));
   if (home) showHome(state, stats, (q) => go({ ...AS_READ, q }));
   browse.show(state, stats);
 }
@@ -124,9 +137,10 @@ function showFrame() {
 /** Clear the results. */
 function clearResults() {
   results = null;
+  $('results').hidden = false;
   understood.show(state, null);
   grid.clear();
-  moreButton.hidden = true;
+  paging.show(false);
   if (stats && !isSearch(state) && (!stats.pictures || progress.running)) showFirstRun(stats); else leaveFirstRun();
   browse.count();
 }
@@ -135,14 +149,15 @@ async function run() {
   const current = Results.of(state);
   results = null; // the grid still shows those of the last search
   grid.cancelLoading();
-  const late = setTimeout(() => { $('main').dataset.late = ''; $('count').textContent = t('loading'); }, LOADING_DELAY_MS);
-  $('main').setAttribute('aria-busy', true);
+  const ended = waiting();
   const outdated = () => searchOf(state) !== searchOf(current.state); // another search has started
   try {
     if (!current.answered) await current.next();
     if (outdated()) return;
+    await current.unfold(state.open);
+    if (outdated()) return;
     results = current;
-    $('bar').querySelector('.changed')?.remove();
+    freshness.forget();
     leaveFirstRun();
     if (state.q) remember(state.q);
     show();
@@ -151,11 +166,7 @@ async function run() {
     clearResults();
     failed(problem, again);
   } finally {
-    clearTimeout(late);
-    if (!outdated()) {
-      delete $('main').dataset.late;
-      $('main').setAttribute('aria-busy', false);
-    }
+    ended(!outdated());
   }
 }
 
@@ -168,48 +179,35 @@ function again() {
 }
 
 function show() {
-  const shown = grid.show(results);
+  const folded = results.hidden; // all are weak: the nearest pictures wait behind a button
+  $('results').hidden = folded;
+  if (folded) grid.clear();
+  const shown = folded ? [] : grid.show(results);
   understood.show(state, results.interpretation);
   const weak = shown.length > 0 && shown[0].weak;
   const all = Math.max(stats?.pictures ?? 0, shown.length);
   $('count').textContent = weak ? t('allWeak') : t('shown', { n: shown.length, all });
   $('bar').dataset.weak = weak;
-  moreButton.hidden = !results.more;
-  near.unobserve(moreButton); // observing it again reports its new position
-  near.observe(moreButton);
+  paging.show(!folded && results.more);
   if (!shown.length) {
     $('count').textContent = '';
     if (stats?.pictures === 0) showFirstRun(stats);
-    else nothingNotice(filterCount(state) ? () => go({ where: {}, strong: false, collapse: false }) : null);
+    else nothingNotice(filterCount(state) ? () => go(UNFILTERED) : null, folded ? reveal : null);
   }
+}
+
+/** Show results that are all weak. */
+function reveal() {
+  results.revealed = true;
+  leaveFirstRun();
+  show();
+  grid.focus(grid.shown[0].id);
 }
 
 /** Show a picture in the viewer. */
 function showPicture() {
   const asked = state.like.length || state.pictures.length ? null : state;
   viewer.show(sequence.item(state.view), sequence.position(state.view), asked);
-}
-
-async function fetchMore(clicked = false) {
-  const current = results;
-  if (!current?.more) return undefined;
-  if (current.pending) return current.pending.catch(() => {}); // the first caller reports the error
-  const weakReached = current.strong < current.items.length;
-  if (!clicked && (weakReached || current.items.length >= AUTO_FETCH)) return undefined;
-  moreButton.disabled = true;
-  try {
-    const before = grid.shown.length;
-    await current.next();
-    if (results !== current) return undefined;
-    show();
-    if (document.activeElement === document.body && clicked && !state.view) grid.focus(grid.shown[before]?.id);
-  } catch (problem) {
-    if (problem.status === 401) await askForToken();
-    else toast(`${problem.title}. ${problem.detail}`); // the button stays, for a retry
-  } finally {
-    moreButton.disabled = false;
-  }
-  return undefined;
 }
 
 /** Show a problem, or ask for a missing token and retry. */
@@ -225,10 +223,7 @@ function galleryChanged({ generation, pictures }) {
   Results.forget();
   browse.refresh();
   loadStats();
-  if (!results) return;
-  const hint = el('span.changed', {}, t('changed'), ' ', el('button.link', { type: 'button', onclick: again }, t('refresh')));
-  $('bar').querySelector('.changed')?.remove();
-  $('bar').append(hint);
+  freshness.changed();
 }
 
 // ------------------------------------------------------------------ start
@@ -252,25 +247,13 @@ async function begin() {
 }
 
 function listen() {
-  $('search').addEventListener('submit', (event) => {
-    event.preventDefault();
-    if (matchMedia('(hover: none)').matches) $('query').blur(); // hides the on-screen keyboard
-    const q = $('query').value.trim();
+  listenToSearchBox((q) => {
+    suggest.close();
     if (q && q === state.q) again();
     else go({ ...AS_READ, q });
   });
-  $('query').addEventListener('input', () => { $('clear').hidden = !$('query').value; });
-  $('clear').addEventListener('click', () => {
-    $('query').value = '';
-    $('clear').hidden = true;
-    $('query').focus();
-  });
   $('play').addEventListener('click', () => play());
-  $('filter-switch').addEventListener('click', () => {
-    $('filters').hidden = !$('filters').hidden;
-    $('filter-switch').setAttribute('aria-expanded', !$('filters').hidden);
-    if (!$('filters').hidden) filters.focus();
-  });
+  new Sheet($('sheet'), $('filter-switch'), $('sheet-done'));
   $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
   document.querySelector('.brand').addEventListener('click', (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -283,7 +266,7 @@ function listen() {
 
 onLanguage(() => {
   showTheme();
-  moreButton.lastChild.textContent = t('more');
+  paging.translate();
   if (stats) filters.build(stats, state);
   showFrame();
   browse.translate(state, stats);
@@ -291,6 +274,7 @@ onLanguage(() => {
 });
 
 history.scrollRestoration = 'manual';
+loadIcons();
 translate(document);
 startTheme();
 listen();

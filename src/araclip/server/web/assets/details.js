@@ -4,6 +4,7 @@ import * as api from './api.js';
 import { button, el, marked } from './dom.js';
 import { bytes, clock, date, isolated, number, strength, t } from './i18n.js';
 import { isScene } from './movie.js';
+import { said } from './problems.js';
 import { toast } from './toast.js';
 
 const REST_MS = 250; // turning pages quickly asks for no extras
@@ -58,7 +59,7 @@ async function exposureOf(item, signal) {
 }
 
 /** A problem, in the place of the details. */
-export const failure = (error) => el('p.soft', { role: 'alert' }, error.detail || error.title || String(error));
+export const failure = (error) => el('p.soft', { role: 'alert' }, said(error));
 
 const row = (name, value) => el('div', {}, el('dt', {}, name), el('dd', {}, value));
 

@@ -29,12 +29,24 @@ export function marked({ text, marks }) {
   return el('bdi', {}, ...pieces, letters.slice(done).join(''));
 }
 
+/** A path with each of its parts isolated: names of both directions stand in their order, from the left. */
+export const pathOf = (path) => el('bdi', { dir: 'ltr' }, ...path.split(/(?<=[\\/])/).flatMap((part) => [el('bdi', {}, part.replace(/[\\/]$/, '')), /[\\/]$/.exec(part)?.[0]]).filter(Boolean));
+
 /** Sets styles one by one, since the content security policy blocks style attributes. */
 export function setStyle(node, styles) {
   for (const [name, value] of Object.entries(styles)) node.style.setProperty(name, value);
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
+
+/** Put the icons into the page: each later one is then there without a request, also when there is no network. */
+export async function loadIcons() {
+  const answer = await fetch('assets/icons.svg');
+  const sprite = new DOMParser().parseFromString(await answer.text(), 'image/svg+xml').documentElement;
+  for (const symbol of sprite.children) symbol.id = `icon-${symbol.id}`;
+  sprite.setAttribute('hidden', '');
+  document.body.append(sprite);
+}
 
 /** An icon from icons.svg in the colour of the text, hidden from screen readers. */
 export function icon(name) {
@@ -43,7 +55,7 @@ export function icon(name) {
   svg.dataset.icon = name;
   svg.setAttribute('aria-hidden', 'true');
   const use = document.createElementNS(SVG, 'use');
-  use.setAttribute('href', `assets/icons.svg#${name}`);
+  use.setAttribute('href', `#icon-${name}`);
   svg.append(use);
   return svg;
 }

@@ -1,6 +1,6 @@
 /** The filter panel: native controls for the formats, folders and dates of the gallery. */
 
-import { filterCount } from './address.js';
+import { filterCount, UNFILTERED } from './address.js';
 import { nameOf } from './album-names.js';
 import { $, button, el } from './dom.js';
 import { bytes, date, isolated, monthName, t } from './i18n.js';
@@ -31,7 +31,7 @@ export class Filters {
       group('orientation', pill('radio', 'orientation', '', t('any')), ...ORIENTATIONS.map((name) => pill('radio', 'orientation', name, t(name)))),
       group('size', pill('radio', 'size', '', t('any')), ...SIZES.map((range) => pill('radio', 'size', range, sizeLabel(range)))),
       group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse'))),
-      button('quiet.reset', 'close', null, () => this.change({ where: {}, strong: false, collapse: false }), t('reset')),
+      button('quiet.reset', 'close', null, () => this.change(UNFILTERED), t('reset')),
     ].filter(Boolean));
     this.sync(state);
   }
@@ -57,11 +57,6 @@ export class Filters {
     this.form.querySelector('.reset').hidden = !filterCount(state);
   }
 
-  /** Put the focus on the first control. */
-  focus() {
-    this.form.elements[0]?.focus();
-  }
-
   #changed() {
     const form = new FormData(this.form);
     const [from, to] = [form.get('from') ?? '', form.get('to') ?? ''];
@@ -85,7 +80,7 @@ export function filterChips(state) {
     return { label: `${keyLabel(key)}: ${valueLabel(key, value)}`, rest: { where } };
   });
   if (state.strong) out.push({ label: t('strong'), rest: { strong: false } });
-  if (state.collapse) out.push({ label: t('collapse'), rest: { collapse: false } });
+  if (!state.collapse) out.push({ label: t('unfolded'), rest: { collapse: true } });
   return out;
 }
 

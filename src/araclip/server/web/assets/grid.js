@@ -3,7 +3,7 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import { button, el, icon, marked, setStyle } from './dom.js';
-import { bars, clock, strength, t } from './i18n.js';
+import { bars, clock, number, strength, t } from './i18n.js';
 import { isScene, timeCode } from './movie.js';
 import { heightFor, justify, ratioOf } from './layout.js';
 
@@ -12,14 +12,15 @@ const COARSE = 256; // pixels of a thumbnail's longer side
 const FINE = 512;
 
 export class Grid {
-  /** `root` receives the rows; `open` and `similar` are called with a result. */
-  constructor(root, { open, similar }) {
-    Object.assign(this, { root, open, similar, tiles: new Map(), results: null, shown: [] });
+  /** `root` receives the rows; `open`, `similar` and `unfold` (its near-duplicates) are called with a result. */
+  constructor(root, { open, similar, unfold }) {
+    Object.assign(this, { root, open, similar, unfold, tiles: new Map(), results: null, shown: [] });
     this.divider = el('h2.divider');
     this.strong = el('ul.rows', { role: 'list' });
     this.weak = el('ul.rows', { role: 'list' });
     root.append(this.strong, this.divider, this.weak);
     root.addEventListener('keydown', (event) => this.#keys(event));
+    addEventListener('beforeprint', () => { for (const image of root.querySelectorAll('img')) image.loading = 'eager'; });
     let width = root.clientWidth;
     new ResizeObserver(() => {
       if (root.clientWidth !== width && this.results) this.show(this.results);
@@ -43,6 +44,10 @@ export class Grid {
     this.divider.hidden = !above.length || !below.length;
     this.divider.textContent = t('weaker');
     this.shown = [...above, ...below];
+    const kept = new Set(this.shown.map(({ id }) => id));
+    for (const [id, tile] of this.tiles) if (!kept.has(id)) { tile.remove(); this.tiles.delete(id); }
+    const unfolded = new Set(items.map(({ of }) => of));
+    this.tiles.forEach((tile, id) => tile.querySelector('.near')?.setAttribute('aria-expanded', unfolded.has(id)));
     this.current = this.shown.find(({ id }) => id === this.current)?.id ?? this.shown[0]?.id;
     this.tiles.forEach((tile, id) => { tile.firstChild.tabIndex = id === this.current ? 0 : -1; });
     return this.shown;
@@ -82,12 +87,8 @@ export class Grid {
       }
       setStyle(tile, { 'inset-inline-start': `${start}px`, top: `${top}px`, width: `${wide}px`, height: `${high}px` });
       tile.box = boxes[i];
-      if (tile.parentNode !== list) list.append(tile);
+      if (list.children[i] !== tile) list.insertBefore(tile, list.children[i] ?? null); // the order of reading is that of the results
     });
-    for (const { id } of items.slice(count)) {
-      this.tiles.get(id)?.remove();
-      this.tiles.delete(id);
-    }
     setStyle(list, { height: `${count && count === whole ? boxes[count - 1].top + boxes[count - 1].height : height}px` });
     return items.slice(0, count);
   }
@@ -98,7 +99,7 @@ export class Grid {
     const label = relevance === null ? name : t('tile', { name, strength: strength(relevance) });
     const whole = isScene(item) ? t('tileVideo', { label, time: clock(item.time) }) : label;
     const side = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
-    const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', src: thumbnail(id, side) });
+    const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', width: item.width, height: item.height, src: thumbnail(id, side) });
     const tile = el('li.tile', { style: placeholder ? { 'background-image': `url("${placeholder}")` } : {} },
       el('a.open', { href: write({ ...state, view: id }), 'aria-label': whole, onclick: (event) => this.#click(event, item) },
         image,
@@ -106,8 +107,10 @@ export class Grid {
         matched?.length > 0 && el('span.matched', {}, marked(matched.at(-1))), // what no file name tells comes last
         timeCode(item),
         relevance !== null && el('span.relevance', { style: { '--relevance': bars(relevance) } })),
+      item.near > 0 && button('near', 'copies', t('near', { n: item.near }), () => this.unfold(item)),
       button('like', 'similar', t('similar'), () => this.similar(item)));
-    tile.lastChild.tabIndex = -1; // keyboard users find it in the viewer
+    tile.querySelector('.near')?.append(el('span', { 'aria-hidden': true }, number(item.near + 1)));
+    for (const each of tile.querySelectorAll('button')) each.tabIndex = -1; // keyboard users find it in the viewer
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => { image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))); });
     return tile;

@@ -2,7 +2,7 @@
 
 import { write } from './address.js';
 import { $, button, el, icon } from './dom.js';
-import { t } from './i18n.js';
+import { language, t } from './i18n.js';
 import { forget, forgetAll, recent } from './recent.js';
 
 /** Draw the home page; `go` is called with the text of an example or an earlier search. */
@@ -20,7 +20,7 @@ export function showHome(state, stats, go) {
     },
   }, el('bdi', {}, text));
   const earlier = recent();
-  const examples = stats?.pictures ? stats.examples ?? [] : [];
+  const examples = stats?.pictures ? stats[language() === 'ar' ? 'examples' : 'examples_en'] ?? [] : [];
   $('home').replaceChildren(...[
     examples.length && el('section', {}, el('h2', {}, t('examples')), el('ul.tries', { role: 'list' }, examples.map((text) => el('li', {}, link(text))))),
     earlier.length && el('section', {},

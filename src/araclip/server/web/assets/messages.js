@@ -164,7 +164,7 @@ const ar = {
   nearCopy: '{name}، {width} × {height}',
   preview: 'لا يعرض المتصفح هذه الصيغة؛ هذه نسخة مصغّرة منها.',
   nothing: 'لم نجد ما يطابق',
-  nothingDetail: 'قد تفيد كلمات أعمّ، أو إزالة بعض التصفية.',
+  nothingDetail: 'قد تفيد كلمات أعمّ، أو صورة شبيهة.',
   emptyGallery: 'المعرض فارغ',
   emptyGalleryDetail: 'تُضاف الصور بالأمر {command}، وتظهر هنا أثناء فهرستها.',
   retry: 'إعادة المحاولة',
@@ -205,7 +205,6 @@ const ar = {
   lookAgain: 'البحث عن صور من جديد',
   stopped: 'توقفت الفهرسة',
   stoppedDetail: 'السبب في سجل الخادم، وما فُهرس محفوظ.',
-  changed: 'تغيّر المعرض',
   refresh: 'تحديث النتائج',
 
   // browsing
@@ -236,6 +235,39 @@ const ar = {
     other: '{n} صورة',
   },
   day: 'اليوم',
+  // Suggestions, near-duplicates, no match, refreshing, the sheet of filters.
+  suggestions: 'اقتراحات',
+  inFolder: 'مجلد',
+  byName: 'اسم ملف',
+  near: {
+    zero: 'لا صور مشابهة',
+    one: 'صورة مشابهة أخرى',
+    two: 'صورتان مشابهتان أخريان',
+    few: '{n} صور مشابهة أخرى',
+    many: '{n} صورة مشابهة أخرى',
+    other: '{n} صورة مشابهة أخرى',
+  },
+  unfolded: 'مع الصور المتشابهة',
+  reveal: 'عرض أقرب الصور',
+  nothingFiltered: 'قد تفيد كلمات أعمّ، أو إزالة التصفية.',
+  newPictures: {
+    zero: 'لا صور جديدة',
+    one: 'عرض صورة جديدة',
+    two: 'عرض صورتين جديدتين',
+    few: 'عرض {n} صور جديدة',
+    many: 'عرض {n} صورة جديدة',
+    other: 'عرض {n} صورة جديدة',
+  },
+  done: 'تم',
+  laterDetail: 'قد تنجح إعادة المحاولة بعد قليل.',
+  galleryClosed: 'المعرض غير متاح الآن',
+  badQuery: 'تعذّر تنفيذ البحث',
+  tooLarge: 'الحجم أكبر مما يُقبل',
+  tooLargeDetail: 'قد تنفع صورة أصغر، أو بحث أقصر.',
+  noPictureDetail: 'لم تعد الصورة في المعرض، أو تغيّر ملفها.',
+  forbidden: 'غير مسموح',
+  forbiddenDetail: 'رمز الدخول المستعمل لا يسمح بذلك.',
+  causeInLog: 'السبب في سجل الخادم',
 };
 
 const en = {
@@ -367,7 +399,7 @@ const en = {
   nearCopy: '{name}, {width} × {height}',
   preview: 'The browser cannot show this format; this is a smaller copy.',
   nothing: 'Nothing found',
-  nothingDetail: 'Try more general words, or remove a filter.',
+  nothingDetail: 'Try more general words, or a picture like it.',
   emptyGallery: 'The gallery is empty',
   emptyGalleryDetail: 'Add pictures with {command}; they appear here while they are indexed.',
   retry: 'Try again',
@@ -401,7 +433,6 @@ const en = {
   lookAgain: 'Look again',
   stopped: 'Indexing stopped',
   stoppedDetail: 'The server’s log says why; what was indexed is kept.',
-  changed: 'The gallery has changed',
   refresh: 'Refresh results',
 
   // browsing
@@ -418,6 +449,25 @@ const en = {
   yearsAgo: { one: 'A year ago', other: '{n} years ago' },
   pictures: { one: '{n} picture', other: '{n} pictures' },
   day: 'Day',
+  // Suggestions, near-duplicates, no match, refreshing, the sheet of filters.
+  suggestions: 'Suggestions',
+  inFolder: 'folder',
+  byName: 'file name',
+  near: { one: 'One more similar picture', other: '{n} more similar pictures' },
+  unfolded: 'With similar pictures',
+  reveal: 'Show the nearest pictures',
+  nothingFiltered: 'Try more general words, or remove a filter.',
+  newPictures: { one: 'Show one new picture', other: 'Show {n} new pictures' },
+  done: 'Done',
+  laterDetail: 'Trying again in a moment may help.',
+  galleryClosed: 'The gallery is not available now',
+  badQuery: 'The search cannot be carried out',
+  tooLarge: 'Larger than what is accepted',
+  tooLargeDetail: 'A smaller picture, or a shorter query, may help.',
+  noPictureDetail: 'The picture is no longer in the gallery, or its file has changed.',
+  forbidden: 'Not allowed',
+  forbiddenDetail: 'The access token in use does not allow this.',
+  causeInLog: "the server's log says why",
 };
 
 export const messages = { ar, en };

@@ -13,10 +13,11 @@ export function notice({ name, title, detail, action = null, alert = false }) {
     icon(name), el('h2', {}, title), text, action && button('solid', action.icon ?? 'retry', null, action.run, action.label)));
 }
 
-/** Nothing found; `reset` removes the filters, or is null if there are none. */
-export function nothingNotice(reset) {
-  const action = reset && { label: t('reset'), icon: 'close', run: reset };
-  notice({ name: 'nothing', title: t('nothing'), detail: t('nothingDetail'), action });
+/** Nothing found; `reset` removes the filters and `reveal` shows the nearest pictures, each null where there are none. */
+export function nothingNotice(reset, reveal) {
+  const first = reveal ? { label: t('reveal'), icon: 'more', run: reveal } : reset && { label: t('reset'), icon: 'close', run: reset };
+  notice({ name: 'nothing', title: t('nothing'), detail: t(reset ? 'nothingFiltered' : 'nothingDetail'), action: first });
+  if (reveal && reset) $('notice').firstChild.append(button('quiet', 'close', null, reset, t('reset')));
 }
 
 /** A gallery without pictures, and the command that fills it. */

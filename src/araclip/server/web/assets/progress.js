@@ -2,6 +2,7 @@
 
 import { $, setStyle } from './dom.js';
 import { t } from './i18n.js';
+import { isReadable } from './problems.js';
 
 const DONE_MS = 4000;
 
@@ -44,7 +45,7 @@ export class Progress {
     bar.max = found || 1;
     if (found) bar.value = done;
     else bar.removeAttribute('value');
-    if (state === 'failed') text.textContent = t('indexingFailed', { message: message ?? '' });
+    if (state === 'failed') text.textContent = t('indexingFailed', { message: isReadable(message) ? message : t('causeInLog') });
     else if (state === 'done') text.textContent = t('indexed');
     else text.textContent = found ? `${t('indexing')} · ${t('indexingOf', { n: done, all: found })}` : t('indexing');
     setStyle(bar, { display: state === 'running' ? '' : 'none' });

@@ -1,6 +1,6 @@
 /** The results of a search, fetched page by page; the latest searches are cached. */
 
-import { search } from './api.js';
+import { copiesOf, search } from './api.js';
 import { searchOf } from './address.js';
 
 const CACHED = 12; // searches
@@ -29,6 +29,7 @@ export class Results {
     this.more = true;
     this.answered = false; // whether the first page has arrived
     this.pending = null;
+    this.revealed = false; // whether results that are all weak are shown
     this.interpretation = null; // how the server understood the query
   }
 
@@ -36,6 +37,37 @@ export class Results {
   get strong() {
     const first = this.items.findIndex(({ weak }) => weak);
     return first < 0 ? this.items.length : first;
+  }
+
+  /** Whether there is nothing but weak results, which are shown when they are asked for. */
+  get hidden() {
+    return !this.revealed && this.strong === 0 && this.items.length > 0;
+  }
+
+  /** Show the near-duplicates of these pictures beside them, and those of no others. Throws a Problem. */
+  async unfold(ids) {
+    this.items = this.items.filter(({ of }) => !of || ids.includes(of));
+    for (const id of ids) {
+      const shown = this.items.find((item) => item.id === id && !item.of);
+      if (!shown?.near || this.items.some(({ of }) => of === id)) continue;
+      const { results } = await copiesOf(id, this.state);
+      const known = new Set(this.items.map((item) => item.id));
+      const copies = results.filter((copy) => !known.has(copy.id)).map((copy) => ({ ...copy, of: id, weak: shown.weak, near: 0 }));
+      this.items.splice(this.items.indexOf(shown) + 1, 0, ...copies);
+    }
+  }
+
+  /** The same search asked again, for as many results. Throws a Problem. */
+  async asked() {
+    const fresh = new Results(this.state);
+    do await fresh.next(); while (fresh.more && fresh.items.length < this.items.filter(({ of }) => !of).length);
+    await fresh.unfold([...new Set(this.items.map(({ of }) => of).filter(Boolean))]);
+    return fresh;
+  }
+
+  /** Take over the results of the same search asked again. */
+  take({ items, offset, more, interpretation }) {
+    Object.assign(this, { items, offset, more, interpretation });
   }
 
   /** Fetch the next page; concurrent calls share one request. Throws a Problem. */

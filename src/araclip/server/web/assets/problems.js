@@ -1,0 +1,55 @@
+/** Errors for display, in the page's language whatever the answer says: its text where that is in the language, else one of ours by its type. */
+
+import { language, t } from './i18n.js';
+
+const TYPE = 'urn:araclip:problem:';
+const TEXTS = { // of the server's problem types and of statuses: a title and a detail
+  busy: ['busy', 'laterDetail'],
+  429: ['busy', 'laterDetail'],
+  gallery: ['galleryClosed', 'laterDetail'],
+  starting: ['galleryClosed', 'laterDetail'],
+  'busy-writing': ['galleryClosed', 'laterDetail'],
+  502: ['unreachable', 'laterDetail'],
+  503: ['galleryClosed', 'laterDetail'],
+  504: ['unreachable', 'laterDetail'],
+  slow: ['unreachable', 'laterDetail'],
+  'bad-query': ['badQuery', 'nothingDetail'],
+  400: ['badQuery', 'nothingDetail'],
+  'bad-picture': ['badPicture', 'badPictureDetail'],
+  'media-type': ['badPicture', 'badPictureDetail'],
+  'too-large': ['tooLarge', 'tooLargeDetail'],
+  413: ['tooLarge', 'tooLargeDetail'],
+  'no-picture': ['gone', 'noPictureDetail'],
+  404: ['gone', 'noPictureDetail'],
+  forbidden: ['forbidden', 'forbiddenDetail'],
+  403: ['forbidden', 'forbiddenDetail'],
+  401: ['tokenTitle', 'tokenDetail'],
+};
+
+/** An error for display: a title, a detail, the HTTP status (0: no response), and seconds to wait before a retry. */
+export class Problem extends Error {
+  constructor({ status = 0, title, detail = '', wait = 0 }) {
+    super(title);
+    Object.assign(this, { status, title, detail, wait });
+  }
+}
+
+/** Whether a text of the server's is in the page's language; a name in other letters may stand in it. */
+export const isReadable = (text) => Boolean(text) && (language() === 'ar' ? /[\u0621-\u064a]/ : /[a-z]{2}/i).test(text);
+
+/** The Problem of an answer that is an error. */
+export async function problemOf(response) {
+  const { status } = response;
+  const kind = response.headers.get('Content-Type') ?? '';
+  const { type = '', title, detail } = kind.includes('problem+json') ? await response.json().catch(() => ({})) : {};
+  const known = TEXTS[type.replace(TYPE, '')] ?? TEXTS[status];
+  return new Problem({
+    status,
+    wait: Number(response.headers.get('Retry-After')) || (status === 429 ? 2 : 0),
+    title: isReadable(title) ? title : t(known?.[0] ?? 'failed'),
+    detail: isReadable(detail) ? detail : known ? t(known[1]) : t('failedDetail', { status }),
+  });
+}
+
+/** What to say of any error: that of a Problem, and of a fault of the page's own that something went wrong. */
+export const said = (error) => (error instanceof Problem ? error.detail || error.title : t('failed'));

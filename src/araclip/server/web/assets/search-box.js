@@ -1,0 +1,19 @@
+/** The search box: submitting, clearing. */
+
+import { $ } from './dom.js';
+
+/** Call `submit` with the text when Enter is pressed or the button is. */
+export function listenToSearchBox(submit) {
+  const [field, clear] = [$('query'), $('clear')];
+  $('search').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (matchMedia('(hover: none)').matches) field.blur(); // hides the on-screen keyboard
+    submit(field.value.trim());
+  });
+  field.addEventListener('input', () => { clear.hidden = !field.value; });
+  clear.addEventListener('click', () => {
+    field.value = '';
+    clear.hidden = true;
+    field.focus();
+  });
+}

@@ -1,0 +1,41 @@
+/** The filters: a panel above the results, or on a phone a sheet from below, which a swipe, Escape or a tap outside closes. */
+
+const PHONE = matchMedia('(max-width: 46rem)');
+const SWIPE = 80; // pixels downwards that close it
+
+export class Sheet {
+  /** `dialog` holds the panel, `opener` is its switch, `done` the button that closes the sheet. */
+  constructor(dialog, opener, done) {
+    Object.assign(this, { dialog, opener, from: null });
+    opener.addEventListener('click', () => (dialog.open ? dialog.close() : this.open()));
+    done.addEventListener('click', () => dialog.close());
+    dialog.addEventListener('close', () => {
+      opener.setAttribute('aria-expanded', false);
+      this.#move(0);
+    });
+    dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); }); // the backdrop is the dialog's
+    dialog.addEventListener('keydown', (event) => { if (event.key === 'Escape') dialog.close(); }); // the panel is not modal
+    dialog.addEventListener('touchstart', ({ touches: [touch] }) => { this.from = dialog.scrollTop > 0 ? null : touch.clientY; }, { passive: true });
+    dialog.addEventListener('touchmove', ({ touches: [touch] }) => this.#move(this.#down(touch)), { passive: true });
+    dialog.addEventListener('touchend', ({ changedTouches: [touch] }) => (this.#down(touch) > SWIPE ? dialog.close() : this.#move(0)), { passive: true });
+    PHONE.addEventListener('change', () => {
+      if (!dialog.open) return;
+      dialog.close();
+      this.open();
+    });
+  }
+
+  open() {
+    if (PHONE.matches) this.dialog.showModal();
+    else this.dialog.show();
+    this.opener.setAttribute('aria-expanded', true);
+  }
+
+  #down({ clientY }) {
+    return this.from === null || !this.dialog.matches(':modal') ? 0 : Math.max(0, clientY - this.from);
+  }
+
+  #move(pixels) {
+    this.dialog.style.translate = pixels ? `0 ${pixels}px` : '';
+  }
+}
