@@ -125,6 +125,7 @@ def some_state(rng: random.Random) -> dict[str, object]:
         "ignore": rng.sample(["words", "exclusions", "date", "folder"], k=rng.randint(0, 4)),
         "open": [text("0123456789abcdef", 1) for _ in range(rng.randint(0, 2))],
         "view": text("0123456789abcdef", 0),
+        "show": "",
     }
 
 
