@@ -36,10 +36,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.name, len(SLOW_FILES)))
 
 
+@pytest.fixture(scope="session")
+def of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run have."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session", autouse=True)
-def checked_models(tmp_path_factory: pytest.TempPathFactory) -> None:
+def checked_models(of_this_run: Path) -> None:
     """A cache of this run: a model folder is tried in a process of its own once, not once a test."""
-    os.environ["ARACLIP_CHECKED_MODELS"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["ARACLIP_CHECKED_MODELS"] = str(of_this_run / "checked-models")
+
+
+@pytest.fixture(scope="module")
+def traced_once(of_this_run: Path) -> Iterator[None]:
+    """A tower that was traced is not traced again; see traced."""
+    from traced import remembered_in
+
+    with remembered_in(of_this_run / "traced"):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -118,13 +134,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def taught(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def taught(world: Path, of_this_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which the teacher, an English model with pictures, is trained. Read only: see `runs`."""
     from araclip.training.stages.dispatch import run_stage
     from toy_training import Notes, recipe
+    from traced import remembered_in
 
     folder = tmp_path_factory.mktemp("taught")
-    run_stage(recipe(world), "teacher", folder, Notes())
+    with remembered_in(of_this_run / "traced"):
+        run_stage(recipe(world), "teacher", folder, Notes())
     return folder
 
 

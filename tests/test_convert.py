@@ -26,7 +26,7 @@ from araclip.peers.pickled_head import read_head
 from araclip.training.export import graph_sizes
 from tiny_peers import SIDE, TEXTS, WIDTH, write_araclip, write_mclip, write_older_araclip
 
-pytestmark = pytest.mark.usefixtures("small_models", "seeded")
+pytestmark = pytest.mark.usefixtures("small_models", "seeded", "traced_once")
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
 WORDS = TEXTS[:-1]  # the normaliser and an exported graph have nothing to do with an empty text

@@ -38,6 +38,8 @@ from araclip.training.model.parity import probe_squares, probe_texts
 from araclip.training.onnx_writer import from_four_bits, wide_weights
 from araclip.training.recipe.stages import DevSet
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 TOKENS = 24
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في بيت " * 5, "سيارة حمراء"]

@@ -31,7 +31,7 @@ from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwi
 from araclip.training.stages.finetune_losses import ForgettingLoss
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = pytest.mark.usefixtures("seeded", "traced_once")
 
 SIZE = 32
 HALF = ([0.5] * 3, [0.5] * 3)

@@ -23,6 +23,8 @@ from araclip.layouts.layout import LAYOUTS, write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule
 from araclip.model_folder import NO_NORMALIZER
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 TEXTS = ["أحمر قطة", "قِطّةٌ أخضر", "blue CAT", "كلب ٣", "", "أزرق " * 30]
 MASKED = "XLM-Roberta-Large-Vit-B-32"
 PAD = tiny.SPECIAL.index("<pad>")
@@ -223,7 +225,7 @@ def test_the_command_writes_a_layout_of_a_model_and_of_a_trained_one(tmp_path: P
     done = CliRunner().invoke(app, ["export", str(tiny_model), str(tmp_path / "a"), "--layout", "immich"])
     assert done.exit_code == 0, done.output
     assert "takes the place of ViT-B-32__openai" in " ".join(done.output.split())
-    trained = tiny_hf.saved(tmp_path / "trained", tiny_hf.tiny_model(), tiny_hf.tiny_processor())
+    trained = tiny_hf.saved(tmp_path / "trained", tiny_hf.model_of_distinct_weights(), tiny_hf.tiny_processor())
     done = CliRunner().invoke(
         app, ["export", str(trained), str(tmp_path / "b"), "--layout", "sentence-transformers", "--weights", "float32"]
     )

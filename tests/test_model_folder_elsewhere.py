@@ -17,6 +17,8 @@ from araclip.errors import ModelMismatch
 from araclip.model_folder import read_config, write_config
 from araclip.training.export.export import export
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 TEXTS = ["قِطّةٌ ســوداء على طاولة", "a CAT"]
 
 
@@ -24,11 +26,7 @@ TEXTS = ["قِطّةٌ ســوداء على طاولة", "a CAT"]
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `araclip export` writes them today: format 2, text normalised by the tokenizer itself."""
     folder = tmp_path_factory.mktemp("exported")
-    torch.manual_seed(0)
-    model = tiny_hf.tiny_model()
-    for weight in model.parameters():  # no two alike, and none of zeros, which a graph stores once
-        weight.data += 0.02 * torch.randn_like(weight)
-    saved = tiny_hf.saved(folder / "saved", model, tiny_hf.tiny_processor())
+    saved = tiny_hf.saved(folder / "saved", tiny_hf.model_of_distinct_weights(), tiny_hf.tiny_processor())
     export(saved, folder / "model", weights="float32")
     return folder / "model"
 

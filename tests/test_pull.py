@@ -25,7 +25,7 @@ from araclip.peers.pull.vocabulary import cut_vocabulary
 from serving import photo_album, serving, settings_for
 from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
 
-pytestmark = pytest.mark.usefixtures("small_models", "seeded")
+pytestmark = pytest.mark.usefixtures("small_models", "seeded", "traced_once")
 
 BOTH = ("ar", "en")
 TEXTS = ("قطة جالسة على طاولة", "قِطَّةٌ تنامُ", "a black cat, 12 DOGS!", "قطة black ٣ 🐈", "كلب " * 60)

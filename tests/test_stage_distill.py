@@ -14,7 +14,7 @@ from araclip.training.stages.dispatch import run_stage
 from toy_stages import picture_set, refused, section, student
 from toy_training import Notes, recipe, weights
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
 
 def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:

@@ -12,7 +12,7 @@ from araclip.training.stages.dispatch import run_stage
 from toy_stages import CHANCE, dev_recall, make_concepts, picture_set, refused, section, student
 from toy_training import Notes, losses, recipe, write_lines
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from araclip.training.stages.dispatch import run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import RECIPE, Notes, killed, recipe, rows, weights
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
 
 MAPS = {

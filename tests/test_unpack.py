@@ -1,10 +1,9 @@
 """An exported model becomes a model again: the same vectors, trainable weights, an error where weights are lost."""
 
-import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.training.export import graph_sizes, tower_graphs
+from araclip.training.export import graph_sizes
 from araclip.training.export.export import export
 from araclip.training.model import unpack as graphs
 from araclip.training.model.processing import square_processor
@@ -27,6 +26,8 @@ from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.small_cnn.branches import joined, with_gate
 from araclip.training.stages.dispatch import run_stage
 from toy_training import Notes, make_world, recipe
+
+pytestmark = pytest.mark.usefixtures("traced_once")
 
 TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في بيت " * 5]
 TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -42,30 +43,6 @@ TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A tower that was traced is not traced again, which takes seconds: its graph is copied."""
-    trace, traced = tower_graphs.write_graph, tmp_path_factory.mktemp("traced")
-
-    def write(graph: Any, inputs: Any, path: Path, axes: Any, output: str, *, outside: bool) -> None:
-        side = ("text_",) if isinstance(graph, tower_graphs.TextGraph) else ("vision_", "visual_", "mean", "std")
-        config = {key: value for key, value in graph.model.config.to_dict().items() if key.startswith(side)}
-        known = hashlib.sha256(json.dumps(config, default=str, sort_keys=True).encode())
-        for name, weight in graph.state_dict().items():
-            if name.removeprefix("model.").startswith(side):
-                known.update(name.encode() + weight.numpy().tobytes())
-        kept = traced / known.hexdigest() / path.name  # the graph names the file of its weights after itself
-        if not kept.is_file():
-            kept.parent.mkdir(exist_ok=True)
-            trace(graph, inputs, kept, axes, output, outside=outside)
-        for file in kept.parent.iterdir():
-            shutil.copyfile(file, path.with_name(file.name))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tower_graphs, "write_graph", write)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
@@ -54,6 +55,15 @@ def tiny_config(text: str = "bert", image: str | None = "vit", **config: Any) ->
 def tiny_model(text: str = "bert", image: str | None = "vit", **config: Any) -> AraCLIPModel:
     """A model of `tiny_config`, ready for inference."""
     return AraCLIPModel(tiny_config(text, image, **config)).eval()
+
+
+def model_of_distinct_weights() -> AraCLIPModel:
+    """No two weights alike, and none of zeros, which a graph stores once; the same model in every test."""
+    torch.manual_seed(0)
+    model = tiny_model()
+    for weight in model.parameters():
+        weight.data += 0.02 * torch.randn_like(weight)
+    return model
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:

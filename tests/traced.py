@@ -1,0 +1,84 @@
+"""Graphs that this run has traced are copied where they are asked for again: PyTorch's exporter takes seconds each."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+from araclip.peers.pull import engine
+from araclip.training.export import tower_graphs
+from araclip.training.onnx_writer import write_graph
+from araclip.training.small_cnn import frozen_features
+
+OTHER_TOWER = {tower_graphs.TextGraph: ("vision_", "visual_"), tower_graphs.ImageGraph: ("text_",)}
+SCALARS = (bool, int, float, str, tuple, list, type(None))
+PLACES = ("name_or_path", "_name_or_path")  # where it was read from
+
+
+def known_by(module: nn.Module, inputs: Any, axes: Any, output: str, outside: bool) -> str:
+    """The hash of all that a trace depends on: every layer, its settings and weights, the inputs, the axes."""
+    known = hashlib.sha256()
+    unused = tuple(f"model.{start}" for start in (*OTHER_TOWER.get(type(module), ()), "logit_", "max_tokens"))
+    for name, layer in module.named_modules():
+        if not name.startswith(unused):
+            plain = {
+                key: repr(value) if isinstance(value, SCALARS) else getattr(value, "__qualname__", type(value).__name__)
+                for key, value in vars(layer).items()
+                if key not in PLACES
+            }
+            known.update(f"{name} {type(layer)} {sorted(plain.items())}".encode())
+            if (config := getattr(layer, "config", None)) is not None:
+                known.update(f"{getattr(config, '_attn_implementation', None)} {settings(config, unused)}".encode())
+    for name, weight in module.state_dict().items():
+        if not name.startswith(unused):
+            known.update(f"{name} {described(weight)}".encode() + weight.contiguous().numpy().tobytes())
+    for value in inputs:
+        known.update(described(value).encode() + value.contiguous().numpy().tobytes())
+    free = json.dumps(axes, default=lambda axis: [axis.__name__, axis.min, axis.max])
+    known.update(f"{free} {output} {outside}".encode())
+    return known.hexdigest()
+
+
+def described(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)}"
+
+
+def settings(config: Any, unused: tuple[str, ...]) -> str:
+    """A configuration without what tells of the other tower and of places."""
+
+    def kept(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: kept(inner) for key, inner in value.items() if key not in PLACES}
+
+    every = config.to_dict() if hasattr(config, "to_dict") else vars(config)
+    own = {key: value for key, value in kept(every).items() if not f"model.{key}".startswith(unused)}
+    return json.dumps(own, default=str, sort_keys=True)
+
+
+@contextmanager
+def remembered_in(folder: Path) -> Iterator[None]:
+    """For a `with` block, what is traced is kept in a folder, which several processes may share."""
+
+    def write(module: nn.Module, inputs: Any, path: Path, axes: Any, output: str, *, outside: bool = False) -> None:
+        kept = folder / known_by(module.eval(), inputs, axes, output, outside) / path.name  # names its weights' file
+        if not kept.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(dir=folder))
+            write_graph(module, inputs, part / path.name, axes, output, outside=outside)
+            with suppress(OSError):  # another process was faster
+                part.rename(kept.parent)
+        for file in kept.parent.iterdir():
+            shutil.copyfile(file, path.with_name(file.name))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for room in (engine, frozen_features, tower_graphs):
+            patch.setattr(room, "write_graph", write)
+        yield
