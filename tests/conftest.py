@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a console that finds it when made never asks again
 
+if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1 and hasattr(os, "sched_getaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    share = set(cores[: max(1, len(cores) // workers)])  # ONNX Runtime's threads spin while they wait for each other
+    os.sched_getaffinity = lambda pid: share  # type: ignore[assignment]
+
 settings.register_profile("araclip", derandomize=True, deadline=None)  # a slow machine is no failure
 settings.load_profile("araclip")
 
