@@ -26,12 +26,18 @@ settings.register_profile("araclip", derandomize=True, deadline=None)  # a slow 
 settings.load_profile("araclip")
 
 
-SLOW_FILES = (  # minutes each: begun first, so that no worker is left with one of them at the end
+SLOW_FILES = (  # begun first, so that no worker is left with one of them at the end
     "test_unpack.py",
+    "test_export.py",
+    "test_stage_finetune.py",
+    "test_stage_ensemble.py",
     "test_stage_resume.py",
     "test_stage_processes.py",
-    "test_export.py",
-    "test_stage_ensemble.py",
+    "test_convert.py",
+    "test_pull.py",
+    "test_peers.py",
+    "test_teacher.py",
+    "test_server_contract.py",
 )
 
 
