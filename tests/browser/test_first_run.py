@@ -12,7 +12,10 @@ TOKEN, OWNER = "a-token-to-read-alone", "a-token-to-write-too"
 
 def left(page: Page) -> None:
     """Close the page, once no picture of it is being made."""
-    until(page, "[...document.images].every(({ complete }) => complete)")
+    until(
+        page,
+        "[...document.images].every((image) => image.complete || !image.checkVisibility() || image.y > innerHeight)",
+    )
     page.close()
 
 
