@@ -88,6 +88,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "training.stages",
     "peers",
     "model_library",
+    "doctor",
     "server.settings",
     "server.translations",
     "server.http",

@@ -11,6 +11,7 @@ from araclip import __version__
 from araclip.cli import (  # noqa: F401  (importing them adds their commands to the app)
     classify,
     convert,
+    doctor,
     evaluate,
     explain,
     index,
