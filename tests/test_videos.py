@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import pictures
 from araclip import AraCLIP, Gallery
+from araclip.cli import app
 from araclip.errors import InputError
+from araclip.gallery.open import open_gallery
 from araclip.gallery.results import Hit
 
 pytest.importorskip("av")
@@ -28,7 +31,9 @@ def model(tiny_model: Path) -> AraCLIP:
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture and a video of three scenes, red, green and blue. Read only: see `folder`."""
     root = tmp_path_factory.mktemp("clips")
-    video(root / "رحلة.mp4", title="رحلة إلى البحر", creation_time="2023-05-17T18:30:00")
+    video(
+        root / "رحلة.mp4", title="رحلة إلى البحر", creation_time="2023-05-17T18:30:00", location="+24.7136+046.6753/"
+    )  # fmt: skip
     pictures.solid(root / "red.png", pictures.RED)
     return root
 
@@ -74,6 +79,7 @@ def test_a_video_counts_as_one_file_and_its_scenes_as_pictures(gallery: Gallery,
 def test_filters_tell_videos_from_pictures(gallery: Gallery) -> None:
     assert [hit.time for hit in gallery.search("red", where="kind=video")] == [0.0]
     assert [hit.time for hit in gallery.search("red", where="kind=picture")] == [None]
+    assert [hit.time for hit in gallery.search("red", where="near=24.7,46.7,10km")] == [0.0]
     with pytest.raises(InputError, match="picture, video"):
         gallery.search("red", where="kind=film")
 
@@ -200,3 +206,43 @@ def test_a_video_can_be_added_with_pictures_and_limited_to_a_few_scenes(gallery:
     gallery.scenes = 0
     with pytest.raises(InputError, match="from 1 to 500"):
         gallery.update([folder])
+
+
+def test_a_video_is_committed_whole_or_not_at_all(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    clip = video(folder / "new.mp4", [BLUE, pictures.RED], noise=5)
+    with monkeypatch.context() as dying:
+        dying.setattr("araclip.gallery.ingest.videos.stored_of", die)  # after its scenes, before the commit
+        with pytest.raises(Killed):
+            gallery.update([folder])
+    assert gallery._catalog.files(str(clip)) == {}
+    assert gallery.update([folder]).added == 1
+    assert len(gallery._catalog.files(str(clip))) == 2
+
+
+def test_a_gallery_on_a_server_knows_scenes_too(address: str, folder: Path, model: AraCLIP) -> None:
+    with open_gallery(address, model=model, create=True) as remote:
+        remote.update([folder])
+        assert moment(remote.search("أخضر", 1, where="kind=video")[0]) == ("رحلة.mp4", 2.0)
+        assert remote.stats().files == 2 and len(remote) == 4
+        assert remote.update([folder]).unchanged == 2
+        (folder / "رحلة.mp4").rename(folder / "trip.mp4")
+        assert remote.update([folder]).removed == 1
+        assert moment(remote.search("blue", 1)[0]) == ("trip.mp4", 4.0)
+        remote.remove([folder / "trip.mp4"])
+        assert len(remote) == 1
+
+
+def test_the_command_line_prints_the_file_and_the_time(gallery: Gallery, folder: Path, tiny_model: Path) -> None:
+    command = ["search", "blue", "--gallery", str(gallery.folder), "--model", str(tiny_model), "-k", "1"]
+    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["results"]
+    assert [(hit["path"], hit["time"]) for hit in found] == [(str(folder / "رحلة.mp4"), 4.0)]
+    assert CliRunner().invoke(app, [*command, "--paths"]).stdout == f"{folder / 'رحلة.mp4'}\n"
+    assert "0:04" in CliRunner().invoke(app, command).stdout

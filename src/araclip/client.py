@@ -49,6 +49,7 @@ class Result:
     height: int | None
     placeholder: str | None
     copies: int
+    time: float | None = None
     matched: Sequence[Mapping[str, Any]] = ()
 
 
@@ -295,6 +296,5 @@ def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
     return f"data:image/any;base64,{base64.b64encode(data).decode()}"
 
 
-def _quoted(name: str) -> str:
-    """A file name escaped for a header as browsers do it (WHATWG, multipart/form-data)."""
+def _quoted(name: str) -> str:  # as browsers escape a file's name (WHATWG, multipart/form-data)
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

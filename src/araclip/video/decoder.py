@@ -149,7 +149,10 @@ class _Process:
         return reply
 
     def _read_until(self, moment: float) -> Reply:
-        self._socket.settimeout(max(0.01, moment - time.monotonic()))
+        left = moment - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
         reply = receive(self._stream, MOST_BYTES)
         if reply is None:
             raise EOFError

@@ -4,6 +4,7 @@ FFmpeg gets bytes through the stream and may open nothing by name. Only key fram
 jump to each: an hour takes as long as four minutes do.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,6 +19,7 @@ from PIL import Image
 
 from araclip.captions import joined
 from araclip.errors import ImageTooLarge, UnreadableImage
+from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates
 from araclip.video.formats import CODECS, DEMUXERS
 
 MAX_PIXELS = 7680 * 4320  # 8K: a frame of more is refused
@@ -26,6 +28,9 @@ GAP = 1.0  # seconds between two frames that are looked at, at least
 NEAR = 0.002  # seconds by which a time that was rounded may miss its frame
 PACKETS = 2000  # read without finding a key frame; phones write one every second, films every ten
 BACK = (0.0, 2.0, 10.0, 60.0)  # seconds to jump before a time, where jumps of this container land behind it
+_APPLE = "com.apple.quicktime."
+DATES = (f"{_APPLE}creationdate", "creation_time", "date")
+_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709, in degrees
 SIDE = 1024  # pixels of the longer side of a frame that leaves FFmpeg
 
 
@@ -150,31 +155,35 @@ class Video:
     def _time(self, pts: int) -> float:
         return round(float((pts - self._start) * self._base), 3)
 
-    def captured_at(self) -> str | None:
-        """The date it was recorded, as the camera's clock where it says so, else UTC: YYYY-MM-DDTHH:MM:SS."""
+    def about(self) -> PhotoMetadata:
+        """Date, camera and place, as the container tells them.
+
+        The date is the camera's clock where the container has it (QuickTime), else UTC.
+        """
         about = self._metadata()
-        for key in ("com.apple.quicktime.creationdate", "creation_time", "date"):
-            try:
-                when = datetime.fromisoformat(about.get(key, ""))
-            except ValueError:
-                continue
-            if when.year > 1970:  # clocks that were not set say 1904 or 1970
-                return when.replace(tzinfo=None, microsecond=0).isoformat()
-        return None
+        date = next(filter(None, (_time(about.get(key, "")) for key in DATES)), None)
+        camera = camera_of(about.get(f"{_APPLE}make"), about.get(f"{_APPLE}model"))
+        found = _PLACE.match(about.get(f"{_APPLE}location.iso6709") or about.get("location", ""))
+        place = coordinates(float(found[1]), float(found[2])) if found else None
+        latitude, longitude = place or (None, None)
+        return PhotoMetadata(captured_at=date, camera=camera, latitude=latitude, longitude=longitude)
 
     def caption(self) -> str:
         """Titles and descriptions embedded in it."""
         about = self._metadata()
         return joined(about[key] for key in ("title", "description", "comment", "keywords") if key in about)
 
-    def location(self) -> str:
-        """The place as written by the camera, ISO 6709; empty where there is none."""
-        about = self._metadata()
-        return about.get("com.apple.quicktime.location.iso6709", "") or about.get("location", "")
-
     def _metadata(self) -> dict[str, str]:
         both = {**self._stream.metadata, **self._container.metadata}
         return {str(key).lower(): str(value)[:4000] for key, value in both.items()}
+
+
+def _time(text: str) -> str | None:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=None, microsecond=0).isoformat() if when.year > 1970 else None
 
 
 def _refuse(url: str, flags: int, options: Any) -> IO[bytes]:

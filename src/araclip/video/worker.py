@@ -55,7 +55,7 @@ def pictures(video: Video, target: dict[str, Any], tell: Tell) -> Reply:
     """Of the scenes at some times: the model's squares, perceptual hashes, and the facts of the video."""
     transform, times = ImageTransform(**target["transform"]), target["times"]
     width, height = video.size()
-    facts = Facts(target["format"], width, height, video.captured_at(), video.caption())
+    facts = Facts(target["format"], width, height, caption=video.caption(), **asdict(video.about()))
     kept: list[float] = []
     squares: list[bytes] = []
     hashes: list[int] = []

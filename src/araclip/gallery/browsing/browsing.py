@@ -95,6 +95,6 @@ class FolderBrowsing(Browsing):
         """Those of all photographs; a damaged position is left out."""
         rows = self._catalog().rows(
             "SELECT content, latitude, longitude FROM photos WHERE latitude BETWEEN -90 AND 90 "
-            "AND longitude BETWEEN -180 AND 180 ORDER BY content"
+            f"AND longitude BETWEEN -180 AND 180 AND content NOT IN ({LATER_SCENES}) ORDER BY content"
         )
         return positions_of(rows)
