@@ -40,7 +40,7 @@ def test_a_result_tells_the_time_and_details_name_the_video(client: TestClient) 
     found = next(each for each in results if each["name"] == "رحلة.mp4")
     details = client.get(f"/images/{found['id']}/details").json()
     assert (details["name"], details["time"], details["format"]) == ("رحلة.mp4", 2.0, "MP4")
-    listed = client.get("/pictures").json()["pictures"]
+    listed = client.get("/pictures").json()["results"]
     assert {(each["name"], each["time"]) for each in listed} == {("swapped.mp4", 0.0), ("رحلة.mp4", 0.0)}
     assert len(listed) == 2
 
