@@ -230,6 +230,14 @@ def test_every_answer_carries_the_safe_headers(open_server: TestClient, address:
     assert "server" not in headers
 
 
+@pytest.mark.parametrize("name", ["app.js", "style.css"])
+def test_scripts_and_styles_carry_what_is_not_for_pages_alone(open_server: TestClient, name: str) -> None:
+    headers = open_server.get(f"/assets/{name}").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "content-security-policy" not in headers  # half of what some of these files would take
+
+
 def test_the_page_about_the_api_loads_nothing_from_elsewhere(open_server: TestClient) -> None:
     for address in ("/docs", "/redoc"):
         problem(open_server.get(address), "not-found")
