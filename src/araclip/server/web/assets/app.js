@@ -26,7 +26,7 @@ import { showTheme, startTheme } from './theme.js';
 import { toast } from './toast.js';
 import { askForToken } from './token.js';
 import { Understood } from './understood.js';
-import { Viewer } from './viewer.js';
+import { Viewing } from './viewing.js';
 import { waiting } from './waiting.js';
 
 const AS_READ = { literal: false, ignore: [] }; // a new query is understood again
@@ -38,7 +38,7 @@ const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), sim
 const sequence = new Sequence({
   shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore: (clicked) => paging.fetch(clicked), browsed: () => browse.showing && browse,
 });
-const viewer = new Viewer({
+const viewer = new Viewing({
   turn, close: closeViewer, hidden: () => sequence.choose(null), similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
   part: (canvas) => searchByPicture(canvas, AS_READ, ''), open: ({ id }) => go({ view: id }),
 });

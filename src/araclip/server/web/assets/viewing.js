@@ -1,0 +1,54 @@
+/** The viewer, fetched when a picture is about to be opened: the first results need not wait for it. */
+
+import { el } from './dom.js';
+import { t } from './i18n.js';
+import { toast } from './toast.js';
+
+export class Viewing {
+  /** `actions` as for `Viewer`. */
+  constructor(actions) {
+    Object.assign(this, { actions, viewer: null, asked: 0 });
+    for (const name of ['pointerover', 'focusin']) {
+      addEventListener(name, ({ target }) => { if (target.closest?.('.tile')) this.#load().catch(() => {}); }, { passive: true });
+    }
+  }
+
+  /** As `Viewer.show`, once it is there. */
+  async show(...picture) {
+    const asked = this.asked += 1;
+    try {
+      await this.#load();
+    } catch { // no answer
+      toast(t('unreachable'));
+      this.actions.close();
+      return;
+    }
+    if (asked === this.asked) this.viewer.show(...picture);
+  }
+
+  /** As `Viewer.hide`. */
+  hide() {
+    this.asked += 1;
+    this.viewer?.hide();
+  }
+
+  /** As `Viewer.play`, after `show`. */
+  async play() {
+    const { asked } = this;
+    await this.loading;
+    if (asked === this.asked) this.viewer?.play();
+  }
+
+  #load() {
+    this.loading ??= this.#fetch().catch((error) => { this.loading = null; throw error; });
+    return this.loading;
+  }
+
+  async #fetch() {
+    const style = el('link', { rel: 'stylesheet', href: 'assets/viewer.css' });
+    const styled = new Promise((done, failed) => { Object.assign(style, { onload: done, onerror: failed }); });
+    document.head.append(style);
+    const [{ Viewer }] = await Promise.all([import('./viewer.js'), styled]);
+    this.viewer = new Viewer(this.actions);
+  }
+}
