@@ -8,7 +8,10 @@ import numpy as np
 from PIL import ExifTags, Image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-SUFFIX_OF = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tiff"}
+SUFFIX_OF = {
+    "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tiff", "AVIF": ".avif",
+    "JPEG2000": ".jp2",
+}  # fmt: skip
 
 Colour = tuple[int, int, int]
 

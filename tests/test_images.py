@@ -16,7 +16,8 @@ from PIL import Image
 
 import pictures
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
-from araclip.images import AHEAD, FORMATS, SUFFIXES, decode_ahead, map_ahead, open_image, square
+from araclip.images import AHEAD, decode_ahead, map_ahead, open_image, square
+from araclip.picture_formats.kinds import ALWAYS, SUFFIXES
 
 REMEDIES = ("Convert", "Save a smaller copy", "Restore", "check the path", "Change its permissions")
 SUFFIX_OF_FORMAT = sorted(pictures.SUFFIX_OF.items())
@@ -31,7 +32,7 @@ def close_to(pixel: object, colour: tuple[int, int, int], tolerance: int = 12) -
 
 def test_every_allowed_format_opens_as_rgb(tmp_path: Path) -> None:
     files = pictures.every_format(tmp_path)
-    assert set(files) == set(FORMATS)
+    assert set(files) == set(ALWAYS)
     for path in files.values():
         opened = open_image(path)
         assert (opened.mode, opened.size) == ("RGB", (64, 48))

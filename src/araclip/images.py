@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.picture_facts import Facts, facts_of
+from araclip.picture_formats import kinds, plugins
 from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
 from araclip.picture_limits.decode_limits import (
     FULL_BYTES,
@@ -37,8 +38,8 @@ from araclip.picture_limits.picture_structure import unpacked_bytes
 from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.picture_limits.upright import factors_for, upright_rgb
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+READ = tuple(kinds.ALWAYS)  # formats that need no extra
+LATE_FACTS = ("PNG", "JXL")  # their EXIF may follow their pixels
 AHEAD = 32  # decoded inputs that wait for the encoder: 5 MB at 224 pixels
 
 Item = TypeVar("Item")
@@ -101,12 +102,12 @@ def _decoded(
         return
     with _stream(source, name) as stream, PARSING.hold(unpacked_bytes(stream, name)):
         timed = TimedStream(stream, name)
-        image, upright = Image.open(cast(IO[bytes], timed), formats=FORMATS), None
+        image, upright = _identified(cast(IO[bytes], timed), name), None
         if image.format == "TIFF":
             silence_libtiff()
         decoder_bytes, shown = check_header(image, name), image.size
-        early = None if image.format == "PNG" else facts_of(image, shown)  # a PNG's EXIF may follow its pixels
-        if size is not None and image.format in JPEGS:
+        early = None if image.format in LATE_FACTS else facts_of(image, shown)
+        if size is not None and image.format in (*JPEGS, "RAW"):
             image.draft("RGB", (2 * size, 2 * size))
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
@@ -126,6 +127,17 @@ def _decoded(
             yield found
 
 
+def _identified(stream: IO[bytes], name: str) -> Image.Image:
+    try:
+        return Image.open(stream, formats=plugins.formats())
+    except UnidentifiedImageError:
+        stream.seek(0)
+        extra = kinds.kind_of(stream.read(16), name)
+        if extra and not extra.installed:
+            raise UnsupportedFormat(f"{name}: {extra.shown} is read by another package. {extra.remedy}") from None
+        raise
+
+
 @contextmanager
 def _our_errors(name: str) -> Iterator[None]:
     with PILLOW_MESSAGES.collected() as said:
@@ -133,7 +145,7 @@ def _our_errors(name: str) -> Iterator[None]:
             yield
         except UnidentifiedImageError:
             raise UnsupportedFormat(
-                f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture{_in_brackets(said)}. "
+                f"{name}: not a {', '.join(READ[:-1])} or {READ[-1]} picture{_in_brackets(said)}. "
                 "Convert it to JPEG or PNG, or remove it."
             ) from None
         except FileNotFoundError:

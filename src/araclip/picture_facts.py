@@ -12,8 +12,8 @@ from araclip.picture_limits.upright import ROTATED
 
 @dataclass(frozen=True)
 class Facts:
-    """One of `images.FORMATS`; width and height in pixels of the upright picture; date, camera, lens and place as in
-    `PhotoMetadata`; embedded titles, descriptions and keywords.
+    """A format, one of `picture_formats.kinds.FORMATS`; width and height in pixels of the upright picture; date,
+    camera, lens and place as in `PhotoMetadata`; embedded titles, descriptions and keywords.
     """
 
     format: str
@@ -35,7 +35,7 @@ class Facts:
 
 def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
     """The facts of an opened picture whose header claims this width and height; damaged blocks are ignored."""
-    width, height = size
+    width, height = image.info.get("full_size", size)
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) in ROTATED:
             width, height = height, width

@@ -154,6 +154,7 @@ def _how_to_resume(location: "Location") -> str:
 def _log_update(report: "Update") -> None:
     indexed = counted(report.pictures, "picture")
     out.print(f"{indexed} indexed: {report.added:,} new or changed, {report.removed:,} gone")
+    _print_unread(report)
 
 
 def _log_update_as_json(report: "Update") -> None:
@@ -252,3 +253,11 @@ def _index(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
         f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
         f"{report.unchanged:,} unchanged, {report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
     )
+    _print_unread(report)
+
+
+def _print_unread(report: "Update") -> None:
+    from araclip.gallery.ingest.unread import unread_line
+
+    if report.unread:
+        out.print(unread_line(report.unread), soft_wrap=True, markup=False, style="yellow")

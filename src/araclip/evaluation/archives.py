@@ -14,7 +14,7 @@ from araclip import atomic, bounded_json
 from araclip.errors import InputError, first_line
 from araclip.evaluation.datasets import LISTING, MAX_LINE
 from araclip.evaluation.picture_files import PictureFiles
-from araclip.images import SUFFIXES
+from araclip.picture_formats.kinds import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
 MAX_MEMBER = 200_000_000  # bytes; the largest photographs of cameras have half of that

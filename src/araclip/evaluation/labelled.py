@@ -14,7 +14,7 @@ from araclip import bounded_json
 from araclip.errors import InputError
 from araclip.evaluation.datasets import LISTING, read_set
 from araclip.evaluation.results import Ints
-from araclip.images import SUFFIXES
+from araclip.picture_formats.kinds import SUFFIXES
 from araclip.text.normalization import normalize
 
 

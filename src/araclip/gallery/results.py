@@ -66,13 +66,18 @@ class Hit:
 
 @dataclass
 class Update:
-    """Counts of one update, in files; `pictures` are all in the gallery now."""
+    """Counts of one update, in files; `pictures` are all in the gallery now.
+
+    `unread` counts files that look like pictures or videos and are of a kind that is not read here, by that kind: those
+    below the folders, or of an update at some paths among these.
+    """
 
     added: int = 0
     unchanged: int = 0
     removed: int = 0
     skipped: list[str] = field(default_factory=list)
     pictures: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.locations import gallery_above
-from araclip.images import SUFFIXES
+from araclip.picture_formats.kinds import SUFFIXES
 
 MOST_ENTRIES = 20_000  # of folders, looked at before a question is asked: under a second on a disk
 

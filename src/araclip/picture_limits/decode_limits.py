@@ -15,6 +15,10 @@ from araclip.errors import ImageTooLarge
 MAX_PIXELS = 150_000_000  # the largest consumer cameras (100–150 MP) still fit
 MAX_OF_FORMAT = {  # the decoders of these take more memory or time for a pixel than others
     "WEBP": 65_000_000,  # libwebp keeps two canvases: 17 bytes a pixel
+    "HEIF": 65_000_000,
+    "AVIF": 65_000_000,
+    "JXL": 45_000_000,
+    "JPEG2000": 40_000_000,
     "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in Python: 3 seconds when it is made for this
 }
 LARGE = 400_000_000  # bytes: for a picture that takes more, the free memory is checked
@@ -23,6 +27,11 @@ MAX_SCANNED = (
 )
 USABLE = 0.5  # share of the free memory that one picture may take
 FULL_BYTES = 17  # a pixel at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
+BYTES_OF_FORMAT = {  # a pixel at the peak of decoders that take more; measured by tests/fuzz/peaks.py
+    "JXL": 25,
+    "JPEG2000": 28,  # 32 bits for each channel, twice
+    "RAW, developed": 40,  # for each of the pixels at half size, of which one has four of the sensor's
+}
 COEFFICIENTS = 6  # bytes a pixel: libjpeg holds all coefficients of a progressive JPEG, even for scaled decoding
 ROW_BYTES = 8  # Pillow's pointer to each row: a picture of one column takes thrice its pixels
 STRIP_BYTES = 40_000_000  # of the strips in which `upright` reduces a picture
@@ -71,8 +80,8 @@ def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int
     """
     pixels = image.width * image.height
     decoder_bytes += image.height * ROW_BYTES
-    if _kind(image) in MAX_OF_FORMAT or reduced == pixels:
-        return decoder_bytes + pixels * FULL_BYTES
+    if _kind(image) in (*MAX_OF_FORMAT, *BYTES_OF_FORMAT) or reduced == pixels:
+        return decoder_bytes + pixels * BYTES_OF_FORMAT.get(_kind(image), FULL_BYTES)
     stored = _STORED_BYTES.get(image.mode, 4) * (2 if image.format == "TIFF" and _turned(image) else 1)
     return decoder_bytes + pixels * stored + reduced * FULL_BYTES + STRIP_BYTES
 
@@ -108,6 +117,8 @@ def _size(image: Image.Image) -> str:
 
 
 def _kind(image: Image.Image) -> str:
+    if image.format == "RAW" and image.info.get("developed"):
+        return "RAW, developed"
     rle = image.format == "BMP" and image.info.get("compression") in _RLE
     return "BMP, run-length encoded" if rle else image.format or ""
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.photo.matching import is_glob, tokens
-from araclip.images import FORMATS
+from araclip.picture_formats.kinds import FORMATS
 from araclip.text.normalization import normalize
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
@@ -18,6 +18,7 @@ _NEAR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER}(km|m|كم|م) ?", re.IGNOREC
 _METRES = {"km": 1000, "m": 1, "كم": 1000, "م": 1}
 _AROUND = 20_040_000  # metres: half of the Earth's circumference
 _LETTERS = 200
+_FORMAT_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
 
 def date_of(name: str, text: str) -> str:
@@ -136,10 +137,10 @@ def check_text(name: str, value: object) -> None:
 
 
 def format_of(name: str) -> str:
-    """A format by its name in `araclip.images.FORMATS`; raises InputError for an unknown one."""
+    """A format by its name in `picture_formats.kinds.FORMATS`; raises InputError for an unknown one."""
     if not isinstance(name, str):
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
-    known = {"JPG": "JPEG", "TIF": "TIFF"}.get(name.upper(), name.upper())
+    known = _FORMAT_ALIASES.get(name.upper(), name.upper())
     if known not in (*FORMATS, *VIDEO_FORMATS):
         raise InputError(f"no picture format '{name}'. Choose among {', '.join((*FORMATS, *VIDEO_FORMATS))}.")
     return known

@@ -83,7 +83,7 @@ class Filters:
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
     max_size: int | None = None
-    formats: tuple[str, ...] = ()  # of araclip.images.FORMATS, in any case; jpg and tif too
+    formats: tuple[str, ...] = ()  # of picture_formats.kinds.FORMATS, in any case; jpg, tif, heic, jp2 too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
     lens: str | None = None  # as for the camera

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sidecars import ENDINGS, names_beside
-from araclip.images import SUFFIXES, not_a_file
+from araclip.gallery.ingest.unread import unread_kind
+from araclip.images import not_a_file
 from araclip.paths import user_path
+from araclip.picture_formats.kinds import SUFFIXES
 from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
 from araclip.video.formats import can_read
 
@@ -23,13 +26,15 @@ class Walk:
     `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
     picture, and the line about each. `drives`: mount points below a root; one that is missing or empty later is taken
     to be unplugged, and its pictures stay indexed.
-    `sidecars`: caption files beside a picture, by its path.
+    `sidecars`: caption files beside a picture, by its path. `unread`: how many files look like pictures or videos and
+    are of a kind that is not read here, by that kind.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
     special: dict[str, str] = field(default_factory=dict)
     drives: set[str] = field(default_factory=set)
     sidecars: dict[str, tuple[File, ...]] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
 
     def pictures(self, root: Path | str) -> Iterator[File]:
         """Picture files below `root` by their suffix, in a stable order.
@@ -67,6 +72,8 @@ class Walk:
                             entry.path, (captions[name].path for name in names_beside(entry.name) if name in captions)
                         )
                         yield from self._file(entry.path, entry.stat())
+                    elif kind := unread_kind(entry.name):
+                        self.unread[kind] += 1
                 except OSError as error:  # a file that vanished meanwhile is simply not found
                     if not isinstance(error, FileNotFoundError):
                         self.unreadable[entry.path] = why_unreadable(error)
@@ -88,6 +95,8 @@ class Walk:
                 folder, name = os.path.split(path)
                 self._note_captions(path, (os.path.join(folder, each) for each in names_beside(name)))  # noqa: PTH118
                 yield from self._file(path, about)
+            elif kind := unread_kind(path):
+                self.unread[kind] += 1
 
     def _note_captions(self, path: str, beside: Iterable[str]) -> None:
         files = []

@@ -14,9 +14,10 @@ from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
-from araclip.images import SUFFIXES, open_file
+from araclip.images import open_file
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
+from araclip.picture_formats.kinds import SUFFIXES
 
 # after a picture's whole name, or in place of its suffix
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")

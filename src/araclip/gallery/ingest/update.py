@@ -12,10 +12,11 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
+from araclip.gallery.ingest.unread import may_come_back, unread_line
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
-from araclip.images import FORMATS
-from araclip.video.formats import can_read, is_video
+from araclip.picture_formats.kinds import ALWAYS
+from araclip.video.formats import is_video
 from araclip.video.scene_paths import file_of
 
 FilesProgress = Callable[[float, int], None]  # called with (files done, files found); a long video is done in parts
@@ -33,7 +34,7 @@ def update(
     for root in roots:
         here = {file.path: file for file in walk.pictures(root)}
         if not here:
-            raise _nothing_in(root, sum(below(path, str(root)) for path in known))
+            raise _nothing_in(root, sum(below(path, str(root)) for path in known), walk)
         found |= here
     drives = catalog.drives()
     inside = tuple(os.path.join(root, "") for root in roots)  # noqa: PTH118  (ends with the separator)
@@ -100,7 +101,7 @@ def _reconcile(
     Args:
         known: a video counts as one file; in `stored`, each of its scenes has a path.
     """
-    report = Update()
+    report = Update(unread=dict(walk.unread))
 
     def skipped(line: str) -> None:
         report.skipped.append(line)
@@ -120,7 +121,7 @@ def _reconcile(
         for path in known
         if path not in found
         and not any(path == other or below(path, other) for other in walk.unreadable)
-        and not (is_video(path) and not can_read() and os.path.lexists(path))  # the extra was uninstalled
+        and not may_come_back(path)
     ]
     progress(report.unchanged, len(found))
 
@@ -170,12 +171,13 @@ def unreadable(path: str, error: OSError) -> str:
     return f"{path}: cannot be read ({why_unreadable(error)}). What was indexed there is kept."
 
 
-def _nothing_in(root: Path, indexed: int) -> InputError:
+def _nothing_in(root: Path, indexed: int, walk: Walk) -> InputError:
     if indexed:
         return InputError(
             f"no pictures left in {root}, where {counted(indexed, 'was', 'were')} indexed. Is a drive unplugged? They "
             "stay indexed, and are found again when they are back."
         )
+    others = f" {unread_line(walk.unread)}" if walk.unread else ""
     return EmptyFolder(
-        f"no pictures in {root}. AraCLIP reads {', '.join(FORMATS)} files; hidden files and folders are left out."
+        f"no pictures in {root}.{others} AraCLIP reads {', '.join(ALWAYS)} files; hidden files and folders are left out."
     )

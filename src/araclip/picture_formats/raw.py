@@ -1,0 +1,146 @@
+"""Camera RAW through LibRaw (rawpy): the preview that the camera has embedded, or the sensor's data at half size.
+
+Most kinds of RAW are TIFF files, so a TIFF counts as RAW by its first directory: DNG by its version, others where that
+directory holds a reduced copy and points to the sensor's data.
+"""
+
+import contextlib
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
+
+from araclip.errors import ImageTooLarge
+
+_TIFF = (b"II*\0", b"MM\0*")
+_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # ORF, RW2, RAF, X3F, MRW
+_ENTRIES = 512  # of the first directory; cameras write a few dozen
+_SMALLEST = 500  # pixels of a preview's longer side: a smaller one is a thumbnail, and the sensor's data are better
+MAX_SENSOR = 65_000_000  # pixels that are developed where there is no preview
+_TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's turns → EXIF's
+
+
+def accepts(prefix: bytes) -> bool:
+    """Whether a file may be RAW by its first bytes."""
+    return prefix[:4] in _TIFF or prefix.startswith(_OTHERS) or prefix[4:12] == b"ftypcrx "
+
+
+class RawImageFile(ImageFile.ImageFile):
+    """A RAW file, as the JPEG that is embedded in it, or where there is none developed by `load` at half size."""
+
+    format = "RAW"
+    format_description = "camera RAW"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        self.fp.seek(0)
+        head = self.fp.read(1 << 16)
+        if head[:4] in _TIFF and not _is_raw_tiff(head):
+            raise SyntaxError("a TIFF that is no RAW")
+        self.fp.seek(0)
+        self._data = self.fp.read()
+        with _opened(self._data) as raw:
+            sizes = raw.sizes
+            self._preview = _preview(raw)
+        self._mode, full = "RGB", (sizes.width, sizes.height)
+        self._size = self._preview.size if self._preview else (-(-full[0] // 2), -(-full[1] // 2))
+        if self._preview is None and sizes.raw_width * sizes.raw_height > MAX_SENSOR:
+            raise ImageTooLarge(
+                f"it has no preview, and {sizes.raw_width * sizes.raw_height / 1e6:.0f} megapixels to be developed; the "
+                f"limit is {MAX_SENSOR / 1e6:.0f}. Save a JPEG of it and index that."
+            )
+        orientation = _TURNED.get(sizes.flip, 1)
+        if orientation in (6, 8) and (self._size[0] < self._size[1]) != (full[0] < full[1]):
+            orientation = 1  # the camera has turned the preview
+            full = full[::-1]
+        self.info |= {"full_size": full, "developed": self._preview is None}
+        self._raw_exif = _exif(self._data, self._preview)
+        self._raw_exif[ExifTags.Base.Orientation] = orientation
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> Any:
+        """Have the preview decoded at a fraction of its size."""
+        if isinstance(self._preview, JpegImagePlugin.JpegImageFile):
+            self._preview.draft("RGB", size)
+            self._size = self._preview.size
+        return None
+
+    def getexif(self) -> Image.Exif:
+        """The EXIF of the RAW file, with the turn that its preview needs."""
+        return self._raw_exif
+
+    def load(self) -> Any:
+        """Decode the preview, or develop the sensor's data."""
+        if self.fp is not None:
+            self.fp = None
+            decoded = self._preview.convert("RGB") if self._preview else _developed(self._data)
+            self._data = b""
+            self.im, self._size = decoded.im, decoded.size
+        return super().load()
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Any]:
+    import rawpy
+
+    with contextlib.closing(rawpy.RawPy()) as raw:
+        try:
+            raw.open_buffer(io.BytesIO(data))
+            yield raw
+        except rawpy.LibRawError as error:
+            raise OSError(f"no RAW that can be read: {error!s:.200}") from None
+
+
+def _preview(raw: Any) -> Image.Image | None:
+    """The embedded preview, unless it is a thumbnail only."""
+    import rawpy
+
+    with contextlib.suppress(rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError, OSError):
+        found = raw.extract_thumb()
+        small = (
+            Image.open(io.BytesIO(found.data), formats=("JPEG",))
+            if found.format == rawpy.ThumbFormat.JPEG
+            else Image.fromarray(found.data)
+        )
+        if max(small.size) >= min(_SMALLEST, max(raw.sizes.width, raw.sizes.height) // 2):
+            return small
+    return None
+
+
+def _developed(data: bytes) -> Image.Image:
+    with _opened(data) as raw:
+        return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0))  # (H, W, 3) uint8
+
+
+def _is_raw_tiff(head: bytes) -> bool:
+    if head[8:10] == b"CR":  # CR2
+        return True
+    order = "<" if head[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", head, 4)
+    if start + 2 > len(head):
+        return False
+    (count,) = struct.unpack_from(f"{order}H", head, start)
+    tags: dict[int, int] = {}
+    for entry in range(min(count, _ENTRIES)):
+        at = start + 2 + 12 * entry
+        if at + 12 > len(head):
+            break
+        tag, kind, _, value = struct.unpack_from(f"{order}HHII", head, at)
+        tags[tag] = value if kind != 3 else struct.unpack_from(f"{order}H", head, at + 8)[0]
+    if 50706 in tags:  # DNGVersion
+        return True
+    reduced, has_others, compression = tags.get(254) == 1, 330 in tags, tags.get(259)
+    return (271 in tags and reduced and has_others) or compression in (34713, 32767, 65535, 32770)
+
+
+def _exif(data: bytes, preview: Image.Image | None) -> Image.Exif:
+    found = Image.Exif()
+    with contextlib.suppress(Exception):  # Pillow raises anything on a damaged block, which is ignored
+        if data[:4] in _TIFF:
+            found.load(data)
+        elif data[:4] in (b"IIRO", b"IIRS", b"IIU\0"):
+            found.load(b"II*\0" + data[4:])
+        elif preview:
+            return preview.getexif()
+    return found
