@@ -26,6 +26,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "adapters",
     "display",
     "photo_metadata",
+    "picture_formats",
     "captions",
     "picture_limits",
     "picture_facts",

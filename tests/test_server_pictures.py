@@ -470,3 +470,21 @@ def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
 
     monkeypatch.setattr(routes, "open_original", slow)
     assert asyncio.run(asyncio.wait_for(left(), 60))
+
+
+def test_a_picture_that_browsers_cannot_show_is_converted_and_its_download_is_the_file(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    folder, heic = tmp_path / "heic", Path(__file__).parent / "samples" / "turned.heic"
+    pictures.written(folder / "صورة.heic", heic.read_bytes())
+    place = make_gallery(tmp_path / "g", folder, tiny_model)
+    with serving(settings_for(place, tiny_model)) as client:
+        (found,) = client.get("/search", params={"q": "أحمر"}).json()["results"]
+        converted = client.get(f"/images/{found['id']}")
+        assert converted.headers["content-type"] == "image/webp"
+        with Image.open(io.BytesIO(converted.content)) as image:
+            assert image.size == (64, 96)
+        kept = client.get(f"/images/{found['id']}", params={"download": "true"})
+        assert (kept.headers["content-type"], kept.content) == ("image/heic", heic.read_bytes())
+        details = client.get(f"/images/{found['id']}/details").json()
+        assert (details["format"], details["camera"], details["latitude"]) == ("HEIF", "Canon EOS R5", 24.7)

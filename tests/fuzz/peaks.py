@@ -31,6 +31,8 @@ CASES = (
     ("TIFF", "RGB", {"compression": "tiff_lzw"}),
     ("TIFF", "I;16", {"compression": "tiff_lzw"}),
     ("TIFF", "F", {"compression": "tiff_lzw"}),
+    ("AVIF", "RGBA", {"speed": 10}),
+    ("JPEG2000", "RGBA", {}),
 )
 CHILD = """
 import sys

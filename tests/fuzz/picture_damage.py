@@ -6,15 +6,23 @@ Nothing is stored: format and number determine every byte.
 import io
 import random
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS))
+from raw_files import dng  # noqa: E402
+
+USUAL = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FURTHER = ("AVIF", "JPEG2000", "HEIF", "JXL", "RAW")
+FORMATS = (*USUAL, *FURTHER)
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 Damage = Callable[[bytearray, str, random.Random], bytes]
 
@@ -77,6 +85,28 @@ def wholes(kind: str) -> tuple[bytes, ...]:
             (photo, {**film, "big_tiff": True}),
         ],
     }
+    written |= {
+        "AVIF": [(photo, {"exif": exif, "speed": 10}), (glass, {"speed": 10}), (photo, {**film, "speed": 10})],
+        "JPEG2000": [
+            (photo, {}),
+            (glass, {"irreversible": True, "quality_layers": [20]}),
+            (ramp, {}),
+            (photo, {"no_jp2": True}),
+        ],
+    }
+    if kind == "HEIF":
+        return ((TESTS / "samples" / "turned.heic").read_bytes(),)
+    if kind == "JXL":
+        import pylibjxl
+
+        pixels = [np.asarray(each) for each in (photo, glass, photo.convert("L"))]
+        return tuple(
+            bytes(pylibjxl.encode(each, effort=3, exif=exif.tobytes(), lossless=n == 1))
+            for n, each in enumerate(pixels)
+        )
+    if kind == "RAW":
+        jpeg = _saved(photo.resize((640, 480)), {"format": "JPEG"})
+        return dng(jpeg, orientation=6), dng(None, (120, 90))
     return tuple(_saved(picture, {"format": kind, **options}) for picture, options in written[kind])
 
 
@@ -125,7 +155,7 @@ def repeat_chunks(content: bytearray, kind: str, rng: random.Random) -> bytes:
 
 def splice(content: bytearray, kind: str, rng: random.Random) -> bytes:
     """The beginning of one format before the rest of another, or one file inside another."""
-    other = bytearray(rng.choice(wholes(rng.choice(FORMATS))))
+    other = bytearray(rng.choice(wholes(rng.choice(USUAL))))
     cut, start = rng.randrange(1, min(60, len(content))), rng.randrange(len(other))
     if rng.random() < 0.5:
         return bytes(content[:cut] + other[start:])
@@ -164,7 +194,16 @@ def claim_much(content: bytearray, kind: str, rng: random.Random) -> bytes:
         for name, offset in ((b"VP8X", 12), (b"VP8 ", 14), (b"VP8L", 9)):
             if (at := content.find(name)) > 0:
                 _put(content, at + offset, "<I", (width | height << 14) & 0xFFFFFFFF)
-    else:
+    elif kind in ("HEIF", "AVIF"):
+        if (at := content.find(b"ispe")) > 0:
+            _put(content, at + 8, ">I", width)
+            _put(content, at + 12, ">I", height)
+    elif kind == "JPEG2000":
+        for name, offset in ((b"ihdr", 4), (b"\xff\x51", 6)):
+            if (at := content.find(name)) >= 0:
+                _put(content, at + offset, ">I", height)
+                _put(content, at + offset + 4, ">I", width)
+    elif kind != "JXL":
         order = "<" if content[:2] == b"II" else ">"
         for tag in (256, 257, 278, 322, 323):  # width, length, rows a strip, width and length of a tile
             if (at := content.find(struct.pack(order + "H", tag), 8)) > 0:
@@ -205,6 +244,10 @@ def break_exif(content: bytearray, kind: str, rng: random.Random) -> bytes:
         block += struct.pack(
             "<HHII", tag, rng.randrange(14), rng.choice((1, 4000, *EDGES)), rng.choice((8, 14, *EDGES))
         )
+    if kind in FURTHER:
+        at = max(content.find(b"Exif\0\0"), 0)
+        content[at : at + len(block)] = block
+        return flip_bits(content, kind, rng)
     options: dict[str, object] = {"format": kind}
     if kind in ("JPEG", "PNG", "WEBP", "TIFF"):
         options["exif"] = block if kind != "TIFF" else Image.Exif()

@@ -15,7 +15,7 @@ from PIL import Image
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "fuzz"), str(Path(__file__).parent)]
 from nasty_parts import Corpus, chunk, directory, exif, jpeg, png, saved, segment, tiff, with_exif
-from picture_damage import FORMATS, _starts, wholes
+from picture_damage import FORMATS, FURTHER, USUAL, _starts, wholes
 
 LARGE = (9_000, 9_000)  # a bomb that the limits allow
 
@@ -23,8 +23,10 @@ LARGE = (9_000, 9_000)  # a bomb that the limits allow
 def polyglots(rng: random.Random) -> Corpus:
     archive = b"PK\3\4" + bytes(26) + b"x" + b"PK\5\6" + bytes(18)
     page, script = b"<html><script>alert(1)</script></html>", b"/*<?php system($_GET[0]); ?>*/"
-    for kind, tail in product(FORMATS, (archive, page + script, b"%PDF-1.7\n", saved(rng.choice(FORMATS)))):
+    for kind, tail in product(USUAL, (archive, page + script, b"%PDF-1.7\n", saved(rng.choice(USUAL)))):
         yield kind, saved(kind) + tail
+    for kind, tail in product(FURTHER, (archive, page + script)):
+        yield kind, wholes(kind)[0] + tail
     yield "pdf first", b"%PDF-1.7\n" + saved("JPEG")
     yield "gif and script", saved("GIF").replace(b"GIF89a", b"GIF89a=1;") + script
     yield "html first", page + saved("PNG")

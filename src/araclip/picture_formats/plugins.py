@@ -1,6 +1,7 @@
 """Readers of further formats for Pillow, from optional packages: HEIC (pi-heif), JPEG XL (pylibjxl), RAW (rawpy)."""
 
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile
@@ -32,6 +33,14 @@ def formats() -> tuple[str, ...]:
         Image.register_open("JXL", JxlImageFile, _is_jxl)
         found.append("JXL")
     return (*found, *kinds.ALWAYS)
+
+
+def load() -> None:
+    """Import the libraries of all formats that are read here, for a process that may not open files later."""
+    formats()
+    for extra in kinds.EXTRAS.values():
+        if extra.installed:
+            import_module(extra.module)
 
 
 def _is_jxl(prefix: bytes) -> bool:

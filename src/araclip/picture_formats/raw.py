@@ -8,17 +8,15 @@ import contextlib
 import io
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any, Literal
 
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
 
-from araclip.errors import ImageTooLarge
-
 _TIFF = (b"II*\0", b"MM\0*")
 _OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # ORF, RW2, RAF, X3F, MRW
+_ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _ENTRIES = 512  # of the first directory; cameras write a few dozen
 _SMALLEST = 500  # pixels of a preview's longer side: a smaller one is a thumbnail, and the sensor's data are better
-MAX_SENSOR = 65_000_000  # pixels that are developed where there is no preview
 _TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's turns → EXIF's
 
 
@@ -36,8 +34,8 @@ class RawImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         self.fp.seek(0)
-        head = self.fp.read(1 << 16)
-        if head[:4] in _TIFF and not _is_raw_tiff(head):
+        head = self.fp.read(16)
+        if head[:4] in _TIFF and not _is_raw_tiff(head, self.fp):
             raise SyntaxError("a TIFF that is no RAW")
         self.fp.seek(0)
         self._data = self.fp.read()
@@ -46,11 +44,6 @@ class RawImageFile(ImageFile.ImageFile):
             self._preview = _preview(raw)
         self._mode, full = "RGB", (sizes.width, sizes.height)
         self._size = self._preview.size if self._preview else (-(-full[0] // 2), -(-full[1] // 2))
-        if self._preview is None and sizes.raw_width * sizes.raw_height > MAX_SENSOR:
-            raise ImageTooLarge(
-                f"it has no preview, and {sizes.raw_width * sizes.raw_height / 1e6:.0f} megapixels to be developed; the "
-                f"limit is {MAX_SENSOR / 1e6:.0f}. Save a JPEG of it and index that."
-            )
         orientation = _TURNED.get(sizes.flip, 1)
         if orientation in (6, 8) and (self._size[0] < self._size[1]) != (full[0] < full[1]):
             orientation = 1  # the camera has turned the preview
@@ -113,21 +106,17 @@ def _developed(data: bytes) -> Image.Image:
         return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0))  # (H, W, 3) uint8
 
 
-def _is_raw_tiff(head: bytes) -> bool:
+def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:
     if head[8:10] == b"CR":  # CR2
         return True
     order = "<" if head[:2] == b"II" else ">"
     (start,) = struct.unpack_from(f"{order}I", head, 4)
-    if start + 2 > len(head):
-        return False
-    (count,) = struct.unpack_from(f"{order}H", head, start)
+    stream.seek(start)
+    directory = stream.read(2 + 12 * _ENTRIES)
     tags: dict[int, int] = {}
-    for entry in range(min(count, _ENTRIES)):
-        at = start + 2 + 12 * entry
-        if at + 12 > len(head):
-            break
-        tag, kind, _, value = struct.unpack_from(f"{order}HHII", head, at)
-        tags[tag] = value if kind != 3 else struct.unpack_from(f"{order}H", head, at + 8)[0]
+    for at in range(2, min(len(directory), 2 + 12 * int.from_bytes(directory[:2], _ORDERS[order])) - 11, 12):
+        tag, kind, _, value = struct.unpack_from(f"{order}HHII", directory, at)
+        tags[tag] = value if kind != 3 else struct.unpack_from(f"{order}H", directory, at + 8)[0]
     if 50706 in tags:  # DNGVersion
         return True
     reduced, has_others, compression = tags.get(254) == 1, 330 in tags, tags.get(259)

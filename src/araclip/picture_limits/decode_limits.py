@@ -19,6 +19,7 @@ MAX_OF_FORMAT = {  # the decoders of these take more memory or time for a pixel 
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
+    "RAW, developed": 16_000_000,  # at half size, of 64 million on the sensor
     "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in Python: 3 seconds when it is made for this
 }
 LARGE = 400_000_000  # bytes: for a picture that takes more, the free memory is checked

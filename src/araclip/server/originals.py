@@ -18,6 +18,7 @@ from araclip.errors import UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.images import open_file
+from araclip.picture_formats.kinds import SHOWN_BY_BROWSERS
 from araclip.server.http.request_body import Aborted
 from araclip.video.decoder import still
 from araclip.video.formats import MEDIA_TYPES
@@ -34,7 +35,13 @@ TYPES = {
     "GIF": "image/gif",
     "BMP": "image/bmp",
     "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "JPEG2000": "image/jp2",
+    "HEIF": "image/heic",
+    "JXL": "image/jxl",
+    "RAW": "image/x-dcraw",
 }
+CONVERTED = frozenset(kind for name, kind in TYPES.items() if name not in SHOWN_BY_BROWSERS)  # before they are shown
 STILL_SIDE = 1600  # pixels: of the largest preview
 OTHER_TYPE = "application/octet-stream"
 Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]

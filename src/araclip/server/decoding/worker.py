@@ -17,6 +17,7 @@ from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.sources import read_source
 from araclip.image_transform import ImageTransform
 from araclip.images import open_image
+from araclip.picture_formats import plugins
 from araclip.picture_limits import decode_limits
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
@@ -69,6 +70,7 @@ def main() -> None:
     """Process jobs until the server closes the pipe."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     Image.init()  # loads all plugins while files may still be opened
+    plugins.load()
     restrict(int(sys.argv[1]))
     send(sink, {"ready": True}, [])
     while (message := receive(source)) is not None:

@@ -19,6 +19,7 @@ from araclip.display import shown
 from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
+from araclip.gallery.ingest.unread import unread_line
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.server.events import Events
 from araclip.server.served_gallery import ServedGallery
@@ -122,7 +123,10 @@ class Indexing:
             report = last["report"]
             total = report["added"] + report["unchanged"]
             state: State = "done" if report["pictures"] else "empty"
-            self._announce(state, total, total, f"{report['added']} new or changed, {report['removed']} gone")
+            message = f"{report['added']} new or changed, {report['removed']} gone"
+            self._announce(state, total, total, message, report["unread"])
+            if report["unread"]:
+                log.warning("%s", unread_line(report["unread"]))
             log.info("indexed: %s", report)
             if due.paths is None:
                 self._remember()
@@ -161,6 +165,9 @@ class Indexing:
                 self._process = None
                 process.kill()
 
-    def _announce(self, state: State, done: int = 0, found: int = 0, message: str = "") -> None:
+    def _announce(
+        self, state: State, done: int = 0, found: int = 0, message: str = "", unread: dict[str, int] | None = None
+    ) -> None:
         self.state = state
-        self._events.publish("indexing", {"state": state, "done": done, "found": found, "message": message})
+        about = {"state": state, "done": done, "found": found, "message": message, "unread": unread or {}}
+        self._events.publish("indexing", about)

@@ -17,7 +17,7 @@ from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.http.request_body import Aborted
 from araclip.server.indexing.uploads import add, forget
-from araclip.server.originals import Original, open_original
+from araclip.server.originals import CONVERTED, Original, open_original
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.sending import OriginalResponse, range_of
@@ -29,6 +29,7 @@ T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
 IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
+SHOWN_SIDE = 4096  # pixels of a picture that is converted to be shown
 RETRY_SECONDS = "5"
 
 
@@ -59,14 +60,22 @@ async def thumbnail(
 
 async def _create_thumbnail(service: Service, requester: Requester, identity: str, side: int) -> bytes:
     with await _original(service, identity) as original:
-        try:
-            small, placeholder, *_ = await service.sandbox.thumbnail(
-                lambda: _thread_for(service, original.time)(original.picture), side, requester
-            )
-        except Aborted:  # the file has changed
-            raise Problem("no-picture", id=identity) from None
+        small, placeholder = await _converted(service, requester, identity, original, side)
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
     return small
+
+
+async def _converted(
+    service: Service, requester: Requester, identity: str, original: Original, side: int
+) -> tuple[bytes, bytes]:
+    """A WebP of at most `side` pixels a side, and its placeholder."""
+    try:
+        small, placeholder, *_ = await service.sandbox.thumbnail(
+            lambda: _thread_for(service, original.time)(original.picture), side, requester
+        )
+    except Aborted:  # the file has changed
+        raise Problem("no-picture", id=identity) from None
+    return small, placeholder
 
 
 @router.get(
@@ -86,13 +95,21 @@ async def image(
     identity: Identity,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
-    """The original bytes of a picture; of a scene in a video, those of the video."""
+    """The original bytes of a picture; of a scene in a video, those of the video.
+
+    Formats that browsers do not show (TIFF, HEIC, JPEG XL, JPEG 2000, RAW) are converted to WebP of at most 4,096
+    pixels a side, unless `download` asks for the file.
+    """
     etag = f'"{identity}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     with contextlib.ExitStack() as stack:
         original = stack.enter_context(await _original(service, identity))
+        if original.media_type in CONVERTED and not download:
+            converted = await while_connected(request, _converted(service, requester, identity, original, SHOWN_SIDE))
+            headers |= {"ETag": f'"{identity}-{SHOWN_SIDE}-{VERSION}"', "Content-Disposition": "inline"}
+            return Response(converted[0], headers=headers, media_type="image/webp")
         part = range_of(request, original.size, etag)
         stack.pop_all()  # closed by the response
     kind = "attachment" if download else "inline"

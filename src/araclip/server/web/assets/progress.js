@@ -30,7 +30,7 @@ export class Progress {
   /** Whether folders are being indexed. */
   get running() { return this.state === 'running'; }
 
-  #show({ state, done, found, message }) {
+  #show({ state, done, found, message, unread = {} }) {
     if (state !== this.state) {
       this.state = state;
       this.turned();
@@ -46,9 +46,15 @@ export class Progress {
     if (found) bar.value = done;
     else bar.removeAttribute('value');
     if (state === 'failed') text.textContent = t('indexingFailed', { message: isReadable(message) ? message : t('causeInLog') });
-    else if (state === 'done') text.textContent = t('indexed');
+    else if (state === 'done') text.textContent = [t('indexed'), this.#unread(unread)].filter(Boolean).join(' · ');
     else text.textContent = found ? `${t('indexing')} · ${t('indexingOf', { n: done, all: found })}` : t('indexing');
     setStyle(bar, { display: state === 'running' ? '' : 'none' });
-    if (state === 'done') this.timer = setTimeout(() => { this.box.hidden = true; }, DONE_MS);
+    if (state === 'done') this.timer = setTimeout(() => { this.box.hidden = true; }, Object.keys(unread).length ? 3 * DONE_MS : DONE_MS);
+  }
+
+  /** Files in formats that are not read, by kind: HEIC ×2. */
+  #unread(counts) {
+    const kinds = Object.entries(counts).map(([kind, count]) => `${kind} ×${count}`).join(t('comma'));
+    return kinds && t('unread', { kinds });
   }
 }
