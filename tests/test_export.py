@@ -43,16 +43,14 @@ pytestmark = pytest.mark.usefixtures("traced_once")
 TOKENS = 24
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 TEXTS = ["قطة جالسة على طاولة", "cat", "a dog on a table في بيت " * 5, "سيارة حمراء"]
+WITH_A_BANK = "modernbert cls + timm resnet, mirrored, with a bank"
 TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert + vit": ("bert", "vit", {}),
     "xlm-roberta max + clip's own space": (
         "xlm-roberta", "clip", {"text_pooling": "max", "vision_projection": "identity", "projection_dim": 12,
                                 "matryoshka_dims": (4, 12)},
     ),
-    "modernbert cls + timm resnet, mirrored, with a bank": (
-        "modernbert", "timm resnet", {"text_pooling": "cls", "vision_mirror": True, "query_bank": 5,
-                                       "matryoshka_dims": (4,)},
-    ),
+    WITH_A_BANK: ("modernbert", "timm resnet", {}),  # see tiny_hf.model_with_a_bank
 }  # fmt: skip
 
 
@@ -81,11 +79,8 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
             place = tmp_path_factory.mktemp("export")
             torch.manual_seed(0)
             text, image, options = TOWERS[pair]
-            model, made = tiny_hf.tiny_model(text, image, max_tokens=TOKENS, **options), processor()
-            if model.config.query_bank:
-                head = model.visual_projection
-                head.bank.copy_(l2_normalize(torch.randn_like(head.bank), dim=-1))
-                head.centre.fill_(0.1)
+            plain, made = tiny_hf.tiny_model(text, image, max_tokens=TOKENS, **options), processor()
+            model = tiny_hf.model_with_a_bank() if pair == WITH_A_BANK else plain
             tiny_hf.saved(place / "model", model, made)
             export(place / "model", place / "float32", weights="float32")
             known[pair] = Traced(model, made, place / "model", place / "float32")
@@ -180,7 +175,7 @@ def test_the_config_says_what_the_graphs_and_the_tokenizer_do(traced: Callable[[
     assert (config.image.size, config.image.resize, config.image.interpolation) == (32, "squash", "bicubic")
     assert config.image.mean == pytest.approx(MEAN)
     assert config.image.std == pytest.approx(STD)
-    with_a_bank = traced("modernbert cls + timm resnet, mirrored, with a bank").folder / "config.json"
+    with_a_bank = traced(WITH_A_BANK).folder / "config.json"
     assert "matryoshka" not in json.loads(with_a_bank.read_text(encoding="utf-8"))  # its axes are rotated
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch.nn.functional import normalize as l2_normalize
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
@@ -63,6 +64,20 @@ def model_of_distinct_weights() -> AraCLIPModel:
     model = tiny_model()
     for weight in model.parameters():
         weight.data += 0.02 * torch.randn_like(weight)
+    return model
+
+
+def model_with_a_bank() -> AraCLIPModel:
+    """A ModernBERT read at its first token, and a mirrored ResNet behind a query bank; the same model in every test."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"max_tokens": 24, "query_bank": 5, "matryoshka_dims": (4,)}
+    model = tiny_model("modernbert", "timm resnet", text_pooling="cls", vision_mirror=True, **settings)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.02 * torch.randn_like(weight))
+        head = model.visual_projection
+        head.bank.copy_(l2_normalize(torch.randn_like(head.bank), dim=-1))
+        head.centre.fill_(0.1)
     return model
 
 
