@@ -1,15 +1,17 @@
 """The screenshots of docs/page.md: the page with the demo's gallery, in Chromium.
 
     pip install -e '.[demo,browser]' && python tests/browser/photograph.py [--gallery FOLDER]
+    python tests/browser/photograph.py --states FOLDER [--only NAME …]      # every state, to look at before a release
 
-Without --gallery the demo's pictures are made and indexed first (a minute). The gallery's pictures are OpenMoji's
-(CC BY-SA 4.0) and scikit-image's; `araclip demo` lists the authors.
+Without --gallery the demo's pictures are made and indexed first (a minute). --states takes each state of the page in
+both languages, light and dark, 360, 820 and 1,440 pixels wide; one file has a state in its widths. The gallery's
+pictures are OpenMoji's (CC BY-SA 4.0) and scikit-image's; `araclip demo` lists the authors.
 """
 
 import argparse
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +42,13 @@ class Camera:
 
     @contextmanager
     def aimed(
-        self, query: str, *, size: tuple[int, int] = (1280, 800), scheme: str = "light", language: str = "ar"
+        self,
+        query: str,
+        *,
+        size: tuple[int, int] = (1280, 800),
+        scheme: str = "light",
+        language: str = "ar",
+        scale: int = 0,
     ) -> Iterator[Page]:
         """A page on which every picture in sight has loaded."""
         phone = size[0] < 500
@@ -48,7 +56,7 @@ class Camera:
             viewport={"width": size[0], "height": size[1]},
             color_scheme=scheme,
             locale="ar-EG" if language == "ar" else "en-GB",
-            device_scale_factor=2 if phone else 1,
+            device_scale_factor=scale or (2 if phone else 1),
             has_touch=phone,
             is_mobile=phone,
             reduced_motion="reduce",
@@ -103,16 +111,125 @@ def photograph(camera: Camera) -> None:
         camera.take(page, "error")
 
 
+def _typed(page: Page) -> None:
+    page.fill("#query", "")
+    page.locator("#query").press_sequentially("قط" if page.locator("html").get_attribute("lang") == "ar" else "ca")
+    page.wait_for_selector("#suggestions li")
+    page.wait_for_timeout(600)
+    page.locator("#query").press("ArrowDown")
+
+
+def _filtered(page: Page) -> None:
+    page.click("#filter-switch")
+    page.wait_for_timeout(300)
+
+
+def _unreached(page: Page, offline: bool) -> None:
+    if offline:
+        page.context.set_offline(True)
+    else:
+        page.route("**/search?*", lambda route: route.abort())
+    page.fill("#query", "x")
+    page.press("#query", "Enter")
+    page.wait_for_selector(".notice")
+
+
+def _answered(page: Page, status: int, headers: dict[str, str]) -> None:
+    page.route("**/search?*", lambda route: route.fulfill(status=status, headers=headers, body=""))
+    page.fill("#query", "x")
+    page.press("#query", "Enter")
+    page.wait_for_selector(".notice")
+
+
+def _viewed(page: Page) -> None:
+    page.locator(".tile a").nth(1).click()
+    page.wait_for_selector("#viewer dl")
+    page.wait_for_timeout(1500)
+
+
+def _asked_for_token(page: Page) -> None:
+    page.route("**/search?*", lambda route: route.fulfill(status=401, body=""))
+    page.fill("#query", "x")
+    page.press("#query", "Enter")
+    page.wait_for_selector("#token form")
+
+
+def _indexed(page: Page) -> None:
+    news = '{"state": "running", "done": 1200, "found": 12000, "message": ""}'
+    body = f"event: indexing\ndata: {news}\n\n"
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.reload()
+    page.wait_for_selector("#progress p")
+    page.wait_for_timeout(500)
+
+
+def _unfolded(page: Page) -> None:
+    if page.locator(".near").count():
+        page.locator(".near").first.click()
+        page.wait_for_timeout(800)
+
+
+def _on_paper(page: Page) -> None:
+    page.emulate_media(media="print")
+
+
+STATES: dict[str, tuple[str, Callable[[Page], object]]] = {
+    "home": ("", lambda page: page.wait_for_timeout(800)),
+    "albums": ("?show=albums", lambda page: page.wait_for_timeout(800)),
+    "map": ("?show=map", lambda page: page.wait_for_timeout(800)),
+    "typing": ("", _typed),
+    "results": ("?q=سيارة حمراء - دراجة", lambda page: None),
+    "understood": ("?q=بسه بيضا من غير كلاب", lambda page: None),
+    "unfolded": ("?q=قطة", _unfolded),
+    "weak": ("?q=zxqv wrtpl", lambda page: None),
+    "nothing": ("?q=قطة&where=captured%3D1999", lambda page: None),
+    "filters": ("?q=قلب أحمر&where=orientation%3Dsquare", _filtered),
+    "folder": ("?where=format%3DJPEG", lambda page: page.wait_for_timeout(800)),
+    "viewer": ("?q=وجه قطة", _viewed),
+    "error": ("?q=-%20كلب", lambda page: None),
+    "offline": ("", lambda page: _unreached(page, True)),
+    "unreachable": ("", lambda page: _unreached(page, False)),
+    "busy": ("", lambda page: _answered(page, 429, {"Retry-After": "30"})),
+    "closed": ("", lambda page: _answered(page, 503, {})),
+    "token": ("", _asked_for_token),
+    "indexing": ("?q=زهرة", _indexed),
+    "paper": ("?q=زهرة", _on_paper),
+}
+WIDTHS = {360: 740, 820: 1180, 1440: 900}
+
+
+def look(camera: Camera, folder: Path, only: list[str], looks: list[tuple[str, str]]) -> None:
+    """States, all of them or `only` some, in these languages and colour schemes, for looking at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (query, act) in STATES.items():
+        for language, scheme in looks if not only or name in only else ():
+            shots = []
+            for width, height in WIDTHS.items():
+                with camera.aimed(query, size=(width, height), scheme=scheme, language=language, scale=1) as page:
+                    act(page)
+                    shots.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+            sheet = Image.new("RGB", (sum(shot.width for shot in shots) + 40, max(WIDTHS.values())), "#7f7f7f")
+            for at, shot in enumerate(shots):
+                sheet.paste(shot, (sum(before.width + 20 for before in shots[:at]), 0))
+            sheet.save(folder / f"{name}-{language}-{scheme}.png")
+            print(name, language, scheme, flush=True)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--gallery", type=Path, help="a gallery of the demo's pictures")
+    options.add_argument("--states", type=Path, help="take every state of the page into this folder instead")
+    options.add_argument("--quick", action="store_true", help="states in Arabic and light, in English and dark")
+    options.add_argument("--only", nargs="*", default=[], choices=[*STATES], help="of these states")
     given = options.parse_args()
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         gallery = given.gallery or demo_gallery(Path(folder))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--hide-scrollbars"])
         with serving(gallery, DEFAULT_MODEL, show_paths=False) as address:
-            photograph(Camera(browser, address))
+            camera = Camera(browser, address)
+            looks = [("ar", "light"), ("en", "dark"), *([] if given.quick else [("ar", "dark"), ("en", "light")])]
+            look(camera, given.states, given.only, looks) if given.states else photograph(camera)
         browser.close()
 
 

@@ -111,7 +111,9 @@ def completions(
     if source and len(asked[-1].folded) >= LEAST:
         names = dict.fromkeys(source.names(_bare(asked[-1].folded), 8 * FILES))
         found += [Completion(name, "file") for name in matching(typed, filter(_is_telling, names), FILES)]
-    once = {each.text: each for each in reversed(found) if each.text != typed}  # of a text the first kind
+    once = {
+        each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()
+    }  # of a text the first kind
     return sorted(once.values(), key=found.index)[:most]
 
 
@@ -134,5 +136,8 @@ def _busiest(folders: Mapping[str, int]) -> list[str]:
 
 
 def _is_telling(name: str) -> bool:
-    """Whether a file's name says more than a camera's does: IMG_2041, 20230517_183000."""
-    return any(word.folded[0].isalpha() and len(word.folded) > 1 and word.folded not in CAMERAS for word in words(name))
+    """Whether a file's name says more than a camera's or a program's does: IMG_2041, 20230517_183000, 1F3CA-200D."""
+    return any(
+        word.folded[0].isalpha() and (len(word.folded) > 2 or not word.folded.isascii()) and word.folded not in CAMERAS
+        for word in words(name)
+    )

@@ -87,6 +87,7 @@ export class Grid {
       }
       setStyle(tile, { 'inset-inline-start': `${start}px`, top: `${top}px`, width: `${wide}px`, height: `${high}px` });
       tile.box = boxes[i];
+      tile.toggleAttribute('data-copy', Boolean(item.of));
       if (list.children[i] !== tile) list.insertBefore(tile, list.children[i] ?? null); // the order of reading is that of the results
     });
     setStyle(list, { height: `${count && count === whole ? boxes[count - 1].top + boxes[count - 1].height : height}px` });

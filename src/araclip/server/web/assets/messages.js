@@ -281,7 +281,7 @@ const en = {
   placeholder: 'a cat on a table',
   search: 'Search',
   clear: 'Clear',
-  pick: 'Search by picture',
+  pick: 'By picture',
   drop: 'Drop the picture anywhere',
   language: 'العربية',
   dark: 'Dark theme',

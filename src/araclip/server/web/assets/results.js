@@ -2,6 +2,8 @@
 
 import { copiesOf, search } from './api.js';
 import { searchOf } from './address.js';
+import { FAR } from './i18n.js';
+import { split } from './query.js';
 
 const CACHED = 12; // searches
 const cache = new Map();
@@ -39,9 +41,10 @@ export class Results {
     return first < 0 ? this.items.length : first;
   }
 
-  /** Whether there is nothing but weak results, which are shown when they are asked for. */
+  /** Whether nothing is near enough to be shown unasked; of a query that excludes something relevance says too little. */
   get hidden() {
-    return !this.revealed && this.strong === 0 && this.items.length > 0;
+    const excludes = this.interpretation?.excluded.length || split(this.state.q).some(({ sign }) => sign < 0);
+    return !this.revealed && !excludes && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
   }
 
   /** Show the near-duplicates of these pictures beside them, and those of no others. Throws a Problem. */
