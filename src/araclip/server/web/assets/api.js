@@ -65,8 +65,8 @@ export const explain = (id, { q, literal, ignore }, signal) => {
 };
 /** Pictures that show the same, as results. */
 export const near = async (id, signal) => (await request(`images/${id}/near`, { signal })).results;
-/** The first bytes of a picture's file. */
-export const beginning = (id, bytes, signal) => request(`images/${id}`, { signal, headers: { Range: `bytes=0-${bytes - 1}` }, raw: true });
+/** The first bytes of a picture's file, never of what it is converted to. */
+export const beginning = (id, bytes, signal) => request(download(id), { signal, headers: { Range: `bytes=0-${bytes - 1}` }, raw: true });
 export const thumbnail = (id, size) => `thumbnails/${id}?size=${size}`;
 export const picture = (id) => `images/${id}`;
 export const download = (id) => `images/${id}?download=1`;
