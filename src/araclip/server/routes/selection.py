@@ -4,6 +4,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request
+from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
@@ -50,7 +51,7 @@ async def prepare_archive(service: ServiceOf, requester: RequesterOf, body: Sele
 @router.get(
     "/archives/{key}",
     dependencies=READ,
-    response_class=GatedStream,
+    response_class=StreamingResponse,  # GatedStream has no status of its own that OpenAPI could state
     responses={200: {"content": {"application/zip": {}}}, **problems(401, 403, 404, 422, 429)},
 )
 async def archive(
