@@ -1,5 +1,6 @@
 """Videos, part by part: paths of scenes, the choice of scenes, containers and codecs, what a frame looks like."""
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,19 @@ def test_a_video_that_a_phone_filmed_upright_is_shown_upright(tmp_path: Path) ->
     with path.open("rb") as file:
         facts = decoder.find_scenes(file, "a.mp4", ImageTransform(16)).facts
     assert (facts.width, facts.height) == (48, 64)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "b.mkv", "c.avi"])
+def test_damaged_bytes_give_scenes_or_an_error_of_ours(tmp_path: Path, name: str) -> None:
+    whole = video(tmp_path / name, [RED, BLUE]).read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), int(rng.integers(1, 40))):
+            data[at] = int(rng.integers(256))
+        (tmp_path / name).write_bytes(data[: int(rng.integers(len(data) // 2, len(data) + 1))])
+        with (tmp_path / name).open("rb") as file, contextlib.suppress(ImageError):
+            assert decoder.find_scenes(file, name, ImageTransform(16)).times
 
 
 def test_a_file_handed_to_the_process_is_read_whole_and_no_network_or_path_is_opened(tmp_path: Path) -> None:

@@ -246,3 +246,29 @@ def test_the_command_line_prints_the_file_and_the_time(gallery: Gallery, folder:
     assert [(hit["path"], hit["time"]) for hit in found] == [(str(folder / "رحلة.mp4"), 4.0)]
     assert CliRunner().invoke(app, [*command, "--paths"]).stdout == f"{folder / 'رحلة.mp4'}\n"
     assert "0:04" in CliRunner().invoke(app, command).stdout
+
+
+def test_who_stops_does_not_wait_for_a_video(gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video(folder / "new.mp4", [BLUE], noise=6)
+    stopped: list[bool] = []
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("araclip.gallery.ingest.videos.VideoIntake._commit", stop)
+    monkeypatch.setattr("araclip.gallery.ingest.videos.stop_all", lambda: stopped.append(True))
+    with pytest.raises(KeyboardInterrupt):
+        gallery.update([folder])
+    assert stopped == [True]
+    monkeypatch.undo()
+    assert gallery.update([folder]).added == 1
+
+
+def test_a_caption_beside_a_video_finds_it(gallery: Gallery, folder: Path) -> None:
+    (folder / "رحلة.mp4.txt").write_text("جبال مغطاة بالثلوج", encoding="utf-8")
+    gallery.update([folder])
+    found = gallery.search("جبال مغطاة")[0]
+    assert (moment(found)[0], {match.field for match in found.matched}) == ("رحلة.mp4", {"caption"})
+    (folder / "رحلة.mp4.txt").unlink()
+    gallery.update([folder])
+    assert not gallery.search("جبال مغطاة")[0].matched

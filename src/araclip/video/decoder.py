@@ -162,9 +162,13 @@ class _Process:
     def alive(self) -> bool:
         return self._process.poll() is None and self.jobs < MOST_JOBS
 
-    def end(self) -> None:
-        """End it at once; it holds nothing that would be lost."""
+    def stop(self) -> None:
+        """Stop it at once; it holds nothing that would be lost."""
         self._process.kill()
+
+    def end(self) -> None:
+        """Stop it, and free what it took here."""
+        self.stop()
         with suppress(OSError, ValueError):
             self._stream.close()
         self._socket.close()
@@ -172,6 +176,7 @@ class _Process:
 
 
 _idle: list[_Process] = []
+_active: set[_Process] = set()
 _lock = threading.Lock()
 
 
@@ -183,17 +188,29 @@ def _process() -> Any:
         found.end()
         found = None
     process = found or _Process()
+    with _lock:
+        _active.add(process)
     try:
         yield process
     except BaseException:  # its stream may be out of step
+        with _lock:
+            _active.discard(process)
         process.end()
         raise
     with _lock:
+        _active.discard(process)
         keep = process.alive and len(_idle) < PROCESSES
         if keep:
             _idle.append(process)
     if not keep:
         process.end()
+
+
+def stop_all() -> None:
+    """Stop what is being decoded, in whatever thread; it fails there."""
+    with _lock:
+        for process in _active:
+            process.stop()
 
 
 def close() -> None:
@@ -207,3 +224,4 @@ def close() -> None:
 atexit.register(close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)  # they are the parent's
+    os.register_at_fork(after_in_child=_active.clear)

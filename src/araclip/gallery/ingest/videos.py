@@ -7,7 +7,10 @@ A video is committed whole or not at all: a killed run repeats the one that it w
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -21,8 +24,8 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import ENCODE_BATCH, Intake, Refused, Turn
 from araclip.gallery.ingest.sources import Source
 from araclip.image_transform import ImageTransform, transform_of
-from araclip.images import map_ahead, open_file
-from araclip.video.decoder import DecodedScenes, find_scenes
+from araclip.images import open_file
+from araclip.video.decoder import DecodedScenes, find_scenes, stop_all
 from araclip.video.formats import is_video, scenes_wanted
 from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of, scene_path
@@ -93,19 +96,36 @@ class VideoIntake:
         if any(video.size in self._known for video in videos):
             self._digests = self._catalog.digests()
         progress = _Progress(done)
-        ahead = map_ahead(lambda item: self._read(*item, progress), list(enumerate(videos)), AHEAD, AHEAD)
-        for (number, _), read in ahead:
-            error = read if isinstance(read, OSError | ImageError) else None
-            if isinstance(read, _Read):
-                try:
-                    self._commit(read, metadata[number] if metadata else None)
-                except ImageError as late:  # the store's own errors, a full disk too, end the run
-                    error = late
-            if error is not None:
-                refused(number, error)
-            taken.append(error is None)
-            progress.whole(number)
+        with closing(self._read_ahead(videos, progress)) as ahead:
+            for number, read in ahead:
+                error = read if isinstance(read, OSError | ImageError) else None
+                if isinstance(read, _Read):
+                    try:
+                        self._commit(read, metadata[number] if metadata else None)
+                    except ImageError as late:  # the store's own errors, a full disk too, end the run
+                        error = late
+                if error is not None:
+                    refused(number, error)
+                taken.append(error is None)
+                progress.whole(number)
         return taken
+
+    def _read_ahead(
+        self, videos: Sequence[File], progress: "_Progress"
+    ) -> Generator[tuple[int, "_Read | OSError | ImageError"], None, None]:
+        """Each video as read, in order, AHEAD at a time; who stops early does not wait for the decoders."""
+        pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="video")
+        reading = deque[Future[_Read | OSError | ImageError]]()
+        try:
+            for number in range(len(videos)):
+                for following in range(number + len(reading), min(number + AHEAD, len(videos))):
+                    reading.append(pool.submit(self._read, following, videos[following], progress))
+                yield number, reading.popleft().result()
+        except BaseException:
+            stop_all()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _read(self, number: int, file: File, progress: "_Progress") -> "_Read | OSError | ImageError":
         try:
