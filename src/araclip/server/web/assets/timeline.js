@@ -148,7 +148,7 @@ export class Timeline {
 
   #head({ month, oldest, count, top }) {
     const name = month ? months(oldest, month) : t('undated');
-    const head = el('h2.month', { style: { top: `${top}px` } }, name, el('span', {}, number(count)));
+    const head = el('li.month', { style: { top: `${top}px` } }, el('h2', {}, name, el('span', {}, number(count))));
     this.heads.set(month, head);
     this.root.append(head);
   }
