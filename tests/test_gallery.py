@@ -461,7 +461,7 @@ def test_a_full_disk_is_our_own_error_and_what_was_committed_is_kept(
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
     ).returncode:
         pytest.skip("no right to mount a file system here")
     try:

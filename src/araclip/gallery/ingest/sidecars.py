@@ -18,6 +18,7 @@ from araclip.images import open_file
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_formats.kinds import SUFFIXES
+from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
 
 # after a picture's whole name, or in place of its suffix
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
@@ -39,7 +40,11 @@ def pictures_beside(path: str) -> Iterable[str]:
         if path.lower().endswith(ending):
             bare = path[: -len(ending)]
             yield bare
-            yield from (bare + suffix for suffix in sorted(SUFFIXES) if PurePath(bare).suffix.lower() != suffix)
+            yield from (
+                bare + suffix
+                for suffix in sorted(SUFFIXES | VIDEO_SUFFIXES.keys())
+                if PurePath(bare).suffix.lower() != suffix
+            )
             return
 
 
