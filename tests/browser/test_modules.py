@@ -106,6 +106,27 @@ def test_rows_fill_the_width_exactly_and_are_near_the_target(page: Page) -> None
             assert box["width"] / box["height"] == pytest.approx(ratio, rel=0.12, abs=0.1)
 
 
+def test_rows_before_a_divider_leave_no_hole(page: Page) -> None:
+    rng = random.Random(1)
+    cases = [([rng.uniform(0.45, 3.2) for _ in range(rng.randint(1, 30))], rng.randint(280, 1900)) for _ in range(200)]
+    laid = page.evaluate(
+        """cases => import('./assets/layout.js').then(({ justify, heightFor }) => cases.map(([ratios, width]) => {
+          const target = heightFor(width);
+          return { ...justify(ratios, { width, target, gap: 8, fill: true }), target };
+        }))""",
+        [list(case) for case in cases],
+    )
+    short = 0
+    for (ratios, width), rows in zip(cases, laid, strict=True):
+        assert len(rows["boxes"]) == len(ratios)
+        last = [box for box in rows["boxes"] if box["row"] == rows["boxes"][-1]["row"]]
+        left, right = last[0]["start"], width - last[-1]["start"] - last[-1]["width"]
+        assert abs(left - right) <= 2  # the last row is full, or stands in the middle
+        assert all(box["height"] <= 2.2 * rows["target"] for box in rows["boxes"])
+        short += left > 2
+    assert short < 20  # where one row of few pictures is all there is
+
+
 def some_state(rng: random.Random) -> dict[str, object]:
     def text(letters: str, shortest: int) -> str:
         return "".join(rng.choices(letters, k=rng.randint(shortest, 8)))

@@ -39,7 +39,7 @@ export class Grid {
     const { items, strong, more } = results;
     const weaker = items.slice(strong);
     // An incomplete last row is held back for the next page, or its tiles would move then.
-    const above = this.#lay(this.strong, items.slice(0, strong), more && !weaker.length);
+    const above = this.#lay(this.strong, items.slice(0, strong), more && !weaker.length, weaker.length > 0);
     const below = this.#lay(this.weak, weaker, more);
     this.divider.hidden = !above.length || !below.length;
     this.divider.textContent = t('weaker');
@@ -74,9 +74,9 @@ export class Grid {
     tile.firstChild.focus();
   }
 
-  #lay(list, items, hold) {
+  #lay(list, items, hold, fill = false) {
     const width = this.root.clientWidth;
-    const { boxes, height, whole } = justify(items.map(ratioOf), { width, target: heightFor(width), gap: GAP });
+    const { boxes, height, whole } = justify(items.map(ratioOf), { width, target: heightFor(width), gap: GAP, fill });
     const count = hold && whole ? whole : items.length;
     items.slice(0, count).forEach((item, i) => {
       const { start, top, width: wide, height: high } = boxes[i];
