@@ -21,6 +21,7 @@ def test_nothing_is_wider_than_the_window(visit: Visit, width: int, language: st
     search(page, "red + a rather long description of the picture - blue")
     page.click("#filter-switch")
     assert no_wider_than_the_window(page)
+    page.keyboard.press("Escape")  # on a phone it is a sheet over the results
     page.locator(".tile a").first.click()
     page.wait_for_selector("#viewer dl")
     assert page.evaluate(

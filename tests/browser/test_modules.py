@@ -124,7 +124,7 @@ def test_rows_before_a_divider_leave_no_hole(page: Page) -> None:
         assert abs(left - right) <= 2  # the last row is full, or stands in the middle
         assert all(box["height"] <= 2.2 * rows["target"] for box in rows["boxes"])
         short += left > 2
-    assert short < 20  # where one row of few pictures is all there is
+    assert short < 30  # where one row of few pictures is all there is
 
 
 def some_state(rng: random.Random) -> dict[str, object]:
