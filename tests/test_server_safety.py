@@ -29,6 +29,15 @@ PROTECTED = (
     ("GET", f"/thumbnails/{NOWHERE}"),
     ("POST", "/images"),
     ("DELETE", f"/images/{NOWHERE}"),
+    ("GET", "/timeline"),
+    ("GET", "/pictures"),
+    ("GET", "/folders"),
+    ("GET", "/places"),
+    ("POST", "/archives"),
+    ("GET", "/archives/x"),
+    ("POST", "/paths"),
+    ("POST", "/hidden"),
+    ("POST", "/shares"),
     ("GET", "/stats"),
     ("GET", "/index"),
     ("POST", "/index"),
@@ -67,11 +76,16 @@ def test_every_address_but_health_page_and_session_wants_a_token(closed_server: 
     paths = closed_server.get("/openapi.json").json()["paths"]
     known = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     free = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/ping"), ("POST", "/session")}
+    free |= {
+        ("GET", f"/shared/{{token}}/{what}") for what in ("pictures", "thumbnails/{identity}", "images/{identity}")
+    }
     assert len(known - free) == len(PROTECTED)  # whoever adds an address decides
     for method, address in PROTECTED:
         answer = closed_server.request(method, address)
         problem(answer, "unauthorized")
         assert answer.headers["www-authenticate"].startswith("Bearer")
+    for what in ("pictures", f"thumbnails/{NOWHERE}", f"images/{NOWHERE}"):  # the link is the token
+        assert closed_server.get(f"/shared/made-up/{what}").status_code in (403, 404)
     for path in ("/healthz", "/readyz"):
         assert closed_server.get(path).status_code == 200
 
