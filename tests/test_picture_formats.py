@@ -1,5 +1,6 @@
 """Formats beyond the usual ones: HEIC, AVIF, JPEG XL, JPEG 2000, RAW; and files that are not read, counted by kind."""
 
+import asyncio
 import io
 import json
 import random
@@ -17,6 +18,8 @@ from araclip.gallery.ingest.unread import unread_kind, unread_line
 from araclip.images import open_image, opened
 from araclip.picture_formats import kinds, plugins
 from araclip.picture_limits import decode_limits
+from araclip.server.decoding.sandbox import Sandbox
+from araclip.server.settings import Settings
 from raw_files import dng, preview
 
 HEIC = Path(__file__).parent / "samples" / "turned.heic"  # made for these tests; irot and EXIF both say: turn it
@@ -189,3 +192,15 @@ def test_no_suffix_is_both_read_and_not_read() -> None:
     assert unread_kind("a.txt") is unread_kind("psd") is None
     assert unread_kind("a.PSD") == "Photoshop"
     assert json.dumps(dict(kinds.NOT_READ))
+
+
+def test_the_server_s_sandbox_decodes_every_further_format() -> None:
+    async def all_of_them() -> dict[str, tuple[int, int]]:
+        sandbox = Sandbox(processes=1, memory=Settings.model_fields["decode_memory"].default, seconds=20, max_waiting=9)
+        try:
+            return {kind: (await sandbox.thumbnail(data, 256))[2:] for kind, data in every_kind().items()}
+        finally:
+            await sandbox.close()
+
+    sizes = asyncio.run(all_of_them())
+    assert sizes == {"HEIF": (64, 96), "AVIF": (64, 48), "JXL": (64, 48), "JPEG2000": (64, 48), "RAW": (256, 192)}

@@ -4,6 +4,7 @@ A message is four bytes of length, a JSON object of that length, and the blobs w
 pickled: the output of a process that may be compromised must not be able to run code in the one that reads it.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -11,6 +12,8 @@ import struct
 import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO
+
+import psutil
 
 MAX_HEAD = 100_000  # bytes of the JSON object
 PASSED_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
@@ -60,12 +63,14 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
     return about, blobs
 
 
-def restrict(memory: int, files: int = 16) -> None:
+def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     """Restrict this process to what decoding needs, as far as the system can enforce it.
 
     Args:
         memory: bytes of its address space.
         files: how many it may have open.
+        threads: how many it may start. The system counts those of all processes of the user together, so the limit lies
+            this far above what the user has now.
     """
     if sys.platform == "win32":  # pragma: no cover
         return
@@ -77,7 +82,18 @@ def restrict(memory: int, files: int = 16) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no writes to files; pipes are not affected
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     if hasattr(resource, "RLIMIT_NPROC"):
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        most = _tasks_of_this_user() + threads if threads else 0
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+
+
+def _tasks_of_this_user() -> int:
+    """Threads of all processes of this user; 0 where they cannot be counted."""
+    total, user = 0, os.getuid()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.uids().real == user:
+                total += process.num_threads()
+    return total
 
 
 def allow_processor(seconds: float) -> None:

@@ -9,6 +9,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile
 from araclip.picture_formats import kinds
 from araclip.picture_formats.raw import RawImageFile, accepts
 
+THREADS = 64  # that decoders may start in the sandbox
 _PROBED = 1 << 16  # bytes in which the size of a JPEG XL stands, unless large boxes come first
 
 
@@ -33,6 +34,11 @@ def formats() -> tuple[str, ...]:
         Image.register_open("JXL", JxlImageFile, _is_jxl)
         found.append("JXL")
     return (*found, *kinds.ALWAYS)
+
+
+def threads() -> int:
+    """How many threads a decoder may start: libde265 and libjxl end the process where they may start none."""
+    return THREADS if {"HEIF", "JXL", "RAW"} & set(formats()) else 0
 
 
 def load() -> None:

@@ -71,7 +71,7 @@ def main() -> None:
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     Image.init()  # loads all plugins while files may still be opened
     plugins.load()
-    restrict(int(sys.argv[1]))
+    restrict(int(sys.argv[1]), threads=plugins.threads())
     send(sink, {"ready": True}, [])
     while (message := receive(source)) is not None:
         about, (data,) = message
