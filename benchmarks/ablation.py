@@ -1,8 +1,10 @@
 """What each stage adds: recall with 95 % intervals of every stage of a recipe, all on the same pictures and captions.
 
     python benchmarks/ablation.py --runs RUNS --dev FLICKR8K multilingual linear distill stage2 finetune --export FOLDER
+    python benchmarks/ablation.py --runs RUNS --dev FLICKR8K --choice WORK/data teacher one finetune words names
 
-Text → picture over the dev split, every caption a query (any-hit); intervals by bootstrap over pictures.
+Text → picture over the dev split, every caption a query (any-hit); intervals by bootstrap over pictures. --choice, the
+folder that recipes/mini_data.py wrote, adds a table of the choice split, on which choices were made.
 """
 
 import argparse
@@ -48,14 +50,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--dev", type=Path, required=True, help="a picture set with a dev split")
+    parser.add_argument("--choice", type=Path, help="a folder with flickr8k-choice: a table of its own, before dev's")
     parser.add_argument("--field", default="caption_ar")
     parser.add_argument("--export", type=Path, help="an exported model folder, as the last row")
     parser.add_argument("stages", nargs="+")
     args = parser.parse_args()
     torch.set_num_threads(2)
-    dev = Dev(DevSet(args.dev, "dev", (args.field,), per_picture=None))
+    sets = [DevSet(args.dev, "dev", (args.field,), per_picture=None)]
+    if args.choice:
+        folder, images = args.choice / "flickr8k-choice", args.choice / "flickr8k"
+        sets.insert(0, DevSet(folder, "choice", (args.field,), per_picture=None, images=images))
+    for spec in sets:
+        table(spec, args)
+
+
+def table(spec: DevSet, args: argparse.Namespace) -> None:
+    """Print the rows of one set."""
+    dev = Dev(spec)
     relevant = [[place] for place in dev.owner]
-    print(f"{len(dev.texts)} queries ({args.field}), {len(dev.pictures)} pictures\n")
+    print(f"{len(dev.texts)} queries ({args.field}), {len(dev.pictures)} pictures, split {spec.split}\n")
     print("| model | R@1 | R@5 | R@10 | MRR |\n|---|---|---|---|---|")
     chance = np.random.default_rng(0).integers(1, len(dev.pictures) + 1, len(dev.texts)).astype(np.float64)
     print(row("chance", chance, dev.owner))

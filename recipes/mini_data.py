@@ -10,6 +10,7 @@ Writes under --out what is missing there, each item atomically:
     scenes-train, scenes-held and so on      a fifth of each labelled set is held out of all training
     parallel                                 parallel text without the rows that are captions of held photographs
     siblings                                 captions grouped by picture, without the pictures
+    names.npz, names.json, words.tsv         a classifier of a thousand and more classes, and what people call them
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
     flickr8k, more                           links into DATA
 
@@ -29,6 +30,7 @@ from mini_concepts import class_names, name_variants, synsets, write_concepts
 from mini_emoji import emoji_sets
 from mini_features import FeatureCache
 from mini_held import LABELLED, choice_split, held_fifth, keys_of, write_parallel
+from mini_names import write_names
 from mini_sets import Row, fingerprint, read_rows, write_set
 from mini_siblings import write_siblings
 
@@ -71,7 +73,9 @@ def prepare(data: Path, out: Path) -> None:
     ):
         made = write_set(out / name, {"rows": fingerprint(rows)}, listing(rows))
         log(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
-    log(f"concepts: {write_concepts(data, train, held, FeatureCache(out.parent / 'features'), out)}")
+    cache = FeatureCache(out.parent / "features")
+    log(f"concepts: {write_concepts(data, train, held, cache, out)}")
+    log(f"names: {write_names(data, out, cache, out.parent / 'npm')}")
 
 
 def write_labelled(name: str, published: Path, out: Path, log: Callable[[str], None]) -> None:

@@ -6,6 +6,7 @@ stand in parallel files as well, there under no picture's name: such rows are le
 
 import lzma
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ CAPTIONED = {  # parallel files made of captions of Flickr8k's pictures, and the
     "flickr30k_en_ar_mt.tsv.xz": 3,
     "flickr30k_mt2.tsv.xz": 3,
 }
+SENTENCES = {"flores_dialects.tsv.xz": ("en\tar\tdialect\n", 3), "darija_sentences.tsv.xz": ("en\tar\n", 2)}
 HEADER = "en\tar\tsplit\n"
 CAPTIONS = ("caption_en", "caption_ar", "caption_ar_eljundi", "caption_ar_f30k_mt")
 _LETTERS = re.compile(r"[\W_]+")
@@ -72,8 +74,14 @@ def without_held(rows: Sequence[tuple[str, ...]], keys: set[str]) -> list[tuple[
     return [row for row in rows if text_key(row[0]) not in keys and text_key(row[1]) not in keys]
 
 
+def without_held_sentences(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rows of sentences in dialects but for a fifth of the English sentences, each with all of its translations."""
+    return [row for row in rows if zlib.crc32(text_key(row[0]).encode()) % HELD_EVERY]
+
+
 def write_parallel(data: Path, out: Path, held: Sequence[Row]) -> str:
-    """Fill `out/parallel`: the files of captions without the held pictures' rows, links to all others.
+    """Fill `out/parallel`: the files of captions without the held pictures' rows, those of dialects without a fifth of
+    their sentences, links to all others.
 
     Returns:
         A line of output.
@@ -86,28 +94,38 @@ def write_parallel(data: Path, out: Path, held: Sequence[Row]) -> str:
         folder.unlink()
     folder.mkdir(exist_ok=True)
     for path in sorted(source.iterdir()):
-        if path.name not in CAPTIONED and not (folder / path.name).exists():
+        if path.name not in {*CAPTIONED, *SENTENCES} and not (folder / path.name).exists():
             (folder / path.name).symlink_to(path.resolve())
     keys = keys_of(held)
+    by = sorted(keys)
     lost = []
     for name, columns in CAPTIONED.items():
-        origin = fingerprint([sorted(keys), [(source / name).stat().st_size if (source / name).is_file() else 0]])
-        note = folder / f".{name}.origin"
-        if (folder / name).is_file() and note.is_file() and note.read_text(encoding="utf-8").split()[0] == origin:
-            lost.append(f"{name} {note.read_text(encoding='utf-8').split()[1]}")
-            continue
-        rows = read_table(source / name, columns)
-        kept = without_held(rows, keys)
-        atomic.write(folder / name, _table(kept))
+        lost.append(_filtered(source / name, folder / name, HEADER, columns, by, lambda rows: without_held(rows, keys)))
+    for name, (header, columns) in SENTENCES.items():
+        if (source / name).is_file():
+            lost.append(_filtered(source / name, folder / name, header, columns, ["a fifth"], without_held_sentences))
+    return "held rows left out: " + ", ".join(lost)
+
+
+def _filtered(
+    source: Path, target: Path, header: str, columns: int, by: Sequence[str],
+    kept_of: Callable[[Sequence[tuple[str, ...]]], list[tuple[str, ...]]],
+) -> str:  # fmt: skip
+    """Write a table without some of its rows, unless it was made so before; returns its name and their number."""
+    origin = fingerprint([by, source.stat().st_size if source.is_file() else 0])
+    note = target.with_name(f".{target.name}.origin")
+    if not (target.is_file() and note.is_file() and note.read_text(encoding="utf-8").split()[0] == origin):
+        rows = read_table(source, columns)
+        kept = kept_of(rows)
+        atomic.write(target, _table(header, kept))
         atomic.write_text(note, f"{origin} {len(rows) - len(kept)}\n")
-        lost.append(f"{name} {len(rows) - len(kept)}")
-    return "rows with captions of held pictures left out: " + ", ".join(lost)
+    return f"{target.name} {note.read_text(encoding='utf-8').split()[1]}"
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> Callable[[Path], None]:
+def _table(header: str, rows: Sequence[tuple[str, ...]]) -> Callable[[Path], None]:
     def fill(part: Path) -> None:
         with lzma.open(part, "wt", encoding="utf-8", preset=1) as lines:
-            lines.write(HEADER)
+            lines.write(header)
             lines.writelines("\t".join(row) + "\n" for row in rows)
 
     return fill

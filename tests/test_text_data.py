@@ -183,6 +183,9 @@ def test_text_without_arabic_stays_as_it_is(text: str, seed: int) -> None:
         ("space", "كلب black و قط", {"كلب black و قط"}),
         ("slip", "سيارة", {"سارة", "سيرة", "سياة", "سييارة", "سياارة", "سياررة", "سايرة", "سيراة", "سياةر"}),
         ("slip", "قطة", {"قطة"}),
+        ("split", "سيارة قطة", {"سي ارة قطة", "سيا رة قطة"}),
+        ("stretch", "قط كلب", {f"قط {w}" for w in ("كلللب", "كللللب", "كلللللب", "كلببب", "كلبببب", "كلببببب")}),
+        ("persian", "كرسي على", {"\u06a9رس\u06cc عل\u06cc"}),
     ],
 )
 def test_what_each_kind_of_noise_makes(kind: str, text: str, seen: set[str]) -> None:
@@ -346,3 +349,17 @@ def test_templates_without_a_slot_are_named(tmp_path: Path, text: str, message: 
     (tmp_path / "t.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_templates(tmp_path / "t.json")
+
+
+def test_the_student_may_read_other_words_than_the_teacher(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("en\tar\na cat on a car\tقطة على السيارة\n", encoding="utf-8")
+    for key, changed in (("dialects", 1.0), ("mixed", 1.0)):
+        mixture = Mixture([Source(path, direction="ar-ar", **{key: changed})], seed=1)
+        rows = [row for step in range(30) for row in mixture.batch(step, 1)]
+        assert {row.english for row in rows} == {"قطة على السيارة"}
+        assert len({row.text for row in rows}) > 1
+        with pytest.raises(RecipeError, match=f"{key} is 2, expected a chance"):
+            Mixture([Source(path, **{key: 2})], seed=1)

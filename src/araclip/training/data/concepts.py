@@ -68,7 +68,7 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
             features are another tower's.
     """
     try:
-        arrays = _arrays(path.with_suffix(".npz"))
+        arrays = read_arrays(path.with_suffix(".npz"))
         listing = bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
         by_language = {"english": listing["names_en"], "arabic": listing["names_ar"]}
         features = arrays["features"]
@@ -103,8 +103,12 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
     return Concepts(features[usable], [names[c] for c in usable], classifier)
 
 
-def _arrays(path: Path) -> dict[str, Floats]:
-    """The arrays of a .npz, none of which may expand beyond MAX_ARRAY bytes."""
+def read_arrays(path: Path) -> dict[str, Floats]:
+    """The arrays of a .npz, none of which may expand beyond MAX_ARRAY bytes.
+
+    Raises:
+        DataError: no such file, or a larger array. ValueError, BadZipFile …: it is damaged.
+    """
     if not path.is_file():
         raise DataError(f"{path} is no file")
     with ZipFile(path) as packed:

@@ -12,6 +12,7 @@ LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # with چ پ 
 _WORD = re.compile(f"{LETTER}+")
 _GAP = re.compile(f"(?<={LETTER}{LETTER}) (?={LETTER}{LETTER})")
 _BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # the carrier without its hamza
+_PERSIAN = str.maketrans("كيى", "\u06a9\u06cc\u06cc")
 _TASHKEEL = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652"
 
 Noise = Callable[[str, random.Random], str]
@@ -68,12 +69,40 @@ def slip(text: str, rng: random.Random) -> str:
     return text[:at] + rng.choice([following, letter * 2 + following, following + letter]) + text[at + 2 :]
 
 
+def split_word(text: str, rng: random.Random) -> str:
+    """سيارة → سيا رة: a space inside one word of five letters or more, two letters from either end."""
+    words = [word for word in _WORD.finditer(text) if len(word.group()) > 4]
+    if not words:
+        return text
+    word = rng.choice(words)
+    at = rng.randrange(word.start() + 2, word.end() - 1)
+    return f"{text[:at]} {text[at:]}"
+
+
+def stretch(text: str, rng: random.Random) -> str:
+    """جميل → جمييييل: one letter inside a word of three letters or more is typed three to five times."""
+    words = [word for word in _WORD.finditer(text) if len(word.group()) > 2]
+    if not words:
+        return text
+    word = rng.choice(words)
+    at = rng.randrange(word.start() + 1, word.end())
+    return text[:at] + text[at] * rng.randint(2, 4) + text[at:]
+
+
+def persian_letters(text: str, rng: random.Random) -> str:
+    """كرسي → کرسی: kaf and ya as Persian and Urdu keyboards have them."""
+    return text.translate(_PERSIAN)
+
+
 NOISES: Mapping[str, tuple[float, Noise]] = {  # the chance that a noisy text has it, and what it does
     "hamza": (0.5, drop_hamza),  # half of all typists leave it out everywhere
     "ha": (0.3, swap_final_ha),
     "ya": (0.3, swap_final_ya),
     "space": (0.1, drop_space),
     "slip": (0.15, slip),
+    "split": (0.05, split_word),
+    "stretch": (0.05, stretch),
+    "persian": (0.05, persian_letters),
     "tashkeel": (0.1, add_tashkeel),  # last: the others find words by their letters
 }
 

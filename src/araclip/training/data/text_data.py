@@ -14,6 +14,7 @@ from araclip.text.normalization import normalize
 from araclip.training.data.noise import noisy
 from araclip.training.data.pairs import Pair, fingerprint, read_pairs
 from araclip.training.data.sampling import InterleavedSampler
+from araclip.training.data.word_forms import in_dialect, with_english
 
 __all__ = ["DIRECTIONS", "Mixture", "Pair", "Row", "Source", "fingerprint", "noisy", "read_pairs", "read_templates"]
 
@@ -32,6 +33,8 @@ class Source:
         direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both English. "ar-ar": both Arabic,
             for a teacher that knows it; the file needs no English column.
         noise: the chance that an Arabic student text passes `noisy`.
+        dialects: the chance that an Arabic student text is put into a dialect's words, see `word_forms`.
+        mixed: the chance that one word of an Arabic student text is English.
         templates: a JSON list of texts with a slot, {} or {c}, for files of short labels: half of the rows put
             the label into one of them, half have the bare label, as queries do. They are in the student's language.
         teacher_template: put around the English label when `templates` is set, as English CLIPs expect labels; one
@@ -43,6 +46,8 @@ class Source:
     rows: int | None = None
     direction: str = "en-ar"
     noise: float = 0.0
+    dialects: float = 0.0
+    mixed: float = 0.0
     templates: Path | None = None
     teacher_template: str = "a photo of a {}."
 
@@ -71,7 +76,7 @@ class Mixture:
 
     Raises:
         RecipeError: no source, a weight that is not positive or too small for one row in 10,000, an unknown direction,
-            noise outside 0…1.
+            a chance outside 0…1.
         DataError: a file cannot be used, or has fewer pairs than `rows` asks for.
     """
 
@@ -122,8 +127,10 @@ class Mixture:
         text = pair.english if source.direction == "en-en" else pair.arabic
         if self._templates[which] and rng.random() < 0.5:
             text = _fill(rng.choice(self._templates[which]), text)
-        if source.direction != "en-en" and rng.random() < source.noise:
-            text = noisy(text, rng)
+        if source.direction != "en-en":
+            for chance, change in ((source.dialects, in_dialect), (source.mixed, with_english), (source.noise, noisy)):
+                if chance and rng.random() < chance:
+                    text = change(text, rng)
         return Row(text, self._teacher_text(source, pair), pair.source)
 
     def _teacher_text(self, source: Source, pair: Pair) -> str:
@@ -163,8 +170,9 @@ def _check(source: Source) -> None:
             f"source {source.path}: direction is '{source.direction}', known are {', '.join(DIRECTIONS)}. "
             "The first half is what the teacher reads, the second what the student reads."
         )
-    if not 0 <= source.noise <= 1:
-        raise RecipeError(f"source {source.path}: noise is {source.noise}, expected a chance from 0 to 1.")
+    for name in ("noise", "dialects", "mixed"):
+        if not 0 <= (chance := getattr(source, name)) <= 1:
+            raise RecipeError(f"source {source.path}: {name} is {chance}, expected a chance from 0 to 1.")
     if source.rows is not None and source.rows < 1:
         raise RecipeError(f"source {source.path}: rows is {source.rows}, expected 1 or more, or none for all.")
     if sum(source.teacher_template.count(slot) for slot in SLOTS) != 1:

@@ -220,7 +220,7 @@ def _config(
         tower=about.image_tower or _tower_name(config.vision_config), size=scaling.size, resize="squash",
         interpolation="bicubic", mean=scaling.mean, std=scaling.std,
     )  # fmt: skip
-    prefixes = () if config.query_bank else config.matryoshka_dims  # a query bank rotates the axes
+    prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # a query bank rotates the axes
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
         license=about.license, training_data=about.training_data,

@@ -132,6 +132,8 @@ class LockedImages:
 
     def _features(self, pictures: Sequence[Path]) -> NDArray[np.float16]:
         digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
+        if self.model.config.vision_mirror:
+            digest.update(b"mirror")
         for tensor in self.model.vision_model.state_dict().values():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         for picture in pictures:

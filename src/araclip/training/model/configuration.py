@@ -15,6 +15,7 @@ from araclip.training.small_cnn.branches_configuration import EARLIER_TYPE, Bran
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
 TEMPERATURE = 2.6592  # ln(1 / 0.07), where CLIP's training starts
 QUERY_BANK_AXES = 2  # numbers of a vector that carry the query bank's correction
+NAME_AXES = 1  # beside a names part: fills a picture's vector up to unit length
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; the rest is BERT's default
 VIT = {"model_type": "vit"}
 
@@ -64,6 +65,9 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
         query_bank: number of texts in the query bank that corrects scores for hubness (QB-Norm), see `heads`; 0 is no
             query bank. `query_bank_sharpness` and `query_bank_weight`: see `heads.QueryBankImageHead`.
+        names: width of the names part, see `name_heads`; 0 is none. `name_classes`, `name_exclusive`, `name_features`:
+            its classifier's classes, those of one softmax, and the numbers of a picture that it reads, 0 being all;
+            `name_hidden` and `name_weight`: see `name_heads.NameTextHead`.
         max_tokens: length in tokens, special ones included, at which text is cut.
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
 
@@ -91,6 +95,12 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         query_bank: int = 0,
         query_bank_sharpness: float = 20.0,
         query_bank_weight: float = 0.6,
+        names: int = 0,
+        name_classes: int = 0,
+        name_exclusive: int = 0,
+        name_features: int = 0,
+        name_hidden: int = 256,
+        name_weight: float = 1.0,
         max_tokens: int = MAX_TOKENS,
         normalizer: int = NORMALIZER_VERSION,
         **kwargs: Any,
@@ -113,6 +123,8 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.logit_bias_init = logit_bias_init
         self.query_bank = query_bank
         self.query_bank_sharpness, self.query_bank_weight = query_bank_sharpness, query_bank_weight
+        self.names, self.name_classes, self.name_exclusive = names, name_classes, name_exclusive
+        self.name_features, self.name_hidden, self.name_weight = name_features, name_hidden, name_weight
         self.max_tokens = max_tokens
         self.normalizer = normalizer
         self._check()
@@ -123,6 +135,11 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         if (asked := config_dict.get("attn_implementation")) is not None:
             kwargs.setdefault("attn_implementation", asked)
         return super().from_dict(config_dict, **kwargs)
+
+    @property
+    def own_width(self) -> int:
+        """Width of the vectors without the names part."""
+        return self.projection_dim - (self.names + NAME_AXES if self.names else 0)
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What config.json holds: the settings that are not the default ones, and what is for others than araclip."""
@@ -135,17 +152,18 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
 
     def _check(self) -> None:
-        sizes = (self.projection_dim, self.max_tokens, *self.matryoshka_dims, self.query_bank)
+        named = (self.names, self.name_classes, self.name_exclusive, self.name_features, self.name_hidden)
+        sizes = (self.projection_dim, self.max_tokens, *self.matryoshka_dims, self.query_bank, *named)
         if not all(
             isinstance(size, int) and not isinstance(size, bool) and size <= settings.MAX_WIDTH for size in sizes
         ):
             raise RecipeError(
                 f"projection_dim={self.projection_dim!r:.40}, max_tokens={self.max_tokens!r:.40}, "
-                f"matryoshka_dims={self.matryoshka_dims!r:.80} and query_bank={self.query_bank!r:.40} must be whole "
-                f"numbers of at most {settings.MAX_WIDTH:,}."
+                f"matryoshka_dims={self.matryoshka_dims!r:.80}, query_bank={self.query_bank!r:.40} and the sizes "
+                f"of a names part, {named!r:.120}, must be whole numbers of at most {settings.MAX_WIDTH:,}."
             )
         scalars = (self.logit_scale_init_value, self.logit_bias_init or 0, self.query_bank_sharpness,
-                   self.query_bank_weight)  # fmt: skip
+                   self.query_bank_weight, self.name_weight)  # fmt: skip
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in scalars):
             raise RecipeError(f"logit_scale_init_value, logit_bias_init or a query bank's number in {scalars!r:.100} "
                               "is no finite number. Correct config.json.")  # fmt: skip
@@ -159,10 +177,19 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
                 f"matryoshka_dims has {self.matryoshka_dims[-1]}, but the vectors are {self.projection_dim} wide. "
                 "Leave that prefix out, or raise projection_dim."
             )
-        if self.query_bank and (self.vision_projection != "linear" or self.projection_dim <= QUERY_BANK_AXES):
+        if self.query_bank and (self.vision_projection != "linear" or self.own_width <= QUERY_BANK_AXES):
             raise RecipeError(
                 f"query_bank={self.query_bank} needs linear projections, more than {QUERY_BANK_AXES} numbers wide; "
                 f"these are {self.vision_projection}, projection_dim={self.projection_dim}. Leave the query bank out."
+            )
+        if self.names and not (
+            self.vision_projection == "linear" and self.own_width > 0 and 0 <= self.name_exclusive <= self.name_classes
+            and min(self.names, self.name_classes, self.name_hidden) > 0 <= self.name_features
+        ):  # fmt: skip
+            raise RecipeError(
+                f"names={self.names} needs linear projections and room in projection_dim={self.projection_dim}, and "
+                f"name_classes={self.name_classes}, of which name_exclusive={self.name_exclusive} share a softmax. "
+                "Leave the names part out."
             )
         if self.normalizer != NORMALIZER_VERSION:
             raise ModelMismatch(

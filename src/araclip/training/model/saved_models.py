@@ -12,6 +12,7 @@ from araclip.errors import RecipeError
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.names_part import without_names
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.query_bank import without_query_bank
 
@@ -20,13 +21,13 @@ Loaded = TypeVar("Loaded")
 
 
 def load_without_query_bank(folder: Path) -> ModelAndProcessor:
-    """The model of `load_model` without its query bank, to be trained further.
+    """The model of `load_model` without its names part and its query bank, to be trained further.
 
     Raises:
         RecipeError: as for `load_model`.
     """
     model, processor = load_model(folder)
-    return without_query_bank(model), processor
+    return without_query_bank(without_names(model)), processor
 
 
 def load_model(folder: Path) -> ModelAndProcessor:

@@ -15,6 +15,7 @@ from araclip.errors import InputError, ModelMismatch
 from araclip.training.foreign.loaders import config_at
 from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
 from araclip.training.model.heads import QueryBankImageHead, QueryBankTextHead
+from araclip.training.model.name_heads import NameImageHead, NameTextHead
 from araclip.training.small_cnn import branches  # noqa: F401  (registers its tower with AutoModel)
 
 # Vision towers whose own projection leads into the space of their text tower.
@@ -125,7 +126,8 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
 def text_projection(config: AraCLIPConfig) -> nn.Module:
     """From the text tower's width to the shared space."""
     width = config.text_config.hidden_size
-    return (QueryBankTextHead if config.query_bank else nn.Linear)(width, config.projection_dim)
+    head = (QueryBankTextHead if config.query_bank else nn.Linear)(width, config.own_width)
+    return NameTextHead(head, width, config.name_hidden, config.names, config.name_weight) if config.names else head
 
 
 def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
@@ -134,11 +136,18 @@ def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
     Raises:
         ModelMismatch: the widths differ although the projection is the identity.
     """
+    if config.names:
+        read = (width, config.name_features, config.name_classes, config.name_exclusive, config.names)
+        return NameImageHead(_own_projection(config, width - config.name_features), *read)
+    return _own_projection(config, width)
+
+
+def _own_projection(config: AraCLIPConfig, width: int) -> nn.Module:
     if config.query_bank:
         bank = (config.query_bank, config.query_bank_sharpness, config.query_bank_weight)
-        return QueryBankImageHead(width, config.projection_dim, *bank)
+        return QueryBankImageHead(width, config.own_width, *bank)
     if config.vision_projection == "linear":
-        return nn.Linear(width, config.projection_dim)
+        return nn.Linear(width, config.own_width)
     if width != config.projection_dim:
         raise ModelMismatch(
             f'vision_projection="identity", but the image tower "{config.vision_config.model_type}" makes {width}-wide '

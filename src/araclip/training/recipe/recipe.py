@@ -14,8 +14,8 @@
     extends = "distill"                             # the same but for the seed
     seed = 1
 
-A section's `kind` is captions, linear, distill, ensemble, finetune or query_bank, by default its own name. A stage
-starts from the one before it in `stages`, or from what `start` names. Paths are below `data`.
+A section's `kind` is one of `stages.KINDS`, by default its own name. A stage starts from the one
+before it in `stages`, or from what `start` names. Paths are below `data`.
 """
 
 import os

@@ -5,62 +5,48 @@ Stage                             seed, dev, sinks
 └── StartingStage                 + start, model
     ├── Linear                    in closed form
     ├── QueryBank                 nothing is trained
+    ├── Names                     the text side of class names, over locked towers
     └── LearningStage             + steps, learning rates, precision, checkpoints …
         ├── Captions
         ├── Distill
+        ├── DistillImages
         └── Finetune
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
 
-from araclip.training.data.picture_data import PictureSource
-from araclip.training.data.text_data import Source
-from araclip.training.foreign.settings import MAX_SIDE, MAX_WIDTH
 from araclip.training.recipe.toml_file import below_data
+from araclip.training.recipe.values import (
+    CONFIG,
+    AtLeastOne,
+    Chance,
+    Count,
+    Dropout,
+    Few,
+    Finite,
+    Folder,
+    Many,
+    NotNegative,
+    OrNone,
+    Pictures,
+    Pixels,
+    Positive,
+    Precision,
+    Rows,
+    Shares,
+    Sources,
+    Width,
+    Window,
+)
 
 
-def _limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:
-    def check(value: Any) -> Any:
-        if not allowed(value):
-            raise PydanticCustomError("not_allowed", "expected {expected}", {"expected": expected})
-        return value
-
-    return AfterValidator(check)
-
-
-_CONFIG = ConfigDict(extra="forbid")
-Count = Annotated[int, _limited(lambda value: 1 <= value <= 10**9, "1 or more")]
-Many = Annotated[
-    int, _limited(lambda value: 1 <= value <= 10**6, "1 or more, at most 1,000,000, which are held at a time")
-]
-Few = Annotated[int, _limited(lambda value: 1 <= value <= 1000, "1 or more, at most 1,000, of each picture")]
-OrNone = Annotated[int, _limited(lambda value: 0 <= value <= 10**6, "0 or more")]
-Rows = Annotated[int, _limited(lambda value: 1 <= value <= 10**8, "1 or more")]
-Width = Annotated[int, _limited(lambda value: 1 <= value <= MAX_WIDTH, f"1 to {MAX_WIDTH:,}")]
-Pixels = Annotated[int, _limited(lambda value: 1 <= value <= MAX_SIDE, f"1 to {MAX_SIDE:,} pixels")]
-Positive = Annotated[float, _limited(lambda value: 0 < value < math.inf, "a positive number")]
-NotNegative = Annotated[float, _limited(lambda value: 0 <= value < math.inf, "0 or a positive number")]
-Finite = Annotated[float, _limited(math.isfinite, "a finite number")]
-Chance = Annotated[float, _limited(lambda value: 0 <= value <= 1, "a chance from 0 to 1")]
-AtLeastOne = Annotated[float, _limited(lambda value: value >= 1, "1 or more")]
-Dropout = Annotated[float, _limited(lambda value: 0 <= value < 1, "a chance from 0 to below 1")]
-Window = Annotated[float, _limited(lambda value: 0 < value <= 1, "a part of the picture's side: above 0, at most 1")]
-Folder = Annotated[Path, AfterValidator(below_data)]
-Precision = Literal["float32", "bfloat16"]
-Pictures = Annotated[tuple[PictureSource, ...], AfterValidator(below_data)]
-Sources = Annotated[tuple[Source, ...], AfterValidator(below_data)]
-Shares = Mapping[str, float]
-
-
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class ModelSpec:
     """Where the towers come from: hub ids, folders, earlier stages, or the names that `packaged_towers` lists."""
 
@@ -80,7 +66,7 @@ class ModelSpec:
     text_identity: bool = False  # the text projection starts as the identity
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class DevSet:
     """Pictures whose captions are the queries of dev recall while training."""
 
@@ -91,7 +77,7 @@ class DevSet:
     images: Folder | None = None  # another folder in which its pictures may lie
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class ImageSide:
     """What of the image tower learns.
 
@@ -114,7 +100,7 @@ class ImageSide:
         return self
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Stage:
     """What every stage has."""
 
@@ -124,7 +110,7 @@ class Stage:
     sinks: tuple[str, ...] = ()  # targets of metrics besides metrics.jsonl: tensorboard, trackio
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class StartingStage(Stage):
     """A stage that starts from one model."""
 
@@ -132,7 +118,7 @@ class StartingStage(Stage):
     model: ModelSpec | None = None  # towers put together for this stage, instead of a start
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Ensemble(Stage):
     """Nothing is trained: image towers that learned the space of one locked text tower become one tower."""
 
@@ -159,7 +145,7 @@ class Ensemble(Stage):
         return self
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Linear(StartingStage):
     """The text head alone, in closed form."""
 
@@ -171,7 +157,7 @@ class Linear(StartingStage):
     precision: Precision = "float32"  # of the teacher
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class QueryBank(StartingStage):
     """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `model.heads`."""
 
@@ -183,7 +169,26 @@ class QueryBank(StartingStage):
     weight: Positive = 0.6  # of that average, which is subtracted; to subtract nothing leave the stage out
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
+class Names(StartingStage):
+    """The last stage: beside the vectors of captions stands a part of class names; see `model.name_heads`."""
+
+    kind: Literal["names"] = "names"
+    classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `data.named_classes`
+    vision: str = ""  # the tower whose features the classifier reads, joined as one more branch; "": the start's own
+    shared_blocks: OrNone = 0  # first blocks that the two towers share
+    width: Width = 127  # of the names part
+    hidden: Width = 256  # of the layer between the text tower and the names part
+    weight: Positive = 1.0  # of the names part in the score where the gate is open
+    pictures: Pictures = ()  # whose captions shut the gate
+    captions: Many = 4096  # of them, at most: some are the same
+    languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
+    steps: Count = 1500
+    batch: Many = 256
+    lr: Positive = 2e-3
+
+
+@dataclass(frozen=True, config=CONFIG)
 class LearningStage(StartingStage):
     """What every stage has that trains by gradient steps, a text tower at least."""
 
@@ -214,7 +219,7 @@ class LearningStage(StartingStage):
         return self
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Captions(LearningStage):
     """The text tower alone: captions of one picture come together; the pictures themselves need not be there."""
 
@@ -224,7 +229,7 @@ class Captions(LearningStage):
     noise: Chance = 0.0
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Distill(LearningStage):
     """Stage 1: the text tower learns a teacher's vectors from parallel text."""
 
@@ -235,7 +240,27 @@ class Distill(LearningStage):
     matryoshka: bool = False
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
+class DistillImages(LearningStage):
+    """An image tower learns the image vectors of a teacher, on pictures that need no caption."""
+
+    kind: Literal["distill_images"] = "distill_images"
+    teacher: str = ""  # a stage, a folder of a model, or an exported model, with the student's text tower
+    mirror: bool = True  # targets are the mean of a picture's vector and its mirror image's
+    lr_image: NotNegative = 3e-4
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None
+    pictures: Pictures = ()
+    image: ImageSide = ImageSide(train="full")
+    losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.image.each_branch:
+            raise ValueError("each_branch is for captions: a target is the vector of all branches.")
+        return self
+
+
+@dataclass(frozen=True, config=CONFIG)
 class Finetune(LearningStage):
     """Stage 2: texts and pictures; with `languages = {english = 1}` it trains a teacher."""
 
@@ -274,5 +299,5 @@ class Finetune(LearningStage):
 
 KINDS: Mapping[str, type[Stage]] = {
     "captions": Captions, "linear": Linear, "distill": Distill, "ensemble": Ensemble, "finetune": Finetune,
-    "query_bank": QueryBank,
+    "query_bank": QueryBank, "names": Names, "distill_images": DistillImages,
 }  # fmt: skip

@@ -175,6 +175,23 @@ def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> B
     return model
 
 
+@torch.no_grad()
+def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
+    """A tower without its last branches, which make the last `dropped` numbers of a picture."""
+    each = tower.config.hidden_size // tower.config.branches
+    kept = tower.config.branches - dropped // each
+    gated = [number for number in tower.config.gated if number < kept]
+    config = BranchesConfig(
+        tower.config.architecture, kept, tower.config.shared_blocks, hidden_size=kept * each, gated=gated
+    )
+    model = BranchesModel(config)
+    model.shared.load_state_dict(tower.shared.state_dict())
+    for ours, theirs in zip(model.branches, tower.branches, strict=False):
+        ours.load_state_dict(theirs.state_dict())
+    model.eval()
+    return model
+
+
 def branches_of(tower: Any) -> int:
     """How many branches a tower has, each of which makes vectors of its own.
 

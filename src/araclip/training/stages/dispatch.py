@@ -15,9 +15,11 @@ from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import (
     Captions,
     Distill,
+    DistillImages,
     Ensemble,
     Finetune,
     Linear,
+    Names,
     QueryBank,
     Stage,
     StartingStage,
@@ -25,13 +27,16 @@ from araclip.training.recipe.stages import (
 from araclip.training.stages.captions import captions
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.distill import distill
+from araclip.training.stages.distill_images import distill_images
 from araclip.training.stages.ensemble import ensemble
 from araclip.training.stages.finetune import finetune
 from araclip.training.stages.linear import linear
+from araclip.training.stages.names import names
 from araclip.training.stages.query_bank import query_bank
 
 RUN: Mapping[type[Stage], Callable[[Any, StageContext], dict[str, float]]] = {
     Captions: captions, Linear: linear, Distill: distill, Ensemble: ensemble, Finetune: finetune, QueryBank: query_bank,
+    Names: names, DistillImages: distill_images,
 }  # fmt: skip
 
 

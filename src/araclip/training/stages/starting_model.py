@@ -15,8 +15,16 @@ from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import image_processor_at
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.names_part import without_names
 from araclip.training.model.processing import AraCLIPProcessor, squashing_processor, timm_image_processor
-from araclip.training.model.saved_models import ModelAndProcessor, load_without_query_bank, loaded, save_model, unpack
+from araclip.training.model.saved_models import (
+    ModelAndProcessor,
+    load_model,
+    load_without_query_bank,
+    loaded,
+    save_model,
+    unpack,
+)
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import ModelSpec, StartingStage
 from araclip.training.stages.context import StageContext
@@ -61,8 +69,11 @@ def _unpacked(exported: str, cache: Path) -> Path:
     return folder
 
 
-def start_of(stage: StartingStage, context: StageContext) -> ModelAndProcessor:
+def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
     """The model and processor that a stage starts from.
+
+    Args:
+        as_it_is: keep its query bank; a names part is taken off in any case.
 
     Raises:
         RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
@@ -70,16 +81,31 @@ def start_of(stage: StartingStage, context: StageContext) -> ModelAndProcessor:
     """
     remedy = "name another, or run the stage that made it again"
     with failures(f"the model that [{context.name}] starts from", remedy, RecipeError):
-        return _start_of(stage, context)
+        return _start_of(stage, context, as_it_is)
 
 
-def _start_of(stage: StartingStage, context: StageContext) -> ModelAndProcessor:
+def _start_of(stage: StartingStage, context: StageContext, as_it_is: bool) -> ModelAndProcessor:
     before = context.recipe.start_of[context.name]
     if stage.model is not None:
         return from_spec(stage.model, context)
     if before is None:
         return from_spec(context.recipe.model, context)
-    return load_without_query_bank(saved_model(context, before, f"stage '{context.name}' starts from"))
+    folder = saved_model(context, before, f"stage '{context.name}' starts from")
+    if as_it_is:
+        model, processor = load_model(folder)
+        return without_names(model), processor
+    return load_without_query_bank(folder)
+
+
+def image_tower_of(named: str, context: StageContext) -> Any:
+    """The image tower of an earlier stage or exported model, or one from a package, a folder or a hub.
+
+    Raises:
+        RecipeError: it cannot be loaded.
+    """
+    if is_model(context.recipe, named):
+        return load_without_query_bank(saved_model(context, named, "`vision` names"))[0].vision_model
+    return _vision(ModelSpec(vision=named))[0]
 
 
 def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:

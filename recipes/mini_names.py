@@ -1,0 +1,132 @@
+"""The named classes of the recipe's stage `names`, and words for the text tower: what things are called.
+
+Writes names.npz (a classifier of ImageNet's classes, by softmax, and of the labelled sets', each by itself), names.json
+(its classes' words in both languages; those that are held out are marked, they are for measuring), and words.tsv (the
+same words as parallel text: what the teacher reads, and what the student reads).
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mini_features import FeatureCache, Floats, classifier
+from mini_probe import Labelled, fit_probe
+from mini_sets import Row, fingerprint, read_rows, read_table
+from mini_wordnet import nouns
+from mini_words import Thing, Word, imagenet_things, label_things, words_of
+
+from araclip import atomic, normalize
+from araclip.text.folding import fold
+from araclip.training.data.word_forms import is_held
+from araclip.training.small_cnn import gate
+
+LABELLED = ("scenes", "scenes15", "clothing", "flowers", "grocery", "caltech101", "sports100")
+OTHER_THINGS = (
+    "nips17-train",
+    "more/pascal_sentences",
+)  # pictures that show none of the labelled sets' classes, mostly
+DRAWINGS = "gcompris_words-train"  # pictures of a kind that the published classifier does not know
+DICTIONARIES = ("arabic_wordnet.tsv.xz", "freedict_eng_ara.tsv.xz")
+OTHERS = 800  # words that name no class
+
+
+def write_names(data: Path, out: Path, cache: FeatureCache, packages: Path) -> str:
+    """Write the three files below `out`, whose picture sets are there already; returns a line of output.
+
+    Args:
+        packages: folder of npm's archives, for WordNet.
+
+    Raises:
+        InputError: a picture cannot be read, or npm could not fetch WordNet.
+    """
+    noun = nouns(packages)
+    rows = {name: [row for _, row in read_rows(out / f"{name}-train")] for name in LABELLED}
+    things = imagenet_things(data, noun)
+    classes: dict[str, range] = {}
+    for name in LABELLED:
+        start = len(things)
+        things += label_things(name, rows[name], noun)
+        classes[name] = range(start, len(things))
+    tables = [data / "parallel" / name for name in DICTIONARIES]
+    words = words_of(things, noun, tables)
+    others = other_words(words, tables)
+    origin = fingerprint([[(w.text, w.things, w.held) for w in words], others, [len(of) for of in rows.values()], 1])
+    arrays, listing = out / "names.npz", out / "names.json"
+    if not (arrays.is_file() and listing.is_file() and json.loads(listing.read_text("utf-8"))["origin"] == origin):
+        weight, bias, exclusive, familiar = _classifier(out, rows, things, classes, cache)
+        named = {
+            "exclusive": exclusive, "others": others, "origin": origin, "things": [thing.name for thing in things],
+            "words": [_entry(text, numbers, held) for text, (numbers, held) in merged(words).items()],
+        }  # fmt: skip
+
+        def fill(part: Path) -> None:
+            with part.open("wb") as file:
+                np.savez(file, weight=weight, bias=bias, familiar_weight=familiar[0], familiar_bias=familiar[1])
+
+        atomic.write(arrays, fill)
+        atomic.write_text(out / "words.tsv", pairs_of(words, things))
+        atomic.write_text(listing, json.dumps(named, ensure_ascii=False) + "\n")
+    held = sum(word.held for word in words)
+    return f"{len(things):,} classes, {len(words):,} words, {held} of them held out"
+
+
+def merged(words: Sequence[Word]) -> dict[str, tuple[list[int], bool]]:
+    """Each text once, with all things that it names; held where any of its origins holds it out."""
+    numbers: dict[str, set[int]] = defaultdict(set)
+    held: dict[str, bool] = defaultdict(bool)
+    for word in words:
+        numbers[word.text].update(word.things)
+        held[word.text] |= word.held
+    return {text: (sorted(found), held[text]) for text, found in numbers.items()}
+
+
+def other_words(words: Sequence[Word], tables: Sequence[Path]) -> list[str]:
+    """Words of dictionaries that name no thing, evenly spread, but for a fifth of them."""
+    known = {fold(word.text) for word in words}
+    found = []
+    for table in tables:
+        rows = read_table(table, 2)
+        for row in rows[:: max(1, len(rows) // OTHERS)]:
+            found += [text for text in map(normalize, row) if fold(text) not in known and text.count(" ") < 2]
+    return [text for text in dict.fromkeys(found) if text and not is_held(text)][:OTHERS]
+
+
+def pairs_of(words: Sequence[Word], things: Sequence[Thing]) -> str:
+    """A table of words that name one thing or two: an English name of the thing, and the word."""
+    lines = ["en\tar\n"]
+    for word in words:
+        if not word.held and len(word.things) <= 2 and not word.text.isascii():
+            lines += [f"{things[number].english[0]}\t{word.text}\n" for number in word.things]
+    return "".join(dict.fromkeys(lines))
+
+
+def _classifier(
+    out: Path,
+    rows: Mapping[str, Sequence[Row]],
+    things: Sequence[Thing],
+    classes: dict[str, range],
+    cache: FeatureCache,
+) -> tuple[Floats, Floats, int, tuple[Floats, Floats]]:
+    weight, bias = classifier()
+    number = {thing.name: place - len(bias) for place, thing in enumerate(things)}
+    sets = {}
+    for name, listed in rows.items():
+        features = cache.of(f"{name}-train", [Path(row["image"]) for row in listed])
+        sets[name] = Labelled(features, [number[f"{name}/{row['label'].lower()}"] for row in listed])
+    for folder in OTHER_THINGS:
+        files = [Path(row["image"]) for _, row in read_rows(out / folder)]
+        sets[folder] = Labelled(cache.of(Path(folder).name, files), [-1] * len(files))
+    probe = {name: range(found.start - len(bias), found.stop - len(bias)) for name, found in classes.items()}
+    own_weight, own_bias = fit_probe(sets, probe)
+    drawn = [Path(row["image"]) for _, row in read_rows(out / DRAWINGS)]
+    photographs = np.concatenate([found.features for found in sets.values()])
+    familiar = gate.logistic(*map(torch.from_numpy, (photographs, cache.of(DRAWINGS, drawn))))
+    both = np.concatenate([weight, own_weight]), np.concatenate([bias, own_bias])
+    return *both, len(bias), (familiar[0].numpy(), familiar[1].numpy())
+
+
+def _entry(text: str, numbers: list[int], held: bool) -> dict[str, object]:
+    return {"text": text, "classes": numbers, **({"held": True} if held else {})}

@@ -1,0 +1,90 @@
+"""Named classes: a classifier of image features, and the words that name its classes."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip import bounded_json
+from araclip.errors import DataError
+from araclip.text.normalization import normalize
+from araclip.training.data.concepts import Floats, read_arrays
+
+ALWAYS = 20.0  # a bias whose sigmoid is 1
+
+
+@dataclass(frozen=True)
+class NamedClasses:
+    """What `recipes/mini_names.py` makes.
+
+    Attributes:
+        weight, bias: of the classifier, (C, F) and (C,).
+        familiar: weight (F,) and bias () that tell pictures of a kind that the classifier knows.
+        exclusive: the first so many classes share a softmax; each of the others has a probability of its own.
+        words: text → the classes that it names, one or more.
+        others: texts that name no class: for them the names part shall count nothing.
+    """
+
+    weight: Floats
+    bias: Floats
+    familiar: tuple[Floats, Floats]
+    exclusive: int
+    words: dict[str, tuple[int, ...]]
+    others: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any number or text."""
+        digest = hashlib.sha256(repr((self.exclusive, self.words, self.others)).encode())
+        for array in (self.weight, self.bias, *self.familiar):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:12]
+
+
+def read_named_classes(path: Path) -> NamedClasses:
+    """`<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
+
+    The first may have `familiar_weight` (F,) and `familiar_bias` (); without, all pictures are of a kind that it knows.
+    Texts are normalised. A word marked `held` is left out: it is there to measure with.
+
+    Raises:
+        DataError: a file is missing or malformed, or the two disagree.
+    """
+    try:
+        arrays = read_arrays(path.with_suffix(".npz"))
+        listing = bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
+        weight, bias = arrays["weight"], arrays["bias"]
+        always = (np.zeros(weight.shape[-1], np.float32), np.array(ALWAYS, np.float32))
+        familiar = (arrays.get("familiar_weight", always[0]), arrays.get("familiar_bias", always[1]))
+        words = dict(_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
+        others = tuple(normalize(text) for text in listing["others"])
+        exclusive = listing["exclusive"]
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: {error!r:.200}. Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with "
+            "`exclusive`, `words` and `others`. Make the two anew."
+        ) from error
+    shapes = weight.ndim == 2 and bias.shape == weight.shape[:1] and familiar[0].shape == weight.shape[1:]
+    if not shapes or familiar[1].size != 1 or not isinstance(exclusive, int):
+        raise DataError(f"{path}: weight {weight.shape} and bias {bias.shape} are no classifier. Make the two anew.")
+    if not 0 <= exclusive <= len(bias) or not words or not all(map(_finite, (weight, bias, *familiar))):
+        raise DataError(
+            f"{path}: {exclusive} exclusive of {len(bias)} classes, {len(words)} words, or a number that is not "
+            "finite. Make the two anew."
+        )
+    return NamedClasses(weight, bias, familiar, exclusive, words, others)
+
+
+def _finite(array: Floats) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
+    text, numbers = normalize(entry["text"]), tuple(entry["classes"])
+    if not text or not numbers or not all(isinstance(n, int) and 0 <= n < classes for n in numbers):
+        raise ValueError(f"word {entry!r:.80} names no class below {classes}")
+    return text, numbers

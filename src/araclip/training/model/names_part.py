@@ -1,0 +1,89 @@
+"""Adds a names part to a model's heads, or removes it; see `name_heads` for its effect."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from araclip.training.model import towers
+from araclip.training.model.configuration import NAME_AXES
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.small_cnn.branches import BranchesModel, first_branches, joined
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A linear classifier of pooled features: weight (C, F), bias (C,); the first `exclusive` classes by softmax.
+
+    `familiar`: weight (F,) and bias () of a logistic regression, 1 for pictures of a kind that it knows.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    exclusive: int
+    familiar: tuple[Tensor, Tensor]
+
+
+@torch.no_grad()
+def with_names(
+    before: AraCLIPModel, classifier: Classifier, names: int, hidden: int, weight: float,
+    tower: BranchesModel | None = None, features: int = 0,
+) -> AraCLIPModel:  # fmt: skip
+    """The model with a names part whose text side and directions are random yet; a query bank stays.
+
+    Args:
+        names, hidden, weight: see `name_heads.NameTextHead`.
+        tower: the image tower with the classifier's own branch as its last one; None: the classifier reads `before`'s.
+        features: numbers of that branch.
+    """
+    config = type(before.config).from_dict({
+        **before.config.to_dict(), "projection_dim": before.config.projection_dim + names + NAME_AXES, "names": names,
+        "name_classes": len(classifier.bias), "name_exclusive": classifier.exclusive, "name_features": features,
+        "name_hidden": hidden, "name_weight": weight,
+        "vision_config": (tower or before.vision_model).config.to_dict(),
+    })  # fmt: skip
+    model = AraCLIPModel(config, before.text_model, before.vision_model if tower is None else tower)
+    model.text_projection.captions.load_state_dict(before.text_projection.state_dict())
+    model.visual_projection.captions.load_state_dict(before.visual_projection.state_dict())
+    model.visual_projection.classifier.weight.copy_(classifier.weight)
+    model.visual_projection.classifier.bias.copy_(classifier.bias)
+    for ours, given in zip(model.visual_projection.familiar.parameters(), classifier.familiar, strict=True):
+        ours.copy_(given.view_as(ours))
+    _copy_scalars(before, model)
+    return model
+
+
+def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel, int]:
+    """A model's image tower with another one as one more branch, and how many numbers that makes a picture.
+
+    Raises:
+        RecipeError: the two cannot share blocks.
+    """
+    tower = joined([model.vision_model, other], shared_blocks)
+    return tower, tower.config.hidden_size - towers.image_width(model.vision_model)
+
+
+@torch.no_grad()
+def without_names(model: AraCLIPModel) -> AraCLIPModel:
+    """The model before its names part, without the branch that served it; one that has none is returned as it is."""
+    config = model.config
+    if not config.names:
+        return model
+    tower = model.vision_model
+    if config.name_features:
+        tower = first_branches(tower, config.name_features)
+    width = config.projection_dim - config.names - NAME_AXES
+    changes = {"projection_dim": width, "names": 0, "name_classes": 0, "name_exclusive": 0, "name_features": 0}
+    plain_config = type(config).from_dict({**config.to_dict(), **changes, "vision_config": tower.config.to_dict()})
+    plain = AraCLIPModel(plain_config, model.text_model, tower)
+    plain.text_projection.load_state_dict(model.text_projection.captions.state_dict())
+    plain.visual_projection.load_state_dict(model.visual_projection.captions.state_dict())
+    _copy_scalars(model, plain)
+    return plain
+
+
+def _copy_scalars(source: AraCLIPModel, target: AraCLIPModel) -> None:
+    for scalar in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
+        if hasattr(target, scalar) and hasattr(source, scalar):
+            getattr(target, scalar).copy_(getattr(source, scalar))

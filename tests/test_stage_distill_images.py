@@ -1,0 +1,48 @@
+"""The stage that teaches one image tower what another, such as an ensemble, knows."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.evaluation.datasets import read_pictures
+from araclip.training.inputs.pixels import Pixels
+from araclip.training.model.saved_models import load_model
+from araclip.training.stages.dispatch import run_stage
+from toy_stages import refused, section, student
+from toy_training import TRAINING, Notes, losses, recipe, write_lines
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_fresh_tower_learns_a_teachers_vectors_from_pictures_without_captions(world: Path, runs: Path) -> None:
+    shapes = read_pictures(world / "shapes", (), (), "train")
+    bare = world / "bare"
+    bare.mkdir(exist_ok=True)
+    write_lines(bare, [{"image": str(picture.path)} for picture in shapes])
+    changes = section(
+        "small", kind="'distill_images'", teacher="'teacher'", steps=40, batch=16, chunk=8, lr_image=3e-3, lr_head=1e-2,
+        model=student(world, text="still-bert", vision=f"{world}/cnn"),
+        pictures="[{folder = 'bare', images = 'shapes'}]",
+        image="{train = 'partial', frozen_blocks = 2, views = 3, cache = 'maps'}", log_every=1, checkpoint_every=20,
+    )  # fmt: skip
+    run_stage(recipe(world, *changes), "small", runs, Notes())
+    assert len(shapes) == 12 * TRAINING
+    (teacher, processor), (small, _) = (load_model(runs / name / "model") for name in ("teacher", "small"))
+    pixels = Pixels.of(processor).read([picture.path for picture in shapes])
+    with torch.inference_mode():
+        vectors = [l2_normalize(m.get_image_features(pixels).pooler_output, dim=-1) for m in (teacher, small)]
+    assert (vectors[0] * vectors[1]).sum(dim=1).mean() > 0.8
+    found = losses(runs, "small")
+    assert sum(found[-5:]) < 0.5 * sum(found[:5])
+
+
+def test_a_stage_without_a_teacher_of_its_space_is_refused(world: Path, runs: Path) -> None:
+    keys = {"kind": "'distill_images'", "start": "'teacher'", "batch": 8, "pictures": "[{folder = 'shapes'}]"}
+    refused(recipe(world, *section("small", **keys)), "small", runs, "needs `teacher`")
+    wide = student(world, vision=f"{world}/cnn", projection_dim=8)
+    changes = section("small", **keys, teacher="'teacher'") + section("small", model=wide)
+    refused(recipe(world, *changes[:1], *changes[2:]), "small", runs, "makes 16-wide image vectors")
+    refused(recipe(world, *section("small", **{**keys, "batch": 999}), "small.teacher='teacher'"), "small", runs,
+            "a batch of 999 pictures", Exception)  # fmt: skip
