@@ -88,7 +88,7 @@ wheel: .venv/.test
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini6.toml --set data=$(WORK)/data --runs $(WORK)/runs6 $(FLOAT32)
-	$(BIN)/araclip export $(WORK)/runs6/names $(WORK)/araclip-mini --version 6 --weights compact --about recipes/mini-about.toml --dev $(DATA)/flickr8k
+	$(BIN)/araclip export $(WORK)/runs6/names $(WORK)/araclip-mini --version 6 --weights compact --about recipes/mini6-about.toml --dev $(DATA)/flickr8k
 
 FLOAT32 := $(if $(shell grep -lE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null),, \
 	$(foreach stage,captions branch1 english one finetune words,--set $(stage).precision=float32) \

@@ -22,10 +22,11 @@ def test_a_fresh_tower_learns_a_teachers_vectors_from_pictures_without_captions(
     bare.mkdir(exist_ok=True)
     write_lines(bare, [{"image": str(picture.path)} for picture in shapes])
     changes = section(
-        "small", kind="'distill_images'", teacher="'teacher'", steps=40, batch=16, chunk=8, lr_image=3e-3, lr_head=1e-2,
+        "small", kind="'distill_images'", teacher="'teacher'", steps=60, batch=16, chunk=8, lr_image=3e-3, lr_head=1e-2,
         model=student(world, text="still-bert", vision=f"{world}/cnn"),
         pictures="[{folder = 'bare', images = 'shapes'}]",
-        image="{train = 'partial', frozen_blocks = 2, views = 3, cache = 'maps'}", log_every=1, checkpoint_every=20,
+        image="{train = 'partial', frozen_blocks = 2, views = 1, window = 1.0, cache = 'maps'}",
+        log_every=1, checkpoint_every=20,
     )  # fmt: skip
     run_stage(recipe(world, *changes), "small", runs, Notes())
     assert len(shapes) == 12 * TRAINING
@@ -33,7 +34,7 @@ def test_a_fresh_tower_learns_a_teachers_vectors_from_pictures_without_captions(
     pixels = Pixels.of(processor).read([picture.path for picture in shapes])
     with torch.inference_mode():
         vectors = [l2_normalize(m.get_image_features(pixels).pooler_output, dim=-1) for m in (teacher, small)]
-    assert (vectors[0] * vectors[1]).sum(dim=1).mean() > 0.8
+    assert (vectors[0] * vectors[1]).sum(dim=1).mean() > 0.7
     found = losses(runs, "small")
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 

@@ -74,8 +74,13 @@ class NameImageHead(nn.Module):
 
     def probabilities(self, own: Tensor) -> Tensor:
         """(M, F), the numbers that the classifier reads → (M, classes)."""
-        exclusive, others = self.classifier(own).float().tensor_split([self.exclusive], dim=1)
-        return torch.cat([exclusive.softmax(dim=1), others.sigmoid()], dim=1)
+        logits = self.classifier(own).float()
+        parts = []
+        if self.exclusive:
+            parts.append(logits[:, : self.exclusive].softmax(dim=1))
+        if self.exclusive < logits.shape[1]:
+            parts.append(logits[:, self.exclusive :].sigmoid())
+        return torch.cat(parts, dim=1)
 
     def forward(self, pooled: Tensor) -> Tensor:
         rest = pooled[:, : -self.features] if self.features else pooled

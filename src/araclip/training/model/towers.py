@@ -134,9 +134,14 @@ def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
     """From the image tower's width to the shared space.
 
     Raises:
-        ModelMismatch: the widths differ although the projection is the identity.
+        ModelMismatch: the widths differ although the projection is the identity, or a names part reads too much.
     """
     if config.names:
+        if config.name_features >= width:
+            raise ModelMismatch(
+                f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
+                "captions need some. Correct config.json, or take the names part off."
+            )
         read = (width, config.name_features, config.name_classes, config.name_exclusive, config.names)
         return NameImageHead(_own_projection(config, width - config.name_features), *read)
     return _own_projection(config, width)

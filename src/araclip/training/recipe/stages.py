@@ -181,7 +181,7 @@ class Names(StartingStage):
     hidden: Width = 256  # of the layer between the text tower and the names part
     weight: Positive = 1.0  # of the names part in the score where the gate is open
     pictures: Pictures = ()  # whose captions shut the gate
-    captions: Many = 4096  # of them, at most: some are the same
+    captions: Many = 4096  # of them, at most, evenly spread
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256

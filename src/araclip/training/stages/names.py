@@ -32,7 +32,8 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
-    captions = list(dict.fromkeys(mixture.batch(0, stage.captions).texts))
+    distinct = list(dict.fromkeys(mixture.texts))
+    captions = distinct[:: -(-len(distinct) // stage.captions)]  # evenly spread
     before, processor = starting_model.start_of(stage, context, as_it_is=True)
     tower, features = None, 0
     if stage.vision:
