@@ -16,7 +16,7 @@ from mini_features import FeatureCache, Floats, classifier
 from mini_probe import Labelled, fit_probe
 from mini_sets import Row, fingerprint, read_rows, read_table
 from mini_wordnet import nouns
-from mini_words import Thing, Word, imagenet_things, label_things, words_of
+from mini_words import Thing, Word, imagenet_things, label_things, lexicon_words, words_of
 
 from araclip import atomic, normalize
 from araclip.text.folding import fold
@@ -30,7 +30,7 @@ OTHER_THINGS = (
 )  # pictures that show none of the labelled sets' classes, mostly
 DRAWINGS = "gcompris_words-train"  # pictures of a kind that the published classifier does not know
 DICTIONARIES = ("arabic_wordnet.tsv.xz", "freedict_eng_ara.tsv.xz")
-OTHERS = 800  # words that name no class
+OTHERS = 400  # words of each dictionary that name no class
 
 
 def write_names(data: Path, out: Path, cache: FeatureCache, packages: Path) -> str:
@@ -84,14 +84,14 @@ def merged(words: Sequence[Word]) -> dict[str, tuple[list[int], bool]]:
 
 
 def other_words(words: Sequence[Word], tables: Sequence[Path]) -> list[str]:
-    """Words of dictionaries that name no thing, evenly spread, but for a fifth of them."""
+    """Words that name no thing, but for a fifth: the package's («رجل», «أحمر») and dictionaries', evenly spread."""
     known = {fold(word.text) for word in words}
-    found = []
+    found = [text for text, _, _ in lexicon_words() if fold(text) not in known]
     for table in tables:
         rows = read_table(table, 2)
         for row in rows[:: max(1, len(rows) // OTHERS)]:
             found += [text for text in map(normalize, row) if fold(text) not in known and text.count(" ") < 2]
-    return [text for text in dict.fromkeys(found) if text and not is_held(text)][:OTHERS]
+    return [text for text in dict.fromkeys(found) if text and not is_held(text)]
 
 
 def pairs_of(words: Sequence[Word], things: Sequence[Thing]) -> str:

@@ -109,7 +109,7 @@ def words_of(things: Sequence[Thing], nouns: Nouns, dictionaries: Sequence[Path]
         for language, texts in (("english name", thing.english), ("arabic name", thing.arabic)):
             for text in texts:
                 found[text, language].add(number)
-    for text, english, origin in (*_lexicon_words(), *_dictionary_words(dictionaries)):
+    for text, english, origin in (*lexicon_words(), *_dictionary_words(dictionaries)):
         for number in called(english):
             found[text, origin].add(number)
             if english.isascii():
@@ -124,7 +124,7 @@ def words_of(things: Sequence[Thing], nouns: Nouns, dictionaries: Sequence[Path]
 HOLDING = ("dialect", "synonym", "plural", "dictionary")
 
 
-def _lexicon_words() -> Iterator[tuple[str, str, str]]:
+def lexicon_words() -> Iterator[tuple[str, str, str]]:
     """Text, English gloss and origin of the package's words, but for forms with another common meaning."""
     origins = {"sy": "synonym", "pl": "plural"}
     for entry in default_interpreter().lexicon.entries:
