@@ -129,7 +129,7 @@ def test_classes_that_are_malformed_or_of_another_tower_are_refused(
     attempt("3 exclusive of 2 classes", good, exclusive=3)
     attempt("0 words", good, words=[{"text": "cat", "classes": [0], "held": True}])
     attempt("not finite", good + np.nan)
-    attempt("expected 'exclusive'|'words'", good, words=5)
+    attempt("Named classes are a .npz", good, words=5)
     missing = recipe(world, *section("bad", start="'teacher'", classes="'nowhere'", **NAMES_STAGE))
     refused(missing, "bad", runs, "nowhere", DataError)
     other = section("bad", start="'teacher'", classes=f"'{classes}'", vision=f"'{world}/vit'", **NAMES_STAGE)

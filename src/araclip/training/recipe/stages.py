@@ -253,12 +253,6 @@ class DistillImages(LearningStage):
     image: ImageSide = ImageSide(train="full")
     losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.image.each_branch:
-            raise ValueError("each_branch is for captions: a target is the vector of all branches.")
-        return self
-
 
 @dataclass(frozen=True, config=CONFIG)
 class Finetune(LearningStage):

@@ -90,6 +90,8 @@ def _vectors(found: EncodedImages) -> Tensor:
 
 def _targets(stage: DistillImages, context: StageContext, mixture: FileMixture, width: int) -> tuple[Tensor, str]:
     """(N, D) unit: the teacher's vectors of all pictures, and its fingerprint."""
+    if stage.image.each_branch:
+        raise RecipeError("each_branch is for captions: a target is the vector of all branches. Leave it out.")
     if not stage.teacher:
         raise RecipeError(f"[{context.name}] needs `teacher`: an earlier stage, or the folder or name of a model.")
     teacher, processor = load_without_query_bank(starting_model.saved_model(context, stage.teacher, "the teacher is"))
