@@ -39,7 +39,7 @@ def classes(world: Path, runs: Path) -> Path:
     solved = np.linalg.lstsq(inputs, 20 * wanted, rcond=None)[0].T  # (C, F + 1)
     path = world / "classes"
     np.savez(path.with_suffix(".npz"), weight=solved[:, :-1].astype(np.float32), bias=solved[:, -1].astype(np.float32))
-    words = [{"text": english, "classes": [number]} for number, english in enumerate(order)]
+    words: list[dict[str, object]] = [{"text": name, "classes": [number]} for number, name in enumerate(order)]
     words += [{"text": "red", "classes": [0, 1, 2]}, {"text": "أبيض", "classes": [3], "held": True}]
     listing = {"exclusive": len(order), "words": words, "others": ["هنا على أبيض"]}
     path.with_suffix(".json").write_text(json.dumps(listing, ensure_ascii=False), encoding="utf-8")
