@@ -40,7 +40,7 @@ def _files(folder: Traversable, prefix: str = "") -> dict[str, _File]:
 
 
 def router() -> APIRouter:
-    """`/` and `/assets/…`."""
+    """`/`, `/shared` (the page of a link to a search) and `/assets/…`."""
     page_files = _files(files("araclip.server") / "web")
     routes = APIRouter(include_in_schema=False)
 
@@ -58,6 +58,10 @@ def router() -> APIRouter:
     @routes.api_route("/", methods=["GET", "HEAD"])
     async def index(request: Request) -> Response:
         return answer(request, "index.html")
+
+    @routes.api_route("/shared", methods=["GET", "HEAD"])
+    async def shared(request: Request) -> Response:
+        return answer(request, "shared.html")
 
     @routes.api_route("/favicon.ico", methods=["GET", "HEAD"])
     async def icon(request: Request) -> Response:

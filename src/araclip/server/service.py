@@ -164,6 +164,10 @@ class Service:
         """Run a change of the gallery, one at a time, and to its end even if the client disconnects."""
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
 
+    def announce(self) -> None:
+        """Tell listeners which generation searches use."""
+        self._announce(self.gallery.snapshot)
+
     def _announce(self, snapshot: Snapshot) -> None:
         self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
 

@@ -95,5 +95,6 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
         changed = await service.in_writer(work)
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
-    service.refresher.wake()
+    if await service.in_thread(service.gallery.refresh):  # the next search does not show them any more
+        service.announce()
     return HiddenAnswer(changed=changed)

@@ -21,10 +21,17 @@ router = APIRouter(route_class=GuardedRoute, tags=["status"])
 async def stats(service: ServiceOf, request: Request) -> Stats:
     """Statistics of the gallery, and the caller's rights."""
     writable = service.settings.uploads and "write" in service.keys.scopes_of(request)
-    return await service.in_thread(lambda: _stats(service, writable))
+    return await service.in_thread(lambda: _stats(service, writable, _allowed(service, request)))
 
 
-def _stats(service: Service, writable: bool) -> Stats:
+def _allowed(service: Service, request: Request) -> list[str]:
+    """What the caller may do with pictures beside looking at them: "hide", "paths", "share"."""
+    may_hide = "write" in service.keys.scopes_of(request) and service.why_not_hide is None
+    allowed = {"hide": may_hide, "paths": service.settings.paths_shown, "share": service.links.on}
+    return [name for name, holds in allowed.items() if holds]
+
+
+def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
     gallery, snapshot = service.gallery, service.gallery.snapshot
     numbers = gallery.overview()
     examples = gallery.examples()
@@ -39,6 +46,7 @@ def _stats(service: Service, writable: bool) -> Stats:
         generation=snapshot.generation,
         uploads=service.settings.uploads,
         writable=writable,
+        can=can,
         examples=list(examples),
         examples_en=[ENGLISH[text] for text in examples],
     )

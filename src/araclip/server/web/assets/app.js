@@ -4,6 +4,7 @@ import * as api from './api.js';
 import { filterCount, isSearch, read, searchOf, UNFILTERED, write } from './address.js';
 import { Browse } from './browse.js';
 import { Chips } from './chips.js';
+import { chosenPictures } from './chosen.js';
 import { $, loadIcons } from './dom.js';
 import { Filters, filterChips } from './filters.js';
 import { Freshness } from './freshness.js';
@@ -45,7 +46,8 @@ const viewer = new Viewing({
 const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
-const browse = new Browse({ go, dress: () => {}, failed: (problem) => { if (stats) failed(problem, again); } });
+const browse = new Browse({ go, failed: (problem) => { if (stats) failed(problem, again); } });
+const chosen = chosenPictures({ grid, browse, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) again(); } });
 const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' ? { ...AS_READ, q: '', where: { folder: text } } : { ...AS_READ, q: text }));
 const freshness = new Freshness({ results: () => results, grid, show, bar: $('bar') });
 const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(stats); });
@@ -104,7 +106,7 @@ async function arrive({ scroll } = {}) {
   const search = searchOf(state);
   if (search !== shownSearch) {
     shownSearch = search;
-    viewer.hide();
+    for (const each of [chosen, viewer]) each.hide();
     $('query').value = state.q;
     showFrame();
     if (isSearch(state)) await run();
@@ -269,7 +271,6 @@ onLanguage(() => {
   paging.translate();
   if (stats) filters.build(stats, state);
   showFrame();
-  browse.translate(state, stats);
   if (results) { grid.clear(); show(); }
 });
 

@@ -2,27 +2,31 @@
 
 import { filterCount, filterTexts, isSearch, write } from './address.js';
 import { $, el } from './dom.js';
-import { t } from './i18n.js';
+import { onLanguage, t } from './i18n.js';
 import { nothingNotice } from './notice.js';
 import { Timeline } from './timeline.js';
 
 const VIEWS = ['', 'albums', 'map'];
 
 export class Browse {
-  /** `go` changes the state, `failed` shows a Problem, `dress` is called with each new tile. */
-  constructor({ go, failed, dress }) {
+  /** `go` changes the state, `failed` shows a Problem. */
+  constructor({ go, failed }) {
     Object.assign(this, { go, failed, parts: {}, showing: false });
-    this.timeline = new Timeline($('timeline'), { open: ({ id }) => go({ view: id }), failed, counted: () => this.count(), dress });
+    this.timeline = new Timeline($('timeline'), { open: ({ id }) => go({ view: id }), failed, counted: () => this.count() });
+    onLanguage(() => { this.timeline.key = null; }); // the page shows its state again
+    $('share').addEventListener('click', async () => (await import('./share.js')).askToShare(this.state));
   }
 
   /** Show what a state without a query asks for. */
   show(state, stats) {
+    this.state = state;
+    const words = !state.like.length && !state.pictures.length && (state.q || filterCount(state));
+    $('share').hidden = !words || !stats?.can?.includes('share') || state.where.hidden !== undefined;
     this.showing = !isSearch(state) && stats?.pictures !== 0;
     $('browse').hidden = !this.showing;
     if (!this.showing) return this.timeline.hide();
-    this.state = state;
     const view = VIEWS.includes(state.show) ? state.show : '';
-    this.#tabs(state, view);
+    this.#tabs(state, view, stats?.can?.includes('hide'));
     const album = state.where.album ?? '';
     const home = !view && !filterCount(state);
     this.#part('memories', home, state, stats);
@@ -47,12 +51,6 @@ export class Browse {
     else this.timeline.key = null;
   }
 
-  /** Draw everything anew, in another language. */
-  translate(state, stats) {
-    this.timeline.key = null;
-    if (this.showing) this.show(state, stats);
-  }
-
   /** A part that is loaded when it is first shown: a module of its name with a `show(root, state, go, stats)`. */
   async #part(name, wanted, state, stats) {
     const root = $(name);
@@ -62,9 +60,10 @@ export class Browse {
     if (!root.hidden) this.parts[name].show(root, state, this.go, stats);
   }
 
-  #tabs(state, view) {
+  #tabs(state, view, hiding) {
     const tab = (name) => {
-      const to = { where: {}, strong: false, collapse: false, show: name };
+      const hidden = name === 'hidden';
+      const to = { where: hidden ? { hidden: 'yes' } : {}, strong: false, collapse: false, show: hidden ? '' : name };
       return el('a', {
         href: write({ ...state, view: '', ...to }) || './', 'aria-current': name === view && !filterCount(state) ? 'page' : null,
         onclick: (event) => {
@@ -72,10 +71,10 @@ export class Browse {
           event.preventDefault();
           this.go(to);
         },
-      }, t({ '': 'byDate', albums: 'albums', map: 'map' }[name]));
+      }, t({ '': 'byDate', albums: 'albums', map: 'map', hidden: 'hiddenOnes' }[name]));
     };
     const focused = $('views').contains(document.activeElement) ? [...$('views').children].indexOf(document.activeElement) : -1;
-    $('views').replaceChildren(...VIEWS.map(tab));
+    $('views').replaceChildren(...[...VIEWS, ...(hiding ? ['hidden'] : [])].map(tab));
     $('views').children[focused]?.focus();
   }
 

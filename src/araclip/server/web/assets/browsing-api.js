@@ -19,3 +19,15 @@ export const folders = (inside) => asked('folders', [], { k: 500, ...(inside ? {
 
 /** { known, places, … } in cells of so many degrees. */
 export const places = (filters, cell, signal) => asked('places', filters, { cell }, signal);
+
+/** Prepare an archive of pictures: { address, pictures, bytes }. */
+export const archive = (ids) => request('archives', { body: { ids } });
+
+/** { paths } of pictures. */
+export const paths = (ids) => request('paths', { body: { ids } });
+
+/** Hide pictures or show them again: { changed }. */
+export const hide = (ids, hidden) => request('hidden', { body: { ids, hidden } });
+
+/** A link to a search: { token, address, expires, pictures }. */
+export const share = (search, days) => request('shares', { body: { search, days } });

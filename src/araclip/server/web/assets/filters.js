@@ -77,19 +77,20 @@ export class Filters {
 export function filterChips(state) {
   const out = Object.entries(state.where).map(([key, value]) => {
     const { [key]: removed, ...where } = state.where;
-    return { label: `${keyLabel(key)}: ${valueLabel(key, value)}`, rest: { where } };
+    return { label: key === 'hidden' ? t('hiddenOnes') : `${keyLabel(key)}: ${valueLabel(key, value)}`, rest: { where } };
   });
   if (state.strong) out.push({ label: t('strong'), rest: { strong: false } });
   if (!state.collapse) out.push({ label: t('unfolded'), rest: { collapse: true } });
   return out;
 }
 
-const keyLabel = (key) => (['album', 'folder', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+const keyLabel = (key) => (key === 'near' ? t('whereTaken') : ['album', 'folder', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
   if (key === 'size') return sizeLabel(value);
   if (key === 'album') return isolated(nameOf(value) || '…');
+  if (key === 'near') return t('nearby', { place: value.split(',').slice(0, 2).map((degrees) => Number(degrees).toFixed(2)).join(', ') });
   if (key === 'month') return value.split(',').map(monthName).join(' · ');
   if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];

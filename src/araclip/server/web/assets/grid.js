@@ -12,9 +12,9 @@ const COARSE = 256; // pixels of a thumbnail's longer side
 const FINE = 512;
 
 export class Grid {
-  /** `root` receives the rows; `open`, `similar` and `unfold` (its near-duplicates) are called with a result. */
+  /** `root` receives the rows; `open`, `similar` and `unfold` (its near-duplicates) are called with a result, `dress`, if it is set, with each new tile. */
   constructor(root, { open, similar, unfold }) {
-    Object.assign(this, { root, open, similar, unfold, tiles: new Map(), results: null, shown: [] });
+    Object.assign(this, { root, open, similar, unfold, dress: null, tiles: new Map(), results: null, shown: [] });
     this.divider = el('h2.divider');
     this.strong = el('ul.rows', { role: 'list' });
     this.weak = el('ul.rows', { role: 'list' });
@@ -112,6 +112,7 @@ export class Grid {
       button('like', 'similar', t('similar'), () => this.similar(item)));
     tile.querySelector('.near')?.append(el('span', { 'aria-hidden': true }, number(item.near + 1)));
     for (const each of tile.querySelectorAll('button')) each.tabIndex = -1; // keyboard users find it in the viewer
+    this.dress?.(tile, item);
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => { image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))); });
     return tile;
@@ -127,7 +128,7 @@ export class Grid {
   #keys(event) {
     const tile = event.target.closest('li');
     const at = this.shown.findIndex(({ id }) => this.tiles.get(id) === tile);
-    if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (at < 0 || event.altKey || event.metaKey) return;
     const forward = document.documentElement.dir === 'rtl' ? -1 : 1;
     const to = {
       ArrowRight: () => at + forward,

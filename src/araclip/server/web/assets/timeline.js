@@ -20,9 +20,9 @@ function removed(tile) {
 }
 
 export class Timeline {
-  /** `open` is called with a picture, `failed` with a Problem, `counted` with the number of pictures, `dress` with a new tile. */
-  constructor(root, { open, failed, counted, dress }) {
-    Object.assign(this, { root, open, failed, counted, dress, list: null, tiles: new Map(), heads: new Map(), current: 0, last: 0 });
+  /** `open` is called with a picture, `failed` with a Problem, `counted` with the number of pictures; `dress`, if set, with a tile. */
+  constructor(root, { open, failed, counted }) {
+    Object.assign(this, { root, open, failed, counted, dress: null, list: null, tiles: new Map(), heads: new Map(), current: 0, last: 0 });
     this.scrubber = new Scrubber((top) => scrollTo(0, top + this.#above()));
     root.addEventListener('keydown', (event) => this.#keys(event));
     addEventListener('scroll', () => this.#later(), { passive: true });
@@ -172,7 +172,7 @@ export class Timeline {
       this.open(item);
     });
     tile.index = index;
-    this.dress(tile, item);
+    this.dress?.(tile, item);
     this.tiles.set(index, tile);
     this.root.append(tile);
   }

@@ -1,0 +1,72 @@
+/** What is done with chosen pictures: an archive, their paths, hiding them and taking that back. */
+
+import * as api from './browsing-api.js';
+import { t } from './i18n.js';
+import { Selection, selectionBar } from './selection.js';
+import { toast } from './toast.js';
+import { askForToken } from './token.js';
+
+/**
+ * Selection over results and timeline. `rights` gives what the server allows (["paths", "hide"]), `state` the page's state,
+ * `changed` is called when pictures were hidden or shown again.
+ */
+export function chosenPictures({ grid, browse, rights, state, changed }) {
+  const selection = new Selection((items, full) => {
+    const ids = items.map(({ id }) => id);
+    const hidden = state().where.hidden === 'yes';
+    selectionBar(items, [
+      ['download', t('downloadAll'), () => attempt(() => save(ids))],
+      ...(rights().includes('paths') ? [['copy', t('copyPaths'), () => attempt(() => copy(ids))]] : []),
+      ...(rights().includes('hide') ? [[hidden ? 'show' : 'hide', t(hidden ? 'unhide' : 'hide'), () => attempt(() => hide(ids, !hidden))]] : []),
+    ], () => selection.clear());
+    if (full) toast(t('chosenMost', { n: items.length }));
+  });
+
+  async function hide(ids, hidden) {
+    const { changed: n } = await api.hide(ids, hidden);
+    selection.clear();
+    changed();
+    const back = { label: t('undo'), run: () => attempt(async () => { await api.hide(ids, !hidden); toast(t('undone')); changed(); }) };
+    toast(t(hidden ? 'hiddenNow' : 'shownNow', { n }), back);
+  }
+
+  const { timeline } = browse;
+  const dress = (tile, item) => selection.dress(tile, item);
+  Object.assign(grid, { dress });
+  Object.assign(timeline, { dress });
+  selection.watch({
+    root: grid.root, count: () => grid.shown.length, item: (i) => grid.shown[i],
+    indexOf: (id) => grid.shown.findIndex((each) => each.id === id), range: async (first, last) => grid.shown.slice(first, last),
+  });
+  selection.watch({
+    root: timeline.root, count: () => (browse.showing && timeline.list?.count) || 0, item: (i) => timeline.list.item(i),
+    indexOf: (id) => timeline.list.indexOf(id), range: (first, last) => timeline.list.range(first, last), moved: () => timeline.moved,
+  });
+  return selection;
+}
+
+async function attempt(work) {
+  try {
+    await work();
+  } catch (problem) {
+    if (problem.status === 401 || problem.status === 403 && problem.kind?.endsWith('forbidden')) await askForToken();
+    else toast([problem.title, problem.detail].filter(Boolean).join('. ') || String(problem));
+  }
+}
+
+async function save(ids) {
+  const { address } = await api.archive(ids);
+  const link = document.createElement('a');
+  Object.assign(link, { href: address, download: '' });
+  link.click();
+}
+
+async function copy(ids) {
+  const { paths } = await api.paths(ids);
+  try {
+    await navigator.clipboard.writeText(paths.join('\n'));
+    toast(t('copiedPaths', { n: paths.length }));
+  } catch {
+    toast(t('notCopied'));
+  }
+}

@@ -1,0 +1,161 @@
+/** Where pictures were taken: an outline of the coasts, which is part of the page, with the pictures in a grid upon it. */
+
+import { thumbnail } from './api.js';
+import { filterTexts, write } from './address.js';
+import * as api from './browsing-api.js';
+import { button, el, setStyle } from './dom.js';
+import { number, t } from './i18n.js';
+
+const SVG = 'http://www.w3.org/2000/svg';
+const CELLS = [16, 8, 4, 2, 1, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01]; // degrees, as the server offers them
+const APART = 64; // pixels between two groups of pictures
+const NEAREST = 4096; // times the whole world
+const EARTH = 6371; // km
+let map;
+
+/** Show the map of a state's pictures; a click on a group shows its pictures. */
+export async function show(root, state, go) {
+  map ??= new PlacesMap(root);
+  await map.show(state, go);
+}
+
+/** Ask again when it is next shown. */
+export const forget = () => { if (map) map.key = null; };
+
+class PlacesMap {
+  constructor(root) {
+    const coasts = document.createElementNS(SVG, 'svg');
+    const use = document.createElementNS(SVG, 'use');
+    use.setAttribute('href', 'assets/coasts.svg#land');
+    for (const [name, value] of [['width', 3600], ['height', 1800]]) use.setAttribute(name, value);
+    coasts.append(use);
+    coasts.setAttribute('aria-hidden', 'true');
+    this.groups = el('ul', { role: 'list' });
+    this.notice = el('p.soft', { role: 'status' });
+    this.frame = el('div.world', { dir: 'ltr' }, coasts, this.groups,
+      el('div.zoom', {}, button('bare', 'plus', t('zoomIn'), () => this.#zoom(2)), button('bare', 'minus', t('zoomOut'), () => this.#zoom(0.5))));
+    Object.assign(this, { root, coasts, scale: 1, x: 1800, y: 800, key: null });
+    this.frame.addEventListener('wheel', (event) => { event.preventDefault(); this.#zoom(event.deltaY < 0 ? 1.5 : 1 / 1.5, event); }, { passive: false });
+    this.frame.addEventListener('pointerdown', (event) => this.#drag(event));
+    new ResizeObserver(() => this.#draw()).observe(this.frame);
+  }
+
+  async show(state, go) {
+    Object.assign(this, { state, go });
+    this.root.replaceChildren(this.frame, this.notice, el('p.soft', {}, t('mapSource')));
+    const key = filterTexts(state).join('\n');
+    if (key === this.key) return;
+    Object.assign(this, { key, cell: 0 });
+    this.first = true;
+    this.#draw();
+  }
+
+  /** Pixels of a tenth of a degree. */
+  get pixel() {
+    return (Math.max(this.frame.clientWidth, this.frame.clientHeight * 2) / 3600) * this.scale;
+  }
+
+  #draw() {
+    const { clientWidth: wide, clientHeight: high } = this.frame;
+    if (!wide) return;
+    const [w, h] = [wide / this.pixel, high / this.pixel];
+    this.x = Math.min(3600 - w / 2, Math.max(w / 2, this.x));
+    this.y = h >= 1800 ? 900 : Math.min(1800 - h / 2, Math.max(h / 2, this.y));
+    this.coasts.setAttribute('viewBox', `${this.x - w / 2} ${this.y - h / 2} ${w} ${h}`);
+    this.left = this.x - w / 2;
+    this.top = this.y - h / 2;
+    for (const item of this.groups.children) this.#put(item);
+    this.#fetch();
+  }
+
+  #put(item) {
+    const { longitude, latitude } = item.place;
+    const [left, top] = [((longitude + 180) * 10 - this.left) * this.pixel, ((90 - latitude) * 10 - this.top) * this.pixel];
+    item.hidden = left < 0 || top < 0 || left > this.frame.clientWidth || top > this.frame.clientHeight;
+    setStyle(item, { left: `${left}px`, top: `${top}px` });
+  }
+
+  async #fetch() {
+    const degrees = APART / this.pixel / 10;
+    const cell = CELLS.findLast((each) => each >= degrees) ?? CELLS[0];
+    if (cell === this.cell) return;
+    this.cell = cell;
+    this.request?.abort();
+    this.request = new AbortController();
+    let found;
+    try {
+      found = await api.places(filterTexts(this.state), cell, this.request.signal);
+    } catch (problem) {
+      if (problem.name !== 'AbortError') { this.key = null; this.notice.textContent = problem.detail || problem.title; }
+      return;
+    }
+    this.notice.textContent = !found.known ? t('placesUnknown') : found.places.length ? t('pictures', { n: found.pictures }) : t('noPlaces');
+    this.groups.replaceChildren(...found.places.map((place) => this.#group(place)));
+    if (this.first && found.places.length) this.#fit(found.places);
+    this.first = false;
+    for (const item of this.groups.children) this.#put(item);
+  }
+
+  /** Show the part of the world that holds all places. */
+  #fit(places) {
+    const [west, east] = [Math.min(...places.map(({ box }) => box[1])), Math.max(...places.map(({ box }) => box[3]))];
+    const [south, north] = [Math.min(...places.map(({ box }) => box[0])), Math.max(...places.map(({ box }) => box[2]))];
+    this.x = ((west + east) / 2 + 180) * 10;
+    this.y = (90 - (south + north) / 2) * 10;
+    const [w, h] = [Math.max(40, (east - west) * 14), Math.max(40, (north - south) * 14)];
+    this.scale = 1;
+    this.scale = Math.max(1, Math.min(128, this.frame.clientWidth / this.pixel / w, this.frame.clientHeight / this.pixel / h));
+    this.#draw();
+  }
+
+  #group(place) {
+    const [south, west, north, east] = place.box;
+    const km = Math.max(0.1, distance(south, west, north, east) / 2 + 0.05);
+    const near = `${((south + north) / 2).toFixed(5)},${((west + east) / 2).toFixed(5)},${km.toFixed(2)}km`;
+    const to = { where: { ...this.state.where, near }, show: '' };
+    const item = el('li', {}, el('a', {
+      href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}، ${number(place.latitude, { maximumFractionDigits: 2 })}، ${number(place.longitude, { maximumFractionDigits: 2 })}`,
+      draggable: 'false',
+      onclick: (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        if (!this.moved) this.go(to);
+      },
+    }, place.cover && el('img', { alt: '', src: thumbnail(place.cover, 256), decoding: 'async', draggable: 'false' }), el('b', {}, number(place.pictures))));
+    item.place = place;
+    return item;
+  }
+
+  #zoom(times, at) {
+    const scale = Math.min(NEAREST, Math.max(1, this.scale * times));
+    const { left, top, width, height } = this.frame.getBoundingClientRect();
+    const [dx, dy] = at ? [at.clientX - left - width / 2, at.clientY - top - height / 2] : [0, 0];
+    const before = this.pixel;
+    this.scale = scale;
+    this.x += dx / before - dx / this.pixel;
+    this.y += dy / before - dy / this.pixel;
+    this.#draw();
+  }
+
+  #drag(event) {
+    const [x, y] = [this.x, this.y];
+    this.moved = false;
+    const move = ({ clientX, clientY }) => {
+      if (Math.hypot(clientX - event.clientX, clientY - event.clientY) > 5) this.moved = true;
+      if (!this.moved) return;
+      this.x = x - (clientX - event.clientX) / this.pixel;
+      this.y = y - (clientY - event.clientY) / this.pixel;
+      this.#draw();
+    };
+    const end = () => { removeEventListener('pointermove', move); removeEventListener('pointerup', end); };
+    addEventListener('pointermove', move);
+    addEventListener('pointerup', end);
+  }
+}
+
+/** Kilometres between two points of the earth. */
+function distance(south, west, north, east) {
+  const rad = Math.PI / 180;
+  const a = Math.sin(((north - south) * rad) / 2) ** 2 + Math.cos(south * rad) * Math.cos(north * rad) * Math.sin(((east - west) * rad) / 2) ** 2;
+  return 2 * EARTH * Math.asin(Math.min(1, Math.sqrt(a)));
+}

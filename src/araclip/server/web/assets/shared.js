@@ -1,0 +1,78 @@
+/** The page of a link to one search. Its token stands behind the # of the address, which browsers send to nobody. */
+
+import { request } from './api.js';
+import { $, button, el, icon, setStyle } from './dom.js';
+import { date, language, onLanguage, setLanguage, t, translate } from './i18n.js';
+import { heightFor, justify, ratioOf } from './layout.js';
+
+const PAGE = 120;
+const GAP = 8;
+const token = location.hash.slice(1);
+const base = `shared/${encodeURIComponent(token)}`;
+const items = [];
+let [about, at] = [null, -1];
+
+async function fetchMore() {
+  $('rest').disabled = true;
+  try {
+    about = await request(`${base}/pictures?k=${PAGE}&offset=${items.length}`);
+    items.push(...about.results);
+    draw();
+  } catch ({ title, detail }) {
+    if (items.length) { $('rest').hidden = true; return; }
+    $('notice').replaceChildren(el('div.notice', { role: 'alert' }, icon('broken'), el('h2', {}, title), el('p', {}, detail)));
+  } finally {
+    $('rest').disabled = false;
+  }
+}
+
+function draw() {
+  translate(document);
+  if (!about) return;
+  const title = about.query || t('sharedTitle');
+  document.title = `${title} – AraCLIP`;
+  $('title').replaceChildren(el('bdi', {}, title));
+  $('until').textContent = `${t('pictures', { n: about.pictures })} · ${t('sharedUntil', { date: date(new Date(about.expires * 1000).toISOString().slice(0, 10)) })}`;
+  $('rest').hidden = items.length >= about.pictures;
+  const width = $('pictures').clientWidth;
+  const { boxes, height } = justify(items.map(ratioOf), { width, target: heightFor(width), gap: GAP });
+  $('pictures').replaceChildren(...items.map((item, i) => tile(item, i, boxes[i])));
+  setStyle($('pictures'), { height: `${height}px` });
+}
+
+function tile({ id, name, placeholder }, i, { start, top, width, height }) {
+  const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', src: `${base}/thumbnails/${id}?size=512` });
+  const made = el('li.tile', { style: {
+    'inset-inline-start': `${start}px`, top: `${top}px`, width: `${width}px`, height: `${height}px`,
+    ...(placeholder ? { 'background-image': `url("${placeholder}")` } : {}),
+  } }, el('button.open', { type: 'button', 'aria-label': name, onclick: () => show(i) }, image));
+  setStyle(made.firstChild, { width: '100%', padding: '0' });
+  image.addEventListener('load', () => { made.dataset.loaded = ''; }, { once: true });
+  return made;
+}
+
+async function show(i) {
+  if (i < 0 || i >= items.length) return;
+  at = i;
+  const { id, name } = items[i];
+  const image = el('img.large', { alt: name, src: `${base}/thumbnails/${id}?size=1600` });
+  $('viewer').replaceChildren(image, el('div.below', {},
+    button('bare', 'close', t('close'), () => $('viewer').close()), button('bare', 'previous', t('previous'), () => show(at - 1)),
+    el('bdi', {}, name), button('bare', 'next', t('next'), () => show(at + 1)),
+    el('a.quiet', { href: `${base}/images/${id}?download=1`, download: name }, icon('download'), el('span', {}, t('download')))));
+  if (!$('viewer').open) $('viewer').showModal();
+  if (i > items.length - 10 && items.length < about.pictures) await fetchMore();
+}
+
+$('viewer').addEventListener('keydown', ({ key }) => {
+  const forward = document.documentElement.dir === 'rtl' ? -1 : 1;
+  if (key === 'ArrowRight' || key === 'ArrowLeft') show(at + (key === 'ArrowRight' ? forward : -forward));
+});
+$('viewer').addEventListener('close', () => $('pictures').children[at]?.firstChild.focus());
+$('rest').addEventListener('click', fetchMore);
+$('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
+onLanguage(draw);
+addEventListener('resize', draw);
+addEventListener('hashchange', () => location.reload());
+translate(document);
+fetchMore();
