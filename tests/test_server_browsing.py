@@ -68,7 +68,7 @@ def test_pictures_come_by_date_from_any_position_and_by_cursor(client: TestClien
     assert rest["pictures"] == 6
     assert first["results"][1] | {"id": "", "placeholder": None} == {
         "id": "", "name": "a.jpg", "folder": "يوم 1", "width": 60, "height": 40, "captured_at": "2023-05-17T18:30:00",
-        "placeholder": None, "copies": 0,
+        "placeholder": None, "copies": 0, "time": None,
     }  # fmt: skip
     problem(client.get("/pictures", params={"cursor": "nonsense"}), "bad-query")
     problem(client.get("/pictures", params={"cursor": first["next"], "offset": 2}), "bad-query")

@@ -54,6 +54,7 @@ class SharedSearch(_Request):
     q: str = ""
     where: list[Where] = Field(default_factory=list, max_length=MAX_WHERE)
     threshold: float = Field(default=0.0, ge=0, le=1)
+    collapse: Literal["near"] | None = None
     literal: bool = False
     ignore: list[Part] = Field(default_factory=list, max_length=4)
 
@@ -98,6 +99,3 @@ class SharedAnswer(BaseModel):
     offset: int
     pictures: int
     expires: int
-
-
-Size = Literal["256", "512"]

@@ -1,6 +1,6 @@
 /** The gallery without a query: its pictures by month, folders as albums, a map, and what was taken on this day. */
 
-import { filterCount, filterTexts, isSearch, write } from './address.js';
+import { filterCount, filterTexts, isSearch, UNFILTERED, write } from './address.js';
 import { $, el } from './dom.js';
 import { onLanguage, t } from './i18n.js';
 import { nothingNotice } from './notice.js';
@@ -41,7 +41,7 @@ export class Browse {
     const n = this.timeline.list?.count;
     const counted = this.showing && filterCount(this.state) && n !== undefined;
     $('count').textContent = counted ? t('pictures', { n }) : '';
-    if (counted && !n) nothingNotice(() => this.go({ where: {}, strong: false, collapse: false }));
+    if (counted && !n) nothingNotice(() => this.go(UNFILTERED));
   }
 
   /** Read the gallery again, after a change. */
@@ -63,7 +63,7 @@ export class Browse {
   #tabs(state, view, hiding) {
     const tab = (name) => {
       const hidden = name === 'hidden';
-      const to = { where: hidden ? { hidden: 'yes' } : {}, strong: false, collapse: false, show: hidden ? '' : name };
+      const to = { ...UNFILTERED, where: hidden ? { hidden: 'yes' } : {}, show: hidden ? '' : name };
       return el('a', {
         href: write({ ...state, view: '', ...to }) || './', 'aria-current': name === view && !filterCount(state) ? 'page' : null,
         onclick: (event) => {

@@ -114,7 +114,7 @@ class PlacesMap {
     const near = `${((south + north) / 2).toFixed(5)},${((west + east) / 2).toFixed(5)},${km.toFixed(2)}km`;
     const to = { where: { ...this.state.where, near }, show: '' };
     const item = el('li', {}, el('a', {
-      href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}، ${number(place.latitude, { maximumFractionDigits: 2 })}، ${number(place.longitude, { maximumFractionDigits: 2 })}`,
+      href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}${t('comma')}${number(place.latitude, { maximumFractionDigits: 2 })}${t('comma')}${number(place.longitude, { maximumFractionDigits: 2 })}`,
       draggable: 'false',
       onclick: (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;

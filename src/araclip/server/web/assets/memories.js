@@ -28,7 +28,7 @@ export async function show(root, state, go) {
     const captured = items[0].captured_at.slice(0, 10);
     const to = { where: { captured } };
     return el('a.card', {
-      href: write({ ...state, ...to }), 'aria-label': `${date(captured)}، ${t('pictures', { n: items.length })}`,
+      href: write({ ...state, ...to }), 'aria-label': `${date(captured)}${t('comma')}${t('pictures', { n: items.length })}`,
       onclick: (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();

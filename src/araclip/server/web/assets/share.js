@@ -24,7 +24,7 @@ export function askToShare(state) {
 
   async function make(event) {
     event.preventDefault();
-    const search = { q: state.q, where: filterTexts(state), threshold: state.strong ? FAIR : 0, literal: state.literal, ignore: state.ignore };
+    const search = { q: state.q, where: filterTexts(state), threshold: state.strong ? FAIR : 0, collapse: state.collapse ? 'near' : null, literal: state.literal, ignore: state.ignore };
     try {
       const { address, expires, pictures } = await api.share(search, Number(new FormData(form).get('days')));
       show(new URL(address, document.baseURI).href, expires, pictures);

@@ -1,7 +1,7 @@
 /** The page of a link to one search. Its token stands behind the # of the address, which browsers send to nobody. */
 
 import { request } from './api.js';
-import { $, button, el, icon, setStyle } from './dom.js';
+import { $, button, el, icon, loadIcons, setStyle } from './dom.js';
 import { date, language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { heightFor, justify, ratioOf } from './layout.js';
 
@@ -75,4 +75,5 @@ onLanguage(draw);
 addEventListener('resize', draw);
 addEventListener('hashchange', () => location.reload());
 translate(document);
+loadIcons();
 fetchMore();
