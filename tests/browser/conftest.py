@@ -46,7 +46,7 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
 
     def open_page(
         path: str = "", *, at: str = address, width: int = 1280, height: int = 800, language: str = "ar",
-        expecting: str = "", **options: Any,
+        expecting: str = "", ready: str = "#theme svg", **options: Any,
     ) -> Page:  # fmt: skip
         options = {"locale": "ar-EG", "color_scheme": "light", "reduced_motion": "reduce"} | options
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
@@ -67,7 +67,7 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
                 "localStorage.getItem('araclip.language') ?? localStorage.setItem('araclip.language', 'en')"
             )
         page.goto(at + path)
-        page.wait_for_selector("#theme svg")  # the modules are there
+        page.wait_for_selector(ready)  # the modules are there
         return page
 
     yield open_page

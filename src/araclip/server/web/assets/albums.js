@@ -35,7 +35,7 @@ export async function show(root, state, go) {
   const album = (each) => ({ where: { album: each }, show: '' });
   const trail = inside && el('nav.trail', { 'aria-label': t('albums') },
     link('a', { where: {}, show: 'albums' }, null, t('albums')),
-    found.trail.map(({ key: each, name }, i) => [icon('next'), i === found.trail.length - 1
+    found.trail.flatMap(({ key: each, name }, i) => [icon('next'), i === found.trail.length - 1
       ? el('b', { 'aria-current': 'page' }, el('bdi', {}, name))
       : link('a', album(each), null, el('bdi', {}, name))]));
   const cards = found.albums.map(({ key: each, name, pictures, cover }) => el('li', {},
