@@ -122,3 +122,9 @@ def test_what_is_counted_has_every_form_of_its_language() -> None:
             assert re.findall(r"(?:^|[{,\n])\s*(\w+):", inside) == forms, key
     plain = {key for key, text in re.findall(r"^  (\w+): '(.*)',$", arabic, re.M) if COUNTED.search(text)}
     assert plain <= {"position", "indexingOf"}  # a place among others counts nothing
+
+
+def test_no_message_is_there_twice() -> None:
+    for part in (ASSETS / "messages.js").read_text(encoding="utf-8").split("\nconst en"):
+        keys = re.findall(r"^  (\w+):", part, re.M)
+        assert sorted(keys) == sorted(set(keys))
