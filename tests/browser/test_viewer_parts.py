@@ -161,7 +161,7 @@ def test_the_slideshow_goes_on_by_itself_waits_when_asked_and_starts_again_at_th
     until(page, "!document.fullscreenElement")
 
 
-def test_the_slideshow_plays_what_is_browsed(visit: Visit, photos: str) -> None:
+def test_the_slideshow_plays_what_is_browsed_or_chosen(visit: Visit, photos: str) -> None:
     page = visit("?where=format%3DPNG", at=photos)
     page.wait_for_selector("#timeline .tile")
     page.click("#play")
@@ -176,3 +176,12 @@ def test_the_slideshow_plays_what_is_browsed(visit: Visit, photos: str) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(page.locator("#viewer")).to_be_hidden()
+    page = visit("?where=format%3DPNG", at=photos)
+    page.wait_for_selector("#timeline .tile")
+    for tile in page.locator("#timeline .tile").all()[:2]:
+        tile.locator(".check").click()
+    page.locator("#chosen").get_by_role("button", name="عرض الشرائح").click()
+    until(page, "document.querySelector('#viewer[data-playing]')")
+    expect(page.locator("#viewer .about .soft").first).to_contain_text("من ٢")
+    page.keyboard.press("PageDown")
+    expect(page.locator(".turn.next")).to_be_disabled()

@@ -47,7 +47,7 @@ const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
 const browse = new Browse({ go, failed: (problem) => { if (stats) failed(problem, again); } });
-const chosen = chosenPictures({ grid, browse, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) again(); } });
+const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) again(); } });
 const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' ? { ...AS_READ, q: '', where: { folder: text } } : { ...AS_READ, q: text }));
 const freshness = new Freshness({ results: () => results, grid, show, bar: $('bar') });
 const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(stats); });

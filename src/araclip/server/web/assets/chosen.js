@@ -8,13 +8,14 @@ import { askForToken } from './token.js';
 
 /**
  * Selection over results and timeline. `rights` gives what the server allows (["paths", "hide"]), `state` the page's state,
- * `changed` is called when pictures were hidden or shown again.
+ * `changed` is called when pictures were hidden or shown again, `play` with pictures for a slideshow.
  */
-export function chosenPictures({ grid, browse, rights, state, changed }) {
+export function chosenPictures({ grid, browse, rights, state, changed, play }) {
   const selection = new Selection((items, full) => {
     const ids = items.map(({ id }) => id);
     const hidden = state().where.hidden === 'yes';
     selectionBar(items, [
+      ['play', t('slideshow'), () => play(items)],
       ['download', t('downloadAll'), () => attempt(() => save(ids))],
       ...(rights().includes('paths') ? [['copy', t('copyPaths'), () => attempt(() => copy(ids))]] : []),
       ...(rights().includes('hide') ? [[hidden ? 'show' : 'hide', t(hidden ? 'unhide' : 'hide'), () => attempt(() => hide(ids, !hidden))]] : []),
