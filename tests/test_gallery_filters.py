@@ -115,7 +115,7 @@ def test_a_copy_elsewhere_is_no_reason_to_show_the_wrong_path(model: AraCLIP, tm
         ({"captured_from": "yesterday"}, "captured_from is 'yesterday'.*2023-05-17"),
         ({"added_to": "2023-13"}, "added_to"),
         ({"captured_from": "2024", "captured_to": "2023"}, "Swap"),
-        ({"formats": ("heic",)}, "no picture format 'heic'.*JPEG"),
+        ({"formats": ("psd",)}, "no picture format 'psd'.*JPEG"),
         ({"orientation": "wide"}, "landscape, portrait, square"),
         ({"min_size": 2, "max_size": 1}, "nothing can match"),
     ],
