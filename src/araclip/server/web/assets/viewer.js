@@ -24,7 +24,7 @@ export class Viewer {
   constructor(actions) {
     Object.assign(this, { actions, dialog: $('viewer'), id: '', position: null });
     this.dialog.addEventListener('cancel', (event) => { event.preventDefault(); this.#escape(); });
-    this.dialog.addEventListener('close', () => { if (this.id) actions.close(); }); // Escape pressed twice is not asked
+    this.dialog.addEventListener('close', () => this.#close()); // Escape pressed twice may not be prevented
     this.dialog.addEventListener('keydown', (event) => this.#keys(event));
     document.addEventListener('fullscreenchange', () => this.#fullChanged());
     this.slideshow = new Slideshow({
@@ -41,7 +41,7 @@ export class Viewer {
   async show(item, position, asked) {
     this.request?.abort();
     const { signal } = this.request = new AbortController();
-    Object.assign(this, { id: item.id, position });
+    Object.assign(this, { id: item.id, position, closing: false });
     this.crop?.close();
     this.photo.show(item);
     this.movie.show(item);
@@ -107,10 +107,10 @@ export class Viewer {
     this.photo = new Photo(this.image, () => this.facts.prepend(el('p.soft', {}, t('preview'))));
     this.movie = new Movie(this.figure, () => this.facts.prepend(el('p.soft', {}, t('notPlayed'))));
     this.zoom = new Zoom(this.stage, this.image, () => this.#zoomed());
-    this.swipe = new Swipe(this.stage, this.figure, { ...this.actions, neighbour: (step) => this.#neighbour(step) });
+    this.swipe = new Swipe(this.stage, this.figure, { turn: this.actions.turn, close: () => this.#close(), neighbour: (step) => this.#neighbour(step) });
     this.gestures = new Gestures(this.stage, this.zoom, this.swipe);
     this.crop = null;
-    this.dialog.replaceChildren(keyed('close', button('bare.shut', 'close', t('close'), () => this.actions.close())), this.stage, this.about);
+    this.dialog.replaceChildren(keyed('close', button('bare.shut', 'close', t('close'), () => this.#close())), this.stage, this.about);
   }
 
   #label(item, position) {
@@ -186,7 +186,14 @@ export class Viewer {
   #escape() {
     if (this.crop?.active) this.crop.close();
     else if (this.slideshow.running) this.slideshow.stop();
-    else this.actions.close();
+    else this.#close();
+  }
+
+  /** Ask for the end, once: it goes back in the history. */
+  #close() {
+    if (!this.id || this.closing) return;
+    this.closing = true;
+    this.actions.close();
   }
 
   #keys(event) {
