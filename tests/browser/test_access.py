@@ -49,7 +49,18 @@ def failure(page: Page) -> None:
     page.wait_for_selector("[role=alert]")
 
 
-STATES = (home, results, chips, viewer, part, slideshow, failure)
+def choosing(page: Page) -> None:
+    page.locator("#timeline .tile").first.hover()
+    page.locator("#timeline .check").first.click()
+    page.wait_for_selector("#chosen:not([hidden])")
+
+
+def world(page: Page) -> None:
+    page.goto(page.url.split("?")[0] + "?show=map")
+    page.wait_for_selector(".world")
+
+
+STATES = (home, results, chips, viewer, part, slideshow, failure, choosing, world)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import pixel_vectors, text_vectors, usable_cores
 from araclip.errors import InputError
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.understood import Suggestions
@@ -93,7 +94,7 @@ class Service:
             max_waiting=settings.max_pictures,
             wait_seconds=settings.wait_seconds,
         )
-        self.refresher = Refresher(self.gallery, changed=self._announce, failed=lambda e: log.error("%s", e))
+        self.refresher = Refresher(self.gallery, changed=self._changed, failed=lambda e: log.error("%s", e))
         if settings.folders:
             self.indexing = Indexing(
                 self.gallery, settings.model or "", settings.folders, self.events, follow=settings.watch,
@@ -103,6 +104,7 @@ class Service:
             self.indexing.start()
         await self.texts.rows(["قطة"])
         await self.in_thread(lambda: self.interpreter.interpret("2otta"))  # its tables take a tenth of a second to make
+        await self.in_thread(self._prepare_timeline)
         self._announce(self.gallery.snapshot)
         self.ready = True
 
@@ -167,6 +169,15 @@ class Service:
     def announce(self) -> None:
         """Tell listeners which generation searches use."""
         self._announce(self.gallery.snapshot)
+
+    def _changed(self, snapshot: Snapshot) -> None:
+        self._announce(snapshot)
+        self._prepare_timeline()
+
+    def _prepare_timeline(self) -> None:
+        """Read the dates of a gallery in a folder, so that whoever opens the page next finds its months made."""
+        if isinstance(self.settings.gallery, Path):
+            self.gallery.browsing.timeline(Filters())
 
     def _announce(self, snapshot: Snapshot) -> None:
         self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
