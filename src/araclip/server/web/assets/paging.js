@@ -35,7 +35,7 @@ export class Paging {
     if (current.pending) return current.pending.catch(() => {}); // the first caller reports the error
     const weakReached = current.strong < current.items.length;
     if (!clicked && (weakReached || current.items.length >= AUTO_FETCH)) return undefined;
-    this.button.disabled = true;
+    this.button.setAttribute('aria-busy', true); // not disabled: the focus may be on it
     try {
       const before = this.grid.shown.length;
       await current.next();
@@ -46,7 +46,7 @@ export class Paging {
       if (problem.status === 401) await askForToken();
       else toast(`${problem.title}. ${problem.detail}`); // the button stays, for a retry
     } finally {
-      this.button.disabled = false;
+      this.button.removeAttribute('aria-busy');
     }
     return undefined;
   }
