@@ -34,7 +34,7 @@ def _files(folder: Traversable, prefix: str = "") -> dict[str, _File]:
             suffix = entry.name[entry.name.rfind(".") :]
             kind = _TYPES.get(suffix) or mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
             loaded[prefix + entry.name] = _File(
-                data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:32]}"'
+                data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:16]}"'
             )
     return loaded
 
