@@ -53,6 +53,7 @@ def test_albums_lead_to_their_pictures_and_filters_work_without_words(visit: Vis
 
 def test_pictures_are_chosen_downloaded_hidden_and_brought_back(visit: Visit, tmp_path: Path) -> None:
     page = visit()
+    first = page.locator("#timeline .tile a").first.get_attribute("href")
     page.locator("#timeline .tile").first.hover()
     page.locator("#timeline .check").first.click()
     page.locator("#timeline .tile a").first.focus()
@@ -71,6 +72,7 @@ def test_pictures_are_chosen_downloaded_hidden_and_brought_back(visit: Visit, tm
     expect(page.locator("#toast")).to_contain_text("أُخفيت صورتان")
     page.locator("#toast").get_by_role("button", name="تراجع").click()
     expect(page.locator("#toast")).to_contain_text("تم التراجع")
+    expect(page.locator("#timeline .tile a").first).to_have_attribute("href", first)  # they are back
     page.locator("#timeline .tile a").first.focus()
     page.keyboard.press("Control+a")
     expect(page.locator("#chosen p")).to_have_text("٩٦ صورة محددة")

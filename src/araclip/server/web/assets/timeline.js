@@ -34,7 +34,7 @@ export class Timeline {
     const key = filters.join('\n');
     this.state = state;
     this.root.hidden = false;
-    if (this.list && this.key === key) return this.#draw();
+    if ((this.list || this.coming) && this.key === key) return this.#draw();
     this.key = key;
     this.#drop();
     return this.#open(filters);
@@ -62,17 +62,18 @@ export class Timeline {
       arrived: () => { if (this.list === list) this.#draw(); },
       failed: (problem) => { if (this.list === list) this.failed(problem); },
     });
-    this.list = list;
+    this.coming = list; // what is shown stays until it has come
     try {
       await list.open();
     } catch (problem) {
-      if (this.list === list) {
-        this.list = null;
+      if (this.coming === list) {
+        [this.list, this.coming] = [null, null];
         this.failed(problem);
       }
       return;
     }
-    if (this.list !== list) return;
+    if (this.coming !== list) return;
+    [this.list, this.coming] = [list, null];
     this.#clear();
     this.counted(list.count);
     this.#place();
