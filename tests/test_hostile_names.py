@@ -30,7 +30,9 @@ ATTACKS = {
     "tags": "\U000e0041\x7f\x08[bold]x",
 }
 HOSTILE = "".join(ATTACKS.values())
-# What may be on a terminal besides letters: the colours, cursor and progress bars of our own.
+# What may be on a terminal besides letters: the colours, cursor, progress bars and links to
+# files (printable ASCII) of our own.
+LINKS = re.compile(r"\x1b\]8;(id=\d+)?;(file:///[!-~]*)?\x1b\\")
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 CURSOR = re.compile(r"\x1b\[\?25[lh]|\r?\x1b\[\d*[AK]|\r\n")
 CONTROLS = re.compile(
@@ -87,7 +89,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Shown]:
             finally:
                 said = terminal.close()
         assert ended == code, said
-        rest = CURSOR.sub("\n", COLOURS.sub("", said))
+        rest = CURSOR.sub("\n", COLOURS.sub("", LINKS.sub("", said)))
         assert not CONTROLS.search(rest), (arguments, CONTROLS.search(rest), rest)
         return rest
 
@@ -132,6 +134,7 @@ def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character
         shown("stats", *options, *form)
         shown("duplicates", *options, *form)
         shown("repair", *options, *form)
+        shown("doctor", *form)
     (album / f"title {ATTACKS['title']}.png").unlink()
     for form in ((), ("--json",)):
         shown("verify", *options, *form, code=1)
