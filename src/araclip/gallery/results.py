@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from araclip.gallery.relevance import WEAK, strength
-from araclip.video.scene_paths import file_of, scene_of
+from araclip.video.scene_paths import AtPath
 
 TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
 
@@ -22,7 +22,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Hit:
+class Hit(AtPath):
     """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
 
     `matched` says which of the picture's texts the query's words stand in; a hit with one may stand before others of a
@@ -41,17 +41,6 @@ class Hit:
     relevance: float | None = None
     matched: tuple[Match, ...] = ()
     near: int = 0
-
-    @property
-    def file(self) -> str:
-        """The path of the file: of a scene its video's."""
-        return file_of(self.path)
-
-    @property
-    def time(self) -> float | None:
-        """Of a scene its time in the video, in seconds; None of a picture."""
-        scene = scene_of(self.path)
-        return scene.time if scene else None
 
     @property
     def weak(self) -> bool:

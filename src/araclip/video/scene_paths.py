@@ -43,6 +43,23 @@ def file_of(path: str) -> str:
     return scene.video if scene else path
 
 
+class AtPath:
+    """What is at a path: a picture, or a scene of a video."""
+
+    path: str
+
+    @property
+    def file(self) -> str:
+        """The path of the file: of a scene its video's."""
+        return file_of(self.path)
+
+    @property
+    def time(self) -> float | None:
+        """Of a scene its time in the video, in seconds; None of a picture."""
+        scene = scene_of(self.path)
+        return scene.time if scene else None
+
+
 def stored(path: str) -> str:
     """A path as galleries store it: the time of a scene in all its digits."""
     scene = scene_of(path) if MARK in path else None

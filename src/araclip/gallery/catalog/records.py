@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.display import shown
-from araclip.video.scene_paths import file_of, scene_of
+from araclip.video.scene_paths import AtPath
 
 STORED_PREFIX = "picture:"  # of the path of a picture without a file; a file's path is absolute
 _LAST_NS = 2**63 - 1
@@ -33,7 +33,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Copy:
+class Copy(AtPath):
     """One path of a picture, the size of its file in bytes and the metadata given to `add`."""
 
     path: str
@@ -44,17 +44,6 @@ class Copy:
     def stored(self) -> bool:
         """Whether there is no file and the store has the pixels."""
         return self.path.startswith(STORED_PREFIX)
-
-    @property
-    def file(self) -> str:
-        """The path of the file: of a scene its video's."""
-        return file_of(self.path)
-
-    @property
-    def time(self) -> float | None:
-        """Of a scene its time in the video, in seconds; None of a picture."""
-        scene = scene_of(self.path)
-        return scene.time if scene else None
 
     @property
     def name(self) -> str:
