@@ -243,8 +243,9 @@ printf '%s\\n' "${COMPREPLY[@]}"
     [
         (("sea",), {"search"}),
         (("search", "قطة", "--thr"), {"--threshold"}),
-        (("search", "قطة", "--where", "ca"), {"captured="}),
-        (("search", "قطة", "-w", ""), {"folder=", "captured=", "added=", "size=", "format=", "orientation=", "meta."}),
+        (("search", "قطة", "--where", "ca"), {"camera=", "captured="}),
+        (("search", "قطة", "-w", "o"), {"orientation="}),
+        (("search", "قطة", "-w", "ne"), {"near="}),
         (("duplicates", "--kind", ""), {"exact", "near", "semantic"}),
         (("index", ".", "--model", "arac"), {"araclip-mini"}),
     ],

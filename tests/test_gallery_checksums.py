@@ -378,3 +378,20 @@ def test_a_reader_who_may_not_write_follows_the_owner(
             reader.stdin.close()
             stderr = reader.stderr.read() if reader.stderr else ""
     assert "Traceback" not in stderr
+
+
+def test_a_trigger_whose_text_changed_is_noticed_and_a_repair_makes_it_anew(place: Path, model: AraCLIP) -> None:
+    rest(place, model)
+    with closing(sqlite3.connect(place / "catalog.sqlite")) as database:
+        name, text = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
+        database.execute("PRAGMA writable_schema = ON")
+        changed = text.replace("BEGIN", "BEGIN SELECT nothing_of_that_name;", 1)
+        assert changed != text
+        database.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (changed, name))
+        database.commit()
+    with pytest.raises(GalleryCorrupt, match=rf"definition of {name}.*araclip repair"):
+        Gallery.open(place, model=model)
+    assert Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        assert list(gallery.verify()) == []
+        assert len(gallery) == PICTURES + 1

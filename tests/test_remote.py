@@ -292,7 +292,7 @@ def test_reembed_goes_on_where_it_was_and_switches_nothing_while_a_picture_canno
         old.update([folder])
         hidden = (folder / "1.png").rename(folder.parent / "1.png")
         lines: list[str] = []
-        with pytest.raises(GalleryError, match=r"1 pictures of qdrant://.*--forget-missing"):
+        with pytest.raises(GalleryError, match=r"1 picture of qdrant://.*--forget-missing"):
             reembed_gallery(address, other, skip=lines.append)
         assert [Path(line.split(": cannot")[0]).name for line in lines] == ["1.png"]
         assert found(old) == ["0.png", "1.png", "2.png"]

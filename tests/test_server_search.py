@@ -44,12 +44,13 @@ def test_a_result_says_what_the_page_shows_and_nothing_of_where_the_file_lies(cl
     result = next(found for found in answer["results"] if found["copies"])
     assert set(result) == {
         "id", "score", "relevance", "weak", "name", "folder", "width", "height", "placeholder", "copies",
-        "matched", "near",
+        "matched", "near", "time",
     }  # fmt: skip
     assert len(result["id"]) == 32
     assert (result["width"], result["height"]) == (64, 48)
     assert (result["name"], result["folder"]) == ("copy of red.png", "بيت")
     assert result["copies"] == 1  # the same bytes lie in the other folder
+    assert result["time"] is None  # it is no scene of a video
     assert answer["more"] is True
     assert "/" not in result["name"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.errors import GalleryCorrupt
-from araclip.gallery.catalog import seal, transaction
+from araclip.gallery.catalog import schema, seal, transaction
 from araclip.gallery.catalog.checksums import CRC_COLUMNS, KEYS, expression, sums
 from araclip.gallery.catalog.connection import Connection
 
@@ -63,6 +63,9 @@ def structural_damages(connection: Connection) -> Iterator[Damage]:
     yield from (Damage(f"SQLite reports: {line}") for line in lines)
     if lines:
         return  # what can be read may be anything
+    if definition := schema.damaged_definition(connection):
+        yield Damage(f"the definition of {definition} is not what it was")
+        return
     if connection.execute(f"SELECT 1 FROM meta WHERE crc IS NOT {expression(('key', 'value'))}").fetchone():
         yield Damage("a row of meta does not match its checksum")
     stored = {name: (rows, total) for name, rows, total in connection.execute("SELECT * FROM totals").fetchall()}

@@ -9,6 +9,8 @@ Names of tables and columns are part of the file format and stay: `contents.take
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
@@ -18,6 +20,7 @@ from araclip.gallery.catalog.full_text import indexing
 
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
+_STORED_DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql IS NOT NULL"
 _NOT_A_DATABASE = ("file is not a database", "malformed", "disk image", "Could not decode")
 
 STEPS = (
@@ -149,6 +152,26 @@ def migrate(database: Connection, path: Path) -> None:
             f"{path} has schema {number} and must become {SCHEMA}, but cannot be written ({error}). Open it once, for "
             "example with `araclip stats`, from an account that may write there, or copy the gallery folder."
         ) from error
+
+
+@cache
+def _definitions() -> frozenset[tuple[str, str]]:
+    """Names and texts of the triggers and indexes of the current schema."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        checksums.register(database)
+        _apply(database, STEPS)
+        return frozenset(database.execute(_STORED_DEFINITIONS).fetchall())
+
+
+def damaged_definition(database: Connection) -> str | None:
+    """The name of a trigger or index of the current schema that is missing, or has another text, in a file.
+
+    SQLite reads these texts at every opening and has no checksum of them; one that changed still opens.
+    """
+    if _number(database) != SCHEMA:  # an older file that its reader may not migrate
+        return None
+    changed = _definitions() - {*database.execute(_STORED_DEFINITIONS).fetchall()}
+    return min(name for name, _ in changed) if changed else None
 
 
 def own_error(path: Path, error: sqlite3.Error) -> GalleryError:

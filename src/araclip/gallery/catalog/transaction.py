@@ -29,6 +29,8 @@ def transaction(database: Connection, path: Path, *, visible: bool) -> Iterator[
             known = seal.before_commit(path, generation, coming)
             atomic.step("commit")
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a statement or a trigger is at fault, not the disk
+            raise
         raise OSError(
             f"{path} cannot be written ({error}). Free some disk space or check its permissions, then run the command "
             "again: it resumes where it stopped."

@@ -106,7 +106,7 @@ KINDS = {
         "لا يوجد هذا الملف", "مضى وقت طويل على إعداده. يمكن طلبه من جديد.",
     ),
     "read-only": Kind(
-        403, "This gallery is only read", "{reason}", "لا يُكتب في هذا المعرض", "{reason_ar}",
+        403, "This gallery is only read", "{reason}", "لا يُكتب في هذا المعرض", "{reason}",
     ),
     "no-paths": Kind(
         403, "Paths are not shown",
