@@ -184,8 +184,11 @@ def test_a_damaged_row_is_found_forgotten_and_read_again(gallery: Gallery, root:
     gallery.hide([root / "red.jpg"])
     with sqlite3.connect(tmp_path / "g" / "catalog.sqlite", isolation_level=None) as database:
         checksums.register(database)
+        named = "name = 'photos_changed_photo_crc'"
+        (trigger,) = database.execute(f"SELECT sql FROM sqlite_master WHERE {named}").fetchone()
         database.execute("DROP TRIGGER photos_changed_photo_crc")
         database.execute("UPDATE photos SET camera = 'Leica' WHERE camera IS NOT NULL")
+        database.execute(trigger)
     database.close()
     assert [fault.what for fault in gallery.verify()] == ["its camera, lens and place is damaged"]
     assert any("cameras and places forgotten" in line for line in gallery.repair())
