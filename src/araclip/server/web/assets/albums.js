@@ -41,7 +41,7 @@ export async function show(root, state, go) {
   const cards = found.albums.map(({ key: each, name, pictures, cover }) => el('li', {},
     link('a.card', album(each), `${name}${t('comma')}${t('pictures', { n: pictures })}`,
       cover && el('img', { alt: '', src: thumbnail(cover, 512), decoding: 'async', loading: 'lazy' }),
-      el('span', {}, el('bdi', {}, name), el('small', {}, t('pictures', { n: pictures }))))));
+      el('span', {}, el('b', {}, el('bdi', {}, name)), el('small', {}, t('pictures', { n: pictures }))))));
   root.replaceChildren(...[trail, cards.length && el('ul', { role: 'list' }, cards), !cards.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
 }
 
