@@ -475,6 +475,7 @@ def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
 def test_a_picture_that_browsers_cannot_show_is_converted_and_its_download_is_the_file(
     tmp_path: Path, tiny_model: Path
 ) -> None:
+    pytest.importorskip("pi_heif", reason="needs the extra heic")
     folder, heic = tmp_path / "heic", Path(__file__).parent / "samples" / "turned.heic"
     pictures.written(folder / "صورة.heic", heic.read_bytes())
     place = make_gallery(tmp_path / "g", folder, tiny_model)
