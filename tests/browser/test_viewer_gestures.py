@@ -96,6 +96,7 @@ def test_two_fingers_zoom_one_moves_the_picture_and_down_closes(visit: Visit) ->
     fingers.drag((MIDDLE, (x, y - 150)))  # upwards: nothing
     expect(page.locator("#viewer")).to_be_visible()
     fingers.drag((MIDDLE, (x, y + 40)), steps=3, lift=False)
+    patiently(page, lambda: place(page)[1] == 40, "the picture has followed the finger")
     page.wait_for_timeout(250)
     fingers.up()  # too little
     at_rest(page)

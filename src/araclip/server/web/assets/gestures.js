@@ -19,7 +19,7 @@ export class Gestures {
     if (event.button || event.target.closest(OURS) || this.zoom.locked) return;
     this.stage.setPointerCapture(event.pointerId);
     this.fingers.set(event.pointerId, event);
-    if (this.fingers.size === 1) Object.assign(this, { kind: '', first: event, before: event });
+    if (this.fingers.size === 1) Object.assign(this, { kind: '', first: event, before: event, recent: null });
     else {
       if (this.kind === 'turn' || this.kind === 'down') this.swipe.reset();
       Object.assign(this, { kind: 'pinch', pair: this.#pair() });
@@ -52,7 +52,7 @@ export class Gestures {
     }
     if (this.kind === 'pan') this.zoom.pan(event.clientX - last.clientX, event.clientY - last.clientY);
     if (this.kind === 'turn' || this.kind === 'down') this.swipe.follow(dx, dy, this.kind === 'down');
-    if (event.timeStamp - this.before.timeStamp > 60) [this.before, this.recent] = [this.recent ?? event, event];
+    if (event.timeStamp - this.before.timeStamp > 60) [this.before, this.recent] = [this.recent ?? this.before, event];
   }
 
   #up(event) {
