@@ -28,7 +28,8 @@ MAX_SCANNED = (
 )
 USABLE = 0.5  # share of the free memory that one picture may take
 FULL_BYTES = 17  # a pixel at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
-BYTES_OF_FORMAT = {  # a pixel at the peak of decoders that take more; measured by tests/fuzz/peaks.py
+# A pixel at the peak of decoders that take more. JPEG 2000: tests/fuzz/peaks.py; the others by hand, see docs/log.
+BYTES_OF_FORMAT = {
     "JXL": 25,
     "JPEG2000": 28,  # 32 bits for each channel, twice
     "RAW, developed": 40,  # for each of the pixels at half size, of which one has four of the sensor's
