@@ -15,6 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import pictures
+from araclip.client import Client
 from araclip.encoder import AraCLIP
 from araclip.gallery.open import open_gallery
 from araclip.server.app import create_app
@@ -98,6 +99,11 @@ def running(settings: Settings) -> Iterator[tuple[Serving, str]]:
             server.should_exit = True
             thread.join(60)
             assert not thread.is_alive(), "the server did not stop"
+
+
+def end_of_indexing(client: Client) -> str:
+    """The state in which the indexing that goes on ends."""
+    return next(data["state"] for kind, data in client.events() if kind == "indexing" and data["state"] != "running")
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from araclip.gallery import locations
 from araclip.gallery.unindexed import is_unindexed, may_have_pictures
 from araclip.server import run as running
 from araclip.server.settings import Settings
-from serving import READ, WRITE, bearer, listening, photo_album, problem, serving, settings_for
+from serving import READ, WRITE, bearer, end_of_indexing, listening, photo_album, problem, serving, settings_for
 
 
 @pytest.fixture
@@ -135,13 +135,7 @@ def test_an_offered_folder_is_indexed_when_a_client_asks_for_it(folder: Path, ti
         offered = httpx2.get(f"{address}/index").json()
         assert offered == {"state": "offered", "folders": ["صور العائلة"], "allowed": True, "newest": []}
         assert httpx2.post(f"{address}/index").json()["state"] == "running"
-        states = []
-        for kind, data in client.events():
-            if kind == "indexing":
-                states.append(data["state"])
-                if data["state"] != "running":
-                    break
-        assert states[-1] == "done"
+        assert end_of_indexing(client) == "done"
         assert httpx2.get(f"{address}/index").json()["state"] == "done"
 
 
@@ -173,8 +167,7 @@ def test_an_empty_folder_is_no_failure_and_may_be_filled_later(tmp_path: Path, t
         listening(settings_for(tmp_path / "gallery", tiny_model, index=(empty,))) as address,
         Client(address) as client,
     ):
-        last = next(data for kind, data in client.events() if kind == "indexing" and data["state"] != "running")
-        assert (last["state"], httpx2.get(f"{address}/index").json()["state"]) == ("empty", "empty")
+        assert (end_of_indexing(client), httpx2.get(f"{address}/index").json()["state"]) == ("empty", "empty")
         pictures.solid(empty / "جديدة.png")
         assert httpx2.post(f"{address}/index").json()["state"] == "running"
         next(data for kind, data in client.events() if kind == "indexing" and data["state"] == "done")

@@ -26,7 +26,7 @@ from araclip.server.http.fair_queue import Requester
 from araclip.server.run import check, serve
 from crash.uploads import SOURCE, Acknowledged, process, sound, trial
 from crash.uploads import check as check_uploads
-from serving import encoded, listening, make_gallery, photo_album, running, settings_for
+from serving import encoded, end_of_indexing, listening, make_gallery, photo_album, running, settings_for
 
 POST = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
@@ -226,13 +226,7 @@ def test_a_folder_is_indexed_while_the_server_answers_and_uploads_come_in(tmp_pa
     with listening(settings) as address, Client(address) as client:
         assert client.search("أحمر", k=1).query == "أحمر"  # answered, whatever is indexed by now
         added = client.add(encoded(Image.new("RGB", (33, 33), (200, 100, 50))), name="مرفوعة.png")
-        states = []
-        for kind, data in client.events():
-            if kind == "indexing":
-                states.append(data["state"])
-                if data["state"] != "running":
-                    break
-        assert states[-1] == "done"
+        assert end_of_indexing(client) == "done"
         wait_until(lambda: client.stats()["pictures"] == 163 + 1)
         assert client.details(added.id)["name"] == "مرفوعة.png"
         assert client.search("أحمر", k=1).results[0].id
