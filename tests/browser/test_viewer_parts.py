@@ -108,6 +108,7 @@ def test_a_box_on_a_picture_searches_by_that_part(visit: Visit, photos: str, by:
         expect(part).to_be_hidden()
         expect(page.locator("#viewer")).to_be_visible()
         page.get_by_role("button", name="صور تشبه جزءًا منها").click()
+        expect(part).to_be_focused()
         page.keyboard.press("Enter")
     else:
         image = page.locator(".photo img").bounding_box()
