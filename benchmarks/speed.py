@@ -1,10 +1,8 @@
-"""Time of indexing, searching and starting, against a plain implementation in the same run.
+"""Time of searching and starting, and of indexing (indexing.py), against plain implementations in the same run.
 
     python benchmarks/speed.py [--pictures 400]
 
-The pictures are random 500×375 crops of the photographs in the scikit-image wheel, saved as JPEG (quality 90). The
-peer of indexing is one picture at a time (open, decode in full, encode), as the published AraCLIP code does it, with
-the same model. The peer of the scan is a NumPy product in float32. Numbers are medians of the runs named beside them.
+The peer of the scan is a NumPy product in float32. Numbers are medians of the runs named beside them.
 """
 
 import argparse
@@ -16,36 +14,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from indexing import bundled
 
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.records import File
 
-PHOTOGRAPHS = (
-    "astronaut.png",
-    "chelsea.png",
-    "coffee.png",
-    "rocket.jpg",
-    "hubble_deep_field.jpg",
-    "motorcycle_left.png",
-)
 QUERIES = ("قطة على طاولة", "رجل يركب دراجة في الشارع", "أطفال يلعبون كرة القدم على العشب", "غروب الشمس فوق البحر")
-
-
-def write_pictures(folder: Path, count: int) -> None:
-    rng = np.random.default_rng(0)
-    sources = [Image.open(str(files("skimage") / "data" / name)).convert("RGB") for name in PHOTOGRAPHS]
-    for i in range(count):
-        source = sources[i % len(sources)]
-        scale = rng.uniform(0.5, 0.95)
-        w, h = int(source.width * scale), int(source.height * scale)
-        x, y = int(rng.integers(source.width - w)), int(rng.integers(source.height - h))
-        source.crop((x, y, x + w, y + h)).resize((500, 375)).save(folder / f"{i:05}.jpg", quality=90)
 
 
 def seconds(job: Callable[[], object], runs: int = 5) -> float:
@@ -55,26 +33,6 @@ def seconds(job: Callable[[], object], runs: int = 5) -> float:
         job()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-def indexing(folder: Path, count: int, work: Path) -> None:
-    model = AraCLIP.load()
-    model.encode_pixels(np.zeros((1, 224, 224, 3), np.uint8))  # opening the graph is measured with the cold start
-    write_pictures(folder, count)
-
-    def index() -> None:
-        with (
-            tempfile.TemporaryDirectory(dir=work) as gallery_path,
-            Gallery.open(gallery_path, model=model, create=True) as gallery,
-        ):
-            gallery.update([folder])
-
-    def one_by_one() -> None:
-        for path in list(folder.iterdir())[: count // 4]:
-            model.encode_image([Image.open(path)])
-
-    ours, plain = count / seconds(index, 3), (count // 4) / seconds(one_by_one, 3)
-    print(f"index: {ours:.0f} pictures/s end to end; one by one {plain:.0f}; ratio {ours / plain:.2f}   (median of 3)")
 
 
 def searching(work: Path, pictures: int = 10_000) -> None:
@@ -117,6 +75,5 @@ if __name__ == "__main__":
     load = os.getloadavg()[0]
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
     with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / "pictures").mkdir()
-        indexing(Path(scratch) / "pictures", arguments.pictures, Path(scratch))
+        bundled(Path(scratch), arguments.pictures, 0)
         searching(Path(scratch))

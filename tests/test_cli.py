@@ -184,7 +184,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_2_and_nothing_is_lost(
 
 def test_paths_into_a_closed_pipe_end_quietly(run: Run, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     run("index", str(folder), "--gallery", str(tmp_path / "gallery"))
-    command = [sys.executable, "-m", "araclip.cli", "search", "أحمر", "--paths", "--gallery", str(tmp_path / "gallery")]
+    command = [sys.executable, "-m", "araclip", "search", "أحمر", "--paths", "--gallery", str(tmp_path / "gallery")]
     read, write = os.pipe()
     os.close(read)  # as `araclip search … | head -0` would have it
     ran = subprocess.run(

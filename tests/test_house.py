@@ -114,6 +114,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.app",
     "server.run",
     "cli",
+    "__main__",
 )
 INHERITED = {"forward", "train"}  # of torch.nn.Module: its documentation holds for the methods that override them
 MAX_LINES = 300

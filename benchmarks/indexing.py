@@ -1,0 +1,177 @@
+"""Indexing against its ceiling, the speed of the encoder alone, and against other libraries with the same towers.
+
+    python benchmarks/indexing.py [--pictures 400] [--large 48] [--published 32] [--rounds 3]
+
+Pictures: photographs.py. The ceiling is `encode_pixels` on squares made before, in the batches that indexing uses.
+End to end: `Gallery.update` on a new gallery, files to commits. "One by one" opens, decodes in full and encodes a
+picture at a time, as the published AraCLIP code does it. All ways take turns; each counts with its median.
+
+--published adds ViT-B/32 and ViT-B/16 at 224 pixels with random weights (extra peers), pulled into model folders;
+beside them the same checkpoint in transformers (plain PyTorch, one by one and in batches), sentence-transformers, and
+the architecture in open_clip; all float32, with as many threads. 0 leaves out what it counts.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from photographs import LARGE, SMALL, write_photographs
+from PIL import Image
+
+from araclip import AraCLIP, Gallery
+from araclip.encoder_base import usable_cores
+from araclip.gallery.ingest.intake import ENCODE_BATCH
+from araclip.image_transform import transform_of
+from araclip.images import opened
+
+VITS = {"ViT-B-32": 32, "ViT-B-16": 16}  # patch sizes
+Job = Callable[[], object]
+
+
+def rates(jobs: dict[str, tuple[int, Job]], rounds: int) -> dict[str, float]:
+    """Pictures a second of each job, which comes with their number: medians of rounds in which the jobs take turns."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, (_, job) in jobs.items():
+            start = time.perf_counter()
+            job()
+            times[name].append(time.perf_counter() - start)
+    return {name: count / statistics.median(times[name]) for name, (count, _) in jobs.items()}
+
+
+def ways(model: AraCLIP, pictures: list[Path], work: Path, few: int) -> dict[str, tuple[int, Job]]:
+    """The ceiling, indexing end to end, and one by one on the first `few`."""
+    transform = transform_of(model)
+    squares = []
+    for path in pictures:
+        with opened(path, transform.size, distort=transform.distorts) as (image, _):
+            squares.append(transform.pixels(image))
+    model.encode_pixels(np.stack(squares[:1]))  # opening the graph belongs to a cold start
+
+    def ceiling() -> None:
+        for start in range(0, len(squares), ENCODE_BATCH):
+            model.encode_pixels(np.stack(squares[start : start + ENCODE_BATCH]))
+
+    def end_to_end() -> None:
+        with (
+            tempfile.TemporaryDirectory(dir=work) as folder,
+            Gallery.open(folder, model=model, create=True) as gallery,
+        ):
+            assert gallery.update([pictures[0].parent]).added == len(pictures)
+
+    def one_by_one() -> None:
+        for path in pictures[:few]:
+            model.encode_image([Image.open(path)])
+
+    everything = len(pictures)
+    return {"ceiling": (everything, ceiling), "end to end": (everything, end_to_end), "one by one": (few, one_by_one)}
+
+
+def report(title: str, found: dict[str, float]) -> None:
+    ours, most = found["end to end"], found["ceiling"]
+    print(f"{title}: end to end {ours:.1f} pictures/s, ceiling {most:.1f}: {ours / most:.0%} of it", flush=True)
+    for name, rate in found.items():
+        if name not in ("ceiling", "end to end"):
+            print(f"    {name:34} {rate:7.1f} pictures/s   ours is {ours / rate:.2f} times as fast")
+
+
+def bundled(work: Path, small: int, large: int, rounds: int = 3) -> None:
+    """araclip-mini on pictures of both sizes."""
+    model = AraCLIP.load()
+    for count, size in ((small, SMALL), (large, LARGE)):
+        if count:
+            pictures = sorted(write_photographs(work / f"{size[0]}", count, size).iterdir())
+            found = rates(ways(model, pictures, work, max(count // 4, 1)), rounds)
+            report(f"{model.name}, {count} JPEGs of {size[0]}×{size[1]}", found)
+
+
+def published(name: str, patch: int, work: Path, count: int, rounds: int) -> None:
+    """A ViT of published size, in ours and in the libraries that it comes from."""
+    import open_clip
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
+
+    from araclip.peers.pull import make_model_folder
+
+    torch.set_num_threads(usable_cores())
+    torch.manual_seed(0)
+    checkpoint, folder = work / name, work / f"{name}-pulled"
+    config = CLIPConfig(vision_config={"patch_size": patch})
+    CLIPModel(config).save_pretrained(checkpoint)
+    CLIPProcessor(CLIPImageProcessor(), _tokenizer(CLIPTokenizerFast, work / f"{name}-words")).save_pretrained(
+        checkpoint
+    )
+    make_model_folder(str(checkpoint), folder, weights="float32", languages=None)
+    pictures = sorted(write_photographs(work / f"for-{name}", count).iterdir())
+    plain, processor = CLIPModel.from_pretrained(checkpoint).eval(), CLIPImageProcessor.from_pretrained(checkpoint)
+    other, _, preprocess = open_clip.create_model_and_transforms(name, load_weights=False)
+    other.eval()
+    sentences = SentenceTransformer(str(checkpoint), device="cpu")
+
+    def images(paths: list[Path]) -> list[Image.Image]:
+        return [Image.open(path).convert("RGB") for path in paths]
+
+    def batches(encode: Callable[[list[Path]], Any], size: int) -> Job:
+        @torch.inference_mode()
+        def job() -> None:
+            for start in range(0, len(pictures), size):
+                encode(pictures[start : start + size])
+
+        return job
+
+    def in_transformers(paths: list[Path]) -> Any:
+        return plain.get_image_features(**processor(images=images(paths), return_tensors="pt"))
+
+    def in_open_clip(paths: list[Path]) -> Any:
+        return other.encode_image(torch.stack([preprocess(image) for image in images(paths)]))
+
+    jobs = ways(AraCLIP.load(str(folder)), pictures, work, count)
+    jobs |= {
+        "plain PyTorch, one by one": (count, batches(in_transformers, 1)),
+        f"plain PyTorch, batches of {ENCODE_BATCH}": (count, batches(in_transformers, ENCODE_BATCH)),
+        f"open_clip, batches of {ENCODE_BATCH}": (count, batches(in_open_clip, ENCODE_BATCH)),
+        "sentence-transformers": (count, lambda: sentences.encode(images(pictures), batch_size=ENCODE_BATCH)),
+    }
+    report(f"{name}, random weights, {count} JPEGs of {SMALL[0]}×{SMALL[1]}", rates(jobs, rounds))
+
+
+def _tokenizer(kind: Any, folder: Path) -> Any:
+    """A tokenizer of single letters, which no picture asks for."""
+    folder.mkdir()
+    words = {
+        letter + end: 2 * i + (end == "</w>")
+        for i, letter in enumerate(map(chr, range(33, 127)))
+        for end in ("", "</w>")
+    }
+    words |= {"<|startoftext|>": 49406, "<|endoftext|>": 49407}
+    (folder / "vocab.json").write_text(json.dumps(words))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return kind.from_pretrained(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--large", type=int, default=48)
+    parser.add_argument("--published", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    load = os.getloadavg()[0]
+    print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
+    with tempfile.TemporaryDirectory() as scratch:
+        bundled(Path(scratch), given.pictures, given.large, given.rounds)
+        for name, patch in VITS.items() if given.published else ():
+            published(name, patch, Path(scratch), given.published, given.rounds)
+
+
+if __name__ == "__main__":
+    main()
