@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo test installed test-browser test-ocr tesseract test-oldest test-lowest trials lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: demo docs test-docs test installed test-browser test-ocr tesseract test-oldest test-lowest trials lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -23,6 +23,15 @@ test: .venv/.test
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
 test-browser: .venv/.browser chromium
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
+
+# The documentation's site, in build/docs. A broken link, a missing anchor or an undocumented public name is an error.
+docs: .venv/.docs
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees -b html docs build/docs
+	@echo "build/docs/index.html"
+
+# The site in a real browser: both languages, light and dark, narrow and wide, its search, and no other host.
+test-docs: docs .venv/.browser chromium
+	@ARACLIP_DOCS=build/docs $(BIN)/python -m pytest tests/browser/test_docs_site.py
 
 # OCR with the real Tesseract; `make test` tries all around it with a program in its place. Installs what is missing.
 test-ocr: .venv/.test tesseract
@@ -110,7 +119,7 @@ chromium:
 	}
 
 clean:
-	rm -rf .venv dist
+	rm -rf .venv dist build
 
 # A marker file stands for "installed": the second run of a command starts at once, a changed pyproject.toml installs anew.
 .venv/bin/python:
@@ -127,6 +136,10 @@ clean:
 	@echo "Installing (once, a few minutes) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train,mini,peers]'
 	@touch $@ .venv/.demo
+
+.venv/.docs: pyproject.toml .venv/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
 
 .venv/.browser: pyproject.toml .venv/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'

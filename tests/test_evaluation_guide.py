@@ -30,7 +30,7 @@ def test_the_examples_run(
     model = AraCLIP.load(tiny_model)
     monkeypatch.setattr(AraCLIP, "load", lambda: model)
     names: dict[str, object] = {}
-    for example in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL):
+    for example in re.findall(r"(?<!-->\n)```python\n(.*?)```", GUIDE, re.DOTALL):
         exec(example, names)
     said = capsys.readouterr().out
     assert "+0.000 [+0.000, +0.000] 1.0 1.0" in said
