@@ -1,5 +1,7 @@
 """The client against a real server: answers, errors, threads, sessions that were closed."""
 
+import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,6 +71,50 @@ def test_a_picture_is_added_under_its_name_and_forgotten(client: Client, tmp_pat
     assert caught.value.status == 404
 
 
+def test_pictures_are_listed_without_a_query(client: Client, album: Path) -> None:
+    listed = list(client.browse())
+    assert sum(month.pictures for month in client.timeline()) == len(listed)
+    assert client.stats()["pictures"] == len(listed) + sum(each.copies for each in listed)
+    assert {each.name for each in client.browse(where="name=blue*")} == {
+        each.name for each in listed if each.name.startswith("blue")
+    }
+    top = client.folders()
+    assert sum(each.pictures for each in top) >= len(listed)
+    inside = next(each for each in client.folders(top[0].key) if each.name == "بيت")
+    assert {each.folder for each in client.browse(where=f"album={inside.key}")} == {"بيت"}
+    assert client.places(where=["format=PNG"]) == []
+
+
+def test_what_is_typed_is_completed_and_what_is_found_explained(client: Client) -> None:
+    assert "بيت" in [each.text for each in client.suggestions("بي")]
+    best = client.search("لون أزرق", k=1).results[0]
+    assert {each.word for each in client.explain(best.id, "لون أزرق", literal=True)} == {"لون", "أزرق"}
+    assert best.id not in {each.id for each in client.near(best.id, where="format=PNG")}
+
+
+def test_several_pictures_are_downloaded_hidden_and_shared(client: Client, tmp_path: Path) -> None:
+    found = client.search("أزرق", k=2).results
+    ids = [each.id for each in found]
+    with zipfile.ZipFile(client.download(ids, tmp_path / "صور.zip")) as archive:
+        assert {Path(name).name for name in archive.namelist()} == {each.name for each in found}
+    with pytest.raises(ServerError, match="No such picture"):
+        client.download(["f" * 32], tmp_path / "none.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["صور.zip"]
+    assert client.hide(ids) == 2
+    assert {each.id for each in client.browse(where="hidden=yes")} == set(ids)
+    assert client.hide(ids, hidden=False) == 2
+    link = client.share("أزرق", where="format=PNG", days=2)
+    assert link.address.startswith(f"{client.address}/shared#")
+    assert 86_400 < link.expires - time.time() <= 2 * 86_400
+
+
+def test_a_server_without_folders_says_so(client: Client) -> None:
+    assert client.index_state()["state"] is None
+    with pytest.raises(ServerError) as caught:
+        client.index()
+    assert caught.value.status == 409
+
+
 def test_vectors_are_those_of_the_model(client: Client, album: Path, tiny_model: Path) -> None:
     model = AraCLIP(tiny_model, threads=1)
     texts, paths = ["أحمر", "قطة على طاولة"], [album / "turned.jpg"]
@@ -84,8 +130,6 @@ def test_threads_share_a_client(client: Client) -> None:
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(address: str) -> None:
-    import time
-
     with Client(address, token=READ) as client:
         client.stats()
         time.sleep(1.6)  # idle_seconds is 1
@@ -130,7 +174,7 @@ def test_filters_are_given_as_for_a_gallery(client: Client, monkeypatch: pytest.
     assert client.search("أزرق", k=20, where="format=JPEG").results != wanted
     asked: list[dict[str, Any]] = []
     answer = {"query": "", "results": [], "offset": 0, "more": False, "nothing_found": True, "took_ms": 0.0}
-    monkeypatch.setattr(Client, "_json", lambda *given: asked.append(given[3]) or {**answer, "generation": ""})
+    monkeypatch.setattr(Client, "json", lambda *given: asked.append(given[3]) or {**answer, "generation": ""})
     client.search("أزرق", where=Filters(formats=("PNG",), orientation="portrait", collapse=True))
     client.search("أزرق", where=texts, collapse=True)
     assert asked[0] == asked[1]
