@@ -9,7 +9,9 @@ from araclip.errors import InputError
 class FiltersLike(Protocol):
     """The interface of `araclip.Filters`, not imported here since it needs further packages."""
 
-    collapse: bool
+    @property
+    def collapse(self) -> bool:
+        """Whether of near-duplicates only the best is returned."""
 
     def texts(self) -> list[str]:
         """The filters as texts KEY=VALUE."""
