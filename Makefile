@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo docs test-docs test installed test-browser test-ocr tesseract test-oldest test-lowest trials lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: demo docs test-docs test installed test-browser test-ocr tesseract test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -64,6 +64,11 @@ test-lowest: .venv/.lowest
 	@$(PYTHON) -m venv --clear .venv/lowest && $(BIN)/python tests/lowest.py > .venv/lowest/lowest.txt
 	@.venv/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/lowest/lowest.txt $(LOWEST_TOOLS)
 	@touch $@
+
+# Speeds as ratios to plain ways, measured in one run, compared with those on record; ends with an error where one has
+# lost a quarter. Under five minutes, on a machine that does nothing else.
+bench: .venv/.test
+	@HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/regressions.py
 
 # Thousands of kills, damages, copies, hostile pictures, requests and model folders: hours. Each script prints its own
 # table (docs/reliability.md has the figures) and ends with 1 if anything was lost, wrong or not refused.
