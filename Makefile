@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo docs test-docs test installed test-browser test-ocr tesseract test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: demo docs test-docs test installed test-browser test-ocr test-ray tesseract test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -36,6 +36,14 @@ test-docs: docs .venv/.browser chromium
 # OCR with the real Tesseract; `make test` tries all around it with a program in its place. Installs what is missing.
 test-ocr: .venv/.test tesseract
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_ocr.py
+
+# Bulk embedding on a real Ray cluster of two daemons, one of which dies. Installs what is missing.
+test-ray: .venv/.ray
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+
+.venv/.ray: pyproject.toml .venv/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	@touch $@
 
 tesseract:
 	@tesseract --list-langs 2>/dev/null | grep -qx ara || { \
@@ -80,7 +88,7 @@ trials: .venv/.test
 lint: .venv/.test lint-github
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
 
-# The workflows, the forms of issues and the citation, by their schemas; zizmor looks for what a stranger could abuse.
+# The workflows, the forms of issues, the citation and the job for Kubernetes, by their schemas; zizmor looks for what a stranger could abuse.
 lint-github: .venv/.test
 	@$(BIN)/zizmor --offline --quiet .github
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -88,6 +96,7 @@ lint-github: .venv/.test
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+	@$(BIN)/kubernetes-validate --strict --quiet deploy/embed.job.yaml
 
 # Wheel and sdist as they would be released, checked: minutes, and the package index.
 release-check: .venv/.test

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import pictures
+from araclip import bounded_tar
 from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
-from araclip.evaluation import archives
 from araclip.evaluation.dataset_registry import load_dataset
 from araclip.evaluation.datasets import stated_dialects
 from araclip.training.data import pairs
@@ -193,7 +193,7 @@ def test_a_member_that_claims_gigabytes_is_named_before_it_is_read(tmp_path: Pat
 
 
 def test_an_archive_that_expands_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBER", 100_000)
+    monkeypatch.setattr(bounded_tar, "MAX_MEMBER", 100_000)
     with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
         for number in range(200):
             info = tarfile.TarInfo(f"{number}.jpg")

@@ -19,6 +19,10 @@ AraCLIPError
 │   ├── GalleryCorrupt      the catalogue file is damaged
 │   ├── NewerGallery        made by a later release; this one could damage it
 │   └── GalleryUnreachable  the server of a remote gallery does not answer
+├── BulkError               a bulk run cannot start or go on; finished shards stay
+│   ├── SourceError         a source cannot be read now: network, rights; the shard is not finished
+│   ├── ShardMismatch       shards of another source, model or number lie in the folder
+│   └── ShardFailed         some shards of a run were not finished; each is named with its reason
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
 └── TrainingError           a training run cannot start or continue; what it has written stays usable
     ├── RecipeError         the recipe names something unknown or asks for the impossible
@@ -116,6 +120,22 @@ class NewerGallery(GalleryError):
 
 class GalleryUnreachable(GalleryError):
     """The server of a remote gallery does not answer."""
+
+
+class BulkError(AraCLIPError):
+    """Bulk embedding cannot start or go on; finished shards stay."""
+
+
+class SourceError(BulkError):
+    """A source cannot be read now."""
+
+
+class ShardMismatch(BulkError):
+    """Shards of another source, model or number lie in the folder."""
+
+
+class ShardFailed(BulkError):
+    """Some shards were not finished."""
 
 
 class ServerError(AraCLIPError):

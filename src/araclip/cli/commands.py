@@ -12,6 +12,7 @@ from araclip.cli import (  # noqa: F401  (importing them adds their commands to 
     classify,
     convert,
     doctor,
+    embed,
     evaluate,
     explain,
     index,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from araclip.cli.completion import models_here
+from araclip.cli.console import err, explained
+from araclip.display import shown
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -39,6 +41,18 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
     if gallery:
         return locations.location_of(gallery)
     return locations.gallery_of(pictures) if pictures else locations.gallery_here(Path.cwd())
+
+
+def remember(location: "Location") -> None:
+    """Make the gallery the one that is searched by default; it is complete without that."""
+    from araclip.gallery import locations
+
+    try:
+        locations.remember(location)
+    except OSError as error:
+        why = f"{explained(error)} Until then name it: --gallery {location}"
+        line = f"What was committed is indexed, but the gallery could not be made the default one. {why}"
+        err.print(shown(line), soft_wrap=True, markup=False)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, as_json_text, duration, err, explained, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location
+from araclip.cli.console import app, as_json_text, duration, err, out, progress, shown, stoppable, write_line
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, remember
 from araclip.cli.ocr import OcrOption, check_ocr, read_texts
 from araclip.display import counted
 from araclip.model_folder import DEFAULT_MODEL
@@ -34,9 +34,12 @@ ScenesOption = Annotated[
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
+    folder: Annotated[Path | None, typer.Argument(help="Folder with pictures; subfolders too.")] = None,
     gallery: GalleryOption = None,
     model: ModelOption = None,
+    shards: Annotated[
+        str | None, typer.Option("--from", metavar="OUT", help="Fill the gallery from shards of `araclip embed`.")
+    ] = None,
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Re-embed a gallery of another model with this one, then update it.")
     ] = False,
@@ -53,6 +56,13 @@ def index(
     """
     from araclip.gallery.ingest.scan import checked_root
 
+    if shards is not None:
+        from araclip.cli.filling import fill_from
+
+        fill_from(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
+        return
+    if folder is None:
+        raise typer.BadParameter("name the folder with pictures, or --from OUT.", param_hint="FOLDER")
     root = checked_root(folder)
     location = gallery_location(gallery, root)
     if ocr:
@@ -65,7 +75,7 @@ def index(
             _index(opened, root, as_json)
             if ocr:
                 read_texts(opened, quiet=as_json)
-    _remember(location)
+    remember(location)
     if as_json:
         return
     command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
@@ -111,7 +121,7 @@ def watch(
     if ocr:
         check_ocr(location)
     with stoppable(partial(_how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
-        _remember(location)
+        remember(location)
         opened.scenes = scenes
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
         log = _log_update_as_json if as_json else _log_update
@@ -124,17 +134,6 @@ def watch(
         follow(opened, [root], updated=updated, skip=_log)
 
 
-def _remember(location: "Location") -> None:
-    """Make the gallery the one that is searched by default; it is complete without that."""
-    from araclip.gallery import locations
-
-    try:
-        locations.remember(location)
-    except OSError as error:
-        why = f"{explained(error)} Until then name it: --gallery {location}"
-        _log(f"What was committed is indexed, but the gallery could not be made the default one. {why}")
-
-
 def _how_to_resume(location: "Location") -> str:
     """The line printed when a command that fills the gallery is stopped."""
     if not isinstance(location, Path):  # on a server: do not wait for a count
@@ -144,7 +143,7 @@ def _how_to_resume(location: "Location") -> str:
 
     try:
         with closing(Catalog.open(location, None)) as catalog:
-            _remember(location)
+            remember(location)
             indexed = counted(catalog.counts()[1], "picture is", "pictures are")
             return f"{indexed} indexed; run the same command again to resume."
     except AraCLIPError:  # stopped before the gallery was created

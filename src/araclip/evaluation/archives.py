@@ -2,28 +2,19 @@
 
 import hashlib
 import json
-import lzma
-import tarfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from araclip import atomic, bounded_json
+from araclip.bounded_tar import MAX_MEMBER, members_of
 from araclip.errors import InputError, first_line
 from araclip.evaluation.datasets import LISTING, MAX_LINE
 from araclip.evaluation.picture_files import PictureFiles
 from araclip.picture_formats.kinds import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
-MAX_MEMBER = 200_000_000  # bytes; the largest photographs of cameras have half of that
-MAX_HEADER = 1_000_000  # bytes of a name or of extended headers, which tarfile reads into memory
-MAX_MEMBERS = 10_000_000
-MAX_EXPANSION = 100  # pictures hardly shrink when compressed, captions tenfold
-_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
-            tarfile.SOLARIS_XHDTYPE)  # fmt: skip
-_DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
 Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its name, the fields of its line
 
 
@@ -100,7 +91,7 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
     for path in tars:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
-        for member, content in _members(path):
+        for member, content in members_of(path):
             stem, _, suffix = PurePosixPath(member).name.partition(".")
             if not stem:  # ._00001.jpg, which a Mac's tar puts beside 00001.jpg
                 continue
@@ -115,56 +106,6 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
                 fields |= _fields(f"{path}, {member}", suffix.lower(), content)
         if key:
             yield picture, picture_name, {"key": key, **fields}
-
-
-class _Bounded(tarfile.TarInfo):
-    """A member whose size is checked before anything of it is read: its name and headers are members, too."""
-
-    def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's documented hook for subclasses
-        header = self.type in (*_HEADERS, tarfile.GNUTYPE_SPARSE)
-        _check_size(self, MAX_HEADER if self.type in _HEADERS else MAX_MEMBER)
-        found = super()._proc_member(tar)  # type: ignore[misc]
-        if header and found is not None:
-            _check_size(found, MAX_MEMBER)  # the size that the headers give: of a sparse file, that of its holes too
-        return found
-
-
-def is_tar(path: Path) -> bool:
-    """Whether a file begins as a tar does, compressed or not."""
-    try:
-        with tarfile.open(path, "r|*", tarinfo=_Bounded):
-            return True
-    except InputError:
-        return True  # of an absurd size, which reading it reports
-    except _DAMAGED:
-        return False
-
-
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    allowed = MAX_EXPANSION * path.stat().st_size + MAX_MEMBER
-    try:
-        with tarfile.open(path, "r|*", tarinfo=_Bounded) as tar:
-            for number, member in enumerate(tar):
-                tar.members = []  # type: ignore[attr-defined]  # tarfile remembers all, some kB each
-                allowed -= member.size
-                if allowed < 0 or number >= MAX_MEMBERS:
-                    raise InputError(
-                        f"{path}: {member.name!r:.80} is beyond {MAX_MEMBERS:,} members, or expands the archive to "
-                        f"more than {MAX_EXPANSION} times its size. It is no archive of pictures; nothing was kept."
-                    )
-                file = tar.extractfile(member) if member.isreg() else None  # no links, which lead elsewhere
-                if file is not None:
-                    yield member.name, file.read()
-    except _DAMAGED as error:
-        raise InputError(f"{path} is no whole tar ({first_line(error):.200}). Fetch it again.") from None
-
-
-def _check_size(member: tarfile.TarInfo, limit: int) -> None:
-    if not 0 <= member.size <= limit:
-        raise InputError(
-            f"tar member {member.name!r:.80} has {member.size:,} bytes, at most {limit:,} are read. Take it out of the "
-            "archive, or unpack the archive yourself."
-        )
 
 
 def _fields(where: str, suffix: str, content: bytes) -> dict[str, Any]:

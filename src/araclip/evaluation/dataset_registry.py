@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from araclip.bounded_tar import is_tar
 from araclip.errors import InputError
 from araclip.evaluation import layouts
-from araclip.evaluation.archives import Hub, is_tar, unpack_hub, unpack_tars
+from araclip.evaluation.archives import Hub, unpack_hub, unpack_tars
 from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
 from araclip.evaluation.layouts import Rows, SetFiles
 from araclip.paths import user_path

@@ -1,19 +1,22 @@
 """What galleries in folders and on servers have in common: ingestion, removal, search."""
 
 import os
+import time
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from araclip.errors import ImageError, InputError
+from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
 from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.ingest.embedded import add_embedded
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, scene_jpeg, several, source_of
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
 from araclip.gallery.ingest.videos import ingest_both
-from araclip.gallery.results import Addition, Fault, Group, Stats, Update
+from araclip.gallery.results import Addition, Fault, Filled, Group, Stats, Update
 from araclip.gallery.search import SearchableGallery
 from araclip.images import read_file
 from araclip.paths import text_path
@@ -181,6 +184,22 @@ class BaseGallery(SearchableGallery):
             paths = ingest_both(self._catalog, self.model, turn, sources, refused, about, self.scenes)
         return Addition(tuple(paths), tuple(lines))
 
+    def add_embedded(
+        self, groups: Iterable[EmbeddedPictures], *, progress: Callable[[int], None] | None = None
+    ) -> Filled:
+        """Add pictures whose vectors, facts and hashes were computed elsewhere with this gallery's model.
+
+        Each group is a commit. A picture that is known gets a further path. Words are indexed after all groups.
+
+        Args:
+            progress: called with the number of pictures read.
+        """
+        with self._ingesting() as turn:
+            report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
+            begin = time.perf_counter()
+        report.index_seconds = time.perf_counter() - begin
+        return report
+
     def remove(self, paths: Iterable[StrPath]) -> int:
         """Remove pictures by path (`picture:…` too), or all below a folder; returns the number of paths removed.
 
@@ -241,6 +260,13 @@ class BaseGallery(SearchableGallery):
         if scene := scene_of(path):
             return scene_jpeg(scene)
         pixels = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
+        if pixels is None and path.startswith(STORED_PREFIX):
+            about = self._catalog.metadata_of(path)
+            named = about.get("source") or about.get("name") or path
+            raise InputError(
+                f"{named} is found and cannot be shown: its file is elsewhere. Run `araclip index` on a folder that "
+                "holds it."
+            )
         return pixels if pixels is not None else read_file(path)
 
     def metadata(self, path: StrPath) -> dict[str, Any]:

@@ -69,6 +69,17 @@ class Update:
     unread: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class Filled:
+    """Result of `add_embedded`: pictures read and those that were new; seconds for rows, words and the index."""
+
+    read: int = 0
+    added: int = 0
+    row_seconds: float = 0.0
+    word_seconds: float = 0.0
+    index_seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class Addition:
     """Result of `add`: the path of each picture in the order given, None where it was skipped; and the reasons."""

@@ -110,8 +110,11 @@ class Catalog(CatalogLookups):
             raise
 
     @contextmanager
-    def writing(self, *, visible: bool = True) -> Iterator[None]:
+    def writing(self, *, visible: bool = True, words: bool = True) -> Iterator[None]:
         """One transaction, committed whole or not at all; readers see a new generation if it is `visible`.
+
+        Args:
+            words: False leaves the words of what has changed to a later transaction.
 
         Raises:
             OSError: the disk is full or read-only; earlier commits stay.
@@ -119,7 +122,8 @@ class Catalog(CatalogLookups):
         self.check_current()
         with self._own_errors(), transaction.transaction(self._db, self.folder / FILE_NAME, visible=visible):
             yield
-            indexing.index_changed(self._db)
+            if words:
+                indexing.index_changed(self._db)
 
     def remember_drives(self, drives: set[str]) -> None:
         """Store the mount points below indexed folders, in a transaction of their own."""

@@ -35,6 +35,9 @@ class Connection(Protocol):
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
         """Run one statement; returns a cursor over its rows."""
 
+    def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> None:
+        """Run one statement, which returns no rows, for each of several values."""
+
     def backup(self, target: sqlite3.Connection, /) -> None:
         """Copy the last commit into another database."""
 
@@ -96,6 +99,15 @@ class OwnerConnection:
         with self._lock:
             return _fetched(self._db, sql, values)
 
+    def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> None:
+        """Run one statement, which returns no rows, for each of several values.
+
+        Raises:
+            sqlite3.Error: an error of SQLite.
+        """
+        with self._lock, closing(self._db.executemany(sql, values)):
+            pass
+
     def backup(self, target: sqlite3.Connection, /) -> None:
         """As `sqlite3.Connection.backup`."""
         with self._lock:
@@ -145,6 +157,15 @@ class FollowingConnection:
             time.sleep(_PAUSE_S)
             self._reopen()
         raise sqlite3.OperationalError(CHANGED)
+
+    def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> None:
+        """As `OwnerConnection.executemany`; a reader has nothing to write.
+
+        Raises:
+            sqlite3.OperationalError: always, as SQLite says it.
+        """
+        with self._lock:
+            self._db.executemany(sql, values)
 
     def backup(self, target: sqlite3.Connection, /) -> None:
         """As `sqlite3.Connection.backup`.

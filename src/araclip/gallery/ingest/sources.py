@@ -32,8 +32,18 @@ STORED_SIDE = 1024  # pixels: enough for a preview and for the input of every mo
 STORED_QUALITY = 90
 
 PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3) RGB
-Source = File | bytes | Image.Image
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PictureBytes:
+    """The bytes of an encoded picture that were read from elsewhere, as the file that they are there."""
+
+    file: File
+    data: bytes
+
+
+Source = File | PictureBytes | bytes | Image.Image
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,8 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
             return LoadedPicture(
                 _stored_file(digest, len(source)), digest, _decoded(image, facts, transform), _as_jpeg(image)
             )
+    if isinstance(source, PictureBytes):
+        return _from_bytes(source.file, io.BytesIO(source.data), known, transform)
     with open_file(source.path) as stream:
         file = File.of(source.path, os.fstat(stream.fileno()))  # it may have changed since the walk
         if file.size > MAX_BYTES:
@@ -84,15 +96,22 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
 
 def _from_file(file: File, stream: BufferedReader, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
     """Decode what was hashed: the bytes in memory or, of a large file, the file if nobody wrote to it meanwhile."""
-    data = io.BytesIO(_whole(stream, file.size)) if file.size <= WHOLE else None
-    digest = hashlib.file_digest(data or stream, "sha256").digest()
+    if file.size <= WHOLE:
+        return _from_bytes(file, io.BytesIO(_whole(stream, file.size)), known, transform)
+    loaded = _from_bytes(file, stream, known, transform)
+    if loaded.decoded and File.of(file.path, os.fstat(stream.fileno())) != file:
+        raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
+    return loaded
+
+
+def _from_bytes(
+    file: File, data: io.BytesIO | BufferedReader, known: set[bytes], transform: ImageTransform
+) -> LoadedPicture:
+    digest = hashlib.file_digest(data, "sha256").digest()
     if digest in known:
         return LoadedPicture(file, digest, None)
-    with opened(data or stream, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
-        decoded = _decoded(image, facts, transform)
-    if data is None and File.of(file.path, os.fstat(stream.fileno())) != file:
-        raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
-    return LoadedPicture(file, digest, decoded)
+    with opened(data, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
+        return LoadedPicture(file, digest, _decoded(image, facts, transform))
 
 
 def _whole(stream: BufferedReader, size: int) -> bytes:

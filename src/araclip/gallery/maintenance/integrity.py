@@ -34,9 +34,13 @@ def bad_vectors(catalog: Catalog) -> list[int]:
 
 
 def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
-    """The fault of the stored pixels of a picture without a file, if there is one."""
+    """The fault of the stored pixels of a picture without a file, if there is one.
+
+    That there are none is no fault: the file of a picture from shards of `araclip embed` may be elsewhere.
+    """
     try:
-        open_image(io.BytesIO(pixels or b""), 16, name=path)
+        if pixels is not None:
+            open_image(io.BytesIO(pixels), 16, name=path)
     except ImageError:
         yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
 

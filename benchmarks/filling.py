@@ -1,0 +1,95 @@
+"""How many pictures a second `araclip index --from` takes from shards into a gallery, and where the time goes.
+
+    python benchmarks/filling.py --work FOLDER [--pictures 200000] [--width 512] [--profile]
+
+Shards of made-up pictures (random unit vectors, names of a camera's files in folders by month, a third with date and
+camera) are written once, then read into a new gallery. The rate of rows is given by the clock and by processor time of
+this process: on a machine that does other work, the second can be compared. Rows are searchable when committed;
+words and the index follow. The load of the machine is printed with the result.
+"""
+
+import argparse
+import cProfile
+import hashlib
+import os
+import pstats
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.plan import Plan
+from araclip.bulk.shard_file import ShardRow, ShardWriter
+from araclip.errors import ModelNotFound
+from araclip.gallery.absent_model import AbsentModel
+from araclip.gallery.catalog.records import File
+from araclip.gallery.gallery import Gallery
+from araclip.gallery.recorded_model import RecordedModel
+from araclip.picture_facts import Facts
+
+A_SHARD = 50_000
+
+
+def write_shards(out: Path, pictures: int, width: int) -> None:
+    """Shards of made-up pictures, as `araclip embed` would have written them."""
+    model = RecordedModel("made-up", "0123456789ab", width)
+    plan = Plan("made-up", "ba9876543210", model, -(-pictures // A_SHARD))
+    rng = np.random.default_rng(0)
+    for shard in range(plan.shards):
+        count = min(A_SHARD, pictures - shard * A_SHARD)
+        vectors = rng.standard_normal((count, width), np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        writer = ShardWriter(out / plan.file_name(shard), plan, shard)
+        writer.write([_row(shard * A_SHARD + row, vector) for row, vector in enumerate(vectors)])
+        writer.close(0)
+
+
+def _row(number: int, vector: np.ndarray) -> ShardRow:
+    date = f"20{number % 25:02}-{number % 12 + 1:02}-{number % 28 + 1:02}T12:00:00" if number % 3 == 0 else None
+    facts = Facts("JPEG", 4000, 3000, date, "", "Canon EOS R5" if date else None)
+    path = f"/pictures/20{number % 25:02}/{number % 12 + 1:02}/IMG_{number:08}.jpg"
+    digest = hashlib.sha256(str(number).encode()).digest()
+    return ShardRow(File(path, 2_000_000 + number, number), digest, vector, facts, int.from_bytes(digest[:8]), True)
+
+
+def main() -> None:
+    """Write shards unless they are there, fill a gallery, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--pictures", type=int, default=200_000)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    out, gallery = (options.work / name for name in (f"shards-{options.pictures}-{options.width}", "gallery"))
+    if not out.is_dir():
+        out.mkdir(parents=True)
+        write_shards(out, options.pictures, options.width)
+    shutil.rmtree(gallery, ignore_errors=True)
+    shards = shards_in(out)
+    model = AbsentModel(shards.headers[0].model, ModelNotFound("made-up"))
+    with Gallery.open(gallery, model=model, create=True) as opened:
+        profile = cProfile.Profile()
+        if options.profile:
+            profile.enable()
+        begin, used = time.process_time(), list[float]()
+        report = fill(opened, shards, progress=lambda done: used.append(time.process_time() - begin))
+        profile.disable()
+        count = report.read
+        print(
+            f"{count:,} pictures, {options.width} numbers each; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        )
+        processor = used[-1]
+        clock = report.row_seconds
+        print(f"rows   {count / clock:>9,.0f} a second, {count / processor:>9,.0f} a second of processor time")
+        print(f"words  {count / max(report.word_seconds, 1e-9):>9,.0f} a second")
+        print(f"index  {count / max(report.index_seconds, 1e-9):>9,.0f} a second")
+        if options.profile:
+            pstats.Stats(profile).sort_stats("tottime").print_stats(20)
+        damages = opened._catalog.damages()
+        print(f"damages found: {len(damages)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Tar archives of strangers, read as a stream: members are bounded before anything of them is read, and none is
+extracted to the disk.
+"""
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from araclip.errors import InputError, first_line
+
+MAX_MEMBER = 200_000_000  # bytes; the largest photographs of cameras have half of that
+MAX_HEADER = 1_000_000  # bytes of a name or of extended headers, which tarfile reads into memory
+MAX_MEMBERS = 10_000_000
+MAX_EXPANSION = 100  # pictures hardly shrink when compressed, captions tenfold
+_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE)  # fmt: skip
+_DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
+
+
+class _Bounded(tarfile.TarInfo):
+    """A member whose size is checked before anything of it is read: its name and headers are members, too."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's documented hook for subclasses
+        header = self.type in (*_HEADERS, tarfile.GNUTYPE_SPARSE)
+        _check_size(self, MAX_HEADER if self.type in _HEADERS else MAX_MEMBER)
+        found = super()._proc_member(tar)  # type: ignore[misc]
+        if header and found is not None:
+            _check_size(found, MAX_MEMBER)  # the size that the headers give: of a sparse file, that of its holes too
+        return found
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file begins as a tar does, compressed or not."""
+    try:
+        with tarfile.open(path, "r|*", tarinfo=_Bounded):
+            return True
+    except InputError:
+        return True  # of an absurd size, which reading it reports
+    except _DAMAGED:
+        return False
+
+
+def members_of(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the regular files in a tar, compressed or not; links and other members are left out.
+
+    Raises:
+        InputError: it is damaged, a member is too large, or it expands to far more than its size.
+    """
+    with path.open("rb") as stream:
+        for member in member_files(stream, str(path), path.stat().st_size):
+            yield member.name, member.read()
+
+
+class Member:
+    """A regular file in a tar that is read as a stream: it is read, or not, before the next one is asked for."""
+
+    def __init__(self, name: str, size: int, file: IO[bytes], where: str) -> None:
+        self.name, self.size = name, size
+        self._file, self._where = file, where
+
+    def read(self, most: int = -1) -> bytes:
+        """Its bytes, or the first `most`.
+
+        Raises:
+            InputError: the tar is cut short.
+        """
+        with _damage(self._where):
+            return self._file.read(most)
+
+
+def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
+    """The regular members of a tar, from a stream of `size` bytes.
+
+    Raises:
+        InputError: as for `members_of`; `where` names the tar.
+    """
+    allowed = MAX_EXPANSION * size + MAX_MEMBER
+    with _damage(where), tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Bounded) as tar:
+        for number, member in enumerate(tar):
+            tar.members = []  # type: ignore[attr-defined]  # tarfile remembers all, some kB each
+            allowed -= member.size
+            if allowed < 0 or number >= MAX_MEMBERS:
+                raise InputError(
+                    f"{where}: {member.name!r:.80} is beyond {MAX_MEMBERS:,} members, or expands the archive to "
+                    f"more than {MAX_EXPANSION} times its size. It is no archive of pictures; nothing was kept."
+                )
+            file = tar.extractfile(member) if member.isreg() else None  # no links, which lead elsewhere
+            if file is not None:
+                yield Member(member.name, member.size, file, where)
+
+
+@contextmanager
+def _damage(where: str) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise InputError(f"{where} is no whole tar ({first_line(error):.200}). Fetch it again.") from None
+
+
+def _check_size(member: tarfile.TarInfo, limit: int) -> None:
+    if not 0 <= member.size <= limit:
+        raise InputError(
+            f"tar member {member.name!r:.80} has {member.size:,} bytes, at most {limit:,} are read. Take it out of the "
+            "archive, or unpack the archive yourself."
+        )

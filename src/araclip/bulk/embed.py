@@ -1,0 +1,146 @@
+"""`embed`: a source → a folder of shards, by this process, by several, or by Ray; the same function for all."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from araclip.bulk.listing import list_source
+from araclip.bulk.output import ShardFolder
+from araclip.bulk.plan import MAX_SHARDS, Plan, ShardTask, parse_shard, plan_of, tasks_of
+from araclip.bulk.shard import Outcome, ShardReport, finished, outcome_of
+from araclip.bulk.shard_file import schema_of
+from araclip.encoder import Encoder, ModelLike, as_encoder
+from araclip.errors import InputError, ShardFailed
+from araclip.model_folder import DEFAULT_MODEL
+
+ENGINES = ("processes", "ray")
+Told = Callable[[ShardReport], None]
+
+
+@dataclass
+class BulkReport:
+    """What became of a run: the shards that it was asked for, and notes about what the source has besides pictures."""
+
+    plan: Plan
+    shards: list[ShardReport] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> int:
+        """Rows of all shards."""
+        return sum(each.pictures for each in self.shards)
+
+    @property
+    def refused(self) -> int:
+        """Pictures that could not be used."""
+        return sum(each.refused for each in self.shards)
+
+
+def embed(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    model: ModelLike | None = None,
+    shard: str | None = None,
+    shards: int | None = None,
+    jobs: int = 1,
+    engine: str = "processes",
+    device: str | None = None,
+    told: Told = lambda report: None,
+) -> BulkReport:
+    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each written whole and once.
+
+    A finished shard is skipped, one that was killed is done again. What cannot be used is listed beside its shard.
+
+    Args:
+        source: as for `bulk.listing.list_source`.
+        out: a folder or a URL; created if it does not exist.
+        model: as for `AraCLIP.load`; araclip-mini by default.
+        shard: "i/n": only this one of n, for an array of jobs that have a source and a folder in common.
+        shards: how many, for a run of all; else as the folder has, or by the source's size alone.
+        jobs: processes on this machine, or, with Ray, the most workers (0: as many as the cluster has room for).
+        engine: "processes" or "ray" (extra `ray`).
+        device: as for `AraCLIP.load`.
+        told: called with the report of each shard.
+
+    Raises:
+        InputError: there is no such source, or nothing in it; a wrong share; a package is missing.
+        ShardMismatch: the folder holds shards of another source, model or number.
+        ShardFailed: some shards were not finished; the others are.
+        SourceError, ModelError, OSError: as for `list_source`, `AraCLIP.load` and `embed_shard`.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine is {engine!r}; expected {' or '.join(ENGINES)}.")
+    if shards is not None and not 1 <= shards <= MAX_SHARDS:
+        raise InputError(f"{shards:,} shards are asked for; 1 to {MAX_SHARDS:,} can be had.")
+    chosen, count = (None, shards) if shard is None else parse_shard(shard)
+    if shard is not None and shards not in (None, count):
+        raise InputError(f"--shard {shard} and --shards {shards} contradict each other. Leave --shards out.")
+    encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
+    schema_of(encoder.width)  # a missing package is told before the work
+    folder, listed = ShardFolder(out), list_source(source)
+    plan = plan_of(listed, encoder, folder.names(), folder.place, count)
+    folder.make()
+    report = BulkReport(plan, notes=listed.notes)
+    tasks, waiting = tasks_of(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
+    for task in tasks:
+        if done := finished(task, folder):
+            report.shards.append(done)
+            told(done)
+        else:
+            waiting.append(task)
+    failed = []
+    for outcome in _run(waiting, encoder, folder, jobs, engine, model, device) if waiting else ():
+        if isinstance(outcome, ShardReport):
+            report.shards.append(outcome)
+            told(outcome)
+        else:
+            failed.append(outcome)
+    report.shards.sort(key=lambda each: each.shard)
+    if failed:
+        raise ShardFailed(_failures(failed, plan))
+    return report
+
+
+def _failures(failed: Sequence[tuple[int, str]], plan: Plan) -> str:
+    first = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(failed)[:3])
+    more = f" (and {len(failed) - 3:,} more)" if len(failed) > 3 else ""
+    return f"{len(failed):,} of {plan.shards:,} shards were not finished: {first}{more} Run the same command again."
+
+
+def _run(
+    tasks: Sequence[ShardTask], encoder: Encoder, out: ShardFolder, jobs: int, engine: str, model: ModelLike | None,
+    device: str | None,
+) -> Iterable[Outcome]:  # fmt: skip
+    if engine == "ray":
+        from araclip.bulk.ray_engine import run_on_ray
+
+        return run_on_ray(tasks, named(model, encoder), device, out.place, jobs)
+    if jobs <= 1 or len(tasks) == 1:
+        return run_here(tasks, encoder, out)
+    from araclip.bulk.worker_processes import run_processes
+
+    return run_processes(tasks, named(model, encoder), device, out.place, jobs)
+
+
+def named(model: ModelLike | None, encoder: Encoder) -> str:
+    """What another process loads to have the same model.
+
+    Raises:
+        InputError: an encoder object that no name leads to.
+    """
+    if model is None:
+        return DEFAULT_MODEL
+    if isinstance(model, str | os.PathLike):
+        text = os.fspath(model)
+        return getattr(encoder, "origin", "") or text
+    origin = getattr(encoder, "origin", "")
+    if not origin:
+        raise InputError("several processes cannot share an encoder object. Name the model, or use one process.")
+    return str(origin)
+
+
+def run_here(tasks: Iterable[ShardTask], encoder: Encoder, out: ShardFolder) -> Iterator[Outcome]:
+    """Embed shards in this process, one after the other; a failed one does not stop the others."""
+    for task in tasks:
+        yield outcome_of(task, encoder, out)

@@ -1,0 +1,150 @@
+"""Files on this machine and in object stores, named by a path or a URL, through fsspec.
+
+Only the protocols of PROTOCOLS are opened, and no chained ones, so that a list of paths cannot name anything else.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from araclip.errors import AraCLIPError, InputError, SourceError, first_line
+from araclip.images import open_file
+from araclip.paths import user_path
+
+PROTOCOLS = {  # and the extra that reads them
+    "file": "bulk", "memory": "bulk", "s3": "s3", "gs": "gs", "hf": "bulk", "https": "https",
+}  # fmt: skip
+MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
+BLOCK = 8_000_000  # bytes fetched at once where a file is read as a stream
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def is_url(text: str) -> bool:
+    """Whether a text names a place by protocol, in contrast to a path of this machine."""
+    return _URL.match(text) is not None
+
+
+def place_of(named: str | os.PathLike[str]) -> str:
+    """A path made absolute, or a URL without a final slash; the form that all of this package uses.
+
+    Raises:
+        InputError: not a path, a protocol that is not read here, or a URL with a password or several protocols in it.
+    """
+    if not isinstance(named, str) or not (match := _URL.match(named)):
+        return str(user_path(named, "source").absolute())
+    protocol = match[1].lower()
+    if protocol not in PROTOCOLS or "::" in named:
+        raise InputError(
+            f"{named!r:.200}: pictures are read from folders and from {', '.join(f'{each}://' for each in PROTOCOLS)}. "
+            "Copy them there, or mount the place as a folder."
+        )
+    host = named[match.end() :].partition("/")[0]
+    if ":" in host.partition("@")[0] and "@" in host:
+        raise InputError(f"{protocol}://…: a URL must not hold a password. Give it as the library's documents say.")
+    return str(Path(named[match.end() :]).absolute()) if protocol == "file" else named.rstrip("/")
+
+
+def filesystem_of(place: str) -> tuple[Any, str]:
+    """The fsspec file system of a place, and its path there.
+
+    Raises:
+        InputError: a package is missing; says which extra has it.
+    """
+    try:
+        import fsspec
+    except ImportError:
+        raise InputError(MISSING) from None
+    protocol = place.partition("://")[0] if is_url(place) else "file"
+    try:
+        with source_errors(place):
+            system, path = fsspec.core.url_to_fs(place)
+    except ImportError as error:
+        extra = PROTOCOLS[protocol]
+        raise InputError(f"{place}: {first_line(error):.100}. Run: pip install 'araclip[{extra}]'") from None
+    return system, str(path)
+
+
+@contextmanager
+def source_errors(place: str) -> Iterator[None]:
+    """What the libraries of object stores raise, as one error of ours.
+
+    Raises:
+        SourceError: the place cannot be read now.
+    """
+    try:
+        yield
+    except (AraCLIPError, ImportError):
+        raise
+    except Exception as error:  # each library has a tree of its own
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"{first_line(error):.200}"
+        raise SourceError(
+            f"{place} cannot be read ({why}). Check the name, the rights and the network, then run the same command "
+            "again: finished shards are kept."
+        ) from None
+
+
+@contextmanager
+def opened(place: str) -> Iterator[IO[bytes]]:
+    """A file to read from, as a stream; errors of reading are `SourceError`, also later."""
+    with source_errors(place):
+        if is_url(place):
+            system, path = filesystem_of(place)
+            stream = cast(IO[bytes], system.open(path, "rb", block_size=BLOCK, cache_type="readahead"))
+        else:
+            stream = open_file(place)
+    with stream:
+        yield cast(IO[bytes], _Watched(stream, place))
+
+
+def read_bytes(place: str, most: int) -> bytes | None:
+    """The first `most` bytes of a file, all of a smaller one, in one request of an object store; None of a missing one.
+
+    Raises:
+        SourceError: it cannot be read now.
+    """
+    with source_errors(place):
+        try:
+            if not is_url(place):
+                with open_file(place) as file:
+                    return file.read(most)
+            system, path = filesystem_of(place)
+            return bytes(system.cat_file(path, start=0, end=most))
+        except FileNotFoundError:
+            return None
+
+
+class _Watched:
+    """A stream whose errors of reading say what they are: not damage of the file, as libraries take them for."""
+
+    def __init__(self, stream: IO[bytes], place: str) -> None:
+        self._stream, self._place = stream, place
+        self.tell, self.close = stream.tell, stream.close
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the stream does."""
+        with source_errors(self._place):
+            return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Seek as the stream does."""
+        with source_errors(self._place):
+            return self._stream.seek(offset, whence)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def writable(self) -> bool:
+        """It is not."""
+        return False
+
+    def flush(self) -> None:
+        """Nothing is written."""

@@ -1,0 +1,99 @@
+"""The plan of a bulk run: which shards there are, what they are called, and what may lie in their folder already."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from araclip.bulk.listing import BulkSource
+from araclip.bulk.parts import Part, default_shards, of_shard
+from araclip.encoder_base import Encoder
+from araclip.errors import InputError, ShardMismatch
+from araclip.gallery.recorded_model import RecordedModel
+
+MAX_SHARDS = 99_999
+_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every shard of a run has in common; two runs with equal plans write the same files.
+
+    Attributes:
+        source: its name, for people. fingerprint: of what it holds. model: that encodes. shards: how many.
+    """
+
+    source: str
+    fingerprint: str
+    model: RecordedModel
+    shards: int
+
+    def file_name(self, shard: int) -> str:
+        """The name of a shard's file; beside it, with the suffix .refused.jsonl, what could not be used."""
+        return f"{self.fingerprint}-{self.model.fingerprint}-{shard:05}-of-{self.shards:05}.parquet"
+
+    def refused_name(self, shard: int) -> str:
+        """The name of the list of what could not be used."""
+        return self.file_name(shard).removesuffix(".parquet") + ".refused.jsonl"
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to be embedded, by whatever process gets it."""
+
+    plan: Plan
+    shard: int
+    parts: tuple[Part, ...]
+
+
+def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str, shards: int | None) -> Plan:
+    """The plan for a source and a model, in a folder `where` the files `there` lie.
+
+    Args:
+        shards: how many; None for as many as the folder has already, or as the source's size suggests.
+
+    Raises:
+        ShardMismatch: shards of another source, model or number lie there.
+        InputError: too many shards.
+    """
+    found = {(match[1], match[2], int(match[4])) for name in there if (match := _NAME.fullmatch(name))}
+    mine = (source.fingerprint, model.fingerprint)
+    for source_print, model_print, number in sorted(found):
+        if model_print != mine[1]:
+            raise ShardMismatch(
+                f"{where} holds shards of model {model_print}, and this run has {model.label}. Their vectors cannot be "
+                "compared: name another folder, or that model with --model."
+            )
+        if source_print != mine[0]:
+            raise ShardMismatch(
+                f"{where} holds shards of source {source_print}, and {source.name} is now {mine[0]}: another source, "
+                "or files came, went or changed since. Name another folder, or restore the source."
+            )
+        if shards not in (None, number):
+            raise ShardMismatch(
+                f"{where} holds shards of {number:,}, and {shards:,} are asked for. Ask for {number:,}, or name "
+                "another folder."
+            )
+    wanted = shards or next((number for *_, number in found), None) or default_shards(source.parts)
+    if not 1 <= wanted <= MAX_SHARDS:
+        raise InputError(f"{wanted:,} shards are asked for; 1 to {MAX_SHARDS:,} can be had.")
+    return Plan(source.name, source.fingerprint, RecordedModel.of(model), wanted)
+
+
+def tasks_of(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
+    """The tasks for some shards."""
+    return [ShardTask(plan, shard, tuple(of_shard(source.parts, shard, plan.shards))) for shard in shards]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Number and count from «i/n», 0 ≤ i < n.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    match = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text)
+    if not match or not int(match[1]) < int(match[2]):
+        raise InputError(
+            f"--shard {text!r:.40} is no share; write i/n with i from 0 to n-1, such as 0/16 … 15/16 (in a Slurm array "
+            '"$SLURM_ARRAY_TASK_ID/16").'
+        )
+    return int(match[1]), int(match[2])

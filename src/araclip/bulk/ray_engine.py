@@ -1,0 +1,71 @@
+"""Shards on a Ray cluster through Ray Data (extra `ray`): each row of the data set is a shard to embed.
+
+A shard is a task, not an actor: when a machine dies, Ray gives its tasks to any other that has a free core, and those
+that were finished meanwhile are skipped there, so the output is the same. A worker process loads the model once.
+"""
+
+import pickle
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from araclip.bulk.output import ShardFolder
+from araclip.bulk.plan import ShardTask
+from araclip.bulk.shard import Outcome, ShardReport, outcome_of
+from araclip.encoder import Encoder, as_encoder
+from araclip.errors import AraCLIPError, InputError
+
+MISSING = "The engine 'ray' needs Ray Data. Run: pip install 'araclip[ray]'"
+COLUMNS = ("shard", "pictures", "refused", "seconds", "skipped", "why")
+
+
+@lru_cache(maxsize=1)
+def _encoder(model: str, device: str | None) -> Encoder:
+    return as_encoder(model, threads=1, device=device)
+
+
+def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: str) -> dict[str, list[Any]]:
+    """A function of Ray Data: {"task": (n,) pickled shards} → {"shard", …, "why": (n,)}, what became of each."""
+    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for packed in batch["task"]:
+        task: ShardTask = pickle.loads(packed)  # what `run_on_ray` has packed in this run
+        try:
+            outcome = outcome_of(task, _encoder(model, device), ShardFolder(out))
+        except AraCLIPError as error:  # the model is not on that machine
+            outcome = task.shard, str(error)
+        if isinstance(outcome, ShardReport):
+            row: tuple[Any, ...] = (outcome.pictures, outcome.refused, outcome.seconds, outcome.skipped, "")
+        else:
+            row = (0, 0, 0.0, False, outcome[1])
+        for name, value in zip(COLUMNS, (task.shard, *row), strict=True):
+            found[name].append(value)
+    return found
+
+
+def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, workers: int) -> Iterator[Outcome]:
+    """Embed shards on the cluster that $RAY_ADDRESS names, or on one of this machine; one core for each shard.
+
+    Args:
+        workers: shards at a time, at most; 0 for as many as the cluster has cores.
+
+    Raises:
+        InputError: Ray Data is missing.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise InputError(MISSING) from None
+    if not ray.is_initialized():
+        ray.init()
+    rows = ray.data.from_items([{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks))
+    done = rows.map_batches(
+        embed_rows, fn_kwargs={"model": model, "device": device, "out": out}, batch_size=1, num_cpus=1,
+        concurrency=workers or None,
+    )  # fmt: skip
+    for row in done.iter_rows():
+        if row["why"]:
+            yield int(row["shard"]), str(row["why"])
+        else:
+            numbers = (int(row["shard"]), int(row["pictures"]), int(row["refused"]), float(row["seconds"]))
+            yield ShardReport(*numbers, skipped=bool(row["skipped"]))

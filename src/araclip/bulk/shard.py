@@ -1,0 +1,176 @@
+"""Embedding one shard: its pictures decoded in threads, encoded in batches, written to a file that is whole or absent.
+
+The pipeline is that of `araclip index`: the same readers, limits, squares, hashes and facts.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from araclip import atomic
+from araclip.bulk.output import ShardFolder
+from araclip.bulk.pictures import Waiting, pictures_of
+from araclip.bulk.plan import ShardTask
+from araclip.bulk.shard_file import ShardRow, ShardWriter, read_header
+from araclip.captions import joined
+from araclip.encoder_base import Encoder, pixel_vectors
+from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
+from araclip.gallery.ingest.intake import ENCODE_BATCH
+from araclip.gallery.ingest.sources import LoadedPicture, read_source
+from araclip.image_transform import ImageTransform, transform_of
+from araclip.images import map_ahead, squares_ahead
+
+Progress = Callable[[int], None]  # called with pictures done
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What became of one shard. `skipped`: it was finished before."""
+
+    shard: int
+    pictures: int
+    refused: int
+    seconds: float
+    skipped: bool = False
+
+
+Outcome = ShardReport | tuple[int, str]  # a shard's report, or its number and why it was not finished
+
+
+def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
+    """The report of a shard that is finished; None for one that is not there, or damaged."""
+    try:
+        found = read_header(out.path_of(task.plan.file_name(task.shard)))
+    except (InputError, SourceError, OSError):
+        return None
+    return ShardReport(task.shard, found.rows, found.refused, 0.0, skipped=True)
+
+
+def embed_shard(
+    task: ShardTask, model: Encoder, out: ShardFolder, progress: Progress = lambda done: None
+) -> ShardReport:
+    """Embed one shard, unless it is finished.
+
+    Two processes that embed the same shard at once write the same rows; the file is one of the two.
+
+    Raises:
+        ShardMismatch: the model is another one than the plan's.
+        SourceError: something cannot be read now; nothing of the shard is written.
+        InvalidVectors: the model is damaged.
+        OSError: the folder cannot be written.
+    """
+    if model.fingerprint != task.plan.model.fingerprint:
+        raise ShardMismatch(
+            f"this process has the model {model.label}, and the plan says {task.plan.model.label}. Install the same "
+            "model on every machine, and name it with --model."
+        )
+    if done := finished(task, out):
+        return done
+    begin = time.monotonic()
+    refused: list[tuple[str, str]] = []
+    rows = 0
+
+    def fill(path: Path) -> None:
+        nonlocal rows
+        writer = ShardWriter(path, task.plan, task.shard)
+        try:
+            for group in _encoded(task, model, refused):
+                writer.write(group)
+                progress(writer.rows)
+            writer.close(len(refused))
+        except BaseException:
+            writer.abandon()
+            raise
+        rows = writer.rows
+        _write_refused(task, out, refused)  # before the shard itself, which says that all is done
+
+    out.write(task.plan.file_name(task.shard), fill)
+    return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
+
+
+def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
+    """The report of a shard, or why it was not finished."""
+    try:
+        return embed_shard(task, model, out)
+    except (AraCLIPError, OSError) as error:
+        return task.shard, str(error)
+
+
+def _write_refused(task: ShardTask, out: ShardFolder, refused: list[tuple[str, str]]) -> None:
+    name = task.plan.refused_name(task.shard)
+    if not refused:
+        out.remove(name)  # of a run that was killed when a picture was still damaged
+        return
+    lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
+    text = "".join(lines).encode()
+    out.write(name, lambda path: _written(path, text))
+
+
+def _written(path: Path, text: bytes) -> None:
+    atomic.step("write the list")
+    path.write_bytes(text)
+
+
+def _encoded(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]) -> Iterator[list[ShardRow]]:
+    """The rows of a shard, a batch of the encoder at a time."""
+    transform = transform_of(model)
+
+    def refuse(path: str, why: str) -> None:
+        refused.append((path, why))
+
+    def load(waiting: Waiting) -> LoadedPicture | OSError | ImageError:
+        return _loaded(waiting, transform)
+
+    pictures = pictures_of(task.parts, refuse)
+    batch: list[tuple[Waiting, LoadedPicture]] = []
+    with closing(map_ahead(load, pictures, model.threads, squares_ahead(transform.size))) as ahead:
+        for waiting, loaded in ahead:
+            if isinstance(loaded, LoadedPicture):
+                batch.append((waiting, loaded))
+            else:
+                refuse(waiting.file.path, _why(waiting, loaded))
+            if len(batch) == ENCODE_BATCH:
+                yield _rows(batch, model)
+                batch = []
+    if batch:
+        yield _rows(batch, model)
+
+
+def _loaded(waiting: Waiting, transform: ImageTransform) -> LoadedPicture | OSError | ImageError:
+    try:
+        return read_source(waiting.fetched(), set(), transform)
+    except (OSError, ImageError) as error:
+        return error.with_traceback(None)  # its frames hold the file's bytes
+    finally:
+        waiting.release()
+
+
+def _why(waiting: Waiting, error: OSError | ImageError) -> str:
+    """Why a picture is left out.
+
+    Raises:
+        SourceError: the disk fails; the picture may be sound.
+    """
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError):
+        raise SourceError(
+            f"{waiting.file.path} cannot be read ({error.strerror or error}). Check the disk, then run the same "
+            "command again: finished shards are kept."
+        )
+    return f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
+
+
+def _rows(batch: list[tuple[Waiting, LoadedPicture]], model: Encoder) -> list[ShardRow]:
+    decoded = [loaded.decoded for _, loaded in batch if loaded.decoded]
+    vectors = pixel_vectors(model, np.stack([each.pixels for each in decoded]))  # (B, D)
+    rows = []
+    for (waiting, loaded), each, vector in zip(batch, decoded, vectors, strict=True):
+        facts = each.facts
+        if waiting.caption:
+            facts = replace(facts, caption=joined([*facts.caption.splitlines(), *waiting.caption.splitlines()]))
+        rows.append(ShardRow(loaded.file, loaded.digest, vector, facts, each.phash, waiting.has_file))
+    return rows

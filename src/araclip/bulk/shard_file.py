@@ -1,0 +1,194 @@
+"""A shard as a parquet file: a row for each picture, and in the file's metadata what it was made of.
+
+| column | type | what |
+|---|---|---|
+| id | string | of the picture, half of its SHA-256 in hex: the id that the HTTP interface has |
+| path | string | path or URL; of a picture inside a tar or a parquet file, that file's and the name inside |
+| vector | fixed-size list of float16 | of unit length |
+| sha256, phash | 32 bytes, uint64 | of the bytes; of the looks |
+| size, mtime_ns, has_file | int64, int64, bool | of the file; whether it is one of its own where it was read |
+| format, width, height | string, int32, int32 | of the upright picture |
+| captured_at, camera, lens, latitude, longitude, place | | as in the catalogue, null where not known |
+| caption | string | in the picture and beside it |
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.bulk.places import MISSING
+from araclip.bulk.plan import Plan
+from araclip.errors import AraCLIPError, InputError, first_line
+from araclip.gallery.catalog.records import File, identity_of
+from araclip.gallery.recorded_model import RecordedModel
+from araclip.gallery.remote.rows import stored_path
+from araclip.picture_facts import Facts
+
+FORMAT = 1  # of the files; raise it when columns change their meaning
+KEY = b"araclip"
+ROW_GROUP = 8192  # pictures
+MAX_HEADER = 100_000  # bytes of what a file says about itself
+FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """One picture that was embedded."""
+
+    file: File
+    digest: bytes
+    vector: NDArray[np.float32]
+    facts: Facts
+    phash: int
+    has_file: bool
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """What a shard says about itself."""
+
+    source: str
+    fingerprint: str
+    model: RecordedModel
+    shard: int
+    shards: int
+    refused: int
+    rows: int
+
+
+def schema_of(width: int) -> Any:
+    """The pyarrow schema for vectors of this width.
+
+    Raises:
+        InputError: pyarrow is missing.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise InputError(MISSING) from None
+    texts = {name: pa.string() for name in ("captured_at", "camera", "lens", "place")}
+    return pa.schema({
+        "id": pa.string(), "path": pa.string(), "vector": pa.list_(pa.float16(), width), "sha256": pa.binary(32),
+        "phash": pa.uint64(), "size": pa.int64(), "mtime_ns": pa.int64(), "has_file": pa.bool_(),
+        "format": pa.string(), "width": pa.int32(), "height": pa.int32(), **texts, "latitude": pa.float64(),
+        "longitude": pa.float64(), "caption": pa.string(),
+    })  # fmt: skip
+
+
+class ShardWriter:
+    """Writes a shard to a new file, a row group at a time; `close` completes it."""
+
+    def __init__(self, path: Path, plan: Plan, shard: int) -> None:
+        from pyarrow import parquet
+
+        self._schema = schema_of(plan.model.width)
+        self._writer = parquet.ParquetWriter(
+            path, self._schema, compression="zstd", write_page_checksum=True, store_schema=True,
+            use_dictionary=["format", "captured_at", "camera", "lens", "place", "caption"],
+        )  # fmt: skip
+        self._plan, self._shard, self._waiting, self.rows = plan, shard, list[ShardRow](), 0
+
+    def write(self, rows: Sequence[ShardRow]) -> None:
+        """Add rows."""
+        self._waiting += rows
+        self.rows += len(rows)
+        if len(self._waiting) >= ROW_GROUP:
+            self._flush()
+
+    def close(self, refused: int) -> None:
+        """Complete the file."""
+        if self._waiting:
+            self._flush()
+        about = {"format": FORMAT, **asdict(self._plan), "shard": self._shard, "refused": refused, "rows": self.rows}
+        self._writer.add_key_value_metadata({KEY.decode(): json.dumps(about)})
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Close the file, which stays incomplete."""
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        rows, schema = self._waiting, self._schema
+        flat = pa.array(np.stack([row.vector for row in rows]).astype(np.float16).reshape(-1), pa.float16())
+        columns: dict[str, Any] = {
+            "id": [identity_of(row.digest) for row in rows],
+            "path": [stored_path(row.file.path) for row in rows],
+            "vector": pa.FixedSizeListArray.from_arrays(flat, self._plan.model.width),
+            "sha256": [row.digest for row in rows],
+            "phash": [row.phash for row in rows],
+            "size": [row.file.size for row in rows],
+            "mtime_ns": [row.file.mtime_ns for row in rows],
+            "has_file": [row.has_file for row in rows],
+        }
+        for name in ("format", "width", "height", "caption", *FACTS):
+            columns[name] = [getattr(row.facts, name) for row in rows]
+        arrays = [
+            columns[each.name] if each.name == "vector" else pa.array(columns[each.name], each.type) for each in schema
+        ]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        self._waiting = []
+
+
+def read_header(place: str) -> ShardHeader:
+    """What a shard says about itself.
+
+    Raises:
+        InputError: it is no whole shard of ours.
+        SourceError: it cannot be read now.
+    """
+    with _parquet(place) as file:
+        return _header(file, place)
+
+
+def read_batches(place: str, rows: int) -> Iterator[tuple[ShardHeader, Any]]:
+    """The header with each of a shard's record batches, of so many rows at most, checked against the schema.
+
+    Raises:
+        InputError: it is no whole shard of ours, or damaged.
+        SourceError: it cannot be read now.
+    """
+    with _parquet(place) as file:
+        header = _header(file, place)
+        wanted = schema_of(header.model.width)
+        if not file.schema_arrow.remove_metadata().equals(wanted):
+            raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
+        try:
+            for batch in file.iter_batches(rows, use_threads=False):
+                yield header, batch
+        except (AraCLIPError, GeneratorExit):
+            raise
+        except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+            raise InputError(f"{place} is damaged ({first_line(error):.200}). Delete it and embed again.") from None
+
+
+def _parquet(place: str) -> Any:
+    from araclip.bulk.parquet_pictures import parquet_file
+
+    return parquet_file(place, checksums=True)
+
+
+def _header(file: Any, place: str) -> ShardHeader:
+    raw = (file.metadata.metadata or {}).get(KEY, b"")
+    try:
+        if not raw or len(raw) > MAX_HEADER:
+            raise ValueError("no header")
+        about = json.loads(raw)
+        if about["format"] != FORMAT:
+            raise InputError(f"{place} has the form {about['format']!r:.20}, this release reads {FORMAT}. Upgrade it.")
+        model = RecordedModel(**{name: about["model"][name] for name in RecordedModel.__dataclass_fields__})
+        found = ShardHeader(
+            str(about["source"]), str(about["fingerprint"]), model, about["shard"], about["shards"], about["refused"],
+            about["rows"],
+        )  # fmt: skip
+        if not 0 < model.width <= 65_536 or found.rows != file.metadata.num_rows:
+            raise ValueError("its numbers contradict each other")
+        return found
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{place} is no shard of `araclip embed` ({error}). Name the folder that it wrote.") from None

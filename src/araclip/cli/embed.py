@@ -1,0 +1,64 @@
+"""The command `araclip embed`: pictures → shards of vectors, one machine or many."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
+from araclip.cli.galleries import JsonOption, ModelOption
+from araclip.display import counted
+
+
+@app.command()
+def embed(
+    source: Annotated[str, typer.Argument(help="A folder, tar, parquet file, pattern, .txt list, or a URL of these.")],
+    to: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL for the shards.")],
+    shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Only share I of N, from 0.")] = None,
+    shards: Annotated[
+        int | None, typer.Option("--shards", min=1, max=99_999, help="How many shards; else by the source's size.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes, or most Ray workers.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="processes or ray (extra `ray`).")] = "processes",
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed pictures into parquet shards, each written exactly once.
+
+    Finished shards are skipped, so the same command goes on after a stop or a kill. `araclip index --from OUT` then
+    fills a gallery.
+    """
+    from araclip.bulk.embed import embed as embed_source
+    from araclip.bulk.shard import ShardReport
+
+    with stoppable("Finished shards are kept; run the same command again to resume."), progress("Shards") as show:
+        done = 0
+
+        def told(report: ShardReport) -> None:
+            nonlocal done
+            done += 1
+            if not as_json:
+                what = "finished before" if report.skipped else f"{report.seconds:.0f} s"
+                err.print(
+                    f"shard {report.shard}: {counted(report.pictures, 'picture')}, {report.refused:,} refused, {what}"
+                )
+            show(done, max(done, wanted))
+
+        wanted = 1 if shard else shards or 1
+        workers = jobs if jobs is not None else 0 if engine == "ray" else 1
+        report = embed_source(
+            source, to, model=model, shard=shard, shards=shards, jobs=workers, engine=engine, told=told
+        )
+    if as_json:
+        about = {"out": to, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}
+        about |= {"shards": report.plan.shards, "pictures": report.pictures, "refused": report.refused}
+        about |= {"done": [asdict(each) for each in report.shards], "notes": list(report.notes)}
+        write_line(as_json_text(about))
+        return
+    for note in report.notes:
+        err.print(shown(note), soft_wrap=True, markup=False, style="yellow")
+    finished = sum(each.skipped for each in report.shards)
+    out.print(
+        f"{counted(report.pictures, 'picture')} in {counted(len(report.shards), 'shard')} of {report.plan.shards:,} "
+        f"({finished:,} finished before); {report.refused:,} refused, listed beside their shards."
+    )

@@ -1,0 +1,47 @@
+"""Pictures that were embedded elsewhere → any store: rows first, which makes them searchable, then the words of all."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.embedded.insert import put_embedded
+from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
+from araclip.gallery.catalog.full_text import indexing
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import Turn
+from araclip.gallery.results import Filled
+
+
+def add_embedded(
+    catalog: Store, groups: Iterable[EmbeddedPictures], turn: Turn, progress: Callable[[int], None]
+) -> Filled:
+    """Commit each group; see `BaseGallery.add_embedded`."""
+    report, begin = Filled(), time.perf_counter()
+    for group in groups:
+        with turn():
+            report.added += _put(catalog, group)
+        report.read += len(group)
+        progress(report.read)
+    report.row_seconds, begin = time.perf_counter() - begin, time.perf_counter()
+    if isinstance(catalog, Catalog):
+        while indexing.is_behind(catalog.connection):
+            with turn(), catalog.writing(visible=False):
+                pass  # a commit indexes the words that wait, a few thousand pictures at a time
+    report.word_seconds = time.perf_counter() - begin
+    return report
+
+
+def _put(catalog: Store, group: EmbeddedPictures) -> int:
+    if isinstance(catalog, Catalog):
+        with catalog.writing(words=False):
+            return put_embedded(catalog, group)
+    added = 0
+    with catalog.writing():
+        for row, (digest, phash) in enumerate(zip(group.digests, group.phashes, strict=True)):
+            content = catalog.content(digest)
+            if content is None:
+                content = catalog.add_content(digest, group.vectors[row])
+                catalog.put_facts(content, group.facts(row), phash)
+                added += 1
+            catalog.put_file(group.file(row), content, group.metadata[row] or None)
+    return added

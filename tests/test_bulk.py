@@ -1,0 +1,430 @@
+"""Bulk embedding: every source, each shard exactly once, killed runs, and galleries that are filled from shards."""
+
+# ruff: noqa: F811  (fixtures are imported, then named as arguments)
+
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import pictures
+from araclip import AraCLIP, open_gallery
+from araclip.bulk import shard as shard_module
+from araclip.bulk.embed import embed
+from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.output import ShardFolder
+from araclip.bulk.parts import Part, of_shard
+from araclip.bulk.plan import parse_shard
+from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.gallery import Gallery
+from test_cli import Run, run  # noqa: F401  (a fixture: pytest hands it in by name)
+from tiny import write_tiny_model
+
+if TYPE_CHECKING:
+    from qdrant_engine import Engine
+
+COLOURS = [(r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255)]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP(tiny_model, threads=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Eight pictures, one in a folder of its own, and one damaged."""
+    home = tmp_path / "pictures"
+    for number, colour in enumerate(COLOURS):
+        pictures.solid(home / ("below" if number == 7 else "") / f"{number}.png", colour)
+    (home / "bad.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    return home
+
+
+def rows(out: Path | str) -> list[dict[str, Any]]:
+    """The rows of all shards, in order of their names."""
+    place = ShardFolder(out)
+    system = fsspec.filesystem("file" if place.is_local else place.place.partition(":")[0])
+    tables = []
+    for name in place.names():
+        if name.endswith(".parquet"):
+            with system.open(place.path_of(name)) as file:
+                tables.append(parquet.read_table(io.BytesIO(file.read())))
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def refused(out: Path) -> list[dict[str, str]]:
+    lines = (line for path in sorted(out.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines())
+    return [json.loads(line) for line in lines]
+
+
+def same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
+    return sorted(map(repr, one)) == sorted(map(repr, other))
+
+
+# ------------------------------------------------------------------ what is written
+
+
+def test_a_folder_becomes_rows_with_the_vectors_facts_and_hashes_of_an_indexed_gallery(
+    folder: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    report = embed(folder, tmp_path / "out", model=model, shards=3)
+    assert (report.pictures, report.refused, len(report.shards)) == (8, 1, 3)
+    found = {row["path"]: row for row in rows(tmp_path / "out")}
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        gallery.update([folder])
+        for path, file in gallery._catalog.files().items():
+            row, content = found.pop(path), gallery._catalog.content_of(path)
+            assert content is not None
+            ((digest, vector, phash, width, height),) = gallery._catalog.rows(
+                "SELECT hash, vector, phash, width, height FROM contents WHERE id = ?", (content,)
+            )
+            assert (row["sha256"], row["id"], row["size"], row["mtime_ns"]) == (
+                digest, digest.hex()[:32], file.size, file.mtime_ns,
+            )  # fmt: skip
+            assert np.array(row["vector"], "<f2").tobytes() == vector
+            assert (row["phash"], row["width"], row["height"]) == (phash % (1 << 64), width, height)
+    assert not found
+    assert [Path(each["path"]).name for each in refused(tmp_path / "out")] == ["bad.jpg"]
+
+
+def test_a_finished_shard_is_skipped_and_a_missing_one_done_again(folder: Path, tmp_path: Path, model: AraCLIP) -> None:
+    out = tmp_path / "out"
+    embed(folder, out, model=model, shards=3)
+    before, whole = {path: path.stat().st_mtime_ns for path in out.iterdir()}, rows(out)
+    first, second, third = sorted(out.glob("*.parquet"))
+    second.unlink()
+    third.write_bytes(b"cut short")
+    report = embed(folder, out, model=model)
+    assert [each.skipped for each in report.shards] == [True, False, False]
+    assert same(rows(out), whole)
+    assert first.stat().st_mtime_ns == before[first]
+
+
+def test_shares_of_separate_runs_hold_every_picture_once(folder: Path, tmp_path: Path, model: AraCLIP) -> None:
+    for share in ("2/3", "0/3", "1/3"):
+        assert len(embed(folder, tmp_path / "out", model=model, shard=share).shards) == 1
+    embed(folder, tmp_path / "whole", model=model, shards=1)
+    assert same(rows(tmp_path / "out"), rows(tmp_path / "whole"))
+
+
+def _killed_after_two_batches(task: Any, model: str, out: str, path: str) -> None:
+    """A process that dies in mid-shard."""
+    rows_of, count = shard_module._rows, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rows_of(*arguments)
+
+    shard_module._rows = counted  # type: ignore[assignment]
+    shard_module.ENCODE_BATCH = 2
+    embed(path, out, model=model, shard=task)
+
+
+def test_a_killed_shard_leaves_no_file_and_is_done_again_whole(folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+    out = tmp_path / "out"
+    process = multiprocessing.get_context("fork").Process(
+        target=_killed_after_two_batches, args=("0/1", str(tiny_model), str(out), str(folder))
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not list(out.glob("*.parquet"))
+    assert embed(folder, out, model=tiny_model, shard="0/1").pictures == 8
+    assert len(rows(out)) == 8
+
+
+def test_processes_write_what_one_process_writes(folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+    embed(folder, tmp_path / "one", model=tiny_model, shards=4)
+    report = embed(folder, tmp_path / "two", model=tiny_model, shards=4, jobs=2)
+    assert [each.skipped for each in report.shards] == [False] * 4
+    assert same(rows(tmp_path / "one"), rows(tmp_path / "two"))
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+def test_shards_of_another_model_source_or_number_are_refused(
+    folder: Path, tmp_path: Path, model: AraCLIP, tiny_model_2: Path
+) -> None:
+    out = tmp_path / "out"
+    embed(folder, out, model=model, shard="0/3")
+    with pytest.raises(ShardMismatch, match=r"holds shards of 3, and 4 are asked for"):
+        embed(folder, out, model=model, shard="1/4")
+    with pytest.raises(ShardMismatch, match=rf"holds shards of model {model.fingerprint}, and this run has other@"):
+        embed(folder, out, model=tiny_model_2, shard="1/3")
+    pictures.solid(folder / "new.png")
+    with pytest.raises(ShardMismatch, match=r"another source, or files came, went or changed"):
+        embed(folder, out, model=model, shard="1/3")
+
+
+@pytest.fixture(scope="session")
+def tiny_model_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1, name="other")
+
+
+@pytest.mark.parametrize("share", ["3/3", "-1/3", "a/b", "1", "1/3/5"])
+def test_a_share_that_is_none_is_refused(share: str) -> None:
+    with pytest.raises(InputError, match="write i/n"):
+        parse_shard(share)
+
+
+@pytest.mark.parametrize("source", ["ftp://host/x", "zip://a::https://b/c", "s3://key:secret@bucket/x", "nowhere"])
+def test_a_place_that_is_not_read_is_refused_with_what_to_do(tmp_path: Path, model: AraCLIP, source: str) -> None:
+    with pytest.raises(InputError) as error:
+        embed(source, tmp_path / "out", model=model)
+    assert "secret" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------ other sources
+
+
+def png(colour: tuple[int, int, int], tmp_path: Path) -> bytes:
+    return pictures.solid(tmp_path / "one.png", colour).read_bytes()
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_tars_give_their_pictures_with_captions_and_nothing_leaves_them(tmp_path: Path, model: AraCLIP) -> None:
+    home = tmp_path / "tars"
+    home.mkdir()
+    red, green = png(COLOURS[4], tmp_path), png(COLOURS[2], tmp_path)
+    tar_of(home / "a.tar", {"0.png": red, "0.txt": "قطة".encode(), "0.json": b'{"caption": "a cat"}', "1.png": b"bad"})
+    tar_of(home / "b.tar", {"../../etc/2.png": green, "/3.png": green, "3.cls": b"7"})
+    damaged = tar_of(home / "c.tar", {"4.png": red, "5.png": green}).read_bytes()
+    (home / "c.tar").write_bytes(damaged[: len(damaged) // 20])
+    embed(home, tmp_path / "out", model=model, shards=2)
+    found = {row["path"].removeprefix(f"{home}/"): row for row in rows(tmp_path / "out")}
+    assert set(found) == {"a.tar/0.png", "b.tar/etc/2.png", "b.tar/3.png"}
+    assert found["a.tar/0.png"]["caption"] == "قطة\na cat"
+    assert not found["a.tar/0.png"]["has_file"]
+    assert {Path(each["path"]).name for each in refused(tmp_path / "out")} == {"1.png", "c.tar"}
+    assert sorted(path.name for path in home.iterdir()) == ["a.tar", "b.tar", "c.tar"]
+
+
+def test_parquet_rows_are_read_by_row_group_from_structs_and_from_bytes(tmp_path: Path, model: AraCLIP) -> None:
+    home = tmp_path / "parquet"
+    home.mkdir()
+    cells = [{"bytes": png(colour, tmp_path), "path": f"{n}.png"} for n, colour in enumerate(COLOURS[:5])]
+    table = pa.table({"image": cells, "caption": ["one", None, "three", "four", "five"]})
+    parquet.write_table(table, home / "a.parquet", row_group_size=2)
+    parquet.write_table(pa.table({"jpg": [cells[0]["bytes"], None]}), home / "b.parquet")
+    report = embed(home, tmp_path / "out", model=model, shards=4)
+    assert (report.pictures, report.refused) == (6, 1)
+    captions = {row["path"].removeprefix(f"{home}/"): row["caption"] for row in rows(tmp_path / "out")}
+    assert captions == {
+        "a.parquet/00000000-0.png": "one", "a.parquet/00000001-1.png": "", "a.parquet/00000002-2.png": "three",
+        "a.parquet/00000003-3.png": "four", "a.parquet/00000004-4.png": "five", "b.parquet/00000000": "",
+    }  # fmt: skip
+    parquet.write_table(pa.table({"text": ["no picture"]}), home / "c.parquet")
+    with pytest.raises(InputError, match=r"c\.parquet has no column of bytes"):
+        embed(home, tmp_path / "other", model=model)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: data[:-4], "no whole parquet file"),
+        (lambda data: data[:-8] + b"\xff\xff\xff\x7fPAR1", "footer of 2,147,483,647 bytes"),
+        (lambda data: data[:-200] + bytes(192) + data[-8:], "cannot be read"),
+    ],
+)
+def test_a_damaged_parquet_file_is_named_before_it_is_parsed(
+    tmp_path: Path, model: AraCLIP, damage: Callable[[bytes], bytes], reason: str
+) -> None:
+    parquet.write_table(pa.table({"image": [b"x" * 100] * 50}), tmp_path / "a.parquet")
+    (tmp_path / "a.parquet").write_bytes(damage((tmp_path / "a.parquet").read_bytes()))
+    with pytest.raises(InputError, match=rf"a\.parquet.*{reason}"):
+        embed(tmp_path / "a.parquet", tmp_path / "out", model=model)
+
+
+@pytest.fixture
+def bucket(folder: Path) -> Iterator[str]:
+    """The pictures of `folder` and a tar, in a store in memory."""
+    store = fsspec.filesystem("memory")
+    store.put(f"{folder}/", "/bucket/", recursive=True)
+    tar_of(folder.parent / "t.tar", {"0.png": (folder / "3.png").read_bytes()})
+    store.put(str(folder.parent / "t.tar"), "/bucket/t.tar")
+    yield "memory://bucket"
+    store.store.clear()
+
+
+def test_an_object_store_is_read_and_written_like_a_folder(
+    folder: Path, tmp_path: Path, model: AraCLIP, bucket: str
+) -> None:
+    report = embed(bucket, "memory://out", model=model, shards=2)
+    assert (report.pictures, report.refused) == (9, 1)
+    assert all(each.skipped for each in embed(bucket, "memory://out", model=model).shards)
+    embed(folder, tmp_path / "out", model=model)
+    local = {row["sha256"]: row["vector"] for row in rows(tmp_path / "out")}
+    assert {row["sha256"]: row["vector"] for row in rows("memory://out")} == local
+
+
+def test_a_store_that_fails_leaves_the_shard_undone_instead_of_calling_pictures_bad(
+    tmp_path: Path, model: AraCLIP, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def broken(*_: Any, **__: Any) -> bytes:
+        raise TimeoutError("the network is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryFileSystem, "cat_file", broken)
+        with pytest.raises(ShardFailed, match=r"1 of 1 shards.*the network is down.*Run the same command again"):
+            embed(bucket, tmp_path / "out", model=model)
+    assert not list((tmp_path / "out").glob("*.parquet"))
+    assert embed(bucket, tmp_path / "out", model=model).pictures == 9
+
+
+def test_a_list_names_pictures_tars_and_urls(folder: Path, tmp_path: Path, model: AraCLIP, bucket: str) -> None:
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"pictures/0.png\n{folder}/1.png\n\n{bucket}/t.tar\n{bucket}/2.png\nmissing.png\n", "utf-8")
+    embed(listing, tmp_path / "out", model=model)
+    names = [str(row["path"]) for row in rows(tmp_path / "out")]
+    assert names == [f"{folder}/0.png", f"{folder}/1.png", f"{bucket}/t.tar/0.png", f"{bucket}/2.png"]
+    assert [each["path"] for each in refused(tmp_path / "out")] == [f"{tmp_path}/missing.png"]
+    listing.write_text("gopher://a/b.png\n", "utf-8")
+    with pytest.raises(InputError, match=r"list\.txt, line 1:.*Copy them there"):
+        embed(listing, tmp_path / "new", model=model)
+
+
+def test_parts_are_in_exactly_one_shard_and_shards_weigh_about_the_same() -> None:
+    parts = [Part("picture", f"/{n:04}.jpg", 1000 * (n % 97)) for n in range(1000)]
+    shards = [of_shard(parts, shard, 7) for shard in range(7)]
+    assert [part for shard in shards for part in shard] == parts
+    weights = [sum(part.weight for part in shard) for shard in shards]
+    assert max(weights) - min(weights) < 2 * max(part.weight for part in parts)
+
+
+def test_errors_of_bulk_runs_have_one_root() -> None:
+    assert all(issubclass(kind, BulkError) for kind in (SourceError, ShardMismatch, ShardFailed))
+
+
+# ------------------------------------------------------------------ galleries from shards
+
+
+def test_a_gallery_filled_from_shards_holds_the_rows_that_indexing_gives(
+    folder: Path, tmp_path: Path, tiny_model: Path, model: AraCLIP, run: Run
+) -> None:
+    pictures.solid(folder / "photo.jpg", (9, 200, 30))
+    shutil.copy(folder / "photo.jpg", folder / "twin.jpg")
+    embed(folder, tmp_path / "out", model=tiny_model, shards=3)
+    ran = run("index", "--from", str(tmp_path / "out"), "-g", str(tmp_path / "filled"), "--model", str(tiny_model))
+    assert ran.code == 0, ran.err
+    assert "10 pictures read, 9 of them new" in ran.out
+    with (
+        Gallery.open(tmp_path / "filled", model=model) as filled,
+        Gallery.open(tmp_path / "indexed", model=model, create=True) as indexed,
+    ):
+        indexed.update([folder])
+        everything = (
+            "SELECT hash, vector, format, width, height, taken, phash, path, size, mtime_ns, metadata, caption, "
+        )
+        everything += (
+            "embedded, camera, place FROM files JOIN contents ON id = files.content JOIN texts ON texts.content = "
+        )
+        everything += "id JOIN photos ON photos.content = id ORDER BY path"
+        assert filled._catalog.rows(everything) == indexed._catalog.rows(everything)
+        words = "SELECT names, metadata, captions FROM words ORDER BY names"
+        assert filled._catalog.rows(words) == indexed._catalog.rows(words)
+        assert list(filled.verify()) == []
+        assert filled.update([folder]).unchanged == 10
+        assert [hit.path for hit in filled.search("أحمر", 3)] == [hit.path for hit in indexed.search("أحمر", 3)]
+        totals = "SELECT name, rows, sum FROM totals WHERE name IN ('contents', 'files', 'texts', 'photos', 'words')"
+        before = filled._catalog.rows(totals)
+        assert fill(filled, shards_in(tmp_path / "out")).added == 0
+        assert filled._catalog.rows(totals) == before
+
+
+def test_pictures_whose_files_are_elsewhere_are_found_and_named_and_cannot_be_shown(
+    folder: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    home = tmp_path / "tars"
+    home.mkdir()
+    tar_of(home / "a.tar", {"red.png": (folder / "4.png").read_bytes()})
+    embed(home, tmp_path / "out", model=model)
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        assert fill(gallery, shards_in(tmp_path / "out")).added == 1
+        (hit,) = gallery.search("أحمر", 1)
+        assert gallery.metadata(hit.path) == {"name": "red.png", "source": f"{home}/a.tar/red.png"}
+        with pytest.raises(InputError, match=r"red\.png.*its file is elsewhere"):
+            gallery.picture(hit.path)
+        assert list(gallery.verify()) == []
+        assert gallery.update([folder]).added == 8  # a file of the same picture: it can be shown
+        assert "4.png" in {Path(path).name for hit in gallery.search("أحمر", 1) for path in (hit.path, *hit.copies)}
+
+
+def test_the_model_of_the_shards_need_not_be_here_to_fill_a_gallery(folder: Path, tmp_path: Path, run: Run) -> None:
+    gone = write_tiny_model(tmp_path / "gone", seed=5, name="gone")
+    embed(folder, tmp_path / "out", model=gone)
+    shutil.rmtree(gone)
+    ran = run("index", "--from", str(tmp_path / "out"), "-g", str(tmp_path / "gallery"), model=False)
+    assert ran.code == 0, ran.err
+    with closing(Catalog.open(tmp_path / "gallery", None)) as catalog:
+        assert catalog.counts() == (8, 8)
+
+
+def test_a_gallery_on_a_server_is_filled_with_the_same_pictures(
+    folder: Path, tmp_path: Path, model: AraCLIP, engine: "Engine", address: str
+) -> None:
+    embed(folder, tmp_path / "out", model=model)
+    with open_gallery(address, model=model, create=True) as gallery:
+        assert fill(gallery, shards_in(tmp_path / "out")).added == 8
+        with Gallery.open(tmp_path / "gallery", model=model, create=True) as local:
+            fill(local, shards_in(tmp_path / "out"))
+            assert [hit.path for hit in gallery.search("أحمر", 2)] == [hit.path for hit in local.search("أحمر", 2)]
+
+
+def test_shards_of_strangers_are_checked_before_they_reach_a_gallery(
+    folder: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    out = tmp_path / "out"
+    embed(folder, out, model=model)
+    (path,) = out.glob("*.parquet")
+    table, about = parquet.read_table(path), parquet.read_metadata(path).metadata[b"araclip"]
+
+    def rewritten(name: str, values: Any) -> None:
+        column = pa.array(values, table.schema.field(name).type)
+        changed = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+        parquet.write_table(changed.replace_schema_metadata({b"araclip": about}), path)
+
+    faults: dict[str, tuple[Any, str]] = {
+        "vector": ([[5.0] * 8] * 8, "not of unit length"),
+        "path": (["picture:" + "0" * 32] * 8, "the path"),
+        "format": (["EXE"] * 8, "formats or sizes"),
+        "sha256": ([None] * 8, "column sha256 has gaps"),
+    }
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        for name, (values, reason) in faults.items():
+            rewritten(name, values)
+            with pytest.raises(InputError, match=reason):
+                fill(gallery, shards_in(out))
+        assert len(gallery) == 0
+    parquet.write_table(pa.table({"a": [1]}), out / "other.parquet")
+    with pytest.raises(InputError, match="no shard of `araclip embed`"):
+        shards_in(out)
