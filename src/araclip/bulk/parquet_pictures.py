@@ -63,6 +63,8 @@ def rows_of(place: str, group: int) -> Iterator[Row]:
 def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
     cell = row[column]
     data, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (cell, "")
+    if data is not None and not isinstance(data, bytes):
+        data = None
     caption = joined(str(row[each]) for each in captions if row[each])
     why = "" if data else "the row has no bytes of a picture"
     if data is not None and len(data) > MAX_PICTURE:

@@ -1,7 +1,7 @@
 """The command `araclip embed`: pictures → shards of vectors, one machine or many."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,7 +50,7 @@ def embed(
             source, to, model=model, shard=shard, shards=shards, jobs=workers, engine=engine, told=told
         )
     if as_json:
-        about = {"out": to, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}
+        about: dict[str, Any] = {"out": to, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}
         about |= {"shards": report.plan.shards, "pictures": report.pictures, "refused": report.refused}
         about |= {"done": [asdict(each) for each in report.shards], "notes": list(report.notes)}
         write_line(as_json_text(about))

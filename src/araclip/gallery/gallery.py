@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from araclip import atomic
 from araclip.encoder import Encoder, ModelLike, as_encoder
-from araclip.errors import GalleryCorrupt, InputError
+from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.writer_lock import writer_lock
@@ -179,7 +179,8 @@ class Gallery(FolderMaintenance):
             ) from error
 
     def _finish_writing(self) -> None:
-        self._reader.finish_writing()
+        with suppress(ModelNotFound):  # without it, the first search that has it makes what searches need
+            self._reader.finish_writing()
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

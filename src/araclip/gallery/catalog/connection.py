@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,7 +35,7 @@ class Connection(Protocol):
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
         """Run one statement; returns a cursor over its rows."""
 
-    def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> None:
+    def executemany(self, sql: str, values: Iterable[Any], /) -> Any:
         """Run one statement, which returns no rows, for each of several values."""
 
     def backup(self, target: sqlite3.Connection, /) -> None:
@@ -99,7 +99,7 @@ class OwnerConnection:
         with self._lock:
             return _fetched(self._db, sql, values)
 
-    def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> None:
+    def executemany(self, sql: str, values: Iterable[Any], /) -> None:
         """Run one statement, which returns no rows, for each of several values.
 
         Raises:
@@ -158,7 +158,7 @@ class FollowingConnection:
             self._reopen()
         raise sqlite3.OperationalError(CHANGED)
 
-    def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> None:
+    def executemany(self, sql: str, values: Iterable[Any], /) -> None:
         """As `OwnerConnection.executemany`; a reader has nothing to write.
 
         Raises:

@@ -156,7 +156,7 @@ def _texts(pictures: EmbeddedPictures, new: Sequence[int], first: int) -> tuple[
 
 def _photos(pictures: EmbeddedPictures, new: Sequence[int], first: int) -> tuple[list[tuple[Any, ...]], int]:
     nothing = crc32(b"{}")
-    rows, total = [], 0
+    rows, total = list[tuple[Any, ...]](), 0
     for content, row in enumerate(new, first):
         photo, hidden_crc = pictures.photos[row], crc32(f"[{content}, 0]".encode())
         if photo is NOTHING_KNOWN:
@@ -166,7 +166,8 @@ def _photos(pictures: EmbeddedPictures, new: Sequence[int], first: int) -> tuple
             said = photo.to_json()
             names = [None if name is None else name.encode() for name in (photo.camera, photo.lens, photo.place)]
             where = photo.latitude, photo.longitude
-            photo_crc = row_crc(content, said.encode(), *names[:2], *where, names[2])
+            others: tuple[Any, ...] = (*names[:2], *where, names[2])
+            photo_crc = row_crc(content, said.encode(), *others)
             rows.append((content, said, photo.camera, photo.lens, *where, photo.place, photo_crc, hidden_crc))
         total += photo_crc + hidden_crc
     return rows, total
