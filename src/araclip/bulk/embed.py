@@ -14,7 +14,7 @@ from araclip.errors import InputError, ShardFailed
 from araclip.model_folder import DEFAULT_MODEL
 
 ENGINES = ("processes", "ray")
-Told = Callable[[ShardReport], None]
+Told = Callable[[ShardReport, int], None]
 
 
 @dataclass
@@ -46,7 +46,7 @@ def embed(
     jobs: int = 1,
     engine: str = "processes",
     device: str | None = None,
-    told: Told = lambda report: None,
+    told: Told = lambda report, asked: None,
 ) -> BulkReport:
     """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each written whole and once.
 
@@ -61,7 +61,7 @@ def embed(
         jobs: processes on this machine, or, with Ray, the most workers (0: as many as the cluster has room for).
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.
-        told: called with the report of each shard.
+        told: called with the report of each shard, and how many are asked for.
 
     Raises:
         InputError: there is no such source, or nothing in it; a wrong share; a package is missing.
@@ -86,14 +86,14 @@ def embed(
     for task in tasks:
         if done := finished(task, folder):
             report.shards.append(done)
-            told(done)
+            told(done, len(tasks))
         else:
             waiting.append(task)
     failed = []
     for outcome in _run(waiting, encoder, folder, jobs, engine, model, device) if waiting else ():
         if isinstance(outcome, ShardReport):
             report.shards.append(outcome)
-            told(outcome)
+            told(outcome, len(tasks))
         else:
             failed.append(outcome)
     report.shards.sort(key=lambda each: each.shard)

@@ -4,6 +4,7 @@ A shard is a task, not an actor: when a machine dies, Ray gives its tasks to any
 that were finished meanwhile are skipped there, so the output is the same. A worker process loads the model once.
 """
 
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -57,7 +58,9 @@ def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: 
     except ImportError:
         raise InputError(MISSING) from None
     if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here tells nobody
         ray.init()
+    ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items([{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks))
     done = rows.map_batches(
         embed_rows, fn_kwargs={"model": model, "device": device, "out": out}, batch_size=1, num_cpus=1,

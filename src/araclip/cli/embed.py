@@ -34,7 +34,7 @@ def embed(
     with stoppable("Finished shards are kept; run the same command again to resume."), progress("Shards") as show:
         done = 0
 
-        def told(report: ShardReport) -> None:
+        def told(report: ShardReport, asked: int) -> None:
             nonlocal done
             done += 1
             if not as_json:
@@ -42,9 +42,8 @@ def embed(
                 err.print(
                     f"shard {report.shard}: {counted(report.pictures, 'picture')}, {report.refused:,} refused, {what}"
                 )
-            show(done, max(done, wanted))
+            show(done, asked)
 
-        wanted = 1 if shard else shards or 1
         workers = jobs if jobs is not None else 0 if engine == "ray" else 1
         report = embed_source(
             source, to, model=model, shard=shard, shards=shards, jobs=workers, engine=engine, told=told
