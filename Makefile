@@ -99,8 +99,7 @@ lint-github: .venv/.test
 	@$(BIN)/kubernetes-validate --strict --quiet deploy/embed.job.yaml
 
 # Wheel and sdist as they would be released, checked: minutes, and the package index.
-release-check: .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
+release-check: .venv/.release
 	@$(BIN)/python tests/release/check.py
 
 wheel: .venv/.test
@@ -153,6 +152,10 @@ clean:
 
 .venv/.docs: pyproject.toml .venv/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+.venv/.release: pyproject.toml .venv/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python tests/release/tools.py)
 	@touch $@
 
 .venv/.browser: pyproject.toml .venv/.test

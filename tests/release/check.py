@@ -23,8 +23,6 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 PROJECT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
 FITTING = (  # licences of dependencies, or of parts of them, that fit Apache-2.0
@@ -113,8 +111,9 @@ def searched(python: Path, home: Path) -> None:
     """Index and search in an empty folder, with an empty home, without the hub."""
     pictures = home / "صور"
     pictures.mkdir()
+    paint = "import sys; from PIL import Image; Image.new('RGB', (64, 64), sys.argv[1]).save(sys.argv[2])"
     for name, colour in (("أحمر", "red"), ("أخضر", "green"), ("أزرق", "blue")):
-        Image.new("RGB", (64, 64), colour).save(pictures / f"{name} 1.png")
+        run(python, "-c", paint, colour, pictures / f"{name} 1.png")
     araclip, own = (
         python.with_name("araclip"),
         {"HOME": str(home), "ARACLIP_DATA": str(home / "بيانات"), "PYTHONUTF8": "1"},
