@@ -136,24 +136,6 @@ def test_who_waits_for_the_budget_is_served_in_turn_and_a_failure_gives_its_shar
     assert served == ["large", "small"]
 
 
-def test_the_free_memory_is_that_of_the_machine_or_of_a_smaller_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free = decode_limits.free_memory()
-    assert 10_000_000 < free < 1 << 45
-    for name, text in {
-        "memory.max": "300000000",
-        "memory.current": "250000000",
-        "memory.stat": "inactive_file 50000000",
-    }.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(decode_limits, "_CGROUP", tmp_path)
-    monkeypatch.setattr(decode_limits, "_GROUP_OF_PROCESS", pictures.written(tmp_path / "cgroup", b"0::/\n"))
-    assert decode_limits.free_memory() == 100_000_000
-    (tmp_path / "memory.max").write_text("max")
-    assert decode_limits.free_memory() > 100_000_000
-
-
 def test_libtiff_prints_nothing_about_a_damaged_picture(tmp_path: Path) -> None:
     whole = bytearray((pictures.grey(tmp_path / "fax.tiff", 1, "1")).read_bytes())
     Image.effect_noise((300, 300), 90).convert("1").save(tmp_path / "fax.tiff", compression="group4")

@@ -14,6 +14,7 @@ import araclip
 SOURCE = Path(araclip.__file__).parent
 ROOMS = (  # a room imports only from the rooms above it; inside a package that is one room, any order
     "errors",
+    "platforms",
     "paths",
     "bounded_json",
     "bounded_tar",

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from araclip.errors import GalleryLocked
+from araclip.platforms.files import flush_content, flush_folder, replace
+from araclip.platforms.locks import try_lock, unlock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +53,7 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
         if flush:
             _flush(temporary)
         step("rename")
-        temporary.replace(path)
+        replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -102,13 +104,13 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
         _flush_folder(temporary)
         if path.exists():
             step("set aside")
-            path.rename(old)
+            replace(path, old)
         try:
             step("rename")
-            temporary.rename(path)
+            replace(temporary, path)
         except OSError:
             if old.exists():
-                old.rename(path)
+                replace(old, path)
             raise
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -133,7 +135,7 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
         file.write(content)
         if durable:
             step("fsync")
-            getattr(os, "fdatasync", os.fsync)(file.fileno())  # the length is constant, so no metadata needs flushing
+            flush_content(file.fileno())  # the length is constant, so no metadata needs flushing
     if made and durable:
         _flush_folder(path.parent)
 
@@ -187,12 +189,7 @@ def _flush(file: Path) -> None:
 
 def _flush_folder(folder: Path) -> None:
     step("fsync folder")
-    if os.name == "posix":  # Windows cannot open a folder for flushing; NTFS journals the rename
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+    flush_folder(folder)
 
 
 @contextlib.contextmanager
@@ -218,7 +215,7 @@ def single_writer(
         file = opened.enter_context(_opened_lock(lock))
         if patience > 0:
             _wait_in_queue(lock, file, patience, waiting)
-        elif not _try_lock(file):
+        elif not try_lock(file):
             raise GalleryLocked(f"{lock.parent} is being written by {_owner(file)}. {_WAIT}")
         try:
             file.truncate(0)
@@ -227,14 +224,14 @@ def single_writer(
             yield
         finally:
             file.truncate(0)
-            _unlock(file)
+            unlock(file)
 
 
 def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Callable[[str], None]) -> None:
     ends, notice, pause = time.monotonic() + patience, time.monotonic() + NOTICE_S, 0.005
     with _opened_lock(lock.with_name(f"{lock.name}.queue")) as queue:
         first = False
-        while not (first := first or _try_lock(queue)) or not _try_lock(file):
+        while not (first := first or try_lock(queue)) or not try_lock(file):
             now = time.monotonic()
             if now >= ends:
                 raise GalleryLocked(
@@ -245,7 +242,7 @@ def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Callab
                 waiting(f"{lock.parent} is being written by {_owner(file)}. Waiting {ends - now:.0f} s at most.")
             time.sleep(min(pause, ends - now))
             pause = min(2 * pause, 0.1)
-        _unlock(queue)
+        unlock(queue)
 
 
 def _opened_lock(path: Path) -> IO[bytes]:
@@ -263,33 +260,3 @@ def _owner(file: IO[bytes]) -> str:
     """What the owner wrote into its lock file; empty for a moment after it has changed hands."""
     file.seek(0)
     return file.read(200).decode("utf-8", "replace").strip() or "another process"
-
-
-if os.name == "nt":  # pragma: no cover
-    import msvcrt
-
-    _LOCK_AT = 1 << 30  # a byte beyond the text, which stays readable for others
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        file.seek(_LOCK_AT)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
-
-    def _unlock(file: IO[bytes]) -> None:
-        file.seek(_LOCK_AT)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.errors import AraCLIPError, InputError, first_line
+from araclip.platforms.files import open_to_read
 
 MAX_BYTES = 64_000_000  # a tokenizer.json of 250,000 entries (multilingual E5) has 17 MB
 MAX_DEPTH = 64  # configurations have less than 10
@@ -82,9 +83,7 @@ def read(
         `error`: as in `parse`, or the file cannot be read, or is a pipe or a device.
     """
     try:
-        # Non-blocking, since a named pipe in place of the file would block for ever.
-        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(opened, "rb") as stream:  # noqa: PTH123  (closes what was opened)
+        with open(open_to_read(path), "rb") as stream:  # noqa: PTH123  (closes what was opened)
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise error(f"{path}: not a regular file.")
             data = stream.read(max_bytes + 1)

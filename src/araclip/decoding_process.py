@@ -1,19 +1,14 @@
-"""What processes that decode untrusted files have in common: limits of memory and time, and messages on a pipe.
+"""What processes that decode untrusted files have in common: their environment, and messages on a pipe.
 
 A message is four bytes of length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing is
 pickled: the output of a process that may be compromised must not be able to run code in the one that reads it.
 """
 
-import contextlib
 import json
-import math
 import os
 import struct
-import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO
-
-import psutil
 
 MAX_HEAD = 100_000  # bytes of the JSON object
 PASSED_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR")
@@ -61,47 +56,3 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
     if [len(blob) for blob in blobs] != sizes:
         raise ValueError("it is cut short")
     return about, blobs
-
-
-def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
-    """Restrict this process to what decoding needs, as far as the system can enforce it.
-
-    Args:
-        memory: bytes of its address space.
-        files: how many it may have open.
-        threads: how many it may start. The system counts those of all processes of the user together, so the limit lies
-            this far above what the user has now.
-    """
-    if sys.platform == "win32":  # pragma: no cover
-        return
-    os.nice(5)  # searches have priority
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no writes to files; pipes are not affected
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    if hasattr(resource, "RLIMIT_NPROC"):
-        most = _tasks_of_this_user() + threads if threads else 0
-        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
-
-
-def _tasks_of_this_user() -> int:
-    """Threads of all processes of this user; 0 where they cannot be counted."""
-    total, user = 0, os.getuid()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.uids().real == user:
-                total += process.num_threads()
-    return total
-
-
-def allow_processor(seconds: float) -> None:
-    """Let the system kill this process after so many further seconds of processor time."""
-    if sys.platform == "win32":  # pragma: no cover
-        return
-    import resource
-
-    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds), hard))

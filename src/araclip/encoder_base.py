@@ -1,6 +1,5 @@
 """The contract of encoders, and what all of ours share: one or several inputs, checked, read and encoded in batches."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -13,6 +12,7 @@ from PIL import Image
 
 from araclip.errors import InputError
 from araclip.images import map_ahead
+from araclip.platforms.processes import usable_cores
 from araclip.vectors import Vector, Vectors, checked_vectors
 
 __all__ = [
@@ -266,11 +266,6 @@ def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
     remaining = iter(items)
     while batch := tuple(islice(remaining, size)):
         yield batch
-
-
-def usable_cores() -> int:
-    """Cores this process may run on (containers and taskset narrow it below the machine's count)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _text(entry: object) -> str:

@@ -37,6 +37,7 @@ from araclip.picture_limits.decode_limits import (
 from araclip.picture_limits.picture_structure import unpacked_bytes
 from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.picture_limits.upright import factors_for, upright_rgb
+from araclip.platforms.files import open_to_read
 
 READ = tuple(kinds.ALWAYS)  # formats that need no extra
 LATE_FACTS = ("PNG", "JXL")  # their EXIF may follow their pixels
@@ -180,9 +181,8 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
         UnreadableImage: it is something else; the message says what.
         OSError: it cannot be opened.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(path, flags)
+        descriptor = open_to_read(path)
     except OSError as error:
         if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # a socket
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None

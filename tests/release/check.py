@@ -29,7 +29,7 @@ FITTING = (  # licences of dependencies, or of parts of them, that fit Apache-2.
     "Apache", "MIT", "BSD", "ISC", "PSF", "Python Software Foundation", "HPND", "MPL-2.0", "Mozilla Public License 2.0",
     "Unlicense", "zlib", "0BSD", "CC0",
 )  # fmt: skip
-TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "httpx", "httpx2", "onnx", "watchfiles")
+TEST_TOOLS = Path(sys.executable).parent
 
 
 def main() -> int:
@@ -120,7 +120,7 @@ def searched(python: Path, home: Path) -> None:
     )
     run(araclip, "index", pictures, cwd=home, **own)
     found = json.loads(run(araclip, "search", "لون أحمر", "--json", cwd=home, **own))
-    first = Path(found["hits"][0]["path"]).name if isinstance(found, dict) else Path(found[0]["path"]).name
+    first = Path(found["results"][0]["path"]).name
     must(first == "أحمر 1.png", f"«لون أحمر» finds {first} first")
     print("indexed and searched in an empty home: right")
 
@@ -145,9 +145,15 @@ def tested(python: Path, sdist: Path, home: Path) -> None:
 
 def licences(python: Path, out: Path) -> None:
     """Write the licences and the SBOM of what is installed; every licence must be one that fits."""
-    said = run(TOOLS / "pip-licenses", "--python", python, "--format", "json", "--from", "mixed", "--with-urls")
+    plain = out.parent / f".{out.name}-environment"  # pip-licenses splits paths at spaces
+    plain.unlink(missing_ok=True)
+    plain.symlink_to(python.parents[1], target_is_directory=True)
+    here = plain / python.parent.name / python.name
+    said = run(TOOLS / "pip-licenses", "--python", here, "--format", "json", "--from", "mixed", "--with-urls")
+    plain.unlink()
     packages = [each for each in json.loads(said) if each["Name"] not in ("araclip", "pip", "setuptools")]
     strange = [each for each in packages if not any(word in each["License"] for word in FITTING)]
+    must(len(packages) > 30, f"licences of {len(packages)} packages were found, of more than 30")
     must(not strange, f"licences to be looked at: {strange}")
     rows = [f"| {each['Name']} | {each['Version']} | {each['License']} |" for each in packages]
     (out / "licences.md").write_text(

@@ -1,4 +1,4 @@
-"""Print what `make release-check` installs: the extra `release`, without the package and without what its tests need."""
+"""Print what `make release-check` installs: the extra `release`, without the package and its tests."""
 
 import tomllib
 from pathlib import Path

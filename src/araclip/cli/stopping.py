@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP: each ends a command in the same orderly way. Imports nothing that takes time."""
+"""Ctrl-C, SIGTERM, SIGHUP and on Windows Ctrl-Break: each ends a command in the same orderly way.
+
+Imports nothing that takes time.
+"""
 
 import os
 import signal
@@ -7,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = tuple(number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)))
+from araclip.platforms.signals import stopping
+
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)  # not SIG_IGN: `nohup`, and jobs in the background of a shell
 _IMPORTS = "<frozen importlib._bootstrap>"
 _last = signal.SIGINT
@@ -22,7 +26,7 @@ def on_signals() -> Iterator[None]:
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        before = {number: signal.getsignal(number) for number in stopping()}
     owner = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:

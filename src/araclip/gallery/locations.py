@@ -11,6 +11,7 @@ from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.paths import user_path
+from araclip.platforms.names import as_stored
 from araclip.user_data import data_home, is_there
 
 KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable, not an argument: other users of the machine can read arguments
@@ -94,7 +95,7 @@ def reference_home() -> Path:
 
 def gallery_of(folder: Path) -> Path:
     """The gallery of a picture folder: its name, for people, and a hash of its path, for uniqueness."""
-    resolved = folder.resolve()
+    resolved = as_stored(folder.resolve())
     key = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:10]
     name = re.sub(r"[^\w.-]+", "_", os.fsencode(resolved.name).decode("utf-8", "replace"))[:40]
     return data_home() / "galleries" / f"{name}-{key}"

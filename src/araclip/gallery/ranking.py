@@ -1,6 +1,5 @@
 """From a query to a page of hits: the best pictures that pass the filters and exist, in a stable order."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -22,6 +21,7 @@ from araclip.gallery.near_hashes import HashTable, is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, text_matches, where_found
+from araclip.platforms.names import lexists
 from araclip.video.scene_paths import file_of
 
 WHOLE = (int, np.integer)
@@ -219,4 +219,4 @@ class _FilteredSearch:
 
 def exists(path: str) -> bool:
     """Whether a path is an existing file, or stored pixels."""
-    return path.startswith(STORED_PREFIX) or os.path.lexists(file_of(path))
+    return path.startswith(STORED_PREFIX) or lexists(file_of(path))

@@ -7,7 +7,6 @@ no such limits, there only the time on the clock is bounded.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -22,6 +21,8 @@ from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismatch
 from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, read_config
+from araclip.platforms.limits import limit
+from araclip.platforms.processes import status_name
 from araclip.towers import ImageTower, TextTower
 
 PASSED_ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
@@ -65,14 +66,8 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
         raise kind(shown(shortened(str(answer["message"]), 1000)))
     last = next(iter(done.stderr[-300:].decode(errors="replace").strip().splitlines()[-1:]), "")
-    ended = f"ended with {_status(done.returncode)}" + (f" ({shown(last)})" if last else "")
+    ended = f"ended with {status_name(done.returncode)}" + (f" ({shown(last)})" if last else "")
     raise _refused(folder, tower, f"{ended}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU")
-
-
-def _status(code: int) -> str:
-    with suppress(ValueError):
-        return signal.Signals(-code).name  # such as SIGXCPU: too much time
-    return str(code)
 
 
 def _refused(folder: Path, tower: str, what: str) -> ModelMismatch:
@@ -119,13 +114,7 @@ def _try(folder: Path, tower: str) -> None:
 
 
 def _limit(memory: int, seconds: int) -> None:
-    with suppress(ImportError):
-        import resource
-
-        wanted = {"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0}
-        for name, value in wanted.items():
-            with suppress(ValueError, OSError, AttributeError):  # a lower limit is in force, or the system has none
-                resource.setrlimit(getattr(resource, name), (value, value))
+    limit({"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from araclip.errors import InputError, OcrFailed
+from araclip.platforms.limits import with_memory
 
 LANGUAGES = ("ara", "eng")
 SURE = 40.0  # percent: words of a lower confidence are noise, above all in photographs
@@ -17,7 +18,6 @@ MISSING = (
     "OCR needs Tesseract with Arabic, which is not on this machine. Debian, Ubuntu: sudo apt install tesseract-ocr "
     "tesseract-ocr-ara; macOS: brew install tesseract tesseract-lang."
 )
-_LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'  # by a shell: after a fork, Python's threads may hold locks
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Tesseract:
             OcrFailed: it takes longer than `seconds`, or the program fails.
         """
         command = [self.program, "stdin", "stdout", "-l", "+".join(self.languages), "--psm", "3", "tsv"]
-        if shell := shutil.which("sh"):
-            command = [shell, "-c", _LIMITED, str(MEMORY_KB), *command]
+        command = with_memory(command, MEMORY_KB)
         environment = os.environ | {"OMP_THREAD_LIMIT": "1"}  # pictures are read side by side
         try:
             done = subprocess.run(

@@ -7,16 +7,15 @@ order: a thread that waits for decoding holds no memory that another one needs t
     READING ─► PARSING ─► DECODING
 """
 
-import ctypes
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import IO, cast
+from typing import IO
 
 from araclip.errors import ImageTooLarge
+from araclip.platforms.libraries import trim_heap
 
 PEAK = 1_500_000_000  # bytes above the model's that reading pictures takes at most; measured by tests/trials
 PARSE_SECONDS = 3.0  # of processor time, for a header: ordinary ones take milliseconds
@@ -60,16 +59,8 @@ DECODING = ByteBudget(1_150_000_000)  # pixels; the rest of PEAK is what allocat
 
 def return_freed_memory(freed: int) -> None:
     """Return what was freed to the system, where that is glibc's habit to keep: an arena for each thread."""
-    if freed > TRIM and (trim := _trim()):
-        trim(0)
-
-
-@cache
-def _trim() -> Callable[[int], int] | None:
-    try:
-        return cast(Callable[[int], int], ctypes.CDLL(None).malloc_trim)
-    except (OSError, AttributeError, TypeError):  # another C library
-        return None
+    if freed > TRIM:
+        trim_heap()
 
 
 class TimedStream:

@@ -3,14 +3,12 @@
 A file of a few kilobytes can claim 150 megapixels, or a thousand progressive scans.
 """
 
-import contextlib
-from pathlib import Path
 from typing import IO, Any
 
-import psutil
 from PIL import ExifTags, Image
 
 from araclip.errors import ImageTooLarge
+from araclip.platforms.memory import free_memory
 
 MAX_PIXELS = 150_000_000  # the largest consumer cameras (100–150 MP) still fit
 MAX_OF_FORMAT = {  # the decoders of these take more memory or time for a pixel than others
@@ -41,7 +39,6 @@ JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel in Pillow; else 4
 _RLE = (1, 2)  # compressions of a BMP
 _CHUNK = 1 << 20
-_CGROUP, _GROUP_OF_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def check_header(image: Image.Image, name: str) -> int:
@@ -170,16 +167,3 @@ def count(stream: IO[bytes], pattern: bytes) -> int:
         tail = (tail + chunk)[1 - len(pattern) :]
     stream.seek(start)
     return total
-
-
-def free_memory() -> int:
-    """Bytes that this process can still allocate: of the machine, or of its container if that has a lower limit."""
-    free = int(psutil.virtual_memory().available)
-    with contextlib.suppress(
-        OSError, ValueError, IndexError, KeyError
-    ):  # not Linux, no cgroups v2, or no limit ("max")
-        group = _CGROUP / _GROUP_OF_PROCESS.read_text().split("::")[1].strip().lstrip("/")
-        reclaimable = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
-        used = int((group / "memory.current").read_text()) - int(reclaimable)
-        free = min(free, int((group / "memory.max").read_text()) - used)
-    return max(free, 0)

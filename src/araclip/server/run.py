@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import math
-import os
 import signal
 import socket
 import sys
@@ -20,12 +18,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from araclip.client import Client, Results
 from araclip.errors import InputError, ServerError
+from araclip.platforms.libraries import use_one_malloc_arena
+from araclip.platforms.signals import HANGUP
+from araclip.platforms.sockets import drop_silent
 from araclip.server.app import create_app
 from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
 from araclip.server.http.problem_details import Problem, answer
 from araclip.server.settings import Settings
 
-_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # read and dropped after what is no HTTP
 
 
@@ -71,18 +71,17 @@ class Serving(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """SIGHUP, of a terminal that is closed, stops the server as SIGTERM does."""
-        hangup = getattr(signal, "SIGHUP", None)
         with super().capture_signals():
-            if hangup is None or threading.current_thread() is not threading.main_thread():
+            if HANGUP is None or threading.current_thread() is not threading.main_thread():
                 yield
                 return
-            before = signal.getsignal(hangup)
+            before = signal.getsignal(HANGUP)
             if before != signal.SIG_IGN:
-                signal.signal(hangup, self.handle_exit)
+                signal.signal(HANGUP, self.handle_exit)
             try:
                 yield
             finally:
-                signal.signal(hangup, before)
+                signal.signal(HANGUP, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down; event streams are ended first, since uvicorn would wait for them until its time limit."""
@@ -109,8 +108,7 @@ class _TimedProtocol(H11Protocol):
         # asyncio sets this only on sockets created with an explicit protocol. Without it, the end of a response waits
         # 40 ms for the client's delayed acknowledgement.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # drops connections that do not read, even if no task is waiting
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.send_seconds * 1000))
+        drop_silent(line, self.send_seconds)  # even if no task is waiting
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -193,17 +191,6 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with contextlib.closing(_listening(settings)) as listening, contextlib.suppress(KeyboardInterrupt):
         Serving(settings, ready=ready).run(sockets=[listening])
-
-
-def use_one_malloc_arena() -> None:
-    """Have all threads of this process share one malloc arena, where the C library is glibc.
-
-    glibc creates an arena for each thread, and each keeps its peak size: a tenth more memory in ten minutes of queries
-    (docs/log/2026-11.md). Arenas that exist already stay.
-    """
-    library = ctypes.CDLL(None) if os.name == "posix" else None
-    if hasattr(library, "mallopt"):
-        library.mallopt(_ARENA_MAX, 1)  # type: ignore[union-attr]
 
 
 def check(settings: Settings, query: str) -> Results:

@@ -4,7 +4,6 @@ A process gets the open file, never a path. It is ended when it answers late, or
 """
 
 import atexit
-import os
 import socket
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from araclip.decoding_process import Reply, environment, receive, send
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.image_transform import ImageTransform
 from araclip.picture_facts import Facts
+from araclip.platforms.processes import in_forked_children
 from araclip.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
 SECONDS = 90.0  # of looking for scenes in one video: a longer one has scenes up to there
@@ -222,6 +222,5 @@ def close() -> None:
 
 
 atexit.register(close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)  # they are the parent's
-    os.register_at_fork(after_in_child=_active.clear)
+in_forked_children(_idle.clear)  # they are the parent's
+in_forked_children(_active.clear)

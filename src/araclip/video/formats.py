@@ -6,10 +6,10 @@ and rare demuxers are where its faults are found.
 
 import importlib.util
 import os
-import sys
 from functools import cache
 
 from araclip.errors import InputError
+from araclip.platforms.limits import can_limit
 
 SUFFIXES = {  # → the name of the format, as filters and the API spell it
     ".mp4": "MP4", ".m4v": "MP4", ".mov": "MOV", ".qt": "MOV", ".3gp": "3GP", ".3g2": "3GP", ".mkv": "MKV",
@@ -58,4 +58,4 @@ def suffix_of(path: str) -> str:
 @cache
 def can_read() -> bool:
     """Whether videos are read here: PyAV is installed (extra `video`), and the system can limit a process."""
-    return sys.platform != "win32" and importlib.util.find_spec("av") is not None
+    return can_limit() and importlib.util.find_spec("av") is not None

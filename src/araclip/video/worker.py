@@ -19,12 +19,13 @@ import av
 import numpy as np
 from PIL import Image
 
-from araclip.decoding_process import Reply, allow_processor, receive, restrict, send
+from araclip.decoding_process import Reply, receive, send
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.image_transform import ImageTransform
 from araclip.images import square
 from araclip.phash import SIZE, phash
 from araclip.picture_facts import Facts
+from araclip.platforms.limits import allow_processor, restrict
 from araclip.video import choice
 from araclip.video.frames import Video
 from araclip.video.scene_paths import LATEST

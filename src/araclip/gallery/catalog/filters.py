@@ -27,6 +27,7 @@ from araclip.gallery.catalog.filter_values import (
 )
 from araclip.gallery.catalog.photo.conditions import around, with_words
 from araclip.paths import text_path, user_path
+from araclip.platforms.names import as_stored
 from araclip.text.normalization import normalize
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
@@ -38,7 +39,6 @@ _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.
     json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
         CASE pair.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE pair.value END) || ']' END) AS member
     WHERE pair.key = ? AND CAST(member.value AS TEXT) = ?)"""
-
 
 Values = tuple[str | int | float | bytes, ...]
 
@@ -286,7 +286,7 @@ def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
 def roots_of(folder: str | os.PathLike[str]) -> list[str]:
     """A folder's path as given and with links resolved, since indexed paths may begin with either."""
     named = user_path(folder).absolute()
-    return [str(root) for root in dict.fromkeys((Path(os.path.normpath(named)), named.resolve()))]
+    return list(dict.fromkeys(str(as_stored(root)) for root in (Path(os.path.normpath(named)), named.resolve())))
 
 
 def _below(folder: str | os.PathLike[str]) -> tuple[str, Values]:

@@ -15,6 +15,7 @@ from araclip.gallery.ingest.unread import unread_kind
 from araclip.images import not_a_file
 from araclip.paths import user_path
 from araclip.picture_formats.kinds import SUFFIXES
+from araclip.platforms.names import as_stored, openable
 from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
 from araclip.video.formats import can_read
 
@@ -46,11 +47,12 @@ class Walk:
         while waiting:
             folder, device = waiting.pop()
             try:
-                here = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
+                opened = openable(folder)
+                here = os.stat(opened)  # noqa: PTH116  (names that are not UTF-8 stay text)
                 if (here.st_dev, here.st_ino) in seen:
                     continue
                 seen.add((here.st_dev, here.st_ino))
-                with os.scandir(folder) as entries:
+                with os.scandir(opened) as entries:
                     listing = sorted(entries, key=lambda entry: os.fsencode(entry.name))
             except OSError as error:
                 self.unreadable[folder] = why_unreadable(error)
@@ -58,31 +60,31 @@ class Walk:
             if device not in (None, here.st_dev):
                 self.drives.add(folder)
             below = []
-            captions = {entry.name: entry for entry in listing if entry.name.lower().endswith(ENDINGS)}
+            captions = {entry.name for entry in listing if entry.name.lower().endswith(ENDINGS)}
             for entry in listing:
                 if entry.name.startswith("."):
                     continue
+                path = entry.path if opened == folder else os.path.join(folder, entry.name)  # noqa: PTH118  (as above)
                 try:
                     if entry.is_dir():
-                        below.append((entry.path, here.st_dev))
+                        below.append((path, here.st_dev))
                     elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
-                        self.unreadable[entry.path] = "the link leads nowhere; is a drive unplugged?"
+                        self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
                     elif _has_picture_suffix(entry.name):
-                        self._note_captions(
-                            entry.path, (captions[name].path for name in names_beside(entry.name) if name in captions)
-                        )
-                        yield from self._file(entry.path, entry.stat())
+                        beside = (name for name in names_beside(entry.name) if name in captions)
+                        self._note_captions(path, (os.path.join(folder, name) for name in beside))  # noqa: PTH118
+                        yield from self._file(path, entry.stat())
                     elif kind := unread_kind(entry.name):
                         self.unread[kind] += 1
                 except OSError as error:  # a file that vanished meanwhile is simply not found
                     if not isinstance(error, FileNotFoundError):
-                        self.unreadable[entry.path] = why_unreadable(error)
+                        self.unreadable[path] = why_unreadable(error)
             waiting += reversed(below)
 
     def at(self, path: str) -> Iterator[File]:
         """The picture at `path`, or those below it; none if the path does not exist."""
         try:
-            about = os.stat(path)  # noqa: PTH116  (as above)
+            about = os.stat(openable(path))  # noqa: PTH116  (as above)
         except FileNotFoundError:
             if os.path.islink(path):  # noqa: PTH114
                 self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
@@ -102,7 +104,7 @@ class Walk:
         files = []
         for each in beside:
             with contextlib.suppress(OSError):
-                about = os.stat(each)  # noqa: PTH116  (as above)
+                about = os.stat(openable(each))  # noqa: PTH116  (as above)
                 if stat.S_ISREG(about.st_mode):
                     files.append(File.of(each, about))
         if files:
@@ -146,9 +148,9 @@ def checked_root(folder: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: no such folder, a file, or not a path.
     """
-    path = user_path(folder, "folder")
+    path = as_stored(user_path(folder, "folder").absolute())
     if not path.exists():
         raise InputError(f"no such folder: {path}. Check the spelling, or reconnect the drive.")
     if not path.is_dir():
         raise InputError(f"{path} is a file, not a folder. Pass the folder that holds the pictures.")
-    return path.resolve()
+    return as_stored(path.resolve())

@@ -22,6 +22,7 @@ from araclip.images import open_file, opened, square
 from araclip.paths import text_path, user_path
 from araclip.picture_facts import Facts
 from araclip.picture_limits.decode_budget import READING
+from araclip.platforms.names import openable
 from araclip.video.decoder import pictures_at, still
 from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import Scene, scene_digest, scene_of, stored
@@ -167,7 +168,7 @@ def source_of(picture: PictureSource) -> Source:
             f"{path} is the name of a scene in a video; no picture file can be indexed under it. Rename it."
         )
     try:
-        about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
+        about = os.stat(openable(path))  # noqa: PTH116  (names that are not UTF-8 stay text)
     except OSError as error:
         raise InputError(f"{path}: no such picture ({error.strerror}). Check the path.") from None
     if not stat.S_ISREG(about.st_mode):

@@ -1,9 +1,9 @@
 """Files that look like pictures or videos and are not read here: their kinds, and what to do about them."""
 
-import os
 from collections.abc import Mapping
 
 from araclip.picture_formats.kinds import EXTRAS, NOT_READ
+from araclip.platforms.names import lexists
 from araclip.video.formats import REMEDY as VIDEO_REMEDY
 from araclip.video.formats import can_read, is_video
 
@@ -24,7 +24,7 @@ def unread_kind(name: str) -> str | None:
 
 def may_come_back(path: str) -> bool:
     """Whether a file was read with an extra that is gone, and is still there: what was indexed of it stays."""
-    return unread_kind(path) in _REMEDIES and os.path.lexists(path)
+    return unread_kind(path) in _REMEDIES and lexists(path)
 
 
 def unread_line(counts: Mapping[str, int]) -> str:

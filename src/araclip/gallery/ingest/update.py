@@ -16,6 +16,7 @@ from araclip.gallery.ingest.unread import may_come_back, unread_line
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
 from araclip.picture_formats.kinds import ALWAYS
+from araclip.platforms.names import lexists
 from araclip.video.formats import is_video
 from araclip.video.scene_paths import file_of
 
@@ -57,7 +58,7 @@ def update_at(
 ) -> Update | None:  # fmt: skip
     """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
     walk, changed = Walk(), set(paths)
-    changed |= {each for path in changed for each in pictures_beside(path) if os.path.lexists(each)}
+    changed |= {each for path in changed for each in pictures_beside(path) if lexists(each)}
     found, stored = dict[str, File](), dict[str, File]()
     for path in sorted(changed):
         root = next((str(root) for root in roots if below(path, str(root))), None)
@@ -71,7 +72,7 @@ def update_at(
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
         return None  # nothing would be left: a drive may be unplugged
-    if any(not os.path.lexists(root) for root in roots) or walk.drives:
+    if any(not lexists(str(root)) for root in roots) or walk.drives:
         return None
     if any(map(is_video, found)):  # it may have been moved, and its scenes are known elsewhere
         stored = catalog.files()

@@ -20,6 +20,7 @@ from araclip.gallery.maintenance.integrity import bad_vectors, file_fault, store
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.paths import user_path
+from araclip.platforms.names import lexists
 from araclip.video import hashes
 from araclip.video.scene_paths import file_of
 
@@ -68,7 +69,7 @@ class FolderMaintenance(BaseGallery):
         )
         files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
         for content, path, size, pixels in rows:
-            if os.path.lexists(file_of(os.fsdecode(path))):  # or the only copy left would count as one
+            if lexists(file_of(os.fsdecode(path))):  # or the only copy left would count as one
                 files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
 
         return grouped(files, catalog.phashes, catalog.vectors, kinds)

@@ -13,6 +13,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.results import Fault
 from araclip.images import open_file, open_image
+from araclip.platforms.names import openable
 from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of
 
@@ -53,7 +54,7 @@ def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
     scene = scene_of(stored.path)
     file = File(file_of(stored.path), stored.size, stored.mtime_ns)
     try:
-        now = File.of(file.path, os.stat(file.path))  # noqa: PTH116  (names that are not UTF-8 stay text)
+        now = File.of(file.path, os.stat(openable(file.path)))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
             yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
         elif digest is not None and _digest(file.path, scene) != digest:

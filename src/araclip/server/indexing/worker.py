@@ -24,6 +24,7 @@ from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.open import encoder_of
 from araclip.gallery.recorded_model import create_catalog
+from araclip.platforms.processes import step_back
 
 PROGRESS_SECONDS = 0.5  # between lines of progress
 # The server and other programs come first. The lowest priority (19, or SCHED_IDLE) gets nothing at all on a machine
@@ -40,8 +41,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=writer_lock.PATIENCE_S, help="Seconds to wait for a turn.")
     given = parser.parse_args()
     writer_lock.PATIENCE_S = given.patience
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    step_back(NICENESS)
     paths = json.loads(sys.stdin.buffer.readline() or b"null")
     threading.Thread(target=_end_with_server, daemon=True).start()
     try:

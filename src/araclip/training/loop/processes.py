@@ -9,8 +9,8 @@ import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from araclip.errors import RecipeError
+from araclip.platforms.libraries import keep_freed_memory
 from araclip.training.loop.gradcache import is_distributed
-from araclip.training.small_cnn.malloc import keep_freed_memory
 
 TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for hours while the others wait for it
 

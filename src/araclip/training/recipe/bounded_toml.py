@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from araclip.platforms.files import open_to_read
+
 MAX_BYTES = 500_000  # the longest recipe has 20,000
 MAX_DEPTH = 32
 MAX_PARTS = 32  # of a dotted key
@@ -29,9 +31,7 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
         OSError: it cannot be read.
         ValueError: it is no file, no TOML, or more than the bounds allow.
     """
-    # Non-blocking, since a named pipe in place of the file would block for ever.
-    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(opened, "rb") as stream:  # noqa: PTH123  (closes what was opened)
+    with open(open_to_read(path), "rb") as stream:  # noqa: PTH123  (closes what was opened)
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise ValueError("not a regular file")
         raw = stream.read(MAX_BYTES + 1)

@@ -1,0 +1,35 @@
+"""Processes: how many cores they may use, how they step back for others, what a fork leaves them."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+
+
+def usable_cores() -> int:
+    """Cores this process may run on (containers and taskset narrow it below the machine's count)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def step_back(niceness: int) -> None:
+    """Let other processes go first: 1 to 19, the more the later; Windows has one such class."""
+    if hasattr(os, "nice"):
+        os.nice(niceness)
+    else:
+        with suppress(psutil.Error, OSError):
+            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)  # type: ignore[attr-defined,unused-ignore]
+
+
+def in_forked_children(clear: Callable[[], object]) -> None:
+    """Call a function in every child that is forked later; Windows forks none."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=clear)
+
+
+def status_name(code: int) -> str:
+    """How a process ended: the signal's name, such as SIGXCPU (too much time), or its exit code."""
+    with suppress(ValueError):
+        return signal.Signals(-code).name
+    return str(code)

@@ -1,0 +1,330 @@
+"""What differs between systems: of each part both branches, the one that this machine does not take by force."""
+
+import ast
+import os
+import signal
+import socket
+import sys
+import types
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import araclip
+from araclip import atomic
+from araclip.errors import GalleryLocked
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.ingest.scan import Walk, checked_root
+from araclip.gallery.locations import gallery_of
+from araclip.platforms import files, libraries, limits, memory, names, processes, signals, sockets, system
+from araclip.video.formats import can_read
+from pictures import solid
+
+SOURCE = Path(araclip.__file__).parent
+ONLY_SOME_HAVE = {"fcntl", "msvcrt", "resource", "signal", "winreg", "pwd", "grp", "termios"}  # modules
+ELSEWHERE = {  # what may stand outside the room, and why
+    "cli/stopping.py: import signal",  # the handlers themselves; which signals there are, `platforms.signals` tells
+    "server/run.py: import signal",
+}
+ASKED = {("sys", "platform"), ("os", "name"), ("platform", "system")}
+TOLD = {"doctor.py: platform.system"}  # it reports the system, and does nothing by it
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Take this machine for another system: windows, darwin or linux."""
+
+    def become(name: str) -> None:
+        monkeypatch.setattr(system, "windows", lambda: name == "windows")
+        monkeypatch.setattr(system, "linux", lambda: name == "linux")
+        monkeypatch.setattr(system, "folds_names", lambda: name != "linux")
+
+    return become
+
+
+@pytest.fixture
+def msvcrt(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int, int]]:
+    """Windows' module that locks bytes, as far as it is used: the bytes that are locked."""
+    held = set[tuple[int, int, int]]()
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        about = os.fstat(descriptor)
+        place = (about.st_dev, about.st_ino, os.lseek(descriptor, 0, os.SEEK_CUR))
+        assert count == 1
+        if mode == fake.LK_UNLCK:
+            held.remove(place)
+        elif place in held:
+            raise PermissionError(13, "Permission denied")
+        else:
+            held.add(place)
+
+    fake = types.ModuleType("msvcrt")
+    fake.LK_NBLCK, fake.LK_UNLCK, fake.locking = 2, 0, locking  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "msvcrt", fake)
+    return held
+
+
+# ------------------------------------------------------------------ the room
+
+
+def asked_of_the_system(path: Path) -> list[str]:
+    """Where a module imports what only some systems have, or asks which system this is."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [f"import {each.name}" for each in node.names if each.name in ONLY_SOME_HAVE]
+        elif isinstance(node, ast.ImportFrom) and node.module in ONLY_SOME_HAVE:
+            found.append(f"import {node.module}")
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if (node.value.id, node.attr) in ASKED:
+                found.append(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "getattr"):
+            first = node.args[0]
+            if isinstance(first, ast.Name) and first.id in ("os", "signal", "socket"):
+                found.append(f"{node.func.id}({first.id})")
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(("/proc/", "/sys/")):
+            found.append(str(node.value))
+    return [f"{path.relative_to(SOURCE).as_posix()}: {each}" for each in found]
+
+
+def test_only_the_room_of_platforms_asks_which_system_this_is() -> None:
+    outside = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] != "platforms"]
+    assert {each for path in outside for each in asked_of_the_system(path)} == ELSEWHERE | TOLD
+    assert len([each for path in (SOURCE / "platforms").glob("*.py") for each in asked_of_the_system(path)]) > 12
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_on_windows_a_byte_beyond_the_text_is_locked_and_a_second_writer_is_refused(
+    tmp_path: Path, on: Callable[[str], None], msvcrt: set[tuple[int, int, int]]
+) -> None:
+    on("windows")
+    with atomic.single_writer(tmp_path / "lock"):
+        assert [at for _, _, at in msvcrt] == [1 << 30]
+        with pytest.raises(GalleryLocked, match=f"process {os.getpid()} on"), atomic.single_writer(tmp_path / "lock"):
+            pass
+    assert not msvcrt
+
+
+def test_a_file_that_windows_does_not_let_go_is_replaced_once_its_reader_has_left(
+    tmp_path: Path, on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [PermissionError(13, "Access is denied")] * 3
+    rename = Path.replace
+
+    def refuse(source: Path, target: Path) -> Path:
+        if refusals:
+            raise refusals.pop()
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    on("windows")
+    atomic.write_text(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "new"
+    for name, patience in (("linux", files.PATIENCE_S), ("windows", 0.0)):
+        refusals[:] = [PermissionError(13, "Access is denied")]
+        monkeypatch.setattr(files, "PATIENCE_S", patience)
+        on(name)
+        with pytest.raises(PermissionError):
+            atomic.write_text(tmp_path / "file", "newer")
+        assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_folders_are_flushed_except_on_windows(
+    tmp_path: Path, on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    for name, times in (("windows", 0), ("linux", 1)):
+        on(name)
+        files.flush_folder(tmp_path)
+        assert len(flushed) == times
+
+
+def test_bytes_are_flushed_with_fsync_where_there_is_no_fdatasync(monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    monkeypatch.delattr(os, "fdatasync", raising=False)  # as on macOS and Windows
+    files.flush_content(3)
+    assert flushed == [3]
+
+
+# ------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize(
+    ("path", "opened"),
+    [
+        ("C:\\Users\\سارة\\1.jpg", None),
+        ("C:\\" + "د" * 300, "\\\\?\\C:\\" + "د" * 300),
+        ("C:/a/../" + "d" * 300, "\\\\?\\C:\\" + "d" * 300),  # nothing resolves .. and / in such a path
+        ("\\\\server\\share\\" + "d" * 300, "\\\\?\\UNC\\server\\share\\" + "d" * 300),
+        ("\\\\?\\C:\\" + "d" * 300, None),
+        ("d" * 300, None),  # below the working folder
+    ],
+)
+def test_a_path_of_more_than_260_letters_is_opened_with_the_prefix_of_long_ones(
+    on: Callable[[str], None], path: str, opened: str | None
+) -> None:
+    on("windows")
+    assert names.openable(path) == (opened or path)
+    on("darwin")
+    assert names.openable(path) == path
+
+
+def test_a_walk_gives_paths_without_the_prefix_they_were_opened_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "صور"
+    solid(folder / "كلب" / "1.png")
+    (tmp_path / "long").symlink_to(tmp_path, target_is_directory=True)
+    monkeypatch.setattr("araclip.gallery.ingest.scan.openable", lambda path: path.replace("صور", "long/صور", 1))
+    assert [file.path for file in Walk().pictures(folder)] == [str(folder / "كلب" / "1.png")]
+
+
+DECOMPOSED, COMPOSED = (unicodedata.normalize(form, "أحمد والقطة") for form in ("NFD", "NFC"))
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "typed"),
+    [
+        ("darwin", DECOMPOSED, COMPOSED),
+        ("linux", DECOMPOSED, COMPOSED),  # a disk that comes from a Mac
+        ("linux", COMPOSED, DECOMPOSED),
+        ("darwin", "Photos", "photos"),
+        ("windows", "Photos", "PHOTOS"),
+    ],
+)
+def test_a_folder_has_one_path_however_its_name_is_typed(
+    tmp_path: Path, on: Callable[[str], None], name: str, stored: str, typed: str
+) -> None:
+    on(name)
+    solid(tmp_path / stored / "1.png")
+    named = tmp_path / typed
+    assert names.as_stored(named) == tmp_path / stored
+    assert checked_root(named) == tmp_path / stored
+    assert gallery_of(named) == gallery_of(tmp_path / stored)
+    ends = Filters(folder=named).condition().file_values
+    assert ends == Filters(folder=tmp_path / stored).condition().file_values
+
+
+def test_names_that_differ_only_so_are_two_where_the_disk_tells_them_apart(
+    tmp_path: Path, on: Callable[[str], None]
+) -> None:
+    both = [tmp_path / DECOMPOSED, tmp_path / COMPOSED]
+    for folder in both:
+        folder.mkdir()
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this disk does not tell them apart")
+    for name in ("linux", "darwin"):
+        on(name)
+        assert [names.as_stored(folder) for folder in both] == both
+    on("linux")
+    gone = tmp_path / "Photos" / "2024"
+    assert names.as_stored(gone) == gone
+
+
+# ------------------------------------------------------------------ processes
+
+
+def test_without_limits_nothing_is_limited_and_videos_are_not_read(
+    on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # importing it fails, as on Windows
+    on("windows")
+    limits.restrict(1)
+    limits.allow_processor(1)
+    limits.limit({"RLIMIT_DATA": 1})
+    assert limits.with_memory(["tesseract"], 1) == ["tesseract"]
+    can_read.cache_clear()
+    try:
+        assert not can_read()
+    finally:
+        can_read.cache_clear()
+
+
+def test_a_limit_that_the_system_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = types.ModuleType("resource")
+    kept: list[tuple[str, tuple[int, int]]] = []
+    fake.RLIMIT_CPU, fake.setrlimit = "cpu", lambda which, ends: kept.append((which, ends))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "resource", fake)
+    limits.limit({"RLIMIT_DATA": 5, "RLIMIT_CPU": 7})  # macOS has no RLIMIT_DATA that works
+    assert kept == [("cpu", (7, 7))]
+
+
+def test_a_process_steps_back_and_counts_its_cores_where_calls_for_it_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.delattr(os, "nice", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    monkeypatch.setattr(processes.psutil, "BELOW_NORMAL_PRIORITY_CLASS", 16384, raising=False)
+    monkeypatch.setattr(processes.psutil.Process, "nice", lambda self, value=None: asked.append(value))
+    processes.step_back(10)
+    processes.in_forked_children(dict.clear)
+    assert asked == [16384]
+    assert processes.usable_cores() == os.cpu_count()
+
+
+def test_how_a_process_ended_is_a_signal_or_a_number() -> None:
+    assert processes.status_name(-signal.SIGTERM) == "SIGTERM"
+    assert processes.status_name(3221225477) == "3221225477"  # Windows: access violation
+
+
+def test_the_signals_that_stop_a_command_are_those_that_the_system_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "HANGUP", None)
+    monkeypatch.setattr(signals, "BREAK", 21)
+    assert signals.stopping() == (signal.SIGINT, signal.SIGTERM, 21)
+
+
+# ------------------------------------------------------------------ what the system offers
+
+
+def test_the_free_memory_is_that_of_the_machine_or_of_a_smaller_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_GROUP_OF_PROCESS", tmp_path / "cgroup")
+    assert 10_000_000 < memory.free_memory() < 1 << 45  # no such file: macOS, Windows
+    for name, text in {
+        "cgroup": "0::/\n",
+        "memory.max": "300000000",
+        "memory.current": "250000000",
+        "memory.stat": "inactive_file 50000000",
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert memory.free_memory() == 100_000_000
+    (tmp_path / "memory.max").write_text("max")
+    assert memory.free_memory() > 100_000_000
+
+
+def test_elsewhere_than_on_glibc_its_allocator_is_left_alone(on: Callable[[str], None]) -> None:
+    on("darwin")
+    libraries.keep_freed_memory.cache_clear()
+    libraries._malloc_trim.cache_clear()
+    try:
+        assert not libraries.use_one_malloc_arena()
+        assert not libraries.keep_freed_memory()
+        libraries.trim_heap()
+    finally:
+        libraries.keep_freed_memory.cache_clear()
+        libraries._malloc_trim.cache_clear()
+
+
+def test_nvidias_driver_is_looked_for_by_its_name(on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(libraries.ctypes, "CDLL", asked.append)
+    for name in ("windows", "linux"):
+        on(name)
+        libraries.nvidia_driver()
+    assert asked == ["nvcuda.dll", "libcuda.so.1"]
+
+
+def test_a_socket_without_the_setting_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    with socket.socket() as line:
+        sockets.drop_silent(line, 5)
