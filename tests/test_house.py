@@ -15,6 +15,7 @@ SOURCE = Path(araclip.__file__).parent
 ROOMS = (  # a room imports only from the rooms above it; inside a package that is one room, any order
     "errors",
     "platforms",
+    "deprecation",
     "paths",
     "bounded_json",
     "bounded_tar",

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import signal
 import socket
 import sys
@@ -328,3 +329,17 @@ def test_a_socket_without_the_setting_is_left_as_it_is(monkeypatch: pytest.Monke
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     with socket.socket() as line:
         sockets.drop_silent(line, 5)
+
+
+# ------------------------------------------------------------------ the commands
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ar.md"])
+def test_both_commands_stand_there_for_windows_with_the_extras_that_make_installs(page: str) -> None:
+    root = Path(__file__).parents[1]
+    text, make = (root / page).read_text(encoding="utf-8"), (root / "Makefile").read_text(encoding="utf-8")
+    assert "py -m venv .venv" in text
+    for target, command in ((".venv/.demo", "araclip demo"), (".venv/.test", "python -m pytest")):
+        extras = re.search(rf"^{re.escape(target)}:.*?install .*?-e '(\.\[[^']+)'", make, re.DOTALL | re.MULTILINE)
+        assert extras
+        assert f".venv\\Scripts\\pip install -e {extras[1]} && .venv\\Scripts\\{command}" in text

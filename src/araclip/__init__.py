@@ -51,6 +51,7 @@ _HOME = {
     "normalize": "araclip.text.normalization",
     "open_gallery": "araclip.gallery.open",
 }
+_RENAMED = {"AraclipError": ("araclip:AraCLIPError", "0.3")}  # old name: new one, first release without the old
 __all__ = [
     "AraCLIP",
     "AraCLIPConfig",
@@ -69,6 +70,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        from araclip.deprecation import Renamed, warn_of
+
+        found = Renamed(*_RENAMED[name])
+        warn_of(f"araclip.{name}", found)
+        return found.value()
     if name not in _HOME:
         raise AttributeError(f"module 'araclip' has no attribute {name!r}. It has: {', '.join(__all__)}.")
     return getattr(import_module(_HOME[name]), name)

@@ -23,6 +23,7 @@ AraCLIPError
 │   ├── SourceError         a source cannot be read now: network, rights; the shard is not finished
 │   ├── ShardMismatch       shards of another source, model or number lie in the folder
 │   └── ShardFailed         some shards of a run were not finished; each is named with its reason
+├── OcrFailed               OCR of a picture was given up; the picture is indexed without its text
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
 └── TrainingError           a training run cannot start or continue; what it has written stays usable
     ├── RecipeError         the recipe names something unknown or asks for the impossible
@@ -33,8 +34,11 @@ AraCLIPError
     ├── OutOfMemory         a step did not fit; the message says what to make smaller
     └── ExportRejected      vectors of an exported graph differ too much from the trained model's
 
-Each message says what, where, both sides where two disagree, and what to do next.
+Each message says what, where, both sides where two disagree, and what to do next. docs/errors.md has a paragraph on
+each class.
 """
+
+from typing import ClassVar
 
 
 def first_line(error: BaseException) -> str:
@@ -43,7 +47,13 @@ def first_line(error: BaseException) -> str:
 
 
 class AraCLIPError(Exception):
-    """Root of all errors raised by AraCLIP."""
+    """Root of all errors raised by AraCLIP. `page`: where the documentation says when it comes and what to do."""
+
+    page: ClassVar[str] = "docs/errors.md#aracliperror"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.page = f"docs/errors.md#{cls.__name__.lower()}"
 
 
 class InputError(AraCLIPError):

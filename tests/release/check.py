@@ -1,12 +1,12 @@
 """Check the packages as they would be released: what `make release-check` runs.
 
-    python tests/release/check.py [--out dist]
+    python tests/release/check.py [--out dist] [--tests tests/test_query.py …]
 
 1. Wheel and sdist are built twice, and are the same bytes; their contents and descriptions pass check-wheel-contents
    and twine; a release tag (GITHUB_REF_NAME, as v1.2.3) is the version.
 2. The wheel is installed into an empty environment in a folder with spaces and Arabic letters; there pictures are
    indexed and searched with the hub switched off; uninstalling leaves nothing.
-3. The core's tests pass from the unpacked sdist.
+3. The core's tests pass from the unpacked sdist; with --tests only those files, for a look while the machine is busy.
 4. The licences of all that was installed are ones that fit; they are written to `licences.md`, an SBOM to `sbom.json`.
 
 Tools: the extra `release`. Needs the package index. Exit code 1 and the reason where something is not so.
@@ -36,7 +36,9 @@ def main() -> int:
     """Run all checks; 1 and a message where one fails."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=PROJECT / "dist", help="where the packages are written (dist)")
-    out = options.parse_args().out.resolve()
+    options.add_argument("--tests", nargs="+", help="files of tests in place of all of the core's")
+    given = options.parse_args()
+    out = given.out.resolve()
     with tempfile.TemporaryDirectory() as place:
         packages = built_twice(out, Path(place))
         home = Path(place) / "مجلد فيه مسافات"
@@ -45,7 +47,7 @@ def main() -> int:
         licences(python, out)
         searched(python, home)
         uninstalled(python)
-        tested(python, packages["gz"], home)
+        tested(python, packages["gz"], home, given.tests)
     print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0
 
@@ -133,13 +135,14 @@ def uninstalled(python: Path) -> None:
     print("uninstalled: nothing left")
 
 
-def tested(python: Path, sdist: Path, home: Path) -> None:
-    """The core's tests, from the unpacked sdist."""
+def tested(python: Path, sdist: Path, home: Path, only: list[str] | None) -> None:
+    """The core's tests, or some files of them, from the unpacked sdist."""
     with tarfile.open(sdist) as archive:
         archive.extractall(home, filter="data")
     source = home / sdist.name.removesuffix(".tar.gz")
-    pip(python, "install", source, *TEST_TOOLS)
-    said = run(python, "tests/core_tests.py", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", cwd=source)
+    pip(python, "install", source, *TEST_TOOLS)  # the sdist's own build
+    tests = ["-m", "pytest", *only] if only else ["tests/core_tests.py", "-n", "2", "--dist", "loadfile"]
+    said = run(python, *tests, "-p", "no:cacheprovider", cwd=source)
     print(f"tests of the sdist: {said.strip().splitlines()[-1]}")
 
 

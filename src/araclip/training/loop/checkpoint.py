@@ -22,6 +22,8 @@ from torch import Tensor
 from araclip import atomic
 from araclip.errors import RunMismatch, TrainingError, first_line
 
+FORMAT = 1  # raise it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
+_FORMAT = "checkpoint_format"  # its key in the file
 STORED = 2  # the newest, and one more in case a disk error hits it
 _NAME = re.compile(r"step-(\d{6,})\.pt")
 _MARK = b"sha256:"
@@ -98,6 +100,12 @@ def _state(path: Path) -> dict[str, Any]:
             f"{path} is no checkpoint of a run ({state!r:.150}); nothing of it was run. Delete it to resume from the "
             "one before, or begin anew with --fresh."
         )
+    number = state.pop(_FORMAT, 1)
+    if not isinstance(number, int) or number > FORMAT:
+        raise RunMismatch(
+            f"{path} has format {number!r:.20}, this release reads up to {FORMAT}. Resume with the release that wrote it, "
+            "or begin anew with --fresh."
+        )
     return state
 
 
@@ -148,7 +156,7 @@ def _size(state: dict[str, Any]) -> int:
 
 def _fill(temporary: Path, state: dict[str, Any]) -> None:
     with temporary.open("wb") as file:  # given a path, torch keeps the file open after a full disk
-        torch.save(state, file)
+        torch.save({**state, _FORMAT: FORMAT}, file)
     with temporary.open("rb+") as file:
         file.seek(-2, io.SEEK_END)  # a zip ends in the length of its comment, here 0
         file.write(struct.pack("<H", _SEAL))

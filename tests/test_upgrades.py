@@ -1,0 +1,90 @@
+"""Errors, formats and old names: each has its paragraph, and the paragraph is true of the code."""
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+import araclip
+from araclip import deprecation, errors
+from araclip.errors import AraCLIPError
+from araclip.gallery.catalog.schema import SCHEMA
+from araclip.model_folder.config import FORMAT as MODEL_FORMAT
+from araclip.model_folder.config import FORMATS as MODEL_FORMATS
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def classes(root: type[AraCLIPError] = AraCLIPError) -> dict[str, type[AraCLIPError]]:
+    """Every error class of ours by its name."""
+    found = {root.__name__: root}
+    for below in root.__subclasses__():
+        found |= classes(below)
+    return {name: kind for name, kind in found.items() if kind.__module__ == errors.__name__}
+
+
+def section(page: str, title: str) -> str:
+    """The text of a page below a heading, up to the next one as high."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.split(r"\n## ", text.split(f"\n## {title}\n")[1])[0]
+
+
+def formats(title: str) -> list[int]:
+    """The numbers in the table of a section of the page about upgrades."""
+    return [int(number) for number in re.findall(r"^\| (\d+) \| \S", section("upgrading.md", title), re.MULTILINE)]
+
+
+def test_each_error_class_has_a_paragraph_that_it_names_and_stands_in_the_tree() -> None:
+    text = (DOCS / "errors.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^### (\w+)\n\n\S", text, re.MULTILINE)
+    assert sorted(headings) == sorted(classes())
+    for name, kind in classes().items():
+        assert kind.page == f"docs/errors.md#{name.lower()}"
+        assert re.search(rf"\b{name} ", errors.__doc__ or "") or kind is AraCLIPError, name
+
+
+def test_the_notes_on_upgrades_have_every_format_that_the_code_has() -> None:
+    assert formats("Galleries") == list(range(1, SCHEMA + 1))
+    assert formats("Model folders") == list(MODEL_FORMATS) == list(range(1, MODEL_FORMAT + 1))
+
+
+def test_the_notes_on_upgrades_have_the_formats_of_training() -> None:
+    pytest.importorskip("torch")
+    from araclip.training.loop import checkpoint
+    from araclip.training.teachers import cache
+
+    assert formats("Checkpoints") == list(range(1, checkpoint.FORMAT + 1))
+    assert formats("Teacher caches") == list(range(1, cache.FORMAT + 1))
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    text = (DOCS.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert releases[0] == "Unreleased"
+    assert all(re.match(r"\d+\.\d+\.\d+ – ", each) for each in releases[1:])
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Upgrading"}
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
+    assert "https://keepachangelog.com" in text.partition("## Unreleased")[0]
+
+
+def test_an_old_name_works_and_warns_whoever_uses_it() -> None:
+    with pytest.warns(DeprecationWarning, match=r"AraclipError is now araclip\.AraCLIPError; AraCLIP 0\.3 ") as seen:
+        assert araclip.AraclipError is AraCLIPError  # type: ignore[attr-defined,unused-ignore]
+    assert seen[0].filename == __file__
+    find = deprecation.renamed("araclip.here", {"Old": deprecation.Renamed("araclip:AraCLIPError", "0.3")})
+    with pytest.warns(DeprecationWarning, match=r"araclip\.here\.Old is now") as seen:
+        assert find("Old") is AraCLIPError
+    assert seen[0].filename == __file__
+    with pytest.raises(AttributeError, match=r"'araclip\.here' has no attribute 'Never'"):
+        find("Never")
+    assert "AraclipError" not in dir(araclip)
+
+
+def test_no_old_name_outlives_the_release_that_drops_it() -> None:
+    now = tuple(map(int, araclip.__version__.split(".")[:2]))
+    for old, (_, until) in araclip._RENAMED.items():
+        assert now < tuple(map(int, until.split("."))), f"{old} was to go with {until}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert araclip.AraCLIPError is AraCLIPError
