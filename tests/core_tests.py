@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 EXTRAS = ("_contract", "_remote", "_openai")  # test packages of extras: qdrant-edge-py, schemathesis, openai
 OTHERS = (
     "arguments", "atomic", "bounded_json", "bundled_model", "classify_command", "cli", "cli_gallery", "cli_stop",
-    "client", "decode_limits", "display", "duplicates", "encoder", "images", "normalization", "platforms", "query", "reembed",
-    "scan_index", "upgrades", "watch",
+    "client", "decode_limits", "display", "duplicates", "encoder", "images", "normalization", "platforms", "query",
+    "reembed", "scan_index", "upgrades", "watch",
 )  # fmt: skip
 SAMPLES = "not the_demo_gives"  # the sample pictures need the extra demo
 

@@ -1,6 +1,6 @@
 """Old names, which work for one release more and say so.
 
-A module whose names were renamed has `__getattr__ = deprecation.renamed(__name__, {"Old": Renamed("new", until="0.3")})`;
+A module whose names were renamed has `__getattr__ = renamed(__name__, {"Old": Renamed("araclip.errors:New", "0.3")})`;
 whatever else is old (an argument, a key) calls `warn_of`. `until` is the first release that refuses the old name; a
 test fails from that release on, until the entry is gone.
 """

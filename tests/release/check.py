@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
@@ -82,7 +83,10 @@ def built_twice(out: Path, place: Path) -> dict[str, Path]:
     version, tag = packages["whl"].name.split("-")[1], os.environ.get("GITHUB_REF_NAME", "")
     must(not tag.startswith("v") or tag == f"v{version}", f"the tag is {tag}, the version {version}")
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in packages.values())
-    print(f"built twice, equal: {sizes}")
+    with zipfile.ZipFile(packages["whl"]) as wheel:
+        weights = sum(each.compress_size for each in wheel.infolist() if "/models/" in each.filename)
+    code = packages["whl"].stat().st_size - weights
+    print(f"built twice, equal: {sizes}; of the wheel {weights / 1e6:.1f} MB are weights, {code / 1e6:.1f} MB the rest")
     return packages
 
 

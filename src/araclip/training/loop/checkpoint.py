@@ -103,8 +103,8 @@ def _state(path: Path) -> dict[str, Any]:
     number = state.pop(_FORMAT, 1)
     if not isinstance(number, int) or number > FORMAT:
         raise RunMismatch(
-            f"{path} has format {number!r:.20}, this release reads up to {FORMAT}. Resume with the release that wrote it, "
-            "or begin anew with --fresh."
+            f"{path} has format {number!r:.20}, this release reads up to {FORMAT}. Resume with the release that wrote "
+            "it, or begin anew with --fresh."
         )
     return state
 
