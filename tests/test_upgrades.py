@@ -1,5 +1,6 @@
 """Errors, formats and old names: each has its paragraph, and the paragraph is true of the code."""
 
+import json
 import re
 import warnings
 from pathlib import Path
@@ -10,9 +11,23 @@ import araclip
 from araclip import deprecation, errors
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.schema import SCHEMA
+from araclip.installed_models import bundled
 from araclip.model_folder.config import FORMAT as MODEL_FORMAT
 from araclip.model_folder.config import FORMATS as MODEL_FORMATS
+from release.licences import fits
 
+GENERAL = {
+    "Arabic",
+    "English",
+    "Emoji",
+    "For",
+    "Starting",
+    "The",
+    "Parallel",
+    "Four",
+    "CC-BY-4",
+    "CC-BY-SA-4",
+}  # no names
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -66,6 +81,31 @@ def test_the_changelog_keeps_its_form() -> None:
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Upgrading"}
     assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
     assert "https://keepachangelog.com" in text.partition("## Unreleased")[0]
+
+
+@pytest.mark.parametrize(
+    ("licence", "fitting"),
+    [
+        ("Apache-2.0 OR GPL-2.0-only", True),
+        ("MIT AND (MPL-2.0 OR LGPL-3.0)", True),
+        ("BSD License; GNU General Public License (GPL)", False),
+        ("CC-BY-SA-4.0", False),
+        ("UNKNOWN", False),
+        ("MIT License\n\nCopyright (c) 2022, … whole text", True),
+    ],
+)
+def test_a_licence_fits_when_each_of_its_parts_does(licence: str, fitting: bool) -> None:
+    assert fits(licence) is fitting
+
+
+def test_the_notice_names_every_source_of_the_bundled_weights() -> None:
+    notice = (DOCS.parent / "NOTICE").read_text(encoding="utf-8")
+    for folder in bundled().values():
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        for line in config["training_data"]:
+            names = set(re.findall(r"[A-Z][\w&-]+(?: \d+\.\d)?", re.sub(r"[A-Z]\w+ (split|English|Arabic)", "", line)))
+            missing = {name for name in names - GENERAL if name not in notice}
+            assert not missing, f"{folder.name}: {missing}"
 
 
 def test_an_old_name_works_and_warns_whoever_uses_it() -> None:

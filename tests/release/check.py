@@ -24,13 +24,11 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from licences import packages, strange, table
+
 PROJECT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
-FITTING = (  # licences of dependencies, or of parts of them, that fit Apache-2.0
-    "Apache", "MIT", "BSD", "ISC", "PSF", "Python Software Foundation", "HPND", "MPL-2.0", "Mozilla Public License 2.0",
-    "Unlicense", "zlib", "0BSD", "CC0",
-)  # fmt: skip
-TEST_TOOLS = Path(sys.executable).parent
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "httpx", "httpx2", "onnx", "watchfiles")
 
 
 def main() -> int:
@@ -41,14 +39,14 @@ def main() -> int:
     given = options.parse_args()
     out = given.out.resolve()
     with tempfile.TemporaryDirectory() as place:
-        packages = built_twice(out, Path(place))
+        built = built_twice(out, Path(place))
         home = Path(place) / "مجلد فيه مسافات"
         python = environment(home)
-        installed(python, packages["whl"])
+        installed(python, built["whl"])
         licences(python, out)
         searched(python, home)
         uninstalled(python)
-        tested(python, packages["gz"], home, given.tests)
+        tested(python, built["gz"], home, given.tests)
     print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0
 
@@ -77,17 +75,17 @@ def built_twice(out: Path, place: Path) -> dict[str, Path]:
         run(sys.executable, "-m", "build", "--outdir", target, SOURCE_DATE_EPOCH=when)
         hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in target.iterdir()})
     must(hashes[0] == hashes[1], f"two builds differ: {hashes}")
-    packages = {path.suffix[1:]: path for path in out.iterdir()}
-    run(TOOLS / "check-wheel-contents", packages["whl"])
-    run(TOOLS / "twine", "check", "--strict", *packages.values())
-    version, tag = packages["whl"].name.split("-")[1], os.environ.get("GITHUB_REF_NAME", "")
+    built = {path.suffix[1:]: path for path in out.iterdir()}
+    run(TOOLS / "check-wheel-contents", built["whl"])
+    run(TOOLS / "twine", "check", "--strict", *built.values())
+    version, tag = built["whl"].name.split("-")[1], os.environ.get("GITHUB_REF_NAME", "")
     must(not tag.startswith("v") or tag == f"v{version}", f"the tag is {tag}, the version {version}")
-    sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in packages.values())
-    with zipfile.ZipFile(packages["whl"]) as wheel:
+    sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in built.values())
+    with zipfile.ZipFile(built["whl"]) as wheel:
         weights = sum(each.compress_size for each in wheel.infolist() if "/models/" in each.filename)
-    code = packages["whl"].stat().st_size - weights
+    code = built["whl"].stat().st_size - weights
     print(f"built twice, equal: {sizes}; of the wheel {weights / 1e6:.1f} MB are weights, {code / 1e6:.1f} MB the rest")
-    return packages
+    return built
 
 
 def environment(home: Path) -> Path:
@@ -152,22 +150,12 @@ def tested(python: Path, sdist: Path, home: Path, only: list[str] | None) -> Non
 
 def licences(python: Path, out: Path) -> None:
     """Write the licences and the SBOM of what is installed; every licence must be one that fits."""
-    plain = out.parent / f".{out.name}-environment"  # pip-licenses splits paths at spaces
-    plain.unlink(missing_ok=True)
-    plain.symlink_to(python.parents[1], target_is_directory=True)
-    here = plain / python.parent.name / python.name
-    said = run(TOOLS / "pip-licenses", "--python", here, "--format", "json", "--from", "mixed", "--with-urls")
-    plain.unlink()
-    packages = [each for each in json.loads(said) if each["Name"] not in ("araclip", "pip", "setuptools")]
-    strange = [each for each in packages if not any(word in each["License"] for word in FITTING)]
-    must(len(packages) > 30, f"licences of {len(packages)} packages were found, of more than 30")
-    must(not strange, f"licences to be looked at: {strange}")
-    rows = [f"| {each['Name']} | {each['Version']} | {each['License']} |" for each in packages]
-    (out / "licences.md").write_text(
-        "| package | version | licence |\n|---|---|---|\n" + "\n".join(rows) + "\n", "utf-8"
-    )
+    found = packages(python)
+    wrong = strange(found, {})
+    must(not wrong, f"licences to be looked at: {wrong}")
+    (out / "licences.md").write_text(table(found), "utf-8")
     run(TOOLS / "cyclonedx-py", "environment", python, "--output-file", out / "sbom.json", "--output-reproducible")
-    print(f"licences of {len(rows)} packages fit; SBOM written")
+    print(f"licences of {len(found)} packages fit; SBOM written")
 
 
 if __name__ == "__main__":

