@@ -1,6 +1,7 @@
 """What araclip doctor tells of an installation, and what it never tells."""
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -38,6 +39,23 @@ def test_without_a_gallery_it_says_how_to_make_one(run: Run, tmp_path: Path) -> 
     said = run("doctor", model=False)
     assert said.code == 0
     assert "none yet  → Index a folder" in said.out
+
+
+def test_a_pulled_model_with_a_flipped_bit_is_a_fault_and_the_bundled_one_is_whole(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    tiny_model: Path,
+) -> None:
+    pulled = tmp_path / "data" / "models" / "نموذج"
+    shutil.copytree(tiny_model, pulled)
+    content = bytearray((pulled / "image.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (pulled / "image.onnx").write_bytes(content)
+    said = run("doctor", "--json", model=False)
+    models = {each["about"]: each for each in json.loads(said.out)["findings"] if each["about"].startswith("model ")}
+    assert said.code == 1
+    assert models["model نموذج"]["mark"] == "fault" and "ModelMismatch" in models["model نموذج"]["fact"]
+    assert "every file as its config says" in models["model araclip-mini"]["fact"]
 
 
 def test_a_damaged_gallery_is_a_fault_with_a_remedy(run: Run, folder: Path) -> None:  # noqa: F811

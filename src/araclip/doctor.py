@@ -26,12 +26,13 @@ from araclip.gallery import locations
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.locations import Address
 from araclip.installed_models import bundled, installed
-from araclip.model_folder import read_config
+from araclip.model_folder import check_hash, read_config
 from araclip.user_data import data_home
 
 Mark = Literal["ok", "note", "fault"]
 LITTLE_SPACE = 1_000_000_000  # bytes; a gallery of 100,000 pictures takes about a tenth
 LITTLE_MEMORY = 1_000_000_000
+QUICKLY_READ = 1_000_000_000  # bytes of a model, whose hashes take two seconds then
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,15 @@ def _models() -> Iterator[Finding]:
 def _guarded_model(about: str, folder: Path, state: str) -> list[Finding]:
     try:
         config = read_config(folder)
+        size = sum((folder / part).stat().st_size for part in config.files)
+        if size <= QUICKLY_READ:
+            for part in config.files:
+                check_hash(folder, config, part)
     except (AraCLIPError, OSError) as error:
         return [Finding(about, f"{state}, {type(error).__name__}", "fault", "Pull it again, or reinstall araclip.")]
-    return [Finding(about, f"{state}, {config.label}, {config.width} wide, weights {config.weights}")]
+    whole = "every file as its config says" if size <= QUICKLY_READ else "too large to compare each byte here"
+    text = f"{state}, {config.label}, {config.width} wide, weights {config.weights}, {size / 1e6:,.0f} MB, {whole}"
+    return [Finding(about, text)]
 
 
 def _gallery(named: locations.Location | None) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Check the packages as they would be released: what `make release-check` runs.
 
-    python tests/release/check.py [--out dist] [--tests tests/test_query.py …]
+    python tests/release/check.py [--out dist] [--tests tests/test_query.py]
 
 1. Wheel and sdist are built twice, and are the same bytes; their contents and descriptions pass check-wheel-contents
    and twine; a release tag (GITHUB_REF_NAME, as v1.2.3) is the version.
@@ -35,7 +35,7 @@ def main() -> int:
     """Run all checks; 1 and a message where one fails."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=PROJECT / "dist", help="where the packages are written (dist)")
-    options.add_argument("--tests", nargs="+", help="files of tests in place of all of the core's")
+    options.add_argument("--tests", action="append", help="a file of tests, in place of all of the core's; repeatable")
     given = options.parse_args()
     out = given.out.resolve()
     with tempfile.TemporaryDirectory() as place:
