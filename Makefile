@@ -37,12 +37,12 @@ test-docs: docs .venv/.browser chromium
 test-ocr: .venv/.test tesseract
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_ocr.py
 
-# Bulk embedding on a real Ray cluster of two daemons, one of which dies. Installs what is missing.
+# Bulk embedding on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what is missing.
 test-ray: .venv/.ray
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
 .venv/.ray: pyproject.toml .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,s3]' 'moto[server]>=5'
 	@touch $@
 
 tesseract:

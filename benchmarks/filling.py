@@ -4,7 +4,7 @@
 
 Shards of made-up pictures (random unit vectors, names of a camera's files in folders by month, a third with date and
 camera) are written once, then read into a new gallery. The rate of rows is given by the clock and by processor time of
-this process: on a machine that does other work, the second can be compared. Rows are searchable when committed;
+this process, of which the best commit says most on a machine that does other work. Rows are searchable when committed;
 words and the index follow. The load of the machine is printed with the result.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.filling import GROUP, fill, shards_in
 from araclip.bulk.plan import Plan
 from araclip.bulk.shard_file import ShardRow, ShardWriter
 from araclip.errors import ModelNotFound
@@ -29,7 +29,7 @@ from araclip.gallery.gallery import Gallery
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.picture_facts import Facts
 
-A_SHARD = 50_000
+A_SHARD = 49_152  # three commits
 
 
 def write_shards(out: Path, pictures: int, width: int) -> None:
@@ -80,11 +80,18 @@ def main() -> None:
         print(
             f"{count:,} pictures, {options.width} numbers each; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         )
-        processor = used[-1]
-        clock = report.row_seconds
+        processor, clock = used[-1], report.row_seconds
+        commits = np.diff([0.0, *used])
+        sizes = np.full(len(commits), GROUP)
+        sizes[-1] = count - GROUP * (len(commits) - 1)
         print(f"rows   {count / clock:>9,.0f} a second, {count / processor:>9,.0f} a second of processor time")
-        print(f"words  {count / max(report.word_seconds, 1e-9):>9,.0f} a second")
-        print(f"index  {count / max(report.index_seconds, 1e-9):>9,.0f} a second")
+        print(
+            f"       {(sizes / commits).max():>9,.0f} a second of processor time in the best of {len(commits)} commits"
+        )
+        rest = time.process_time() - begin - processor
+        for name, seconds in (("words", report.word_seconds), ("index", report.index_seconds)):
+            print(f"{name:<6} {count / max(seconds, 1e-9):>9,.0f} a second")
+        print(f"words and index       {count / rest:>9,.0f} a second of processor time")
         if options.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(20)
         damages = opened._catalog.damages()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from araclip.bulk.places import MISSING, opened
+from araclip.bulk.places import MISSING, is_url, opened
 from araclip.captions import joined
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
 
@@ -120,8 +120,9 @@ def parquet_file(place: str, *, checksums: bool = False) -> Iterator[Any]:
     with opened(place) as stream:
         _check_footer(stream, place)
         with _damage(place):
+            source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(place)
             file = pyarrow.parquet.ParquetFile(
-                pyarrow.PythonFile(stream, mode="r"), buffer_size=1 << 20, pre_buffer=False,
+                source, buffer_size=1 << 20, pre_buffer=False,
                 page_checksum_verification=checksums,
                 thrift_string_size_limit=MAX_FOOTER, thrift_container_size_limit=1_000_000,
             )  # fmt: skip

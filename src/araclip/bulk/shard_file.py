@@ -80,6 +80,11 @@ def schema_of(width: int) -> Any:
     })  # fmt: skip
 
 
+def _leaves(schema: Any) -> list[str]:
+    """The columns as parquet names them; vectors are as good as random bytes, and are not compressed."""
+    return ["vector.list.element" if name == "vector" else name for name in schema.names]
+
+
 class ShardWriter:
     """Writes a shard to a new file, a row group at a time; `close` completes it."""
 
@@ -88,7 +93,8 @@ class ShardWriter:
 
         self._schema = schema_of(plan.model.width)
         self._writer = parquet.ParquetWriter(
-            path, self._schema, compression="zstd", write_page_checksum=True, store_schema=True,
+            path, self._schema, write_page_checksum=True, store_schema=True,
+            compression={name: "none" if name.startswith("vector") else "zstd" for name in _leaves(self._schema)},
             use_dictionary=["format", "captured_at", "camera", "lens", "place", "caption"],
         )  # fmt: skip
         self._plan, self._shard, self._waiting, self.rows = plan, shard, list[ShardRow](), 0
@@ -147,8 +153,8 @@ def read_header(place: str) -> ShardHeader:
         return _header(file, place)
 
 
-def read_batches(place: str, rows: int) -> Iterator[tuple[ShardHeader, Any]]:
-    """The header with each of a shard's record batches, of so many rows at most, checked against the schema.
+def read_batches(place: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[tuple[ShardHeader, Any]]:
+    """The header with each of a shard's record batches, of so many rows at most and these columns, by default all.
 
     Raises:
         InputError: it is no whole shard of ours, or damaged.
@@ -160,7 +166,7 @@ def read_batches(place: str, rows: int) -> Iterator[tuple[ShardHeader, Any]]:
         if not file.schema_arrow.remove_metadata().equals(wanted):
             raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
         try:
-            for batch in file.iter_batches(rows, use_threads=False):
+            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
                 yield header, batch
         except (AraCLIPError, GeneratorExit):
             raise

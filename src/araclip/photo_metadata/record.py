@@ -4,12 +4,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 MAX_LETTERS = 200  # of a camera's, a lens's or a place's name
 _SPACE = re.compile(r"\s+")
+_written = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class PhotoMetadata:
 
     def to_json(self) -> str:
         """What is known, as a JSON object."""
-        known = {name: value for name, value in asdict(self).items() if value is not None}
-        return json.dumps(known, ensure_ascii=False)
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return _written(known)
 
     @classmethod
     def from_json(cls, text: str) -> "PhotoMetadata":

@@ -6,6 +6,7 @@ again with the same text, all inside the transaction: nobody sees the catalogue 
 rows nor gaps. Pictures and paths that are known take the ordinary way, since that one decides what becomes of them.
 """
 
+import gc
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
 from araclip.photo_metadata.record import NOTHING_KNOWN
 
 _TABLES = ("contents", "files", "texts", "photos", "changes")  # whose triggers are replaced
+_written = json.JSONEncoder(ensure_ascii=False).encode
 _AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 _INSERTS = {
     "contents": "INSERT INTO contents (id, hash, vector, format, width, height, taken, added, phash, vector_crc, "
@@ -30,8 +32,6 @@ _INSERTS = {
     "texts": "INSERT INTO texts (content, caption, caption_crc, ocr_crc) VALUES (?, ?, ?, ?)",
     "photos": "INSERT INTO photos (content, embedded, camera, lens, latitude, longitude, place, photo_crc, hidden_crc) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "changes": "INSERT INTO changes (number, content) VALUES (?, ?)",
-    "unworded": "INSERT OR IGNORE INTO unworded (content) VALUES (?)",
 }
 _Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -41,13 +41,34 @@ def put_embedded(catalog: Catalog, pictures: EmbeddedPictures) -> int:
 
     What is new is inserted as it is. A picture that is known gets a further path, and keeps its vector.
     """
+    with _no_collection():
+        return _put(catalog, pictures)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's search for cycles, which walks through all of the new rows again and again and finds none."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _put(catalog: Catalog, pictures: EmbeddedPictures) -> int:
     database = catalog.connection
     new, others = _split(database, pictures)
     if new:
-        rows, sums = _rows(database, pictures, new)
+        first = database.execute("SELECT ifnull(max(id), 0) + 1 FROM contents").fetchone()[0]
+        rows, sums = _rows(database, pictures, new, first)
         with _without_triggers(database):
             for table, values in rows.items():
                 database.executemany(_INSERTS[table], values)
+            for table in ("changes", "unworded"):
+                came = "SELECT id FROM contents WHERE id >= ? ORDER BY id"
+                database.execute(f"INSERT OR IGNORE INTO {table} (content) {came}", (first,))
             for table, total in sums.items():
                 database.execute(
                     "UPDATE totals SET rows = rows + ?, sum = sum + ? WHERE name = ?", (len(new), total, table)
@@ -88,9 +109,10 @@ def _known(database: Connection, sql: str, values: Sequence[bytes]) -> set[bytes
     return found
 
 
-def _rows(database: Connection, pictures: EmbeddedPictures, new: Sequence[int]) -> tuple[_Rows, dict[str, int]]:
+def _rows(
+    database: Connection, pictures: EmbeddedPictures, new: Sequence[int], first: int
+) -> tuple[_Rows, dict[str, int]]:
     """The rows of every table with their checksums, and the sum of these by table."""
-    first = database.execute("SELECT ifnull(max(id), 0) + 1 FROM contents").fetchone()[0]
     number = database.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'changes'").fetchone()[0]
     rows: _Rows = {table: [] for table in _INSERTS}
     rows["contents"], crcs = _contents(pictures, new, first)
@@ -99,9 +121,7 @@ def _rows(database: Connection, pictures: EmbeddedPictures, new: Sequence[int]) 
     rows["texts"], sums["texts"] = _texts(pictures, new, first)
     rows["photos"], sums["photos"] = _photos(pictures, new, first)
     ids = range(first, first + len(new))
-    rows["changes"] = list(enumerate(ids, number + 1))
-    sums["changes"] = sum(crc32(f"[{each}, {content}]".encode()) for each, content in rows["changes"])
-    rows["unworded"] = [(content,) for content in ids]
+    sums["changes"] = sum(crc32(f"[{each}, {content}]".encode()) for each, content in enumerate(ids, number + 1))
     return rows, sums
 
 
@@ -134,7 +154,7 @@ def _files(pictures: EmbeddedPictures, new: Sequence[int], first: int) -> tuple[
     for content, row in enumerate(new, first):
         raw, about = os.fsencode(pictures.paths[row]), pictures.metadata[row]
         size, mtime = pictures.sizes[row], pictures.mtimes_ns[row]
-        metadata = json.dumps(dict(about), ensure_ascii=False) if about else "{}"
+        metadata = _written(dict(about)) if about else "{}"
         said = metadata.encode()
         crc = crc32(f"[({len(raw)},), {size}, {mtime}, {content}]".encode(), crc32(raw))
         metadata_crc = crc32(f"[({len(raw)},), ({len(said)},)]".encode(), crc32(raw + said))

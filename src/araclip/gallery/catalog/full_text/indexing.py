@@ -57,12 +57,18 @@ def _index(database: Connection, ids: list[int]) -> None:
         database.execute(f"DELETE FROM {table} WHERE rowid IN ({marks})", ids)
     database.execute(f"DELETE FROM unworded WHERE content IN ({marks})", ids)
     for content, about in documents_of(database, ids):
-        columns = [" ".join(_stems(about, field)) for field in ("names", "metadata", "captions", "ocr")]
+        read = {field: [list(words(text)) for text in texts] for field, texts in about.items()}
+        split = [list(words(text, names=True)) for text in about.get("names", ())]  # CamelCase is two words there
+        found = {**read, "names": split}
+        columns = [
+            " ".join(word.stem for text in found.get(field, ()) for word in text)
+            for field in ("names", "metadata", "captions", "ocr")
+        ]
         if any(columns):
             database.execute(
                 "INSERT INTO words (rowid, names, metadata, captions, ocr) VALUES (?, ?, ?, ?, ?)", (content, *columns)
             )
-            folded = dict.fromkeys(word.folded for text in chain(*about.values()) for word in words(text))
+            folded = dict.fromkeys(word.folded for text in chain(*read.values()) for word in text)
             database.execute("INSERT INTO parts (rowid, folded) VALUES (?, ?)", (content, " ".join(folded)))
     _count(database, "+", ids)
 
@@ -76,11 +82,6 @@ def _count(database: Connection, sign: str, ids: list[int]) -> None:
             rows, total = database.execute(here, ids).fetchone()
             change = f"UPDATE totals SET rows = rows {sign} ?, sum = sum {sign} ? WHERE name = ?"
             database.execute(change, (rows, total, table))
-
-
-def _stems(about: Document, field: str) -> Iterator[str]:
-    for text in about.get(field, ()):
-        yield from (word.stem for word in words(text, names=field == "names"))
 
 
 def documents_of(database: Connection, ids: list[int]) -> Iterator[tuple[int, Document]]:
