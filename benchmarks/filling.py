@@ -1,9 +1,10 @@
 """How many pictures a second `araclip index --from` takes from shards into a gallery, and where the time goes.
 
-    python benchmarks/filling.py --work FOLDER [--pictures 200000] [--width 512] [--profile]
+    python benchmarks/filling.py --work FOLDER [--pictures 200000] [--width 512] [--elsewhere] [--profile]
 
 Shards of made-up pictures (random unit vectors, names of a camera's files in folders by month, a third with date and
-camera) are written once, then read into a new gallery. The rate of rows is given by the clock and by processor time of
+camera) are written once; their folders exist, or, with --elsewhere, do not, so that names go into metadata. They are
+then read into a new gallery. The rate of rows is given by the clock and by processor time of
 this process, of which the best commit says most on a machine that does other work. Rows are searchable when committed;
 words and the index follow. The load of the machine is printed with the result.
 """
@@ -11,6 +12,7 @@ words and the index follow. The load of the machine is printed with the result.
 import argparse
 import cProfile
 import hashlib
+import itertools
 import os
 import pstats
 import shutil
@@ -32,7 +34,7 @@ from araclip.picture_facts import Facts
 A_SHARD = 49_152  # three commits
 
 
-def write_shards(out: Path, pictures: int, width: int) -> None:
+def write_shards(out: Path, pictures: int, width: int, home: Path) -> None:
     """Shards of made-up pictures, as `araclip embed` would have written them."""
     model = RecordedModel("made-up", "0123456789ab", width)
     plan = Plan("made-up", "ba9876543210", model, -(-pictures // A_SHARD))
@@ -42,14 +44,14 @@ def write_shards(out: Path, pictures: int, width: int) -> None:
         vectors = rng.standard_normal((count, width), np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         writer = ShardWriter(out / plan.file_name(shard), plan, shard)
-        writer.write([_row(shard * A_SHARD + row, vector) for row, vector in enumerate(vectors)])
+        writer.write([_row(shard * A_SHARD + row, vector, home) for row, vector in enumerate(vectors)])
         writer.close(0)
 
 
-def _row(number: int, vector: np.ndarray) -> ShardRow:
+def _row(number: int, vector: np.ndarray, home: Path) -> ShardRow:
     date = f"20{number % 25:02}-{number % 12 + 1:02}-{number % 28 + 1:02}T12:00:00" if number % 3 == 0 else None
     facts = Facts("JPEG", 4000, 3000, date, "", "Canon EOS R5" if date else None)
-    path = f"/pictures/20{number % 25:02}/{number % 12 + 1:02}/IMG_{number:08}.jpg"
+    path = f"{home}/20{number % 25:02}/{number % 12 + 1:02}/IMG_{number:08}.jpg"
     digest = hashlib.sha256(str(number).encode()).digest()
     return ShardRow(File(path, 2_000_000 + number, number), digest, vector, facts, int.from_bytes(digest[:8]), True)
 
@@ -60,12 +62,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=200_000)
     parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--elsewhere", action="store_true")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
-    out, gallery = (options.work / name for name in (f"shards-{options.pictures}-{options.width}", "gallery"))
+    where = "elsewhere" if options.elsewhere else "here"
+    home, gallery = options.work / f"pictures-{where}", options.work / "gallery"
+    out = options.work / f"shards-{options.pictures}-{options.width}-{where}"
     if not out.is_dir():
-        out.mkdir(parents=True)
-        write_shards(out, options.pictures, options.width)
+        out.mkdir(parents=True, exist_ok=True)
+        write_shards(out, options.pictures, options.width, home)
+        for year, month in itertools.product(range(25), range(12) if not options.elsewhere else ()):
+            (home / f"20{year:02}" / f"{month + 1:02}").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(gallery, ignore_errors=True)
     shards = shards_in(out)
     model = AbsentModel(shards.headers[0].model, ModelNotFound("made-up"))

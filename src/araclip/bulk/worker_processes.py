@@ -9,8 +9,8 @@ from araclip.bulk.output import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard import Outcome, outcome_of
 from araclip.encoder import as_encoder
-from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError
+from araclip.platforms.processes import status_name, usable_cores
 
 STOP_SECONDS = 10.0  # that a process gets to end before it is killed
 
@@ -71,8 +71,8 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
 
 
 def _death(code: int | None) -> str:
-    how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-    return f"its process {how} (out of memory? Take fewer --jobs)."
+    how = status_name(code) if code is not None else "no answer"
+    return f"its process ended with {how} (SIGKILL: out of memory? Take fewer --jobs)."
 
 
 def _work(pipe: Connection, model: str, device: str | None, out: str, threads: int) -> None:
