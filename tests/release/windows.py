@@ -1,0 +1,87 @@
+r"""What only Windows can show of `araclip.platforms`: locks, files in use, long paths, drive letters.
+
+    python tests/release/windows.py FOLDER
+
+FOLDER is made, and removed at the end. Runs on Windows, and under Wine, as which the log of November 2026 describes.
+Exit code 1 where something is not so.
+"""
+
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from araclip import Gallery, atomic
+from araclip.errors import GalleryLocked
+from araclip.gallery.ingest.scan import checked_root
+from araclip.platforms import names, signals, system
+
+QUERY = "لون أحمر"
+
+
+def check(holds: bool, what: str) -> None:
+    """Print what holds; end where it does not."""
+    print(f"{'yes' if holds else 'NO'}: {what}", flush=True)
+    if not holds:
+        raise SystemExit(1)
+
+
+def files(place: Path) -> None:
+    """A file is replaced once its reader has left, and a lock has one owner."""
+    target = place / "file"
+    target.write_text("old", encoding="utf-8")
+    reader = target.open("rb")
+    threading.Timer(0.5, reader.close).start()
+    atomic.write_text(target, "new")
+    check(target.read_text(encoding="utf-8") == "new", "a file that is being read is replaced when its reader leaves")
+    for _ in range(2):
+        with atomic.single_writer(place / "lock"):
+            try:
+                with atomic.single_writer(place / "lock"):
+                    check(False, "a second writer is refused")
+            except GalleryLocked as error:
+                check("process" in str(error), "a second writer is refused, and told by whom")
+
+
+def galleries(place: Path) -> None:
+    """Pictures below a path of more than 260 letters are indexed, found and filtered by folder."""
+    pictures = place / "صور"
+    long = str(pictures / ("د" * 100) / ("ك" * 100) / ("ق" * 60))
+    Path(names.openable(long)).mkdir(parents=True)
+    Image.new("RGB", (64, 64), "red").save(names.openable(f"{long}\\أحمر.png"))
+    Image.new("RGB", (64, 64), "blue").save(pictures / "أزرق.png")
+    other_case = str(place).upper() + "\\صور"
+    check(checked_root(other_case) == checked_root(pictures), "a folder in another case is the same folder")
+    with Gallery.open(place / "gallery", create=True) as gallery:
+        report = gallery.update([other_case])
+        check((report.added, report.skipped) == (2, []), f"both pictures are indexed, one below {len(long)} letters")
+        slashes = str(pictures).replace("\\", "/")
+        for where in (None, f"folder={pictures}", f"folder={slashes}", f"folder={other_case}"):
+            found = [hit.path for hit in gallery.search(QUERY, where=where)]
+            check(
+                len(found) == 2 and found[0].endswith("أحمر.png"), f"{QUERY!r} finds the red one first, where {where}"
+            )
+        check(gallery.search(f"{pictures}\\أزرق.png")[0].path.endswith("أزرق.png"), "a picture's path is a query")
+        check(gallery.verify() == [], "verify finds nothing")
+        gallery.backup(place / "backup")
+
+
+def main() -> int:
+    """Run all checks."""
+    place = Path(sys.argv[1]).absolute()
+    if not system.windows():
+        raise SystemExit("this is not Windows")
+    place.mkdir()
+    try:
+        files(place)
+        galleries(place)
+        check(signals.BREAK in signals.stopping(), "Ctrl-Break stops a command")
+    finally:
+        shutil.rmtree(names.openable(str(place)), ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
