@@ -47,12 +47,12 @@ def files(place: Path) -> None:
 
 def galleries(place: Path) -> None:
     """Pictures below a path of more than 260 letters are indexed, found and filtered by folder."""
-    pictures = place / "صور"
+    pictures = place / "Photos صور"
     long = str(pictures / ("د" * 100) / ("ك" * 100) / ("ق" * 60))
     Path(names.openable(long)).mkdir(parents=True)
     Image.new("RGB", (64, 64), "red").save(names.openable(f"{long}\\أحمر.png"))
     Image.new("RGB", (64, 64), "blue").save(pictures / "أزرق.png")
-    other_case = str(place).upper() + "\\صور"
+    other_case = str(pictures).upper()
     check(checked_root(other_case) == checked_root(pictures), "a folder in another case is the same folder")
     with Gallery.open(place / "gallery", create=True) as gallery:
         report = gallery.update([other_case])
