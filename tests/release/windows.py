@@ -63,7 +63,8 @@ def galleries(place: Path) -> None:
             check(
                 len(found) == 2 and found[0].endswith("أحمر.png"), f"{QUERY!r} finds the red one first, where {where}"
             )
-        check(gallery.search(f"{pictures}\\أزرق.png")[0].path.endswith("أزرق.png"), "a picture's path is a query")
+        found = [hit.path for hit in gallery.search(f"{pictures}\\أزرق.png", files=True)]
+        check(found[0].endswith("أزرق.png"), "a picture's path is a query")
         check(gallery.verify() == [], "verify finds nothing")
         gallery.backup(place / "backup")
 
