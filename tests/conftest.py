@@ -102,7 +102,7 @@ def seeded() -> None:
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Engine":
     """Qdrant's engine, not yet on the network; whoever asks it in vain tries again at once."""
-    from araclip.gallery.remote import connection
+    from araclip.gallery.qdrant import connection
     from qdrant_engine import Engine
 
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))

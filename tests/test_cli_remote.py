@@ -45,7 +45,7 @@ def test_an_address_without_a_gallery_or_a_server_is_one_line_and_exit_2(
     ran = run("search", "أحمر", "--gallery", address)
     assert (ran.code, ran.out) == (2, "")
     assert f"araclip index FOLDER --gallery {address}" in " ".join(ran.err.split())
-    from araclip.gallery.remote import connection
+    from araclip.gallery.qdrant import connection
 
     monkeypatch.setattr(connection, "PAUSE", 0.001)
     ran = run("stats", "--gallery", "qdrant://127.0.0.1:9/pictures")

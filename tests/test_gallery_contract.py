@@ -1,4 +1,5 @@
-"""The interface of every kind of gallery: in a folder, on Qdrant's engine over HTTP, in the client's local mode."""
+"""The interface of every kind of gallery: in a folder, on Qdrant's engine over HTTP, in the client's local mode, and in
+a real PostgreSQL server (`make test-postgres`)."""
 
 import io
 import json
@@ -6,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import ExifTags, Image
 
 import pictures
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, open_gallery
 from araclip.errors import GalleryLocked, GalleryNotFound, InputError, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.filters import Filters
@@ -22,11 +23,14 @@ from araclip.gallery.ingest import intake
 from tiny import write_tiny_model
 
 qdrant_client = pytest.importorskip("qdrant_client")
-from araclip.gallery.remote.gallery import RemoteGallery  # noqa: E402
+import postgres_server  # noqa: E402
+from araclip.gallery.qdrant.gallery import QdrantGallery  # noqa: E402
+from postgres_server import needs_server  # noqa: E402
 from qdrant_engine import Engine, serving  # noqa: E402
 
 Open = Callable[..., BaseGallery]
-KINDS = ("folder", "http", "memory")
+POSTGRES = pytest.param("postgres", marks=needs_server)
+KINDS = ("folder", "http", "memory", POSTGRES)
 pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact", "ignore:Payload indexes have no effect")
 
 
@@ -41,6 +45,23 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield number
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with postgres_server.serving() as address:
+        yield address
+
+
+def new_address(kind: str, request: pytest.FixtureRequest) -> str:
+    """Where on a server no gallery is yet."""
+    number = next(_numbers)
+    if kind == "postgres":
+        return f"{request.getfixturevalue('postgres')}&schema=g{os.getpid()}_{number}"
+    return f"qdrant://127.0.0.1:{request.getfixturevalue('port')}/g{number}"
+
+
+_numbers = count()
+
+
 @pytest.fixture
 def opening(
     kind: str, tmp_path: Path, model: AraCLIP, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -49,15 +70,17 @@ def opening(
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
     opened: list[BaseGallery] = []
     if kind == "folder":
-        place, more = str(tmp_path / "gallery"), {}
-    elif kind == "http":
-        place, more = f"qdrant://127.0.0.1:{request.getfixturevalue('port')}/g{abs(hash(str(tmp_path)))}", {}
+        place = str(tmp_path / "gallery")
+    elif kind != "memory":
+        place = new_address(kind, request)
     else:
-        place, more = "qdrant://nowhere/memory", {"client": qdrant_client.QdrantClient(":memory:")}
+        client = qdrant_client.QdrantClient(":memory:")
 
     def open_(create: bool = True, model: AraCLIP = model) -> BaseGallery:
-        door = Gallery if kind == "folder" else RemoteGallery
-        opened.append(door.open(place, model=model, create=create, **more))
+        if kind == "memory":
+            opened.append(QdrantGallery.open("qdrant://nowhere/memory", model=model, create=create, client=client))
+        else:
+            opened.append(open_gallery(place, model=model, create=create))
         return opened[-1]
 
     yield open_
@@ -280,7 +303,7 @@ def test_a_writer_is_alone_or_takes_turns_and_a_reader_sees_what_was_committed(
     reader = opening(create=False)
 
     def second(done: int, found: int) -> None:
-        if isinstance(reader, Gallery):
+        if not isinstance(reader, QdrantGallery):
             assert reader.update([folder]).pictures == 22
             return
         with pytest.raises(GalleryLocked, match="process"):
@@ -325,13 +348,15 @@ def test_relevance_and_threshold_come_from_the_same_scale(gallery: BaseGallery, 
 QUERIES = ("أحمر", "قطة + أخضر - أزرق", "2:سيارة + 0.5:أحمر", "{picture} + أزرق", "{picture} - أحمر")
 
 
+@pytest.mark.parametrize("server", ["http", POSTGRES])
 def test_a_folder_and_a_server_answer_alike(
-    tmp_path: Path, model: AraCLIP, port: int, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path: Path, model: AraCLIP, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
     with (
         Gallery.open(tmp_path / "gallery", model=model, create=True) as local,
-        RemoteGallery.open(f"qdrant://127.0.0.1:{port}/alike", model=model, create=True) as remote,
+        open_gallery(new_address(server, request), model=model, create=True) as remote,
     ):
         for gallery in (local, remote):
             gallery.update([folder])

@@ -18,7 +18,7 @@ from araclip.gallery.catalog import checksums
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.photo.matching import distance, name_matches
-from araclip.gallery.remote.gallery import RemoteGallery
+from araclip.gallery.qdrant.gallery import QdrantGallery
 from araclip.images import read_facts
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
@@ -364,7 +364,7 @@ def test_a_gallery_on_a_server_knows_and_filters_the_same(tmp_path: Path, model:
     (root / "green.xmp").write_text(PACKET, encoding="utf-8")
     with (
         serving(Engine(tmp_path / "qdrant")) as port,
-        RemoteGallery.open(f"qdrant://127.0.0.1:{port}/g", model=model, create=True) as gallery,
+        QdrantGallery.open(f"qdrant://127.0.0.1:{port}/g", model=model, create=True) as gallery,
     ):
         gallery.update([root])
 

@@ -25,11 +25,11 @@ from tiny import write_tiny_model
 pytest.importorskip("qdrant_client")
 from qdrant_client import QdrantClient, models
 
-from araclip.gallery.remote import connection as connections
-from araclip.gallery.remote import lease as leases
-from araclip.gallery.remote.conditions import state_where
-from araclip.gallery.remote.gallery import RemoteGallery
-from araclip.gallery.remote.lease import Lease
+from araclip.gallery.qdrant import connection as connections
+from araclip.gallery.qdrant import lease as leases
+from araclip.gallery.qdrant.conditions import state_where
+from araclip.gallery.qdrant.gallery import QdrantGallery
+from araclip.gallery.qdrant.lease import Lease
 from qdrant_engine import Engine, Refused
 
 WRITES = ("PUT", "POST /points/delete", "payload")
@@ -48,11 +48,11 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def open_(address: str, model: AraCLIP, **more: Any) -> RemoteGallery:
-    return RemoteGallery.open(address, model=model, create=True, **more)
+def open_(address: str, model: AraCLIP, **more: Any) -> QdrantGallery:
+    return QdrantGallery.open(address, model=model, create=True, **more)
 
 
-def found(gallery: RemoteGallery) -> list[str]:
+def found(gallery: QdrantGallery) -> list[str]:
     return sorted(Path(hit.path).name for hit in gallery.search("صورة", 100))
 
 
@@ -160,7 +160,7 @@ def test_an_invalid_address_is_refused_with_an_example(text: str, message: str, 
 
 
 def test_without_the_extra_the_package_is_named(model: AraCLIP, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "araclip.gallery.remote.gallery")
+    monkeypatch.delitem(sys.modules, "araclip.gallery.qdrant.gallery")
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
     with pytest.raises(InputError, match=r"pip install 'araclip\[qdrant\]'"):
         open_gallery("qdrant://host/c", model=model)

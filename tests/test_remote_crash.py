@@ -22,14 +22,14 @@ from araclip.gallery.ingest import intake
 pytest.importorskip("qdrant_client")
 from qdrant_client import models
 
-from araclip.gallery.remote.conditions import state_where
-from araclip.gallery.remote.gallery import RemoteGallery
-from araclip.gallery.remote.nearest import Search
+from araclip.gallery.qdrant.conditions import state_where
+from araclip.gallery.qdrant.gallery import QdrantGallery
+from araclip.gallery.qdrant.nearest import Search
 from qdrant_engine import Engine, Refused
 from test_remote import folder, found, model, open_  # noqa: F401  (fixtures: handed in by name)
 
 
-def run_out(gallery: RemoteGallery) -> None:
+def run_out(gallery: QdrantGallery) -> None:
     """A minute goes by, and the lease of a dead writer with it."""
     gallery._catalog.connection.set_payload({"expires": 0.0}, state_where())
 

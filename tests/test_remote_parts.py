@@ -22,19 +22,11 @@ from araclip.picture_formats.kinds import FORMATS
 pytest.importorskip("qdrant_client")
 from qdrant_client import models
 
-from araclip.gallery.remote.conditions import INDEXES, condition_of, passes
-from araclip.gallery.remote.mirror import Mirror
-from araclip.gallery.remote.rows import (
-    FileEntry,
-    Row,
-    instant,
-    mark,
-    payload_of,
-    point_id,
-    read_path,
-    row_of,
-    stored_path,
-)
+from araclip.gallery.qdrant.conditions import INDEXES, condition_of
+from araclip.gallery.qdrant.mirror import Mirror
+from araclip.gallery.qdrant.payloads import payload_of, point_id, read_path, row_of, stored_path
+from araclip.gallery.remote.passing import passes
+from araclip.gallery.remote.rows import FileEntry, Row, instant, mark
 from qdrant_engine import Engine
 
 FOLDERS = ("/a", "/a/b", "/a/b2", "/ب", "/")

@@ -23,8 +23,8 @@ from araclip.display import counted, shown
 from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError, GalleryNotFound
 from araclip.gallery import locations
+from araclip.gallery.addresses import Address
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.locations import Address
 from araclip.installed_models import bundled, installed
 from araclip.model_folder import check_hash, read_config
 from araclip.user_data import data_home

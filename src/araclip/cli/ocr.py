@@ -24,7 +24,7 @@ def check_ocr(location: "Location") -> None:
     Raises:
         InputError: Tesseract is missing, or the gallery is on a server.
     """
-    from araclip.gallery.locations import Address
+    from araclip.gallery.addresses import Address
     from araclip.ocr.tesseract import find
 
     if isinstance(location, Address):

@@ -26,8 +26,8 @@ StrPath = str | os.PathLike[str]
 
 
 class BaseGallery(SearchableGallery):
-    """`Gallery` and `RemoteGallery`. Methods that write raise GalleryLocked while another process writes (in a folder:
-    for a minute and longer), and OSError when the disk is full or read-only.
+    """`Gallery` and galleries on servers. Methods that write raise GalleryLocked while another process writes (in a
+    folder or on PostgreSQL: for a minute and longer), and OSError when the disk is full or read-only.
 
     `scenes` is how many a video may have that is ingested from now on, 1 to 500; 60, or $ARACLIP_SCENES, if it is None.
     """

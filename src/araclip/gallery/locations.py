@@ -1,68 +1,19 @@
-"""Locations of galleries: folders or addresses on Qdrant servers, and the default folder."""
+"""Locations of galleries: folders or addresses on servers, and the default folder."""
 
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
+from araclip.gallery.addresses import PORT, Address
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.paths import user_path
 from araclip.platforms.names import as_stored
 from araclip.user_data import data_home, is_there
 
-KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable, not an argument: other users of the machine can read arguments
-PORT = 6333
-_SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LATEST = "latest"
-
-
-@dataclass(frozen=True)
-class Address:
-    """A collection on a Qdrant server: qdrant://host:6333/collection, or https://… for an encrypted connection.
-
-    `str` gives it as it was typed; it never holds a secret.
-    """
-
-    server: str  # http(s)://host:port/prefix
-    collection: str
-    text: str
-
-    @classmethod
-    def read(cls, text: str) -> "Address":
-        """Parse an address.
-
-        Raises:
-            InputError: no host, no collection, or a password in it.
-        """
-        example = f"Write qdrant://HOST:{PORT}/COLLECTION, or https://HOST:{PORT}/COLLECTION."
-        try:
-            parts = urlsplit(text)
-        except ValueError:  # brackets around what is no IPv6 address
-            raise InputError(f"'{text}' is not the address of a gallery. {example}") from None
-        if parts.username or parts.password or parts.query:
-            raise InputError(f"an address must not hold a password. Put the API key into ${KEY}. {example}")
-        try:
-            host, port = parts.hostname, parts.port or PORT
-        except ValueError:
-            raise InputError(f"'{text}' has an invalid port. {example}") from None
-        *prefix, collection = parts.path.strip("/").split("/")
-        if parts.scheme not in _SCHEMES or not host:
-            raise InputError(f"'{text}' is not the address of a gallery. {example}")
-        if not _NAME.fullmatch(collection):
-            raise InputError(
-                f"'{text}' names no collection, or one whose name has other characters than letters, digits, _, - and "
-                f"dots. {example}"
-            )
-        shown_host = f"[{host}]" if ":" in host else host
-        return cls("/".join([f"{_SCHEMES[parts.scheme]}://{shown_host}:{port}", *prefix]), collection, text.rstrip("/"))
-
-    def __str__(self) -> str:
-        return self.text
 
 
 Location = Path | Address
@@ -82,7 +33,7 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
         return user_path(named)
     raise InputError(
         f"a gallery is named by a folder or an address, got {type(named).__name__}. Pass a path, or a text such as "
-        f"qdrant://HOST:{PORT}/COLLECTION."
+        f"qdrant://HOST:{PORT}/COLLECTION or postgresql://USER@HOST/DATABASE."
     )
 
 

@@ -1,57 +1,68 @@
-"""Opening a gallery by its location: a folder, or an address on a Qdrant server (extra `qdrant`)."""
+"""Opening a gallery by its location: a folder, or an address on a server (extras `postgres`, `qdrant`)."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 
 from araclip.encoder import Encoder, ModelLike
 from araclip.errors import InputError, ModelNotFound
 from araclip.gallery.absent_model import AbsentModel
+from araclip.gallery.addresses import Address, PostgresAddress, QdrantAddress
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.estimate import seconds_to_encode, seconds_to_encode_noise
 from araclip.gallery.ingest.reembed import reembed
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.gallery.locations import Address, location_of
+from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.backup import write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
-from araclip.gallery.recorded_model import RecordedModel, create_catalog, encoder_for, recorded_in
+from araclip.gallery.recorded_model import create_catalog, encoder_for, recorded_in
+from araclip.gallery.remote.engine import Engine
 from araclip.paths import user_path
 
-MISSING_QDRANT = "A gallery on a Qdrant server needs the package qdrant-client. Run: pip install 'araclip[qdrant]'"
+MISSING = "A gallery on a {engine} server needs the package {package}. Run: pip install 'araclip[{extra}]'"
 
 LocationLike = str | os.PathLike[str] | Address
 
 
-@contextmanager
-def _qdrant() -> Iterator[None]:
-    """Turn a failing import inside the block into an error that names the extra."""
+def _engine(address: Address) -> Engine:
+    """The gallery at an address, through its server's client.
+
+    Raises:
+        InputError: the extra with the client is missing.
+    """
+    is_postgres = isinstance(address, PostgresAddress)
     try:
-        yield
+        if isinstance(address, PostgresAddress):
+            from araclip.gallery.postgres.engine import PostgresEngine
+
+            return PostgresEngine(address)
+        assert isinstance(address, QdrantAddress)
+        from araclip.gallery.qdrant.engine import QdrantEngine
+
+        return QdrantEngine(address)
     except ImportError as error:
-        raise InputError(MISSING_QDRANT) from error
+        package, extra = ("pg8000", "postgres") if is_postgres else ("qdrant-client", "qdrant")
+        raise InputError(MISSING.format(engine=address.engine, package=package, extra=extra)) from error
 
 
 def open_gallery(
     location: LocationLike, *, model: ModelLike | None = None, create: bool = False, checked: bool = True
 ) -> BaseGallery:
-    """The gallery in a folder, or at an address such as qdrant://HOST:6333/COLLECTION.
+    """The gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION.
 
     Args:
         model, checked: as for `Gallery.open`.
 
     Raises:
-        InputError: an invalid location, or an address while the extra `qdrant` is missing.
-        GalleryError: as for `Gallery.open` and `RemoteGallery.open`.
+        InputError: an invalid location, or an address while its extra is missing.
+        GalleryError: as for `Gallery.open`, `PostgresGallery.open` and `QdrantGallery.open`.
     """
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.open(target, model=model, create=create, checked=checked)
-    with _qdrant():
-        from araclip.gallery.remote.gallery import RemoteGallery
-    return RemoteGallery.open(target, model=model, create=create)
+    return _engine(target).open(model, create)
 
 
 def encoder_of(
@@ -73,13 +84,7 @@ def encoder_of(
         InputError, ModelError, GalleryError: as for `open_gallery`.
     """
     target = location_of(location)
-    record: Callable[[], RecordedModel | None]
-    if isinstance(target, Address):
-        with _qdrant():
-            from araclip.gallery.remote.state import recorded_at
-        record = partial(recorded_at, target)
-    else:
-        record = partial(recorded_in, target)
+    record = _engine(target).recorded if isinstance(target, Address) else partial(recorded_in, target)
     try:
         return encoder_for(model, record, target, threads=threads, device=device)
     except ModelNotFound as why:
@@ -103,9 +108,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
         if create:
             create_catalog(target, model).close()
         return FolderReader.open(target, model)
-    with _qdrant():
-        from araclip.gallery.remote.reader import RemoteReader
-    return RemoteReader.open(target, model)
+    return _engine(target).reader(model)
 
 
 def repair_gallery(
@@ -132,7 +135,8 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
     """
     target = location_of(location)
     if isinstance(target, Address):
-        raise InputError(f"{target} is on a Qdrant server. Use Qdrant's snapshots to back it up.")
+        how = "pg_dump" if isinstance(target, PostgresAddress) else "Qdrant's snapshots"
+        raise InputError(f"{target} is on a {target.engine} server. Use {how} to back it up (docs/remote.md).")
     with closing(Catalog.open(target, None)) as catalog:
         return write_backup(catalog, user_path(folder))
 
@@ -148,9 +152,7 @@ def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[i
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return seconds_to_encode(target, encoder)
-    with _qdrant():
-        from araclip.gallery.remote.state import picture_count
-    pictures = picture_count(target)
+    pictures = _engine(target).pictures()
     return pictures, pictures * seconds_to_encode_noise(encoder)
 
 
@@ -171,6 +173,4 @@ def reembed_gallery(
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
-    with _qdrant():
-        from araclip.gallery.remote import reembed as remote
-    return remote.reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
+    return _engine(target).reembed(encoder, forget_missing, progress, skip)

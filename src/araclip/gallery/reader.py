@@ -1,6 +1,6 @@
 """Reading a gallery: a snapshot of one generation, which any number of threads search.
 
-`Gallery`, `RemoteGallery` and the server all read through it. When the gallery has changed, a new snapshot is built
+Galleries and the server all read through it. When the gallery has changed, a new snapshot is built
 while searches continue on the old one, and then replaces it.
 """
 

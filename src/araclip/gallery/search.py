@@ -42,7 +42,7 @@ StrPath = str | os.PathLike[str]
 
 
 class SearchableGallery(ABC):
-    """The searches of `Gallery` and `RemoteGallery`."""
+    """The searches of `Gallery` and galleries on servers."""
 
     folder: Path | str  # the path, or the address on a server
     model: Encoder

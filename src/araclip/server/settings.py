@@ -12,7 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from araclip.errors import InputError
 from araclip.gallery import locations
-from araclip.gallery.locations import Address, location_of
+from araclip.gallery.addresses import Address
+from araclip.gallery.locations import location_of
 from araclip.user_data import data_home
 
 MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
@@ -157,7 +158,7 @@ class Settings(BaseSettings):
         if isinstance(self.gallery, Path):
             return self.gallery
         key = hashlib.sha256(str(self.gallery).encode()).hexdigest()[:10]
-        return data_home() / "served" / f"{self.gallery.collection}-{key}"
+        return data_home() / "served" / f"{self.gallery.name}-{key}"
 
     @property
     def is_local(self) -> bool:

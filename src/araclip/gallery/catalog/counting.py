@@ -1,4 +1,7 @@
-"""Counts of files, in which a video is one however many scenes it has; in `files`, each scene has a path of its own."""
+"""Counts of files, in which a video is one however many scenes it has; in `files`, each scene has a path of its own.
+
+The SQL is understood by SQLite and by PostgreSQL.
+"""
 
 import os
 from collections import Counter
@@ -11,17 +14,17 @@ from araclip.video.scene_paths import MARK, SUFFIX_BYTES, file_of, scene_of
 
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
-_VIDEOS = f"(SELECT max(size) AS size {_SCENES} GROUP BY {_VIDEO})"
+_VIDEOS = f"(SELECT max(size) AS size {_SCENES} GROUP BY {_VIDEO}) AS videos"
 LATER_SCENES = (  # ids of the scenes that are not the first of their video
     f"SELECT content FROM (SELECT content, row_number() OVER (PARTITION BY {_VIDEO} ORDER BY path) AS place {_SCENES}) "
-    "WHERE place > 1"
+    "AS placed WHERE place > 1"
 )
 
 
 class Rows(Protocol):
-    """`CatalogLookups`, as far as it is needed here."""
+    """`CatalogLookups` or a `Database` of PostgreSQL, as far as it is needed here."""
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
         """The rows of an SQL query."""
 
 
@@ -37,8 +40,8 @@ def counts(catalog: Rows) -> tuple[int, int]:
 def file_bytes(catalog: Rows) -> int:
     """Bytes of all files."""
     ((total,),) = catalog.rows(
-        f"SELECT ifnull(sum(size), 0) - (SELECT ifnull(sum(size), 0) {_SCENES}) "
-        f"+ (SELECT ifnull(sum(size), 0) FROM {_VIDEOS}) FROM files"
+        f"SELECT coalesce(sum(size), 0) - (SELECT coalesce(sum(size), 0) {_SCENES}) "
+        f"+ (SELECT coalesce(sum(size), 0) FROM {_VIDEOS}) FROM files"
     )
     return int(total)
 

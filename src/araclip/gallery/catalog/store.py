@@ -14,7 +14,7 @@ from araclip.picture_facts import Facts
 
 
 class Store(Protocol):
-    """`Catalog` and `RemoteCatalog`; documented in the former."""
+    """`Catalog`, `QdrantCatalog` and `PostgresCatalog`; documented in the former."""
 
     @property
     def folder(self) -> Path | str:

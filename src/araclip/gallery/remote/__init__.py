@@ -1,1 +1,1 @@
-"""The gallery's contract over a collection of a Qdrant server (extra `qdrant`)."""
+"""What galleries on servers have in common, whichever engine holds them: pictures as rows, ranking, maintenance."""

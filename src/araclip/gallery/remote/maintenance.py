@@ -16,9 +16,8 @@ from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.duplicates import Ids, grouped
 from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.integrity import file_fault, is_unit, stored_fault
-from araclip.gallery.remote.catalog import RemoteCatalog
-from araclip.gallery.remote.conditions import visible
-from araclip.gallery.remote.rows import Row, row_of
+from araclip.gallery.remote.rows import Row
+from araclip.gallery.remote.store import RemoteStore
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.image_transform import ImageTransform, transform_of
 from araclip.paths import user_path
@@ -27,15 +26,15 @@ from araclip.video.scene_paths import file_of
 
 
 class RemoteMaintenance(BaseGallery):
-    """The maintenance methods of `RemoteGallery`; documented in `BaseGallery`."""
+    """The maintenance methods of galleries on servers; documented in `BaseGallery`."""
 
-    _catalog: RemoteCatalog
+    _catalog: RemoteStore
     _exact: bool
 
     def stats(self) -> Stats:
-        """The gallery in numbers; `catalogue_bytes` is 0, which the server does not report."""
+        """The gallery in numbers; `catalogue_bytes` is 0 where the server does not report it."""
         catalog = self._catalog
-        state = catalog.state()
+        model, generation = catalog.recorded, catalog.generation
         formats: dict[str, int] = {}
         pictures = stored = 0
         captured: list[str] = []
@@ -50,15 +49,15 @@ class RemoteMaintenance(BaseGallery):
             captured += [row.photo.captured_at] if row.photo.captured_at else []
             added.append(row.added)
         return Stats(
-            folder=catalog.folder,
-            model=f"{state.model}@{state.fingerprint}",
-            width=state.width,
-            generation=state.generation,
+            folder=str(catalog.folder),
+            model=model.label,
+            width=model.width,
+            generation=generation,
             files=len(sizes),
             pictures=pictures,
             stored=stored,
             file_bytes=sum(sizes.values()),
-            catalogue_bytes=0,
+            catalogue_bytes=catalog.stored_bytes,
             formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
             captured_at=(min(captured), max(captured)) if captured else None,
             added=(min(added), max(added)) if added else None,
@@ -78,7 +77,7 @@ class RemoteMaintenance(BaseGallery):
                 files[row.id] = several
 
         def vectors() -> tuple[Ids, NDArray[np.float32]]:
-            known, stored = _with_vectors(catalog)
+            known, stored = catalog.rows_with_vectors()
             return np.array([row.id for row in known], np.int64), stored
 
         ids = np.array([row.id for row in rows], np.int64)
@@ -91,7 +90,7 @@ class RemoteMaintenance(BaseGallery):
         faults: list[Fault] = []
         if contents:
             hashes.forget()
-        rows, vectors = _with_vectors(catalog)
+        rows, vectors = catalog.rows_with_vectors()
         total, done = sum(len(row.files) for row in rows), 0
         for row, vector in zip(rows, vectors, strict=True):
             if not is_unit(vector):
@@ -109,29 +108,28 @@ class RemoteMaintenance(BaseGallery):
         return list(dict.fromkeys(faults))
 
     def repair(self) -> list[str]:
-        """Encode pictures with damaged vectors again or remove them; the session removes leftovers of a dead writer."""
+        """Encode pictures with damaged vectors again or remove them; what a dead writer left is removed as well."""
         with self._writing():
             return _repair(self._catalog, self.model)
 
     def compact(self) -> int:
-        """Delete orphaned pixels; returns 0, since the server frees the space later."""
+        """Free the space of what is gone; returns 0 where the server frees it later."""
         with self._writing():
-            self._catalog.drop_orphans()
-        return 0
+            return self._catalog.compact()
 
     def export(self, folder: str | os.PathLike[str]) -> int:
         """Export the gallery for other programs."""
         catalog = self._catalog
-        state = catalog.state()
-        rows, vectors = _with_vectors(catalog)
-        about = {"model": state.model, "fingerprint": state.fingerprint, "generation": state.generation}
+        model, generation = catalog.recorded, catalog.generation
+        rows, vectors = catalog.rows_with_vectors()
+        about = {"model": model.name, "fingerprint": model.fingerprint, "generation": generation}
         return write_export(user_path(folder), about, map(_line, rows), vectors.astype("<f2"))
 
 
-def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
+def _repair(catalog: RemoteStore, model: Encoder) -> list[str]:
     """Encode pictures with damaged vectors again, or remove them; returns one line for each action."""
     actions = []
-    rows, vectors = _with_vectors(catalog)
+    rows, vectors = catalog.rows_with_vectors()
     for row, vector in zip(rows, vectors, strict=True):
         if is_unit(vector):
             continue
@@ -147,7 +145,7 @@ def _repair(catalog: RemoteCatalog, model: Encoder) -> list[str]:
     return actions
 
 
-def decode_row(catalog: RemoteCatalog, row: Row, transform: ImageTransform) -> DecodedPicture | str:
+def decode_row(catalog: RemoteStore, row: Row, transform: ImageTransform) -> DecodedPicture | str:
     """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
     paths = [entry.file.path for entry in row.files]
     decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), transform)
@@ -163,15 +161,3 @@ def _line(row: Row) -> dict[str, Any]:
         for entry in sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))
     ]
     return {"sha256": row.digest.hex(), **described, "added": row.added, "files": files}
-
-
-def _with_vectors(catalog: RemoteCatalog) -> tuple[list[Row], NDArray[np.float32]]:
-    """Pictures of one generation in the order of indexing, and their vectors (n, D)."""
-    state = catalog.state()
-    pairs = [
-        (row_of(str(point.id), point.payload or {}), np.asarray(point.vector, np.float32))
-        for point in catalog.connection.scroll(visible(state.number), vectors=True)
-    ]
-    pairs.sort(key=lambda pair: pair[0].id)
-    vectors = np.stack([vector for _, vector in pairs]) if pairs else np.zeros((0, state.width), np.float32)
-    return [row for row, _ in pairs], vectors

@@ -10,17 +10,20 @@ from qdrant_client import models
 
 from araclip.encoder import Encoder
 from araclip.gallery.catalog.records import File, Overview, PictureRecord
-from araclip.gallery.remote.conditions import both, visible, where
-from araclip.gallery.remote.connection import Connection
-from araclip.gallery.remote.mirror import Mirror
-from araclip.gallery.remote.overview import overview
-from araclip.gallery.remote.rows import ABOUT, STATE, Row, pixels_id, record_of, row_of, stored_path
-from araclip.gallery.remote.state import State, physical_name, read_state
+from araclip.gallery.qdrant.conditions import both, visible, where
+from araclip.gallery.qdrant.connection import Connection
+from araclip.gallery.qdrant.mirror import Mirror
+from araclip.gallery.qdrant.overview import overview
+from araclip.gallery.qdrant.payloads import ABOUT, STATE, pixels_id, row_of, stored_path
+from araclip.gallery.qdrant.state import physical_name, read_state
+from araclip.gallery.recorded_model import RecordedModel
+from araclip.gallery.remote.rows import Row, record_of
+from araclip.gallery.remote.state import State
 from araclip.video.scene_paths import MARK, file_of
 
 
-class RemoteLookups:
-    """The read-only part of `RemoteCatalog`; documented in `CatalogLookups`. Inside a session it reads the mirror."""
+class QdrantLookups:
+    """The read-only part of `QdrantCatalog`; documented in `CatalogLookups`. Inside a session it reads the mirror."""
 
     def __init__(self, alias: Connection, model: Encoder | None) -> None:
         """The gallery at `alias`, with vectors of `model`, or of any model if None."""
@@ -44,7 +47,7 @@ class RemoteLookups:
         if self._model:
             state.check(self._model, self.folder)
         if self._collection is None:  # resolve the alias once, to read the same collection after a switch
-            target = self.alias.of(physical_name(self.alias.collection, state.fingerprint))
+            target = self.alias.of(physical_name(self.alias.collection, state.model.fingerprint))
             self._collection = target if target.exists() else self.alias
         return state
 
@@ -60,6 +63,27 @@ class RemoteLookups:
             self.state()
         assert self._collection is not None
         return self._collection
+
+    @property
+    def recorded(self) -> RecordedModel:
+        """The model of the vectors."""
+        return self.state().model
+
+    @property
+    def stored_bytes(self) -> int:
+        """0: the server does not say."""
+        return 0
+
+    def rows_with_vectors(self) -> tuple[list[Row], NDArray[np.float32]]:
+        """Pictures of one generation in the order of indexing, and their vectors (n, D)."""
+        state = self.state()
+        pairs = [
+            (row_of(str(point.id), point.payload or {}), np.asarray(point.vector, np.float32))
+            for point in self.connection.scroll(visible(state.number), vectors=True)
+        ]
+        pairs.sort(key=lambda pair: pair[0].id)
+        vectors = np.stack([vector for _, vector in pairs]) if pairs else np.zeros((0, state.model.width), np.float32)
+        return [row for row, _ in pairs], vectors
 
     def rows(self, condition: models.Filter | None = None) -> Iterator[Row]:
         """Every picture of the current generation that passes."""

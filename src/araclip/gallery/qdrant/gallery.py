@@ -6,44 +6,46 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from qdrant_client import QdrantClient
 
 from araclip.encoder import Encoder, ModelLike
+from araclip.gallery.addresses import QdrantAddress
 from araclip.gallery.ingest.intake import Turn
-from araclip.gallery.locations import Address
+from araclip.gallery.qdrant.catalog import QdrantCatalog
+from araclip.gallery.qdrant.conditions import visible
+from araclip.gallery.qdrant.connection import Connection, connection_to
+from araclip.gallery.qdrant.lease import SECONDS
+from araclip.gallery.qdrant.reader import QdrantReader
+from araclip.gallery.qdrant.state import create as create_gallery
+from araclip.gallery.qdrant.state import recorded_at
 from araclip.gallery.recorded_model import encoder_for
-from araclip.gallery.remote.catalog import RemoteCatalog
-from araclip.gallery.remote.conditions import visible
-from araclip.gallery.remote.connection import Connection, connection_to
-from araclip.gallery.remote.lease import SECONDS
 from araclip.gallery.remote.maintenance import RemoteMaintenance
-from araclip.gallery.remote.reader import RemoteReader
-from araclip.gallery.remote.state import create as create_gallery
-from araclip.gallery.remote.state import recorded_at
 
 
-class RemoteGallery(RemoteMaintenance):
+class QdrantGallery(RemoteMaintenance):
     """Pictures indexed with one model in a collection of a Qdrant server.
 
     Errors of every method: GalleryUnreachable when the server does not answer, GalleryError when it refuses,
     WidthMismatch when the gallery was re-embedded with another model.
     """
 
+    _catalog: QdrantCatalog
+
     def __init__(self, connection: Connection, model: Encoder, *, exact: bool, lease_seconds: float) -> None:
         self.model = model
         self.folder = connection.name
-        self._catalog = RemoteCatalog(connection, model, lease_seconds)
-        self._reader = RemoteReader(self._catalog, model, exact=exact)
+        self._catalog = QdrantCatalog(connection, model, lease_seconds)
+        self._reader = QdrantReader(self._catalog, model, exact=exact)
         self._exact = exact
 
     @classmethod
     def open(
         cls,
-        address: str | Address,
+        address: str | QdrantAddress,
         *,
         model: ModelLike | None = None,
         create: bool = False,
         exact: bool = True,
         lease_seconds: float = SECONDS,
         client: QdrantClient | None = None,
-    ) -> "RemoteGallery":
+    ) -> "QdrantGallery":
         """Open the gallery at `address`, qdrant://HOST:PORT/COLLECTION or https://…; the API key is in
         $ARACLIP_QDRANT_API_KEY.
 

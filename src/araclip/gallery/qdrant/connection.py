@@ -16,7 +16,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from araclip.errors import GalleryError, GalleryNotFound, GalleryUnreachable
-from araclip.gallery.locations import KEY, Address
+from araclip.gallery.addresses import KEY, Address, QdrantAddress
 
 TIMEOUT = 60  # seconds for a request; an exact search over millions takes several
 TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds: enough for a restart of the server
@@ -31,7 +31,7 @@ _UNAUTHORIZED = {401, 403}
 _jitter = random.Random()  # separate: callers may have seeded the module's generator
 
 
-def connect(address: Address, timeout: int = TIMEOUT) -> QdrantClient:
+def connect(address: QdrantAddress, timeout: int = TIMEOUT) -> QdrantClient:
     """A client of the server; sends nothing yet."""
     import warnings
 
@@ -56,13 +56,14 @@ def id_batches(ids: Iterable[str]) -> Iterator[list[Id]]:
         yield [*group]
 
 
-def connection_to(address: str | Address, client: QdrantClient | None = None) -> "Connection":
+def connection_to(address: str | QdrantAddress, client: QdrantClient | None = None) -> "Connection":
     """A connection to the collection at an address, through `client` or a new one; sends nothing yet.
 
     Raises:
         InputError: an invalid address.
     """
-    target = address if isinstance(address, Address) else Address.read(address)
+    target = Address.read(address) if isinstance(address, str) else address
+    assert isinstance(target, QdrantAddress)
     return Connection(client or connect(target), target.collection, str(target))
 
 

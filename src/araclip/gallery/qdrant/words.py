@@ -1,16 +1,18 @@
 """Words of pictures' texts on the server: an index of stems in the payload. Parts of words are not found there."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from araclip.gallery.remote.conditions import equals, visible
-from araclip.gallery.remote.connection import Connection
+from araclip.gallery.qdrant.conditions import equals, visible
+from araclip.gallery.qdrant.connection import Connection
 
 Ids = NDArray[np.int64]
 
 
-class RemoteWordIndex:
+class WordIndex:
     """The stems in one generation of a collection; see `text_matches.TextIndex`."""
 
     def __init__(self, connection: Connection, generation: int) -> None:
@@ -32,6 +34,6 @@ class RemoteWordIndex:
         return np.empty(0, np.int64)
 
 
-def having(ids: Ids) -> models.Filter:
+def having(ids: Sequence[int]) -> models.Filter:
     """Pictures with these ids."""
-    return models.Filter(must=[models.FieldCondition(key="order", match=models.MatchAny(any=ids.tolist()))])
+    return models.Filter(must=[models.FieldCondition(key="order", match=models.MatchAny(any=list(ids)))])

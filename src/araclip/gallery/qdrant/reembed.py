@@ -12,22 +12,23 @@ from qdrant_client import QdrantClient, models
 from araclip.display import counted
 from araclip.encoder import Encoder
 from araclip.errors import GalleryError
+from araclip.gallery.addresses import QdrantAddress
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.ingest.reembed import Reencoder
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.gallery.locations import Address
-from araclip.gallery.remote.catalog import RemoteCatalog
-from araclip.gallery.remote.conditions import between
-from araclip.gallery.remote.connection import Connection, connection_to, id_batches
-from araclip.gallery.remote.lease import Lease
+from araclip.gallery.qdrant.catalog import QdrantCatalog
+from araclip.gallery.qdrant.conditions import between
+from araclip.gallery.qdrant.connection import Connection, connection_to, id_batches
+from araclip.gallery.qdrant.lease import Lease
+from araclip.gallery.qdrant.payloads import payload_of, point_id, row_of
+from araclip.gallery.qdrant.state import ensure_collection, physical_name, point_alias
 from araclip.gallery.remote.maintenance import decode_row
-from araclip.gallery.remote.rows import Row, payload_of, point_id, row_of
-from araclip.gallery.remote.state import ensure_collection, physical_name, point_alias
+from araclip.gallery.remote.rows import Row
 from araclip.image_transform import transform_of
 
 
 def reembed(
-    address: str | Address,
+    address: str | QdrantAddress,
     model: Encoder,
     *,
     forget_missing: bool = False,
@@ -40,8 +41,8 @@ def reembed(
     Args, errors: as for `gallery.ingest.reembed.reembed`, and GalleryUnreachable.
     """
     alias = connection_to(address, client)
-    catalog = RemoteCatalog(alias, None)
-    if catalog.state().fingerprint == model.fingerprint:
+    catalog = QdrantCatalog(alias, None)
+    if catalog.recorded.fingerprint == model.fingerprint:
         return 0
     before = catalog.connection
     with Lease(before).held() as lease:
@@ -68,11 +69,10 @@ def reembed(
                     ]
                 )
         if reencoder.missing and not forget_missing:
-            state = catalog.state()
             missing = counted(reencoder.missing, "picture")
             raise GalleryError(
                 f"{missing} of {alias.name} cannot be encoded now, so it keeps the vectors of "
-                f"{state.model}@{state.fingerprint}. Make their files reachable or run `araclip index` with that model "
+                f"{catalog.recorded.label}. Make their files reachable or run `araclip index` with that model "
                 "first, then try again (the new vectors are kept), or forget them with --forget-missing."
             )
         _copy_pixels(before, target)

@@ -1,24 +1,14 @@
-"""Filters as Qdrant conditions, and as a predicate on one path. Pure.
+"""Filters as Qdrant conditions. Pure.
 
 Conditions on a path (folder, size, metadata) must hold for one and the same path, so they are nested.
 """
 
-from pathlib import PurePath
-
 from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters, roots_of
-from araclip.gallery.catalog.photo.matching import (
-    distance,
-    has_words,
-    is_glob,
-    name_at,
-    name_matches,
-    tokens,
-)
-from araclip.gallery.ingest.update import below
-from araclip.gallery.remote.rows import STATE, FileEntry, Row, instant, mark, marks_of, orientation, stored_path
-from araclip.photo_metadata.record import PhotoMetadata
+from araclip.gallery.catalog.photo.matching import is_glob, tokens
+from araclip.gallery.qdrant.payloads import STATE, stored_path
+from araclip.gallery.remote.rows import instant, mark
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 INDEXES = {
@@ -142,54 +132,3 @@ def not_hidden_of(filters: Filters) -> models.Filter | None:
     if filters.hidden is None:
         return None
     return where("hidden", 1) if filters.hidden else models.Filter(must_not=[equals("hidden", 1)])
-
-
-def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
-    """Whether one path of a picture passes; equivalent to `condition_of` and `not_hidden_of` on the server."""
-    facts, captured_at = row.facts, row.photo.captured_at
-    if filters.hidden is not None and filters.hidden != row.hidden:
-        return False
-    if not _within(captured_at, filters.captured_from, filters.captured_to):
-        return False
-    for start, numbers in ((5, filters.months), (8, filters.days)):
-        if numbers and (not captured_at or int(captured_at[start : start + 2] or 0) not in numbers):
-            return False
-    if not _within(row.added, filters.added_from, filters.added_to):
-        return False
-    if filters.formats and (not facts or facts.format not in filters.formats):
-        return False
-    if filters.orientation and (not facts or orientation(facts) != filters.orientation):
-        return False
-    for name in ("camera", "lens", "place"):
-        if (wanted := getattr(filters, name)) is not None and not has_words(getattr(row.photo, name), wanted):
-            return False
-    if filters.near is not None and not _is_near(row.photo, filters.near):
-        return False
-    if filters.name is not None and not name_matches(name_at(entry.file.path, dict(entry.metadata)), filters.name):
-        return False
-    if filters.kind and (not facts or (facts.format in VIDEO_FORMATS) != (filters.kind == "video")):
-        return False
-    if filters.folder is not None and not any(below(entry.file.path, root) for root in roots_of(filters.folder)):
-        return False
-    if filters.below is not None and not below(entry.file.path, filters.below):
-        return False
-    if filters.folder_name is not None and filters.folder_name not in PurePath(entry.file.path).parent.parts:
-        return False
-    size = entry.file.size
-    if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
-        return False
-    marks = set(marks_of(entry.metadata))
-    return all(mark(key, str(value)) in marks for key, value in filters.metadata.items())
-
-
-def _is_near(photo: PhotoMetadata, near: tuple[float, float, float]) -> bool:
-    if photo.latitude is None or photo.longitude is None:
-        return False
-    return distance(photo.latitude, photo.longitude, *near[:2]) <= near[2]
-
-
-def _within(date: str | None, first: str | None, last: str | None) -> bool:
-    if date is None:
-        return first is None and last is None
-    here = instant(date)
-    return (first is None or here >= instant(first)) and (last is None or here <= instant(last, "9"))

@@ -19,25 +19,20 @@ from qdrant_client import models
 from araclip.encoder import Encoder
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.gallery.remote.conditions import between, state_where
-from araclip.gallery.remote.connection import PIXELS, Connection, id_batches, point_of
-from araclip.gallery.remote.lease import SECONDS, Lease
-from araclip.gallery.remote.lookups import RemoteLookups
-from araclip.gallery.remote.mirror import Mirror
-from araclip.gallery.remote.rows import (
-    FileEntry,
-    Row,
-    payload_of,
-    pixels_id,
-    point_id,
-)
-from araclip.gallery.remote.state import advance, ensure_indexes
+from araclip.gallery.qdrant.conditions import between, state_where
+from araclip.gallery.qdrant.connection import PIXELS, Connection, id_batches, point_of
+from araclip.gallery.qdrant.lease import SECONDS, Lease
+from araclip.gallery.qdrant.lookups import QdrantLookups
+from araclip.gallery.qdrant.mirror import Mirror
+from araclip.gallery.qdrant.payloads import payload_of, pixels_id, point_id
+from araclip.gallery.qdrant.state import advance, ensure_indexes
+from araclip.gallery.remote.rows import FileEntry, Row
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_facts import Facts
 from araclip.video.scene_paths import file_of
 
 
-class RemoteCatalog(RemoteLookups):
+class QdrantCatalog(QdrantLookups):
     """One gallery's collection. All changes are made inside `session()` and `writing()`."""
 
     def __init__(self, alias: Connection, model: Encoder | None, lease_seconds: float = SECONDS) -> None:
@@ -183,8 +178,8 @@ class RemoteCatalog(RemoteLookups):
                 self._pixels[row.digest] = None
         self._mirror.drop_empty()
 
-    def drop_orphans(self) -> None:
-        """Delete stored pixels of removed pictures; inside `session()`."""
+    def compact(self) -> int:
+        """Delete stored pixels of removed pictures, inside `session()`; returns 0: the server frees space later."""
         assert self._mirror is not None
         wanted = {
             pixels_id(self._mirror.rows[id_].digest)
@@ -194,6 +189,7 @@ class RemoteCatalog(RemoteLookups):
         there = self.connection.scroll(models.Filter(must=[between("kept_since", 0, None)]), payload=False)
         for ids in id_batches([str(point.id) for point in there if str(point.id) not in wanted]):
             self.connection.delete(models.Filter(must=[models.HasIdCondition(has_id=ids)]))
+        return 0
 
     def _commit(self) -> None:
         assert self._mirror is not None
@@ -212,7 +208,7 @@ class RemoteCatalog(RemoteLookups):
             version = replace(row, point=point_id(row.digest, number))
             points.append(point_of(version.point, vectors[row.id], payload_of(version, number)))
             self._mirror.set_point(version)
-        blank = np.zeros(state.width, np.float32)
+        blank = np.zeros(state.model.width, np.float32)
         pixels = [
             point_of(
                 pixels_id(digest), blank, {**payload, "kept_since": number if payload["kept_since"] is None else 0}

@@ -18,9 +18,9 @@ from typing import Any
 from qdrant_client import models
 
 from araclip.errors import GalleryError, GalleryLocked
-from araclip.gallery.remote.conditions import between, equals, state_where
-from araclip.gallery.remote.connection import Connection
-from araclip.gallery.remote.rows import STATE
+from araclip.gallery.qdrant.conditions import between, equals, state_where
+from araclip.gallery.qdrant.connection import Connection
+from araclip.gallery.qdrant.payloads import STATE
 
 SECONDS = 60.0  # until a lease expires; a dead writer blocks others this long
 RENEW = 15.0

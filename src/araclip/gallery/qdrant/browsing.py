@@ -10,17 +10,18 @@ from araclip.gallery.browsing.browsing import Browsing, Positions, positions_of
 from araclip.gallery.browsing.timeline import Timeline
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.gallery.remote.catalog import RemoteCatalog
-from araclip.gallery.remote.conditions import both, condition_of, not_hidden_of, visible
-from araclip.gallery.remote.rows import read_path, record_of
+from araclip.gallery.qdrant.catalog import QdrantCatalog
+from araclip.gallery.qdrant.conditions import both, condition_of, not_hidden_of, visible
+from araclip.gallery.qdrant.payloads import read_path
+from araclip.gallery.remote.rows import record_of
 
 PAGE = 5_000  # points of a request, of a few short fields each
 
 
-class RemoteBrowsing(Browsing):
+class QdrantBrowsing(Browsing):
     """Reads a collection."""
 
-    def __init__(self, catalog: RemoteCatalog) -> None:
+    def __init__(self, catalog: QdrantCatalog) -> None:
         self._catalog = catalog
 
     @property

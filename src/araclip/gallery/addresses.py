@@ -1,0 +1,155 @@
+"""Addresses of galleries on servers: a collection of Qdrant's, a schema in a PostgreSQL database."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from getpass import getuser
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from araclip.errors import InputError
+
+KEY = "ARACLIP_QDRANT_API_KEY"  # environment variable, not an argument: other users of the machine can read arguments
+PASSWORD = "PGPASSWORD"  # libpq's own
+PORT, POSTGRES_PORT = 6333, 5432
+SCHEMA = "araclip"
+SSL_MODES = ("prefer", "disable", "require", "verify-full")  # libpq's words
+_SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
+_SECRET = re.compile(r"//[^/]*@")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a gallery is on a server. `str` gives it without any secret."""
+
+    text: str
+
+    @staticmethod
+    def read(text: str) -> "Address":
+        """Parse an address: qdrant://, http(s):// or postgresql://.
+
+        Raises:
+            InputError: no host, no collection or database, or a password where none belongs.
+        """
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:  # brackets around what is no IPv6 address, or a port that is no number
+            raise InputError(f"'{without_secret(text)}' has an invalid host or port.") from None
+        if parts.scheme in ("postgresql", "postgres"):
+            return _postgres(text, parts, host, port or POSTGRES_PORT)
+        return _qdrant(text, parts, host, port or PORT)
+
+    @property
+    def name(self) -> str:
+        """What it is called on the server."""
+        raise NotImplementedError
+
+    @property
+    def engine(self) -> str:
+        """The kind of server, for people."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class QdrantAddress(Address):
+    """A collection on a Qdrant server: qdrant://host:6333/collection, or https://… for an encrypted connection."""
+
+    server: str  # http(s)://host:port/prefix
+    collection: str
+
+    @property
+    def name(self) -> str:
+        """The collection."""
+        return self.collection
+
+    @property
+    def engine(self) -> str:
+        """For people."""
+        return "Qdrant"
+
+
+@dataclass(frozen=True)
+class PostgresAddress(Address):
+    """A schema in a PostgreSQL database: postgresql://user:password@host:5432/database?schema=araclip&sslmode=require.
+
+    The password may stand in $PGPASSWORD instead. `host` may be a folder with the server's socket
+    (postgresql:///database?host=/run/postgresql).
+    """
+
+    user: str
+    password: str | None = field(repr=False)
+    host: str
+    port: int
+    database: str
+    schema: str = SCHEMA
+    ssl: str = SSL_MODES[0]
+
+    @property
+    def name(self) -> str:
+        """Database and schema."""
+        return f"{self.database}-{self.schema}"
+
+    @property
+    def engine(self) -> str:
+        """For people."""
+        return "PostgreSQL"
+
+
+def without_secret(text: str) -> str:
+    """An address as it was typed, without user and password."""
+    return _SECRET.sub("//", text)
+
+
+def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAddress:
+    example = "Write postgresql://USER@HOST/DATABASE, and the password into $PGPASSWORD."
+    options = dict(parse_qsl(parts.query))
+    database, schema = unquote(parts.path.strip("/")), options.pop("schema", SCHEMA)
+    ssl, host = options.pop("sslmode", SSL_MODES[0]), options.pop("host", host)
+    shown = without_secret(text)
+    if not host or not database or "/" in database:
+        raise InputError(f"'{shown}' names no host or no database. {example}")
+    if options:
+        raise InputError(
+            f"'{shown}' has an unknown option '{next(iter(options))}'; there are schema, sslmode and host."
+        )
+    if ssl not in SSL_MODES:
+        raise InputError(f"sslmode is '{ssl}'; choose one of {', '.join(SSL_MODES)}.")
+    if not _SCHEMA_NAME.fullmatch(schema):
+        raise InputError(f"the schema '{schema}' has other characters than lower-case letters, digits and _.")
+    user = unquote(parts.username or "") or os.environ.get("PGUSER") or getuser()
+    password = unquote(parts.password) if parts.password else None
+    named = f"{unquote(parts.username)}@" if parts.username else ""
+    return PostgresAddress(
+        _SECRET.sub(lambda _: f"//{named}", text.rstrip("/"), count=1),
+        user,
+        password,
+        host,
+        port,
+        database,
+        schema,
+        ssl,
+    )
+
+
+def _qdrant(text: str, parts: SplitResult, host: str, port: int) -> QdrantAddress:
+    example = (
+        f"Write qdrant://HOST:{PORT}/COLLECTION, https://HOST:{PORT}/COLLECTION or postgresql://USER@HOST/DATABASE."
+    )
+    if parts.username or parts.password or parts.query:
+        raise InputError(f"an address must not hold a password. Put the API key into ${KEY}. {example}")
+    *prefix, collection = parts.path.strip("/").split("/")
+    if parts.scheme not in _SCHEMES or not host:
+        raise InputError(f"'{without_secret(text)}' is not the address of a gallery. {example}")
+    if not _NAME.fullmatch(collection):
+        raise InputError(
+            f"'{without_secret(text)}' names no collection, or one whose name has other characters than letters, "
+            f"digits, _, - and dots. {example}"
+        )
+    shown_host = f"[{host}]" if ":" in host else host
+    server = "/".join([f"{_SCHEMES[parts.scheme]}://{shown_host}:{port}", *prefix])
+    return QdrantAddress(text.rstrip("/"), server, collection)

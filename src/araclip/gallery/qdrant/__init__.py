@@ -1,0 +1,1 @@
+"""A gallery in a collection of a Qdrant server (extra `qdrant`)."""

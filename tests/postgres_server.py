@@ -1,0 +1,115 @@
+"""A real PostgreSQL server with pgvector for tests: a private one in a temporary folder, of a user that is not root.
+
+    python tests/postgres_server.py          # serves until the end of its input; prints the address
+
+`make test-postgres` installs Debian's packages where they are missing, and sets $ARACLIP_TEST_POSTGRES to `private`; an
+address there names another server. Tests that need one are skipped where it is not set.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+WANTED, PRIVATE = "ARACLIP_TEST_POSTGRES", "private"
+SETTINGS = {
+    "listen_addresses": "", "fsync": "off", "max_connections": "40", "shared_buffers": "32MB",
+    "password_encryption": "scram-sha-256",
+}  # fmt: skip
+
+
+needs_server = pytest.mark.skipif(not os.environ.get(WANTED), reason="a PostgreSQL server: make test-postgres")
+
+
+def programs() -> Path | None:
+    """The newest release of the server here that has pgvector; None where there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/lib/vector.so"), key=lambda path: int(path.parts[4]))
+    return found[-1].parents[1] / "bin" if found else None
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """A server in a folder, or the one that is named; yields the address of its database."""
+    if (elsewhere := os.environ.get(WANTED, PRIVATE)) != PRIVATE:
+        yield elsewhere
+        return
+    folder = Path(tempfile.mkdtemp(prefix="araclip-postgres-"))
+    server = Server(folder)
+    try:
+        server.create()
+        server.start()
+        yield server.address
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+class Server:
+    """A server whose files are in a folder. PostgreSQL refuses to run as root, so root runs it as `nobody`."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder, self.port = folder, port
+        self._user = {"user": "nobody"} if os.geteuid() == 0 else {}
+        if self._user:
+            shutil.chown(folder, "nobody")
+        bin_ = programs()
+        assert bin_ is not None, "no PostgreSQL with pgvector here: make test-postgres installs it"
+        self._bin = bin_
+
+    @property
+    def address(self) -> str:
+        """By its socket, without a password."""
+        return f"postgresql://araclip@/postgres?host={self.folder}"
+
+    def create(self) -> None:
+        """Make its files; the superuser is `araclip`, whose password is «سرّ»."""
+        secret = self.folder / "secret"
+        secret.write_text("سرّ\n", encoding="utf-8")
+        self._run("initdb", "-D", "data", "-U", "araclip", "--auth-local=trust", "--auth-host=scram-sha-256",
+                  f"--pwfile={secret}", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")  # fmt: skip
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = SETTINGS | {"unix_socket_directories": str(self.folder)}
+        if self.port:
+            settings |= {"listen_addresses": "127.0.0.1", "port": str(self.port)}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._process = subprocess.Popen(
+            [str(self._bin / "postgres"), "-D", "data", *options], cwd=self.folder, stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "log").open("ab"), **self._user,
+        )  # fmt: skip
+        socket = self.folder / f".s.PGSQL.{self.port or 5432}"
+        ends = time.monotonic() + 60
+        ready = [str(self._bin / "pg_isready"), "-q", "-h", str(self.folder), "-p", str(self.port or 5432)]
+        while not socket.exists() or subprocess.run(ready, check=False).returncode:
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop it; `at_once` as a crash would."""
+        process = getattr(self, "_process", None)
+        if process and process.poll() is None:
+            process.send_signal(3 if at_once else 2)  # SIGQUIT, SIGINT
+            process.wait(60)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        ran = subprocess.run(
+            [str(self._bin / program), *arguments], cwd=self.folder, check=False, capture_output=True, text=True,
+            **self._user,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+
+
+if __name__ == "__main__":
+    with serving() as address:
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
