@@ -6,14 +6,15 @@
 address there names another server. Tests that need one are skipped where it is not set.
 """
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -34,21 +35,25 @@ def programs() -> Path | None:
     return found[-1].parents[1] / "bin" if found else None
 
 
-@contextmanager
-def serving() -> Iterator[str]:
-    """A server in a folder, or the one that is named; yields the address of its database."""
+@cache
+def shared() -> str:
+    """The address of a server that lives as long as this process, or of the one that is named."""
     if (elsewhere := os.environ.get(WANTED, PRIVATE)) != PRIVATE:
-        yield elsewhere
-        return
-    folder = Path(tempfile.mkdtemp(prefix="araclip-postgres-"))
-    server = Server(folder)
-    try:
-        server.create()
-        server.start()
-        yield server.address
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
+        return elsewhere
+    server = Server(Path(tempfile.mkdtemp(prefix="araclip-postgres-")))
+    atexit.register(server.remove)
+    server.create()
+    server.start()
+    return server.address
+
+
+_schemas = count()
+
+
+def new_address() -> str:
+    """Where no gallery is yet."""
+    address = shared()
+    return f"{address}{'&' if '?' in address else '?'}schema=t{os.getpid()}_{next(_schemas)}"
 
 
 class Server:
@@ -81,10 +86,11 @@ class Server:
         if self.port:
             settings |= {"listen_addresses": "127.0.0.1", "port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._process = subprocess.Popen(
-            [str(self._bin / "postgres"), "-D", "data", *options], cwd=self.folder, stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("ab"), **self._user,
-        )  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._bin / "postgres"), "-D", "data", *options], cwd=self.folder, stdout=log, stderr=log,
+                **self._user,
+            )  # fmt: skip
         socket = self.folder / f".s.PGSQL.{self.port or 5432}"
         ends = time.monotonic() + 60
         ready = [str(self._bin / "pg_isready"), "-q", "-h", str(self.folder), "-p", str(self.port or 5432)]
@@ -100,6 +106,11 @@ class Server:
             process.send_signal(3 if at_once else 2)  # SIGQUIT, SIGINT
             process.wait(60)
 
+    def remove(self) -> None:
+        """Stop it, and delete its files."""
+        self.stop(at_once=True)
+        shutil.rmtree(self.folder)
+
     def _run(self, program: str, *arguments: str) -> None:
         ran = subprocess.run(
             [str(self._bin / program), *arguments], cwd=self.folder, check=False, capture_output=True, text=True,
@@ -109,7 +120,6 @@ class Server:
 
 
 if __name__ == "__main__":
-    with serving() as address:
-        sys.stdout.write(f"{address}\n")
-        sys.stdout.flush()
-        sys.stdin.read()
+    sys.stdout.write(f"{shared()}\n")
+    sys.stdout.flush()
+    sys.stdin.read()

@@ -41,9 +41,16 @@ def photo_album(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def place_of(kind: str, folder: Path) -> Iterator[Path | str]:
-    """Where a gallery can be: "folder", or "qdrant", an address on Qdrant's engine."""
+    """Where a gallery can be: "folder", or an address: "qdrant", on Qdrant's engine, or "postgres"."""
     if kind == "folder":
         yield folder / "gallery"
+        return
+    if kind == "postgres":
+        import postgres_server
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ARACLIP_DATA", str(folder / "data"))
+            yield postgres_server.new_address()
         return
     pytest.importorskip("qdrant_client")
     import qdrant_engine

@@ -45,18 +45,11 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield number
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_server.serving() as address:
-        yield address
-
-
 def new_address(kind: str, request: pytest.FixtureRequest) -> str:
     """Where on a server no gallery is yet."""
-    number = next(_numbers)
     if kind == "postgres":
-        return f"{request.getfixturevalue('postgres')}&schema=g{os.getpid()}_{number}"
-    return f"qdrant://127.0.0.1:{request.getfixturevalue('port')}/g{number}"
+        return postgres_server.new_address()
+    return f"qdrant://127.0.0.1:{request.getfixturevalue('port')}/g{next(_numbers)}"
 
 
 _numbers = count()

@@ -5,7 +5,8 @@ while searches continue on the old one, and then replaces it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.pool import CatalogPool
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.exclusion import exclusion_of
 from araclip.gallery.fusion import Hybrid
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
+from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.ranking import Page, near_hits, ranked
 from araclip.gallery.reference_queries import reference_vectors
@@ -165,6 +168,13 @@ class GalleryReader(ABC):
     def store(self) -> Store:
         """The store; a connection of this thread's own where that is needed."""
 
+    @abstractmethod
+    def writer(self, patience: float) -> tuple[Store, Turn]:
+        """The store to write a few pictures in, from one thread, and the turn that holds the writer's lock for a
+        commit. The turn raises GalleryLocked when others write for longer than `patience` seconds, and WidthMismatch
+        when the gallery was re-embedded with another model.
+        """
+
     @property
     @abstractmethod
     def browsing(self) -> Browsing:
@@ -267,6 +277,18 @@ class FolderReader(GalleryReader):
     def browsing(self) -> Browsing:
         """Reads the catalogue."""
         return FolderBrowsing(self._catalog)
+
+    def writer(self, patience: float) -> tuple[Store, Turn]:
+        """The catalogue, and the lock of its folder."""
+        catalog = self._catalog()
+
+        @contextmanager
+        def turn() -> Iterator[None]:
+            with writer_lock(catalog.folder, patience=patience):
+                catalog.check_model(self.model.name, self.model.fingerprint)
+                yield
+
+        return catalog, turn
 
     def finish_writing(self) -> None:
         """After a write: build and save the index, truncate the change log, prepare the snapshot."""

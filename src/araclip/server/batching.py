@@ -91,12 +91,17 @@ class TextVectorCache:
         return list(await asyncio.gather(*(self._row(text, requester) for text in texts)))
 
     async def _row(self, text: str, requester: Requester | None) -> Vector:
-        if (cached := self._cache.get(text)) is not None:
+        cache = self._cache
+        if (cached := cache.get(text)) is not None:
             self.hits += 1
-            self._cache.move_to_end(text)
+            cache.move_to_end(text)
             return cached
         vector = await self._batcher.row(text, requester)
-        self._cache[text] = vector
-        if len(self._cache) > self._most:
-            self._cache.popitem(last=False)
+        cache[text] = vector
+        if len(cache) > self._most:
+            cache.popitem(last=False)
         return vector
+
+    def forget(self) -> None:
+        """Begin anew, with another model; what is being encoded with the one before is not remembered."""
+        self._cache = OrderedDict()

@@ -12,10 +12,11 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import Overview
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
-from araclip.gallery.reader import Snapshot
+from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import STRONG
 from araclip.server.browsing import ServedBrowsing
@@ -38,13 +39,30 @@ class ServedGallery:
             InputError, GalleryError: it cannot be opened.
         """
         self.location = location
-        self.model = model
-        self._reader = open_reader(location, model, create=create)
-        self.browsing = ServedBrowsing(self._reader.browsing)
+        self._left: list[GalleryReader] = []  # of models before; requests may still read through them
+        self._read(open_reader(location, model, create=create))
         self._overview: tuple[str, Overview] | None = None  # with its generation
         self._examples: tuple[str, tuple[str, ...]] | None = None
         self._finding: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
+
+    def _read(self, reader: GalleryReader) -> None:
+        self._reader, self.model, self.browsing = reader, reader.model, ServedBrowsing(reader.browsing)
+
+    def adopt(self, model: Encoder) -> None:
+        """Go on with the model that the gallery was re-embedded with.
+
+        Raises:
+            InputError, GalleryError: it cannot be opened.
+        """
+        reader = open_reader(self.location, model)
+        reader.refresh(prepared=True)
+        self._left.append(self._reader)
+        self._read(reader)
+
+    def writer(self, patience: float) -> tuple[Store, Turn]:
+        """As `GalleryReader.writer`."""
+        return self._reader.writer(patience)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -101,7 +119,8 @@ class ServedGallery:
 
     def close(self) -> None:
         """Close every connection."""
-        self._reader.close()
+        for reader in (*self._left, self._reader):
+            reader.close()
 
 
 def check_writable(gallery: Location, folders: Iterable[Path]) -> None:

@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder_base import pixel_vectors, text_vectors, usable_cores
-from araclip.errors import InputError
+from araclip.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
+from araclip.errors import AraCLIPError, InputError, WidthMismatch
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
@@ -52,8 +52,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        threads = max(1, usable_cores() // 2)  # leaves cores for other threads
-        self.model = encoder_of(settings.gallery, settings.model, threads=threads, device=settings.device)
+        self.model = self._encoder(settings.model)
         if settings.folders or settings.uploads:
             check_writable(settings.gallery, settings.folders)
         self.interpreter = interpreter(settings.lexicon, data_home())
@@ -94,7 +93,7 @@ class Service:
             max_waiting=settings.max_pictures,
             wait_seconds=settings.wait_seconds,
         )
-        self.refresher = Refresher(self.gallery, changed=self._changed, failed=lambda e: log.error("%s", e))
+        self.refresher = Refresher(self.gallery, changed=self._changed, failed=self._not_refreshed)
         if settings.folders:
             self.indexing = Indexing(
                 self.gallery, settings.model or "", settings.folders, self.events, follow=settings.watch,
@@ -111,12 +110,7 @@ class Service:
     @property
     def why_not_hide(self) -> tuple[str, str] | None:
         """Why pictures of this gallery cannot be hidden here, in both languages; None where they can."""
-        if not isinstance(self.settings.gallery, Path):
-            return (
-                "The gallery is on a Qdrant server, which this server only reads.",
-                "المعرض على خادم Qdrant، وهذا الخادم يقرؤه فقط.",
-            )
-        if not os.access(self.settings.gallery, os.W_OK):
+        if isinstance(self.settings.gallery, Path) and not os.access(self.settings.gallery, os.W_OK):
             return "The gallery's folder cannot be written.", "مجلد المعرض لا يُكتب فيه."
         return None
 
@@ -169,6 +163,27 @@ class Service:
     def announce(self) -> None:
         """Tell listeners which generation searches use."""
         self._announce(self.gallery.snapshot)
+
+    def _encoder(self, model: str | None) -> Encoder:
+        """The model that is named, or the gallery's own."""
+        threads = max(1, usable_cores() // 2)  # leaves cores for other threads
+        return encoder_of(self.settings.gallery, model, threads=threads, device=self.settings.device)
+
+    def _not_refreshed(self, error: Exception) -> None:
+        """Say so; where the gallery was re-embedded with another model, go on with that one."""
+        log.error("%s", error)
+        if not isinstance(error, WidthMismatch):
+            return
+        try:
+            model = self._encoder(None)
+            self.gallery.adopt(model)
+        except AraCLIPError as why:  # that model is not on this machine, for example
+            log.error("%s", why)
+            return
+        self.model = model
+        self.texts.forget()
+        log.warning("the gallery's vectors are those of %s now, and so are the queries'", model.label)
+        self._changed(self.gallery.snapshot)
 
     def _changed(self, snapshot: Snapshot) -> None:
         self._announce(snapshot)

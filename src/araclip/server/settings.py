@@ -111,10 +111,10 @@ class Settings(BaseSettings):
             )
         if self.uploads and tokens and "write" not in tokens:
             raise ValueError("uploads need a token with write access. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
-        if isinstance(self.gallery, Address) and (self.folders or self.uploads):
+        if isinstance(self.gallery, Address) and self.folders:
             raise ValueError(
-                f"the gallery {self.gallery} is on a Qdrant server, which `araclip serve` only reads. Leave --index "
-                f"and --uploads off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
+                f"the gallery {self.gallery} is on a {self.gallery.engine} server, into which `araclip serve` indexes "
+                f"no folder. Leave --index off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
             )
         if self.watch and not self.folders:
             raise ValueError("there is no folder to watch. Name one with --index")

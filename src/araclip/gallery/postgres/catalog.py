@@ -14,7 +14,7 @@ from araclip.encoder import Encoder
 from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.gallery.postgres.database import Database
+from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.lookups import PostgresLookups, below
 from araclip.gallery.remote.rows import Row, marks_of, words_of
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
@@ -26,11 +26,23 @@ _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents`
 
 
 class PostgresCatalog(PostgresLookups):
-    """One gallery. All changes are made inside `writing()`, and that inside `Database.locked()`."""
+    """One gallery. All changes are made inside `writing()`, and that inside `turn()`."""
 
     def __init__(self, database: Database, model: Encoder | None) -> None:
         super().__init__(database, model)
         self._changed: dict[int, None] = {}  # pictures whose derived columns the open transaction brings up to date
+
+    @contextmanager
+    def turn(self, patience: float = PATIENCE) -> Iterator[None]:
+        """Hold the writer's lock.
+
+        Raises:
+            GalleryLocked: another process is writing for longer than `patience` seconds.
+            WidthMismatch: the vectors are not of our model.
+        """
+        with self.database.locked(patience):
+            self.state()
+            yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:

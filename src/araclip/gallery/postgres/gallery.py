@@ -1,7 +1,7 @@
 """A gallery in a PostgreSQL database: the interface of `Gallery`, shared by any number of machines."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from araclip.encoder import Encoder, ModelLike
 from araclip.gallery.addresses import Address, PostgresAddress
@@ -74,11 +74,8 @@ class PostgresGallery(RemoteMaintenance):
         """Close the connections."""
         self._reader.close()
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._catalog.database.locked():
-            self._catalog.state()
-            yield
+    def _writing(self) -> AbstractContextManager[None]:
+        return self._catalog.turn()
 
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:

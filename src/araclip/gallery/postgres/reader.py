@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from araclip.encoder import Encoder
 from araclip.gallery.addresses import PostgresAddress
 from araclip.gallery.browsing.browsing import Browsing
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.postgres.browsing import PostgresBrowsing
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
@@ -64,6 +66,11 @@ class PostgresReader(GalleryReader):
     def store(self) -> PostgresCatalog:
         """The gallery's catalogue."""
         return self._catalog
+
+    def writer(self, patience: float) -> tuple[Store, Turn]:
+        """The gallery's catalogue, and its lock."""
+        catalog = PostgresCatalog(self._catalog.database, self.model)
+        return catalog, lambda: catalog.turn(patience)
 
     @property
     def browsing(self) -> Browsing:

@@ -48,18 +48,18 @@ class QdrantCatalog(QdrantLookups):
         self.connection.set_payload({"drives": sorted(drives)}, state_where())
 
     @contextmanager
-    def session(self) -> Iterator[None]:
-        """Hold the lease, with a mirror of all rows in memory.
+    def session(self, *, few: bool = False, patience: float = 0.0) -> Iterator[None]:
+        """Hold the lease, with a mirror of all rows in memory; with `few`, of those that are asked for.
 
         Raises:
             GalleryLocked: another process holds the lease.
         """
-        with Lease(self.connection, self._lease_seconds).held() as lease:
+        with Lease(self.connection, self._lease_seconds, patience).held() as lease:
             self._lease = lease
             try:
                 self._clean_up(self.state().number)
-                self._mirror = Mirror(self.rows())
-                if not all(row.photo_read for row in self._mirror.rows.values()):
+                self._mirror = Mirror((), self._fetched, self._last_id()) if few else Mirror(self.rows())
+                if not few and not all(row.photo_read for row in self._mirror.rows.values()):
                     ensure_indexes(self.connection)  # of an earlier release
                 yield
             finally:
@@ -91,7 +91,8 @@ class QdrantCatalog(QdrantLookups):
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
         """Store a picture's vector; returns the picture's id."""
         assert self._mirror is not None
-        content = self._mirror.by_digest.get(digest, self._mirror.next_id)
+        content = self._mirror.with_digest(digest)
+        content = self._mirror.next_id if content is None else content
         known = self._mirror.rows.get(content)
         self._mirror.put(known or Row(content, digest, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")))
         self._vectors[content] = vector.astype("<f2").astype(np.float32)
@@ -105,7 +106,7 @@ class QdrantCatalog(QdrantLookups):
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         assert self._mirror is not None
-        known = self._mirror.by_path.get(file.path)
+        known = self._mirror.with_path(file.path)
         held = None if known is None else self._mirror.rows[known]
         before = self._mirror.take_path(file.path)
         if held is not None and held.id != content and held.hidden:  # an edited file stays hidden
@@ -131,13 +132,15 @@ class QdrantCatalog(QdrantLookups):
         return known if at is None else {path: file for path, file in known.items() if path == at}
 
     def _files_of(self, content: int) -> tuple[FileEntry, ...]:
-        row = self._mirror.rows.get(content) if self._mirror else None
+        row = self._mirror.with_id(content) if self._mirror else None
         return row.files if row else ()
 
     def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
         """Hide pictures from results, or show them again, videos whole; returns how many have changed."""
         assert self._mirror is not None
         named = {file_of(entry.file.path) for content in contents for entry in self._files_of(content)}
+        for file in named:
+            self._mirror.fetch_file(file)
         paths = [path for path in self._mirror.by_path if file_of(path) in named]
         contents = dict.fromkeys(self._mirror.by_path[path] for path in paths)
         rows = [row for content in contents if (row := self._mirror.rows.get(content)) and row.hidden != hidden]
@@ -148,7 +151,7 @@ class QdrantCatalog(QdrantLookups):
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
         """Store the side-car caption of an indexed path and what else it says, or that there is no side-car."""
         assert self._mirror is not None
-        content = self._mirror.by_path.get(path)
+        content = self._mirror.with_path(path)
         if content is None:
             return
         row = self._mirror.rows[content]
@@ -164,7 +167,7 @@ class QdrantCatalog(QdrantLookups):
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         assert self._mirror is not None
         for path in paths:
-            content = self._mirror.by_path.get(path)
+            content = self._mirror.with_path(path)
             gone = self._mirror.take_path(path)
             if content is None or gone is None:
                 continue

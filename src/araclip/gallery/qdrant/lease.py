@@ -24,28 +24,37 @@ from araclip.gallery.qdrant.payloads import STATE
 
 SECONDS = 60.0  # until a lease expires; a dead writer blocks others this long
 RENEW = 15.0
+ASK_AGAIN = 0.2
 MARGIN = 10.0  # seconds before expiry at which the owner stops: the largest difference of two machines' clocks
 
 
 class Lease:
     """A lease on a gallery. `token` identifies its owner."""
 
-    def __init__(self, connection: Connection, seconds: float = SECONDS) -> None:
+    def __init__(self, connection: Connection, seconds: float = SECONDS, patience: float = 0.0) -> None:
         self.token = secrets.token_hex(8)
         self._connection = connection
-        self._seconds = seconds
+        self._seconds, self._patience = seconds, patience
         self._good_until = 0.0  # by this process's monotonic clock
         self._lost = False
         self._done = threading.Event()
 
     @contextlib.contextmanager
     def held(self) -> Iterator["Lease"]:
-        """Acquire the lease, renew it in the background, release it at the end.
+        """Acquire the lease, within `patience` seconds, renew it in the background, release it at the end.
 
         Raises:
             GalleryLocked: another process holds it; the message names the process and the time until expiry.
         """
-        self._take()
+        ends = time.monotonic() + self._patience
+        while True:
+            try:
+                self._take()
+                break
+            except GalleryLocked:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(ASK_AGAIN)
         renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
         renewing.start()
         try:

@@ -85,6 +85,17 @@ class QdrantLookups:
         vectors = np.stack([vector for _, vector in pairs]) if pairs else np.zeros((0, state.model.width), np.float32)
         return [row for row, _ in pairs], vectors
 
+    def _fetched(self, key: str, value: str | int) -> Iterator[Row]:
+        return self.rows(where(key, value))
+
+    def _last_id(self) -> int:
+        """The highest id of a picture."""
+        points, _ = self.connection.call(
+            "scroll", scroll_filter=visible(self.state().number), limit=1, with_payload=["order"], with_vectors=False,
+            order_by=models.OrderBy(key="order", direction=models.Direction.DESC),
+        )  # fmt: skip
+        return int(points[0].payload["order"]) if points else 0
+
     def rows(self, condition: models.Filter | None = None) -> Iterator[Row]:
         """Every picture of the current generation that passes."""
         passing = both(visible(self.state().number), condition)
@@ -97,14 +108,14 @@ class QdrantLookups:
 
     def by_id(self, content: int) -> Row:
         """A picture by its id in this gallery."""
-        row = self._mirror.rows[content] if self._mirror else self.row(where("order", content))
+        row = self._mirror.with_id(content) if self._mirror else self.row(where("order", content))
         assert row is not None  # ids come from this gallery
         return row
 
     def content(self, digest: bytes) -> int | None:
         """The id of the picture with this hash."""
         if self._mirror:
-            return self._mirror.by_digest.get(digest)
+            return self._mirror.with_digest(digest)
         row = self.row(where("sha256", digest.hex()))
         return row.id if row else None
 
@@ -129,7 +140,7 @@ class QdrantLookups:
 
     def _with_path(self, path: str) -> Row | None:
         if self._mirror:
-            content = self._mirror.by_path.get(path)
+            content = self._mirror.with_path(path)
             return None if content is None else self._mirror.rows[content]
         return self.row(where("files[].path", stored_path(path)))
 
@@ -146,6 +157,8 @@ class QdrantLookups:
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or those at a path and below."""
         mirror, rows = self._mirror, self._all_rows()
+        if mirror and at is not None:
+            mirror.fetch_file(at)
         if mirror and at in mirror.by_path:  # a picture: nothing lies below it
             rows = [mirror.rows[mirror.by_path[at]]]
         files = {entry.file.path: entry.file for row in rows for entry in row.files}

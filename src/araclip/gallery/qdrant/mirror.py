@@ -3,23 +3,60 @@
 About a kilobyte a picture; readers have none.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
+from araclip.gallery.qdrant.payloads import stored_path
 from araclip.gallery.remote.rows import FileEntry, Row
+
+Fetch = Callable[[str, str | int], Iterable[Row]]
 
 
 class Mirror:
-    """Rows by id, with indexes by hash and by path."""
+    """Rows by id, with indexes by hash and by path.
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    Without all rows, `fetch` gives those of the gallery whose payload has a value under a key, and `last` is the
+    highest id there; what has been fetched or changed is not fetched again.
+    """
+
+    def __init__(self, rows: Iterable[Row], fetch: Fetch | None = None, last: int = 0) -> None:
+        self._fetch, self._last = fetch, last
+        self._asked: set[tuple[str, str | int]] = set()
         self.rows: dict[int, Row] = {}
         self.by_digest: dict[bytes, int] = {}
         self.by_path: dict[str, int] = {}
         self._before: dict[int, Row | None] = {}  # rows before their first change since `begin`
         for row in sorted(rows, key=lambda row: row.id):
             self._set(row)
-        self.next_id = max(self.rows, default=0) + 1
+        self.next_id = max(self.rows, default=last) + 1
+
+    def with_digest(self, digest: bytes) -> int | None:
+        """The id of the picture with this hash."""
+        self._know("sha256", digest.hex())
+        return self.by_digest.get(digest)
+
+    def with_path(self, path: str) -> int | None:
+        """The id of the picture at a path."""
+        self._know("files[].path", stored_path(path))
+        return self.by_path.get(path)
+
+    def with_id(self, content: int) -> Row | None:
+        """The picture with this id."""
+        self._know("order", content)
+        return self.rows.get(content)
+
+    def fetch_file(self, file: str) -> None:
+        """Know the pictures of a file, a video or a folder."""
+        for key in ("path", "video", "above"):
+            self._know(f"files[].{key}", stored_path(file))
+
+    def _know(self, key: str, value: str | int) -> None:
+        if self._fetch is None or (key, value) in self._asked:
+            return
+        self._asked.add((key, value))
+        for row in list(self._fetch(key, value)):
+            if row.id not in self.rows and row.id not in self._before:
+                self._set(row)
 
     def begin(self) -> None:
         """Begin a transaction, which `changes` reports and `undo` rolls back."""
@@ -66,7 +103,7 @@ class Mirror:
                 self._set(old)
         for row in (old for old in self._before.values() if old):
             self._set(row)  # restores paths that moved between two of them
-        self.next_id = max(self.rows, default=0) + 1
+        self.next_id = max(self._last, max(self.rows, default=0)) + 1
 
     def _touch(self, content: int) -> None:
         self._before.setdefault(content, self.rows.get(content))

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from araclip.encoder import Encoder
 from araclip.gallery.addresses import QdrantAddress
 from araclip.gallery.browsing.browsing import Browsing
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.qdrant.browsing import QdrantBrowsing
 from araclip.gallery.qdrant.catalog import QdrantCatalog
 from araclip.gallery.qdrant.conditions import visible
@@ -64,6 +66,11 @@ class QdrantReader(GalleryReader):
     def store(self) -> QdrantCatalog:
         """The collection."""
         return self._catalog
+
+    def writer(self, patience: float) -> tuple[Store, Turn]:
+        """A catalogue of its own, which fetches what is to be changed, and its lease."""
+        catalog = QdrantCatalog(self._catalog.alias, self.model)
+        return catalog, lambda: catalog.session(few=True, patience=patience)
 
     @property
     def browsing(self) -> Browsing:

@@ -1,12 +1,9 @@
-"""Adding uploaded pictures to a gallery, and removing pictures."""
+"""Adding uploaded pictures to a gallery, and removing and hiding pictures."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from araclip.errors import ImageError
-from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.sources import LoadedPicture
 from araclip.gallery.ingest.videos import stored_of
@@ -16,7 +13,7 @@ PATIENCE_S = 5.0  # for other writers, whose commits take less than a second; th
 
 
 def add(gallery: ServedGallery, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
-    """Add an uploaded picture. When this returns, it is stored on the disk.
+    """Add an uploaded picture. When this returns, it is stored on the disk, or by the server of the gallery.
 
     Raises:
         GalleryLocked: another process is writing, and not in turns.
@@ -27,34 +24,27 @@ def add(gallery: ServedGallery, loaded: LoadedPicture, metadata: Mapping[str, st
     def refused(_: int, error: OSError | ImageError) -> None:
         raise error
 
-    catalog = gallery.catalog()
-    Intake(catalog, gallery.model, lambda: _turn(catalog, gallery)).ingest([loaded], refused, metadata=[metadata])
+    store, turn = gallery.writer(PATIENCE_S)
+    Intake(store, gallery.model, turn).ingest([loaded], refused, metadata=[metadata])
 
 
 def forget(gallery: ServedGallery, picture: PictureRecord) -> None:
     """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay.
 
     Raises:
-        GalleryLocked, OSError: as for `add`.
+        GalleryLocked, WidthMismatch, OSError: as for `add`.
     """
-    catalog = gallery.catalog()
-    with writer_lock(catalog.folder, patience=PATIENCE_S), catalog.writing():
-        catalog.remove_files([path for copy in picture.copies for path in stored_of(catalog, copy.file)])
+    store, turn = gallery.writer(PATIENCE_S)
+    with turn(), store.writing():
+        store.remove_files([path for copy in picture.copies for path in stored_of(store, copy.file)])
 
 
 def hide(gallery: ServedGallery, contents: list[int], hidden: bool) -> int:
     """Hide pictures, or show them again; returns how many have changed.
 
     Raises:
-        GalleryLocked, OSError: as for `add`.
+        GalleryLocked, WidthMismatch, OSError: as for `add`.
     """
-    catalog = gallery.catalog()
-    with writer_lock(catalog.folder, patience=PATIENCE_S), catalog.writing():
-        return catalog.set_hidden(contents, hidden)
-
-
-@contextmanager
-def _turn(catalog: Catalog, gallery: ServedGallery) -> Iterator[None]:
-    with writer_lock(catalog.folder, patience=PATIENCE_S):
-        catalog.check_model(gallery.model.name, gallery.model.fingerprint)
-        yield
+    store, turn = gallery.writer(PATIENCE_S)
+    with turn(), store.writing():
+        return store.set_hidden(contents, hidden)

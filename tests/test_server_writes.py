@@ -1,0 +1,70 @@
+"""What a page writes into a gallery on a server, and what it does when the gallery gets another model."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from araclip import AraCLIP, open_gallery
+from araclip.gallery.open import reembed_gallery
+from postgres_server import needs_server
+from serving import encoded, make_gallery, photo_album, place_of, problem, serving, settings_for
+from tiny import write_tiny_model
+
+POSTGRES = pytest.param("postgres", marks=needs_server)
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, tiny_model: Path) -> Iterator[Path | str]:
+    """A gallery of the album."""
+    with place_of(request.param, tmp_path) as place:
+        yield make_gallery(place, photo_album(tmp_path / "album"), tiny_model)
+
+
+def names(client: TestClient, query: str = "صورة", **more: str) -> dict[str, str]:
+    found = client.get("/search", params={"q": query, "k": 50, **more}).json()["results"]
+    return {result["name"]: result["id"] for result in found}
+
+
+@pytest.mark.parametrize("place", ["qdrant", POSTGRES], indirect=True)
+def test_uploads_hiding_and_forgetting_reach_a_gallery_on_a_server(place: str, tiny_model: Path) -> None:
+    sent = encoded(Image.new("RGB", (70, 50), (250, 200, 10)))
+    with serving(settings_for(place, tiny_model, uploads=True)) as client:
+        assert client.get("/info").json()["may_hide"]
+        added = client.post("/images", files={"file": ("ليمون.png", sent)})
+        assert (added.status_code, names(client)["ليمون.png"]) == (201, added.json()["id"])
+        assert client.get(f"/images/{added.json()['id']}").headers["content-type"] == "image/jpeg"
+        assert client.post("/images", files={"file": ("ليمون.png", sent)}).json()["id"] == added.json()["id"]
+        before = names(client)
+        red = before["copy of red.png"]
+        assert client.post("/hidden", json={"ids": [red], "hidden": True}).json() == {"changed": 1}
+        assert before.keys() - names(client).keys() == {"copy of red.png"}
+        assert red in names(client, where="hidden=yes").values()
+        assert client.post("/hidden", json={"ids": [red], "hidden": False}).json() == {"changed": 1}
+        assert client.delete(f"/images/{added.json()['id']}").status_code == 204
+        assert client.delete(f"/images/{before['blue1.png']}").status_code == 204
+        assert before.keys() - names(client).keys() == {"ليمون.png", "blue1.png"}
+        problem(client.get(f"/images/{added.json()['id']}"), "no-picture")
+    with open_gallery(place, model=AraCLIP(tiny_model, threads=1)) as gallery:
+        assert (len(gallery), gallery.verify(), gallery.compact()) == (12, [], 0)
+
+
+@pytest.mark.parametrize("place", ["folder", "qdrant", POSTGRES], indirect=True)
+def test_a_page_goes_on_with_the_model_that_the_gallery_was_encoded_with_again(
+    place: Path | str, tiny_model: Path, tmp_path: Path
+) -> None:
+    new = AraCLIP(write_tiny_model(tmp_path / "new-model", width=12, seed=1, name="new"), threads=1)
+    with serving(settings_for(place, tiny_model)) as client:
+        assert client.get("/stats").json()["model"].startswith("tiny@")
+        before = client.get("/search", params={"q": "أحمر", "k": 1}).json()["results"][0]["score"]
+        assert reembed_gallery(place, new) == 13
+        ends = time.monotonic() + 60
+        while not (stats := client.get("/stats").json()).get("model", "").startswith("new@"):
+            assert time.monotonic() < ends, stats
+            time.sleep(0.1)
+        found = client.get("/search", params={"q": "أحمر", "k": 1}).json()["results"][0]
+        with open_gallery(place, model=new) as gallery:
+            assert found["score"] == pytest.approx(gallery.search("أحمر", 1)[0].score, abs=1e-3) != before
