@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo docs test-docs test installed test-browser test-ocr test-ray tesseract test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: demo docs test-docs test installed test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -44,6 +44,23 @@ test-ray: .venv/.ray
 .venv/.ray: pyproject.toml .venv/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,s3]' 'moto[server]>=5'
 	@touch $@
+
+# Galleries on a real PostgreSQL server: a private one in a temporary folder, of a user that is not root. Installs what is
+# missing; ARACLIP_TEST_POSTGRES=postgresql://… takes a server that runs already.
+ARACLIP_TEST_POSTGRES ?= private
+test-postgres: .venv/.test postgres
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
+	  tests/test_postgres.py tests/test_gallery_contract.py tests/test_server_writes.py tests/test_photo_metadata.py -k postgres
+
+postgres:
+	@test "$(ARACLIP_TEST_POSTGRES)" != private || ls /usr/lib/postgresql/*/lib/vector.so >/dev/null 2>&1 || { \
+	  as_root=$$([ $$(id -u) = 0 ] || echo sudo -n); \
+	  echo "Installing PostgreSQL with pgvector (once) …"; \
+	  $$as_root apt-get update -qq && package=$$(apt-cache search --names-only '^postgresql-[0-9]+-pgvector$$' | sort -V | tail -1 | cut -d' ' -f1); \
+	  $$as_root mkdir -p /etc/postgresql-common/createcluster.d && echo 'create_main_cluster = false' | $$as_root tee /etc/postgresql-common/createcluster.d/araclip.conf >/dev/null; \
+	  test -n "$$package" && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends $$package $${package%-pgvector} >/dev/null \
+	  || { echo "PostgreSQL with pgvector is needed, and could not be installed. On Debian 13: sudo apt install postgresql-17-pgvector"; exit 1; }; \
+	}
 
 tesseract:
 	@tesseract --list-langs 2>/dev/null | grep -qx ara || { \

@@ -9,6 +9,7 @@ address there names another server. Tests that need one are skipped where it is 
 import atexit
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,11 +22,12 @@ import pytest
 
 WANTED, PRIVATE = "ARACLIP_TEST_POSTGRES", "private"
 SETTINGS = {
-    "listen_addresses": "", "fsync": "off", "max_connections": "40", "shared_buffers": "32MB",
+    "listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "40", "shared_buffers": "32MB",
     "password_encryption": "scram-sha-256",
 }  # fmt: skip
 
 
+PASSWORD = "p@ss/word:1"
 needs_server = pytest.mark.skipif(not os.environ.get(WANTED), reason="a PostgreSQL server: make test-postgres")
 
 
@@ -36,15 +38,18 @@ def programs() -> Path | None:
 
 
 @cache
-def shared() -> str:
-    """The address of a server that lives as long as this process, or of the one that is named."""
-    if (elsewhere := os.environ.get(WANTED, PRIVATE)) != PRIVATE:
-        return elsewhere
+def private() -> "Server":
+    """A server that lives as long as this process."""
     server = Server(Path(tempfile.mkdtemp(prefix="araclip-postgres-")))
     atexit.register(server.remove)
     server.create()
     server.start()
-    return server.address
+    return server
+
+
+def shared() -> str:
+    """The address of that server, or of the one that is named."""
+    return private().address if (named := os.environ.get(WANTED, PRIVATE)) == PRIVATE else named
 
 
 _schemas = count()
@@ -59,8 +64,10 @@ def new_address() -> str:
 class Server:
     """A server whose files are in a folder. PostgreSQL refuses to run as root, so root runs it as `nobody`."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self.folder, self.port = folder, port
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
         self._user = {"user": "nobody"} if os.geteuid() == 0 else {}
         if self._user:
             shutil.chown(folder, "nobody")
@@ -71,30 +78,27 @@ class Server:
     @property
     def address(self) -> str:
         """By its socket, without a password."""
-        return f"postgresql://araclip@/postgres?host={self.folder}"
+        return f"postgresql://araclip@:{self.port}/postgres?host={self.folder}"
 
     def create(self) -> None:
-        """Make its files; the superuser is `araclip`, whose password is «سرّ»."""
+        """Make its files; the superuser is `araclip`, whose password is PASSWORD."""
         secret = self.folder / "secret"
-        secret.write_text("سرّ\n", encoding="utf-8")
-        self._run("initdb", "-D", "data", "-U", "araclip", "--auth-local=trust", "--auth-host=scram-sha-256",
+        secret.write_text(PASSWORD)
+        self.run("initdb", "-D", "data", "-U", "araclip", "--auth-local=trust", "--auth-host=scram-sha-256",
                   f"--pwfile={secret}", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")  # fmt: skip
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        settings = SETTINGS | {"unix_socket_directories": str(self.folder)}
-        if self.port:
-            settings |= {"listen_addresses": "127.0.0.1", "port": str(self.port)}
+        settings = SETTINGS | {"unix_socket_directories": str(self.folder), "port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self._bin / "postgres"), "-D", "data", *options], cwd=self.folder, stdout=log, stderr=log,
                 **self._user,
             )  # fmt: skip
-        socket = self.folder / f".s.PGSQL.{self.port or 5432}"
         ends = time.monotonic() + 60
-        ready = [str(self._bin / "pg_isready"), "-q", "-h", str(self.folder), "-p", str(self.port or 5432)]
-        while not socket.exists() or subprocess.run(ready, check=False).returncode:
+        ready = [str(self._bin / "pg_isready"), "-q", "-h", str(self.folder), "-p", str(self.port)]
+        while subprocess.run(ready, check=False).returncode:
             assert self._process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < ends
             time.sleep(0.05)
@@ -111,12 +115,14 @@ class Server:
         self.stop(at_once=True)
         shutil.rmtree(self.folder)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of its programs; returns what that says."""
         ran = subprocess.run(
             [str(self._bin / program), *arguments], cwd=self.folder, check=False, capture_output=True, text=True,
             **self._user,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
+        return ran.stdout
 
 
 if __name__ == "__main__":

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 import pictures
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, open_gallery
 from araclip.errors import InputError
 from araclip.gallery.catalog import checksums
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.photo.matching import distance, name_matches
-from araclip.gallery.qdrant.gallery import QdrantGallery
 from araclip.images import read_facts
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
-from qdrant_engine import Engine, serving
+from postgres_server import needs_server
+from serving import place_of
 
 
 def exif(**values: object) -> Image.Exif:
@@ -360,12 +360,12 @@ def test_riyadh_and_doha_are_about_490_kilometres_apart() -> None:
     assert distance(24.7136, 46.6753, 25.2854, 51.5310) == pytest.approx(492_500, rel=0.01)
 
 
-def test_a_gallery_on_a_server_knows_and_filters_the_same(tmp_path: Path, model: AraCLIP, root: Path) -> None:
+@pytest.mark.parametrize("kind", ["qdrant", pytest.param("postgres", marks=needs_server)])
+def test_a_gallery_on_a_server_knows_and_filters_the_same(
+    tmp_path: Path, model: AraCLIP, root: Path, kind: str
+) -> None:
     (root / "green.xmp").write_text(PACKET, encoding="utf-8")
-    with (
-        serving(Engine(tmp_path / "qdrant")) as port,
-        QdrantGallery.open(f"qdrant://127.0.0.1:{port}/g", model=model, create=True) as gallery,
-    ):
+    with place_of(kind, tmp_path) as place, open_gallery(place, model=model, create=True) as gallery:
         gallery.update([root])
 
         def found(where: str | None) -> list[str]:

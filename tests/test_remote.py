@@ -160,7 +160,8 @@ def test_an_invalid_address_is_refused_with_an_example(text: str, message: str, 
 
 
 def test_without_the_extra_the_package_is_named(model: AraCLIP, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "araclip.gallery.qdrant.gallery")
+    for name in ("engine", "gallery"):
+        monkeypatch.delitem(sys.modules, f"araclip.gallery.qdrant.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
     with pytest.raises(InputError, match=r"pip install 'araclip\[qdrant\]'"):
         open_gallery("qdrant://host/c", model=model)

@@ -20,7 +20,8 @@ GalleryOption = Annotated[
     typer.Option(
         "--gallery",
         "-g",
-        help="A folder, or qdrant://HOST:6333/COLLECTION; by default a folder in your user data directory.",
+        help="A folder, postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION; by default a folder in your "
+        "user data directory.",
     ),
 ]
 ModelOption = Annotated[

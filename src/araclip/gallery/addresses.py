@@ -13,6 +13,7 @@ PASSWORD = "PGPASSWORD"  # libpq's own
 PORT, POSTGRES_PORT = 6333, 5432
 SCHEMA = "araclip"
 SSL_MODES = ("prefer", "disable", "require", "verify-full")  # libpq's words
+EXAMPLE = f"Write postgresql://USER@HOST/DATABASE, qdrant://HOST:{PORT}/COLLECTION or https://HOST:{PORT}/COLLECTION."
 _SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
@@ -36,7 +37,7 @@ class Address:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port
         except ValueError:  # brackets around what is no IPv6 address, or a port that is no number
-            raise InputError(f"'{without_secret(text)}' has an invalid host or port.") from None
+            raise InputError(f"'{without_secret(text)}' has an invalid port or host. {EXAMPLE}") from None
         if parts.scheme in ("postgresql", "postgres"):
             return _postgres(text, parts, host, port or POSTGRES_PORT)
         return _qdrant(text, parts, host, port or PORT)
@@ -137,18 +138,15 @@ def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAd
 
 
 def _qdrant(text: str, parts: SplitResult, host: str, port: int) -> QdrantAddress:
-    example = (
-        f"Write qdrant://HOST:{PORT}/COLLECTION, https://HOST:{PORT}/COLLECTION or postgresql://USER@HOST/DATABASE."
-    )
     if parts.username or parts.password or parts.query:
-        raise InputError(f"an address must not hold a password. Put the API key into ${KEY}. {example}")
+        raise InputError(f"an address must not hold a password. Put the API key into ${KEY}. {EXAMPLE}")
     *prefix, collection = parts.path.strip("/").split("/")
     if parts.scheme not in _SCHEMES or not host:
-        raise InputError(f"'{without_secret(text)}' is not the address of a gallery. {example}")
+        raise InputError(f"'{without_secret(text)}' is not the address of a gallery. {EXAMPLE}")
     if not _NAME.fullmatch(collection):
         raise InputError(
             f"'{without_secret(text)}' names no collection, or one whose name has other characters than letters, "
-            f"digits, _, - and dots. {example}"
+            f"digits, _, - and dots. {EXAMPLE}"
         )
     shown_host = f"[{host}]" if ":" in host else host
     server = "/".join([f"{_SCHEMES[parts.scheme]}://{shown_host}:{port}", *prefix])

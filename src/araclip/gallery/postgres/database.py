@@ -61,15 +61,9 @@ class Database:
                 return self._run(held, sql, values)
             except Broken as error:
                 raise self._unreachable(error) from None
-        for attempt in range(TRIES):
-            try:
-                with self._connection() as connection:
-                    return self._run(connection, sql, values)
-            except Broken as error:
-                failure = error
-            if attempt + 1 < TRIES:
-                time.sleep(PAUSE * 2**attempt * _jitter.uniform(0.75, 1.25))
-        raise self._unreachable(failure)
+        connection, found = self._started((sql, values))
+        self._give_back(connection)
+        return found
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -77,18 +71,10 @@ class Database:
         if getattr(self._thread, "connection", None):
             yield
             return
-        for last in (False, True):
-            with self._connection() as connection, self._kept(connection):
-                try:
-                    self._run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                except Broken as error:  # a connection that was idle while the server restarted
-                    self.close()
-                    if last:
-                        raise self._unreachable(error) from None
-                    continue
-                with self._ended(connection):
-                    yield
-                return
+        connection, _ = self._started(("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ()))
+        with self._kept(connection), self._ended(connection):
+            yield
+        self._give_back(connection)
 
     @contextmanager
     def locked(self, patience: float = PATIENCE) -> Iterator[None]:
@@ -97,14 +83,15 @@ class Database:
         Raises:
             GalleryLocked: another process is writing for longer than `patience` seconds.
         """
-        with self._connection(timeout=None) as connection, self._kept(connection):
-            try:
-                self._run(connection, f"SET lock_timeout = {int(patience * 1000)}")
-                self._run(connection, "SELECT pg_advisory_lock(?, hashtext(?))", (LOCK, self.schema))
-                self._run(connection, "SET lock_timeout = 0")
-            except Broken as error:
-                raise self._unreachable(error) from None
-            yield  # the lock goes with the connection
+        connection, _ = self._started(
+            (f"SET lock_timeout = {int(patience * 1000)}", ()),
+            ("SELECT pg_advisory_lock(?, hashtext(?))", (LOCK, self.schema)),
+            ("SET lock_timeout = 0", ()),
+            timeout=None,
+        )
+        with self._kept(connection):
+            yield
+        _close(connection)  # and free the lock
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -139,27 +126,45 @@ class Database:
 
     @contextmanager
     def _kept(self, connection: CoreConnection) -> Iterator[None]:
+        """Run this thread's statements on a connection, which is closed if the block raises."""
         self._thread.connection = connection
         try:
             yield
-        finally:
-            self._thread.connection = None
-
-    @contextmanager
-    def _connection(self, timeout: float | None = TIMEOUT) -> Iterator[CoreConnection]:
-        """A connection of the pool, or one of its own where statements may take long."""
-        connection = self._taken() if timeout else None
-        connection = connection or self._connect(timeout)
-        try:
-            yield connection
-        except (Broken, GalleryUnreachable):
-            self.close()
-            _close(connection)
-            raise
         except BaseException:
             _close(connection)
             raise
-        if timeout and len(self._idle) < IDLE:
+        finally:
+            self._thread.connection = None
+
+    def _started(
+        self, *statements: tuple[str, Sequence[Any]], timeout: float | None = TIMEOUT
+    ) -> tuple[CoreConnection, list[list[Any]]]:
+        """A connection after these statements, and the rows of the last; tried again on another where one fails.
+
+        Without a time-out it is one of its own, on which statements may take long.
+        """
+        failure: Exception = Broken()
+        for attempt in range(TRIES):
+            connection = None
+            try:
+                connection = (timeout and self._taken()) or self._connect(timeout)
+                found: list[list[Any]] = []
+                for sql, values in statements:
+                    found = self._run(connection, sql, values)
+                return connection, found
+            except Broken as error:
+                failure = error
+                self.close()  # the idle ones are of the same server
+                _close(connection)
+            except BaseException:
+                _close(connection)
+                raise
+            if attempt + 1 < TRIES:
+                time.sleep(PAUSE * 2**attempt * _jitter.uniform(0.75, 1.25))
+        raise self._unreachable(failure)
+
+    def _give_back(self, connection: CoreConnection) -> None:
+        if len(self._idle) < IDLE:
             self._idle.append(connection)
         else:
             _close(connection)
@@ -197,6 +202,8 @@ class Database:
         except DatabaseError as error:
             raise self._refusal(error) from None
         except (InterfaceError, OSError, struct.error) as error:
+            if isinstance(error.__cause__, TimeoutError):  # the server may still work on it: once is enough
+                raise self._unreachable(error.__cause__) from None
             raise Broken(_words(error)) from None
 
     def _refusal(self, error: DatabaseError) -> Exception:
@@ -243,7 +250,9 @@ def _socket(address: PostgresAddress, timeout: float | None) -> socket.socket:
     return made
 
 
-def _close(connection: CoreConnection) -> None:
+def _close(connection: CoreConnection | None) -> None:
+    if connection is None:
+        return
     with suppress(InterfaceError, OSError, struct.error):
         connection.close()
 

@@ -1,0 +1,208 @@
+"""A gallery in a real PostgreSQL server: what can go wrong, and what that server has and others have not."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pictures
+import postgres_server
+from araclip import AraCLIP, open_gallery
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryLocked, GalleryUnreachable, InputError, NewerGallery
+from araclip.gallery.addresses import Address, PostgresAddress
+from postgres_server import PASSWORD, needs_server
+
+pytest.importorskip("pg8000")
+from araclip.gallery.postgres import database as databases
+from araclip.gallery.postgres import search
+from araclip.gallery.postgres.database import Database
+from araclip.gallery.postgres.gallery import PostgresGallery
+
+SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("postgresql://me:secret@host", "names no host or no database"),
+        ("postgresql://me:secret@host/db?option=1", "unknown option 'option'"),
+        ("postgresql://me:secret@host/db?sslmode=no", "sslmode is 'no'"),
+        ("postgresql://me:secret@host/db?schema=a-b", "the schema 'a-b' has other characters"),
+        ("postgresql://me:secret@host:port/db", "invalid port"),
+    ],
+)
+def test_the_password_of_an_address_is_never_shown(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Address.read(text)
+    assert "secret" not in str(caught.value)
+    address = Address.read(SECRET)
+    assert isinstance(address, PostgresAddress)
+    assert (address.password, address.port, address.schema, address.ssl) == ("p@ss/word", 6000, "other", "require")
+    assert str(address) == "postgresql://me@host:6000/db?schema=other&sslmode=require"
+    assert "p@ss" not in repr(address)
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "PAUSE", 0.001)
+    with pytest.raises(GalleryUnreachable, match=r"postgresql://me@127\.0\.0\.1:9/db: .*does not answer") as caught:
+        open_gallery("postgresql://me:secret@127.0.0.1:9/db", model=str(tiny_model))
+    assert "secret" not in str(caught.value)
+
+
+# ------------------------------------------------------------------ with a server: make test-postgres
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(databases, "PAUSE", 0.02)
+    return postgres_server.new_address()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for i in range(24):
+        pictures.solid(tmp_path / "p" / ("even" if i % 2 == 0 else "odd") / f"{i}.png", (250 - 10 * i, 10 * i, 40))
+    return tmp_path / "p"
+
+
+@pytest.fixture
+def gallery(address: str, model: AraCLIP, root: Path) -> Iterator[PostgresGallery]:
+    with open_gallery(address, model=model, create=True) as gallery:
+        assert isinstance(gallery, PostgresGallery)
+        gallery.update([root])
+        yield gallery
+
+
+@needs_server
+def test_a_commit_that_is_cut_off_leaves_nothing_and_frees_the_lock(
+    gallery: PostgresGallery, address: str, root: Path, model: AraCLIP
+) -> None:
+    database, before = gallery._catalog.database, gallery.stats().generation
+
+    def killed() -> None:
+        with gallery._catalog.turn(), gallery._catalog.writing():
+            gallery._catalog.remove_files([str(root / "even" / "0.png")])
+            ((process,),) = database.rows("SELECT pg_backend_pid()")
+            other.rows("SELECT pg_terminate_backend(?)", (process,))
+            gallery._catalog.remove_files([str(root / "even" / "2.png")])
+
+    other = Database(Address.read(address))  # type: ignore[arg-type]
+    with pytest.raises(GalleryUnreachable):
+        killed()
+    other.close()
+    assert (len(gallery), gallery.stats().generation) == (24, before)
+    assert gallery.remove([root / "even" / "0.png"]) == 1
+    assert len(gallery.search("أحمر", 50)) == 23
+
+
+@needs_server
+def test_after_a_crash_of_the_server_searches_go_on_and_commits_are_there(gallery: PostgresGallery, root: Path) -> None:
+    before = [hit.path for hit in gallery.search("أحمر", 50)]
+    server = postgres_server.private()
+    server.stop(at_once=True)
+    with pytest.raises(GalleryUnreachable):
+        gallery.remove([root / "even" / "0.png"])
+    server.start()
+    assert [hit.path for hit in gallery.search("أحمر", 50)] == before
+    assert gallery.remove([root / "even"]) == 12
+
+
+@needs_server
+def test_a_writer_waits_for_its_turn_and_not_for_ever(gallery: PostgresGallery, address: str, root: Path) -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with gallery._catalog.turn():
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(30)
+        with pytest.raises(GalleryLocked, match="another process"), gallery._catalog.turn(0.05):
+            pass
+    finally:
+        done.set()
+        holder.join()
+    assert gallery.remove([root / "odd"]) == 12
+
+
+@needs_server
+def test_the_graph_finds_what_a_scan_finds_and_never_runs_dry(
+    gallery: PostgresGallery, model: AraCLIP, root: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "EXACT_UP_TO", 5)
+    gallery.add([pictures.solid(root / "even" / "last.png", (9, 200, 9))])
+    assert search.has_graph(gallery._catalog.database, gallery._catalog.vectors)
+    with PostgresGallery.open(address, model=model, exact=True) as scanned:
+        for where in (None, f"folder={root / 'odd'}", f"folder={root / 'even'}"):
+            one, other = ([hit.path for hit in each.search("أخضر", 50, where=where)] for each in (gallery, scanned))
+            assert one == other
+            assert len(one) == (25 if where is None else 12 + where.endswith("even"))
+
+
+@needs_server
+def test_a_dump_restored_elsewhere_is_the_same_gallery(
+    gallery: PostgresGallery, model: AraCLIP, address: str, root: Path
+) -> None:
+    gallery.add([(root / "odd" / "1.png").read_bytes() + b"\0"], metadata={"album": "رحلة"})
+    server = postgres_server.private()
+    where = ("-h", str(server.folder), "-p", str(server.port), "-U", "araclip")
+    schema = gallery._catalog.database.schema
+    dump = server.folder / "dump.sql"
+    dump.write_text(server.run("pg_dump", *where, f"--schema={schema}", "postgres"), encoding="utf-8")
+    server.run("createdb", *where, "restored")
+    server.run("psql", *where, "-q", "-d", "restored", "-c", "CREATE EXTENSION vector; CREATE EXTENSION pg_trgm")
+    server.run("psql", *where, "-q", "-v", "ON_ERROR_STOP=1", "-d", "restored", "-f", str(dump))
+    with open_gallery(address.replace("/postgres?", "/restored?"), model=model) as restored:
+        assert restored.search("أخضر", 50) == gallery.search("أخضر", 50)
+        assert restored.search("رحلة", 1)[0].matched
+        assert restored.verify(contents=True) == []
+        assert restored.remove([root / "odd"]) == 12
+
+
+@needs_server
+def test_refusals_say_what_to_do(
+    gallery: PostgresGallery, model: AraCLIP, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, database = postgres_server.private(), gallery._catalog.database
+    by_network = f"postgresql://araclip@127.0.0.1:{server.port}/postgres?schema={database.schema}"
+    with pytest.raises(GalleryError, match=r"refuses the login.*PGPASSWORD"):
+        open_gallery(by_network.replace("araclip@", "araclip:wrong@"), model=model)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with open_gallery(by_network, model=model) as opened:
+        assert len(opened) == 24
+    for name, sql in (("newer", "UPDATE gallery SET layout = 99"), ("others", "ALTER TABLE gallery RENAME TO things")):
+        database.rows(sql)
+        with pytest.raises(NewerGallery if name == "newer" else GalleryCorrupt):
+            open_gallery(address, model=model, create=True)
+    database.rows("CREATE ROLE poor LOGIN")
+    database.rows("CREATE DATABASE poor OWNER poor")
+    with pytest.raises(GalleryError, match=r"needs the extension vector.*superuser run CREATE EXTENSION vector"):
+        open_gallery(f"postgresql://poor@:{server.port}/poor?host={server.folder}", model=model, create=True)
+
+
+@needs_server
+def test_parts_of_words_are_found_as_in_a_folder(
+    gallery: PostgresGallery, root: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    pictures.solid(root / "odd" / "مكتبتنا.png", (1, 2, 3))
+    with open_gallery(tmp_path / "g", model=model, create=True) as folder:
+        for each in (gallery, folder):
+            each.update([root])
+        for query in ("كتبت", "مكتبتنا"):
+            one, other = (
+                [(hit.path, hit.matched) for hit in each.search(query, 50, literal=True) if hit.matched]
+                for each in (gallery, folder)
+            )
+            assert one == other != []
