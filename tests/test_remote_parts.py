@@ -24,9 +24,9 @@ from qdrant_client import models
 
 from araclip.gallery.qdrant.conditions import INDEXES, condition_of
 from araclip.gallery.qdrant.mirror import Mirror
-from araclip.gallery.qdrant.payloads import payload_of, point_id, read_path, row_of, stored_path
+from araclip.gallery.qdrant.payloads import payload_of, point_id, row_of
 from araclip.gallery.remote.passing import passes
-from araclip.gallery.remote.rows import FileEntry, Row, instant, mark
+from araclip.gallery.remote.rows import FileEntry, Row, instant, mark, read_path, stored_path
 from qdrant_engine import Engine
 
 FOLDERS = ("/a", "/a/b", "/a/b2", "/ب", "/")

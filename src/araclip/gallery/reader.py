@@ -5,8 +5,7 @@ while searches continue on the old one, and then replaces it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.pool import CatalogPool
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.exclusion import exclusion_of
 from araclip.gallery.fusion import Hybrid
 from araclip.gallery.index.rabitq import EXACT_UP_TO
@@ -39,6 +37,7 @@ from araclip.gallery.text_matches import TextQuery, where_found
 SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 
 Vectors = NDArray[np.float32]
+Catalogs = Callable[[], Catalog]  # the calling thread's
 
 
 class Snapshot(ABC):
@@ -170,10 +169,8 @@ class GalleryReader(ABC):
 
     @abstractmethod
     def writer(self, patience: float) -> tuple[Store, Turn]:
-        """The store to write a few pictures in, from one thread, and the turn that holds the writer's lock for a
-        commit. The turn raises GalleryLocked when others write for longer than `patience` seconds, and WidthMismatch
-        when the gallery was re-embedded with another model.
-        """
+        """The store to write a few pictures in, from one thread, and the turn that locks it for a commit; that raises
+        GalleryLocked when others write for longer than `patience` seconds, and WidthMismatch."""
 
     @property
     @abstractmethod
@@ -192,9 +189,7 @@ class GalleryReader(ABC):
 class FolderSnapshot(Snapshot):
     """A generation of a catalogue, with its index."""
 
-    def __init__(
-        self, index: ScanIndex, catalog: Callable[[], Catalog], reference: Callable[[], ReferenceVectors]
-    ) -> None:
+    def __init__(self, index: ScanIndex, catalog: Catalogs, reference: Callable[[], ReferenceVectors]) -> None:
         super().__init__(index.generation, reference)
         self.index = index
         self._catalog = catalog
@@ -250,13 +245,10 @@ class FolderSnapshot(Snapshot):
 class FolderReader(GalleryReader):
     """Reads a gallery in a folder through its catalogue and scan index."""
 
-    def __init__(
-        self, catalog: Callable[[], Catalog], model: Encoder, close: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, catalog: Catalogs, model: Encoder, close: Callable[[], None] = lambda: None) -> None:
         """`catalog` returns the calling thread's catalogue; `close` closes all of them."""
         super().__init__(model)
-        self._catalog = catalog
-        self._close = close
+        self._catalog, self._close = catalog, close
 
     @classmethod
     def open(cls, folder: Path, model: Encoder) -> "FolderReader":
@@ -281,14 +273,7 @@ class FolderReader(GalleryReader):
     def writer(self, patience: float) -> tuple[Store, Turn]:
         """The catalogue, and the lock of its folder."""
         catalog = self._catalog()
-
-        @contextmanager
-        def turn() -> Iterator[None]:
-            with writer_lock(catalog.folder, patience=patience):
-                catalog.check_model(self.model.name, self.model.fingerprint)
-                yield
-
-        return catalog, turn
+        return catalog, lambda: catalog.turn(self.model, patience)
 
     def finish_writing(self) -> None:
         """After a write: build and save the index, truncate the change log, prepare the snapshot."""

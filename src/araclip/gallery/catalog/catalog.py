@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.encoder_base import Encoder
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
 from araclip.gallery.catalog import connection, counting, schema, seal, transaction
 from araclip.gallery.catalog.damage import check_at_opening
@@ -25,6 +26,7 @@ from araclip.gallery.catalog.lookups import CatalogLookups
 from araclip.gallery.catalog.photo import rows as photos
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.photo_metadata.record import PhotoMetadata
 from araclip.picture_facts import Facts
 
@@ -108,6 +110,18 @@ class Catalog(CatalogLookups):
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def turn(self, model: Encoder, patience: float) -> Iterator[None]:
+        """Hold the writer's lock of the folder.
+
+        Raises:
+            GalleryLocked: others write for longer than `patience` seconds.
+            WidthMismatch: the vectors are another model's.
+        """
+        with writer_lock(self.folder, patience=patience):
+            self.check_model(model.name, model.fingerprint)
+            yield
 
     @contextmanager
     def writing(self, *, visible: bool = True, words: bool = True) -> Iterator[None]:

@@ -12,8 +12,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.qdrant.catalog import QdrantCatalog
 from araclip.gallery.qdrant.conditions import both, condition_of, not_hidden_of, visible
-from araclip.gallery.qdrant.payloads import read_path
-from araclip.gallery.remote.rows import record_of
+from araclip.gallery.remote.rows import read_path, record_of
 
 PAGE = 5_000  # points of a request, of a few short fields each
 

@@ -7,8 +7,8 @@ from qdrant_client import models
 
 from araclip.gallery.catalog.filters import Filters, roots_of
 from araclip.gallery.catalog.photo.matching import is_glob, tokens
-from araclip.gallery.qdrant.payloads import STATE, stored_path
-from araclip.gallery.remote.rows import instant, mark
+from araclip.gallery.qdrant.payloads import STATE
+from araclip.gallery.remote.rows import instant, mark, stored_path
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 INDEXES = {

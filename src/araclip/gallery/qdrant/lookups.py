@@ -14,10 +14,10 @@ from araclip.gallery.qdrant.conditions import both, visible, where
 from araclip.gallery.qdrant.connection import Connection
 from araclip.gallery.qdrant.mirror import Mirror
 from araclip.gallery.qdrant.overview import overview
-from araclip.gallery.qdrant.payloads import ABOUT, STATE, pixels_id, row_of, stored_path
+from araclip.gallery.qdrant.payloads import ABOUT, STATE, pixels_id, row_of
 from araclip.gallery.qdrant.state import physical_name, read_state
 from araclip.gallery.recorded_model import RecordedModel
-from araclip.gallery.remote.rows import Row, record_of
+from araclip.gallery.remote.rows import Row, record_of, stored_path
 from araclip.gallery.remote.state import State
 from araclip.video.scene_paths import MARK, file_of
 

@@ -6,8 +6,7 @@ About a kilobyte a picture; readers have none.
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
-from araclip.gallery.qdrant.payloads import stored_path
-from araclip.gallery.remote.rows import FileEntry, Row
+from araclip.gallery.remote.rows import FileEntry, Row, stored_path
 
 Fetch = Callable[[str, str | int], Iterable[Row]]
 

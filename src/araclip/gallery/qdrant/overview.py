@@ -5,7 +5,7 @@ from qdrant_client import models
 from araclip.gallery.catalog.records import Overview
 from araclip.gallery.qdrant.conditions import visible
 from araclip.gallery.qdrant.connection import Connection
-from araclip.gallery.qdrant.payloads import read_path
+from araclip.gallery.remote.rows import read_path
 
 MAX_VALUES = 10_000  # different numbers of copies, or folders
 

@@ -8,9 +8,7 @@ In any generation exactly one version of a picture is visible. The point's id is
 writes are idempotent.
 """
 
-import base64
 import json
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -19,7 +17,7 @@ from typing import Any
 
 from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File, identity_of
-from araclip.gallery.remote.rows import FileEntry, Row, instant, marks_of, orientation, words_of
+from araclip.gallery.remote.rows import FileEntry, Row, instant, marks_of, orientation, read_path, stored_path, words_of
 from araclip.photo_metadata.record import PhotoMetadata
 from araclip.picture_facts import Facts
 from araclip.video.scene_paths import scene_of
@@ -40,7 +38,6 @@ ABOUT = (
     "hidden",
 )
 _SPACE = uuid.UUID("a3c11b00-0000-4000-8000-000000000000")
-_RAW = "bytes:"  # prefix of a path that is not UTF-8, in base64; other paths are absolute or begin with picture:
 
 
 def point_id(digest: bytes, since: int) -> str:
@@ -122,17 +119,3 @@ def _file_payload(entry: FileEntry) -> dict[str, Any]:
         "beside": entry.beside,
         "photo": entry.photo.to_json(),
     }
-
-
-def stored_path(path: str) -> str:
-    """A path as valid Unicode, for JSON."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return _RAW + base64.b64encode(os.fsencode(path)).decode()
-    return path
-
-
-def read_path(text: str) -> str:
-    """The path that `stored_path` wrote."""
-    return os.fsdecode(base64.b64decode(text[len(_RAW) :])) if text.startswith(_RAW) else text

@@ -1,5 +1,6 @@
 """A picture as a row of a gallery on a server, and what is derived from it for searches and filters. Pure."""
 
+import base64
 import json
 import os
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_facts import Facts
 from araclip.text.words import Word, words
+
+_RAW = "bytes:"  # prefix of a path that is not UTF-8, in base64; other paths are absolute or begin with picture:
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,20 @@ def words_of(row: Row) -> list[Word]:
     """All words of a picture's texts."""
     about = texts_of(row)
     return [word for field, texts in about.items() for text in texts for word in words(text, names=field == "names")]
+
+
+def stored_path(path: str) -> str:
+    """A path as valid Unicode, for JSON."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _RAW + base64.b64encode(os.fsencode(path)).decode()
+    return path
+
+
+def read_path(text: str) -> str:
+    """The path that `stored_path` wrote."""
+    return os.fsdecode(base64.b64decode(text[len(_RAW) :])) if text.startswith(_RAW) else text
 
 
 def marks_of(metadata: Mapping[str, Any]) -> list[str]:
