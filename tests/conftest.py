@@ -111,11 +111,17 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Engine":
 
 
 @pytest.fixture
-def address(engine: "Engine") -> Iterator[str]:
-    """Where a gallery can be on that engine, behind a real socket."""
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where a gallery can be on that engine, behind a real socket; or, of the parameter "postgres", in PostgreSQL."""
+    if getattr(request, "param", "qdrant") == "postgres":
+        import postgres_server
+
+        request.getfixturevalue("monkeypatch").setenv("ARACLIP_DATA", str(request.getfixturevalue("tmp_path") / "data"))
+        yield postgres_server.new_address()
+        return
     from qdrant_engine import serving
 
-    with serving(engine) as port:
+    with serving(request.getfixturevalue("engine")) as port:
         yield f"qdrant://127.0.0.1:{port}/pictures"
 
 

@@ -28,6 +28,7 @@ SETTINGS = {
 
 
 PASSWORD = "p@ss/word:1"
+needs_private = pytest.mark.skipif(os.environ.get(WANTED) != PRIVATE, reason="a server to kill: make test-postgres")
 needs_server = pytest.mark.skipif(not os.environ.get(WANTED), reason="a PostgreSQL server: make test-postgres")
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 import pictures
+from postgres_server import needs_server
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 
 pytest.importorskip("qdrant_client")
 
 
+@pytest.mark.parametrize("address", ["qdrant", pytest.param("postgres", marks=needs_server)], indirect=True)
 def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, address: str, tmp_path: Path) -> None:
     there = ("--gallery", address)
     (folder / "copy.png").write_bytes((folder / "green.png").read_bytes())

@@ -11,7 +11,7 @@ import postgres_server
 from araclip import AraCLIP, open_gallery
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryLocked, GalleryUnreachable, InputError, NewerGallery
 from araclip.gallery.addresses import Address, PostgresAddress
-from postgres_server import PASSWORD, needs_server
+from postgres_server import PASSWORD, needs_private, needs_server
 
 pytest.importorskip("pg8000")
 from araclip.gallery.postgres import database as databases
@@ -104,7 +104,7 @@ def test_a_commit_that_is_cut_off_leaves_nothing_and_frees_the_lock(
     assert len(gallery.search("أحمر", 50)) == 23
 
 
-@needs_server
+@needs_private
 def test_after_a_crash_of_the_server_searches_go_on_and_commits_are_there(gallery: PostgresGallery, root: Path) -> None:
     before = [hit.path for hit in gallery.search("أحمر", 50)]
     server = postgres_server.private()
@@ -151,7 +151,7 @@ def test_the_graph_finds_what_a_scan_finds_and_never_runs_dry(
             assert len(one) == (25 if where is None else 12 + where.endswith("even"))
 
 
-@needs_server
+@needs_private
 def test_a_dump_restored_elsewhere_is_the_same_gallery(
     gallery: PostgresGallery, model: AraCLIP, address: str, root: Path
 ) -> None:
@@ -171,7 +171,7 @@ def test_a_dump_restored_elsewhere_is_the_same_gallery(
         assert restored.remove([root / "odd"]) == 12
 
 
-@needs_server
+@needs_private
 def test_refusals_say_what_to_do(
     gallery: PostgresGallery, model: AraCLIP, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

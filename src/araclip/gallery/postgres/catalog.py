@@ -97,7 +97,7 @@ class PostgresCatalog(PostgresLookups):
             "INSERT INTO files (path, content, size, mtime_ns, metadata, marks, name_words) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
             f"size = excluded.size, mtime_ns = excluded.mtime_ns{kept}",
-            (raw, content, file.size, file.mtime_ns, json.dumps(about), marks_of(about),
+            (raw, content, file.size, file.mtime_ns, json.dumps(about), [_text(mark) for mark in marks_of(about)],
              [_text(word) for word in name_tokens(name_at(file.path, about))]),
         )  # fmt: skip
         self._changed |= dict.fromkeys(each for each in (before, content) if each is not None)

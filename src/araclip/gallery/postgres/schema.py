@@ -10,6 +10,7 @@ from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.state import State
 
 LAYOUT = 1  # version of the tables; raise it when they change
+PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
 TABLES = (
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
         fingerprint text NOT NULL, width int NOT NULL, model_origin text NOT NULL, model_source text NOT NULL,
@@ -94,6 +95,12 @@ def create(database: Database, model: Encoder) -> None:
         for extension in ("vector", "pg_trgm"):
             if not database.rows("SELECT 1 FROM pg_extension WHERE extname = ?", (extension,)):
                 _add_extension(database, extension)
+        ((version,),) = database.rows("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+        if tuple(map(int, version.split(".")[:2])) < PGVECTOR:
+            raise GalleryError(
+                f"{database.name} has pgvector {version}, a gallery needs {'.'.join(map(str, PGVECTOR))} or later. Install "
+                "it on the server, and run ALTER EXTENSION vector UPDATE in this database."
+            )
         database.rows(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"')
         for table in TABLES:
             database.rows(table)

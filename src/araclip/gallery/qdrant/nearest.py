@@ -14,6 +14,9 @@ from araclip.gallery.qdrant.words import WordIndex, having
 from araclip.gallery.remote.ranking import Scored, ServerSearch, Vectors
 from araclip.gallery.remote.rows import Row
 
+RESCORED = models.QuantizationSearchParams(rescore=True, oversampling=3.0)  # where the collection has codes
+THROUGH_GRAPH = models.SearchParams(exact=False, hnsw_ef=512, quantization=RESCORED)
+
 
 class Search(ServerSearch):
     """Searches in one generation of a collection.
@@ -63,7 +66,7 @@ class Search(ServerSearch):
             query_filter=both(wanted, condition),
             limit=limit,
             with_payload=list(ABOUT),
-            search_params=models.SearchParams(exact=exact, hnsw_ef=None if exact else 512),
+            search_params=models.SearchParams(exact=True) if exact else THROUGH_GRAPH,
         )
         points: list[models.ScoredPoint] = answer.points
         return points
