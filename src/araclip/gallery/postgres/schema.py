@@ -98,8 +98,8 @@ def create(database: Database, model: Encoder) -> None:
         ((version,),) = database.rows("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
         if tuple(map(int, version.split(".")[:2])) < PGVECTOR:
             raise GalleryError(
-                f"{database.name} has pgvector {version}, a gallery needs {'.'.join(map(str, PGVECTOR))} or later. Install "
-                "it on the server, and run ALTER EXTENSION vector UPDATE in this database."
+                f"{database.name} has pgvector {version}, a gallery needs 0.8 or later. Install it on the "
+                "server, and run ALTER EXTENSION vector UPDATE in this database."
             )
         database.rows(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"')
         for table in TABLES:
