@@ -29,9 +29,10 @@ docs: .venv/.docs
 	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees -b html docs build/docs
 	@echo "build/docs/index.html"
 
-# The site in a real browser: both languages, light and dark, narrow and wide, its search, and no other host.
+# The site in a real browser (both languages, light and dark, narrow and wide, its search, no other host), the code blocks of
+# READMEs and guides, and the tutorials.
 test-docs: docs .venv/.browser chromium
-	@ARACLIP_DOCS=build/docs $(BIN)/python -m pytest tests/browser/test_docs_site.py
+	@ARACLIP_DOCS=build/docs HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser/test_docs_site.py tests/test_docs_code.py
 
 # OCR with the real Tesseract; `make test` tries all around it with a program in its place. Installs what is missing.
 test-ocr: .venv/.test tesseract

@@ -19,6 +19,7 @@ from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
 from araclip import cli
+from araclip.training.recipe.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!-- not run: ([^>]+) -->\s*\Z")
@@ -43,7 +44,7 @@ class Blocks:
 
     def __init__(self, server: Callable[[], str]) -> None:
         self.server = server
-        kinds = {"python": self.python, "sh": self.shell, "bat": self.other, "js": self.other}
+        kinds = {"python": self.python, "sh": self.shell, "toml": self.recipe, "bat": self.other, "js": self.other}
         self.done: set[str] = set()  # blocks that ran: the same block on the Arabic page need not run again
         self.sybil = Sybil([CodeBlockParser(*kind) for kind in kinds.items()], path=str(ROOT))
 
@@ -62,6 +63,13 @@ class Blocks:
         code = compile("\n" * (example.line + example.parsed.line_offset) + text, example.path, "exec")
         if not not_run(example):
             exec(code, example.namespace)
+
+    def recipe(self, example: Example) -> None:
+        """Read a recipe, or a part of one, as `araclip train` reads it: unknown keys and wrong values raise."""
+        text = str(example.parsed)
+        path = Path("recipe.toml")
+        path.write_text(text if text.startswith("name") else f'name = "part"\n{text}', encoding="utf-8")
+        read_recipe(path, ["data=."])
 
     def other(self, example: Example) -> None:
         """A language that is never run here."""

@@ -33,12 +33,12 @@ from araclip.evaluation.significance import compare
 #   ([leaks](../evaluation.md#leaks)).
 # - **Choose on one part, report on another.** Whoever tries ten settings on a set and reports the best reports luck.
 #
-# Here a hundred sample pictures stand for yours: eleven photographs with a description, and OpenMoji drawings with
+# Here sixty sample pictures stand for yours: eleven photographs with a description, and OpenMoji drawings with
 # their Arabic names of Unicode CLDR. Neither was trained on.
 
 # %%
 folder = Path("tutorial-set")
-samples = sample_pictures(folder, lambda done, found: None, limit=100)
+samples = sample_pictures(folder, lambda done, found: None, limit=60)
 rows = [{"image": str(sample.path.relative_to(folder)), "caption_ar": [sample.arabic]} for sample in samples]
 (folder / "captions.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
 pictures = load_dataset(str(folder))
@@ -77,8 +77,8 @@ half = evaluate(FirstHalf(), pictures)
 # %% [markdown]
 # ## The figures, with their uncertainty
 #
-# R@1 is the share of captions whose own picture comes first among all hundred. The interval says between which values
-# it would lie for other pictures of the same kind: with a hundred pictures it is wide, and a difference inside it means
+# R@1 is the share of captions whose own picture comes first among all sixty. The interval says between which values
+# it would lie for other pictures of the same kind: with sixty pictures it is wide, and a difference inside it means
 # nothing yet. `protocol.id` names all that must be equal before two figures may stand in one table.
 
 # %%
