@@ -23,8 +23,20 @@ from araclip.training.recipe.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!-- not run: ([^>]+) -->\s*\Z")
-NEEDED = {"network", "Tesseract", "Qdrant", "Windows", "JavaScript", "another program"}
-REASONS = NEEDED | {"until stopped", "minutes", "hours"}
+REASONS = {
+    "network",
+    "needs a bucket",
+    "needs a server",
+    "needs a Qdrant server",
+    "needs a PostgreSQL server",
+    "needs Tesseract",
+    "serves until it is stopped",
+    "another program",
+    "JavaScript",
+    "Windows",
+    "minutes",
+    "hours",
+}
 ADDRESS = re.compile(r"(?:127\.0\.0\.1|localhost):8000")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

@@ -113,7 +113,7 @@ projection_dim = 384
 max_tokens = 12
 
 [distill]
-teacher = "araclip-mini"
+teacher = "araclip:araclip-mini"
 sources = [{{ path = "pairs.tsv" }}]
 steps = 60
 batch = 16
