@@ -45,6 +45,7 @@ napoleon_custom_sections = ["Yields"]
 add_module_names = False
 
 html_theme = "furo"
+html_favicon = "../src/araclip/server/web/assets/mark.svg"
 html_title = f"AraCLIP {version}"
 html_static_path = ["site/static"]
 templates_path = ["site/templates"]
