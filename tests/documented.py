@@ -93,10 +93,16 @@ class Blocks:
         if text in self.done:
             return
         self.done.add(text)
+        waiting = ""
         for line in text.splitlines():
-            for words in commands(line):
+            waiting += line
+            if waiting.count("'") % 2:  # a quoted text that goes on
+                continue
+            for words in commands(waiting):
                 if words:
                     self.command(words, bool(not_run(example)))
+            waiting = ""
+        assert not waiting, "a quotation mark that is not closed"
 
     def command(self, words: list[str], parsed_only: bool) -> None:
         """One command: run, or checked by what the repository knows of it."""
@@ -116,15 +122,14 @@ class Blocks:
             unknown = [word for word in arguments if word.startswith("--") and f'"{word}"' not in source]
             assert not unknown, f"{script.name} has no {unknown}"
         elif program == "export":
-            name = arguments[0].partition("=")[0].removeprefix("ARACLIP_").lower()
-            assert name in KNOWN_VARIABLES, f"no variable {arguments[0]}"
+            assert arguments[0].partition("=")[0] in VARIABLES, f"no variable {arguments[0]}"
         elif program == "curl" and not parsed_only:
             asked(arguments, self.server())
         else:
             assert parsed_only, f"nothing here runs {program}: mark the block."
 
 
-KNOWN_VARIABLES = {"token_read", "token_write", "qdrant_api_key"}
+VARIABLES = {"ARACLIP_TOKEN_READ", "ARACLIP_TOKEN_WRITE", "ARACLIP_QDRANT_API_KEY", "PGPASSWORD"}
 
 
 def commands(line: str) -> list[list[str]]:
