@@ -83,8 +83,8 @@ def in_postgres(pictures: np.ndarray) -> Iterator[tuple[str, Callable[[np.ndarra
     """Searches through pgvector's graph, by their effort."""
     import postgres_server
     from araclip.gallery.addresses import Address
-    from araclip.gallery.postgres.catalog import sent
     from araclip.gallery.postgres.database import Database
+    from araclip.gallery.postgres.values import sent
 
     if postgres_server.programs() is None:
         return

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -31,11 +31,9 @@ from araclip.bulk.plan import parse_shard
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
+from postgres_server import needs_server
 from test_cli import Run, run  # noqa: F401  (a fixture: pytest hands it in by name)
 from tiny import write_tiny_model
-
-if TYPE_CHECKING:
-    from qdrant_engine import Engine
 
 COLOURS = [(r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255)]
 
@@ -389,8 +387,9 @@ def test_the_model_of_the_shards_need_not_be_here_to_fill_a_gallery(folder: Path
         assert catalog.counts() == (8, 8)
 
 
+@pytest.mark.parametrize("address", ["qdrant", pytest.param("postgres", marks=needs_server)], indirect=True)
 def test_a_gallery_on_a_server_is_filled_with_the_same_pictures(
-    folder: Path, tmp_path: Path, model: AraCLIP, engine: "Engine", address: str
+    folder: Path, tmp_path: Path, model: AraCLIP, address: str
 ) -> None:
     embed(folder, tmp_path / "out", model=model)
     with open_gallery(address, model=model, create=True) as gallery:
@@ -398,6 +397,9 @@ def test_a_gallery_on_a_server_is_filled_with_the_same_pictures(
         with Gallery.open(tmp_path / "gallery", model=model, create=True) as local:
             fill(local, shards_in(tmp_path / "out"))
             assert [hit.path for hit in gallery.search("أحمر", 2)] == [hit.path for hit in local.search("أحمر", 2)]
+            assert fill(gallery, shards_in(tmp_path / "out")).added == 0
+            (one, other) = (each.stats() for each in (gallery, local))
+            assert (one.files, one.formats, one.pictures) == (other.files, other.formats, other.pictures)
 
 
 def test_shards_of_strangers_are_checked_before_they_reach_a_gallery(

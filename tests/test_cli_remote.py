@@ -3,6 +3,7 @@
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, ad
     ran = run("index", str(folder), *there)
     assert ran.code == 0, ran.err
     assert "text.jpg" in ran.err
-    assert f"araclip search --gallery {address}" in ran.out
+    assert f"araclip search --gallery {shlex.quote(address)}" in ran.out
     hits = json.loads(run("search", "أخضر", "--json", "-k", "1", *there).out)["results"]
     assert [Path(path).name for path in (hits[0]["path"], *hits[0]["copies"])] == ["copy.png", "green.png"]
     assert run("search", "أحمر", "--paths", "-w", "format=GIF", *there).out.splitlines() == [

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 
 import pictures
 import postgres_server
@@ -206,3 +207,20 @@ def test_parts_of_words_are_found_as_in_a_folder(
                 for each in (gallery, folder)
             )
             assert one == other != []
+
+
+@needs_server
+def test_a_query_that_is_only_a_date_is_answered_newest_first_as_in_a_folder(
+    gallery: PostgresGallery, root: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    for month in (3, 11, 7):
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"2021:{month:02}:01 10:00:00"
+        Image.new("RGB", (40, 30), (20 * month, 9, 9)).save(root / "odd" / f"2021-{month}.jpg", exif=exif)
+    with open_gallery(tmp_path / "g", model=model, create=True) as folder:
+        for each in (gallery, folder):
+            each.update([root])
+        one, other = (
+            [(Path(hit.path).name, hit.score) for hit in each.search("صور 2021")] for each in (gallery, folder)
+        )
+    assert one == other == [("2021-11.jpg", 0.0), ("2021-7.jpg", 0.0), ("2021-3.jpg", 0.0)]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.embedded.insert import put_embedded
@@ -13,6 +14,14 @@ from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.results import Filled
 
 CACHE_KB = 200_000
+
+
+@runtime_checkable
+class TakesGroups(Store, Protocol):
+    """A store that takes many pictures at once."""
+
+    def put_embedded(self, group: EmbeddedPictures) -> int:
+        """Store them inside `writing()`; a known one gets a further path. Returns how many were new."""
 
 
 def add_embedded(
@@ -53,6 +62,9 @@ def _put(catalog: Store, group: EmbeddedPictures) -> int:
     if isinstance(catalog, Catalog):
         with catalog.writing(words=False):
             return put_embedded(catalog, group)
+    if isinstance(catalog, TakesGroups):
+        with catalog.writing():
+            return catalog.put_embedded(group)
     added = 0
     with catalog.writing():
         for row, (digest, phash) in enumerate(zip(group.digests, group.phashes, strict=True)):

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,13 @@ from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
 from araclip.gallery.catalog import counting
+from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
 from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.postgres import bulk
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.lookups import PostgresLookups, below
+from araclip.gallery.postgres.values import now, sent, signed, storable
 from araclip.gallery.remote.rows import Row, marks_of, words_of
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_facts import Facts
@@ -62,7 +64,7 @@ class PostgresCatalog(PostgresLookups):
         content: int = self._first(
             "INSERT INTO contents (hash, added) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash "
             "RETURNING id",
-            digest, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+            digest, now(),
         )  # fmt: skip
         self.put_vector(self.vectors, content, vector)
         return content
@@ -74,11 +76,22 @@ class PostgresCatalog(PostgresLookups):
             (content, sent(vector)),
         )
 
+    def put_embedded(self, group: EmbeddedPictures) -> int:
+        """Store pictures that were embedded elsewhere; a known one gets a further path. Returns how many were new."""
+        added = 0
+        for start in range(0, len(group), bulk.AT_ONCE):
+            rows = range(start, min(start + bulk.AT_ONCE, len(group)))
+            put = bulk.put(self.database, self.vectors, group, rows)
+            added += put.added
+            self._changed |= dict.fromkeys(put.contents)
+            for row, content in put.known:
+                self.put_file(group.file(row), content, group.metadata[row] or None)
+        return added
+
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
         """Store the facts and the perceptual hash of a picture."""
         self._changed[content] = None
-        signed = phash - (1 << 64) if phash >> 63 else phash
-        about = (facts.format, facts.width, facts.height, signed, _text(facts.caption), facts.photo.to_json())
+        about = (facts.format, facts.width, facts.height, signed(phash), storable(facts.caption), facts.photo.to_json())
         self.database.rows(
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ?, caption = ?, photo = ? WHERE id = ?",
             (*about, content),
@@ -97,8 +110,8 @@ class PostgresCatalog(PostgresLookups):
             "INSERT INTO files (path, content, size, mtime_ns, metadata, marks, name_words) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
             f"size = excluded.size, mtime_ns = excluded.mtime_ns{kept}",
-            (raw, content, file.size, file.mtime_ns, json.dumps(about), [_text(mark) for mark in marks_of(about)],
-             [_text(word) for word in name_tokens(name_at(file.path, about))]),
+            (raw, content, file.size, file.mtime_ns, json.dumps(about), [storable(mark) for mark in marks_of(about)],
+             [storable(word) for word in name_tokens(name_at(file.path, about))]),
         )  # fmt: skip
         self._changed |= dict.fromkeys(each for each in (before, content) if each is not None)
 
@@ -115,7 +128,7 @@ class PostgresCatalog(PostgresLookups):
         found = self.database.rows(
             "UPDATE files SET caption = ?, beside_size = ?, beside_mtime_ns = ?, photo = ? WHERE path = ? "
             "RETURNING content",
-            (_text(caption or ""), *beside, (photo or NOTHING_KNOWN).to_json(), os.fsencode(path)),
+            (storable(caption or ""), *beside, (photo or NOTHING_KNOWN).to_json(), os.fsencode(path)),
         )
         self._changed |= {content: None for (content,) in found}
 
@@ -172,18 +185,8 @@ def _derived(row: Row) -> dict[str, Any]:
         "taken": photo.captured_at,
         "latitude": photo.latitude,
         "longitude": photo.longitude,
-        **{f"{name}_words": sorted(map(_text, tokens(getattr(photo, name) or ""))) for name in names},
-        "words": sorted({_text(word.stem) for word in words}),
-        "letters": " ".join(sorted({_text(word.folded) for word in words})),
+        **{f"{name}_words": sorted(map(storable, tokens(getattr(photo, name) or ""))) for name in names},
+        "words": sorted({storable(word.stem) for word in words}),
+        "letters": " ".join(sorted({storable(word.folded) for word in words})),
         "shown": bool(row.files),
     }
-
-
-def sent(vector: NDArray[np.float32]) -> str:
-    """A vector (D,) as pgvector reads it, of float16 numbers."""
-    return str(vector.astype(np.float16).astype(np.float32).tolist())
-
-
-def _text(text: str) -> str:
-    """A text that PostgreSQL can hold: without NUL, and without bytes of names that are no text."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.postgres.catalog import PostgresCatalog, sent
+from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.conditions import condition_of
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.lookups import PICTURE, row_of, vector_of
+from araclip.gallery.postgres.values import sent
 from araclip.gallery.remote.ranking import Scored, ServerSearch, Vectors
 from araclip.gallery.remote.rows import Row
 
-EXACT_UP_TO = 100_000  # pictures that pass: scanned in about a tenth of a second
+EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder
 EF_SEARCH = 400  # candidates of the graph
 PART = 3  # letters of a part of a word, at least
 Ids = NDArray[np.int64]
