@@ -31,7 +31,7 @@ from araclip.picture_facts import Facts
 
 FORMAT = 1  # of the files; raise it when columns change their meaning
 KEY = b"araclip"
-ROW_GROUP = 8192  # pictures
+ROW_GROUP = 16_384  # pictures
 MAX_HEADER = 100_000  # bytes of what a file says about itself
 FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 
@@ -71,9 +71,10 @@ def schema_of(width: int) -> Any:
         import pyarrow as pa
     except ImportError:
         raise InputError(MISSING) from None
+    vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)  # half the time of reading
     texts = {name: pa.string() for name in ("captured_at", "camera", "lens", "place")}
     return pa.schema({
-        "id": pa.string(), "path": pa.string(), "vector": pa.list_(pa.float16(), width), "sha256": pa.binary(32),
+        "id": pa.string(), "path": pa.string(), "vector": vector, "sha256": pa.binary(32),
         "phash": pa.uint64(), "size": pa.int64(), "mtime_ns": pa.int64(), "has_file": pa.bool_(),
         "format": pa.string(), "width": pa.int32(), "height": pa.int32(), **texts, "latitude": pa.float64(),
         "longitude": pa.float64(), "caption": pa.string(),
@@ -126,7 +127,7 @@ class ShardWriter:
         columns: dict[str, Any] = {
             "id": [identity_of(row.digest) for row in rows],
             "path": [stored_path(row.file.path) for row in rows],
-            "vector": pa.FixedSizeListArray.from_arrays(flat, self._plan.model.width),
+            "vector": pa.FixedSizeListArray.from_arrays(flat, type=schema.field("vector").type),
             "sha256": [row.digest for row in rows],
             "phash": [row.phash for row in rows],
             "size": [row.file.size for row in rows],

@@ -13,7 +13,7 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.results import Filled
 
-CACHE_KB = 200_000
+LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # kB; pages of 4 kB in the log, 200 MB
 
 
 @runtime_checkable
@@ -29,7 +29,7 @@ def add_embedded(
 ) -> Filled:
     """Commit each group; see `BaseGallery.add_embedded`."""
     report, begin = Filled(), time.perf_counter()
-    with _large_cache(catalog):
+    with _large_writes(catalog):
         for group in groups:
             with turn():
                 report.added += _put(catalog, group)
@@ -45,17 +45,20 @@ def add_embedded(
 
 
 @contextmanager
-def _large_cache(catalog: Store) -> Iterator[None]:
-    """More of SQLite's pages in memory: hashes go to random places of an index, a third of the time otherwise."""
+def _large_writes(catalog: Store) -> Iterator[None]:
+    """More of SQLite's pages in memory, since hashes go to random places of an index, and fewer checkpoints, each of
+    which copies these pages."""
     if not isinstance(catalog, Catalog):
         yield
         return
-    ((usual,),) = catalog.rows("PRAGMA cache_size")
-    catalog.rows(f"PRAGMA cache_size = -{CACHE_KB}")
+    usual = {name: catalog.rows(f"PRAGMA {name}")[0][0] for name in LARGE}
+    for name, value in LARGE.items():
+        catalog.rows(f"PRAGMA {name} = {value}")
     try:
         yield
     finally:
-        catalog.rows(f"PRAGMA cache_size = {usual}")
+        for name, value in usual.items():
+            catalog.rows(f"PRAGMA {name} = {value}")
 
 
 def _put(catalog: Store, group: EmbeddedPictures) -> int:

@@ -139,7 +139,7 @@ def _contents(pictures: EmbeddedPictures, new: Sequence[int], first: int) -> tup
         kind, wide, high = pictures.formats[row], pictures.widths[row], pictures.heights[row]
         taken, phash = pictures.photos[row].captured_at, pictures.phashes[row]
         signed = phash - (1 << 64) if phash >> 63 else phash  # SQLite's integers have a sign
-        vector_crc = crc32(f"[{content}, ({len(digest)},), ({width},)]".encode(), crc32(digest + vector))
+        vector_crc = crc32(f"[{content}, ({len(digest)},), ({width},)]".encode(), crc32(vector, crc32(digest)))
         raw, raw_taken = kind.encode(), taken.encode() if taken else b""
         when = f"({len(raw_taken)},)" if taken is not None else "None"
         numbers = f"[{content}, ({len(raw)},), {wide}, {high}, {when}, ({len(raw_added)},), {signed}]"
