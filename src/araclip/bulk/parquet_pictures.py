@@ -62,14 +62,15 @@ def rows_of(place: str, group: int) -> Iterator[Row]:
 
 def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
     cell = row[column]
-    data, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (cell, "")
-    if data is not None and not isinstance(data, bytes):
-        data = None
+    about: dict[str, Any] = cell if isinstance(cell, dict) else {"bytes": cell}
+    found, name = about.get("bytes"), str(about.get("path") or "")
+    data: bytes | None = found if isinstance(found, bytes) and found else None
     caption = joined(str(row[each]) for each in captions if row[each])
-    why = "" if data else "the row has no bytes of a picture"
-    if data is not None and len(data) > MAX_PICTURE:
-        data, why = None, f"{len(data):,} bytes, the limit is {MAX_PICTURE:,}"
-    return str(name), data, caption, why
+    if data is None:
+        return name, None, caption, "the row has no bytes of a picture"
+    if len(data) > MAX_PICTURE:
+        return name, None, caption, f"{len(data):,} bytes, the limit is {MAX_PICTURE:,}"
+    return name, data, caption, ""
 
 
 def picture_column(schema: Any, place: str) -> str:
