@@ -95,10 +95,12 @@ class Blocks:
         self.done.add(text)
         waiting = ""
         for line in text.splitlines():
-            waiting += line
-            if waiting.count("'") % 2:  # a quoted text that goes on
+            waiting += f"{line}\n"
+            try:
+                found = commands(waiting)
+            except ValueError:  # a quoted text that goes on
                 continue
-            for words in commands(waiting):
+            for words in found:
                 if words:
                     self.command(words, bool(not_run(example)))
             waiting = ""
