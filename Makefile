@@ -32,7 +32,7 @@ docs: .venv/.docs
 # The site in a real browser (both languages, light and dark, narrow and wide, its search, no other host), the code blocks of
 # READMEs and guides, and the tutorials.
 test-docs: docs .venv/.browser chromium
-	@ARACLIP_DOCS=build/docs HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser/test_docs_site.py tests/test_docs_code.py
+	@ARACLIP_DOCS=build/docs HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser/test_docs_site.py tests/test_docs_code.py tests/test_docs_strict.py
 
 # OCR with the real Tesseract; `make test` tries all around it with a program in its place. Installs what is missing.
 test-ocr: .venv/.test tesseract

@@ -48,7 +48,6 @@ html_theme = "furo"
 html_favicon = "../src/araclip/server/web/assets/mark.svg"
 html_title = f"AraCLIP {version}"
 html_static_path = ["site/static"]
-templates_path = ["site/templates"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False

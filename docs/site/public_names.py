@@ -31,7 +31,7 @@ def imported(code: str) -> set[str]:
 def public(docs: Path) -> set[str]:
     """All names that the reference must have."""
     names = {f"araclip.{name}" for name in import_module("araclip").__all__ if not name.startswith("_")}
-    for page in (*docs.glob("*.md"), *docs.glob("ar/*.md"), docs.parent / "README.md"):
+    for page in (*docs.glob("*.md"), *docs.glob("ar/*.md"), *docs.parent.glob("README.md")):
         for code in PYTHON_BLOCK.findall(page.read_text(encoding="utf-8")):
             names |= imported(code)
     for script in docs.glob("tutorials/*.py"):
