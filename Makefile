@@ -51,7 +51,7 @@ test-ray: .venv/.ray
 ARACLIP_TEST_POSTGRES ?= private
 test-postgres: .venv/.test postgres
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
-	  tests/test_postgres.py tests/test_gallery_contract.py tests/test_server_writes.py tests/test_photo_metadata.py tests/test_cli_remote.py tests/test_bulk.py -k postgres
+	  tests/test_postgres.py tests/test_gallery_contract.py tests/test_server_writes.py tests/test_photo_metadata.py tests/test_cli_remote.py tests/test_bulk.py tests/test_server_browsing.py -k postgres
 
 postgres:
 	@test "$(ARACLIP_TEST_POSTGRES)" != private || ls /usr/lib/postgresql/*/lib/vector.so >/dev/null 2>&1 || { \

@@ -8,6 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 from starlette.testclient import TestClient
 
+from postgres_server import needs_server
 from serving import READ, bearer, make_gallery, place_of, problem, serving, settings_for
 
 DATES = {
@@ -33,7 +34,7 @@ def album(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["folder", "qdrant"])
+@pytest.fixture(scope="module", params=["folder", "qdrant", pytest.param("postgres", marks=needs_server)])
 def client(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[TestClient]:
