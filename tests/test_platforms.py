@@ -326,9 +326,12 @@ def test_nvidias_driver_is_looked_for_by_its_name(on: Callable[[str], None], mon
 
 
 def test_a_socket_without_the_setting_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    for option in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"):
+        monkeypatch.delattr(socket, option, raising=False)
     with socket.socket() as line:
         sockets.drop_silent(line, 5)
+        sockets.notice_end(line, idle=30, between=10, times=3)
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 # ------------------------------------------------------------------ the commands

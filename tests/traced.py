@@ -20,7 +20,7 @@ from araclip.training.export import tower_graphs
 from araclip.training.onnx_writer import write_graph
 from araclip.training.small_cnn import frozen_features
 
-# What ONNX has for each operator of torch. The exporter reads the source of 2,500 functions anew for each graph, a fifth
+# What ONNX has for each operator of torch. The exporter reads the source of 2,500 functions for each graph, a fifth
 # of the time of a small one. Nothing changes it afterwards, as no operators of our own are given.
 operators = cache(ONNXRegistry.from_torchlib)
 OTHER_TOWER = {tower_graphs.TextGraph: ("vision_", "visual_"), tower_graphs.ImageGraph: ("text_",)}

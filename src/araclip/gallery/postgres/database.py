@@ -17,6 +17,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from araclip.errors import GalleryError, GalleryLocked, GalleryUnreachable
 from araclip.gallery.addresses import PASSWORD, PostgresAddress
+from araclip.platforms.sockets import notice_end
 
 CONNECT_SECONDS = 10.0
 TIMEOUT = 60.0  # seconds for a statement of a reader
@@ -242,10 +243,7 @@ def _socket(address: PostgresAddress, timeout: float | None) -> socket.socket:
             raise
     else:
         made = socket.create_connection((address.host, address.port), CONNECT_SECONDS)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-            if hasattr(socket, option):
-                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        notice_end(made, idle=30, between=10, times=3)
     made.settimeout(timeout)
     return made
 
