@@ -494,14 +494,14 @@ def test_a_folder_with_other_files_is_never_replaced(bert: Traced, tmp_path: Pat
 def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "box").mkdir()
     (tmp_path / "box" / "old").write_text("old")
-    rename = Path.rename
+    replace = Path.replace
 
     def fails(self: Path, target: Path) -> Path:
         if self.suffix == ".tmp":
             raise OSError("no room")
-        return rename(self, target)
+        return replace(self, target)
 
-    monkeypatch.setattr(Path, "rename", fails)
+    monkeypatch.setattr(Path, "replace", fails)
     with pytest.raises(OSError, match="no room"):
         atomic.write_folder(tmp_path / "box", lambda folder: (folder / "new").touch())
     assert contents(tmp_path) == {"box/old": b"old"}

@@ -147,6 +147,18 @@ def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character
         shown("classify", album / f"lines {ATTACKS['lines']}.png", "--labels", f"{HOSTILE},قطة", *form, *options[2:])
 
 
+def test_embedding_in_bulk_prints_no_control_character(
+    shown: Shown, album: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    for form in ((), ("--json",)):
+        place = tmp_path / f"shards {HOSTILE} {len(form)}"
+        said = shown("embed", album, place, "--model", tiny_model, *form)
+        assert '"refused": 1' in said or "1 refused" in said
+        shown("index", "--from", place, "-g", tmp_path / f"gallery {HOSTILE}", "--model", tiny_model, *form)
+    shown("embed", tmp_path / f"none {HOSTILE}", place, code=2)
+
+
 def test_models_of_strangers_print_no_control_character(shown: Shown, tmp_path: Path, tiny_model: Path) -> None:
     theirs = shutil.copytree(tiny_model, tmp_path / f"theirs {HOSTILE}")
     config = json.loads((theirs / "config.json").read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ A picture is a column of bytes, or of structs {bytes, path}. The footer is bound
 what it unpacks to before it is opened, and rows are read a few at a time.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,7 +122,7 @@ def parquet_file(place: str, *, checksums: bool = False) -> Iterator[Any]:
     with opened(place) as stream:
         _check_footer(stream, place)
         with _damage(place):
-            source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(place)
+            source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(os.fsencode(place))
             file = pyarrow.parquet.ParquetFile(
                 source, buffer_size=1 << 20, pre_buffer=False,
                 page_checksum_verification=checksums,

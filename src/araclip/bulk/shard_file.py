@@ -13,6 +13,7 @@
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,11 +91,12 @@ class ShardWriter:
     """Writes a shard to a new file, a row group at a time; `close` completes it."""
 
     def __init__(self, path: Path, plan: Plan, shard: int) -> None:
-        from pyarrow import parquet
+        from pyarrow import OSFile, parquet
 
         self._schema = schema_of(plan.model.width)
+        self._file = OSFile(os.fsencode(path), mode="w")  # a name that is not UTF-8 is no text for pyarrow
         self._writer = parquet.ParquetWriter(
-            path, self._schema, write_page_checksum=True, store_schema=True,
+            self._file, self._schema, write_page_checksum=True, store_schema=True,
             compression={name: "none" if name.startswith("vector") else "zstd" for name in _leaves(self._schema)},
             use_dictionary=["format", "captured_at", "camera", "lens", "place", "caption"],
         )  # fmt: skip
@@ -113,11 +115,12 @@ class ShardWriter:
             self._flush()
         about = {"format": FORMAT, **asdict(self._plan), "shard": self._shard, "refused": refused, "rows": self.rows}
         self._writer.add_key_value_metadata({KEY.decode(): json.dumps(about)})
-        self._writer.close()
+        self.abandon()
 
     def abandon(self) -> None:
         """Close the file, which stays incomplete."""
         self._writer.close()
+        self._file.close()
 
     def _flush(self) -> None:
         import pyarrow as pa

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
+from araclip.cli.console import app, as_json_text, err, progress, shown, stoppable, write_line
+from araclip.cli.console import out as screen
 from araclip.cli.galleries import JsonOption, ModelOption
 from araclip.display import counted
 
@@ -13,7 +14,7 @@ from araclip.display import counted
 @app.command()
 def embed(
     source: Annotated[str, typer.Argument(help="A folder, tar, parquet file, pattern, .txt list, or a URL of these.")],
-    to: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL for the shards.")],
+    out: Annotated[str, typer.Argument(help="Folder or URL for the shards.")],
     shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Only share I of N, from 0.")] = None,
     shards: Annotated[
         int | None, typer.Option("--shards", min=1, max=99_999, help="How many shards; else by the source's size.")
@@ -46,10 +47,10 @@ def embed(
 
         workers = jobs if jobs is not None else 0 if engine == "ray" else 1
         report = embed_source(
-            source, to, model=model, shard=shard, shards=shards, jobs=workers, engine=engine, told=told
+            source, out, model=model, shard=shard, shards=shards, jobs=workers, engine=engine, told=told
         )
     if as_json:
-        about: dict[str, Any] = {"out": to, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}
+        about: dict[str, Any] = {"out": out, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}
         about |= {"shards": report.plan.shards, "pictures": report.pictures, "refused": report.refused}
         about |= {"done": [asdict(each) for each in report.shards], "notes": list(report.notes)}
         write_line(as_json_text(about))
@@ -57,7 +58,7 @@ def embed(
     for note in report.notes:
         err.print(shown(note), soft_wrap=True, markup=False, style="yellow")
     finished = sum(each.skipped for each in report.shards)
-    out.print(
+    screen.print(
         f"{counted(report.pictures, 'picture')} in {counted(len(report.shards), 'shard')} of {report.plan.shards:,} "
         f"({finished:,} finished before); {report.refused:,} refused, listed beside their shards."
     )
