@@ -42,8 +42,9 @@ test-ocr: .venv/.test tesseract
 test-ray: .venv/.ray
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
+# aiobotocore takes one release of botocore; its extra names the boto3 that fits, which pip would search for an hour.
 .venv/.ray: pyproject.toml .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,s3]' 'moto[server]>=5'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,s3]' 'aiobotocore[boto3]' 'moto[server]>=5'
 	@touch $@
 
 # Galleries on a real PostgreSQL server: a private one in a temporary folder, of a user that is not root. Installs what is
