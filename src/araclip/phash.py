@@ -14,7 +14,7 @@ from araclip.errors import ImageError
 from araclip.images import decode_ahead
 
 SIZE = 32  # pixels of the grey square
-BLOCK = 1024  # hashes compared with all others at once
+CELLS = 1 << 20  # pairs compared at once: 9 MB
 
 Hashes = NDArray[np.uint64]
 
@@ -49,15 +49,11 @@ def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[
     """
     if not len(among):
         raise ValueError("no hashes to compare with.")
-    signs = _signs(among)  # (N, 64)
     rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)
-    for start in range(0, len(queries), BLOCK):
-        here = slice(start, start + BLOCK)
-        alike = _signs(queries[here]) @ signs.T  # (B, N): equal bits minus different ones
-        rows[here] = alike.argmax(axis=1)
-        apart[here] = (64 - alike.max(axis=1)) / 2
+    block = max(1, CELLS // len(among))
+    for start in range(0, len(queries), block):
+        here = slice(start, start + block)
+        different = np.bitwise_count(queries[here, None] ^ among)  # (B, N) bits
+        rows[here] = different.argmin(axis=1)
+        apart[here] = different.min(axis=1)
     return rows, apart
-
-
-def _signs(values: Hashes) -> NDArray[np.float32]:
-    return np.where(values[:, None] & _BITS, np.float32(1), np.float32(-1))
