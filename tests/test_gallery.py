@@ -52,6 +52,21 @@ def names(gallery: Gallery, query: str, k: int = 10) -> list[str]:
     return [Path(hit.path).name for hit in gallery.search(query, k)]
 
 
+def test_names_of_folders_are_read_once_for_each_state_of_a_gallery(
+    gallery: Gallery, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.update([folder])
+    read, overview = [], gallery._catalog.overview
+    monkeypatch.setattr(gallery._catalog, "overview", lambda: read.append(1) or overview())
+    for _ in range(3):
+        gallery.search("أحمر")
+    assert len(read) <= 1
+    pictures.solid(tmp_path / "pictures" / "سفرة" / "1.png", (1, 2, 200))
+    gallery.update([tmp_path / "pictures"])
+    hits = gallery.search("أزرق مجلد سفرة")
+    assert {Path(hit.path).parent.name for hit in hits} == {"سفرة"}
+
+
 def test_arabic_and_english_queries_find_the_right_picture(gallery: Gallery, folder: Path) -> None:
     gallery.update([folder])
     assert names(gallery, "أحمر", 1) == names(gallery, "red", 1) == ["أحمر.jpg"]

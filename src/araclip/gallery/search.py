@@ -49,6 +49,7 @@ class SearchableGallery(ABC):
     _catalog: Store
     _reader: GalleryReader
     _interpreter: Interpreter | None = None
+    _folders: tuple[str, Collection[str]] | None = None  # the names of folders, and the generation that has them
 
     def search(
         self,
@@ -160,7 +161,12 @@ class SearchableGallery(ABC):
     def _folder_names(self, explicit: bool) -> Collection[str]:
         """Names of the gallery's folders; of a large gallery only where the query says "folder"."""
         small = isinstance(self.folder, Path) and self._catalog.counts()[0] <= FEW_FILES
-        return self._catalog.overview().folders if explicit or small else ()
+        if not (explicit or small):
+            return ()
+        generation, cached = self._catalog.generation, self._folders
+        if cached is None or cached[0] != generation:  # every path is read for them
+            cached = self._folders = generation, self._catalog.overview().folders
+        return cached[1]
 
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
