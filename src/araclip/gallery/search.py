@@ -49,7 +49,7 @@ class SearchableGallery(ABC):
     _catalog: Store
     _reader: GalleryReader
     _interpreter: Interpreter | None = None
-    _folders: tuple[str, Collection[str]] | None = None  # the names of folders, and the generation that has them
+    _folders: tuple[str, dict[bool, Collection[str]]] = ("", {})  # a generation, and `_folder_names` of it
 
     def search(
         self,
@@ -160,13 +160,16 @@ class SearchableGallery(ABC):
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
         """Names of the gallery's folders; of a large gallery only where the query says "folder"."""
-        small = isinstance(self.folder, Path) and self._catalog.counts()[0] <= FEW_FILES
-        if not (explicit or small):
+        if not (explicit or isinstance(self.folder, Path)):
             return ()
-        generation, cached = self._catalog.generation, self._folders
-        if cached is None or cached[0] != generation:  # every path is read for them
-            cached = self._folders = generation, self._catalog.overview().folders
-        return cached[1]
+        generation = self._catalog.generation
+        if self._folders[0] != generation:
+            self._folders = generation, {}
+        known = self._folders[1]
+        if explicit not in known:  # every path is read for them
+            few = explicit or self._catalog.counts()[0] <= FEW_FILES
+            known[explicit] = self._catalog.overview().folders if few else ()
+        return known[explicit]
 
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
