@@ -38,14 +38,19 @@ VITS = {"ViT-B-32": 32, "ViT-B-16": 16}  # patch sizes
 Job = Callable[[], object]  # what returns a float has measured its own seconds
 
 
+def seconds_of(job: Job) -> float:
+    """How long a job takes, by its own measure where it has one."""
+    start = time.perf_counter()
+    took = job()
+    return took if isinstance(took, float) else time.perf_counter() - start
+
+
 def rates(jobs: dict[str, tuple[int, Job]], rounds: int) -> dict[str, float]:
     """Pictures a second of each job, which comes with their number: medians of rounds in which the jobs take turns."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, (_, job) in jobs.items():
-            start = time.perf_counter()
-            took = job()
-            times[name].append(took if isinstance(took, float) else time.perf_counter() - start)
+            times[name].append(seconds_of(job))
     return {name: count / statistics.median(times[name]) for name, (count, _) in jobs.items()}
 
 

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from indexing import Job, ways
+from indexing import Job, seconds_of, ways
 from photographs import LARGE, SMALL, write_photographs
 from PIL import Image
 
@@ -58,9 +58,7 @@ class Speed:
             job()  # what is done once only is not measured
         for _ in range(self.rounds):
             for job, taken in times.items():
-                start = time.perf_counter()
-                took = job()
-                taken.append(took if isinstance(took, float) else time.perf_counter() - start)
+                taken.append(seconds_of(job))
         return statistics.median(times[self.plain]) / statistics.median(times[self.ours])
 
 

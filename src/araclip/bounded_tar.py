@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from araclip.errors import InputError, first_line
@@ -91,6 +91,16 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
             file = tar.extractfile(member) if member.isreg() else None  # no links, which lead elsewhere
             if file is not None:
                 yield Member(member.name, member.size, file, where)
+
+
+def sample_of(name: str) -> tuple[str, str]:
+    """A member's sample, as WebDataset has it: the name up to the first dot of its last part; and what follows that.
+
+    The first is empty of a name that begins with a dot, such as ._00001.jpg, which a Mac's tar puts beside 00001.jpg.
+    """
+    path = PurePosixPath(name)
+    stem, _, suffix = path.name.partition(".")
+    return str(path.with_name(stem)) if stem else "", suffix
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 A picture inside a file of many has the path of that file, a slash, and its name there; nothing is extracted to a disk.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from araclip.bounded_tar import MAX_MEMBER, member_files
+from araclip.bounded_tar import MAX_MEMBER, member_files, sample_of
 from araclip.bulk import parquet_pictures
 from araclip.bulk.parts import PARQUET, TAR, Part
 from araclip.bulk.places import is_url, opened, read_bytes
@@ -100,10 +99,9 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
         with opened(part.place) as stream:
             for member in member_files(stream, part.place, part.size or 1 << 62):
                 name = member.name
-                stem, _, suffix = PurePosixPath(name).name.partition(".")
-                if not stem:  # ._00001.jpg, which a Mac's tar puts beside 00001.jpg
+                mine, suffix = sample_of(name)
+                if not mine:
                     continue
-                mine = str(PurePosixPath(name).with_name(stem))
                 if mine != key:
                     yield from finished()
                     key = mine
@@ -156,8 +154,3 @@ def inside(place: str, name: str) -> str:
     """The path of what a file of many holds under a name, which cannot lead out of that file."""
     safe = [piece for piece in name.replace("\0", "").replace("\\", "/").split("/") if piece not in ("", ".", "..")]
     return f"{place}/{'/'.join(safe)[:MAX_NAME] or 'unnamed'}"
-
-
-def has_folder(path: str) -> bool:
-    """Whether the folder of a local path exists on this machine."""
-    return os.path.isdir(os.path.dirname(path))  # noqa: PTH112, PTH120

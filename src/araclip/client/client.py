@@ -73,18 +73,18 @@ class Client(Browsing):
     ) -> list[WordShare]:
         """What the score of a picture loses when the query is asked without each of its words."""
         asked = urlencode({"q": query, "literal": literal, "ignore": list(ignore)}, doseq=True)
-        answer = self.json("GET", f"/images/{quote(identity, safe='')}/explain?{asked}")
+        answer = self.json("GET", f"{_image(identity)}/explain?{asked}")
         return [read(WordShare, each) for each in answer["words"]]
 
     def near(self, identity: str, *, where: Where = None) -> list[Result]:
         """The near-duplicates of a picture, most like it first."""
         asked = urlencode({"where": where_texts(where)}, doseq=True)
-        answer = self.json("GET", f"/images/{quote(identity, safe='')}/near?{asked}")
+        answer = self.json("GET", f"{_image(identity)}/near?{asked}")
         return [read(Result, each) for each in answer["results"]]
 
     def picture(self, identity: str) -> bytes:
         """The original bytes of a picture."""
-        return self.request("GET", f"/images/{quote(identity, safe='')}")
+        return self.request("GET", _image(identity))
 
     def thumbnail(self, identity: str, size: int = 256) -> bytes:
         """An upright WebP thumbnail of a picture."""
@@ -92,7 +92,7 @@ class Client(Browsing):
 
     def details(self, identity: str) -> dict[str, Any]:
         """The details of a picture."""
-        return self.json("GET", f"/images/{quote(identity, safe='')}/details")
+        return self.json("GET", f"{_image(identity)}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
         """Add a picture: a path, or bytes. When this returns it is stored on the server's disk."""
@@ -109,7 +109,7 @@ class Client(Browsing):
 
     def forget(self, identity: str) -> None:
         """Remove a picture from the gallery; its file stays."""
-        self.request("DELETE", f"/images/{quote(identity, safe='')}")
+        self.request("DELETE", _image(identity))
 
     def stats(self) -> dict[str, Any]:
         """The gallery in numbers."""
@@ -151,7 +151,9 @@ class Client(Browsing):
             vectors += [entry["embedding"] for entry in answer["data"]]
         return vectors
 
-    # ------------------------------------------------------------------ events and requests
+
+def _image(identity: str) -> str:
+    return f"/images/{quote(identity, safe='')}"
 
 
 def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from araclip import atomic, bounded_json
-from araclip.bounded_tar import MAX_MEMBER, members_of
+from araclip.bounded_tar import MAX_MEMBER, members_of, sample_of
 from araclip.errors import InputError, first_line
 from araclip.evaluation.datasets import LISTING, MAX_LINE
 from araclip.evaluation.picture_files import PictureFiles
@@ -92,10 +92,9 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
         for member, content in members_of(path):
-            stem, _, suffix = PurePosixPath(member).name.partition(".")
-            if not stem:  # ._00001.jpg, which a Mac's tar puts beside 00001.jpg
+            sample, suffix = sample_of(member)
+            if not sample:
                 continue
-            sample = str(PurePosixPath(member).with_name(stem))
             if sample != key and key:
                 yield picture, picture_name, {"key": key, **fields}
             if sample != key:

@@ -178,15 +178,11 @@ class Database:
 
     def _connect(self, timeout: float | None) -> CoreConnection:
         address = self._address
-        contexts: dict[str, Any] = {
-            "disable": False, "prefer": None, "require": True, "verify-full": ssl.create_default_context(),
-        }  # fmt: skip
         password = address.password or os.environ.get(PASSWORD) or None
-        local = address.host.startswith("/")
         try:
             connection = CoreConnection(
                 address.user, address.host, address.database, password=password, application_name="araclip",
-                sock=_socket(address, timeout), ssl_context=False if local else contexts[address.ssl],
+                sock=_socket(address, timeout), ssl_context=_encryption(address),
             )  # fmt: skip
         except DatabaseError as error:
             raise self._refusal(error) from None
@@ -230,6 +226,15 @@ class Database:
             f"{self.name}: the PostgreSQL server does not answer ({error}). Check that it runs, the address and the "
             "network, then run the command again: what was committed is kept, and the rest is done anew."
         )
+
+
+def _encryption(address: PostgresAddress) -> Any:
+    """What pg8000 takes for it; the system's certificates are read only where they are compared."""
+    if address.host.startswith("/") or address.ssl == "disable":
+        return False
+    if address.ssl == "verify-full":
+        return ssl.create_default_context()
+    return True if address.ssl == "require" else None
 
 
 def _socket(address: PostgresAddress, timeout: float | None) -> socket.socket:

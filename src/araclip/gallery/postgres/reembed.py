@@ -7,9 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
-from araclip.display import counted
 from araclip.encoder import Encoder
-from araclip.errors import GalleryError
 from araclip.gallery.addresses import PostgresAddress
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.ingest.reembed import Reencoder
@@ -19,7 +17,7 @@ from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.schema import create_vectors
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel
-from araclip.gallery.remote.maintenance import decode_row
+from araclip.gallery.remote.maintenance import decode_row, missing_error
 from araclip.image_transform import transform_of
 
 
@@ -54,12 +52,7 @@ def reembed(
                     for row, vector in group:
                         catalog.put_vector(new, row.id, vector.astype(np.float32))
         if reencoder.missing and not forget_missing:
-            missing = counted(reencoder.missing, "picture")
-            raise GalleryError(
-                f"{missing} of {database.name} cannot be encoded now, so it keeps the vectors of {before.label}. Make "
-                "their files reachable or run `araclip index` with that model first, then try again (the new vectors "
-                "are kept), or forget them with --forget-missing."
-            )
+            raise missing_error(reencoder.missing, database.name, before)
         build_graph(database, new)
         record = RecordedModel.of(model)
         with database.transaction():

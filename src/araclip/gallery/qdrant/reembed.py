@@ -9,9 +9,7 @@ from dataclasses import replace
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from araclip.display import counted
 from araclip.encoder import Encoder
-from araclip.errors import GalleryError
 from araclip.gallery.addresses import QdrantAddress
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.ingest.reembed import Reencoder
@@ -22,7 +20,7 @@ from araclip.gallery.qdrant.connection import Connection, connection_to, id_batc
 from araclip.gallery.qdrant.lease import Lease
 from araclip.gallery.qdrant.payloads import payload_of, point_id, row_of
 from araclip.gallery.qdrant.state import ensure_collection, physical_name, point_alias
-from araclip.gallery.remote.maintenance import decode_row
+from araclip.gallery.remote.maintenance import decode_row, missing_error
 from araclip.gallery.remote.rows import Row
 from araclip.image_transform import transform_of
 
@@ -69,12 +67,7 @@ def reembed(
                     ]
                 )
         if reencoder.missing and not forget_missing:
-            missing = counted(reencoder.missing, "picture")
-            raise GalleryError(
-                f"{missing} of {alias.name} cannot be encoded now, so it keeps the vectors of "
-                f"{catalog.recorded.label}. Make their files reachable or run `araclip index` with that model "
-                "first, then try again (the new vectors are kept), or forget them with --forget-missing."
-            )
+            raise missing_error(reencoder.missing, alias.name, catalog.recorded)
         _copy_pixels(before, target)
         lease.check()
         if before.collection == alias.collection:  # a collection without an alias: its name must become free for one

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.display import counted
 from araclip.encoder_base import Encoder, pixel_vectors
+from araclip.errors import GalleryError
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
@@ -16,6 +18,7 @@ from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.duplicates import Ids, grouped
 from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.integrity import file_fault, is_unit, stored_fault
+from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.rows import Row
 from araclip.gallery.remote.store import RemoteStore
 from araclip.gallery.results import Fault, Group, Stats
@@ -150,6 +153,15 @@ def decode_row(catalog: RemoteStore, row: Row, transform: ImageTransform) -> Dec
     paths = [entry.file.path for entry in row.files]
     decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), transform)
     return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded
+
+
+def missing_error(missing: int, name: str, before: RecordedModel) -> GalleryError:
+    """Why a gallery keeps the vectors of its model, for `reembed`."""
+    return GalleryError(
+        f"{counted(missing, 'picture')} of {name} cannot be encoded now, so it keeps the vectors of {before.label}. "
+        "Make their files reachable or run `araclip index` with that model first, then try again (the new vectors are "
+        "kept), or forget them with --forget-missing."
+    )
 
 
 def _line(row: Row) -> dict[str, Any]:
