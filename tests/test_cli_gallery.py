@@ -5,11 +5,13 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import pictures
+from araclip.cli.galleries import hidden_pictures
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 from tiny import write_tiny_model
 
@@ -123,6 +125,27 @@ def test_remove_compact_and_export(run: Run, indexed: Path, folder: Path, tmp_pa
     assert "3 pictures written" in run("export-gallery", str(tmp_path / "out")).err
     assert np.load(tmp_path / "out" / "vectors.npy").shape == (3, 8)
     assert run("export-gallery", str(folder)).code == 2
+
+
+def test_hidden_pictures_are_listed_completed_and_shown_again(
+    run: Run, indexed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert run("hide", "أحمر.jpg").out == "1 picture hidden.\n"
+    assert run("hide", "أحمر.jpg").out == "Nothing changes: already hidden.\n"
+    assert "أحمر.jpg" not in paths(run, "-k", "50")
+    assert run("hide", "--list").out == f"{folder / 'أحمر.jpg'}\n"
+    assert json.loads(run("hide", "grey", "--json").out) == {"changed": 13}
+    assert len(json.loads(run("hide", "--list", "--json").out)["hidden"]) == 15  # of the same bytes both paths
+    undone = SimpleNamespace(params={"undo": True, "gallery": None})
+    assert hidden_pictures(undone, "أ") == ["أحمر.jpg"]  # type: ignore[arg-type]
+    assert hidden_pictures(undone, f"{folder}/أ") == [f"{folder}/أحمر.jpg"]  # type: ignore[arg-type]
+    monkeypatch.setenv("_ARACLIP_COMPLETE", "complete_bash")
+    assert run("hide", str(folder), "--undo").out == "14 pictures shown again.\n"
+    assert run("hide", "blue [1].gif").code == 0
+    assert hidden_pictures(undone, "b") == [r"blue\ \[1\].gif"]  # type: ignore[arg-type]
+    for wrong in (("hide",), ("hide", "--list", "grey"), ("hide", "--list", "--undo"), ("hide", "none.jpg")):
+        assert run(*wrong).code == 2
 
 
 def test_index_reembed_gives_a_gallery_another_model(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:

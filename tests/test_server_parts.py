@@ -1,6 +1,7 @@
 """Components of the server: batching, decoding processes, events, translations, snapshots, indexing."""
 
 import asyncio
+import errno
 import io
 import json
 import re
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,16 @@ from PIL import Image
 import pictures
 from araclip import atomic
 from araclip.encoder import AraCLIP
-from araclip.errors import AraCLIPError, ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat, WidthMismatch
+from araclip.errors import (
+    AraCLIPError,
+    GalleryCorrupt,
+    ImageError,
+    ImageTooLarge,
+    InputError,
+    UnreadableImage,
+    UnsupportedFormat,
+    WidthMismatch,
+)
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.gallery import Gallery
@@ -40,6 +51,7 @@ from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
 from araclip.server.http.problem_details import KINDS, Problem
 from araclip.server.indexing import supervisor
+from araclip.server.indexing.causes import cause_of
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.refreshing import Refresher
 from araclip.server.served_gallery import ServedGallery, suggestions
@@ -451,6 +463,36 @@ def test_the_indexing_process_looks_only_at_the_paths_that_changed(
     assert {str(new)} == {str(new), str(missed)} & served.store.files().keys()
     assert indexed(served, album, tiny_model, follow=False)[-1] == "done"
     assert str(missed) in served.store.files()
+    served.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "full"),
+        (PermissionError(errno.EACCES, "Permission denied"), "denied"),
+        (GalleryCorrupt("damaged"), "damaged"),
+        (InputError("no such folder"), "missing"),
+        (InputError("something else"), "other"),
+    ],
+)
+def test_why_indexing_stopped_is_a_word_without_a_path(tmp_path: Path, error: Exception, cause: str) -> None:
+    assert cause_of(error, [str(tmp_path / "gone" if cause == "missing" else tmp_path)]) == cause
+
+
+def test_a_failure_of_the_indexing_process_tells_its_cause(tmp_path: Path, tiny_model: Path) -> None:
+    album = photo_album(tmp_path / "album")
+    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+    states: list[dict[str, Any]] = []
+    events = SimpleNamespace(publish=lambda kind, data: states.append(data))
+    no_model = str(tmp_path / "no model")
+    indexing = Indexing(served, no_model, [album], events, follow=False, committed=lambda: None)  # type: ignore[arg-type]
+    indexing.start()
+    while indexing.running:
+        time.sleep(0.02)
+    indexing.close()
+    assert (indexing.state, indexing.cause, states[-1]["cause"]) == ("failed", "model", "model")
+    assert str(tmp_path) not in json.dumps(states)
     served.close()
 
 

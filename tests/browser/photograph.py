@@ -199,20 +199,36 @@ WIDTHS = {360: 740, 820: 1180, 1440: 900}
 
 
 def look(camera: Camera, folder: Path, only: list[str], looks: list[tuple[str, str]]) -> None:
-    """States, all of them or `only` some, in these languages and colour schemes, for looking at."""
+    """States, all of them or `only` some, in these languages and colour schemes, for looking at.
+
+    A page is opened once for phones and once for wider screens, and then shown in every colour scheme and width.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, (query, act) in STATES.items():
-        for language, scheme in looks if not only or name in only else ():
-            shots = []
-            for width, height in WIDTHS.items():
-                with camera.aimed(query, size=(width, height), scheme=scheme, language=language, scale=1) as page:
+        for language in dict.fromkeys(language for language, _ in looks) if not only or name in only else ():
+            schemes = [scheme for spoken, scheme in looks if spoken == language]
+            shots: dict[str, list[Image.Image]] = {scheme: [] for scheme in schemes}
+            for widths in ([360], [820, 1440]):
+                size = (widths[0], WIDTHS[widths[0]])
+                with camera.aimed(query, size=size, language=language, scale=1) as page:
                     act(page)
-                    shots.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
-            sheet = Image.new("RGB", (sum(shot.width for shot in shots) + 40, max(WIDTHS.values())), "#7f7f7f")
-            for at, shot in enumerate(shots):
-                sheet.paste(shot, (sum(before.width + 20 for before in shots[:at]), 0))
-            sheet.save(folder / f"{name}-{language}-{scheme}.png")
-            print(name, language, scheme, flush=True)
+                    for width in widths:
+                        page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+                        camera.settled(page)
+                        for scheme in schemes:
+                            page.emulate_media(color_scheme=scheme)
+                            shots[scheme].append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+            for scheme in schemes:
+                _sheet(shots[scheme]).save(folder / f"{name}-{language}-{scheme}.png")
+            print(name, language, flush=True)
+
+
+def _sheet(shots: list[Image.Image]) -> Image.Image:
+    """Pictures beside each other."""
+    sheet = Image.new("RGB", (sum(shot.width for shot in shots) + 40, max(WIDTHS.values())), "#7f7f7f")
+    for at, shot in enumerate(shots):
+        sheet.paste(shot, (sum(before.width + 20 for before in shots[:at]), 0))
+    return sheet
 
 
 def main() -> None:

@@ -164,8 +164,8 @@ def test_a_picture_that_cannot_be_shown_leaves_its_place(visit: Visit) -> None:
         ({"state": "running", "done": 1200, "found": 12000}, "جارٍ فهرسة الصور · ١٬٢٠٠ من ١٢٬٠٠٠"),
         ({"state": "done", "done": 12000, "found": 12000}, "اكتملت الفهرسة"),
         (
-            {"state": "failed", "done": 3, "found": 12000, "message": "disk full"},
-            "توقفت الفهرسة: \u2068السبب في سجل الخادم\u2069",
+            {"state": "failed", "done": 3, "found": 12000, "message": "indexing failed", "cause": "full"},
+            "توقفت الفهرسة: \u2068القرص ممتلئ.\u2069",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """Options shared by the commands on galleries, and opening the gallery that they name."""
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,3 +69,24 @@ def opened(
     encoder = encoder_of(location, model, encodes=encodes)
     with open_gallery(location, model=encoder, checked=checked) as opened_gallery:
         yield opened_gallery
+
+
+def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
+    """After --undo, paths of hidden pictures, relative if so begun; else none, and the shell completes files."""
+    from araclip.errors import AraCLIPError
+
+    if not ctx.params.get("undo"):
+        return []
+    try:
+        with opened(ctx.params.get("gallery"), None, encodes=False) as gallery:
+            hidden = gallery.hidden()
+    except (AraCLIPError, OSError):  # there is nothing to complete, and nowhere to say why
+        return []
+    below = f"{Path.cwd()}{os.sep}"
+    named = hidden if Path(incomplete).is_absolute() else [path.removeprefix(below) for path in hidden]
+    return [_typed(path) for path in named if path.startswith(incomplete)]
+
+
+def _typed(path: str) -> str:
+    """A path as it is typed: bash inserts it as it is, other shells escape it themselves."""
+    return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", path) if "bash" in os.environ.get("_ARACLIP_COMPLETE", "") else path

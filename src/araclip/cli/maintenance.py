@@ -1,4 +1,4 @@
-"""The commands that maintain a gallery: stats, verify, repair, duplicates, remove, compact, backup, export-gallery."""
+"""The commands that maintain a gallery: stats, verify, duplicates, remove, hide, compact, repair, backup, export."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +10,9 @@ from rich.table import Table
 
 from araclip.cli.completion import KINDS, completer
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, opened
+from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, hidden_pictures, opened
 from araclip.display import counted
+from araclip.errors import InputError
 
 
 @app.command()
@@ -121,6 +122,39 @@ def remove(
         write_line(as_json_text({"forgotten": count}))
         return
     out.print(f"{count:,} paths removed. `araclip index` on their folder indexes them again.")
+
+
+@app.command()
+def hide(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(help="Pictures, folders, or picture:… of hits.", autocompletion=hidden_pictures),
+    ] = None,
+    gallery: GalleryOption = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Show them again.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Print the paths of hidden pictures, one a line.")] = False,
+    as_json: JsonOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Leave pictures out of results and of the page, or all below a folder. Files stay as they are.
+
+    They stay indexed: --undo shows them again, and `araclip search --where hidden=yes` searches them.
+    """
+    if bool(paths) == listed or (listed and undo):
+        raise InputError("Name pictures or folders to hide, with --undo to show again, or --list alone.")
+    with opened(gallery, model, encodes=False) as found:
+        if listed:
+            hidden = found.hidden()
+        else:
+            changed = found.hide(paths or (), hidden=not undo)
+    if as_json:
+        write_line(as_json_text({"hidden": hidden} if listed else {"changed": changed}))
+    elif listed:
+        for path in hidden:
+            write_line(path)
+    else:
+        done = "shown again" if undo else "hidden"
+        out.print(f"{counted(changed, 'picture')} {done}." if changed else f"Nothing changes: already {done}.")
 
 
 @app.command()

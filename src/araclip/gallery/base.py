@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.ingest.embedded import add_embedded
 from araclip.gallery.ingest.intake import Turn
@@ -248,6 +249,12 @@ class BaseGallery(SearchableGallery):
                 changed = self._catalog.set_hidden(contents, hidden)
             self._finish_writing()
         return changed
+
+    def hidden(self) -> list[str]:
+        """The paths of all hidden pictures, sorted; of a video that has hidden scenes its file's, once."""
+        browsing = self._reader.browsing
+        contents = browsing.timeline(Filters(hidden=True, every_scene=True)).ids.tolist()
+        return sorted({copy.file for record in browsing.records(contents).values() for copy in record.copies})
 
     def picture(self, path: StrPath) -> bytes:
         """An encoded picture: the file at `path`, the JPEG stored under `picture:…`, or a scene's of a video as JPEG.

@@ -1,4 +1,4 @@
-"""A decoded picture as upright RGB: reduced first, in strips, then turned, scaled to eight bits and put onto white."""
+"""A decoded picture as upright RGB: reduced first, in strips, then turned, scaled to eight bits, in sRGB, on white."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from araclip.errors import UnreadableImage
+from araclip.picture_limits.colour_profile import to_srgb
 
 ELONGATED = 16_000_000  # pixels after reduction: a picture with more is a hundred times as long as wide
 STRIP = 4_000_000  # pixels that are converted and reduced at once
@@ -37,7 +38,7 @@ def factors_for(width: int, height: int, size: int | None, *, distort: bool = Fa
 
 
 def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
-    """The picture decoded, reduced, upright, as RGB, with transparency blended onto white.
+    """The picture decoded, reduced, upright, in sRGB, with transparency blended onto white.
 
     Raises:
         UnreadableImage: it is empty.
@@ -45,12 +46,13 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
     if min(image.size) < 1:
         raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
     image.load()  # not inside a try: after a failed load(), Pillow's second one succeeds silently
-    turn, sixteen_bit = _turn_of(image), image.mode.startswith("I;16")
+    turn, sixteen_bit, profile = _turn_of(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
     image = _averageable(image) if factors == (1, 1) else _reduced(image, factors)
     if turn is not None:
         image = _turned(image, turn)
     if image.mode in ("I", "F"):  # 16-bit and float grey: convert() would clip instead of scaling
         image = _eight_bit(image, sixteen_bit)
+    image = to_srgb(image, profile)
     if image.mode in ("RGBA", "LA", "La", "RGBa"):
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-VERSION = 1  # raise it when thumbnails change; old ones are dropped
+VERSION = 2  # raise it when thumbnails change; old ones are dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # resolution of the time of last use, to save writes
 KEEP = 0.8  # share of the limit that remains after an eviction

@@ -22,6 +22,7 @@ from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.unread import unread_line
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.server.events import Events
+from araclip.server.indexing.causes import Cause
 from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
@@ -40,6 +41,7 @@ class Indexing:
         committed: Callable[[], None], device: str | None = None,
     ) -> None:  # fmt: skip
         self.state: State = "offered"
+        self.cause: Cause | None = None  # of "failed"
         self._environment = {VARIABLE: device} if device else {}
         self._command = [
             sys.executable, "-P", "-m", "araclip.server.indexing.worker",
@@ -88,7 +90,7 @@ class Indexing:
                 self._update(due)
         except Exception:  # the server continues without indexing
             log.exception("indexing ended")
-            self._announce("failed", message="indexing ended; see the server's log")
+            self._announce("failed", message="indexing ended; see the server's log", cause="other")
 
     def _due(self) -> Iterator[Due]:
         """One full update, or, with `follow`, updates as the folders change."""
@@ -139,7 +141,9 @@ class Indexing:
         elif not self._stop.is_set():
             reason = last.get("error", f"the indexing process ended with {ended}")
             log.error("%s", shown(reason))
-            self._announce("failed", message="indexing failed; see the server's log")
+            killed = "killed" if ended < 0 else "other"  # most often by a system that is out of memory
+            message = "indexing failed; see the server's log"
+            self._announce("failed", message=message, cause=last.get("cause", killed))
         if due.postponed:
             self._stop.wait(RETRY_SECONDS)
 
@@ -166,8 +170,16 @@ class Indexing:
                 process.kill()
 
     def _announce(
-        self, state: State, done: int = 0, found: int = 0, message: str = "", unread: dict[str, int] | None = None
-    ) -> None:
-        self.state = state
-        about = {"state": state, "done": done, "found": found, "message": message, "unread": unread or {}}
+        self, state: State, done: int = 0, found: int = 0, message: str = "", unread: dict[str, int] | None = None,
+        cause: Cause | None = None,
+    ) -> None:  # fmt: skip
+        self.state, self.cause = state, cause
+        about = {
+            "state": state,
+            "done": done,
+            "found": found,
+            "message": message,
+            "unread": unread or {},
+            "cause": cause,
+        }
         self._events.publish("indexing", about)

@@ -2,7 +2,7 @@
 
 The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
 JSON object a line: {"done", "found"}, {"skipped"} (a line to log), and at the end {"report"}, {"locked"}, {"empty"} or
-{"error"}.
+{"error", "cause"}.
 It exits when its standard input is closed, that is with its server. It takes turns with other writers, as `araclip
 index` does.
 """
@@ -25,6 +25,7 @@ from araclip.gallery.gallery import Gallery
 from araclip.gallery.open import encoder_of
 from araclip.gallery.recorded_model import create_catalog
 from araclip.platforms.processes import step_back
+from araclip.server.indexing.causes import cause_of
 
 PROGRESS_SECONDS = 0.5  # between lines of progress
 # The server and other programs come first. The lowest priority (19, or SCHED_IDLE) gets nothing at all on a machine
@@ -52,7 +53,7 @@ def main() -> None:
         report(empty=str(error))
         raise SystemExit(2) from None
     except (AraCLIPError, OSError) as error:
-        report(error=str(error))
+        report(error=str(error), cause=cause_of(error, given.folders))
         raise SystemExit(2) from None
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from araclip.display import shown
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.server.http.problem_details import Problem
+from araclip.server.indexing.causes import Cause
 from araclip.server.indexing.supervisor import State
 from araclip.server.routes.dependencies import READ, WRITE, GuardedRoute, ServiceOf, problems
 from araclip.server.service import Service
@@ -18,6 +19,7 @@ class Indexed(BaseModel):
     """The folders that the server indexes."""
 
     state: State | None = Field(description="null: this server indexes no folder. offered: none of it yet.")
+    cause: Cause | None = Field(default=None, description="Of failed: why; the server's log has the message.")
     folders: list[str] = Field(description="Their names, without paths.")
     allowed: bool = Field(description="Whether the caller may ask for it.")
     newest: list[str] = Field(description="Ids of the pictures that came last, while folders are indexed.")
@@ -45,6 +47,6 @@ def _indexed(service: Service, allowed: bool) -> Indexed:
         return Indexed(state=None, folders=[], allowed=False, newest=[])
     newest = store.newest(NEWEST) if indexing.running and isinstance(store, Catalog) else []
     return Indexed(
-        state=indexing.state, folders=[shown(folder.resolve().name) for folder in indexing.folders], allowed=allowed,
-        newest=newest,
+        state=indexing.state, cause=indexing.cause, allowed=allowed, newest=newest,
+        folders=[shown(folder.resolve().name) for folder in indexing.folders],
     )  # fmt: skip

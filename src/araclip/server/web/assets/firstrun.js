@@ -4,6 +4,7 @@ import { indexed, indexNow, thumbnail } from './api.js';
 import { $, el } from './dom.js';
 import { t } from './i18n.js';
 import { clearNotice, emptyNotice, notice, problemNotice } from './notice.js';
+import { causeOf } from './problems.js';
 import { askForToken } from './token.js';
 
 let drawn = 0; // a later drawing cancels an earlier one that still waits for its answer
@@ -27,14 +28,14 @@ export function leaveFirstRun() {
   clearNotice();
 }
 
-function draw({ state, folders, newest }, stats) {
+function draw({ state, cause, folders, newest }, stats) {
   const folder = folders.join(t('comma'));
   const ask = (label) => ({ label, icon: 'search', run: () => start(stats) });
   if (state === 'running') coming(folder, newest);
   else if (stats.pictures || state === 'done') clearNotice();
   else if (state === 'offered') notice({ name: 'picture', title: t('unindexed', { folder }), detail: t('unindexedDetail'), action: ask(t('indexIt')) });
   else if (state === 'empty') notice({ name: 'empty', title: t('emptyFolder', { folder }), detail: t('emptyFolderDetail'), action: ask(t('lookAgain')) });
-  else if (state === 'failed') notice({ name: 'broken', title: t('stopped'), detail: t('stoppedDetail'), action: ask(t('retry')), alert: true });
+  else if (state === 'failed') notice({ name: 'broken', title: t('stopped'), detail: t('stoppedDetail', { cause: causeOf(cause) }), action: ask(t('retry')), alert: true });
   else emptyNotice();
 }
 

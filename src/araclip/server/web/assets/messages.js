@@ -205,7 +205,13 @@ const ar = {
   emptyFolderDetail: 'تُقرأ صور JPEG وPNG وWebP وغيرها، عدا الملفات والمجلدات المخفية.',
   lookAgain: 'البحث عن صور من جديد',
   stopped: 'توقفت الفهرسة',
-  stoppedDetail: 'السبب في سجل الخادم، وما فُهرس محفوظ.',
+  stoppedDetail: '{cause} ما فُهرس محفوظ.',
+  causeFull: 'القرص ممتلئ.',
+  causeDenied: 'لا إذن بقراءة المجلد أو الكتابة في المعرض.',
+  causeMissing: 'المجلد غير موجود، أو قرصه غير موصول.',
+  causeDamaged: 'ملف المعرض تالف، وقد يصلحه {command}.',
+  causeModel: 'النموذج لا يُفتح، أو ليس نموذج المعرض.',
+  causeKilled: 'أوقف النظام الفهرسة، وقد تكون الذاكرة لم تكفِ.',
   refresh: 'تحديث النتائج',
 
   // browsing
@@ -268,7 +274,7 @@ const ar = {
   noPictureDetail: 'لم تعد الصورة في المعرض، أو تغيّر ملفها.',
   forbidden: 'غير مسموح',
   forbiddenDetail: 'رمز الدخول المستعمل لا يسمح بذلك.',
-  causeInLog: 'السبب في سجل الخادم',
+  causeInLog: 'السبب في سجل الخادم.',
 
   // chosen pictures, links
   choose: 'تحديد {name}',
@@ -508,7 +514,13 @@ const en = {
   emptyFolderDetail: 'JPEG, PNG, WebP and other pictures are read; hidden files and folders are left out.',
   lookAgain: 'Look again',
   stopped: 'Indexing stopped',
-  stoppedDetail: 'The server’s log says why; what was indexed is kept.',
+  stoppedDetail: '{cause} What was indexed is kept.',
+  causeFull: 'The disk is full.',
+  causeDenied: 'The folder may not be read, or the gallery not written.',
+  causeMissing: 'The folder is not there, or its disk is not connected.',
+  causeDamaged: 'The file of the gallery is damaged; {command} may help.',
+  causeModel: 'The model cannot be opened, or is not the gallery’s.',
+  causeKilled: 'The system stopped it, perhaps for want of memory.',
   refresh: 'Refresh results',
 
   // browsing
@@ -543,7 +555,7 @@ const en = {
   noPictureDetail: 'The picture is no longer in the gallery, or its file has changed.',
   forbidden: 'Not allowed',
   forbiddenDetail: 'The access token in use does not allow this.',
-  causeInLog: "the server's log says why",
+  causeInLog: 'The server’s log says why.',
 
   // chosen pictures, links
   choose: 'Select {name}',

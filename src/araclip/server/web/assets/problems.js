@@ -51,5 +51,10 @@ export async function problemOf(response) {
   });
 }
 
+const CAUSES = { full: 'causeFull', denied: 'causeDenied', missing: 'causeMissing', damaged: 'causeDamaged', model: 'causeModel', killed: 'causeKilled' };
+
+/** Why indexing has stopped, by the server's word for it. */
+export const causeOf = (cause) => t(CAUSES[cause] ?? 'causeInLog', { command: 'araclip repair' });
+
 /** What to say of any error: that of a Problem, and of a fault of the page's own that something went wrong. */
 export const said = (error) => (error instanceof Problem ? error.detail || error.title : t('failed'));

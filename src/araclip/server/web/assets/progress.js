@@ -2,7 +2,7 @@
 
 import { $, setStyle } from './dom.js';
 import { t } from './i18n.js';
-import { isReadable } from './problems.js';
+import { causeOf } from './problems.js';
 
 const DONE_MS = 4000;
 
@@ -30,7 +30,7 @@ export class Progress {
   /** Whether folders are being indexed. */
   get running() { return this.state === 'running'; }
 
-  #show({ state, done, found, message, unread = {} }) {
+  #show({ state, done, found, cause, unread = {} }) {
     if (state !== this.state) {
       this.state = state;
       this.turned();
@@ -45,7 +45,7 @@ export class Progress {
     bar.max = found || 1;
     if (found) bar.value = done;
     else bar.removeAttribute('value');
-    if (state === 'failed') text.textContent = t('indexingFailed', { message: isReadable(message) ? message : t('causeInLog') });
+    if (state === 'failed') text.textContent = t('indexingFailed', { message: causeOf(cause) });
     else if (state === 'done') text.textContent = [t('indexed'), this.#unread(unread)].filter(Boolean).join(' · ');
     else text.textContent = found ? `${t('indexing')} · ${t('indexingOf', { n: done, all: found })}` : t('indexing');
     setStyle(bar, { display: state === 'running' ? '' : 'none' });
