@@ -17,6 +17,7 @@ import os
 import pstats
 import shutil
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,25 +35,35 @@ from araclip.picture_facts import Facts
 A_SHARD = 49_152  # three commits
 
 
-def write_shards(out: Path, pictures: int, width: int, home: Path) -> None:
-    """Shards of made-up pictures, as `araclip embed` would have written them."""
-    model = RecordedModel("made-up", "0123456789ab", width)
-    plan = Plan("made-up", "ba9876543210", model, -(-pictures // A_SHARD))
+def random_vectors(pictures: int, width: int) -> Iterator[np.ndarray]:
+    """Unit vectors in blocks of a shard."""
     rng = np.random.default_rng(0)
-    for shard in range(plan.shards):
-        count = min(A_SHARD, pictures - shard * A_SHARD)
-        vectors = rng.standard_normal((count, width), np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for start in range(0, pictures, A_SHARD):
+        vectors = rng.standard_normal((min(A_SHARD, pictures - start), width), np.float32)
+        yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def write_shards(out: Path, blocks: Iterable[np.ndarray], shards: int, model: RecordedModel, home: Path) -> None:
+    """Shards of made-up pictures, one of each block of vectors, as `araclip embed` would have written them."""
+    plan = Plan("made-up", "ba9876543210", model, shards)
+    first = 0
+    for shard, vectors in enumerate(blocks):
         writer = ShardWriter(out / plan.file_name(shard), plan, shard)
-        writer.write([_row(shard * A_SHARD + row, vector, home) for row, vector in enumerate(vectors)])
+        writer.write([_row(first + row, vector, home) for row, vector in enumerate(vectors)])
         writer.close(0)
+        first += len(vectors)
+
+
+def digest_of(number: int) -> bytes:
+    """The hash that stands for the bytes of a made-up picture."""
+    return hashlib.sha256(str(number).encode()).digest()
 
 
 def _row(number: int, vector: np.ndarray, home: Path) -> ShardRow:
     date = f"20{number % 25:02}-{number % 12 + 1:02}-{number % 28 + 1:02}T12:00:00" if number % 3 == 0 else None
     facts = Facts("JPEG", 4000, 3000, date, "", "Canon EOS R5" if date else None)
     path = f"{home}/20{number % 25:02}/{number % 12 + 1:02}/IMG_{number:08}.jpg"
-    digest = hashlib.sha256(str(number).encode()).digest()
+    digest = digest_of(number)
     return ShardRow(File(path, 2_000_000 + number, number), digest, vector, facts, int.from_bytes(digest[:8]), True)
 
 
@@ -70,13 +81,15 @@ def main() -> None:
     out = options.work / f"shards-{options.pictures}-{options.width}-{where}"
     if not out.is_dir():
         out.mkdir(parents=True, exist_ok=True)
-        write_shards(out, options.pictures, options.width, home)
+        model = RecordedModel("made-up", "0123456789ab", options.width)
+        blocks = random_vectors(options.pictures, options.width)
+        write_shards(out, blocks, -(-options.pictures // A_SHARD), model, home)
         for year, month in itertools.product(range(25), range(12) if not options.elsewhere else ()):
             (home / f"20{year:02}" / f"{month + 1:02}").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(gallery, ignore_errors=True)
     shards = shards_in(out)
-    model = AbsentModel(shards.headers[0].model, ModelNotFound("made-up"))
-    with Gallery.open(gallery, model=model, create=True) as opened:
+    absent = AbsentModel(shards.headers[0].model, ModelNotFound("made-up"))
+    with Gallery.open(gallery, model=absent, create=True) as opened:
         profile = cProfile.Profile()
         if options.profile:
             profile.enable()

@@ -31,6 +31,16 @@ def real_vectors(data: Path, work: Path, model: AraCLIP, most: int) -> tuple[Flo
     if cache.is_file():
         with np.load(cache) as cached:
             return cached["pictures"], cached["dev"], cached["train"]
+    pictures, captions = some_captions(data)
+    rng = np.random.default_rng(0)
+    vectors = model.encode_image([pictures[i] for i in rng.permutation(len(pictures))[:most]])
+    texts = {split: model.encode_text(some) for split, some in captions.items()}
+    np.savez(cache, pictures=vectors, **texts)
+    return vectors, texts["dev"], texts["train"]
+
+
+def some_captions(data: Path) -> tuple[list[Path], dict[str, list[str]]]:
+    """The pictures under `data`, and 1,000 Arabic captions of each of the splits dev and train."""
     pictures: list[Path] = []
     captions: dict[str, list[str]] = {"dev": [], "train": []}
     for lines in sorted(data.rglob("captions.jsonl")):
@@ -39,14 +49,10 @@ def real_vectors(data: Path, work: Path, model: AraCLIP, most: int) -> tuple[Flo
             pictures.append(path if path.is_file() else lines.parent / "images" / row["image"])
             if row.get("split") in captions and "caption_ar" in row:
                 captions[row["split"]] += row["caption_ar"]
-    rng = np.random.default_rng(0)
-    vectors = model.encode_image([pictures[i] for i in rng.permutation(len(pictures))[:most]])
-    texts = {
-        split: model.encode_text([some[i] for i in rng.permutation(len(some))[:1000]])
+    return pictures, {
+        split: [some[i] for i in np.random.default_rng(1).permutation(len(some))[:1000]]
         for split, some in captions.items()
     }
-    np.savez(cache, pictures=vectors, **texts)
-    return vectors, texts["dev"], texts["train"]
 
 
 def made_vectors(real: Floats, count: int) -> Iterator[Floats]:

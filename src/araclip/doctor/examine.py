@@ -11,15 +11,16 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
-from araclip import __version__, devices
+from araclip import __version__
 from araclip.display import counted, shown
+from araclip.doctor.accelerators import accelerators
+from araclip.doctor.finding import Finding
+from araclip.doctor.installed_packages import version
 from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError, GalleryNotFound
 from araclip.gallery import locations
@@ -29,25 +30,14 @@ from araclip.installed_models import bundled, installed
 from araclip.model_folder import check_hash, read_config
 from araclip.user_data import data_home
 
-Mark = Literal["ok", "note", "fault"]
 LITTLE_SPACE = 1_000_000_000  # bytes; a gallery of 100,000 pictures takes about a tenth
 LITTLE_MEMORY = 1_000_000_000
 QUICKLY_READ = 1_000_000_000  # bytes of a model, whose hashes take two seconds then
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One fact of an installation: what it is about, the fact, how it is, and what to do where it is not fine."""
-
-    about: str
-    fact: str
-    mark: Mark = "ok"
-    remedy: str = ""
-
-
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
     """All findings; a gallery of a folder is read, by default that of the working folder or the one indexed last."""
-    findings = [*_machine(), *_packages(), *_devices(), *_data_folder(), *_models()]
+    findings = [*_machine(), *_packages(), *accelerators(), *_tesseract(), *_data_folder(), *_models()]
     return findings + _guarded("gallery", lambda: list(_gallery(gallery)))
 
 
@@ -83,12 +73,12 @@ def _packages() -> Iterator[Finding]:
         name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
         needed.setdefault(extra[1] if extra else "", []).append(name)
-    core = {name: _version(name) for name in needed.pop("", [])}
+    core = {name: version(name) for name in needed.pop("", [])}
     missing = [name for name, version in core.items() if version is None]
     yield Finding("packages", ", ".join(f"{name} {version}" for name, version in sorted(core.items()) if version))
     if missing:
         yield Finding("packages missing", ", ".join(missing), "fault", "Run: pip install --upgrade araclip")
-    here = [extra for extra, names in sorted(needed.items()) if all(_version(name) for name in names)]
+    here = [extra for extra, names in sorted(needed.items()) if all(version(name) for name in names)]
     yield Finding("extras", ", ".join(here) or "none")
 
 
@@ -99,18 +89,7 @@ def _requirements() -> list[str]:
         return []
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _devices() -> Iterator[Finding]:
-    import onnxruntime
-
-    yield Finding("onnxruntime providers", ", ".join(onnxruntime.get_available_providers()))
-    yield Finding("devices", ", ".join(devices.available()))
+def _tesseract() -> Iterator[Finding]:
     tesseract = shutil.which("tesseract")
     yield Finding(
         "tesseract", "found" if tesseract else "not found", "ok" if tesseract else "note", "Only --ocr needs it."
@@ -166,14 +145,3 @@ def _gallery(named: locations.Location | None) -> Iterator[Finding]:
         damages = list(catalog.damages())
         remedy = "Run: araclip repair" if damages else ""
         yield Finding("gallery's rows", counted(len(damages), "fault"), "fault" if damages else "ok", remedy)
-
-
-def block(findings: list[Finding]) -> str:
-    """The findings as lines to paste into a report."""
-    marks: dict[Mark, str] = {"ok": " ", "note": "·", "fault": "!"}
-    width = max(len(finding.about) for finding in findings)
-    lines = [f"{marks[each.mark]} {each.about:<{width}}  {shown(each.fact)}" for each in findings]
-    return "\n".join(
-        line + (f"  → {each.remedy}" if each.remedy and each.mark != "ok" else "")
-        for line, each in zip(lines, findings, strict=True)
-    )

@@ -1,0 +1,294 @@
+"""What a million more pictures cost, measured at several sizes, the law in it, and what a billion would need.
+
+    python benchmarks/scale.py measure --data FOLDER --work FOLDER --engine folder --pictures 10000 100000 1000000
+    python benchmarks/scale.py law
+
+Needs the extra `benchmark`. `measure` makes shards of made-up pictures (vectors of the bundled model made from real
+ones, made_vectors.py), fills a gallery from them as `araclip index --from` does, opens it in a new process and asks it
+500 Arabic captions of the dev split by `search(…, literal=True, text_weight=0)`, so that recall@10 is the index's own:
+against exact scores of the float16 vectors. Results are added to benchmarks/scale.jsonl, one line a size and engine, a
+later one in place of an earlier one; --again asks a gallery that is there and fills none. Engines: `folder`;
+`postgres`, a private server on this machine (tests/postgres_server.py) with 1 GB of shared buffers; `qdrant`, Qdrant's
+own engine in-process (qdrant-edge-py: float16, graph, 8-bit codes in memory, best three times ten scored again).
+
+Processor time is what filling and building cost all processes, in core-seconds, so other work on the machine hardly
+changes it; p50 and p99 are by the clock and want a quiet machine. `law` fits the lines and prints the tables of
+docs/scale.md (scale_law.py).
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filling import digest_of, write_shards
+from made_vectors import BLOCK, made_vectors, real_vectors, some_captions
+from million import memory
+from scale_law import print_law
+
+from araclip import AraCLIP, open_gallery
+from araclip.bulk.filling import fill, shards_in
+from araclip.gallery.recorded_model import RecordedModel
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+RESULTS = Path(__file__).with_name("scale.jsonl")
+QUERIES, WANTED = 500, 10
+ENGINES = ("folder", "postgres", "qdrant")
+
+
+def prepared(work: Path, real: np.ndarray, texts: np.ndarray, pictures: int, model: AraCLIP) -> Path:
+    """Shards of so many pictures, and in truth.npy the (QUERIES, WANTED) numbers of the nearest to each text."""
+    out = work / f"shards-{pictures}-{model.fingerprint}"
+    if (out / "truth.npy").is_file():
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    best = np.full((len(texts), WANTED), -np.inf, np.float32)
+    rows = np.zeros((len(texts), WANTED), np.int64)
+
+    def seen() -> Iterator[np.ndarray]:
+        nonlocal best, rows
+        for at, block in enumerate(made_vectors(real, pictures)):
+            scores = texts @ block.T
+            some = np.argpartition(-scores, WANTED, axis=1)[:, :WANTED]
+            both = np.hstack([best, np.take_along_axis(scores, some, axis=1)])
+            numbers = np.hstack([rows, some + at * BLOCK])
+            keep = np.argsort(-both, axis=1)[:, :WANTED]
+            best, rows = np.take_along_axis(both, keep, axis=1), np.take_along_axis(numbers, keep, axis=1)
+            yield block
+
+    record = RecordedModel(model.config.name, model.fingerprint, model.config.width)
+    write_shards(out, seen(), -(-pictures // BLOCK), record, work / "elsewhere")
+    np.save(out / "truth.npy", rows)
+    return out
+
+
+def filled(shards: Path, location: str, model: AraCLIP) -> dict[str, float]:
+    """Seconds by the clock and of this process to fill a gallery."""
+    clock, used = time.perf_counter(), time.process_time()
+    with open_gallery(location, model=model, create=True) as gallery:
+        report = fill(gallery, shards_in(shards))
+    return {
+        "fill_s": time.perf_counter() - clock, "fill_core_s": time.process_time() - used, "rows_s": report.row_seconds,
+    }  # fmt: skip
+
+
+def asked(location: str, shards: Path, captions: list[str]) -> dict[str, float]:
+    """Recall, times and memory of a gallery's searches, in this process."""
+    own, mapped = memory()
+    begun = time.perf_counter()
+    with open_gallery(location) as gallery:
+        gallery.search(captions[-1], WANTED)
+        first = time.perf_counter() - begun
+        truth = np.load(shards / "truth.npy")
+        times, shares, encoding = [], [], []
+        for caption, right in zip(captions, truth, strict=True):
+            begun = time.perf_counter()
+            hits = gallery.search(caption, WANTED, literal=True, text_weight=0)
+            times.append(time.perf_counter() - begun)
+            wanted = {f"picture:{digest_of(number)[:16].hex()}" for number in right.tolist()}
+            shares.append(len(wanted & {hit.path for hit in hits}) / WANTED)
+            begun = time.perf_counter()
+            gallery.model.encode_text([caption])
+            encoding.append(time.perf_counter() - begun)
+        now = memory()
+    return timed(times) | {
+        "encode_ms": float(np.median(encoding)) * 1e3, "first_s": first, "recall": float(np.mean(shares)),
+        "own_mb": now[0] - own, "mapped_mb": now[1] - mapped,
+    }  # fmt: skip
+
+
+def timed(times: list[float]) -> dict[str, float]:
+    """Percentiles of seconds, in ms."""
+    p50, p99 = np.percentile(times, [50, 99]) * 1e3
+    return {"p50_ms": float(p50), "p99_ms": float(p99)}
+
+
+def bytes_of(folder: Path) -> int:
+    """Bytes that a folder's files take on the disk."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def in_folder(shards: Path, work: Path, model: AraCLIP, again: bool) -> dict[str, float]:
+    """A gallery in a folder."""
+    place = work / f"gallery-{shards.name}"
+    row = {}
+    if not again:
+        subprocess.run(["rm", "-rf", str(place)], check=True)
+        row = filled(shards, str(place), model)
+    return row | in_new_process(str(place), shards, work) | {"disk_mb": bytes_of(place) / 1e6}
+
+
+def in_postgres(shards: Path, work: Path, model: AraCLIP, again: bool) -> dict[str, float]:
+    """A gallery in a private PostgreSQL server, whose processor time is counted too."""
+    import postgres_server
+    from araclip.gallery.addresses import Address
+    from araclip.gallery.postgres.database import Database
+
+    del again  # the server is gone when this ends
+    postgres_server.SETTINGS.update(shared_buffers="1GB", maintenance_work_mem="2GB", max_wal_size="8GB")
+    address = postgres_server.private().address
+    before = children_s()
+    row = filled(shards, address, model)
+    server = server_s(postgres_server.private()._process.pid) + children_s() - before
+    row |= {"fill_core_s": row["fill_core_s"] + server} | in_new_process(address, shards, work)
+    database = Database(Address.read(address))  # type: ignore[arg-type]
+    ((whole,),) = database.rows("SELECT pg_database_size(current_database())")
+    graphs = database.rows("SELECT pg_relation_size(oid) FROM pg_class WHERE relname LIKE '%\\_graph'")
+    database.close()
+    return row | {"disk_mb": whole / 1e6, "graph_mb": sum(size for (size,) in graphs) / 1e6}
+
+
+def children_s() -> float:
+    """Processor time of children of this process that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def server_s(server: int) -> float:
+    """Processor time of a server's processes, those that ended included."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if int(stat.parent.name) == server or int(fields[1]) == server:
+            total += sum(int(ticks) for ticks in fields[11:15])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def in_qdrant(shards: Path, work: Path, model: AraCLIP, again: bool) -> dict[str, float]:
+    """Qdrant's engine alone, without a gallery's facts and paths."""
+    command = [sys.executable, *sys.argv[:1], "ask", "--engine", "qdrant", "--shards", str(shards), "--work", str(work)]
+    del model, again
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def qdrant_asked(shards: Path, work: Path) -> dict[str, float]:
+    """Build a shard of Qdrant's engine in this process, and ask it."""
+    import quantization
+
+    place = work / "qdrant"
+    subprocess.run(["rm", "-rf", str(place)], check=True)
+    place.mkdir(parents=True)
+    with np.load(work / "asked.npz") as saved:
+        texts, real = saved["texts"], saved["real"]
+    pictures = int(shards.name.split("-")[1])
+    vectors = np.concatenate(list(made_vectors(real, pictures)))
+    clock, used, own = time.perf_counter(), time.process_time(), memory()
+    shard = quantization.in_qdrant(vectors, "int8", place)
+    row = {"fill_s": time.perf_counter() - clock, "fill_core_s": time.process_time() - used}
+    search = quantization.asked(shard, 512, True, 3.0)
+    truth = np.load(shards / "truth.npy")
+    times, shares = [], []
+    for text, right in zip(texts, truth, strict=True):
+        begun = time.perf_counter()
+        found = search(text)
+        times.append(time.perf_counter() - begun)
+        shares.append(len(set(found) & set(right.tolist())) / WANTED)
+    now = memory()
+    shard.close()
+    size = bytes_of(place) / 1e6
+    return row | timed(times) | {
+        "recall": float(np.mean(shares)), "own_mb": now[0] - own[0], "mapped_mb": now[1] - own[1], "disk_mb": size,
+    }  # fmt: skip
+
+
+def in_new_process(location: str, shards: Path, work: Path) -> dict[str, float]:
+    """What `asked` measures, in a process that has opened nothing."""
+    command = [
+        sys.executable,
+        *sys.argv[:1],
+        "ask",
+        "--location",
+        location,
+        "--shards",
+        str(shards),
+        "--work",
+        str(work),
+    ]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def embedding(data: Path, model: AraCLIP) -> float:
+    """Core-seconds that a picture of Flickr8k costs: read, decoded, encoded."""
+    paths = sorted((data / "flickr8k").rglob("*.jpg"))[:256]
+    model.encode_image(paths[:16])
+    begun = time.process_time()
+    model.encode_image(paths)
+    return (time.process_time() - begun) / len(paths)
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Measure sizes, and keep their lines."""
+    work: Path = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    model = AraCLIP.load()
+    real, texts, _ = real_vectors(options.data, work, model, options.real)
+    texts = texts[:QUERIES]
+    np.savez(work / "asked.npz", texts=texts, real=real)
+    (work / "captions.json").write_text(json.dumps(some_captions(options.data)[1]["dev"][:QUERIES]), encoding="utf-8")
+    engines: dict[str, Callable[..., dict[str, float]]] = {
+        "folder": in_folder, "postgres": in_postgres, "qdrant": in_qdrant,
+    }  # fmt: skip
+    for pictures in options.pictures:
+        shards = prepared(work, real, texts, pictures, model)
+        row: dict[str, Any] = {
+            "engine": options.engine, "pictures": pictures, "model": f"{model.config.name} {model.config.version}",
+            "width": model.config.width, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1),
+            "date": time.strftime("%Y-%m-%d"),
+        }  # fmt: skip
+        if options.engine == "folder":
+            row["embed_core_s"] = embedding(options.data, model)
+        row |= engines[options.engine](shards, work, model, options.again)
+        keep(row)
+        print(json.dumps(row), flush=True)
+
+
+def keep(row: dict[str, Any]) -> None:
+    """Put a line into the results; fields it has not keep their values."""
+    lines = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+    key = (row["engine"], row["pictures"], row["width"])
+    old = next((line for line in lines if (line["engine"], line["pictures"], line["width"]) == key), {})
+    lines = [line for line in lines if line is not old] + [old | row]
+    lines.sort(key=lambda line: (line["engine"], line["width"], line["pictures"]))
+    RESULTS.write_text("".join(json.dumps(rounded(line)) + "\n" for line in lines), encoding="utf-8")
+
+
+def rounded(line: dict[str, Any]) -> dict[str, Any]:
+    """The line with four significant digits."""
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in line.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=("measure", "law", "ask"))
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--engine", choices=ENGINES, default="folder")
+    parser.add_argument("--pictures", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--real", type=int, default=7000)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--shards", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--location", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.task == "law":
+        print_law([json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()])
+    elif options.task == "measure":
+        measure(options)
+    elif options.engine == "qdrant":
+        print(json.dumps(qdrant_asked(options.shards, options.work)))
+    else:
+        captions = json.loads((options.work / "captions.json").read_text(encoding="utf-8"))
+        print(json.dumps(asked(options.location, options.shards, captions)))
+
+
+if __name__ == "__main__":
+    main()
