@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from araclip import AraCLIP, open_gallery
 from araclip.gallery.open import reembed_gallery
+from pictures import photograph
 from postgres_server import needs_server
 from serving import encoded, make_gallery, photo_album, place_of, problem, serving, settings_for
 from tiny import write_tiny_model
@@ -50,6 +51,23 @@ def test_uploads_hiding_and_forgetting_reach_a_gallery_on_a_server(place: str, t
         problem(client.get(f"/images/{added.json()['id']}"), "no-picture")
     with open_gallery(place, model=AraCLIP(tiny_model, threads=1)) as gallery:
         assert (len(gallery), gallery.verify(), gallery.compact()) == (12, [], 0)
+
+
+@pytest.mark.parametrize("place", ["folder", POSTGRES], indirect=True)
+def test_near_duplicates_of_a_picture_are_found(place: Path | str, tiny_model: Path, tmp_path: Path) -> None:
+    with Image.open(photograph(tmp_path / "whole.jpg", (320, 240))) as whole:
+        smaller, turned = encoded(whole.resize((160, 120))), encoded(whole.rotate(180))
+    with serving(settings_for(place, tiny_model, uploads=True)) as client:
+        ids = names(client)
+        for name, sent in (("whole", (tmp_path / "whole.jpg").read_bytes()), ("small", smaller), ("turned", turned)):
+            ids[f"{name}.jpg"] = client.post("/images", files={"file": (f"{name}.jpg", sent)}).json()["id"]
+
+        def near(name: str, **where: str) -> list[str]:
+            found = client.get(f"/images/{ids[name]}/near", params=where).json()["results"]
+            return [each["name"] for each in found]
+
+        assert (near("whole.jpg"), near("small.jpg")) == (["small.jpg"], ["whole.jpg"])
+        assert near("turned.jpg") == near("blue1.png") == near("whole.jpg", where="format=GIF") == []
 
 
 @pytest.mark.parametrize("place", ["folder", "qdrant", POSTGRES], indirect=True)

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.conditions import condition_of
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.lookups import PICTURE, row_of, vector_of
-from araclip.gallery.postgres.values import sent
+from araclip.gallery.postgres.values import sent, signed
 from araclip.gallery.remote.ranking import Scored, ServerSearch, Vectors
 from araclip.gallery.remote.rows import Row
 
@@ -56,6 +57,13 @@ class Search(ServerSearch):
             if len(found) < limit:
                 return
             done, limit = limit, 3 * limit
+
+    def near_ids(self, row: Row) -> list[int]:
+        """By a scan of all hashes; flat pictures (hash 0) are near to none."""
+        if not row.phash:
+            return []
+        sql = "SELECT id FROM contents WHERE shown AND id <> ? AND phash <> 0 AND bit_count((phash # ?)::bit(64)) <= ?"
+        return [content for (content,) in self._database.rows(sql, (row.id, signed(row.phash), NEAR))]
 
     def vectors(self, rows: Sequence[Row], width: int) -> Vectors:
         """(n, D)."""

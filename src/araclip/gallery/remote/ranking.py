@@ -43,6 +43,26 @@ class ServerSearch(ABC):
         """The pictures that pass, newest first, those without a date last; None where the server cannot order them."""
         return None
 
+    def near_ids(self, row: Row) -> list[int]:
+        """Ids of the pictures whose perceptual hash is near a picture's, itself left out; none where the server cannot
+        compare hashes."""
+        return []
+
+    def near(self, row: Row, width: int, filters: Filters, most: int) -> list[tuple[Row, Hit]]:
+        """The near-duplicates of a picture that pass the filters, those most like it first; at most so many.
+
+        Args:
+            width: of the gallery's vectors.
+        """
+        if not (ids := self.near_ids(row)):
+            return []
+        (vector,) = self.vectors([row], width)
+        found = sorted(self.scored(vector, ids, filters), key=lambda each: (-each[1], each[0].id))
+        rows = {each.id: each for each, _ in found}
+        candidates = ((Candidate(each.id, score, None, 0.0), paths_of(each, filters)) for each, score in found)
+        page = Page(most, 0, replace(filters, collapse=False))
+        return [(rows[content], hit) for content, hit in hits_of(candidates, lambda _: 0, page, None)]
+
     def ranked(
         self,
         vector: Vectors,

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from contextlib import AbstractContextManager
 
 from araclip.encoder import Encoder
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.exclusion import exclusion_of
@@ -27,6 +28,7 @@ class RemoteSnapshot(Snapshot):
 
     def __init__(self, generation: str, model: Encoder) -> None:
         super().__init__(generation, lambda: reference_vectors(reference_home(), model))
+        self._width = model.width
 
     @abstractmethod
     def searching(self) -> AbstractContextManager[ServerSearch]:
@@ -47,6 +49,12 @@ class RemoteSnapshot(Snapshot):
     ) -> list[tuple[PictureRecord, Hit]]:
         """One page of hits with their pictures."""
         return [(record_of(row), hit) for row, hit in self._ranked(vector, page, relevance, exclude, text)]
+
+    def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
+        """The near-duplicates of a picture, where the server can compare hashes."""
+        row = self.by_id(content)
+        with self.searching() as search:
+            return [(record_of(each), hit) for each, hit in search.near(row, self._width, filters, most)]
 
     def _ranked(
         self, vector: Vectors, page: Page, relevance: bool, exclude: int | None, text: TextQuery | None
