@@ -20,6 +20,7 @@ from araclip.doctor.installed_packages import version
 from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError
 from araclip.installed_models import bundled
+from araclip.model_folder import read_config
 from araclip.platforms.libraries import nvidia_driver
 
 BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
@@ -98,7 +99,7 @@ def _trial(device: str) -> Finding:
     """Whether the bundled model's pictures give the CPU's vectors on a device, and how fast both are."""
     about = f"trial on {device}"
     folder = next(iter(bundled().values()))
-    side = AraCLIP.load(folder).config.image.size
+    side = read_config(folder).image.size
     pictures = np.random.default_rng(0).integers(0, 256, (TRIED, side, side, 3), dtype=np.uint8)
     rates = []
     try:
