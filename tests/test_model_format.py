@@ -66,7 +66,8 @@ def test_without_a_normaliser_a_text_reaches_the_tokenizer_as_typed(copy: Path) 
 
 @pytest.mark.parametrize("changed", [
     {"text__padding": "max_length"}, {"text__normalizer": 0}, {"image__resize": "shortest"},
-    {"image__interpolation": "lanczos"}, {"text__attention_mask": False},
+    {"image__interpolation": "lanczos"}, {"text__attention_mask": False}, {"image__reduction": "exact"},
+    {"image__crop_offset": "floor"},
 ])  # fmt: skip
 def test_another_preparation_is_another_model_but_facts_about_it_are_not(copy: Path, changed: dict[str, Any]) -> None:
     before = model_folder.read_config(copy)
@@ -82,6 +83,9 @@ def test_another_preparation_is_another_model_but_facts_about_it_are_not(copy: P
     ({"text__normalizer": 2}, "normaliser 2"),
     ({"image__resize": "longest"}, "image.resize is 'longest', expected one of squash, shortest"),
     ({"image__interpolation": "box"}, "image.interpolation is 'box'"),
+    ({"image__reduction": 2}, "image.reduction is 2, expected one of blocks, exact"),
+    ({"image__crop_offset": None}, "image.crop_offset is None"),
+    ({"format": 1, "image__reduction": "exact"}, "the only way of format 1"),
     ({"source": ["x"]}, "source is"), ({"source": {"id": "a\x1b[2J"}}, "source is"),
     ({"languages": []}, "languages is"), ({"languages": "ar"}, "languages is"), ({"languages": [1]}, "languages is"),
     ({"format": 1, "source": {"id": "x"}}, "format 1 has no such field"),
@@ -107,6 +111,15 @@ def test_a_configuration_is_written_in_the_lowest_format_that_has_its_fields(
     again = model_folder.read_config(copy)
     assert replace(again, format=2) == config
     assert (again.format, again.fingerprint) == (written, config.fingerprint)
+
+
+def test_a_folder_that_says_how_large_pictures_are_reduced_encodes_alike_whatever_it_was_made_of(copy: Path) -> None:
+    older = AraCLIP(copy)
+    hostile.config(source={"id": "org/name"})(copy)
+    assert AraCLIP(copy).image_transform.reducing_gap is None  # pulled by an earlier release
+    hostile.config(image__reduction="blocks")(copy)
+    stated = AraCLIP(copy)
+    assert (stated.image_transform, stated.fingerprint) == (older.image_transform, older.fingerprint)
 
 
 def test_an_input_that_config_json_does_not_declare_is_named(copy: Path) -> None:

@@ -44,6 +44,7 @@ from araclip.images import open_image
 from araclip.peers import loading, model_registry
 from araclip.peers.loading import parse_request
 from araclip.peers.translation import Translated
+from araclip.training.foreign.loaders import on_pillow
 from serving import photo_album, serving, settings_for
 from tiny_peers import (
     BERT,
@@ -165,7 +166,7 @@ def test_altclip(tmp_path: Path, pictures: list[Any]) -> None:
     CLIPImageProcessor(**square).save_pretrained(tmp_path)
     tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
     model = AltCLIPModel.from_pretrained(tmp_path).eval()
-    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
     inputs = tokens(tmp_path)
     wanted = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
     image = pooled(model.get_image_features(**prepared))
@@ -224,7 +225,7 @@ def test_clip_of_transformers(tmp_path: Path, pictures: list[Any]) -> None:
     model = CLIPModel.from_pretrained(tmp_path).eval()
     inputs = tokens(tmp_path)
     text = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
-    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
     same(AraCLIP.load(tmp_path), text, pooled(model.get_image_features(**prepared)), pictures)
 
 
@@ -238,7 +239,7 @@ def test_siglip_gets_lower_case_padded_to_the_full_length(tmp_path: Path, pictur
     tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
     model = SiglipModel.from_pretrained(tmp_path).eval()
     ids = tokens(tmp_path, ["a cat", "قطة"], padding="max_length", max_length=9, truncation=True)["input_ids"]
-    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
     image = pooled(model.get_image_features(**prepared))
     same(AraCLIP.load(tmp_path), pooled(model.get_text_features(ids)), image, pictures, ["A CAT", "قطة"])
 
@@ -253,7 +254,7 @@ def test_a_dual_encoder_of_vit_and_bert(tmp_path: Path, pictures: list[Any]) -> 
     model = VisionTextDualEncoderModel.from_pretrained(tmp_path).eval()
     inputs = tokens(tmp_path)
     text = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
-    prepared = AutoImageProcessor.from_pretrained(tmp_path)(images=rgb(pictures), return_tensors="pt")
+    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
     same(AraCLIP.load(tmp_path), text, pooled(model.get_image_features(**prepared)), pictures)
 
 
@@ -262,7 +263,8 @@ def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: l
     from sentence_transformers import SentenceTransformer
 
     write_clip_of_sentence_transformers(tmp_path)
-    reference = SentenceTransformer(str(tmp_path / "st"), device="cpu")
+    reference: Any = SentenceTransformer(str(tmp_path / "st"), device="cpu")
+    reference[0].processor.image_processor = on_pillow(reference[0].processor.image_processor)
     text, image = (torch.tensor(reference.encode(items)) for items in (TEXTS, rgb(pictures)))
     same(AraCLIP.load(tmp_path / "st"), text, image, pictures)
     location = tmp_path / "st"
@@ -274,7 +276,8 @@ def test_a_saved_araclip_model_needs_no_export_to_be_measured(tmp_path: Path, pi
     encoder = AraCLIP.load(tiny_hf.saved(tmp_path / "saved", model, processor))
     with torch.inference_mode():
         text = model.get_text_features(**processor(text=["قِطّة", *TEXTS], return_tensors="pt")).pooler_output
-        image = model.get_image_features(**processor(images=rgb(pictures), return_tensors="pt")).pooler_output
+        prepared = on_pillow(processor.image_processor)(images=rgb(pictures), return_tensors="pt")
+        image = model.get_image_features(**prepared).pooler_output
     same(encoder, text, image, pictures, ["قِطّة", *TEXTS])
 
 

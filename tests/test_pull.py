@@ -11,10 +11,12 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from PIL import Image
 from tokenizers import Tokenizer, models
-from transformers import CLIPImageProcessor
+from transformers import CLIPImageProcessor, ViTImageProcessor
 
+import tiny_hf
 import tiny_published
-from araclip import AraCLIP, open_gallery
+import traced
+from araclip import AraCLIP, AraCLIPProcessor, open_gallery
 from araclip.errors import InputError, ModelMismatch
 from araclip.peers.loading import load_request, parse_request
 from araclip.peers.pull import checks, cleaning, make_model_folder, preprocessing, tokens
@@ -22,7 +24,9 @@ from araclip.peers.pull.characters import characters_of
 from araclip.peers.pull.sources import Source, source_of
 from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
-from serving import photo_album, serving, settings_for
+from araclip.server.settings import Settings
+from araclip.training.export import graph_sizes
+from serving import serving
 from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
 
 pytestmark = pytest.mark.usefixtures("small_models", "seeded", "traced_once")
@@ -48,6 +52,13 @@ def older_araclip(folder: Path) -> str:
     return f"araclip:{folder}+open_clip:{image_tower(folder, 'ViT-B-16-SigLIP-512')}"
 
 
+def saved_araclip(folder: Path) -> Path:
+    """An AraCLIPModel, as `araclip train` saves it."""
+    square = {"height": tiny_hf.SIZE, "width": tiny_hf.SIZE}
+    pictures = ViTImageProcessor(size=square, resample=3, do_convert_rgb=True)
+    return tiny_hf.saved(folder, tiny_hf.tiny_model(), AraCLIPProcessor(pictures, tiny_hf.tiny_tokenizer()))
+
+
 LAYOUTS: dict[str, Callable[[Path], object]] = {
     name.removeprefix("write_"): getattr(tiny_published, name)
     for name in dir(tiny_published)
@@ -57,7 +68,7 @@ LAYOUTS: dict[str, Callable[[Path], object]] = {
 
 def written(layout: str, folder: Path) -> str:
     """A checkpoint in this layout; what `AraCLIP.load` takes."""
-    spec = LAYOUTS[layout](folder)
+    spec = (LAYOUTS | {"saved_araclip": saved_araclip})[layout](folder)
     return str(spec) if isinstance(spec, str | Path) else str(folder)
 
 
@@ -87,26 +98,41 @@ def test_every_layout_keeps_the_ids_and_vectors_of_its_library_whole_and_cut(lay
     assert np.isfinite(foreign).all()
 
 
-@pytest.mark.parametrize("layout", ["siglip2_of_open_clip"])
-def test_a_pulled_folder_encodes_as_the_library_does_and_is_indexed_searched_and_served(
-    layout: str, tmp_path: Path
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures of one colour each and odd sizes, in a folder."""
+    folder, colours = tmp_path_factory.mktemp("album"), {"red": (19, 16), "blue": (60, 17), "green": (33, 51)}
+    for colour, size in colours.items():
+        Image.new("RGB", size, colour).save(folder / f"{colour}.png")
+    return [folder / f"{colour}.png" for colour in colours]
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "saved_araclip"])
+def test_a_pulled_folder_encodes_as_its_library_does_and_is_indexed_searched_and_served(
+    layout: str, tmp_path: Path, album: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)  # no need to measure speed
     spec = written(layout, tmp_path / layout)
     library = AraCLIP.load(spec)
-    out = make_model_folder(spec, tmp_path / "pulled", languages=BOTH)
-    pulled = AraCLIP.load(out)
-    np.testing.assert_allclose(pulled.encode_text(TEXTS), library.encode_text(TEXTS), **CLOSE)
-    rng = np.random.default_rng(1)
-    pictures = [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in ((33, 51), (60, 17))]
-    np.testing.assert_allclose(pulled.encode_image(pictures), library.encode_image(pictures), **CLOSE)
+    with traced.quickly():
+        pulled = AraCLIP.load(make_model_folder(spec, tmp_path / "pulled", languages=BOTH))
     assert isinstance(pulled, AraCLIP)
-    assert pulled.config.languages == BOTH
+    side, rng = pulled.image_size, np.random.default_rng(1)
+    sizes = ((33, 51), (60, 17), (side, side), (side + 3, side), (side, side + 7), (9, 5))
+    pictures = [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+    np.testing.assert_allclose(pulled.encode_text(TEXTS), library.encode_text(TEXTS), **CLOSE)
+    np.testing.assert_allclose(pulled.encode_image(pictures), library.encode_image(pictures), **CLOSE)
     with open_gallery(tmp_path / "gallery", model=pulled, create=True) as gallery:
-        gallery.update([photo_album(tmp_path / "album")])
-        found = [hit.path for hit in gallery.search("قطة", k=3)]
-    with serving(settings_for(tmp_path / "gallery", out)) as client:
-        answer = client.get("/search", params={"q": "قطة", "k": 3}).json()["results"]
-    assert len(found) == len(answer) == 3
+        gallery.update([album[0].parent])
+    scores = dict(zip(map(str, album), library.encode_image(album) @ library.encode_text("قطة"), strict=True))
+    with open_gallery(tmp_path / "gallery") as gallery:  # which knows its model
+        found = {hit.path: hit.score for hit in gallery.search("قطة", k=3, text_weight=0)}
+        (itself,) = gallery.search(album[1], k=1)
+    assert found == pytest.approx(scores, abs=2e-3)  # stored in float16
+    assert (itself.path, itself.score) == (str(album[1]), pytest.approx(1, abs=2e-3))
+    with serving(Settings.read(gallery=tmp_path / "gallery")) as client:
+        hits = client.get("/search", params={"q": "قطة", "k": 3}).json()["results"]
+    assert {hit["name"] for hit in hits} == {path.name for path in album}
 
 
 def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:

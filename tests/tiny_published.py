@@ -248,22 +248,64 @@ def write_vit_and_bert(folder: Path) -> Path:
 # ------------------------------------------------------------------ sentence-transformers
 
 
-def write_multilingual_clip(folder: Path) -> str:
-    """clip-ViT-B-32-multilingual: DistilBERT, averaged, a dense layer; beside it CLIP's image tower."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Dense, Transformer
-    from sentence_transformers.sentence_transformer.modules import Pooling
+def write_multimodal_clip(folder: Path) -> Path:
+    """clip-ViT-B-32: a module of sentence-transformers 2's, which embeds texts and pictures, with the files of then."""
+    clip = folder / "0_CLIPModel"
+    text = {**LAYERS, "vocab_size": 49408, "max_position_embeddings": 12, "bos_token_id": 0, "eos_token_id": 2}
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=8))
+    model.config.save_pretrained(clip)
+    torch.save(model.state_dict(), clip / "pytorch_model.bin")
+    _json(folder / "modules.json", [_module(0, "0_CLIPModel", "CLIPModel")])
+    _json(folder / "config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.0.0"}})
+    byte_pairs = json.loads(clip_tokenizer(folder).backend_tokenizer.to_str())["model"]
+    _json(clip / "vocab.json", byte_pairs["vocab"])
+    merges = "\n".join(" ".join(pair) for pair in byte_pairs["merges"])
+    (clip / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
+    ends = {"unk_token": "<|endoftext|>", "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
+    added = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "__type": "AddedToken"}
+    _json(clip / "tokenizer_config.json", {
+        **{name: {"content": token, **added} for name, token in ends.items()}, "pad_token": "<|endoftext|>",
+        "add_prefix_space": False, "errors": "replace", "do_lower_case": True, "model_max_length": 12,
+        "name_or_path": "openai/clip-vit-base-patch32", "tokenizer_class": "CLIPTokenizer",
+    })  # fmt: skip
+    _json(clip / "special_tokens_map.json", {**ends, "pad_token": "<|endoftext|>"})
+    _json(clip / "preprocessor_config.json", {
+        "crop_size": SIDE, "do_center_crop": True, "do_normalize": True, "do_resize": True,
+        "feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": SIDE,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
+    })  # fmt: skip
+    return folder
 
+
+def write_multilingual_clip(folder: Path) -> str:
+    """clip-ViT-B-32-multilingual-v1: DistilBERT, averaged, a dense layer; beside it CLIP's image tower."""
+    text = folder / "text"
     sizes = {"dim": 16, "hidden_dim": 24, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 40}
-    DistilBertModel(DistilBertConfig(vocab_size=280, **sizes)).save_pretrained(folder / "bert")
-    bert_tokenizer().save_pretrained(folder / "bert")
-    modules = [Transformer(str(folder / "bert")), Pooling(16, "mean"), Dense(16, 8, bias=False)]
-    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder / "text"))
-    write_clip(folder / "clip")
-    SentenceTransformer(modules=[Transformer(str(folder / "clip"))], device="cpu").save_pretrained(
-        str(folder / "image")
-    )
-    return f"sentence-transformers:{folder / 'text'}+sentence-transformers:{folder / 'image'}"
+    DistilBertModel(DistilBertConfig(vocab_size=280, **sizes)).save_pretrained(text)
+    tokenizer = bert_tokenizer()
+    tokenizer.model_max_length = 40
+    tokenizer.save_pretrained(text)
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")]
+    _json(text / "modules.json", [_module(i, path, kind) for i, (path, kind) in enumerate(kinds)])
+    _json(text / "config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.0.0"}})
+    _json(text / "sentence_bert_config.json", {"max_seq_length": 30, "do_lower_case": False})
+    means = {"cls_token": False, "mean_tokens": True, "max_tokens": False, "mean_sqrt_len_tokens": False}
+    how = {"word_embedding_dimension": 16, **{f"pooling_mode_{name}": value for name, value in means.items()}}
+    _json(text / "1_Pooling" / "config.json", how)
+    dense = {"in_features": 16, "out_features": 8, "bias": False}
+    _json(text / "2_Dense" / "config.json", {**dense, "activation_function": "torch.nn.modules.linear.Identity"})
+    torch.save({"linear.weight": torch.randn(8, 16)}, text / "2_Dense" / "pytorch_model.bin")
+    image = write_multimodal_clip(folder / "image")
+    return f"sentence-transformers:{text}+sentence-transformers:{image}"
+
+
+def _module(number: int, path: str, kind: str) -> dict[str, Any]:
+    return {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+
+
+def _json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 class PublishedMexma(nn.Module):

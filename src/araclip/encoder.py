@@ -109,9 +109,8 @@ class AraCLIP(EncoderBase):
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = threads or usable_cores()
-        image = self.config.image
-        gap = 2.0 if self.config.source is None else None  # our own models are trained so
-        self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap)
+        image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
+        self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
 
     def __repr__(self) -> str:
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"

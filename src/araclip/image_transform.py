@@ -1,6 +1,6 @@
 """How a picture becomes the square that an image tower takes, as Pillow, torchvision and transformers compute it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -27,12 +27,15 @@ class ImageTransform:
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but the first average where they make smaller.
         reducing_gap: Pillow's: pixels are averaged in blocks first, to no side below so many times `size`. Our own
             models are trained so; None is exact, as the libraries of published models do it.
+        crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even", as torchvision and
+            open_clip round it, or "floor", as transformers does.
     """
 
     size: int
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
+    crop_offset: str = field(default="half-even", repr=False)  # labels of peers hold the `repr` of earlier releases
 
     @property
     def distorts(self) -> bool:
@@ -44,7 +47,7 @@ class ImageTransform:
         filter_, gap, target = _FILTERS[self.interpolation], self.reducing_gap, (self.size, self.size)
         if self.distorts:
             return np.asarray(image.resize(target, filter_, reducing_gap=gap), dtype=np.uint8)
-        size, corner = _resized(*image.size, self.size)
+        size, corner = _resized(*image.size, self.size, self.crop_offset)
         if max(size) <= ELONGATED * self.size:
             whole = image.resize(size, filter_, reducing_gap=gap)
             cut = whole.crop((*corner, corner[0] + self.size, corner[1] + self.size))
@@ -73,11 +76,11 @@ def transform_of(model: TakesSquares) -> ImageTransform:
     return own if isinstance(own, ImageTransform) else ImageTransform(model.image_size)
 
 
-def _resized(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def _resized(width: int, height: int, size: int, crop_offset: str) -> tuple[tuple[int, int], tuple[int, int]]:
     """Width and height once the shorter side is `size`, and the corner at which the middle is cut out.
 
-    torchvision's numbers: the longer side is cut to a whole number, the offset rounded to even.
+    The numbers of torchvision and transformers: the longer side is cut to a whole number.
     """
     longer = int(size * max(width, height) / min(width, height))
-    start = round((longer - size) / 2)
+    start = (longer - size) // 2 if crop_offset == "floor" else round((longer - size) / 2)
     return ((longer, size), (start, 0)) if width > height else ((size, longer), (0, start))

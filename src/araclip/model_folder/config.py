@@ -31,6 +31,8 @@ TRIED = "weights"  # in `ModelConfig.measured`: the ways to store weights that w
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+REDUCTIONS = ("blocks", "exact")
+CROP_OFFSETS = ("half-even", "floor")
 
 # Keys that this package does not read. transformers takes the one for a kind of model and the other for a file of
 # weights, so that AutoModel, CLIPModel and every class of its own refuse a model folder with this sentence.
@@ -79,6 +81,11 @@ class ImageConfig:
         size: S, the side of the square that the graph takes.
         resize: "squash": width and height become S; "shortest": the shorter side does, and the middle is cut out.
         interpolation: one of INTERPOLATIONS, each as Pillow computes it, averaging where it makes smaller.
+        reduction: "blocks": pixels of large pictures are averaged in blocks first, as our own models are trained
+            (Pillow's reducing_gap of 2); "exact": they are not, as in the libraries of published models. None, in
+            folders of earlier releases: see `ModelConfig.reduction`.
+        crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even", as torchvision and
+            open_clip round it, or "floor", as transformers does.
     """
 
     tower: str
@@ -87,6 +94,8 @@ class ImageConfig:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    reduction: str | None = None
+    crop_offset: str = "half-even"
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,11 @@ class ModelConfig:
         return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
     @property
+    def reduction(self) -> str:
+        """`image.reduction`; of folders of earlier releases, which do not say, "exact" where they were pulled."""
+        return self.image.reduction or ("blocks" if self.source is None else "exact")
+
+    @property
     def label(self) -> str:
         """Name and fingerprint, as messages show it: araclip-mini@3f2a91bc04de."""
         return f"{self.name}@{self.fingerprint}"
@@ -144,7 +158,9 @@ class ModelConfig:
 def preparation(config: ModelConfig) -> list[object]:
     """What happens to texts and pictures before the graphs, as far as format 1 knew one way only."""
     text, image = config.text, config.image
-    return [text.padding, text.attention_mask, text.normalizer, image.resize, image.interpolation]
+    stated = [] if image.reduction in (None, "blocks") else [image.reduction]
+    stated += [] if image.crop_offset == "half-even" else [image.crop_offset]
+    return [text.padding, text.attention_mask, text.normalizer, image.resize, image.interpolation, *stated]
 
 
 def _is_hashes(value: object) -> bool:
@@ -186,6 +202,8 @@ FIELDS: dict[str, Field] = {
     "image.size": (whole_number(1, MAX_SIDE), f"a positive whole number, at most {MAX_SIDE}"),
     "image.resize": (one_of(*RESIZES), f"one of {', '.join(RESIZES)}"),
     "image.interpolation": (one_of(*INTERPOLATIONS), f"one of {', '.join(INTERPOLATIONS)}"),
+    "image.reduction": (one_of(*REDUCTIONS, None), f"one of {', '.join(REDUCTIONS)}"),
+    "image.crop_offset": (one_of(*CROP_OFFSETS), f"one of {', '.join(CROP_OFFSETS)}"),
     "image.mean": (is_rgb, "three numbers"),
     "image.std": (is_rgb, "three numbers"),
 }
@@ -199,6 +217,8 @@ IN_FORMAT_1: dict[str, Field] = {  # where format 1 knew less
     "text.attention_mask": (lambda value: value is True, "true, the only way of format 1"),
     "image.resize": (one_of("squash"), "'squash', the only way of format 1"),
     "image.interpolation": (one_of("bicubic"), "'bicubic', the only way of format 1"),
+    "image.reduction": (one_of("blocks", None), "'blocks', the only way of format 1"),
+    "image.crop_offset": (one_of("half-even"), "'half-even', the only way of format 1"),
 }  # fmt: skip
 
 

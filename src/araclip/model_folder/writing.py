@@ -33,8 +33,11 @@ def write_config(folder: Path, config: ModelConfig) -> None:
         if not fields[name]:
             del fields[name]
     if old:  # earlier releases refuse a field they do not know
-        fields["text"] = {name: value for name, value in fields["text"].items() if name not in _TEXT_OF_FORMAT_2}
+        for section, later in _OF_FORMAT_2.items():
+            fields[section] = {name: value for name, value in fields[section].items() if name not in later}
     else:
+        if config.image.reduction is None:
+            del fields["image"]["reduction"]
         fields |= FOR_OTHERS
         write_image_processor(folder, config.image)
     (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -55,4 +58,4 @@ def write_image_processor(folder: Path, image: ImageConfig) -> None:
 
 IMAGE_PROCESSOR = "preprocessor_config.json"
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # of PIL.Image.Resampling
-_TEXT_OF_FORMAT_2 = ("padding", "attention_mask")
+_OF_FORMAT_2 = {"text": ("padding", "attention_mask"), "image": ("reduction", "crop_offset")}

@@ -13,7 +13,7 @@ from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import image_processor_at
+from araclip.training.foreign.loaders import image_processor_at, on_pillow
 from araclip.training.teachers.text_encoders import Inputs, open_clip_text, pooled, transformers_text
 
 
@@ -71,7 +71,7 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
             "Name a model with both towers."
         )
     with failures(request.name, "its preprocessor_config.json must lie beside it"):
-        processor = image_processor_at(request.location)
+        processor = image_processor_at(request.location, pillow=True)
 
     def prepare(picture: Image.Image) -> Inputs:
         return dict(processor(images=picture, return_tensors="pt"))
@@ -122,9 +122,15 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
     with failures(name, "check the path or hub id"):
         folder, revision = _settings_of(location)
         settings.check_folder(folder)
-        return SentenceTransformer(
+        model: Any = SentenceTransformer(
             location, device=device, revision=revision, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
         )
+    for part in (part for part in model if hasattr(part, "processor")):
+        if hasattr(part.processor, "image_processor"):
+            part.processor.image_processor = on_pillow(part.processor.image_processor)
+        else:
+            part.processor = on_pillow(part.processor)  # a tokenizer stays as it is
+    return model
 
 
 def _settings_of(location: str) -> tuple[Path, str | None]:

@@ -70,7 +70,7 @@ def load_mexma(request: Request) -> TorchEncoder:
     model = read_model(folder)
     with failures(request.name, "its tokenizer and preprocessor_config.json must lie beside it"):
         tokenizer = tokenizer_at(folder, model.text_model.config)
-        processor = image_processor_at(folder)
+        processor = image_processor_at(folder, pillow=True)
     longest = positions(model.text_model.config)
     text = TextEncoder(
         "mexma", model, token_inputs(tokenizer, longest), lambda inputs: model.get_text_features(**inputs), tokenizer,

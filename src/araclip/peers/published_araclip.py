@@ -28,7 +28,7 @@ from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, t
 from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import tokenizer_at
+from araclip.training.foreign.loaders import on_pillow, tokenizer_at
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
@@ -220,10 +220,12 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     if processor.image_processor is None:
         return text, None
 
-    def prepare(picture: Image.Image) -> Inputs:
-        return dict(processor(images=picture, return_tensors="pt"))
+    pixels = on_pillow(processor.image_processor)  # as galleries and training resize
 
-    return text, _pictures(text.model, prepare, device, processor.image_processor)
+    def prepare(picture: Image.Image) -> Inputs:
+        return dict(pixels(images=picture, return_tensors="pt"))
+
+    return text, _pictures(text.model, prepare, device, pixels)
 
 
 def _pictures(model: Any, prepare: Callable[[Image.Image], Inputs], device: str, settings: Any) -> ImageTower:

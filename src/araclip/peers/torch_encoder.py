@@ -122,7 +122,10 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
             digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
         cut = not self.image_transform.distorts  # earlier releases squashed every picture of a gallery
-        return hashlib.sha256(f"{digest} {self.image_transform}".encode()).hexdigest()[:12] if cut else digest
+        if not cut:
+            return digest
+        offset = "" if self.image_transform.crop_offset == "half-even" else f" {self.image_transform.crop_offset}"
+        return hashlib.sha256(f"{digest} {self.image_transform}{offset}".encode()).hexdigest()[:12]
 
     @cached_property
     def image_transform(self) -> ImageTransform:
@@ -138,7 +141,8 @@ class TorchEncoder(EncoderBase):
             own = None
         if own is None or own.size != squashed.size:
             return squashed
-        return ImageTransform(own.size, own.resize, own.interpolation, None if own.resize == "shortest" else 2.0)
+        gap = None if own.resize == "shortest" else 2.0
+        return ImageTransform(own.size, own.resize, own.interpolation, gap, own.crop_offset)
 
     @cached_property
     def image_size(self) -> int:

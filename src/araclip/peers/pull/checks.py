@@ -14,7 +14,7 @@ from araclip.peers.pull.sources import Source
 from araclip.peers.pull.tokens import padded
 
 LEAST_COSINE = 0.9999  # of a float32 graph to PyTorch; rounding alone stays above .999999
-LEAST_RESIZED = 0.999  # of pictures that are resized: torchvision's values differ from Pillow's by a few of 255
+LEAST_RESIZED = 0.999  # of pictures that are resized, where the library has no form that does so with Pillow
 TEXTS = (
     "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",
     "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",

@@ -203,7 +203,7 @@ def _config(request: Request, parts: Source, name: str, width: int, languages: t
         ),
         image=ImageConfig(
             tower=image.tower, size=how.size, resize=how.resize, interpolation=how.interpolation, mean=how.mean,
-            std=how.std,
+            std=how.std, reduction="exact", crop_offset=how.crop_offset,
         ),
         source={"id": request.name, "kind": request.kind}, languages=languages,
     )  # fmt: skip

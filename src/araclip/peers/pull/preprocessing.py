@@ -17,13 +17,17 @@ Three = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The side of the input, how a picture becomes that square, and mean and deviation for values from 0 to 1."""
+    """The side of the input, how a picture becomes that square, and mean and deviation for values from 0 to 1.
+
+    crop_offset: of `ImageTransform`.
+    """
 
     size: int
     resize: str
     interpolation: str
     mean: Three
     std: Three
+    crop_offset: str = "half-even"
 
 
 def of_open_clip(name: str, config: Mapping[str, Any]) -> Preprocessing:
@@ -72,7 +76,8 @@ def of_transformers(name: str, processor: Any) -> Preprocessing:
     scaled = getattr(processor, "do_normalize", True)
     mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
     std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
-    return Preprocessing(side, resize, _FILTERS[resample], three(mean), three(std))
+    offset = "floor" if resize == "shortest" else "half-even"  # nothing is cut off a squashed picture
+    return Preprocessing(side, resize, _FILTERS[resample], three(mean), three(std), offset)
 
 
 def three(values: Any) -> Three:

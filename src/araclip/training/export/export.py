@@ -218,7 +218,7 @@ def _config(
     )  # fmt: skip
     image = ImageConfig(
         tower=about.image_tower or _tower_name(config.vision_config), size=scaling.size, resize="squash",
-        interpolation="bicubic", mean=scaling.mean, std=scaling.std,
+        interpolation="bicubic", mean=scaling.mean, std=scaling.std, reduction="blocks",
     )  # fmt: skip
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # a query bank rotates the axes
     return ModelConfig(

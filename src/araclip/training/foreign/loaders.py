@@ -45,8 +45,11 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
     return tokenizer
 
 
-def image_processor_at(location: str | Path) -> Any:
+def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
     """The image processor of a folder or hub id.
+
+    Args:
+        pillow: the form that resizes with Pillow, see `on_pillow`.
 
     Raises:
         ModelMismatch: its settings ask for something that is refused, see `settings`.
@@ -55,7 +58,26 @@ def image_processor_at(location: str | Path) -> Any:
 
     if (folder := existing_folder(location)) is not None:
         settings.check_folder(folder)
-    return AutoImageProcessor.from_pretrained(location, trust_remote_code=False)
+    processor = AutoImageProcessor.from_pretrained(location, trust_remote_code=False)
+    return on_pillow(processor) if pillow else processor
+
+
+def on_pillow(processor: Any) -> Any:
+    """The form of an image processor of transformers that resizes with Pillow; as it is where it has none.
+
+    Published dual encoders were evaluated so: OpenAI's code, open_clip's and transformers' until version 4 resize PIL
+    pictures. The form that transformers takes today resizes tensors of uint8, whose kernel rounds its weights to 16
+    bits, and gives other values per processor.
+    """
+    import transformers
+
+    name = type(processor).__name__
+    names = {f"{name}Pil", name.removesuffix("Fast")} - {name}  # of today, and of transformers 5.0
+    for other in names if hasattr(processor, "resample") else ():
+        if (kind := getattr(transformers, other, None)) is not None:
+            settings = {key: value for key, value in processor.to_dict().items() if key != "image_processor_type"}
+            return kind(**settings)
+    return processor
 
 
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
