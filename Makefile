@@ -34,9 +34,14 @@ docs: .venv/.docs
 test-docs: docs .venv/.browser chromium
 	@ARACLIP_DOCS=build/docs HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser/test_docs_site.py tests/test_docs_code.py tests/test_docs_strict.py
 
-# OCR with the real Tesseract; `make test` tries all around it with a program in its place. Installs what is missing.
-test-ocr: .venv/.test tesseract
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_ocr.py
+# OCR with the real Tesseract and RapidOCR; `make test` tries all around them with a program in their place. Installs what
+# is missing.
+test-ocr: .venv/.ocr tesseract
+	@OMP_NUM_THREADS=1 ARACLIP_TEST_OCR=1 $(BIN)/python -m pytest tests/test_ocr.py
+
+.venv/.ocr: pyproject.toml .venv/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr]'
+	@touch $@
 
 # Bulk embedding on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what is missing.
 test-ray: .venv/.ray

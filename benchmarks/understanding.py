@@ -1,16 +1,19 @@
 """What understanding a query's words gains and costs, kind by kind of `araclip evaluate --robustness`.
 
-    python benchmarks/understanding.py --data FLICKR8K [--split dev] [--every 1] [--kind NAME …] [--images VECTORS.npy]
+    python benchmarks/understanding.py --data FLICKR8K [--split dev|choice] [--every 1] [--kind NAME …]
+        [--images VECTORS.npy]
 
 Protocol: the first Arabic caption of every picture, rewritten in each way, over all pictures; R@10, any rank below 10;
 losses in points against the same captions as written, encoded literally. The lexicon that rewrites is kept apart from
 the one that queries are read with (docs/evaluation.md). `understood` is what a search does: the mean of all readings,
 weighted by confidence. `--ways`: `alone` the likeliest reading, `mean` all readings alike, `maximum` the best cosine of
-any. Times are those of reading alone, without the encoder, in processor time of one thread.
+any. Times are those of reading alone, without the encoder, in processor time of one thread. `--split choice` are 600
+pictures of train (sorted by name, every tenth), on which choices are made; `dev` is for what is reported.
 """
 
 import argparse
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,7 +37,15 @@ parser.add_argument("--images", type=Path, help="the pictures' vectors, (N, D); 
 parser.add_argument("--ways", action="store_true", help="also the other ways to combine readings")
 args = parser.parse_args()
 
-dataset = load_dataset(args.data, split=args.split)
+dataset = load_dataset(args.data, split="train" if args.split == "choice" else args.split)
+queries, owner = dataset.queries("first")
+if args.split == "choice":
+    some = sorted(range(len(dataset.pictures)), key=lambda row: dataset.pictures[row].name)[::10][:600]
+    place = {row: number for number, row in enumerate(some)}
+    asked = [number for number in np.argsort(owner, kind="stable").tolist() if owner[number] in place]
+    asked.sort(key=lambda number: place[owner[number]])
+    queries, owner = [queries[number] for number in asked], np.array([place[owner[number]] for number in asked])
+    dataset = replace(dataset, pictures=[dataset.pictures[row] for row in some])
 model, reader = AraCLIP.load(args.model), default_interpreter()
 if args.images and args.images.exists():
     pictures = np.load(args.images)
@@ -42,7 +53,6 @@ else:
     pictures = picture_vectors(model, dataset, model.label, None, None)
     if args.images:
         np.save(args.images, pictures)
-queries, owner = dataset.queries("first")
 asked = np.arange(0, len(queries), args.every)
 queries, owner = [queries[row] for row in asked], owner[asked]
 encode = UnderstoodEncoder(model, reader)

@@ -3,23 +3,25 @@
 import os
 import re
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.cli import main
 from araclip.errors import InputError, OcrFailed
-from araclip.ocr import tesseract
+from araclip.ocr import engines, tesseract
 from araclip.ocr.detector import looks_like_text
+from araclip.ocr.lines import page as lines_of_page
+from araclip.ocr.lines import reading_order
+from araclip.ocr.rapidocr import RapidOcr
+from ocr_program import HEAD, LINES, Program, page
 
-HEAD = "level\tpage\tblock\tpar\tline\tword\tleft\ttop\twidth\theight\tconf\ttext"
+NEEDS_RAPIDOCR = pytest.mark.skipif("ARACLIP_TEST_OCR" not in os.environ, reason="make test-ocr runs it")
 NEEDS_TESSERACT = pytest.mark.skipif(shutil.which("tesseract") is None, reason="make test-ocr installs it")
 
 
@@ -28,44 +30,12 @@ def model(tiny_model: Path) -> AraCLIP:
     return AraCLIP.load(tiny_model, threads=1)
 
 
-def page(*lines: str, size: int = 28) -> Image.Image:
-    """Lines of English text; Pillow's own font has no Arabic."""
-    picture = Image.new("RGB", (640, 480), "white")
-    draw = ImageDraw.Draw(picture)
-    for number, line in enumerate(lines):
-        draw.text((30, 30 + 2 * size * number), line, fill="black", font=ImageFont.load_default(size))
-    return picture
-
-
-LINES = ("Electricity bill for March", "Amount due 4711 dinars", "Thank you for paying early")
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     pictures.solid(folder / "red.png", pictures.RED, (64, 48))
     page(*LINES).save(folder / "page.png")
     return folder
-
-
-class Program:
-    """A program in place of Tesseract: prints a table, after some work of its own."""
-
-    def __init__(self, folder: Path, script: str = "") -> None:
-        rows = [(0, "noise"), (91, "فاتورة"), (88, "الكهرباء")]
-        table = "\n".join([HEAD, *(f"5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t{sure}\t{word}" for sure, word in rows)])
-        self.calls = folder / "calls"
-        self.path = folder / "tesseract"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        (folder / "table").write_text(table, encoding="utf-8")
-        body = 'if [ "$1" = --list-langs ]; then echo ara; echo eng; exit; fi\n'
-        body += f'echo call >> "{self.calls}"\n{script or "cat > /dev/null"}\ncat "{folder / "table"}"\n'
-        self.path.write_text(f"#!/bin/sh\n{body}", encoding="utf-8")
-        self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
-
-    @property
-    def count(self) -> int:
-        return len(self.calls.read_text().splitlines()) if self.calls.exists() else 0
 
 
 @pytest.fixture(autouse=True)
@@ -195,3 +165,82 @@ def test_tesseract_reads_a_page(tmp_path: Path) -> None:
     assert "Electricity bill" in read and "4711" in read
     with pytest.raises(OcrFailed, match=r"ended with|took more"):
         tesseract.find().read(b"no picture", 60)
+
+
+# ------------------------------------------------------------------ RapidOCR
+
+
+def test_a_recogniser_on_this_machine_goes_before_tesseract_and_what_it_lacks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(tmp_path / "bin")
+    on_path(monkeypatch, program.path.parent)
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path))
+    monkeypatch.delenv(engines.VARIABLE, raising=False)
+    assert engines.find().name == "tesseract ara+eng"
+    (tmp_path / engines.MODEL).write_bytes(b"")
+    monkeypatch.setattr("araclip.ocr.rapidocr.find_spec", lambda name: object())
+    assert engines.find().name == "rapidocr ocr"
+    monkeypatch.setattr("araclip.ocr.rapidocr.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'araclip\[ocr\]'"):
+        engines.find()
+    monkeypatch.setenv(engines.VARIABLE, str(tmp_path / "none.onnx"))
+    with pytest.raises(InputError, match=r"none\.onnx: no such file"):
+        engines.find()
+
+
+def test_a_file_that_is_no_recogniser_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "broken.onnx"
+    model.write_bytes(b"no graph")
+    monkeypatch.setattr("araclip.ocr.rapidocr.find_spec", lambda name: object())
+    with pytest.raises(InputError, match=r"broken\.onnx: RapidOCR cannot use this recogniser \(\w+: "):
+        RapidOcr(model).read(b"", 60)
+
+
+@pytest.mark.parametrize(
+    ("seen", "read"),
+    [
+        ("ءابرهكلا ةروتاف", "فاتورة الكهرباء"),
+        ("رانيد 4711.50 غلبملا", "المبلغ 4711.50 دينار"),
+        ("Wi-Fi 5 ةكبش", "شبكة Wi-Fi 5"),
+        ("Amount due 4711", "Amount due 4711"),
+        ("", ""),
+    ],
+)
+def test_lines_seen_from_left_to_right_are_put_into_reading_order(seen: str, read: str) -> None:
+    assert reading_order(seen) == read
+
+
+def test_boxes_become_lines_the_right_one_first_where_they_are_arabic() -> None:
+    found = [
+        ((0, 40, 90, 60), "دينار"),
+        ((100, 41, 190, 61), "المبلغ"),
+        ((60, 0, 99, 20), "two"),
+        ((0, 2, 50, 22), "one"),
+    ]
+    assert lines_of_page(found) == "one two\nالمبلغ دينار"
+
+
+@NEEDS_RAPIDOCR
+def test_rapidocr_reads_pages_in_a_process_that_is_ended_when_it_is_late(
+    tmp_path: Path, root: Path, model: AraCLIP
+) -> None:
+    import rapidocr
+
+    reader = RapidOcr(Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx")
+    try:
+        with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+            gallery.update([root])
+            assert gallery.ocr(engine=reader).read == 1
+            best = gallery.search("electricity bill", 1)[0]
+            assert Path(best.path).name == "page.png" and best.matched[0].field == "ocr"
+        data = (root / "page.png").read_bytes()
+        with pytest.raises(OcrFailed, match="took more than"):
+            reader.read(data, 0.001)
+        with pytest.raises(OcrFailed, match="cannot identify image"):
+            reader.read(b"no picture", 60)
+        assert "4711" in reader.read(data, 60)  # by a new process
+    finally:
+        reader.close()

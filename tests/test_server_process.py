@@ -22,10 +22,12 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.client import Client
 from araclip.errors import GalleryNotFound, InputError, ServerError
+from araclip.ocr import tesseract
 from araclip.server.http.fair_queue import Requester
 from araclip.server.run import check, serve
 from crash.uploads import SOURCE, Acknowledged, process, sound, trial
 from crash.uploads import check as check_uploads
+from ocr_program import LINES, Program, page
 from serving import encoded, end_of_indexing, listening, make_gallery, photo_album, running, settings_for
 
 POST = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -232,13 +234,19 @@ def test_a_folder_is_indexed_while_the_server_answers_and_uploads_come_in(tmp_pa
         assert client.search("أحمر", k=1).results[0].id
 
 
-def test_a_folder_that_is_followed_is_indexed_again_after_a_change(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_folder_that_is_followed_is_indexed_again_after_a_change_and_its_text_is_read(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{Program(tmp_path / 'bin').path.parent}{os.pathsep}{os.environ['PATH']}")
+    tesseract.find.cache_clear()
     album = photo_album(tmp_path / "album")
-    settings = settings_for(tmp_path / "gallery", tiny_model, index=(album,), watch=True)
+    page(*LINES).save(album / "page.png")
+    settings = settings_for(tmp_path / "gallery", tiny_model, index=(album,), watch=True, ocr=True)
     with listening(settings) as address, Client(address) as client:
-        wait_until(lambda: client.stats()["pictures"] == 13)
-        pictures.solid(album / "later.png", (90, 10, 90))
         wait_until(lambda: client.stats()["pictures"] == 14)
+        wait_until(lambda: bool(client.search("فاتورة الكهرباء", k=1).results[0].matched))
+        pictures.solid(album / "later.png", (90, 10, 90))
+        wait_until(lambda: client.stats()["pictures"] == 15)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:

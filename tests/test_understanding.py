@@ -42,6 +42,9 @@ def likeliest(reader: Interpreter, text: str) -> str:
         ("كلبأسود يجري", "كلب أسود يجري"),
         ("كلب كبييييير", "كلب كبير"),
         ("كللب", "كلب"),
+        ("قط أب يض", "قط أبيض"),
+        ("يق فز في ال ماء", "يقفز في الماء"),
+        ("بث وب أسود", "بثوب أسود"),
     ],
 )
 def test_spellings_are_read_as_captions_spell_them(reader: Interpreter, typed: str, read: str) -> None:
@@ -61,6 +64,8 @@ def test_spellings_are_read_as_captions_spell_them(reader: Interpreter, typed: s
         ("قطوة", "قطة"),
         ("طوموبيل كحلة", "سيارة سوداء"),
         ("لاب توب", "حاسوب محمول"),
+        ("ولد ديركض", "صبي يركض"),
+        ("الچلب گاعد", "الكلب يجلس"),
         ("بيلعبوا في الجنينة", "يلعبون في الحديقة"),
     ],
 )

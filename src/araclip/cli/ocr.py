@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from araclip.gallery.locations import Location
 
 OcrOption = Annotated[
-    bool, typer.Option("--ocr", help="Then read the text in pictures that look like text (Tesseract).")
+    bool, typer.Option("--ocr", help="Then read the text in pictures that look like text (RapidOCR or Tesseract).")
 ]
 IN_A_FOLDER = "--ocr works for galleries in folders; this one is on a server. Leave it off."
 
@@ -22,10 +22,10 @@ def check_ocr(location: "Location") -> None:
     """Refuse --ocr before any work where it could only fail.
 
     Raises:
-        InputError: Tesseract is missing, or the gallery is on a server.
+        InputError: nothing that reads is installed, or the gallery is on a server.
     """
     from araclip.gallery.addresses import Address
-    from araclip.ocr.tesseract import find
+    from araclip.ocr.engines import find
 
     if isinstance(location, Address):
         raise InputError(IN_A_FOLDER)

@@ -23,6 +23,10 @@ def serve(
         list[Path] | None, typer.Option("--index", help="A folder to index while serving. Repeatable.")
     ] = None,
     watch: Annotated[bool | None, typer.Option("--watch", help="Keep watching those folders (extra `watch`).")] = None,
+    ocr: Annotated[
+        bool | None,
+        typer.Option("--ocr", help="Then read the text in their pictures that look like text, in the background."),
+    ] = None,
     uploads: Annotated[
         bool | None, typer.Option("--uploads", help="Allow adding and removing pictures over HTTP.")
     ] = None,
@@ -60,9 +64,9 @@ def serve(
     named = gallery or index or any(os.environ.get(f"ARACLIP_{name}") for name in ("GALLERY", "INDEX", "OFFER"))
     index, offer = (index, None) if named else _first_run(Path.cwd())
     settings = Settings.read(
-        gallery=gallery, host=host, port=port, index=index and tuple(index), offer=offer, watch=watch, uploads=uploads,
-        allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy, open_predict=open_predict,
-        cache=cache, model=model, lexicon=lexicon,
+        gallery=gallery, host=host, port=port, index=index and tuple(index), offer=offer, watch=watch, ocr=ocr,
+        uploads=uploads, allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy,
+        open_predict=open_predict, cache=cache, model=model, lexicon=lexicon,
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))

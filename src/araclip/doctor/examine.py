@@ -22,12 +22,13 @@ from araclip.doctor.accelerators import accelerators
 from araclip.doctor.finding import Finding
 from araclip.doctor.installed_packages import version
 from araclip.encoder_base import usable_cores
-from araclip.errors import AraCLIPError, GalleryNotFound
+from araclip.errors import AraCLIPError, GalleryNotFound, InputError
 from araclip.gallery import locations
 from araclip.gallery.addresses import Address
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.installed_models import bundled, installed
 from araclip.model_folder import check_hash, read_config
+from araclip.ocr.engines import find as find_ocr
 from araclip.user_data import data_home
 
 LITTLE_SPACE = 1_000_000_000  # bytes; a gallery of 100,000 pictures takes about a tenth
@@ -37,7 +38,7 @@ QUICKLY_READ = 1_000_000_000  # bytes of a model, whose hashes take two seconds 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
     """All findings; a gallery of a folder is read, by default that of the working folder or the one indexed last."""
-    findings = [*_machine(), *_packages(), *accelerators(), *_tesseract(), *_data_folder(), *_models()]
+    findings = [*_machine(), *_packages(), *accelerators(), *_ocr(), *_data_folder(), *_models()]
     return findings + _guarded("gallery", lambda: list(_gallery(gallery)))
 
 
@@ -89,11 +90,12 @@ def _requirements() -> list[str]:
         return []
 
 
-def _tesseract() -> Iterator[Finding]:
-    tesseract = shutil.which("tesseract")
-    yield Finding(
-        "tesseract", "found" if tesseract else "not found", "ok" if tesseract else "note", "Only --ocr needs it."
-    )
+def _ocr() -> Iterator[Finding]:
+    try:
+        reader = find_ocr().name
+    except InputError:
+        reader = ""
+    yield Finding("OCR", reader or "nothing that reads", "ok" if reader else "note", "Only --ocr needs it.")
 
 
 def _data_folder() -> Iterator[Finding]:

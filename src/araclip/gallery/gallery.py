@@ -12,14 +12,14 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.ingest.intake import Turn
-from araclip.gallery.ingest.reading import SECONDS, Engine, Reading, read_pictures
+from araclip.gallery.ingest.reading import SECONDS, Reading, read_pictures
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.folder_maintenance import FolderMaintenance
 from araclip.gallery.maintenance.repair import repair
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
-from araclip.ocr.tesseract import find as find_tesseract
+from araclip.ocr.engines import Engine, opened
 
 
 class Gallery(FolderMaintenance):
@@ -128,17 +128,17 @@ class Gallery(FolderMaintenance):
         seconds; after a stop or a kill, the next run resumes there.
 
         Args:
-            engine: what reads; Tesseract with Arabic and English by default.
+            engine: what reads; by default RapidOCR where its recogniser is on this machine, else Tesseract
+                (`araclip.ocr.engines`).
             seconds: for a picture; one that takes longer is given up and not tried again.
             progress: called with (pictures done, pictures in all).
             skip: called with one line for each picture that is given up, or cannot be read now.
 
         Raises:
-            InputError: Tesseract is not installed, or has no Arabic; says how to install it.
+            InputError: nothing that reads is installed; says how to install it.
         """
-        reader = engine or find_tesseract()
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
-        with self._ingesting() as turn:
+        with opened(engine) as reader, self._ingesting() as turn:
             return read_pictures(self._catalog, reader, self.model.threads, turn, show, log, seconds)
 
     def __len__(self) -> int:

@@ -97,7 +97,7 @@ class Service:
         if settings.folders:
             self.indexing = Indexing(
                 self.gallery, settings.model or "", settings.folders, self.events, follow=settings.watch,
-                device=settings.device, committed=self.refresher.wake,
+                device=settings.device, committed=self.refresher.wake, ocr=settings.ocr,
             )  # fmt: skip
         if self.indexing and settings.index:
             self.indexing.start()

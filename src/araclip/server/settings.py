@@ -14,6 +14,7 @@ from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.addresses import Address
 from araclip.gallery.locations import location_of
+from araclip.ocr.engines import find as find_ocr
 from araclip.user_data import data_home
 
 MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder that was never indexed, which the page offers to index
     watch: bool = False  # keep watching those folders
+    ocr: bool = False  # then read the text in their pictures that look like text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
     lexicon: Path | None = None  # words of your own, docs/queries.md; by default lexicon.txt in the data directory
@@ -118,6 +120,13 @@ class Settings(BaseSettings):
             )
         if self.watch and not self.folders:
             raise ValueError("there is no folder to watch. Name one with --index")
+        if self.ocr:
+            if not self.folders:
+                raise ValueError("there is no folder in whose pictures text could be read. Name one with --index")
+            try:
+                find_ocr()
+            except InputError as error:
+                raise ValueError(str(error).removesuffix(".")) from None
         if self.watch and not find_spec("watchfiles"):
             raise ValueError("watching folders needs the package watchfiles. Run: pip install 'araclip[watch]'")
         return self

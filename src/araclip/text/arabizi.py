@@ -15,7 +15,7 @@ from araclip.text.sounds import COSTS, LETTER_CLASSES, LETTER_SKIPS, OTHER_SKIP,
 MAX_COST = 1.3  # of a word that is still taken for the one that was typed
 STEEPNESS = 6.0  # of the fall of confidence with the cost
 COMMONNESS = 0.45  # power of a word's count in its weight beside others
-BUCKET = 90  # words of one skeleton that are compared, the most common first
+BUCKET = 50  # words of one skeleton that are compared, the most common first
 SHORT_COUNT = 30  # occurrences of a word of two letters that is among them
 KEYS = 12  # skeletons of one word at most
 MOST = 3  # words that one Latin word is read as
@@ -57,11 +57,8 @@ class Arabizi:
         if len(word) not in LENGTHS:
             return ()
         sounds = _sounds(word)
-        rated: dict[str, float] = {}
-        for key in _keys([SOUND_CLASSES[sound] for sound in sounds]):
-            for candidate in self._buckets.get(key, ()):
-                if candidate not in rated and (cost := _cost(sounds, candidate)) <= MAX_COST:
-                    rated[candidate] = cost
+        keys = _keys([SOUND_CLASSES[sound] for sound in sounds])
+        rated = _costs(sounds, {candidate for key in keys for candidate in self._buckets.get(key, ())})
         if not rated:
             return ()
         weights = {
@@ -112,30 +109,73 @@ def _keys(classes: Iterable[tuple[str, ...]]) -> list[str]:
     return list(keys)
 
 
-def _cost(sounds: list[str], word: str) -> float:
-    """The least cost of matching sounds with an Arabic word's letters, in order (dynamic programming)."""
-    last = len(word) - 1
-    skips = [LETTER_SKIPS.get(letter, OTHER_SKIP) for letter in word]
-    if word.endswith(("ة", "ه")):
-        skips[-1] = 0.12
-    if word.startswith("ا"):
-        skips[0] = 0.15
-    row = [0.0]
-    for skip in skips:
-        row.append(row[-1] + skip)
-    for place, sound in enumerate(sounds):
-        costs, skip_sound = COSTS[sound], SOUND_SKIPS.get(sound, OTHER_SKIP)
-        if sound == "h" and place == len(sounds) - 1:
-            skip_sound = 0.2
-        new = [row[0] + skip_sound]
-        for at, letter in enumerate(word):
-            best = min(row[at + 1] + skip_sound, new[at] + skips[at])
-            if (match := costs.get(letter)) is not None:
-                if letter == "ة" and at != last:
-                    match += 1.0
-                best = min(best, row[at] + match)
-            new.append(best)
-        if min(new) > MAX_COST:  # costs only grow
-            return MAX_COST + 1
-        row = new
-    return row[-1]
+def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
+    """The least cost of matching sounds with each Arabic word's letters, in order, of words that cost MAX_COST at most.
+
+    Dynamic programming, a row for each letter: rows are kept for the next word that begins alike, and where no row
+    entry can end below MAX_COST (costs only grow), all words that begin so are passed over.
+    """
+    skipped = [SOUND_SKIPS.get(sound, OTHER_SKIP) for sound in sounds]
+    if sounds[-1:] == ["h"]:
+        skipped[-1] = 0.2
+    matches: dict[str, list[float]] = {}  # letter → the cost of each sound
+    rows = [[0.0]]
+    for skip in skipped:
+        rows[0].append(rows[0][-1] + skip)
+    found: dict[str, float] = {}
+    before, dead = "", "\0"
+    for word in sorted(words):
+        if word.startswith(dead):
+            continue
+        last = len(word) - 1
+        at = _begin_alike(before, word, len(rows) - 1)
+        del rows[at + 1 :]
+        row, least = rows[at], 0.0
+        while at <= last and least <= MAX_COST:
+            letter = word[at]
+            skip = LETTER_SKIPS.get(letter, OTHER_SKIP)
+            if at == last and letter in "ةه":
+                skip = 0.12
+            elif not at and letter == "ا":
+                skip = 0.15
+            costs = matches.get(letter)
+            if costs is None:
+                costs = matches[letter] = [COSTS[sound].get(letter, math.inf) for sound in sounds]
+            if letter == "ة" and at != last:
+                costs = [cost + 1.0 for cost in costs]
+            row, least = _next_row(row, costs, skip, skipped)
+            if at != last:
+                rows.append(row)
+            at += 1
+        before = word
+        if at <= last or least > MAX_COST:
+            dead = word[:at]
+        elif row[-1] <= MAX_COST:
+            found[word] = row[-1]
+    return found
+
+
+def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[float]) -> tuple[list[float], float]:
+    """Costs of matching the first sounds, one entry for each number of them, with one more letter; and the least."""
+    diagonal = row[0]
+    left = least = diagonal + skip
+    new = [left]
+    for above, match, sound in zip(row[1:], costs, skipped, strict=True):
+        best = above + skip
+        if (other := left + sound) < best:
+            best = other
+        if (other := diagonal + match) < best:
+            best = other
+        least = min(least, best)
+        new.append(best)
+        left, diagonal = best, above
+    return new, least
+
+
+def _begin_alike(one: str, other: str, most: int) -> int:
+    """How many letters two words begin with alike; the last one of each is not counted, as its costs differ."""
+    most = min(most, len(one) - 1, len(other) - 1)
+    for at in range(most):
+        if one[at] != other[at]:
+            return at
+    return max(most, 0)

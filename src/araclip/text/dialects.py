@@ -20,18 +20,17 @@ _BEGINNINGS = (
     ("وهال", "وال"), ("عهال", "على ال"), ("بهال", "بال"), ("وعال", "وعلى ال"), ("هال", "ال"), ("عال", "على ال"),
     ("فال", "في ال"), ("مال", "من ال"),
 )  # fmt: skip
-# بيلعب, كيلعب, تيلعب: the verb of the present tense begins with another letter.
+# بيلعب, كيلعب, تيلعب, ديلعب: the verb of the present tense begins with another letter. And where it does.
+_NEAR_EAST = ("eg", "lv")
 _VERBS = (
-    ("بي", "ي"),
-    ("بت", "ت"),
-    ("كي", "ي"),
-    ("كت", "ت"),
-    ("تي", "ي"),
-    ("تت", "ت"),
-    ("بن", "ن"),
-    ("حي", "ي"),
-    ("هي", "ي"),
-)
+    ("بي", "ي", _NEAR_EAST), ("بت", "ت", _NEAR_EAST), ("بن", "ن", _NEAR_EAST), ("حي", "ي", ("eg",)),
+    ("هي", "ي", ("eg",)),
+    ("كي", "ي", ("ma",)), ("كت", "ت", ("ma",)), ("تي", "ي", ("ma",)), ("تت", "ت", ("ma",)),
+    ("دي", "ي", ("iq",)), ("دت", "ت", ("iq",)), ("دن", "ن", ("iq",)),
+)  # fmt: skip
+# گاعد, چبير: letters that Iraqi and Gulf spelling has for the standard ones.
+_LETTERS = (str.maketrans("گچپڤ", "قكبف"), str.maketrans("گچپڤ", "كجبف"))
+_FOREIGN = frozenset("گچپڤ")
 _PLURALS = ("وا", "و")
 # Particles before a verb, and "of" between two nouns: the standard sentence goes without them.
 _BEFORE_VERB = frozenset(
@@ -64,8 +63,32 @@ class Dialects:
             return found
         if particle := self._particle(words, at):
             return [particle]
+        if not _FOREIGN.isdisjoint(word):
+            return self._respelt(word)
         if self.vocabulary.count(word) >= OFTEN or fold(word) in self.lexicon.standard:
             return []
+        return self._composed(word)
+
+    def _respelt(self, word: str) -> list[Change]:
+        """A word with letters that Arabic does not have: يگعد → يقعد → يجلس, الچلب → الكلب."""
+        if found := self._composed(word):
+            return found
+        for letters in _LETTERS:
+            plain = word.translate(letters)
+            found = self._of(word, plain, "", self.lexicon.find(plain))
+            found = found or [replace(change, source=word) for change in self._composed(plain)]
+            if found:
+                return found
+            known = fold(plain) in self.lexicon.standard or self.vocabulary.count(plain) >= OFTEN
+            if known or any(self.vocabulary.count(stem) >= OFTEN for _, stem in split_proclitics(plain)):
+                return [Change(word, self._spelled(plain), "dialect", RULE, ("gf", "iq"))]
+        return []
+
+    def _spelled(self, word: str) -> str:
+        return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
+
+    def _composed(self, word: str) -> list[Change]:
+        """A word of which a part is known: what it begins with, an inflection, a verb of the present tense."""
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
             if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._definite(word, stem, standard)):
@@ -148,13 +171,13 @@ class Dialects:
         return stem + ending.removeprefix("ت")
 
     def _verb(self, word: str) -> list[Change]:
-        for typed, standard in _VERBS:
+        for typed, standard, labels in _VERBS:
             if not word.startswith(typed) or len(word) < 4:
                 continue
             verb = standard + word[2:]
             for attempt in (verb, *(verb.removesuffix(end) + "ون" for end in _PLURALS if verb.endswith(end))):
                 if spelled := self.vocabulary.spelling(attempt):
-                    return [Change(word, spelled, "dialect", RULE)]
+                    return [Change(word, spelled, "dialect", RULE, labels)]
                 if found := self._of(word, attempt, "", self.lexicon.find(attempt)):
                     return found
         for end in _PLURALS:  # يلعبوا → يلعبون
@@ -164,6 +187,8 @@ class Dialects:
                 and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
             ):
                 return [Change(word, spelled, "dialect", RULE)]
+        if word.startswith("و") and len(word) > 5 and (found := self._verb(word[1:])):  # وبيلعب, وديلعب
+            return [replace(change, source=word, target="و" + change.target) for change in found]
         return []
 
 

@@ -146,13 +146,14 @@ class Interpreter:
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
 
     def _arabic(self, typed: Sequence[str], at: int) -> list[Change]:
-        word = typed[at]
+        word, following = typed[at], typed[at + 1] if at + 1 < len(typed) else ""
+        if is_arabic(following) and (whole := self.spelling.torn(word, following)):
+            return [whole]
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
             changes = [usual, *changes]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
-            following = typed[at + 1] if at + 1 < len(typed) and not self.vocabulary.count(typed[at + 1]) else None
-            changes = self.spelling.repaired(word, following)
+            changes = self.spelling.repaired(word)
             changes = [self._standard(change) for change in changes]
         return changes
 

@@ -54,6 +54,11 @@ class Vocabulary:
         """Folded word → the count of all its spellings."""
         return {key: sum(self.counts[word] for word in spelled) for key, spelled in self._spellings.items()}
 
+    @cached_property
+    def total(self) -> int:
+        """How many words were counted."""
+        return sum(self.counts.values())
+
     def count(self, word: str) -> int:
         """How often the word occurs, in any spelling."""
         return self.folded.get(fold(word), 0)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -23,6 +22,7 @@ from araclip.gallery.ingest.sources import scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.images import map_ahead, open_image
 from araclip.ocr.detector import SIDE, looks_like_text
+from araclip.ocr.engines import Engine
 from araclip.video.scene_paths import scene_of
 
 SECONDS = 60.0  # for a picture; a dense page takes about 5 on one core
@@ -30,21 +30,6 @@ LONG_SIDE = 2400  # pixels given to OCR; letters of 20 pixels and more are read 
 SHORT_SIDE = 1000  # a smaller picture is enlarged, at most twice
 COMMIT_EVERY, COMMIT_SECONDS = 64, 10.0  # pictures and seconds of work that a kill can cost
 NO_TEXT = "no text"  # stored in place of the engine's name
-
-
-class Engine(Protocol):
-    """A program that reads text in pictures."""
-
-    @property
-    def name(self) -> str:
-        """What is stored beside a text it has read."""
-
-    def read(self, picture: bytes, seconds: float) -> str:
-        """The text in an encoded picture.
-
-        Raises:
-            OcrFailed: it is given up.
-        """
 
 
 @dataclass

@@ -33,19 +33,21 @@ RETRY_SECONDS = 5.0  # after another process has written for longer than the wor
 class Indexing:
     """Updates a gallery with folders, once or, with `follow`, after every change.
 
+    With `ocr`, the text in pictures is read after each update; its progress is announced as the update's was.
     `state` is "offered" before the first update, "empty" after one of a folder without pictures.
     """
 
     def __init__(
         self, gallery: ServedGallery, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
-        committed: Callable[[], None], device: str | None = None,
+        committed: Callable[[], None], device: str | None = None, ocr: bool = False,
     ) -> None:  # fmt: skip
         self.state: State = "offered"
         self.cause: Cause | None = None  # of "failed"
         self._environment = {VARIABLE: device} if device else {}
         self._command = [
             sys.executable, "-P", "-m", "araclip.server.indexing.worker",
-            "--patience", str(writer_lock.PATIENCE_S), "--", str(gallery.catalog().folder), model, *map(str, folders),
+            "--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []),
+            "--", str(gallery.catalog().folder), model, *map(str, folders),
         ]  # fmt: skip
         self.folders = folders
         self._gallery = gallery.location

@@ -1,8 +1,9 @@
 """The process that indexes folders for a server, at a low priority.
 
 The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
-JSON object a line: {"done", "found"}, {"skipped"} (a line to log), and at the end {"report"}, {"locked"}, {"empty"} or
-{"error", "cause"}.
+JSON object a line: {"done", "found"} (with --ocr then again, of pictures whose text is looked for), {"skipped"} (a
+line to log), and at the end {"report"}, {"locked"}, {"empty"} or {"error",
+"cause"}.
 It exits when its standard input is closed, that is with its server. It takes turns with other writers, as `araclip
 index` does.
 """
@@ -40,13 +41,14 @@ def main() -> None:
         parser.add_argument(name)
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--patience", type=float, default=writer_lock.PATIENCE_S, help="Seconds to wait for a turn.")
+    parser.add_argument("--ocr", action="store_true", help="Then read the text in pictures that look like text.")
     given = parser.parse_args()
     writer_lock.PATIENCE_S = given.patience
     step_back(NICENESS)
     paths = json.loads(sys.stdin.buffer.readline() or b"null")
     threading.Thread(target=_end_with_server, daemon=True).start()
     try:
-        report(report=_update(Path(given.gallery), given.model, given.folders, paths))
+        report(report=_update(Path(given.gallery), given.model, given.folders, paths, ocr=given.ocr))
     except GalleryLocked as error:
         report(locked=str(error))
     except EmptyFolder as error:
@@ -57,7 +59,7 @@ def main() -> None:
         raise SystemExit(2) from None
 
 
-def _update(folder: Path, model: str, folders: list[str], paths: list[str] | None) -> dict[str, Any]:
+def _update(folder: Path, model: str, folders: list[str], paths: list[str] | None, *, ocr: bool) -> dict[str, Any]:
     encoder = encoder_of(folder, model or None, threads=max(1, usable_cores() // 2))
     catalog = create_catalog(folder, encoder)
     reported = 0.0
@@ -77,6 +79,8 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
             update = gallery.update(folders, progress=progress, skip=skip)
         else:
             update = gallery.update_at(paths, folders, skip=skip)
+        if ocr:
+            gallery.ocr(progress=progress, skip=skip)
     return {**asdict(update), "skipped": len(update.skipped)}
 
 
