@@ -33,7 +33,7 @@ SLOW_FILES = (  # begun first, so that no worker is left with one of them at the
     "test_stage_ensemble.py",
     "test_stage_resume.py",
     "test_stage_processes.py",
-    "test_convert.py",
+    "test_trainable.py",
     "test_pull.py",
     "test_peers.py",
     "test_teacher.py",

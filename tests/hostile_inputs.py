@@ -135,7 +135,7 @@ def read_mclip(folder: Path) -> None:
 
 
 def read_older(folder: Path) -> None:
-    """The older text encoder, as `araclip convert` reads it."""
+    """The older text encoder, as `araclip pull --trainable` reads it."""
     from araclip.peers.published_araclip import read_published
 
     read_published("older", folder)

@@ -1,5 +1,7 @@
 """The commands for models: models, pull, push."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,31 +84,59 @@ def pull(
     its path or as hf:ORG/NAME, needs none at all.
     """
     if trainable:
-        _pull_trainable(source, target, head, image_tower)
+        if target is None:
+            raise InputError("--trainable needs --out, the folder for the saved model.")
+        pull_trainable_and_say(source, target, head, image_tower)
         return
     if head or image_tower:
         raise InputError(
             "--head and --image-tower belong to --trainable. For searching, name both towers: "
             "araclip:TEXT+open_clip:IMAGE."
         )
-    from araclip.model_library.pull import pull as pulling
-
     wanted = None if languages == "all" else tuple(code.strip() for code in languages.split(",") if code.strip())
     if wanted == ():
         raise InputError("--languages is empty. Name codes, such as ar,en, or all.")
-    with stoppable("What was downloaded is kept; run the same command again to continue."), bars() as show:
+    pull_and_say(source, weights=weights, languages=wanted, target=target, name=name, as_json=as_json)
 
-        def progress(file: str, bytes_done: int, size: int) -> None:
-            show(f"{file}, MB", bytes_done // 1_000_000, size // 1_000_000)
 
+def pull_and_say(
+    source: str, *, weights: str, languages: tuple[str, ...] | None, target: Path | None, name: str | None,
+    as_json: bool = False,
+) -> None:  # fmt: skip
+    """Pull a model to search with, and say what it is and how to use it."""
+    from araclip.model_library.pull import pull as pulling
+
+    with _downloading() as progress:
         done = pulling(
-            source, weights=weights, languages=wanted, out=target, name=name, log=_log, progress=progress,
+            source, weights=weights, languages=languages, out=target, name=name, log=_log, progress=progress,
             converting=quiet_libraries,
         )  # fmt: skip
     if as_json:
         write_line(as_json_text(_as_object(done)))
     else:
         _print_pulled(done)
+
+
+def pull_trainable_and_say(source: str, target: Path, head: Path | None, image_tower: str | None) -> None:
+    """Pull AraCLIP as published as a saved AraCLIPModel, and say what it is and how to use it."""
+    from araclip.model_library.trainable import pull_trainable
+
+    with _downloading() as progress:
+        done = pull_trainable(
+            source, target, head=head, image=image_tower, log=_log, progress=progress, converting=quiet_libraries
+        )
+    kinds = "texts and pictures" if done.has_images else "texts only, without an image tower"
+    folder = escape(shown(str(done.folder)))
+    out.print(f"[bold]{folder}[/] holds the model: {done.width}-wide vectors of {kinds}.", soft_wrap=True)
+    if done.has_images:
+        out.print(f"Make it searchable: [bold]araclip export {folder} MODEL_FOLDER[/]", soft_wrap=True)
+
+
+@contextmanager
+def _downloading() -> Iterator[Callable[[str, int, int], None]]:
+    """A block with bars for large files; takes file, bytes done and bytes in all."""
+    with stoppable("What was downloaded is kept; run the same command again to continue."), bars() as show:
+        yield lambda file, done, size: show(f"{file}, MB", done // 1_000_000, size // 1_000_000)
 
 
 @app.command()
@@ -128,14 +158,6 @@ def push(
         return
     out.print(f"{done.megabytes:,.0f} MB uploaded: {escape(shown(done.url))}", soft_wrap=True)
     out.print(f"Anybody can use it now: [bold]araclip pull hf:{escape(done.repository)}[/]", soft_wrap=True)
-
-
-def _pull_trainable(source: str, target: Path | None, head: Path | None, image_tower: str | None) -> None:
-    from araclip.cli.convert import convert_published
-
-    if target is None:
-        raise InputError("--trainable needs --out, the folder for the saved model.")
-    convert_published(source, target, head, image_tower, onnx=False)
 
 
 def _remove(name: str, yes: bool, as_json: bool) -> None:

@@ -83,8 +83,8 @@ def pull(
     target = out.expanduser().absolute() if out else models_home() / named
     _check_target(target, named, out)
     if source.request is not None:
-        _need_pytorch(source.given)
-    source = _downloaded(source, log, progress)
+        need_pytorch(source.given)
+    source = downloaded(source, log, progress)
     if source.folder is not None:
         config = copy_finished(source.folder, target)
         log("hashes compared, graphs and tokenizer checked and tried")
@@ -120,14 +120,14 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
     )
 
 
-def _downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
+def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
     """The source with its files on this machine; a repository tells only now whether it is a finished folder."""
     if source.repository is None:
         return source
 
     def look(files: Files) -> None:
         if not is_model_folder(files):
-            _need_pytorch(source.given)
+            need_pytorch(source.given)
 
     snapshot = download(source.repository, source.revision, look=look, log=log, progress=progress)
     folder = snapshot.folder
@@ -147,9 +147,9 @@ def _downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
 def _converted(
     source: PullSource, target: Path, weights: str, languages: tuple[str, ...] | None, name: str, log: Log
 ) -> ModelConfig:
-    _need_pytorch(source.given)
+    need_pytorch(source.given)
     assert source.request is not None
-    check_space(target.parent, int(ROOM * _bytes_of(source.request)), f"converting {source.request.name}")
+    check_space(target.parent, int(ROOM * bytes_of(source.request)), f"converting {source.request.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     import_module(ENGINE).make_model_folder(
         source.request,
@@ -163,7 +163,7 @@ def _converted(
     return model_folder.read_config(target)
 
 
-def _bytes_of(request: Request) -> int:
+def bytes_of(request: Request) -> int:
     """Of a model's weights in float32, as far as they are known before they are read."""
     peer = model_registry.BY_NAME.get(request.name)
     if peer is not None and peer.megabytes is not None:
@@ -173,7 +173,12 @@ def _bytes_of(request: Request) -> int:
     return sum(file.stat().st_size for file in files if file.suffix in (".safetensors", ".bin", ".pt"))
 
 
-def _need_pytorch(given: str) -> None:
+def need_pytorch(given: str) -> None:
+    """Refuse what PyTorch is needed for, where it is not installed.
+
+    Raises:
+        InputError: a package is missing; the extra is named.
+    """
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
         raise InputError(

@@ -1,4 +1,4 @@
-"""`araclip convert`: the published AraCLIP becomes ours with every vector, or fails by name and leaves nothing."""
+"""`araclip pull --trainable`: AraCLIP as published becomes ours with every vector, or is refused and leaves nothing."""
 
 import json
 import os
@@ -21,12 +21,11 @@ import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.images import square
-from araclip.peers.convert import convert
 from araclip.peers.pickled_head import read_head
-from araclip.training.export import graph_sizes
+from araclip.peers.pull import Trainable, make_trainable
 from tiny_peers import SIDE, TEXTS, WIDTH, write_araclip, write_mclip, write_older_araclip
 
-pytestmark = pytest.mark.usefixtures("small_models", "seeded", "traced_once")
+pytestmark = pytest.mark.usefixtures("small_models", "seeded")
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
 WORDS = TEXTS[:-1]  # the normaliser and an exported graph have nothing to do with an empty text
@@ -51,8 +50,8 @@ PICTURES = [tiny_hf.picture((20, 90, 200)), tiny_hf.picture((250, 250, 10))]
 
 def test_the_converted_model_gives_the_published_vectors_and_carries_its_tokenizer(tmp_path: Path) -> None:
     published = write_araclip(tmp_path / "araclip")
-    done = convert(str(tmp_path / "araclip"), tmp_path / "ours")
-    assert (done.folder, done.width, done.has_images, done.onnx) == (tmp_path / "ours", WIDTH, True, False)
+    done = make_trainable(str(tmp_path / "araclip"), tmp_path / "ours")
+    assert done == Trainable(tmp_path / "ours", WIDTH, True)
     texts = wanted_texts(published.text_model, tmp_path / "araclip")
     pictures = wanted_pictures(published.clip_model, PICTURES)
     shutil.rmtree(tmp_path / "araclip")  # nothing of it is needed any more
@@ -70,35 +69,15 @@ def test_the_converted_model_gives_the_published_vectors_and_carries_its_tokeniz
     assert "Not filled in yet" not in card
 
 
-def test_onnx_writes_the_model_folder_that_araclip_load_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)  # no need to measure speed
-    published = write_araclip(tmp_path / "araclip")
-    said: list[str] = []
-    convert(str(tmp_path / "araclip"), tmp_path / "folder", onnx=True, log=said.append)
-    model = AraCLIP.load(tmp_path / "folder")
-    assert isinstance(model, AraCLIP)
-    np.testing.assert_allclose(
-        model.encode_text(WORDS), wanted_texts(published.text_model, tmp_path / "araclip"), **CLOSE
-    )
-    np.testing.assert_allclose(model.encode_image(PICTURES), wanted_pictures(published.clip_model, PICTURES), **CLOSE)
-    assert (model.config.weights, model.width, model.config.text.pooling) == ("float32", WIDTH, "mean")
-    assert "not stated by its authors" in model.license
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["araclip", "folder"]  # nothing is left beside
-    assert "the float32 graphs give the vectors of the trained model" in said
-
-
 def test_an_older_text_encoder_becomes_a_model_of_texts(tmp_path: Path) -> None:
     published = write_older_araclip(tmp_path / "older")
-    done = convert(str(tmp_path / "older"), tmp_path / "ours")
+    done = make_trainable(str(tmp_path / "older"), tmp_path / "ours")
     assert not done.has_images
     model = AraCLIPModel.from_pretrained(tmp_path / "ours").eval()
     processor = AraCLIPProcessor.from_pretrained(tmp_path / "ours")
     with torch.inference_mode():
         found = model(**processor(text=WORDS, return_tensors="pt")).text_embeds.numpy()
     np.testing.assert_allclose(found, wanted_texts(published, tmp_path / "older"), **CLOSE)
-    with pytest.raises(InputError, match=r"has no image tower.*--image-tower ViT-B-16-SigLIP-512/webli"):
-        convert(str(tmp_path / "older"), tmp_path / "folder", onnx=True)
-    assert not (tmp_path / "folder").exists()
 
 
 def test_an_older_text_encoder_beside_its_image_tower_with_a_head_from_elsewhere(tmp_path: Path) -> None:
@@ -108,9 +87,9 @@ def test_an_older_text_encoder_beside_its_image_tower_with_a_head_from_elsewhere
     (head,) = (tmp_path / "older").glob("*.pickle")
     head = head.rename(tmp_path / "head of another place.pkl")
     with pytest.raises(InputError, match=r"no AraCLIP as published \(transformers\).*--head"):
-        convert(str(tmp_path / "older"), tmp_path / "ours")
+        make_trainable(str(tmp_path / "older"), tmp_path / "ours")
     image = f"ViT-B-16-SigLIP-512/{tmp_path / 'siglip.pt'}"
-    assert convert(str(tmp_path / "older"), tmp_path / "ours", head=head, image=image).has_images
+    assert make_trainable(str(tmp_path / "older"), tmp_path / "ours", head=head, image=image).has_images
     encoder = AraCLIP.load(tmp_path / "ours")
     np.testing.assert_allclose(encoder.encode_text(WORDS), wanted_texts(published, tmp_path / "older"), **CLOSE)
     np.testing.assert_allclose(encoder.encode_image(PICTURES), wanted_pictures(siglip, PICTURES), **CLOSE)
@@ -161,10 +140,10 @@ def test_a_missing_extra_or_misshapen_key_fails_with_its_name_and_shapes(
     state = {name: tensor for name, tensor in {**load_file(path), **change}.items() if tensor is not None}
     save_file(state, path)
     if message is None:  # what is not used may be there
-        assert convert(str(tmp_path / "araclip"), tmp_path / "ours").has_images
+        assert make_trainable(str(tmp_path / "araclip"), tmp_path / "ours").has_images
         return
     with pytest.raises(ModelMismatch, match=message):
-        convert(str(tmp_path / "araclip"), tmp_path / "ours")
+        make_trainable(str(tmp_path / "araclip"), tmp_path / "ours")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["araclip"]
 
 
@@ -191,16 +170,16 @@ def test_a_damaged_folder_says_what_is_wrong(
     write_araclip(tmp_path / "araclip")
     damage(tmp_path / "araclip")
     with pytest.raises(error, match=message):
-        convert(str(tmp_path / "araclip"), tmp_path / "ours")
+        make_trainable(str(tmp_path / "araclip"), tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
 
 
 def test_other_systems_are_not_converted(tmp_path: Path) -> None:
     write_mclip(tmp_path / "mclip")
     with pytest.raises(InputError, match=r"no AraCLIP as published \(m-clip\)"):
-        convert(str(tmp_path / "mclip"), tmp_path / "ours")
+        make_trainable(str(tmp_path / "mclip"), tmp_path / "ours")
     with pytest.raises(ModelNotFound, match="nobody/nothing cannot be loaded"):
-        convert("nobody/nothing", tmp_path / "ours")
+        make_trainable("nobody/nothing", tmp_path / "ours")
 
 
 def test_nothing_that_is_there_is_replaced_and_a_failure_half_way_leaves_nothing(
@@ -210,7 +189,7 @@ def test_nothing_that_is_there_is_replaced_and_a_failure_half_way_leaves_nothing
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "diary.txt").write_text("mine")
     with pytest.raises(InputError, match="is there already"):
-        convert(str(tmp_path / "araclip"), tmp_path / "ours")
+        make_trainable(str(tmp_path / "araclip"), tmp_path / "ours")
     assert (tmp_path / "ours" / "diary.txt").read_text() == "mine"
 
     def full_disk(*_: object, **__: object) -> None:
@@ -218,7 +197,7 @@ def test_nothing_that_is_there_is_replaced_and_a_failure_half_way_leaves_nothing
 
     monkeypatch.setattr(AraCLIPProcessor, "save_pretrained", full_disk)  # after the weights were written
     with pytest.raises(OSError, match="No space left"):
-        convert(str(tmp_path / "araclip"), tmp_path / "new")
+        make_trainable(str(tmp_path / "araclip"), tmp_path / "new")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["araclip", "ours"]
 
 
@@ -244,7 +223,7 @@ def test_a_hostile_head_is_refused_and_does_not_run(tmp_path: Path) -> None:
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             head.write_bytes(pickle.dumps(content, protocol))
             with pytest.raises(ModelMismatch, match=r"asks for (posix|nt|os)\.system.*was not run"):
-                convert(str(tmp_path / "older"), tmp_path / "ours")
+                make_trainable(str(tmp_path / "older"), tmp_path / "ours")
             with pytest.raises(ModelMismatch, match="was not run"):
                 AraCLIP.load(f"araclip:{tmp_path / 'older'}")
     assert not mark.exists()
@@ -256,7 +235,7 @@ def test_hostile_weights_are_refused_and_do_not_run(tmp_path: Path) -> None:
     mark = tmp_path / "it ran"
     torch.save({"embeddings.word_embeddings.weight": Hostile(mark)}, tmp_path / "older" / "pytorch_model.bin")
     with pytest.raises(ModelMismatch, match=r"pytorch_model\.bin is refused.*could run code"):
-        convert(str(tmp_path / "older"), tmp_path / "ours")
+        make_trainable(str(tmp_path / "older"), tmp_path / "ours")
     assert not mark.exists()
 
 
@@ -305,9 +284,9 @@ def test_two_heads_or_a_head_that_is_not_there_are_named(tmp_path: Path) -> None
     write_older_araclip(tmp_path / "older")
     (tmp_path / "older" / "second.pkl").write_bytes(b"")
     with pytest.raises(ModelNotFound, match=r"one file \*\.pickle or \*\.pkl, is needed, found .*, second\.pkl"):
-        convert(str(tmp_path / "older"), tmp_path / "ours")
+        make_trainable(str(tmp_path / "older"), tmp_path / "ours")
     with pytest.raises(ModelNotFound, match=r"none\.pickle: no such file"):
-        convert(str(tmp_path / "older"), tmp_path / "ours", head=tmp_path / "none.pickle")
+        make_trainable(str(tmp_path / "older"), tmp_path / "ours", head=tmp_path / "none.pickle")
 
 
 # ------------------------------------------------------------------ the command
@@ -319,23 +298,30 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(
     write_araclip(tmp_path / "araclip")
     monkeypatch.setenv("COLUMNS", "400")
 
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", ["araclip", "convert", *arguments])
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["araclip", *map(str, arguments)])
         try:
             cli.main()
         except SystemExit as stop:
             return int(stop.code or 0)
         return 0
 
-    assert run(str(tmp_path / "araclip"), str(tmp_path / "نموذج [1]")) == 0
+    source, target = tmp_path / "araclip", tmp_path / "نموذج [1]"
+    assert run("pull", source, "--trainable", "--out", target) == 0
     out = capsys.readouterr().out
     assert re.search(r"نموذج \[1\] holds the model: 64-wide vectors of texts and pictures", out)
     assert "araclip export" in out
-    assert json.loads((tmp_path / "نموذج [1]" / "config.json").read_text())["model_type"] == "araclip"
-    assert run(str(tmp_path / "araclip"), str(tmp_path / "نموذج [1]")) == 2
+    assert json.loads((target / "config.json").read_text())["model_type"] == "araclip"
+    assert run("pull", source, "--trainable", "--out", target) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("araclip: ")
     assert "is there already" in line
+    assert run("convert", source, target) == 2  # the earlier name
+    old, again = capsys.readouterr().err.splitlines()
+    assert old.startswith(f"`araclip convert` is now `araclip pull {source} --out {target} --trainable`; AraCLIP 0.3")
+    assert again == line
+    assert run("pull", source, "--trainable") == 2
+    assert "--trainable needs --out" in capsys.readouterr().err
 
 
 def test_conversion_replaces_folders_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,5 +329,5 @@ def test_conversion_replaces_folders_atomically(tmp_path: Path, monkeypatch: pyt
     written: list[Path] = []
     real = atomic.write_folder
     monkeypatch.setattr(atomic, "write_folder", lambda path, fill: (written.append(path), real(path, fill)))
-    convert(str(tmp_path / "araclip"), tmp_path / "ours")
+    make_trainable(str(tmp_path / "araclip"), tmp_path / "ours")
     assert written == [tmp_path / "ours"]
