@@ -65,7 +65,7 @@ class Camera:
         page.set_default_timeout(PATIENCE_MS)
         page.add_init_script(f"localStorage.setItem('araclip.language', '{language}')")
         page.goto(self.address + query)
-        page.wait_for_selector(".tile, .notice, .tries a")
+        page.wait_for_selector(".tile, .notice, .tries a, .card, .world")
         self.settled(page)
         yield page
         context.close()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from doing import Visit, serving, until
-from playwright.sync_api import Page, expect
+from fingers import Fingers
+from playwright.sync_api import Locator, Page, expect
 
 READ, WRITE = "read-" + "r" * 32, "write-" + "w" * 32
 
@@ -74,10 +75,74 @@ def test_pictures_are_chosen_downloaded_hidden_and_brought_back(visit: Visit, tm
     expect(page.locator("#toast")).to_contain_text("تم التراجع")
     expect(page.locator("#timeline .tile a").first).to_have_attribute("href", first)  # they are back
     page.locator("#timeline .tile a").first.focus()
+    page.locator("#timeline .tile").nth(1).hover()
+    page.locator("#timeline .check").nth(1).click()
+    page.locator("#timeline .tile a").nth(4).click(modifiers=["Shift"])
+    expect(page.locator("#chosen p")).to_have_text("٤ صور محددة")
+    page.locator("#timeline .tile a").first.click(modifiers=["Shift"])  # the range now ends on the other side
+    expect(page.locator("#chosen p")).to_have_text("صورتان محددتان")
+    page.locator("#timeline .tile a").first.focus()
     page.keyboard.press("Control+a")
     expect(page.locator("#chosen p")).to_have_text("٩٦ صورة محددة")
     page.keyboard.press("Escape")
     expect(page.locator("#chosen")).to_be_hidden()
+
+
+def test_a_finger_held_on_a_picture_chooses_and_then_taps_do(visit: Visit) -> None:
+    page = visit(width=390, height=780, has_touch=True, is_mobile=True)
+    fingers = Fingers(page)
+    first, second = (page.locator("#timeline .tile").nth(number) for number in (0, 1))
+    first.scroll_into_view_if_needed()
+    at = middle(first)
+    fingers.drag((at, (at[0], at[1] - 30)))  # a scroll chooses nothing
+    page.wait_for_timeout(600)
+    expect(page.locator("#chosen")).to_have_count(0)
+    fingers.down(middle(first))
+    page.wait_for_timeout(600)
+    fingers.up()
+    expect(page.locator("#chosen p")).to_have_text("صورة محددة")
+    fingers.tap(middle(second))
+    expect(page.locator("#chosen p")).to_have_text("صورتان محددتان")
+    fingers.tap(middle(first))
+    expect(page.locator("#chosen p")).to_have_text("صورة محددة")
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+PLACES = [(30.0, 31.2, 12), (24.7, 46.7, 3)]  # latitude, longitude, pictures
+
+
+def test_the_map_follows_the_mouse_and_two_fingers_zoom_it(visit: Visit) -> None:
+    places = [
+        {"latitude": north, "longitude": east, "pictures": n, "cover": None, "box": [north, east, north, east]}
+        for north, east, n in PLACES
+    ]
+    answer = {"known": True, "pictures": 15, "places": places, "generation": "x"}
+    page = visit(width=390, height=780, has_touch=True, is_mobile=True)
+    page.route("**/places*", lambda route: route.fulfill(json=answer))
+    page.get_by_role("link", name="الخريطة").click()
+    groups = page.locator(".world li")
+    expect(groups).to_have_count(2)
+    before = [middle(group) for group in groups.all()]
+    world = middle(page.locator(".world"))
+    page.mouse.move(*world)
+    page.mouse.down()
+    page.mouse.move(world[0] + 40, world[1] + 25, steps=3)
+    page.mouse.up()
+    moved = [middle(group) for group in groups.all()]
+    assert moved == [(pytest.approx(x + 40, abs=1), pytest.approx(y + 25, abs=1)) for x, y in before]
+    x, y = world
+    Fingers(page).drag(((x - 60, y), (x - 30, y)), ((x + 60, y), (x + 30, y)))
+    zoomed = [middle(group) for group in groups.all()]
+    assert zoomed[1][0] - zoomed[0][0] == pytest.approx((moved[1][0] - moved[0][0]) / 2, rel=0.05)
+    assert "where=" not in page.url  # no group was opened by the way
+    page.evaluate("document.querySelector('.world li a').click()")
+    until(page, "location.search.includes('near')")
+
+
+def middle(of: Locator) -> tuple[float, float]:
+    box = of.bounding_box()
+    assert box
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from colours import write_pictures
 from doing import PATIENCE_MS, Visit, patiently, search, serving, shown, until
+from fingers import Fingers
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -156,7 +157,7 @@ def test_new_pictures_come_by_themselves_below_what_is_seen_and_else_wait(
 
 
 def test_on_a_phone_the_filters_are_a_sheet(visit: Visit) -> None:
-    page = visit("?q=أحمر", width=390)
+    page = visit("?q=أحمر", width=390, has_touch=True, is_mobile=True)
     shown(page)
     switch = page.locator("#filter-switch")
     switch.click()
@@ -177,6 +178,13 @@ def test_on_a_phone_the_filters_are_a_sheet(visit: Visit) -> None:
     expect(sheet).to_be_hidden()
     switch.click()
     page.get_by_role("button", name="تم").click()
+    expect(sheet).to_be_hidden()
+    switch.click()
+    fingers, grip = Fingers(page), sheet.bounding_box()
+    fingers.drag(((195, grip["y"] + 20), (195, grip["y"] + 60)))  # too short
+    expect(sheet).to_be_visible()
+    expect(sheet).to_have_css("translate", "none")  # it is back
+    fingers.drag(((195, grip["y"] + 20), (195, grip["y"] + 180)))
     expect(sheet).to_be_hidden()
     page.set_viewport_size({"width": 1280, "height": 800})
     switch.click()

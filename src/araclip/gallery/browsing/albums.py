@@ -19,7 +19,7 @@ MAX_DEPTH = 64  # levels of folders; a deeper one counts as its ancestor at that
 
 @dataclass
 class Album:
-    """A folder with pictures in it or below it: all of them in `pictures`, and the newest of them as `cover`."""
+    """A folder with pictures in it or below it: how many `pictures`, copies once, and the newest of them as `cover`."""
 
     path: str
     key: str
@@ -29,6 +29,7 @@ class Album:
     own: int = 0  # directly in it
     cover: int = 0  # the store's number of a picture
     newest: str = ""  # its date
+    held: set[int] = field(default_factory=set, repr=False)  # numbers of its pictures, while they are counted
 
     @property
     def name(self) -> str:
@@ -60,7 +61,8 @@ class Albums:
             if folder.count(os.sep) > MAX_DEPTH:
                 folder = str(PurePath(*PurePath(folder).parts[: MAX_DEPTH + 1]))
             album = folders.get(folder) or _with_parents(folders, folder)
-            album.own += 1
+            album.held.add(content)
+            album.own = len(album.held)
             if not album.cover or (date or "") > album.newest:
                 album.cover, album.newest = content, date or ""
         self.top = _summed([album for album in folders.values() if album.parent is None])
@@ -83,7 +85,7 @@ def _summed(top: list[Album]) -> list[Album]:
     while len(joined) == 1 and not joined[0].own and joined[0].albums:  # what all share is no album
         joined = joined[0].albums
     for album in joined:
-        album.parent = None
+        album.parent, album.held = None, set()
     return joined
 
 
@@ -93,12 +95,13 @@ def _joined(album: Album) -> Album:
         album = album.albums[0]
         album.parent = parent
     album.albums = sorted((_joined(each) for each in album.albums), key=lambda each: each.path)
-    album.pictures = album.own
     for each in album.albums:
         each.parent = album
-        album.pictures += each.pictures
+        album.held |= each.held
+        each.held = set()
         if not album.cover or each.newest > album.newest:
             album.cover, album.newest = each.cover, each.newest
+    album.pictures = len(album.held)
     return album
 
 

@@ -64,7 +64,11 @@ def _completed(
 ) -> SuggestionsAnswer:
     gallery = service.gallery
     vectors = gallery.snapshot.reference.everyday
-    finding = [text for text, row in known if gallery.finds(text, encoded[text] if row is None else vectors[row])]
+    examples = gallery.examples() if gallery.snapshot.scale else ()  # those that the page shows
+    finding = [
+        text for text, row in known
+        if ARABIC_OF.get(text, text) in examples or gallery.finds(text, encoded[text] if row is None else vectors[row])
+    ]  # fmt: skip
     store = gallery.store
     source = Vocabulary(store) if isinstance(store, Catalog) else None
     found = completions(typed, source, gallery.overview().folders, finding, most)

@@ -18,6 +18,8 @@ export async function show(root, state, go) {
   let found;
   try {
     found = await api.folders(inside);
+    const [only] = found.albums; // one folder that holds all others says nothing
+    if (!inside && found.albums.length === 1 && only.albums) found = { ...await api.folders(only.key), trail: [] };
   } catch (problem) {
     shown = '';
     root.replaceChildren(el('p.soft', { role: 'alert' }, problem.detail || problem.title));

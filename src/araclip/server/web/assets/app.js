@@ -126,13 +126,14 @@ async function arrive({ scroll } = {}) {
 /** Draw everything around the results. */
 function showFrame() {
   const home = !isSearch(state) && !filterCount(state);
-  document.body.dataset.page = home ? 'home' : 'results';
+  const start = home && !state.show; // albums and the map need the room
+  document.body.dataset.page = start ? 'home' : home ? 'browse' : 'results';
   document.title = state.q ? `${state.q} – AraCLIP` : t('title');
   $('clear').hidden = !$('query').value;
-  [$('home').hidden, $('bar').hidden] = [!home, home];
+  [$('home').hidden, $('bar').hidden] = [!start, home];
   chips.show(state, filterChips(state));
   filters.sync(state);
-  if (home) showHome(state, stats, (q) => go({ ...AS_READ, q }));
+  if (start) showHome(state, stats, (q) => go({ ...AS_READ, q }));
   browse.show(state, stats);
 }
 

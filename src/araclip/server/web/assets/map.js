@@ -34,9 +34,9 @@ class PlacesMap {
     this.notice = el('p.soft', { role: 'status' });
     this.frame = el('div.world', { dir: 'ltr' }, coasts, this.groups,
       el('div.zoom', {}, button('bare', 'plus', t('zoomIn'), () => this.#zoom(2)), button('bare', 'minus', t('zoomOut'), () => this.#zoom(0.5))));
-    Object.assign(this, { root, coasts, scale: 1, x: 1800, y: 800, key: null });
+    Object.assign(this, { root, coasts, scale: 1, x: 1800, y: 800, key: null, fingers: new Map() });
     this.frame.addEventListener('wheel', (event) => { event.preventDefault(); this.#zoom(event.deltaY < 0 ? 1.5 : 1 / 1.5, event); }, { passive: false });
-    this.frame.addEventListener('pointerdown', (event) => this.#drag(event));
+    this.frame.addEventListener('pointerdown', (event) => this.#touch(event));
     new ResizeObserver(() => this.#draw()).observe(this.frame);
   }
 
@@ -137,20 +137,37 @@ class PlacesMap {
     this.#draw();
   }
 
-  #drag(event) {
-    const [x, y] = [this.x, this.y];
-    this.moved = false;
-    const move = ({ clientX, clientY }) => {
-      if (Math.hypot(clientX - event.clientX, clientY - event.clientY) > 5) this.moved = true;
-      if (!this.moved) return;
-      this.x = x - (clientX - event.clientX) / this.pixel;
-      this.y = y - (clientY - event.clientY) / this.pixel;
-      this.#draw();
+  /** The mouse or a finger moves the map, two fingers zoom it. */
+  #touch(event) {
+    const { fingers } = this;
+    if (!fingers.size) this.moved = false;
+    fingers.set(event.pointerId, event);
+    if (fingers.size > 1) return;
+    const move = (now) => {
+      if (!fingers.has(now.pointerId) || (!this.moved && fingers.size < 2 && Math.hypot(now.clientX - event.clientX, now.clientY - event.clientY) < 5)) return;
+      this.moved = true;
+      const before = middle(fingers);
+      fingers.set(now.pointerId, now);
+      const to = middle(fingers);
+      this.x -= (to.clientX - before.clientX) / this.pixel;
+      this.y -= (to.clientY - before.clientY) / this.pixel;
+      this.#zoom(to.apart / before.apart, to);
     };
-    const end = () => { removeEventListener('pointermove', move); removeEventListener('pointerup', end); };
-    addEventListener('pointermove', move);
-    addEventListener('pointerup', end);
+    const end = ({ pointerId }) => {
+      fingers.delete(pointerId);
+      if (fingers.size) return;
+      setTimeout(() => { this.moved = false; }); // after the click, if one follows
+      for (const [name, heard] of heards) removeEventListener(name, heard);
+    };
+    const heards = [['pointermove', move], ['pointerup', end], ['pointercancel', end]];
+    for (const [name, heard] of heards) addEventListener(name, heard);
   }
+}
+
+/** The point between fingers, and how far two are apart. */
+function middle(fingers) {
+  const [a, b = a] = fingers.values();
+  return { clientX: (a.clientX + b.clientX) / 2, clientY: (a.clientY + b.clientY) / 2, apart: Math.max(1, Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY)) };
 }
 
 /** Kilometres between two points of the earth. */

@@ -7,6 +7,7 @@ import { heightFor, justify, ratioOf } from './layout.js';
 
 const PAGE = 120;
 const GAP = 8;
+const SWIPE = 50; // pixels: to the next picture, or down to close
 const token = location.hash.slice(1);
 const base = `shared/${encodeURIComponent(token)}`;
 const items = [];
@@ -67,6 +68,14 @@ async function show(i) {
 $('viewer').addEventListener('keydown', ({ key }) => {
   const forward = document.documentElement.dir === 'rtl' ? -1 : 1;
   if (key === 'ArrowRight' || key === 'ArrowLeft') show(at + (key === 'ArrowRight' ? forward : -forward));
+});
+let from = null; // where a finger touched
+$('viewer').addEventListener('touchstart', ({ touches }) => { from = touches.length === 1 ? touches[0] : null; }, { passive: true });
+$('viewer').addEventListener('touchend', ({ changedTouches: [to] }) => {
+  if (!from || visualViewport?.scale > 1) return;
+  const [across, down] = [to.clientX - from.clientX, to.clientY - from.clientY];
+  if (down > SWIPE && down > 2 * Math.abs(across)) $('viewer').close();
+  else if (Math.abs(across) > SWIPE && Math.abs(across) > 2 * Math.abs(down)) show(at + ((across > 0) === (document.documentElement.dir === 'rtl') ? 1 : -1));
 });
 $('viewer').addEventListener('close', () => $('pictures').children[at]?.firstChild.focus());
 $('rest').addEventListener('click', fetchMore);
