@@ -3,22 +3,38 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# pip would compile 31,000 modules, a minute and a half of one core; a quarter of them is ever imported, and compiled then.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+AGAIN := $(MAKE) --no-print-directory
+
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo docs test-docs test installed test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: demo docs test-docs test checked format-checked types installed packages test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
-# What all tests need; `make -j installed` has the environments made at the same time.
-installed: .venv/.test .venv/.lowest .venv/.oldest
+# What all tests need, the system's packages too; with `make -j3 installed`, what waits for the network waits together.
+installed: .venv/.everything .venv/.lowest .venv/.oldest packages
 
-# mypy runs beside the tests, two processes with a thread each; what it finds comes last.
+# One after the other: apt takes one at a time.
+packages:
+	@$(AGAIN) chromium && $(AGAIN) tesseract && $(AGAIN) postgres
+
+# Linters and mypy run beside the tests, two processes with a thread each; what they find comes last.
 test: .venv/.test
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(MAKE) --no-print-directory lint-github
-	@$(BIN)/mypy > .venv/mypy.txt 2>&1 & types=$$!; \
+	@$(AGAIN) -k checked > .venv/checked.txt 2>&1 & checks=$$!; \
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
-	wait $$types; types=$$?; cat .venv/mypy.txt; exit $$((tests + types))
+	wait $$checks; checks=$$?; cat .venv/checked.txt; exit $$((tests + checks))
+
+checked: format-checked lint-github types
+
+format-checked: .venv/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: .venv/.test
+	@$(BIN)/mypy
 
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
 test-browser: .venv/.browser chromium
@@ -47,9 +63,10 @@ test-ocr: .venv/.ocr tesseract
 test-ray: .venv/.ray
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
-# aiobotocore takes one release of botocore; its extra names the boto3 that fits, which pip would search for an hour.
+# aiobotocore takes a few releases of botocore, and boto3 goes by botocore's number; by itself pip would search for an hour.
+MOTO = $(PIP) install --no-compile 'moto[server]>=5' boto3==$$($(BIN)/python -c 'import botocore; print(botocore.__version__)')
 .venv/.ray: pyproject.toml .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,s3]' 'aiobotocore[boto3]' 'moto[server]>=5'
+	@$(PIP) install --no-compile -e '.[ray,s3]' && $(MOTO)
 	@touch $@
 
 # Galleries on a real PostgreSQL server: a private one in a temporary folder, of a user that is not root. Installs what is
@@ -82,7 +99,7 @@ test-oldest: .venv/.test .venv/.oldest
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
 
 .venv/.oldest: .venv/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade --target .venv/oldest 'transformers==5.0.0'
+	@$(PIP) install --no-compile --upgrade --target .venv/oldest 'transformers==5.0.0'
 	@touch $@
 
 # The core, without PyTorch, with the lowest version of each dependency that pyproject.toml allows. Old libraries warn
@@ -93,8 +110,8 @@ test-lowest: .venv/.lowest
 	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
 .venv/.lowest: pyproject.toml tests/lowest.py .venv/bin/python
-	@$(PYTHON) -m venv --clear .venv/lowest && $(BIN)/python tests/lowest.py > .venv/lowest/lowest.txt
-	@.venv/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/lowest/lowest.txt $(LOWEST_TOOLS)
+	@$(PYTHON) -m venv --clear --without-pip .venv/lowest && $(BIN)/python tests/lowest.py > .venv/lowest/lowest.txt
+	@$(PIP) --python .venv/lowest/bin/python install --no-compile -r .venv/lowest/lowest.txt $(LOWEST_TOOLS)
 	@touch $@
 
 # Speeds as ratios to plain ways, measured in one run, compared with those on record; ends with an error where one has
@@ -122,10 +139,12 @@ lint-github: .venv/.test
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 	@$(BIN)/kubernetes-validate --strict --quiet deploy/embed.job.yaml
 
-# Wheel and sdist as they would be released, checked: minutes, and the package index. RELEASE_TESTS="tests/test_query.py …"
-# names some of the sdist's tests in place of all of the core's, for a machine that is busy.
+# Wheel and sdist as they would be released, checked: minutes, and the package index. From the unpacked sdist the core's tests
+# run; with SDIST_TESTS=all the whole suite in an environment with all that it needs, as before a release; with
+# SDIST_TESTS="tests/test_query.py …" some files, for a machine that is busy.
+SDIST_TESTS ?= core
 release-check: .venv/.release
-	@$(BIN)/python -u tests/release/check.py $(addprefix --tests ,$(RELEASE_TESTS))
+	@$(BIN)/python -u tests/release/check.py --tests $(SDIST_TESTS)
 
 wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist
@@ -167,22 +186,28 @@ clean:
 
 .venv/.demo: pyproject.toml .venv/bin/python
 	@echo "Installing (once, about a minute) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@$(PIP) install --no-compile -e '.[demo]'
 	@touch $@
 
 .venv/.test: pyproject.toml .venv/bin/python
 	@echo "Installing (once, a few minutes) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train,mini,peers]'
+	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers]'
 	@touch $@ .venv/.demo
 
+# All of these at once: pip resolves and builds once, not four times.
+.venv/.everything: pyproject.toml .venv/bin/python
+	@echo "Installing all that tests need (once, a few minutes) …"
+	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers,docs,browser,ray,s3]' && $(MOTO)
+	@touch .venv/.test .venv/.demo .venv/.docs .venv/.browser .venv/.ray $@
+
 .venv/.docs: pyproject.toml .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@$(PIP) install --no-compile -e '.[docs]'
 	@touch $@
 
 .venv/.release: pyproject.toml .venv/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python tests/release/tools.py)
+	@$(PIP) install --no-compile $$($(BIN)/python tests/release/tools.py)
 	@touch $@
 
 .venv/.browser: pyproject.toml .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	@$(PIP) install --no-compile -e '.[browser]'
 	@touch $@

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import pictures
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, cli
 from crash.story import pictures_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT, runs bash")
@@ -191,14 +192,20 @@ def test_a_second_index_ends_while_a_first_one_is_at_work(root: Path, tmp_path: 
 # ------------------------------------------------------------------ for programs
 
 
-def test_every_command_on_galleries_answers_in_json(root: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_every_command_on_galleries_answers_in_json(
+    root: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     place = tmp_path / "g"
 
     def answer(*arguments: str) -> dict[str, object]:
-        command = [sys.executable, "-m", "araclip.cli", *arguments, "-g", str(place), "--model", str(tiny_model)]
-        said = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-        assert said.stdout.count("\n") == 1
-        found: dict[str, object] = json.loads(said.stdout)
+        options = ["-g", str(place), "--model", str(tiny_model), "--json"]
+        monkeypatch.setattr(sys, "argv", ["araclip", *arguments, *options])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code
+        said = capfd.readouterr().out
+        assert said.count("\n") == 1
+        found: dict[str, object] = json.loads(said)
         return found
 
     pictures.text_as_picture(root / "x.png")
@@ -230,29 +237,32 @@ def test_watch_answers_a_line_of_json_for_each_update(root: Path, tmp_path: Path
 ARACLIP = Path(sys.executable).parent / "araclip"
 TAB = """
 eval "$(araclip --show-completion)" || exit 1
-COMP_WORDS=("$@")
-COMP_CWORD=$(($# - 1))
-_araclip_completion araclip
-printf '%s\\n' "${COMPREPLY[@]}"
+answered() {
+  COMP_WORDS=(araclip "$@")
+  COMP_CWORD=$#
+  _araclip_completion araclip
+  printf '%s ' "${COMPREPLY[@]}"
+  echo
+}
 """
+COMPLETED = {
+    ("sea",): {"search"},
+    ("search", "قطة", "--thr"): {"--threshold"},
+    ("search", "قطة", "--where", "ca"): {"camera=", "captured="},
+    ("search", "قطة", "-w", "o"): {"orientation="},
+    ("search", "قطة", "-w", "ne"): {"near="},
+    ("duplicates", "--kind", ""): {"exact", "near", "semantic"},
+    ("index", ".", "--model", "arac"): {"araclip-mini"},
+}
 
 
 @pytest.mark.skipif(not shutil.which("bash") or not ARACLIP.is_file(), reason="needs bash and an installed araclip")
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [
-        (("sea",), {"search"}),
-        (("search", "قطة", "--thr"), {"--threshold"}),
-        (("search", "قطة", "--where", "ca"), {"camera=", "captured="}),
-        (("search", "قطة", "-w", "o"), {"orientation="}),
-        (("search", "قطة", "-w", "ne"), {"near="}),
-        (("duplicates", "--kind", ""), {"exact", "near", "semantic"}),
-        (("index", ".", "--model", "arac"), {"araclip-mini"}),
-    ],
-)
-def test_bash_completes_commands_options_and_values(typed: tuple[str, ...], offered: set[str]) -> None:
+def test_bash_completes_commands_options_and_values() -> None:
     environment = {**os.environ, "PATH": f"{ARACLIP.parent}{os.pathsep}{os.environ['PATH']}"}
-    command = ["bash", "--norc", "-c", TAB, "bash", "araclip", *typed]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    script = TAB + "".join(f"answered {shlex.join(typed)}\n" for typed in COMPLETED)
+    said = subprocess.run(
+        ["bash", "--norc", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
     assert said.returncode == 0, said.stderr
-    assert set(said.stdout.split()) == offered
+    offered = [set(line.split()) for line in said.stdout.splitlines()]
+    assert dict(zip(COMPLETED, offered, strict=True)) == COMPLETED

@@ -1,14 +1,16 @@
 """What differs between systems: of each part both branches, the one that this machine does not take by force."""
 
 import ast
+import ctypes
 import os
 import re
 import signal
 import socket
+import struct
 import sys
 import types
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,19 @@ from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest.scan import Walk, checked_root
 from araclip.gallery.locations import gallery_of
-from araclip.platforms import files, libraries, limits, memory, names, processes, signals, sockets, system
+from araclip.platforms import (
+    files,
+    jobs,
+    libraries,
+    limited,
+    limits,
+    memory,
+    names,
+    processes,
+    signals,
+    sockets,
+    system,
+)
 from araclip.video.formats import can_read
 from pictures import solid
 
@@ -231,15 +245,91 @@ def test_names_that_differ_only_so_are_two_where_the_disk_tells_them_apart(
 # ------------------------------------------------------------------ processes
 
 
-def test_without_limits_nothing_is_limited_and_videos_are_not_read(
-    on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "resource", None)  # importing it fails, as on Windows
+class Kernel32:
+    """Windows' library as far as jobs use it: which processes are in a job, and the limits it was given."""
+
+    def __init__(self, *, refuses: str = "") -> None:
+        self.inside: list[tuple[object, object]] = []
+        self.set: list[dict[str, object]] = []
+        self.refuses = refuses
+        self.CreateJobObjectW = self._call("CreateJobObjectW", lambda security, name: 77)
+        self.GetCurrentProcess = self._call("GetCurrentProcess", lambda: -1)
+        self.AssignProcessToJobObject = self._call(
+            "AssignProcessToJobObject", lambda job, process: self.inside.append((job, process)) or 1
+        )
+        self.SetInformationJobObject = self._call("SetInformationJobObject", self._limit)
+
+    def _call(self, name: str, does: Callable[..., int]) -> Callable[..., int]:
+        def call(*given: object) -> int:
+            return 0 if name == self.refuses else does(*given)
+
+        return call
+
+    def _limit(self, job: object, kind: int, place: object, size: ctypes.c_uint32) -> int:
+        assert (job, kind, size.value) == (77, 9, 144)  # the size on 64 bits, by <winnt.h>
+        data = ctypes.string_at(place, 144)  # type: ignore[arg-type]
+        time, flags, processes = *struct.unpack_from("<q8xI", data), struct.unpack_from("<I", data, 40)[0]
+        self.set.append(
+            {"flags": flags, "s": time / 1e7, "processes": processes, "memory": struct.unpack_from("<Q", data, 112)[0]}
+        )
+        return 1
+
+
+@pytest.fixture
+def kernel32(on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel32]:
     on("windows")
-    limits.restrict(1)
-    limits.allow_processor(1)
-    limits.limit({"RLIMIT_DATA": 1})
-    assert limits.with_memory(["tesseract"], 1) == ["tesseract"]
+    monkeypatch.setitem(sys.modules, "resource", None)  # importing it fails, as on Windows
+    monkeypatch.setattr(limits, "step_back", lambda niceness: None)
+    library = Kernel32()
+    monkeypatch.setattr(ctypes, "WinDLL", lambda name, use_last_error: library, raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: 5, raising=False)
+    monkeypatch.setattr(ctypes, "WinError", lambda code: PermissionError(13, "Access is denied"), raising=False)
+    jobs.own_job.cache_clear()
+    yield library
+    jobs.own_job.cache_clear()
+
+
+def test_on_windows_a_job_limits_memory_processes_and_time(kernel32: Kernel32) -> None:
+    limits.restrict(300_000_000)
+    assert kernel32.inside == [(77, -1)]
+    assert kernel32.set[-1] == {"flags": 0x400 | 0x100 | 0x8, "s": 0, "processes": 1, "memory": 300_000_000}
+    used = os.times().user
+    limits.allow_processor(2.5)
+    limits.allow_processor(4)
+    assert [round(each["s"] - used) for each in kernel32.set[1:]] == [2, 4]  # type: ignore[operator]
+    assert all(each["flags"] == 0x400 | 0x100 | 0x8 | 0x2 and each["processes"] == 1 for each in kernel32.set[1:])
+    limits.limit({"RLIMIT_DATA": 5_000_000, "RLIMIT_CPU": 9, "RLIMIT_AS": 1})
+    assert (kernel32.set[-1]["memory"], round(kernel32.set[-1]["s"] - used)) == (5_000_000, 9)  # type: ignore[operator]
+    assert len(kernel32.inside) == 1  # one job, whose limits change
+
+
+def test_on_windows_what_must_not_run_without_limits_fails_where_a_job_is_refused(kernel32: Kernel32) -> None:
+    for call in ("CreateJobObjectW", "AssignProcessToJobObject", "SetInformationJobObject"):
+        jobs.own_job.cache_clear()
+        kernel32.refuses = call
+        with pytest.raises(PermissionError):
+            limits.restrict(300_000_000)
+        limits.limit({"RLIMIT_DATA": 1})  # as good as the system can
+    assert kernel32.set == []
+
+
+def test_on_windows_another_program_runs_in_the_job_of_one_that_ends_with_it(
+    kernel32: Kernel32, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = [sys.executable, "-S", "-c", "import sys; print(sys.stdin.read()[::-1]); sys.exit(3)"]
+    command = limits.with_memory(program, 2_000)
+    assert command[:4] == [sys.executable, "-P", "-m", "araclip.platforms.limited"]
+    (tmp_path / "in").write_text("abc")
+    with (tmp_path / "in").open() as given, (tmp_path / "out").open("w") as printed:
+        for name, stream in (("argv", command[3:]), ("stdin", given), ("stdout", printed)):
+            monkeypatch.setattr(sys, name, stream)
+        assert limited.main() == 3
+    assert (tmp_path / "out").read_text() == "cba\n"
+    assert kernel32.set == [{"flags": 0x400 | 0x2000 | 0x100, "s": 0, "processes": 0, "memory": 2_048_000}]
+
+
+def test_on_windows_videos_are_not_read(on: Callable[[str], None]) -> None:
+    on("windows")
     can_read.cache_clear()
     try:
         assert not can_read()

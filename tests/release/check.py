@@ -1,13 +1,15 @@
 """Check the packages as they would be released: what `make release-check` runs.
 
-    python tests/release/check.py [--out dist] [--tests tests/test_query.py]
+    python tests/release/check.py [--out dist] [--tests core | all | FILE …]
 
 1. Wheel and sdist are built twice, and are the same bytes; their contents and descriptions pass check-wheel-contents
    and twine; a release tag (GITHUB_REF_NAME, as v1.2.3) is the version.
 2. The wheel is installed into an empty environment in a folder with spaces and Arabic letters; there pictures are
    indexed and searched with the hub switched off; uninstalling leaves nothing.
-3. The core's tests pass from the unpacked sdist; with --tests only those files, for a look while the machine is busy.
+3. The core's tests pass from the unpacked sdist; with `--tests all` the whole suite, with the extras that `make test`
+   installs; with names of files only those, for a look while the machine is busy.
 4. The licences of all that was installed are ones that fit; they are written to `licences.md`, an SBOM to `sbom.json`.
+   So are those of what all extras together would install, in `licences-extras.md`; exceptions have their reasons.
 
 Tools: the extra `release`. Needs the package index. Exit code 1 and the reason where something is not so.
 """
@@ -24,18 +26,20 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from licences import packages, strange, table
+from licences import EXCEPTIONS, packages, strange, table, wanted
 
 PROJECT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "httpx", "httpx2", "onnx", "watchfiles")
+TEST_EXTRAS = "demo,dev,train,mini,peers"  # of `make test`
+WORKERS = ("-n", "2", "--dist", "loadfile")
 
 
 def main() -> int:
     """Run all checks; 1 and a message where one fails."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=PROJECT / "dist", help="where the packages are written (dist)")
-    options.add_argument("--tests", action="append", help="a file of tests, in place of all of the core's; repeatable")
+    options.add_argument("--tests", nargs="+", default=["core"], help="of the sdist: core (default), all, or files")
     given = options.parse_args()
     out = given.out.resolve()
     with tempfile.TemporaryDirectory() as place:
@@ -43,7 +47,7 @@ def main() -> int:
         home = Path(place) / "مجلد فيه مسافات"
         python = environment(home)
         installed(python, built["whl"])
-        licences(python, out)
+        licences(python, built["whl"], out)
         searched(python, home)
         uninstalled(python)
         tested(python, built["gz"], home, given.tests)
@@ -137,25 +141,31 @@ def uninstalled(python: Path) -> None:
     print("uninstalled: nothing left")
 
 
-def tested(python: Path, sdist: Path, home: Path, only: list[str] | None) -> None:
-    """The core's tests, or some files of them, from the unpacked sdist."""
+def tested(python: Path, sdist: Path, home: Path, tests: list[str]) -> None:
+    """Tests from the unpacked sdist, which is installed by its own build: `core`, `all`, or some files."""
     with tarfile.open(sdist) as archive:
         archive.extractall(home, filter="data")
     source = home / sdist.name.removesuffix(".tar.gz")
-    pip(python, "install", source, *TEST_TOOLS)  # the sdist's own build
-    tests = ["-m", "pytest", *only] if only else ["tests/core_tests.py", "-n", "2", "--dist", "loadfile"]
-    said = run(python, *tests, "-p", "no:cacheprovider", cwd=source)
-    print(f"tests of the sdist: {said.strip().splitlines()[-1]}")
+    whole = tests == ["all"]
+    pip(python, "install", *([f"{source}[{TEST_EXTRAS}]"] if whole else [source, *TEST_TOOLS]))
+    ways = {"core": ["tests/core_tests.py", *WORKERS], "all": ["-m", "pytest", *WORKERS, "--no-loadscope-reorder"]}
+    command = ways.get(tests[0], ["-m", "pytest", *tests])
+    said = run(python, *command, "-p", "no:cacheprovider", cwd=source)
+    print(f"tests of the sdist ({' '.join(tests)}): {said.strip().splitlines()[-1]}")
 
 
-def licences(python: Path, out: Path) -> None:
-    """Write the licences and the SBOM of what is installed; every licence must be one that fits."""
+def licences(python: Path, wheel: Path, out: Path) -> None:
+    """Write the licences and the SBOM of what is installed, and the licences of what all extras would install."""
     found = packages(python)
     wrong = strange(found, {})
     must(not wrong, f"licences to be looked at: {wrong}")
     (out / "licences.md").write_text(table(found), "utf-8")
     run(TOOLS / "cyclonedx-py", "environment", python, "--output-file", out / "sbom.json", "--output-reproducible")
-    print(f"licences of {len(found)} packages fit; SBOM written")
+    extras = wanted(python, wheel)
+    wrong = strange(extras, EXCEPTIONS)
+    must(not wrong, f"licences of extras to be looked at: {wrong}")
+    (out / "licences-extras.md").write_text(table(extras), "utf-8")
+    print(f"licences of {len(found)} packages fit, with all extras of {len(extras)}; SBOM written")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The licences of an environment: each must be one that fits, or an exception with its reason.
 
-    python tests/release/licences.py [--python .venv/bin/python]
+    python tests/release/licences.py [--python .venv/bin/python] [--extras]
 
-Prints a table; exit code 1 where a licence is neither. Needs pip-licenses (extra `release`).
+Prints a table; exit code 1 where a licence is neither. Needs pip-licenses (extra `release`). With --extras it is one
+of all that the core and all extras would install together, as pip resolves them; nothing is installed.
 """
 
 import argparse
@@ -11,7 +12,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
+from typing import Any
 
 FITTING = re.compile(  # licences of dependencies, or of parts of them, that fit Apache-2.0
     r"Apache|MIT|BSD|ISC|PSF|Python Software Foundation|HPND|MPL-2\.0|Mozilla Public License 2\.0|Unlicense|zlib|CC0"
@@ -29,6 +32,7 @@ EXCEPTIONS = {  # none of these is needed by the core, and none is passed on wit
     "pi-heif": "BSD-3-Clause; its wheels hold libheif and libde265, LGPL-3.0, replaceable libraries. Extra heic",
     "resvg-py": "MIT, with resvg, MPL-2.0 or Apache-2.0; its metadata has none. The demo",
 }
+PROJECT = Path(__file__).parents[2]
 OURS = ("araclip", "pip", "setuptools")
 LEAST = 30  # packages of the smallest environment: fewer were not found rather than not there
 
@@ -64,6 +68,35 @@ def packages(python: Path) -> list[dict[str, str]]:
     return found
 
 
+def wanted(python: Path, package: Path) -> list[dict[str, str]]:
+    """Name, version and licence of all that a package with all its extras would install, by pip's report."""
+    described = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = ",".join(described["optional-dependencies"])
+    with tempfile.TemporaryDirectory() as place:
+        report = Path(place) / "report.json"
+        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run"]
+        command += ["--ignore-installed", "--report", report, f"{package}[{extras}]"]
+        subprocess.run([*map(str, command)], check=True)
+        return reported(report)
+
+
+def reported(report: Path) -> list[dict[str, str]]:
+    """Name, version and licence of each package in a report of pip, but not of this project."""
+    found = [each["metadata"] for each in json.loads(report.read_text(encoding="utf-8"))["install"]]
+    return [
+        {"Name": each["name"], "Version": each["version"], "License": licence(each)}
+        for each in sorted(found, key=lambda each: each["name"].lower())
+        if each["name"] not in OURS
+    ]
+
+
+def licence(metadata: dict[str, Any]) -> str:
+    """What a package's metadata says: the expression, else the classifiers, else the field that is free text."""
+    classified = [each.split(" :: ") for each in metadata.get("classifier", []) if each.startswith("License :: ")]
+    named = "; ".join(parts[-1] for parts in classified if parts[-1] != "OSI Approved")
+    return metadata.get("license_expression") or named or metadata.get("license") or "UNKNOWN"
+
+
 def strange(found: list[dict[str, str]], exceptions: dict[str, str]) -> list[str]:
     """A line for each package whose licence neither fits nor is an exception."""
     known = {re.sub(r"[-_.]+", "-", name) for name in exceptions}
@@ -85,7 +118,9 @@ def main() -> int:
     """Print the table; 1 if a licence does not fit."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment (this one)")
-    found = packages(options.parse_args().python)
+    options.add_argument("--extras", action="store_true", help="of what all extras would install")
+    given = options.parse_args()
+    found = wanted(given.python, PROJECT) if given.extras else packages(given.python)
     print(table(found))
     for line in (wrong := strange(found, EXCEPTIONS)):
         print(f"to be looked at: {line}")

@@ -1,22 +1,26 @@
-r"""What only Windows can show of `araclip.platforms`: locks, files in use, long paths, drive letters.
+r"""What only Windows can show of `araclip.platforms`: locks, files in use, limits, long paths, drive letters.
 
     python tests/release/windows.py FOLDER
 
 FOLDER is made, and removed at the end. Runs on Windows, and under Wine, as which the log of November 2026 describes.
+Wine takes the limits of jobs and enforces none, so what they do is left out there.
 Exit code 1 where something is not so.
 """
 
+import ctypes
 import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import psutil
 from PIL import Image
 
 from araclip import Gallery, atomic
 from araclip.errors import GalleryLocked
 from araclip.gallery.ingest.scan import checked_root
-from araclip.platforms import names, signals, system
+from araclip.platforms import limits, names, signals, system
 
 QUERY = "لون أحمر"
 
@@ -43,6 +47,46 @@ def files(place: Path) -> None:
                     check(False, "a second writer is refused")
             except GalleryLocked as error:
                 check("process" in str(error), "a second writer is refused, and told by whom")
+
+
+LIMITED = """
+import subprocess, sys
+from araclip.platforms import limits
+limits.restrict(400_000_000)
+limits.allow_processor(1)
+"""
+ATTEMPTS = {  # what a limited process must not be able to do, and what shows that it was not
+    "commits more memory than it may": "try:\n bytearray(1_000_000_000)\nexcept MemoryError:\n sys.exit(7)",
+    "starts another one": "try:\n subprocess.run([sys.executable, '-c', ''])\nexcept OSError:\n sys.exit(7)",
+}
+
+
+def limited() -> None:
+    """Jobs limit a process that decodes, and a program that is started in one."""
+    echo = limits.with_memory([sys.executable, "-c", "import sys; print(sys.stdin.read()); sys.exit(3)"], 500_000)
+    done = subprocess.run(echo, input="قطة", capture_output=True, encoding="utf-8", check=False)
+    check((done.returncode, done.stdout.strip()) == (3, "قطة"), "a program in a job has its streams and its exit code")
+    subprocess.run([sys.executable, "-c", LIMITED], check=True)
+    check(True, "a process puts itself into a job with limits")
+    if hasattr(ctypes.WinDLL("ntdll"), "wine_get_version"):  # type: ignore[attr-defined,unused-ignore]
+        print("Wine enforces no limits of jobs: left out")
+        return
+    for what, attempt in ATTEMPTS.items():
+        done = subprocess.run([sys.executable, "-c", LIMITED + attempt], check=False, timeout=60)
+        check(done.returncode == 7, f"no limited process {what}")
+    done = subprocess.run([sys.executable, "-c", LIMITED + "while True: pass"], check=False, timeout=120)
+    check(done.returncode != 0, "a process that takes more time than it may is ended")
+    greedy = limits.with_memory([sys.executable, "-c", "bytearray(1_000_000_000)"], 400_000)
+    check(subprocess.run(greedy, check=False, capture_output=True).returncode != 0, "a program in a job is limited")
+    waits = limits.with_memory(
+        [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(99)"], 500_000
+    )
+    with subprocess.Popen(waits, stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        program = psutil.Process(int(started.stdout.readline()))
+        started.kill()
+        program.wait(30)
+    check(not program.is_running(), "a program ends with the process that started it")
 
 
 def galleries(place: Path) -> None:
@@ -77,6 +121,7 @@ def main() -> int:
     place.mkdir()
     try:
         files(place)
+        limited()
         galleries(place)
         check(signals.BREAK in signals.stopping(), "Ctrl-Break stops a command")
     finally:

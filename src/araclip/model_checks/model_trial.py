@@ -1,8 +1,7 @@
 """A model folder of a stranger, tried in a process of its own with limits, before this one opens it.
 
 What a graph or a tokenizer costs shows only when it is opened and run: constants that are computed at opening, a
-library that aborts. The process has a bounded memory and a bounded time of the CPU; it inherits no tokens. Windows has
-no such limits, there only the time on the clock is bounded.
+library that aborts. The process has a bounded memory and a bounded time of the CPU; it inherits no tokens.
 """
 
 import json

@@ -1,22 +1,23 @@
-"""Limits that the system enforces on a process: memory, time of the processor, files and threads. Windows has none."""
+"""Limits that the system enforces on a process: memory, time of the processor, files and threads.
+
+Linux and macOS have resource limits; Windows has jobs, which limit memory, time and the number of processes.
+"""
 
 import math
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
 import psutil
 
 from araclip.platforms import system
+from araclip.platforms.jobs import own_job
+from araclip.platforms.processes import step_back
 
 # By a shell: after a fork, Python's threads may hold locks.
 _LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'
-
-
-def can_limit() -> bool:
-    """Whether a process can be limited here; what must not run without limits is refused where it cannot."""
-    return not system.windows()
 
 
 def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
@@ -27,10 +28,16 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
         files: how many it may have open.
         threads: how many it may start. The system counts those of all processes of the user together, so the limit lies
             this far above what the user has now.
+
+    On Windows it may commit so much memory and start no process; files and threads have no limit.
+
+    Raises:
+        OSError: the system refuses; ValueError where a lower limit is in force.
     """
-    if not can_limit():
+    step_back(5)  # searches have priority
+    if system.windows():
+        own_job().limit(memory=memory, processes=1)
         return
-    os.nice(5)  # searches have priority
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -54,7 +61,8 @@ def _tasks_of_this_user() -> int:
 
 def allow_processor(seconds: float) -> None:
     """Let the system kill this process after so many further seconds of processor time."""
-    if not can_limit():
+    if system.windows():
+        own_job().limit(seconds=seconds)
         return
     import resource
 
@@ -65,7 +73,9 @@ def allow_processor(seconds: float) -> None:
 
 def limit(wanted: Mapping[str, int]) -> None:
     """Set limits of this process by their names, such as RLIMIT_DATA; those that the system lacks are left out."""
-    if not can_limit():
+    if system.windows():
+        with suppress(OSError):
+            own_job().limit(memory=wanted.get("RLIMIT_DATA", 0), seconds=wanted.get("RLIMIT_CPU", 0))
         return
     import resource
 
@@ -76,5 +86,7 @@ def limit(wanted: Mapping[str, int]) -> None:
 
 def with_memory(command: list[str], kilobytes: int) -> list[str]:
     """A command that runs another one with so much address space; the command itself where there is no shell."""
-    shell = shutil.which("sh") if can_limit() else None
+    if system.windows():
+        return [sys.executable, "-P", "-m", "araclip.platforms.limited", str(kilobytes), *command]
+    shell = shutil.which("sh")
     return [shell, "-c", _LIMITED, str(kilobytes), *command] if shell else command

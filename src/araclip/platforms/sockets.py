@@ -2,6 +2,13 @@
 
 import socket
 
+from araclip.platforms import system
+
+
+def hands_over_files() -> bool:
+    """Whether a process can hand an open file to another one over a socket; Windows has no such sockets."""
+    return not system.windows()
+
 
 def notice_end(line: socket.socket, *, idle: int, between: int, times: int) -> None:
     """Ask the other machine after `idle` seconds of silence, then every `between`, and give up after so many times.

@@ -9,7 +9,7 @@ import os
 from functools import cache
 
 from araclip.errors import InputError
-from araclip.platforms.limits import can_limit
+from araclip.platforms.sockets import hands_over_files
 
 SUFFIXES = {  # → the name of the format, as filters and the API spell it
     ".mp4": "MP4", ".m4v": "MP4", ".mov": "MOV", ".qt": "MOV", ".3gp": "3GP", ".3g2": "3GP", ".mkv": "MKV",
@@ -57,5 +57,5 @@ def suffix_of(path: str) -> str:
 
 @cache
 def can_read() -> bool:
-    """Whether videos are read here: PyAV is installed (extra `video`), and the system can limit a process."""
-    return can_limit() and importlib.util.find_spec("av") is not None
+    """Whether videos are read here: PyAV is installed (extra `video`), and the process that decodes gets open files."""
+    return hands_over_files() and importlib.util.find_spec("av") is not None
