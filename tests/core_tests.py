@@ -1,8 +1,9 @@
 """The tests that need neither PyTorch nor a package of the extras: what any platform can run after a core install.
 
-    python tests/core_tests.py [PYTEST OPTIONS]
+    python tests/core_tests.py [--of-dependencies] [PYTEST OPTIONS]
 
-`make test-lowest` runs them with the lowest versions of the dependencies, the workflows on Windows, macOS and ARM.
+The workflows run them on Windows, macOS and ARM; `make test-lowest` with the lowest versions of the dependencies, and
+--of-dependencies, without the files that are about Python, SQLite and files alone.
 """
 
 import sys
@@ -17,15 +18,19 @@ OTHERS = (
     "client", "decode_limits", "display", "duplicates", "encoder", "images", "normalization", "platforms", "query",
     "reembed", "scan_index", "upgrades", "watch",
 )  # fmt: skip
+OF_PYTHON = ("atomic", "bounded_json", "cli_stop", "gallery_checksums", "gallery_damage", "platforms")
 SAMPLES = "not the_demo_gives"  # the sample pictures need the extra demo
 
 
-def core_tests() -> list[str]:
+def core_tests(*, without: tuple[str, ...] = ()) -> list[str]:
     """The paths of the test files, sorted."""
     galleries = [path for path in HERE.glob("test_gallery*.py") if not path.stem.endswith(EXTRAS)]
     servers = [path for path in HERE.glob("test_server_*.py") if not path.stem.endswith(EXTRAS)]
-    return sorted(str(path) for path in [*galleries, *servers, *(HERE / f"test_{name}.py" for name in OTHERS)])
+    every = [*galleries, *servers, *(HERE / f"test_{name}.py" for name in OTHERS)]
+    return sorted(str(path) for path in every if path.stem.removeprefix("test_") not in without)
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main(["-k", SAMPLES, *sys.argv[1:], *core_tests()]))
+    options = [option for option in sys.argv[1:] if option != "--of-dependencies"]
+    left_out = OF_PYTHON if len(options) < len(sys.argv) - 1 else ()
+    sys.exit(pytest.main(["-k", SAMPLES, *options, *core_tests(without=left_out)]))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,12 @@ def modules(source: Path) -> Iterator[tuple[str, Path]]:
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
 def room_of(module: str) -> str | None:
     return next((room for room in ROOMS if module == room or module.startswith(f"{room}.")), None)
 
@@ -176,8 +183,7 @@ def broken_layers(source: Path) -> list[str]:
         if room is None:
             faults.append(f"{module} is an unknown room: add it to ROOMS in tests/test_house.py, at its height.")
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        for line, target in imported(tree, module.rpartition(".")[0], set(files)):
+        for line, target in imported(parsed(path), module.rpartition(".")[0], set(files)):
             above = room_of(target)
             if above is None:
                 faults.append(f"{module}:{line} imports araclip.{target}, which is no room in ROOMS.")
@@ -197,8 +203,7 @@ def circle(source: Path) -> list[str]:
     files = {module: path for module, path in modules(source) if path.name != "__init__.py"}
     left = {}
     for module, path in files.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        found = {target for _, target in imported(tree, module.rpartition(".")[0], set(files))}
+        found = {target for _, target in imported(parsed(path), module.rpartition(".")[0], set(files))}
         left[module] = found & files.keys() - {module}
     while free := [module for module, found in left.items() if not found]:  # they import nothing that is left
         left = {module: found - set(free) for module, found in left.items() if module not in free}
@@ -360,13 +365,15 @@ def test_every_public_name_of_the_package_can_be_had() -> None:
 # ------------------------------------------------------------------ the text of the source
 
 
-@pytest.mark.parametrize("path", [path for _, path in modules(SOURCE)], ids=lambda path: str(path.relative_to(SOURCE)))
-def test_a_file_documents_its_public_names_does_not_print_and_is_short(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text, str(path))
-    assert list(public_without_docstring(tree)) == []
-    assert path.name == "console.py" or list(prints(tree)) == []
-    assert len(text.splitlines()) <= MAX_LINES
+def test_every_file_documents_its_public_names_does_not_print_and_is_short() -> None:
+    faults = []
+    for _, path in modules(SOURCE):
+        place = str(path.relative_to(SOURCE))
+        faults += [f"{place}:{line} {name} has no docstring" for line, name in public_without_docstring(parsed(path))]
+        faults += [f"{place}:{line} prints" for line in prints(parsed(path)) if path.name != "console.py"]
+        if (lines := path.read_text(encoding="utf-8").count("\n")) > MAX_LINES:
+            faults.append(f"{place} has {lines} lines, of at most {MAX_LINES}")
+    assert faults == []
 
 
 def test_a_missing_docstring_and_a_print_are_found() -> None:

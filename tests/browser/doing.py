@@ -15,7 +15,8 @@ from playwright.sync_api import Page
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+INSTALLED = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")  # without windows it takes half of the time
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(os.path.exists, INSTALLED), INSTALLED[-1])
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
