@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.training import onnx_writer
 from araclip.training.export import graph_sizes
 from araclip.training.export.export import export
+from araclip.training.export.weights import graph_files
 from araclip.training.model import unpack as graphs
 from araclip.training.model.processing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
@@ -118,6 +121,30 @@ def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
     for scalar in ("logit_scale", "logit_bias"):
         assert hasattr(model, scalar) == hasattr(before, scalar)
         assert getattr(model, scalar, None) == getattr(before, scalar, None)
+
+
+def test_weights_that_are_more_than_a_file_holds_lie_beside_their_graph_and_come_back(
+    saved: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, large = saved("bert + siglip"), tmp_path / "large"
+    before, processor = load_model(place / "model")
+    for room in (onnx_writer, graph_files):
+        monkeypatch.setattr(room, "MAX_BYTES", 10_000)  # of many times as much
+    export(place / "model", large, weights="float32")
+    assert model_folder.read_config(large).data_files == model_folder.DATA_FILES
+    texts, images = vectors(before, processor)
+    np.testing.assert_allclose(AraCLIP(large).encode_text(TEXTS), texts, atol=1e-5)
+    np.testing.assert_allclose(AraCLIP(large).encode_image(pictures()), images, atol=1e-5)
+    learned = unpack(large)[0].state_dict()
+    assert all(torch.equal(learned[name], weight) for name, weight in before.state_dict().items())
+    graph = onnx.load(str(large / "text.onnx"), load_external_data=False)
+    for entry in (entry for tensor in graph.graph.initializer for entry in tensor.external_data):
+        entry.value = f"../{entry.value}" if entry.key == "location" else entry.value
+    onnx.save(graph, str(large / "text.onnx"))
+    shutil.copyfile(large / "text.onnx.data", tmp_path / "text.onnx.data")
+    model_folder.write_config(large, replace(model_folder.read_config(large), files=model_folder.hashes(large)))
+    with pytest.raises(ModelMismatch, match=r"\.\./text\.onnx\.data"):  # in a folder of its own, or not at all
+        AraCLIP(large).encode_text("قطة")
 
 
 def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(saved: Callable[[str], Path]) -> None:

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.errors import ExportRejected, first_line
 from araclip.training.export.weights.graph_files import numbers, read_graph
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.onnx_writer import MAX_BYTES, ORIGIN_KEY, take_in, write_graph
+from araclip.training.onnx_writer import ORIGIN_KEY, take_in, write_graph
 
 OUTPUT = "embedding"
 BATCH, TOKENS = "batch", "tokens"  # names of the axes whose length is free
@@ -57,7 +57,7 @@ def write_text_graph(model: AraCLIPModel, path: Path) -> None:
     """Write text.onnx in float32: `input_ids`, `attention_mask` (B, T) int64 → `embedding` (B, D).
 
     Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX, or it is too large for one file.
+        ExportRejected: PyTorch cannot express the tower in ONNX.
     """
     length = min(7, max(2, model.config.max_tokens))  # an axis of length 1 would be taken for a constant
     ids = torch.arange(3 * length).view(3, length) % model.config.text_config.vocab_size
@@ -71,7 +71,7 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
     """Write image.onnx in float32: `pixels` (B, size, size, 3) uint8 → `embedding` (B, D).
 
     Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX, or it is too large for one file.
+        ExportRejected: PyTorch cannot express the tower in ONNX.
     """
     pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
     graph = ImageGraph(model, mean, std)
@@ -81,16 +81,12 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
 
 def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
     kind = tower.config.model_type
-    weight = sum(tensor.numel() * 4 for tensor in tower.parameters())
-    if weight > MAX_BYTES:
-        raise ExportRejected(
-            f"{path.name}: the tower '{kind}' is {weight / 1e9:.1f} GB in float32, one ONNX file holds "
-            f"{MAX_BYTES / 1e9:.0f} GB. Train a smaller tower, or prune its vocabulary."
-        )
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
     try:
-        write_graph(graph, inputs, path, axes, OUTPUT, outside=True)  # `write_origin` takes the weights in
+        write_graph(
+            graph, inputs, path, axes, OUTPUT, outside=True
+        )  # `write_origin` takes the weights in, where they fit
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({first_line(error)}). "
@@ -101,7 +97,7 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
 def write_origin(path: Path, model: AraCLIPModel) -> None:
     """Write into the metadata of a float32 graph, in place, what `model.unpack` needs to rebuild the model.
 
-    Weights that lie in a file beside the graph are taken in.
+    Weights that lie in a file beside the graph are taken in, where one ONNX file can hold them (2 GB).
 
     That is the model's configuration, and where its weights are that the exporter renamed, transposed, reshaped or
     merged with an equal one: `{"config": {…}, "moved": {weight: [initializer, whether it is transposed]}}`.

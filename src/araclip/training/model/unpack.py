@@ -48,7 +48,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     """
     exported = AraCLIP(folder)
     check_trained_here(exported.config, exported.folder)
-    for part in model_folder.HASHED:
+    for part in exported.config.files:
         model_folder.check_hash(exported.folder, exported.config, part)
     model_check.check_model_folder(exported.folder)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
@@ -78,7 +78,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
 
 def _content(exported: AraCLIP) -> list[object]:
     """All that the outcome of unpacking a folder depends on: its files, how it is read, and who computes."""
-    files = {part: exported.config.files[part] for part in model_folder.HASHED}
+    files = exported.config.files
     prepared = [exported.config.text.max_tokens, exported.config.text.pad_id, exported.config.image.size]
     return ["unpack", CHECKS, araclip_version, torch.__version__, transformers.__version__, files, prepared]
 
