@@ -53,6 +53,20 @@ def test_uploads_hiding_and_forgetting_reach_a_gallery_on_a_server(place: str, t
         assert (len(gallery), gallery.verify(), gallery.compact()) == (12, [], 0)
 
 
+@pytest.mark.parametrize("kind", ["qdrant", POSTGRES])
+def test_a_page_makes_a_gallery_on_a_server_and_indexes_folders_into_it(
+    kind: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    album = photo_album(tmp_path / "album")
+    with place_of(kind, tmp_path) as place, serving(settings_for(place, tiny_model, index=(album,))) as client:
+        ends = time.monotonic() + 60
+        while (state := client.get("/index").json())["state"] != "done" or len(names(client)) < 13:
+            assert state["state"] in ("running", "done"), state
+            assert time.monotonic() < ends, state
+            time.sleep(0.1)
+        assert state["folders"] == ["album"]
+
+
 @pytest.mark.parametrize("place", ["folder", POSTGRES], indirect=True)
 def test_near_duplicates_of_a_picture_are_found(place: Path | str, tiny_model: Path, tmp_path: Path) -> None:
     with Image.open(photograph(tmp_path / "whole.jpg", (320, 240))) as whole:

@@ -98,7 +98,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
     """A reader of a gallery, usable from any thread.
 
     Args:
-        create: create the gallery if it does not exist; in a folder only.
+        create: create the gallery if it does not exist.
 
     Raises:
         InputError, GalleryError: as for `open_gallery`.
@@ -108,6 +108,8 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
         if create:
             create_catalog(target, model).close()
         return FolderReader.open(target, model)
+    if create:
+        open_gallery(target, model=model, create=True).close()
     return _engine(target).reader(model)
 
 

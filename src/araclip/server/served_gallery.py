@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import Overview
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
@@ -33,7 +32,7 @@ class ServedGallery:
         """Open the gallery at a location.
 
         Args:
-            create: create it if it does not exist; in a folder only.
+            create: create it if it does not exist.
 
         Raises:
             InputError, GalleryError: it cannot be opened.
@@ -73,11 +72,6 @@ class ServedGallery:
     def store(self) -> Store:
         """The gallery's store, for use in this thread."""
         return self._reader.store
-
-    def catalog(self) -> Catalog:
-        """This thread's catalogue; only for galleries in folders, as the settings ensure."""
-        assert isinstance(self.store, Catalog)
-        return self.store
 
     def refresh(self) -> bool:
         """Switch to a new snapshot, if the gallery has changed; returns whether it did.

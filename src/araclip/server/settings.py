@@ -113,14 +113,11 @@ class Settings(BaseSettings):
             )
         if self.uploads and tokens and "write" not in tokens:
             raise ValueError("uploads need a token with write access. Set ARACLIP_TOKEN_WRITE, or leave uploads off")
-        if isinstance(self.gallery, Address) and self.folders:
-            raise ValueError(
-                f"the gallery {self.gallery} is on a {self.gallery.engine} server, into which `araclip serve` indexes "
-                f"no folder. Leave --index off, and run beside it: araclip watch FOLDER --gallery {self.gallery}"
-            )
         if self.watch and not self.folders:
             raise ValueError("there is no folder to watch. Name one with --index")
         if self.ocr:
+            if isinstance(self.gallery, Address):
+                raise ValueError(f"the gallery {self.gallery} is on a server, which keeps no text read in pictures")
             if not self.folders:
                 raise ValueError("there is no folder in whose pictures text could be read. Name one with --index")
             try:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from araclip.devices import VARIABLE
 from araclip.display import shown
 from araclip.gallery import locations
+from araclip.gallery.addresses import PASSWORD, PostgresAddress
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.unread import unread_line
@@ -44,10 +45,12 @@ class Indexing:
         self.state: State = "offered"
         self.cause: Cause | None = None  # of "failed"
         self._environment = {VARIABLE: device} if device else {}
+        if isinstance(gallery.location, PostgresAddress) and gallery.location.password:
+            self._environment[PASSWORD] = gallery.location.password  # others can read arguments
         self._command = [
             sys.executable, "-P", "-m", "araclip.server.indexing.worker",
             "--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []),
-            "--", str(gallery.catalog().folder), model, *map(str, folders),
+            "--", str(gallery.location), model, *map(str, folders),
         ]  # fmt: skip
         self.folders = folders
         self._gallery = gallery.location

@@ -16,14 +16,16 @@ import sys
 import threading
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from araclip.encoder_base import usable_cores
+from araclip.encoder_base import Encoder, usable_cores
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryLocked
+from araclip.gallery.addresses import Address
+from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.open import encoder_of
+from araclip.gallery.locations import Location, location_of
+from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
 from araclip.platforms.processes import step_back
 from araclip.server.indexing.causes import cause_of
@@ -48,7 +50,7 @@ def main() -> None:
     paths = json.loads(sys.stdin.buffer.readline() or b"null")
     threading.Thread(target=_end_with_server, daemon=True).start()
     try:
-        report(report=_update(Path(given.gallery), given.model, given.folders, paths, ocr=given.ocr))
+        report(report=_update(location_of(given.gallery), given.model, given.folders, paths, ocr=given.ocr))
     except GalleryLocked as error:
         report(locked=str(error))
     except EmptyFolder as error:
@@ -59,9 +61,8 @@ def main() -> None:
         raise SystemExit(2) from None
 
 
-def _update(folder: Path, model: str, folders: list[str], paths: list[str] | None, *, ocr: bool) -> dict[str, Any]:
-    encoder = encoder_of(folder, model or None, threads=max(1, usable_cores() // 2))
-    catalog = create_catalog(folder, encoder)
+def _update(place: Location, model: str, folders: list[str], paths: list[str] | None, *, ocr: bool) -> dict[str, Any]:
+    encoder = encoder_of(place, model or None, threads=max(1, usable_cores() // 2))
     reported = 0.0
 
     def progress(done: float, found: int) -> None:
@@ -74,7 +75,7 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
         report(skipped=line)
 
     logging.getLogger("araclip").addHandler(_ToServer(logging.WARNING))
-    with Gallery(catalog, encoder) as gallery:
+    with _opened(place, encoder) as gallery:
         if paths is None:
             update = gallery.update(folders, progress=progress, skip=skip)
         else:
@@ -82,6 +83,12 @@ def _update(folder: Path, model: str, folders: list[str], paths: list[str] | Non
         if ocr:
             gallery.ocr(progress=progress, skip=skip)
     return {**asdict(update), "skipped": len(update.skipped)}
+
+
+def _opened(place: Location, encoder: Encoder) -> BaseGallery:
+    if isinstance(place, Address):
+        return open_gallery(place, model=encoder, create=True)
+    return Gallery(create_catalog(place, encoder), encoder)
 
 
 class _ToServer(logging.Handler):
