@@ -80,7 +80,7 @@ def _update(place: Location, model: str, folders: list[str], paths: list[str] | 
             update = gallery.update(folders, progress=progress, skip=skip)
         else:
             update = gallery.update_at(paths, folders, skip=skip)
-        if ocr:
+        if ocr and isinstance(gallery, Gallery):
             gallery.ocr(progress=progress, skip=skip)
     return {**asdict(update), "skipped": len(update.skipped)}
 
