@@ -226,16 +226,23 @@ def test_the_demo_gives_a_sample_gallery_of_an_earlier_model_the_vectors_of_this
     run: Run, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = demo.available
-    monkeypatch.setattr(demo, "available", lambda folder: everything(folder)[:12])  # the photographs, and a drawing
+    some = [*range(11), -1]  # the photographs, and a drawing that no query names
+    monkeypatch.setattr(demo, "available", lambda folder: [everything(folder)[at] for at in some])
     home = tmp_path / "data" / "demo"
-    demo.sample_pictures(home / "pictures", lambda done, total: None)
+    monkeypatch.setattr(demo, "FIRST", 11)  # the drawing comes after the first answers
+    demo.sample_pictures(home / "pictures", lambda done, total: None, limit=11)
     with Gallery.open(home / "gallery", model=AraCLIP.load(tiny_model), create=True) as gallery:
         gallery.update([home / "pictures"])
     first = run("demo", model=False)
     assert first.code == 0, first.err
-    assert "12 pictures encoded again" in first.out
+    assert "11 pictures encoded again" in first.out
+    assert "The best of 11 pictures; 1 more follows" in first.out
+    assert first.out.index("12 pictures indexed: 1 new") > first.out.index(demo.QUERIES[-1])
     assert f"12 pictures for «{demo.QUERIES[0]}»" in first.out  # from the page's API
-    assert "encoded again" not in run("demo", model=False).out
+    assert first.out.index(demo.OPENMOJI_CREDIT[:20]) > first.out.index("12 pictures indexed")  # licences last
+    again = run("demo", model=False).out
+    assert "The best of 12 pictures" in again
+    assert "encoded again" not in again and "more follow" not in again
 
 
 def commands() -> dict[str, Any]:

@@ -74,6 +74,17 @@ def test_the_photographs_come_first_and_are_all_in_the_wheel(everything: list[de
     assert all(sample.emoji for sample in everything[len(photographs) :])
 
 
+def test_the_first_ones_are_the_photographs_what_queries_name_and_others_from_all_over(
+    everything: list[demo.Sample],
+) -> None:
+    first = demo.first_samples(everything)
+    assert len(first) == len({sample.path for sample in first}) == demo.FIRST
+    assert {sample.path for sample in first} >= {sample.path for sample in everything if not sample.emoji}
+    assert {"🐱", "🔑", "⌚"} <= {sample.emoji for sample in first}
+    assert sum("علم" in sample.arabic for sample in first) > 10  # flags, which no query asks for
+    assert demo.first_samples(everything[:12]) == everything[:12]
+
+
 def test_the_pictures_made_open_as_pictures_drawn_on_white(made: list[demo.Sample]) -> None:
     assert len(made) == FEW
     for sample in made:

@@ -6,7 +6,7 @@ is downloaded.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,8 +15,10 @@ from types import ModuleType
 
 from araclip import atomic
 from araclip.errors import InputError
+from araclip.text.folding import fold
 
 SIZE = 256  # pixels a side: above the model's square, so that nothing is enlarged, at about 7 kB a picture
+FIRST = 240  # pictures that are indexed before the first answer: an eighth of all, and of the time that it takes
 THREADS = 8  # more than cores: a thread mostly waits for its file to reach the disk (7 ms, as long as drawing it)
 
 SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
@@ -89,6 +91,12 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
         InputError: a package of the `demo` extra is missing, or `folder` cannot be written.
     """
     samples = available(folder)[:limit]
+    make_samples(samples, progress)
+    return samples
+
+
+def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]) -> None:
+    """Create some of the sample pictures; arguments and errors are those of `sample_pictures`."""
     missing = [sample for sample in samples if not sample.path.is_file()]
     done = len(samples) - len(missing)
     progress(done, len(samples))
@@ -103,7 +111,18 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)  # otherwise Ctrl-C would wait for all of them
                 raise
-    return samples
+
+
+def first_samples(samples: Sequence[Sample]) -> list[Sample]:
+    """The FIRST samples to index: the photographs, drawings whose name has all words of one of QUERIES, and others,
+    evenly spread over all, which make these harder to find.
+    """
+    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]  # as CLDR calls an umbrella
+    named = {each.path for each in samples if not each.emoji or any(q <= set(fold(each.arabic).split()) for q in asked)}
+    others = [each for each in samples if each.path not in named]
+    room = max(0, FIRST - len(named))
+    spread = [others[i * len(others) // room] for i in range(min(room, len(others)))]
+    return [each for each in samples if each.path in named] + spread
 
 
 def available(folder: Path) -> list[Sample]:

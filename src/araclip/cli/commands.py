@@ -23,6 +23,7 @@ from araclip.cli import (  # noqa: F401  (importing them adds their commands to 
     train,
 )
 from araclip.cli.console import app, err, explained, log_to, out, print_stopped, shown
+from araclip.cli.demo import command as demo  # noqa: F401  (as above)
 from araclip.cli.stopping import exit_code
 from araclip.errors import AraCLIPError
 

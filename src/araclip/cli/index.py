@@ -1,4 +1,4 @@
-"""The commands that fill a gallery: index, watch, demo."""
+"""The commands that fill a gallery: index, watch."""
 
 import shlex
 import sys
@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, duration, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, remember
 from araclip.cli.ocr import OcrOption, check_ocr, read_texts
 from araclip.display import counted
-from araclip.model_folder import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from araclip.demo import Sample
     from araclip.gallery.base import BaseGallery
-    from araclip.gallery.gallery import Gallery
     from araclip.gallery.locations import Location
-    from araclip.gallery.results import Hit, Update
+    from araclip.gallery.results import Update
 
 
 ScenesOption = Annotated[
@@ -67,12 +63,12 @@ def index(
     location = gallery_location(gallery, root)
     if ocr:
         check_ocr(location)
-    with stoppable(partial(_how_to_resume, location)):
+    with stoppable(partial(how_to_resume, location)):
         if reembed:
-            _reembed(location, model, forget_missing, quiet=as_json)
+            reembed_folder(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
             opened.scenes = scenes
-            _index(opened, root, as_json)
+            index_folder(opened, root, as_json)
             if ocr:
                 read_texts(opened, quiet=as_json)
     remember(location)
@@ -120,7 +116,7 @@ def watch(
     location = gallery_location(gallery, root)
     if ocr:
         check_ocr(location)
-    with stoppable(partial(_how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
+    with stoppable(partial(how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
         remember(location)
         opened.scenes = scenes
         err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
@@ -134,7 +130,7 @@ def watch(
         follow(opened, [root], updated=updated, skip=_log)
 
 
-def _how_to_resume(location: "Location") -> str:
+def how_to_resume(location: "Location") -> str:
     """The line printed when a command that fills the gallery is stopped."""
     if not isinstance(location, Path):  # on a server: do not wait for a count
         return "What was committed is indexed; run the same command again to resume."
@@ -161,67 +157,8 @@ def _log_update_as_json(report: "Update") -> None:
     sys.stdout.flush()
 
 
-@app.command()
-def demo() -> None:
-    """Build a sample gallery and answer Arabic queries, all on this machine.
-
-    The pictures are OpenMoji drawings and the photographs that ship with scikit-image (extra `demo`).
-    """
-    from araclip import demo as sample
-    from araclip.user_data import data_home
-
-    home = data_home() / "demo"
-    with (
-        stoppable("Run the same command again to resume."),
-        progress("Drawing the sample pictures") as show,
-    ):
-        samples = {str(s.path): s for s in sample.sample_pictures(home / "pictures", show)}
-    with stoppable(partial(_how_to_resume, home / "gallery")), _demo_gallery(home / "gallery") as gallery:
-        _index(gallery, home / "pictures")
-        table = Table(title=f"The best of {counted(len(gallery), 'picture')} for each query", title_justify="left")
-        table.add_column("query", justify="right", style="bold")
-        table.add_column("best pictures, with their score")
-        table.add_column("ms", justify="right", style="dim")
-        for query in sample.QUERIES:
-            start = time.perf_counter()
-            hits = gallery.search(query, 4)
-            took = (time.perf_counter() - start) * 1e3
-            table.add_row(query, "\n".join(_described(hit, samples) for hit in hits), f"{took:.0f}")
-    out.print(table)
-    out.print(f"The pictures are in {escape(shown(str(home / 'pictures')))}")
-    for line in sample.CREDITS:
-        out.print(escape(line), style="dim")
-    out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search قطة على طاولة[/]")
-    _serve_demo(home / "gallery", sample.QUERIES[0])
-
-
-def _demo_gallery(folder: Path) -> "Gallery":
-    """The sample gallery; one of an earlier release's model is re-embedded."""
-    from araclip.errors import WidthMismatch
-    from araclip.gallery.gallery import Gallery
-
-    try:
-        return Gallery.open(folder, model=DEFAULT_MODEL, create=True)
-    except WidthMismatch:
-        out.print("The sample gallery is from another release's model.")
-        _reembed(folder, DEFAULT_MODEL, forget_missing=True, quiet=False)
-        return Gallery.open(folder)
-
-
-def _serve_demo(gallery: Path, query: str) -> None:
-    """Serve the sample gallery until Ctrl-C; without a terminal, only check that the server responds."""
-    from araclip.server.run import check, serve
-    from araclip.server.settings import Settings
-
-    settings = Settings.read(gallery=gallery, model=DEFAULT_MODEL, host="127.0.0.1", port=0)
-    if out.is_terminal:
-        serve(settings, ready=lambda address: out.print(f"Search them at [bold]{address}[/]. Stop with Ctrl-C."))
-    else:
-        results = check(settings, query).results
-        out.print(f"The page and its API respond: {counted(len(results), 'picture')} for «{query}».")
-
-
-def _reembed(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
+def reembed_folder(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
+    """Encode a gallery again with a model, with a progress bar."""
     from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:
@@ -234,13 +171,8 @@ def _log(line: str) -> None:
     err.print(shown(line), soft_wrap=True, markup=False)
 
 
-def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # None for a picture added to the folder
-    name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
-    return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"
-
-
-def _index(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
+def index_folder(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
+    """Update a gallery with a folder, with a progress bar, and print the report."""
     start = time.perf_counter()
     with progress("Indexing") as show:
         report = gallery.update([root], progress=show, skip=_log)

@@ -1,0 +1,1 @@
+"""The sample gallery on the command line."""
