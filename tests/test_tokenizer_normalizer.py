@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
+from tokenizers import Regex, Tokenizer, models, normalizers
 
 from araclip.errors import ModelMismatch
 from araclip.installed_models import bundled
@@ -67,9 +67,21 @@ def test_a_tokenizer_that_has_the_steps_stays_as_it_is() -> None:
     assert len(json.loads(once)["normalizer"]["normalizers"]) > 700
 
 
-def test_the_written_out_steps_pass_the_checks_that_a_strangers_tokenizer_has_to_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [[], [normalizers.Replace(Regex(" {2,}"), " ")]])  # SentencePiece's, as exported
+def test_the_written_out_steps_pass_the_checks_that_a_strangers_tokenizer_has_to_pass(
+    steps: list[normalizers.Normalizer], tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence(steps)
     path = tmp_path / "tokenizer.json"
-    path.write_text(prepend_normalizer(Tokenizer(models.BPE()).to_str()), encoding="utf-8")
+    path.write_text(prepend_normalizer(tokenizer.to_str()), encoding="utf-8")
+    check_tokenizer(path)
+
+
+def test_the_bundled_model_s_tokenizer_passes_them_too(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    theirs = (bundled()["araclip-mini"] / "tokenizer.json").read_text(encoding="utf-8")
+    path.write_text(prepend_normalizer(theirs), encoding="utf-8")
     check_tokenizer(path)
 
 

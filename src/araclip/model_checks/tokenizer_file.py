@@ -21,7 +21,9 @@ MAX_GROWTH = 64  # all replacements together; SentencePiece's replace one space 
 MAX_CHARACTER = 256  # bytes that a character map writes for one character; NFKC's longest is ﷺ with 33
 MAX_PREFIX = 1000  # characters put before each text
 MAX_PATTERN = 2000  # characters of a regular expression; GPT-4o's has 350
-_ONE_CLASS = re.compile(r"\[(?:[^\[\]\\&]|\\[^pP])+\]\+?")  # matches at least one character
+_ONE_CLASS = re.compile(  # one class or letter, once or repeated: matches at least one character
+    r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
+)
 MANY = 100  # a repetition of more than this counts as one without end
 
 
