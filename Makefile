@@ -96,7 +96,7 @@ tesseract:
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
 test-oldest: .venv/.test .venv/.oldest
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest --hypothesis-profile=few tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
 
 .venv/.oldest: .venv/bin/python
 	@$(PIP) install --no-compile --upgrade --target .venv/oldest 'transformers==5.0.0'
@@ -106,7 +106,7 @@ test-oldest: .venv/.test .venv/.oldest
 # about still older ones.
 LOWEST_TOOLS := pytest pytest-xdist hypothesis httpx httpx2 onnx watchfiles
 test-lowest: .venv/.lowest
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python tests/core_tests.py --of-dependencies -n 2 --dist loadfile --no-loadscope-reorder \
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python tests/core_tests.py --of-dependencies --hypothesis-profile=few -n 2 --dist loadfile --no-loadscope-reorder \
 	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
 .venv/.lowest: pyproject.toml tests/lowest.py .venv/bin/python

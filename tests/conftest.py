@@ -23,6 +23,7 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1 and ha
     os.sched_getaffinity = lambda pid: share  # type: ignore[assignment]
 
 settings.register_profile("araclip", derandomize=True, deadline=None)  # a slow machine is no failure
+settings.register_profile("few", derandomize=True, deadline=None, max_examples=15)  # of other versions of libraries
 settings.load_profile("araclip")
 
 

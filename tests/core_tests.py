@@ -18,7 +18,10 @@ OTHERS = (
     "client", "decode_limits", "display", "duplicates", "encoder", "images", "normalization", "platforms", "query",
     "reembed", "scan_index", "upgrades", "watch",
 )  # fmt: skip
-OF_PYTHON = ("atomic", "bounded_json", "cli_stop", "gallery_checksums", "gallery_damage", "platforms")
+OF_PYTHON = (
+    "atomic", "bounded_json", "cli_stop", "display", "gallery_checksums", "gallery_damage", "normalization",
+    "platforms",
+)  # fmt: skip
 SAMPLES = "not the_demo_gives"  # the sample pictures need the extra demo
 
 

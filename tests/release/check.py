@@ -161,7 +161,7 @@ def licences(python: Path, wheel: Path, out: Path) -> None:
     must(not wrong, f"licences to be looked at: {wrong}")
     (out / "licences.md").write_text(table(found), "utf-8")
     run(TOOLS / "cyclonedx-py", "environment", python, "--output-file", out / "sbom.json", "--output-reproducible")
-    extras = wanted(python, wheel)
+    extras = wanted(wheel)
     wrong = strange(extras, EXCEPTIONS)
     must(not wrong, f"licences of extras to be looked at: {wrong}")
     (out / "licences-extras.md").write_text(table(extras), "utf-8")

@@ -68,13 +68,16 @@ def packages(python: Path) -> list[dict[str, str]]:
     return found
 
 
-def wanted(python: Path, package: Path) -> list[dict[str, str]]:
-    """Name, version and licence of all that a package with all its extras would install, by pip's report."""
+def wanted(package: Path) -> list[dict[str, str]]:
+    """Name, version and licence of all that a package with all its extras would install, by pip's report.
+
+    The pip is that of the extra `release`: older ones leave out expressions of licences.
+    """
     described = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = ",".join(described["optional-dependencies"])
     with tempfile.TemporaryDirectory() as place:
         report = Path(place) / "report.json"
-        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run"]
         command += ["--ignore-installed", "--report", report, f"{package}[{extras}]"]
         subprocess.run([*map(str, command)], check=True)
         return reported(report)
@@ -120,7 +123,7 @@ def main() -> int:
     options.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment (this one)")
     options.add_argument("--extras", action="store_true", help="of what all extras would install")
     given = options.parse_args()
-    found = wanted(given.python, PROJECT) if given.extras else packages(given.python)
+    found = wanted(PROJECT) if given.extras else packages(given.python)
     print(table(found))
     for line in (wrong := strange(found, EXCEPTIONS)):
         print(f"to be looked at: {line}")
