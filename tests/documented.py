@@ -30,6 +30,7 @@ REASONS = {
     "needs a Qdrant server",
     "needs a PostgreSQL server",
     "needs Tesseract",
+    "needs an NVIDIA GPU",
     "serves until it is stopped",
     "another program",
     "JavaScript",
