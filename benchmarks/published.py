@@ -1,13 +1,15 @@
 """Published models of real size, pulled and searched with, against their own code in the same run. Weights are random.
 
-    python benchmarks/published.py --work FOLDER [--models araclip-published siglip2-b16-256 …] [--threads 1]
+    python benchmarks/published.py --work FOLDER [--models araclip-published siglip2-b16-256 …] [--threads 1] [--tiny]
                                                                                                       (extra peers)
 
 Every step runs in a process of its own, whose peak memory is read at its end. For speeds, ours and theirs take turns in
 one process (--rounds), and the best counts. Theirs: the model's own library in float32 with its own preprocessing, one
 item a call (as AraCLIP's published code does it) and in batches. Seconds are both on the clock and of the processor:
 where other programs run, only the second can be compared. Random weights have no outliers, so cosines say nothing about
-the published ones, which are checked when they are pulled.
+the published ones, which are checked when they are pulled. With --tiny, the same steps on checkpoints of one layer, in
+minutes: whether all of it works here, before hours of the real sizes. What has been written and made lies in FOLDER; a
+run that was stopped goes on with the models that are not there yet.
 """
 
 import argparse
@@ -94,6 +96,10 @@ def run_step(arguments: argparse.Namespace) -> dict[str, Any]:
     """One step, in this process."""
     step, name, work = arguments.step, arguments.models[0], arguments.work
     folder, out = work / name, work / f"{name}-pulled"
+    if arguments.tiny and not step.startswith("ours"):
+        import published_checkpoints
+
+        published_checkpoints.shrink()
     if step == "write":
         from published_checkpoints import write  # here: of PyTorch, ours must not have a trace in memory
 
@@ -121,6 +127,7 @@ def in_process(arguments: argparse.Namespace, step: str, name: str) -> dict[str,
     command = [
         sys.executable, __file__, "--work", str(arguments.work), "--models", name, "--weights", arguments.weights,
         "--threads", str(arguments.threads), "--rounds", str(arguments.rounds), "--step", step,
+        *(["--tiny"] if arguments.tiny else []),
     ]  # fmt: skip
     start = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | {
@@ -171,6 +178,7 @@ def main() -> None:
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tiny", action="store_true", help="checkpoints of one layer: whether every step works")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step:

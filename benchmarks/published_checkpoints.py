@@ -1,6 +1,7 @@
 """Random checkpoints of the real sizes, in the layouts in which the models are published.
 
-Vocabularies have as many pieces as the published ones: a fifth of Arabic and Latin letters, the rest of other scripts.
+Or, with `shrink`, of one layer and 64 numbers a token, with the same code, to see that every step works. Vocabularies
+have as many pieces as the published ones: a fifth of Arabic and Latin letters, the rest of other scripts.
 """
 
 import json
@@ -36,6 +37,53 @@ XLMR_LARGE: dict[str, Any] = {
     "vocab_size": 250_002, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
     "intermediate_size": 4096, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1,
 }  # fmt: skip
+WORDS = {"araclip": 64_000, "siglip2": 256_000, "nllb": 255_950, "xlmr": 250_002}  # pieces of the vocabularies
+BERT: dict[str, Any] = {}  # what is not AraBERT base's
+VISION: dict[str, Any] = {
+    "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+    "image_size": 224, "patch_size": 14,
+}  # fmt: skip
+NLLB: dict[str, Any] = {
+    "d_model": 1024, "encoder_layers": 12, "decoder_layers": 12, "encoder_ffn_dim": 4096, "decoder_ffn_dim": 4096,
+}  # fmt: skip
+SMALL_TRUNK = "araclip_benchmark_vit"  # of timm, in place of its large ones
+
+
+def shrink() -> None:
+    """From now on checkpoints of one layer are written, and open_clip's models of this file have one too."""
+    small = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    XLMR_LARGE.update(small | {"vocab_size": 3000})
+    WORDS.update(dict.fromkeys(WORDS, 3000))
+    BERT.update(small)
+    VISION.update(small | {"image_size": 32, "patch_size": 16})
+    NLLB.update(d_model=64, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=64, decoder_ffn_dim=64)
+    small_open_clip()
+
+
+def small_open_clip() -> None:
+    """Shrink open_clip's entries of the models of this file: what `AraCLIP.load` needs in every process."""
+    from open_clip import factory
+    from timm.models import register_model
+    from timm.models.vision_transformer import _create_vision_transformer
+
+    def araclip_benchmark_vit(pretrained: bool = False, **options: Any) -> nn.Module:
+        sizes = {"img_size": 32, "patch_size": 16, "embed_dim": 64, "depth": 1, "num_heads": 2, "mlp_ratio": 2}
+        return _create_vision_transformer(
+            "test_vit", **{**sizes, "class_token": False, "global_pool": "map", **options}
+        )
+
+    register_model(araclip_benchmark_vit)
+    for name in ("ViT-B-16-SigLIP-512", "ViT-B-16-SigLIP2-256", "nllb-clip-base-siglip", "ViT-B-32-quickgelu"):
+        config = factory._MODEL_CONFIGS[name]
+        config["embed_dim"] = 64
+        vision, text = config["vision_cfg"], config["text_cfg"]
+        vision["image_size"] = 32
+        if "timm_model_name" in vision:
+            vision["timm_model_name"] = SMALL_TRUNK
+        else:
+            vision.update(layers=1, width=64, patch_size=16)
+        if "hf_model_name" not in text:
+            text.update(width=64, heads=2, layers=1)
 
 
 # ------------------------------------------------------------------ vocabularies
@@ -45,7 +93,7 @@ def pieces(count: int) -> Iterator[str]:
     """So many different pieces, of one to six letters."""
     chance = random.Random(0)
     seen: set[str] = set()
-    for letter in (letter for script in LETTERS for letter in script):
+    for letter in dict.fromkeys("".join(LETTERS)):
         seen.add(letter)
         yield letter
     while len(seen) < count:
@@ -138,29 +186,30 @@ def _save(model: nn.Module, path: Path, more: dict[str, Tensor] | None = None) -
 
 def araclip(folder: Path) -> str:
     """AraCLIP as published: AraBERT base, a linear head, ViT-B/16 at 512 pixels and the English tower."""
-    bert = BertConfig(vocab_size=64_000)
-    text = _Part(transformer=BertModel(bert), clip_head=nn.Linear(768, 768))
+    bert = BertConfig(vocab_size=WORDS["araclip"], **BERT)
+    width = open_clip.get_model_config("ViT-B-16-SigLIP-512")["embed_dim"]
+    text = _Part(transformer=BertModel(bert), clip_head=nn.Linear(bert.hidden_size, width))
     model = _Part(text_model=text, clip_model=open_clip.create_model("ViT-B-16-SigLIP-512", load_weights=False))
-    config = {"transformer_cfg": bert.to_dict(), "in_features": 768, "out_features": 768}
+    config = {"transformer_cfg": bert.to_dict(), "in_features": bert.hidden_size, "out_features": width}
     (folder / "config.json").write_text(json.dumps(config))
     _save(model, folder / "model.safetensors")
-    word_pieces(64_000).save_pretrained(folder)
+    word_pieces(WORDS["araclip"]).save_pretrained(folder)
     return str(folder)
 
 
 def siglip2(folder: Path) -> str:
     """SigLIP 2 B/16 at 256 pixels, of open_clip."""
-    byte_pairs(256_000).save_pretrained(folder)
+    byte_pairs(WORDS["siglip2"]).save_pretrained(folder)
     return _open_clip(folder, "ViT-B-16-SigLIP2-256", {"hf_tokenizer_name": str(folder)})
 
 
 def nllb_siglip(folder: Path) -> str:
     """NLLB-SigLIP base: the encoder of NLLB-200 distilled, 600 M, and ViT-B/16 at 384 pixels."""
-    vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "▁", *pieces(255_950)])}
+    vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "▁", *pieces(WORDS["nllb"])])}
     NllbTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
     M2M100Config(
-        vocab_size=256_206, d_model=1024, encoder_layers=12, decoder_layers=12, encoder_ffn_dim=4096,
-        decoder_ffn_dim=4096, max_position_embeddings=1024, scale_embedding=True, activation_function="relu",
+        vocab_size=WORDS["nllb"] + 256, max_position_embeddings=1024, scale_embedding=True, activation_function="relu",
+        **NLLB,
     ).save_pretrained(folder)  # fmt: skip
     return _open_clip(
         folder, "nllb-clip-base-siglip", {"hf_model_name": str(folder), "hf_tokenizer_name": str(folder)}
@@ -171,11 +220,12 @@ def m_clip(folder: Path) -> str:
     """M-CLIP: XLM-R large and a linear head, and ViT-B/32 of open_clip."""
     config, base = XLMRobertaConfig(**XLMR_LARGE), folder.with_name(f"{folder.name}-base")
     config.save_pretrained(base)
-    model = _Part(transformer=XLMRobertaModel(config), LinearTransformation=nn.Linear(1024, 512))
-    fields = {"modelBase": str(base), "transformerDimensions": 1024, "numDims": 512, "model_type": "M-CLIP"}
+    width, dims = config.hidden_size, open_clip.get_model_config("ViT-B-32-quickgelu")["embed_dim"]
+    model = _Part(transformer=XLMRobertaModel(config), LinearTransformation=nn.Linear(width, dims))
+    fields = {"modelBase": str(base), "transformerDimensions": width, "numDims": dims, "model_type": "M-CLIP"}
     (folder / "config.json").write_text(json.dumps(fields))
     _save(model, folder / "pytorch_model.bin")
-    unigram(250_002).save_pretrained(folder)
+    unigram(WORDS["xlmr"]).save_pretrained(folder)
     image = folder.with_name(f"{folder.name}-image.pt")
     _save(open_clip.create_model("ViT-B-32-quickgelu", load_weights=False), image)
     return f"m-clip:{folder}+open_clip:ViT-B-32-quickgelu/{image}"
@@ -183,14 +233,12 @@ def m_clip(folder: Path) -> str:
 
 def altclip(folder: Path) -> str:
     """AltCLIP: XLM-R large and ViT-L/14 at 224 pixels, of transformers."""
-    vision = {
-        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-        "image_size": 224, "patch_size": 14,
-    }  # fmt: skip
     text = {**XLMR_LARGE, "project_dim": 768}
-    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=vision, projection_dim=768)).save_pretrained(folder)
-    CLIPImageProcessor().save_pretrained(folder)
-    unigram(250_002).save_pretrained(folder)
+    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=768)).save_pretrained(folder)
+    side = VISION["image_size"]
+    square = {"height": side, "width": side}
+    CLIPImageProcessor(size={"shortest_edge": side}, crop_size=square).save_pretrained(folder)
+    unigram(WORDS["xlmr"]).save_pretrained(folder)
     return str(folder)
 
 

@@ -82,6 +82,18 @@ def test_what_shows_when_it_runs_is_refused_by_a_trial_in_another_process(
     assert str(caught.value).isprintable()
 
 
+def test_a_trial_takes_no_more_memory_than_this_machine_can_spare(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gigabyte = 1_000_000_000
+    assert model_trial.memory_of_trial(50_000_000, 20 * gigabyte) == 1_500_000_000  # what its size explains
+    assert model_trial.memory_of_trial(50_000_000, gigabyte) == 750_000_000  # of what is free
+    assert model_trial.memory_of_trial(1 << 35, 1 << 40) == 16 * gigabyte
+    monkeypatch.setattr(model_trial, "free_memory", lambda: 10_000_000)
+    monkeypatch.setattr(model_trial, "MEMORY", 30_000_000)
+    with pytest.raises(ModelMismatch, match=r"it may take 30 MB|needs more than 30 MB") as caught:
+        check_model_folder(copy)
+    assert "10 MB are free: end other programs" in str(caught.value)
+
+
 def test_a_whole_folder_is_checked_and_its_configuration_returned(tiny_model: Path) -> None:
     assert check_model_folder(tiny_model).name == check_model_folder(str(tiny_model)).name == "tiny"
     assert check_model_folder(model_folder.DEFAULT_MODEL).width == 384

@@ -21,6 +21,7 @@ from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismat
 from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, read_config
 from araclip.platforms.limits import limit
+from araclip.platforms.memory import free_memory
 from araclip.platforms.processes import status_name
 from araclip.towers import ImageTower, TextTower
 
@@ -28,6 +29,8 @@ PASSED_ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_
 
 # Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes; of araclip-mini the trial of a tower takes 370 MB
+MOST_MEMORY = 16_000_000_000  # bytes; the largest published tower has 5 GB in float32
+SHARE = 0.75  # of the memory that is free: a trial must not make this machine swap, or end other programs
 SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # of the CPU; of araclip-mini 0.8 s
 WAIT = 20  # times those seconds, on the clock: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
@@ -44,7 +47,8 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         InvalidVectors: its vectors cannot be compared.
     """
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
-    memory, seconds = MEMORY + MEMORY_PER_BYTE * size, SECONDS + size // BYTES_PER_SECOND
+    seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
+    memory = memory_of_trial(size, free)
     limits = [str(memory), str(seconds)]
     command = [sys.executable or "python", "-P", "-m", "araclip.model_checks.model_trial", str(folder), tower, *limits]
     environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
@@ -62,18 +66,33 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         answer = bounded_json.parse(done.stdout, "the trial's answer", max_bytes=100_000, kind=dict)
         if answer["error"] is None:
             return
+        if answer["error"] == "MemoryError":
+            raise _refused(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_short_of(memory, size, free))
         kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
         raise kind(shown(shortened(str(answer["message"]), 1000)))
     last = next(iter(done.stderr[-300:].decode(errors="replace").strip().splitlines()[-1:]), "")
     ended = f"ended with {status_name(done.returncode)}" + (f" ({shown(last)})" if last else "")
-    raise _refused(folder, tower, f"{ended}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU")
+    may = f"{ended}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU"
+    raise _refused(folder, tower, may, *_short_of(memory, size, free))
 
 
-def _refused(folder: Path, tower: str, what: str) -> ModelMismatch:
-    return ModelMismatch(
-        f"{folder}: a trial of the {tower} tower {what}. The folder is damaged, or made to do harm: take the model "
-        "from another source."
-    )
+def memory_of_trial(size: int, free: int) -> int:
+    """Bytes that a trial may take of a tower whose files have `size` bytes, where `free` bytes of memory are free."""
+    return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
+
+
+def _short_of(memory: int, size: int, free: int) -> tuple[str, ...]:
+    """Another remedy, where a machine with more memory would have allowed more."""
+    if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
+        return ()
+    return (f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",)
+
+
+def _refused(
+    folder: Path, tower: str, what: str,
+    remedy: str = "The folder is damaged, or made to do harm: take the model from another source.",
+) -> ModelMismatch:  # fmt: skip
+    return ModelMismatch(f"{folder}: a trial of the {tower} tower {what}. {remedy}")
 
 
 def main() -> None:
@@ -86,10 +105,7 @@ def main() -> None:
     except AraCLIPError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
-        message = (
-            f"{folder}: the {tower} tower needs more than {memory / 1e6:.0f} MB. Take the model from another source."
-        )
-        answer = {"error": "ModelMismatch", "message": message}
+        answer = {"error": "MemoryError"}
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     os._exit(0)  # nothing is left to be done, and a damaged library may not come to its end

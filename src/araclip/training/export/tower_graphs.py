@@ -84,9 +84,7 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
     try:
-        write_graph(
-            graph, inputs, path, axes, OUTPUT, outside=True
-        )  # `write_origin` takes the weights in, where they fit
+        write_graph(graph, inputs, path, axes, OUTPUT, outside=True)  # `write_origin` takes them in where they fit
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({first_line(error)}). "
