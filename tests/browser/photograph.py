@@ -173,8 +173,31 @@ def _on_paper(page: Page) -> None:
     page.emulate_media(media="print")
 
 
+def _scrolled(page: Page) -> None:
+    page.evaluate("scrollTo(0, 2600)")
+    page.wait_for_timeout(900)
+
+
+def _chosen(page: Page) -> None:
+    onward = "Left" if page.locator("html").get_attribute("dir") == "rtl" else "Right"
+    page.locator("#timeline .tile .open").nth(2).focus()
+    page.keyboard.press(" ")
+    page.keyboard.press(f"Shift+Arrow{onward}")
+    page.wait_for_selector("#chosen p")
+
+
+def _searched_before(page: Page) -> None:
+    page.evaluate("localStorage.setItem('araclip.recent', JSON.stringify(['كلب على الشاطئ', 'boat', 'طعام']))")
+    page.reload()
+    page.wait_for_selector(".earlier li")
+    page.wait_for_timeout(500)
+
+
 STATES: dict[str, tuple[str, Callable[[Page], object]]] = {
     "home": ("", lambda page: page.wait_for_timeout(800)),
+    "scrolled": ("", _scrolled),
+    "chosen": ("", _chosen),
+    "recent": ("", _searched_before),
     "albums": ("?show=albums", lambda page: page.wait_for_timeout(800)),
     "map": ("?show=map", lambda page: page.wait_for_timeout(800)),
     "typing": ("", _typed),

@@ -57,6 +57,7 @@ async function show(i) {
   at = i;
   const { id, name } = items[i];
   const image = el('img.large', { alt: name, src: `${base}/thumbnails/${id}?size=1600` });
+  setStyle(image, { 'background-image': `url("${base}/thumbnails/${id}?size=512")` }); // is there while the large one comes
   $('viewer').replaceChildren(image, el('div.below', {},
     button('bare', 'close', t('close'), () => $('viewer').close()), button('bare', 'previous', t('previous'), () => show(at - 1)),
     el('bdi', {}, name), button('bare', 'next', t('next'), () => show(at + 1)),
