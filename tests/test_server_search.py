@@ -140,6 +140,9 @@ def test_stats_tell_what_the_page_needs(client: TestClient) -> None:
     assert set(stats["folders"]) == {"رحلة", "بيت", "album"}
     assert (stats["uploads"], stats["writable"]) == (False, False)
     assert 0 < len(stats["examples"]) <= 8
+    for example in stats["examples"]:  # what the page offers is also suggested while it is typed
+        typed = client.get("/suggestions", params={"q": example[:-1], "k": 20}).json()["suggestions"]
+        assert example in [each["text"] for each in typed]
 
 
 @pytest.mark.parametrize("where", ["size=99999999999999999999", "size=..1e300", "folder=~nobody"])

@@ -1,7 +1,7 @@
 /**
  * Where each picture of a timeline stands: months of square tiles, whose heights follow from their counts alone. Pure.
  *
- * Months with so few pictures that they do not fill a row stand together, as far as they are of one year.
+ * Months with so few pictures that they do not fill a row stand together.
  */
 
 const GAP = 4;
@@ -32,7 +32,7 @@ function gathered(months, columns) {
   const out = [];
   for (const { month, pictures } of months) {
     const before = out.at(-1);
-    const together = before?.month && month && before.month.slice(0, 4) === month.slice(0, 4) && before.pictures + pictures <= columns;
+    const together = before?.month && month && before.pictures + pictures <= columns;
     if (together) out[out.length - 1] = { ...before, oldest: month, pictures: before.pictures + pictures };
     else out.push({ month, oldest: month, pictures });
   }
