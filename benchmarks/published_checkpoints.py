@@ -63,7 +63,7 @@ def shrink() -> None:
 def small_open_clip() -> None:
     """Shrink open_clip's entries of the models of this file: what `AraCLIP.load` needs in every process."""
     from open_clip import factory
-    from timm.models import register_model
+    from timm.models import is_model, register_model
     from timm.models.vision_transformer import _create_vision_transformer
 
     def araclip_benchmark_vit(pretrained: bool = False, **options: Any) -> nn.Module:
@@ -72,7 +72,8 @@ def small_open_clip() -> None:
             "test_vit", **{**sizes, "class_token": False, "global_pool": "map", **options}
         )
 
-    register_model(araclip_benchmark_vit)
+    if not is_model(SMALL_TRUNK):
+        register_model(araclip_benchmark_vit)
     for name in ("ViT-B-16-SigLIP-512", "ViT-B-16-SigLIP2-256", "nllb-clip-base-siglip", "ViT-B-32-quickgelu"):
         config = factory._MODEL_CONFIGS[name]
         config["embed_dim"] = 64
@@ -247,7 +248,7 @@ def _open_clip(folder: Path, name: str, text: dict[str, Any]) -> str:
     config["text_cfg"] |= text
     half = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": half}))
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
     _save(model, folder / "open_clip_pytorch_model.bin")
     return str(folder)
 

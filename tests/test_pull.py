@@ -16,7 +16,7 @@ from transformers import CLIPImageProcessor, ViTImageProcessor
 import tiny_hf
 import tiny_published
 import traced
-from araclip import AraCLIP, AraCLIPProcessor, open_gallery
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, open_gallery
 from araclip.errors import InputError, ModelMismatch
 from araclip.peers.loading import load_request, parse_request
 from araclip.peers.pull import checks, cleaning, make_model_folder, preprocessing, tokens
@@ -122,6 +122,9 @@ def test_a_pulled_folder_encodes_as_its_library_does_and_is_indexed_searched_and
     pictures = [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
     np.testing.assert_allclose(pulled.encode_text(TEXTS), library.encode_text(TEXTS), **CLOSE)
     np.testing.assert_allclose(pulled.encode_image(pictures), library.encode_image(pictures), **CLOSE)
+    if pulled.config.source is not None:  # made elsewhere: to search with
+        with pytest.raises(ModelMismatch, match=r"cannot become one\. Use it with AraCLIP\.load"):
+            AraCLIPModel.from_pretrained(tmp_path / "pulled")
     with open_gallery(tmp_path / "gallery", model=pulled, create=True) as gallery:
         gallery.update([album[0].parent])
     scores = dict(zip(map(str, album), library.encode_image(album) @ library.encode_text("قطة"), strict=True))
