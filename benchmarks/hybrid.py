@@ -80,6 +80,8 @@ class Ranking:
         self.average = asked @ vectors.mean(axis=0)
         self.strength = np.zeros_like(self.scores)
         index = WordIndex(catalog)
+        described = index.described(self.ids.tolist(), in_arabic=True)
+        self.described = np.array([content in described for content in self.ids.tolist()])
         for number, query in enumerate(queries):
             if text := TextQuery.of([query], [], 1.0):
                 found = text_matches(index, text, len(self.ids))
@@ -94,6 +96,8 @@ class Ranking:
         best = self.scores.max(axis=1)
         place = np.clip((self.scores - self.average[:, None]) / (best - self.average)[:, None], 0, 1)
         values = np.array(self.meaning)[:, None] * place + 1e-6 * self.scores  # ties of 0 by cosine
+        answered = self.strength.any(axis=1) * np.array(self.meaning)  # where texts answer at all
+        values -= fusion.DOUBT * min(weight, 1) * answered[:, None] * self.described
         return self._ranks(values + fusion.LIFT * weight * self.strength)
 
     def by_reciprocal_ranks(self) -> Any:

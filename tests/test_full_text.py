@@ -2,9 +2,12 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 import pictures
@@ -12,6 +15,7 @@ from araclip import AraCLIP, Filters, Gallery
 from araclip.errors import GalleryCorrupt, InputError
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.gallery.fusion import Candidate, doubted, order
 
 SIZE = (16, 12)
 
@@ -102,6 +106,28 @@ def test_pages_continue_each_other_and_filters_keep_the_order(gallery: Gallery) 
         assert [hit.path for hit in gallery.search(query, 20, where=inside, literal=True)] == [
             path for path in whole if "رحلة العقبة" in path
         ]
+
+
+def test_a_description_that_does_not_answer_lowers_its_picture_only_in_the_querys_script(
+    gallery: Gallery, root: Path
+) -> None:
+    def others() -> list[str]:
+        return [hit.path for hit in gallery.search("فاتورة الكهرباء", 12) if not hit.matched]
+
+    before = others()
+    gallery.add([before[1]], metadata=[{"caption": "a small boat at sea"}])
+    assert others() == before
+    gallery.add([before[1]], metadata=[{"caption": "قارب صغير في البحر"}])
+    assert others().index(before[1]) > 1
+    assert [path for path in others() if path != before[1]] == [path for path in before if path != before[1]]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=200), st.floats(0, 0.5))
+def test_lowered_pictures_come_where_their_value_places_them(rated: list[tuple[float, bool]], doubt: float) -> None:
+    candidates = sorted((Candidate(i, value, None, value) for i, (value, _) in enumerate(rated)), key=order)
+    described = {i for i, (_, has) in enumerate(rated) if has}
+    lowered = [replace(each, value=each.value - doubt * (each.content in described)) for each in candidates]
+    assert list(doubted(iter(candidates), described.intersection, doubt)) == sorted(lowered, key=order)
 
 
 def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away(gallery: Gallery) -> None:

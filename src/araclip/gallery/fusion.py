@@ -1,18 +1,25 @@
 """Hybrid ranking: vectors and texts merged into one order. Pure.
 
 The value of a picture is where its cosine stands between the average picture's and the best one's, times how likely the
-query means something to the model, plus LIFT times the strength of its text match. It depends on no rank, so pages
-of any size continue each other and filters do not change the order. Reciprocal rank fusion was measured and found
-worse: docs/log/2026-11.md, benchmarks/hybrid.py.
+query means something to the model, plus LIFT times the strength of its text match. Where texts answer a query at all, a
+picture with a description loses DOUBT: if it were meant, its description would likely say so, and pictures without one
+are not passed by those that share a word by chance. The value depends on no rank, so pages of any size continue each
+other and filters do not change the order. Reciprocal rank fusion was measured and found worse: docs/log/2026-11.md,
+benchmarks/hybrid.py.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from araclip.gallery.text_matches import TextMatches, TextQuery
 
-LIFT = 2.0  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
+LIFT = 3.0  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
+DOUBT = 0.2  # what a description takes away, whatever it says
+DOUBTED = 512  # pictures of a query whose texts are looked at for that; further ones count as described
+AT_ONCE = 64  # of them
 
 Relevance = Callable[[float], float] | None  # of a cosine; None where it is unknown
 
@@ -35,6 +42,11 @@ class Hybrid:
     query: TextQuery
     meaning: float
     average: float
+
+    @property
+    def doubt(self) -> float:
+        """What a description takes away from a picture's value, as much as the query means something."""
+        return DOUBT * self.meaning * min(self.query.weight, 1.0)
 
     def value(self, score: float, best: float) -> float:
         """Cosine → value: 0 for the average picture, 1 for the best of a meaningful query."""
@@ -69,3 +81,27 @@ def order(candidate: Candidate) -> tuple[float, float, int]:
 def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator[Candidate]:
     """Two streams, each in that order and without the other's pictures, as one."""
     return heapq.merge(by_vector, by_text, key=order)
+
+
+def doubted(
+    candidates: Iterator[Candidate], described: Callable[[Sequence[int]], set[int]], doubt: float
+) -> Iterator[Candidate]:
+    """Candidates in that order, with the value of those that have a description lowered, in that order again.
+
+    Args:
+        described: tells which of some pictures have one.
+    """
+    held: deque[Candidate] = deque()  # described ones, until nobody after them can be before them
+    looked = 0
+    while group := list(islice(candidates, AT_ONCE)):
+        ids = [each.content for each in group]
+        known = described(ids) if looked < DOUBTED else set(ids)
+        looked += len(group)
+        for each in group:
+            while held and order(held[0]) <= order(each):
+                yield held.popleft()
+            if each.content in known:
+                held.append(replace(each, value=each.value - doubt))
+            else:
+                yield each
+    yield from held

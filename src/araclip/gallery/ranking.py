@@ -15,7 +15,7 @@ from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.selection import check_loose, newest_first, paths_of, select
 from araclip.gallery.exclusion import Cosines, Exclusion, kept
-from araclip.gallery.fusion import Candidate, Hybrid, lifted, merged, rated
+from araclip.gallery.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import HashTable, is_near
 from araclip.gallery.relevance import RelevanceScale
@@ -86,6 +86,7 @@ def ranked(
     matches = text_matches(words, hybrid.query, len(index)) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
     relevance = scale.relevance(vector, page.words) if scale else None
+    answered = bool(len(matches.ids))
     by_text, matches = list[Candidate](), matches.among(search.allowed)
     if hybrid and len(matches.ids):
         by_text = lifted(*search.scores(matches.ids), best, relevance, hybrid, matches)
@@ -94,6 +95,9 @@ def ranked(
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
     candidates = merged(above(others, page.threshold), [each for each in by_text if reaches(each, page.threshold)])
+    if hybrid and answered:
+        in_arabic = hybrid.query.in_arabic
+        candidates = doubted(candidates, lambda ids: words.described(ids, in_arabic=in_arabic), hybrid.doubt)
     candidates = kept(candidates, exclusion, search.cosines)
     hits = hits_of(search.existing(candidates), lambda content: catalog.phash(content) or 0, page, exclude)
     if hashes and page.filters.collapse:

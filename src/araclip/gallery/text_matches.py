@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.results import Match
+from araclip.text.script import is_arabic
 from araclip.text.words import Word, asked_words, words
 
 Ids = NDArray[np.int64]
@@ -25,6 +26,7 @@ PART = 0.5  # of a whole word
 FEW = 10  # pictures: where more have the whole word, parts of words are not looked for
 COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
 MANY = 10_000
+DESCRIPTION = 3  # words of the query's script in captions and metadata make a description
 MOST = 2_000  # pictures that a text can lift
 BEFORE, AFTER = 40, 80  # letters of a snippet around the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
@@ -62,6 +64,17 @@ class TextQuery:
         found = tuple(asked_words(" ".join(wanted)))
         minus = tuple(filter(None, (tuple(asked_words(text)) for text in unwanted)))
         return cls(found, minus, float(weight)) if found and weight else None
+
+
+    @property
+    def in_arabic(self) -> bool:
+        """Whether a word has Arabic letters; a description in another script says nothing about it."""
+        return any(is_arabic(word.folded) for word in self.words)
+
+
+def describes(texts: str, *, in_arabic: bool) -> bool:
+    """Whether captions and metadata of a picture describe it, in Arabic letters or in others."""
+    return sum(is_arabic(word) == in_arabic and word[0].isalpha() for word in texts.split()) >= DESCRIPTION
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.photo.matching import is_glob
 from araclip.gallery.exclusion import Exclusion, kept
-from araclip.gallery.fusion import Candidate, Hybrid, lifted, merged, rated
+from araclip.gallery.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
 from araclip.gallery.ranking import Page, above, hits_of, reaches
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.remote.passing import passes, paths_of
 from araclip.gallery.remote.rows import Row, texts_of
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextIndex, text_matches, where_found
+from araclip.gallery.text_matches import TextIndex, describes, text_matches, where_found
 
 Vectors = NDArray[np.float32]
 Scored = tuple[Row, float]  # a picture and its cosine
@@ -80,9 +80,10 @@ class ServerSearch(ABC):
         relevance = scale.relevance(vector, page.words) if scale and not dated else None
         best = next((score for _, score in self.nearest(vector, 1, None)), 0.0) if hybrid else 0.0
         rows: dict[int, Row] = {}
-        by_text = list[Candidate]()
+        by_text, answered = list[Candidate](), False
         if hybrid:
             matches = text_matches(self.words, hybrid.query, pictures).among(None)
+            answered = bool(len(matches.ids))
             found = self.scored(vector, matches.ids.tolist(), page.filters) if len(matches.ids) else []
             rows = {row.id: row for row, _ in found}
             by_text = lifted(list(rows), [score for _, score in found], best, relevance, hybrid, matches)
@@ -97,8 +98,15 @@ class ServerSearch(ABC):
         def cosines(ids: Sequence[int], terms: Vectors) -> Vectors:
             return self.vectors([rows[content] for content in ids], terms.shape[1]) @ terms.T
 
+        def described(ids: Sequence[int]) -> set[int]:
+            in_arabic = bool(hybrid and hybrid.query.in_arabic)
+            return {content for content in ids if describes(_description(rows[content]), in_arabic=in_arabic)}
+
         streams = (above(by_vector(), page.threshold), [each for each in by_text if reaches(each, page.threshold)])
-        shown = kept(by_vector() if dated else merged(*streams), exclusion, cosines)
+        ordered = by_vector() if dated else merged(*streams)
+        if hybrid and answered:
+            ordered = doubted(ordered, described, hybrid.doubt)
+        shown = kept(ordered, exclusion, cosines)
         if page.filters.name is not None and is_glob(page.filters.name):  # which the servers are not asked for
             shown = (each for each in shown if _passes(rows[each.content], page.filters))
         candidates = ((each, paths_of(rows[each.content], page.filters)) for each in shown)
@@ -112,3 +120,8 @@ class ServerSearch(ABC):
 
 def _passes(row: Row, filters: Filters) -> bool:
     return any(passes(filters, row, entry) for entry in row.files)
+
+
+def _description(row: Row) -> str:
+    about = texts_of(row)
+    return " ".join(text for field in ("metadata", "captions") for text in about.get(field, ()))

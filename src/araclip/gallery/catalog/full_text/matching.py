@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.full_text.indexing import AT_ONCE, documents_of
+from araclip.gallery.text_matches import describes
 
 Ids = NDArray[np.int64]
 PART = 3  # letters of a trigram: shorter parts of words are not looked for
@@ -35,6 +36,12 @@ class WordIndex:
         return self._ids(
             "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?", (trigrams, folded, most + 1)
         )
+
+    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+        """Those of some pictures whose captions and metadata describe them in that script."""
+        marks = ", ".join("?" * len(ids))
+        rows = self._catalog.rows(f"SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({marks})", ids)
+        return {content for content, texts in rows if describes(texts, in_arabic=in_arabic)}
 
     def first_with_stem(self, stem: str, most: int) -> list[int]:
         """Ids of some pictures with a word of this stem in any text."""
