@@ -16,7 +16,7 @@ from itertools import islice
 
 from araclip.gallery.text_matches import TextMatches, TextQuery
 
-LIFT = 3.0  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
+LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
 DOUBT = 0.2  # what a description takes away, whatever it says
 DOUBTED = 512  # pictures of a query whose texts are looked at for that; further ones count as described
 AT_ONCE = 64  # of them

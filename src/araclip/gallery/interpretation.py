@@ -60,7 +60,8 @@ class Interpretation:
         likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
         shown = (reading for reading in self.readings if reading.weight >= likely)
         changes = (change for reading in shown for change in reading.changes if change.target)
-        return tuple(dict.fromkeys(change.target for change in changes))[:MAX_READINGS]
+        found = (change.target.replace("\0", "") for change in changes)  # which marks a prefix before its word
+        return tuple(dict.fromkeys(found))[:MAX_READINGS]
 
     @property
     def is_plain(self) -> bool:

@@ -65,7 +65,6 @@ class TextQuery:
         minus = tuple(filter(None, (tuple(asked_words(text)) for text in unwanted)))
         return cls(found, minus, float(weight)) if found and weight else None
 
-
     @property
     def in_arabic(self) -> bool:
         """Whether a word has Arabic letters; a description in another script says nothing about it."""

@@ -26,6 +26,7 @@ TORN_LEAST, TORN_SURE = 0.5, 0.95  # confidence
 UNSEEN = 0.5  # occurrences of a half that no caption has
 BY_STEM = 0.1  # of a word's count where only its stem is known, without what it begins with
 ARTICLE = "ال"
+LOOSE = frozenset("وفبلكع")  # that people write apart before a word: ف البحر is في البحر
 _RUN = re.compile(r"(.)\1+")
 # Letters that are one mistake away from each other: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
@@ -66,7 +67,9 @@ class Spelling:
             whole = self._known(word + following) or (word + following if self.vocabulary.knows(following) else None)
             return Change(f"{word} {following}", whole, "spelling", USUAL, width=2) if whole else None
         whole = word + following
-        if word == "و" or len(whole) < MIN_STEM or not (target := self._known(whole)):
+        if word in LOOSE and self.vocabulary.knows(following):
+            return None
+        if len(whole) < MIN_STEM or not (target := self._known(whole)):
             return None
         count: float = self.vocabulary.count(whole)
         if count < MIN_COUNT:
