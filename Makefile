@@ -198,10 +198,11 @@ clean:
 	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers]'
 	@touch $@ .venv/.demo
 
-# All of these at once: pip resolves and builds once, not four times.
+# All of these in two steps: pip resolves and builds fewer times, and looks for Ray's and S3's packages beside what is there.
 .venv/.everything: pyproject.toml .venv/bin/python
 	@echo "Installing all that tests need (once, a few minutes) …"
-	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers,docs,browser,ray,s3]' && $(MOTO)
+	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers,docs,browser]'
+	@$(PIP) install --no-compile -e '.[ray,s3]' && $(MOTO)
 	@touch .venv/.test .venv/.demo .venv/.docs .venv/.browser .venv/.ray $@
 
 .venv/.docs: pyproject.toml .venv/.test

@@ -9,7 +9,7 @@
 3. The core's tests pass from the unpacked sdist; with `--tests all` the whole suite, with the extras that `make test`
    installs; with names of files only those, for a look while the machine is busy.
 4. The licences of all that was installed are ones that fit; they are written to `licences.md`, an SBOM to `sbom.json`.
-   So are those of what all extras together would install, in `licences-extras.md`; exceptions have their reasons.
+   So are those of what each of the extras would install, in `licences-extras.md`; exceptions have their reasons.
 
 Tools: the extra `release`. Needs the package index. Exit code 1 and the reason where something is not so.
 """
@@ -155,7 +155,7 @@ def tested(python: Path, sdist: Path, home: Path, tests: list[str]) -> None:
 
 
 def licences(python: Path, wheel: Path, out: Path) -> None:
-    """Write the licences and the SBOM of what is installed, and the licences of what all extras would install."""
+    """Write the licences and the SBOM of what is installed, and the licences of what the extras would install."""
     found = packages(python)
     wrong = strange(found, {})
     must(not wrong, f"licences to be looked at: {wrong}")

@@ -3,7 +3,7 @@
     python tests/release/licences.py [--python .venv/bin/python] [--extras]
 
 Prints a table; exit code 1 where a licence is neither. Needs pip-licenses (extra `release`). With --extras it is one
-of all that the core and all extras would install together, as pip resolves them; nothing is installed.
+of what the core would install with each of the extras, as pip resolves them; nothing is installed.
 """
 
 import argparse
@@ -69,18 +69,20 @@ def packages(python: Path) -> list[dict[str, str]]:
 
 
 def wanted(package: Path) -> list[dict[str, str]]:
-    """Name, version and licence of all that a package with all its extras would install, by pip's report.
+    """Name, version and licence of all that a package would install with each of its extras, by pip's reports.
 
     The pip is that of the extra `release`: older ones leave out expressions of licences.
     """
     described = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = ",".join(described["optional-dependencies"])
-    with tempfile.TemporaryDirectory() as place:
-        report = Path(place) / "report.json"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run"]
-        command += ["--ignore-installed", "--report", report, f"{package}[{extras}]"]
-        subprocess.run([*map(str, command)], check=True)
-        return reported(report)
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for extra in described["optional-dependencies"]:  # one by one: nobody installs all, and pip would search for long
+        with tempfile.TemporaryDirectory() as place:
+            report = Path(place) / "report.json"
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run"]
+            command += ["--ignore-installed", "--report", report, f"{package}[{extra}]"]
+            subprocess.run([*map(str, command)], check=True)
+            found |= {(each["Name"].lower(), each["Version"]): each for each in reported(report)}
+    return [found[key] for key in sorted(found)]
 
 
 def reported(report: Path) -> list[dict[str, str]]:
