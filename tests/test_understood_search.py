@@ -57,6 +57,12 @@ def test_a_misspelled_word_finds_what_the_right_one_finds(gallery: Gallery) -> N
     assert right.interpretation is not None and right.interpretation.is_plain
 
 
+def test_words_put_together_from_latin_letters_are_shown_without_marks(gallery: Gallery) -> None:
+    shown = gallery.search("kalb fel ba7r", 1).interpretation
+    assert shown is not None and "في ال" in shown.also
+    assert all(word.isprintable() for word in shown.also)
+
+
 def test_literal_words_and_quoted_ones_are_searched_as_typed(gallery: Gallery) -> None:
     expected = gallery.search("شاطىء", literal=True)
     assert expected.interpretation is not None and expected.interpretation.literal

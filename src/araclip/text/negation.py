@@ -14,7 +14,9 @@ _WITHOUT = tuple(
                 "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "باستثناء", "بلاش",
                 "ليس فيها", "ليس فيه", "لا يوجد فيها", "لا يوجد فيه", "مفيهاش", "مفيهوش", "ما فيها", "ما فيه",
                 "ما فيهاش",
-                "ما فيهوش", "بدن", "bidoun", "bidoon", "bedoon", "bdoun", "bdoon", "men 8eir", "min gheir", "men gheir",
+                "ما فيهوش", "مافيه", "مافيها", "مافي",
+                "ماكو", "ماكو بيه", "ماكو بيها", "بدن",
+                "bidoun", "bidoon", "bedoon", "bdoun", "bdoon", "men 8eir", "min gheir", "men gheir",
                 "without", "except", "with no", "but no", "and no", "excluding",
             )
         ),
