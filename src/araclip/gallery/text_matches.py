@@ -26,7 +26,6 @@ PART = 0.5  # of a whole word
 FEW = 10  # pictures: where more have the whole word, parts of words are not looked for
 COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
 MANY = 10_000
-DESCRIPTION = 3  # words of the query's script in captions and metadata make a description
 MOST = 2_000  # pictures that a text can lift
 BEFORE, AFTER = 40, 80  # letters of a snippet around the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
@@ -69,11 +68,6 @@ class TextQuery:
     def in_arabic(self) -> bool:
         """Whether a word has Arabic letters; a description in another script says nothing about it."""
         return any(is_arabic(word.folded) for word in self.words)
-
-
-def describes(texts: str, *, in_arabic: bool) -> bool:
-    """Whether captions and metadata of a picture describe it, in Arabic letters or in others."""
-    return sum(is_arabic(word) == in_arabic and word[0].isalpha() for word in texts.split()) >= DESCRIPTION
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.remote.passing import passes, paths_of
 from araclip.gallery.remote.rows import Row, texts_of
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextIndex, describes, text_matches, where_found
+from araclip.gallery.text_matches import TextIndex, text_matches, where_found
+from araclip.text.description import describes
 
 Vectors = NDArray[np.float32]
 Scored = tuple[Row, float]  # a picture and its cosine

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.full_text.indexing import AT_ONCE, documents_of
-from araclip.gallery.text_matches import describes
+from araclip.text.description import describes
 
 Ids = NDArray[np.int64]
 PART = 3  # letters of a trigram: shorter parts of words are not looked for
