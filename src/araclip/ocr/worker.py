@@ -1,7 +1,7 @@
 """The process that reads text in pictures with RapidOCR: one at a time, with limits that its parent has set.
 
 Messages are those of `araclip.decoding_process`: after {"ready": true} or {"error"}, a PNG as a blob is answered with
-{"lines": […]} or {"error"}. It ends with its input. Nothing is fetched: all models are files.
+{"text"} or {"error"}. It ends with its input. Nothing is fetched: all models are files.
 """
 
 import argparse
