@@ -1,9 +1,10 @@
 """Zero-shot accuracy by prompt templates: the bare name, this package's, and a file of others, each alone and together.
 
-    python benchmarks/prompt_templates.py --more MORE --templates TEMPLATES.json --cache DIR [--model araclip-mini]
+    python benchmarks/prompt_templates.py --held HELD --templates TEMPLATES.json --cache DIR [--model araclip-mini]
 
-Data: every fourth photograph of nips17 (held out of training), 250 of 188 ImageNet classes, Arabic names. Protocol: the
-class of a picture is the nearest mean of its prompts' unit vectors; any class of the same name is right.
+Data: the photographs of nips17 that are held out of training (HELD: the folder `data` of `make mini`), 250 of 188
+ImageNet classes, Arabic names. Protocol: the class of a picture is the nearest mean of its prompts' unit vectors; any
+class of the same name is right.
 """
 
 import argparse
@@ -18,19 +19,19 @@ from araclip.evaluation.datasets import LISTING
 from araclip.evaluation.labelled import read_templates
 from araclip.evaluation.zeroshot import TEMPLATES
 
-SET = "nips17_ccby"
+SET = "nips17-held"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--more", type=Path, required=True, help="folder of labelled sets")
+    parser.add_argument("--held", type=Path, required=True, help="folder of the held-out sets (recipes/mini_data.py)")
     parser.add_argument("--templates", type=Path, required=True, help="JSON list of templates to measure beside ours")
     parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
     parser.add_argument("--model", default="araclip-mini")
     args = parser.parse_args()
     model = AraCLIP.load(args.model)
-    rows = [json.loads(line) for line in (args.more / SET / LISTING).open(encoding="utf-8")][::4]
-    pictures = Bench(model, args.cache).pictures(SET, [args.more / SET / row["image"] for row in rows])
+    rows = [json.loads(line) for line in (args.held / SET / LISTING).open(encoding="utf-8")]
+    pictures = Bench(model, args.cache).pictures(SET, [Path(row["image"]) for row in rows])
     names = sorted({row["class_ar"] for row in rows})
     own = np.array([names.index(row["class_ar"]) for row in rows])
     theirs = read_templates(args.templates)

@@ -1,14 +1,15 @@
 """Calibration of relevance: among hits shown at relevance r, about r should be right.
 
-    python benchmarks/relevance.py --flickr8k FLICKR8K --more MORE --cache DIR [--model NAME] [--noise 0]
+    python benchmarks/relevance.py --flickr8k FLICKR8K --held HELD --cache DIR [--model NAME] [--noise 0]
                                    [--diagram FILE.svg]
 
 Protocol: the first ten hits of every query, each with its relevance and whether it is right; expected calibration error
 (ECE) over ten bins of equal width (Naeini et al. 2015). Kinds of queries:
 
 - Arabic captions of Flickr8k dev, one gallery of 1,000 pictures; right by judged_captions.py, the own picture included;
-- labels of photographs (nips17, grocery, clothing, flowers, scenes, caltech101; every n-th picture of each, see
-  relevance_sets.LABELLED), one gallery of all of them together; right is the same label;
+- labels of photographs (the held-out parts of nips17, grocery, clothing, flowers, scenes, scenes15 and caltech101 in
+  HELD, the folder `data` of `make mini`; every other picture, the others are for relevance_fit.py), one gallery of all
+  of them together; right is the same label;
 - labels, and common words in dev, each in a gallery without the pictures that show it: nothing is right;
 - things that Flickr8k does not show, and random strings.
 
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from relevance_sets import LABELLED, Bench, Cases, arguments
+from relevance_sets import Bench, Cases, arguments
 
 from araclip import AraCLIP
 from araclip.gallery.relevance import STRONG, WEAK
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--diagram", type=Path, help="write a reliability diagram (matplotlib)")
     args = parser.parse_args()
     bench = Bench(AraCLIP.load(args.model), args.cache, args.noise)
-    kinds = [*bench.captioned(args.flickr8k, "dev"), *bench.labelled(args.more, LABELLED)]
+    kinds = [*bench.captioned(args.flickr8k, "dev"), *bench.labelled(args.held, "report")]
     print(f"{bench.model.label}, noise {args.noise}; ECE of the first ten hits; a relevance under {WEAK} is weak, from")
     print(f"{STRONG} strong. Shares of all hits, and how many of them are right.")
     print("| queries | number | mean relevance | right | ECE | best hit: relevance | right | strong: share | right |")

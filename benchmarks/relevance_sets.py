@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from depicted import COMMON, depicted
@@ -34,13 +35,14 @@ NOT_SHOWN = """معادلة تفاضلية من الدرجة الثانية، ق
 طبق سوشي ياباني، غواصة نووية، جراحة القلب المفتوح، لوحة مفاتيح حاسوب، زرافة في السافانا، ديناصور، بركان ثائر،
 فنجان قهوة تركية، قلم رصاص ودفتر، مسجد بمئذنتين، أهرامات الجيزة، غسالة ملابس، دب الباندا يأكل الخيزران، سمكة قرش،
 خريطة العالم، شهادة تخرج، مخطط كهربائي، فاتورة كهرباء، جواز سفر، صورة أشعة للصدر""".replace("\n", " ").split("، ")
-LABELLED = {  # set → step (every n-th picture), field of the label
-    "nips17_ccby": (4, "class_ar"),  # every fourth is held out of training
-    "grocery": (4, "class_ar"),
-    "clothing": (4, "class_ar"),
-    "flowers": (3, "class_ar"),
-    "scenes": (12, "class_ar"),
-    "caltech101": (3, "label"),
+LABELLED = {  # held-out part of a set (recipes/mini_data.py) → field of the label
+    "nips17-held": "class_ar",
+    "grocery-held": "class_ar",
+    "clothing-held": "class_ar",
+    "flowers-held": "class_ar",
+    "scenes-held": "class_ar",
+    "scenes15-held": "class_ar",
+    "caltech101-held": "label",
 }
 
 Vectors = NDArray[np.float32]
@@ -68,7 +70,7 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
     """The arguments of both scripts."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flickr8k", type=Path, required=True)
-    parser.add_argument("--more", type=Path, required=True)
+    parser.add_argument("--held", type=Path, required=True, help="folder of the held-out sets (recipes/mini_data.py)")
     parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
     parser.add_argument("--model", default="araclip-mini")
     return parser
@@ -135,18 +137,17 @@ class Bench:
             same("nonsense", odd, self.texts(odd), [nothing] * len(odd)),
         ]
 
-    def labelled(self, more: Path, sets: dict[str, tuple[int, str]], *, rest: bool = False) -> list[Cases]:
-        """Labels of the sets as queries over all their pictures together; and with a label's pictures taken out.
+    def labelled(self, held: Path, half: Literal["fit", "report"]) -> list[Cases]:
+        """Labels of the held-out sets as queries over all their pictures; and with a label's pictures taken out.
 
         Args:
-            rest: the pictures that `step` leaves out, instead of those that it takes.
+            half: every other picture of each label, one half for choices and the other for what is reported.
         """
         vectors, labels = [], []
-        for name, (step, field) in sets.items():
-            rows = [json.loads(line) for line in (more / name / LISTING).open(encoding="utf-8")]
-            rows = [row for i, row in enumerate(rows) if (i % step == 0) != rest]
-            paths = [more / name / row["image"] for row in rows]
-            vectors.append(self.pictures(f"{name}{'-rest' if rest else ''}", paths))
+        for name, field in LABELLED.items():
+            rows = [json.loads(line) for line in (held / name / LISTING).open(encoding="utf-8")]
+            rows = sorted(rows, key=lambda row: (row[field], row["image"]))[half == "report" :: 2]
+            vectors.append(self.pictures(f"{name}-{half}", [Path(row["image"]) for row in rows]))
             labels += [row[field] for row in rows]
         pictures, label_of = np.concatenate(vectors), np.array(labels)
         names = sorted(set(labels))
