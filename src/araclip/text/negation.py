@@ -14,7 +14,8 @@ _WITHOUT = tuple(
                 "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "باستثناء", "بلاش",
                 "ليس فيها", "ليس فيه", "لا يوجد فيها", "لا يوجد فيه", "مفيهاش", "مفيهوش", "ما فيها", "ما فيه",
                 "ما فيهاش",
-                "ما فيهوش", "مافيه", "مافيها", "مافي",
+                "ما فيهوش", "مافيه", "مافيها", "مافي", "ما في", "مفيش", "مافيش",
+                "ما فيش", "مفيش فيه", "مفيش فيها", "ما فيش فيه", "ما فيش فيها",
                 "ماكو", "ماكو بيه", "ماكو بيها", "بدن",
                 "bidoun", "bidoon", "bedoon", "bdoun", "bdoon", "men 8eir", "min gheir", "men gheir",
                 "without", "except", "with no", "but no", "and no", "excluding",
@@ -52,6 +53,7 @@ _WORN = frozenset(
     )
 )  # fmt: skip
 _AND = frozenset(map(fold, ("و", "أو", "and", "or")))
+_WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
 _FIXED = frozenset(
     map(fold, ("بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "without doubt"))
@@ -86,6 +88,9 @@ def split_exclusions(text: str) -> Split:
             at += 1
             continue
         first = at + (len(phrase) if phrase else 1)
+        if phrase == _WHAT_IS_IN and first < len(found) and folded[first].startswith("ال"):
+            at += 1
+            continue
         if first >= len(found) or " ".join(folded[at : first + 1]) in _FIXED:
             at += 1
             continue

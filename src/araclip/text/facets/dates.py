@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from araclip.text.facets import ago
 from araclip.text.facets import calendar_words as names
 from araclip.text.facets.hijri import HIJRI_YEARS, hijri_days
 from araclip.text.folding import fold
@@ -145,7 +146,6 @@ class _Reader:
         return len(name) if name else 0
 
     # ------------------------------------------------------------------ rules: place → (width, filter)
-
     def _between(self, at: int) -> tuple[int, DateFilter] | None:
         if lead := self._named(at, names.FROM):
             first = self._gregorian(at + len(lead))
@@ -252,6 +252,8 @@ class _Reader:
 
     def _relative(self, at: int) -> tuple[int, DateFilter] | None:
         today = self.today
+        if found := ago.read(self.folded, at, today):
+            return found[0], DateFilter(*found[1:])
         if name := self._named(at, names.YESTERDAY):
             return len(name), _span((today - timedelta(days=1)).isoformat())
         if (name := self._named(at, names.TODAY)) and len(self.folded) <= 3:

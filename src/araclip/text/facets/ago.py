@@ -1,0 +1,62 @@
+"""Times counted back from today in a query's words: «قبل سنتين», «منذ ٣ أشهر», "two years ago". Pure."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from araclip.text.folding import fold
+
+MOST = 99  # of a unit
+Ago = tuple[int, str, str]  # number of words, first and last day, month or year
+
+
+def _folded(words: str) -> frozenset[str]:
+    return frozenset(map(fold, words.split("|")))
+
+
+_UNITS = {  # one, two, several
+    "year": ("سنة|عام|year", "سنتين|عامين", "سنوات|سنين|أعوام|years"),
+    "month": ("شهر|month", "شهرين", "أشهر|شهور|اشهر|months"),
+    "week": ("أسبوع|اسبوع|week", "أسبوعين|اسبوعين", "أسابيع|اسابيع|weeks"),
+    "day": ("يوم|day", "يومين", "أيام|ايام|days"),
+}
+_ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folded(forms[i])} for i in range(3))
+_NUMBERS = {
+    word: number
+    for number, words in enumerate(
+        ("ثلاث|ثلاثة|تلات|تلاتة|three", "أربع|أربعة|اربع|اربعة|four", "خمس|خمسة|five", "ست|ستة|six", "سبع|سبعة|seven",
+         "ثماني|ثمانية|تمن|تمانية|eight", "تسع|تسعة|nine", "عشر|عشرة|ten"), 3,
+    )
+    for word in _folded(words)
+} | {"two": 2, "one": 1, "a": 1, "an": 1}  # fmt: skip
+_BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")  # «من سنتين» in Egypt; «من سنة» may begin a span of years
+
+
+def read(folded: Sequence[str], at: int, today: date) -> Ago | None:
+    """The time that folded words name at a place; None where they name none."""
+    lead = folded[at] in (_BEFORE, _SINCE, _FROM)
+    start = at + lead
+    if start >= len(folded):
+        return None
+    word, following = folded[start], folded[start + 1] if start + 1 < len(folded) else ""
+    number = int(word) if word.isascii() and word.isdigit() and len(word) < 3 else _NUMBERS.get(word, 0)
+    unit = (_SEVERAL.get(following) or _ONE.get(following)) if 1 <= number <= MOST else None
+    width = start - at + 2
+    if unit and (lead or (len(folded) > start + 2 and folded[start + 2] == "ago")):
+        return (width + (not lead), *_span(unit, number, today))
+    if lead and word in _TWO:
+        return (width - 1, *_span(_TWO[word], 2, today))
+    if lead and folded[at] != _FROM and word in _ONE:
+        return (width - 1, *_span(_ONE[word], 1, today))
+    return None
+
+
+def _span(unit: str, back: int, today: date) -> tuple[str, str]:
+    """First and last of the year, month or day that is so many back; of weeks the seven days around that day."""
+    if unit == "year":
+        return (str(today.year - back),) * 2
+    if unit == "month":
+        months = today.year * 12 + today.month - 1 - back
+        return (f"{months // 12}-{months % 12 + 1:02}",) * 2
+    day = today - timedelta(days=7 * back if unit == "week" else back)
+    around = 3 if unit == "week" else 0
+    return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
