@@ -140,10 +140,11 @@ def test_hidden_pictures_are_listed_completed_and_shown_again(
     undone = SimpleNamespace(params={"undo": True, "gallery": None})
     assert hidden_pictures(undone, "أ") == ["أحمر.jpg"]  # type: ignore[arg-type]
     assert hidden_pictures(undone, f"{folder}/أ") == [f"{folder}/أحمر.jpg"]  # type: ignore[arg-type]
-    monkeypatch.setenv("_ARACLIP_COMPLETE", "complete_bash")
     assert run("hide", str(folder), "--undo").out == "14 pictures shown again.\n"
     assert run("hide", "blue [1].gif").code == 0
-    assert hidden_pictures(undone, "b") == [r"blue\ \[1\].gif"]  # type: ignore[arg-type]
+    with monkeypatch.context() as completing:
+        completing.setenv("_ARACLIP_COMPLETE", "complete_bash")
+        assert hidden_pictures(undone, "b") == [r"blue\ \[1\].gif"]  # type: ignore[arg-type]
     for wrong in (("hide",), ("hide", "--list", "grey"), ("hide", "--list", "--undo"), ("hide", "none.jpg")):
         assert run(*wrong).code == 2
 

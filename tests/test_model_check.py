@@ -82,6 +82,7 @@ def test_what_shows_when_it_runs_is_refused_by_a_trial_in_another_process(
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.usefixtures("trials")
 def test_a_trial_takes_no_more_memory_than_this_machine_can_spare(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gigabyte = 1_000_000_000
     assert model_trial.memory_of_trial(50_000_000, 20 * gigabyte) == 1_500_000_000  # what its size explains

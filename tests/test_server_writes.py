@@ -76,6 +76,11 @@ def test_near_duplicates_of_a_picture_are_found(place: Path | str, tiny_model: P
         for name, sent in (("whole", (tmp_path / "whole.jpg").read_bytes()), ("small", smaller), ("turned", turned)):
             ids[f"{name}.jpg"] = client.post("/images", files={"file": (f"{name}.jpg", sent)}).json()["id"]
 
+        ends = time.monotonic() + 60
+        while len(client.get(f"/images/{ids['whole.jpg']}/near").json()["results"]) < 1:  # of the last commit but few
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+
         def near(name: str, **where: str) -> list[str]:
             found = client.get(f"/images/{ids[name]}/near", params=where).json()["results"]
             return [each["name"] for each in found]
