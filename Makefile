@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# pip would compile 31,000 modules, a minute and a half of one core; a quarter of them is ever imported, and compiled then.
+# pip would compile 31,000 modules, a minute and a half of one core; a quarter of them is ever imported, and compiled then:
+# also where the environment asks Python to store no bytecode, since every process would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 AGAIN := $(MAKE) --no-print-directory
