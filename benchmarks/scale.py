@@ -7,13 +7,13 @@ Needs the extra `benchmark`. `measure` makes shards of made-up pictures (vectors
 ones, made_vectors.py), fills a gallery from them as `araclip index --from` does, opens it in a new process and asks it
 500 Arabic captions of the dev split by `search(…, literal=True, text_weight=0)`, so that recall@10 is the index's own:
 against exact scores of the float16 vectors. Results are added to benchmarks/scale.jsonl, one line a size and engine, a
-later one in place of an earlier one; --again asks a gallery that is there and fills none. Engines: `folder`;
+later one in place of an earlier one; --again asks a folder's gallery that is there and fills none. Engines: `folder`;
 `postgres`, a private server on this machine (tests/postgres_server.py) with 1 GB of shared buffers; `qdrant`, Qdrant's
 own engine in-process (qdrant-edge-py: float16, graph, 8-bit codes in memory, best three times ten scored again).
 
 Processor time is what filling and building cost all processes, in core-seconds, so other work on the machine hardly
-changes it; p50 and p99 are by the clock and want a quiet machine. `law` fits the lines and prints the tables of
-docs/scale.md (scale_law.py).
+changes it; p50 and p99 are by the clock and want a quiet machine. `law` fits the lines and prints tables
+(scale_law.py).
 """
 
 import argparse
@@ -23,7 +23,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,12 @@ def in_folder(shards: Path, work: Path, model: AraCLIP, again: bool) -> dict[str
     return row | in_new_process(str(place), shards, work) | {"disk_mb": bytes_of(place) / 1e6}
 
 
-def in_postgres(shards: Path, work: Path, model: AraCLIP, again: bool) -> dict[str, float]:
+def in_postgres(shards: Path, work: Path, model: AraCLIP) -> dict[str, float]:
     """A gallery in a private PostgreSQL server, whose processor time is counted too."""
     import postgres_server
     from araclip.gallery.addresses import Address
     from araclip.gallery.postgres.database import Database
 
-    del again  # the server is gone when this ends
     postgres_server.SETTINGS.update(shared_buffers="1GB", maintenance_work_mem="2GB", max_wal_size="8GB")
     address = postgres_server.private().address
     before = children_s()
@@ -164,10 +163,9 @@ def server_s(server: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def in_qdrant(shards: Path, work: Path, model: AraCLIP, again: bool) -> dict[str, float]:
+def in_qdrant(shards: Path, work: Path) -> dict[str, float]:
     """Qdrant's engine alone, without a gallery's facts and paths."""
     command = [sys.executable, *sys.argv[:1], "ask", "--engine", "qdrant", "--shards", str(shards), "--work", str(work)]
-    del model, again
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -235,9 +233,6 @@ def measure(options: argparse.Namespace) -> None:
     texts = texts[:QUERIES]
     np.savez(work / "asked.npz", texts=texts, real=real)
     (work / "captions.json").write_text(json.dumps(some_captions(options.data)[1]["dev"][:QUERIES]), encoding="utf-8")
-    engines: dict[str, Callable[..., dict[str, float]]] = {
-        "folder": in_folder, "postgres": in_postgres, "qdrant": in_qdrant,
-    }  # fmt: skip
     for pictures in options.pictures:
         shards = prepared(work, real, texts, pictures, model)
         row: dict[str, Any] = {
@@ -247,7 +242,10 @@ def measure(options: argparse.Namespace) -> None:
         }  # fmt: skip
         if options.engine == "folder":
             row["embed_core_s"] = embedding(options.data, model)
-        row |= engines[options.engine](shards, work, model, options.again)
+        if options.engine == "folder":
+            row |= in_folder(shards, work, model, options.again)
+        else:
+            row |= in_postgres(shards, work, model) if options.engine == "postgres" else in_qdrant(shards, work)
         keep(row)
         print(json.dumps(row), flush=True)
 

@@ -6,14 +6,13 @@ openvino         OpenVINO on the CPU (extra `openvino`); openvino:GPU, openvino:
 auto             cuda where there is one, else cpu
 """
 
-import ctypes
 import os
 from functools import cache
 from importlib.util import find_spec
 
 from araclip.display import shown
 from araclip.errors import InputError
-from araclip.platforms.libraries import nvidia_driver
+from araclip.platforms.libraries import gpus_of, nvidia_driver
 
 CPU, CUDA, OPENVINO, AUTO = "cpu", "cuda", "openvino", "auto"
 VARIABLE = "ARACLIP_DEVICE"  # the device where a call names none
@@ -81,9 +80,7 @@ def _has_cuda_runtime() -> bool:
 def _gpus() -> int:
     """How many GPUs NVIDIA's driver reports; 0 without one."""
     try:
-        driver = nvidia_driver()
-        count = ctypes.c_int(0)
-        return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+        return gpus_of(nvidia_driver())
     except (OSError, AttributeError):
         return 0
 

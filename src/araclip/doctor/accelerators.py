@@ -18,10 +18,10 @@ from araclip.display import shown
 from araclip.doctor.finding import Finding
 from araclip.doctor.installed_packages import version
 from araclip.encoder import AraCLIP
-from araclip.errors import AraCLIPError
+from araclip.errors import AraCLIPError, InputError
 from araclip.installed_models import bundled
 from araclip.model_folder import read_config
-from araclip.platforms.libraries import nvidia_driver
+from araclip.platforms.libraries import gpus_of, nvidia_driver
 
 BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 FOR_CUDA = "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
@@ -58,12 +58,10 @@ def _gpus() -> list[str]:
     """Names of the GPUs, with memory and compute capability, and the CUDA release of the driver."""
     try:
         driver = nvidia_driver()
-        count, release = ctypes.c_int(0), ctypes.c_int(0)
-        if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-            return []
+        count, release = gpus_of(driver), ctypes.c_int(0)
         driver.cuDriverGetVersion(ctypes.byref(release))
         cuda = f"driver for CUDA {release.value // 1000}.{release.value % 1000 // 10}"
-        return [f"{_gpu(driver, number)}, {cuda}" for number in range(count.value)]
+        return [f"{_gpu(driver, number)}, {cuda}" for number in range(count)]
     except (OSError, AttributeError):  # no driver, or one without these functions
         return []
 
@@ -111,7 +109,8 @@ def _trial(device: str) -> Finding:
             rates.append(TRIED / (time.perf_counter() - begun))
     except AraCLIPError as error:  # loading compares the device's vectors with the CPU's
         remedy = f"Install CUDA's libraries beside it: {FOR_CUDA}; nvidia-smi must answer too."
-        return Finding(about, shown(str(error)), "fault", remedy)
+        fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__  # others may name a folder
+        return Finding(about, fact, "fault", remedy)
     return Finding(about, f"the CPU's vectors, {rates[1]:,.0f} pictures a second; the CPU {rates[0]:,.0f}")
 
 

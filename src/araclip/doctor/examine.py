@@ -75,8 +75,8 @@ def _packages() -> Iterator[Finding]:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
         needed.setdefault(extra[1] if extra else "", []).append(name)
     core = {name: version(name) for name in needed.pop("", [])}
-    missing = [name for name, version in core.items() if version is None]
-    yield Finding("packages", ", ".join(f"{name} {version}" for name, version in sorted(core.items()) if version))
+    missing = [name for name, release in core.items() if release is None]
+    yield Finding("packages", ", ".join(f"{name} {release}" for name, release in sorted(core.items()) if release))
     if missing:
         yield Finding("packages missing", ", ".join(missing), "fault", "Run: pip install --upgrade araclip")
     here = [extra for extra, names in sorted(needed.items()) if all(version(name) for name in names)]

@@ -66,3 +66,9 @@ def nvidia_driver() -> ctypes.CDLL:
         OSError: there is none.
     """
     return ctypes.CDLL("nvcuda.dll" if system.windows() else "libcuda.so.1")
+
+
+def gpus_of(driver: Any) -> int:
+    """How many GPUs NVIDIA's driver reports, which is initialised by that; 0 where it fails."""
+    count = ctypes.c_int(0)
+    return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0

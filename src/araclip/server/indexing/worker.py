@@ -2,8 +2,7 @@
 
 The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
 JSON object a line: {"done", "found"} (with --ocr then again, of pictures whose text is looked for), {"skipped"} (a
-line to log), and at the end {"report"}, {"locked"}, {"empty"} or {"error",
-"cause"}.
+line to log), and at the end {"report"}, {"locked"}, {"empty"} or {"error", "cause"}.
 It exits when its standard input is closed, that is with its server. It takes turns with other writers, as `araclip
 index` does.
 """

@@ -29,6 +29,8 @@ _NUMBERS = {
     for word in _folded(words)
 } | {"two": 2, "one": 1, "a": 1, "an": 1}  # fmt: skip
 _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")  # «من سنتين» in Egypt; «من سنة» may begin a span of years
+# What may follow «قبل سنة»; before anything else it names that: «قبل يوم العيد», «قبل شهر رمضان», «منذ سنة ١٤٤٠».
+_AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
 
 
 def read(folded: Sequence[str], at: int, today: date) -> Ago | None:
@@ -45,7 +47,7 @@ def read(folded: Sequence[str], at: int, today: date) -> Ago | None:
         return (width + (not lead), *_span(unit, number, today))
     if lead and word in _TWO:
         return (width - 1, *_span(_TWO[word], 2, today))
-    if lead and folded[at] != _FROM and word in _ONE:
+    if lead and folded[at] != _FROM and word in _ONE and following in _AFTER_ONE:
         return (width - 1, *_span(_ONE[word], 1, today))
     return None
 
