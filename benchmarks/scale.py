@@ -132,14 +132,19 @@ def in_postgres(shards: Path, work: Path, model: AraCLIP) -> dict[str, float]:
     from araclip.gallery.postgres.database import Database
 
     postgres_server.SETTINGS.update(shared_buffers="1GB", maintenance_work_mem="2GB", max_wal_size="8GB")
-    address = postgres_server.private().address
-    before = children_s()
+    address, server = postgres_server.new_address(), postgres_server.private()._process.pid
+    before = server_s(server) + children_s()
     row = filled(shards, address, model)
-    server = server_s(postgres_server.private()._process.pid) + children_s() - before
-    row |= {"fill_core_s": row["fill_core_s"] + server} | in_new_process(address, shards, work)
+    row["fill_core_s"] += server_s(server) + children_s() - before
+    row |= in_new_process(address, shards, work)
     database = Database(Address.read(address))  # type: ignore[arg-type]
-    ((whole,),) = database.rows("SELECT pg_database_size(current_database())")
-    graphs = database.rows("SELECT pg_relation_size(oid) FROM pg_class WHERE relname LIKE '%\\_graph'")
+    schema = "FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = ? AND relkind = ?"
+    ((whole,),) = database.rows(
+        f"SELECT sum(pg_total_relation_size(pg_class.oid))::bigint {schema}", (database.schema, "r")
+    )
+    graphs = database.rows(
+        f"SELECT pg_relation_size(pg_class.oid) {schema} AND relname LIKE '%\\_graph'", (database.schema, "i")
+    )
     database.close()
     return row | {"disk_mb": whole / 1e6, "graph_mb": sum(size for (size,) in graphs) / 1e6}
 

@@ -15,6 +15,7 @@ import numpy as np
 Line = dict[str, Any]
 SIZES = (10**6, 10**7, 10**8, 10**9)
 WANTED_MS = 300.0  # the median search that a scan gets cores for
+LEAST, FEWEST = 10_000, 3  # pictures of a size that counts, and how many sizes make a law
 SHARD = 50_000_000  # pictures on a node of Qdrant
 GRAPH_FROM = 100_000  # pictures above which PostgreSQL answers from its graph
 
@@ -78,6 +79,8 @@ def fitted(sizes: Sequence[float], values: Sequence[float], logarithmic: bool = 
     (constant, slope), *_ = np.linalg.lstsq(columns, np.ones_like(y), rcond=None)
     if constant < 0 and not logarithmic:
         constant, slope = 0.0, float((shape / y).sum() / ((shape / y) ** 2).sum())
+    if slope < 0:  # noise where nothing grows
+        constant, slope = 1 / float((1 / y).mean()), 0.0
     error = np.abs((constant + slope * shape) / y - 1).max()
     return Law(float(constant), float(slope), logarithmic, float(error))
 
@@ -95,7 +98,8 @@ def print_law(lines: list[Line]) -> None:
         width = max((line["width"] for line in mine), default=0)
         kept[engine] = [line for line in mine if line["width"] == width]
     _print_measured(line for mine in kept.values() for line in mine)
-    laws = {engine: _laws(engine, mine) for engine, mine in kept.items() if len(mine) > 1}
+    fitting = {engine: [line for line in mine if line["pictures"] >= LEAST] for engine, mine in kept.items()}
+    laws = {engine: _laws(engine, mine) for engine, mine in fitting.items() if len(mine) >= FEWEST}
     print("\n| engine | quantity | law, n pictures | largest error |\n|---|---|---|---|")
     for engine, mine in laws.items():
         for name, law in mine.items():
