@@ -95,6 +95,23 @@ def test_a_cat_in_cairene_letters_is_among_the_readings(reader: Interpreter) -> 
     assert likeliest(reader, "2otta") == "قطة"
 
 
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("kalb w otta", "كلب وقطة"),
+        ("walad byl3ab", "ولد يلعب"),
+        ("sora 7elwa", "صورة جميلة"),
+        ("ga3ed", "يجلس"),
+        ("walad ga3ed", "ولد يجلس"),
+        ("walad ga3ed yel3ab", "ولد يلعب"),
+        ("مراكب", "قوارب"),
+        ("مش كلب", "ليس كلب"),
+    ],
+)
+def test_everyday_words_are_not_read_as_the_likest_letters(reader: Interpreter, typed: str, read: str) -> None:
+    assert likeliest(reader, typed) == read
+
+
 def test_articles_prepositions_and_verbs_of_arabizi_are_put_together(reader: Interpreter) -> None:
     assert likeliest(reader, "el walad byel3ab kora fel share3") == "الولد يلعب كرة في الشارع"
     assert likeliest(reader, "kalb aswad by2fz") == "كلب أسود يقفز"

@@ -20,6 +20,7 @@ SHORT_COUNT = 30  # occurrences of a word of two letters that is among them
 KEYS = 12  # skeletons of one word at most
 MOST = 3  # words that one Latin word is read as
 LENGTHS = range(2, 16)
+FINAL_VOWEL = 0.6  # cost of a ي or ى at the end that is not typed; it nearly always is: walad is ولد, not ولدي
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
 # A digit beside a letter stands for one (2otta, so8ayyar), but not in names of things: mp3, 4k, ps5, img2019.
 _DIGIT = re.compile(r"[a-z'][2356789]'?|[2356789]'?[a-z]")
@@ -136,6 +137,8 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
             skip = LETTER_SKIPS.get(letter, OTHER_SKIP)
             if at == last and letter in "ةه":
                 skip = 0.12
+            elif at == last and letter in "يى":
+                skip = FINAL_VOWEL
             elif not at and letter == "ا":
                 skip = 0.15
             costs = matches.get(letter)

@@ -12,10 +12,12 @@ from functools import cached_property
 from typing import Literal
 
 from araclip.text.arabizi import Arabizi, has_digits
+from araclip.text.arabizi_words import PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
 from araclip.text.changes import Change
 from araclip.text.dialects import Dialects, with_evidence
 from araclip.text.folding import fold
 from araclip.text.lexicon import Lexicon
+from araclip.text.negation import NEGATIONS
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, is_latin, script_of, words
 from araclip.text.spelling import Spelling
@@ -31,25 +33,6 @@ LEAST_CONFIDENCE = 0.2  # of a choice
 LATIN = 0.75  # of a Latin word that is no English, and may be a name
 IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words
 FORM_COUNT, STANDARD_COUNT = 4, 80  # occurrences that the lexicon's words are given at least, for Arabizi
-
-# Written apart before a noun or a verb, in Arabizi: what they are in front of the Arabic word.
-_PREFIXES = {
-    "el": "ال", "al": "ال", "il": "ال", "l": "ال", "w": "و", "we": "و", "wi": "و", "wa": "و", "wel": "وال", "wl": "وال",
-    "fel": "في ال", "fil": "في ال", "fl": "في ال", "bel": "بال", "bil": "بال", "bl": "بال", "3al": "على ال",
-    "3l": "على ال",
-    "lel": "لل", "lil": "لل", "mel": "من ال", "mnel": "من ال", "bi": "ب", "b": "ب", "li": "ل", "hal": "ال",
-}  # fmt: skip
-_VERB_PREFIXES = ("b", "bi", "k", "ka")
-_WORDS = {
-    "fi": "في", "fe": "في", "f": "في", "fy": "في", "3ala": "على", "3la": "على", "ala": "على", "ma3": "مع", "m3a": "مع",
-    "m3": "مع", "men": "من", "min": "من", "mn": "من", "ta7t": "تحت", "fo2": "فوق", "fou9": "فوق", "foq": "فوق",
-    "odam": "أمام", "2odam": "أمام", "oddam": "أمام", "9oddam": "أمام", "gamb": "بجانب", "ganb": "بجانب",
-    "janb": "بجانب",
-    "wara": "خلف", "da": "", "di": "", "dah": "", "elli": "", "elly": "", "illi": "", "lli": "", "beta3": "",
-    "dyal": "",
-    "kbir": "كبير", "kbeer": "كبير", "kebir": "كبير", "7amra": "حمراء", "la": "لا", "3nd": "عند", "3and": "عند",
-    "3am": "", "2a3ed": "", "9a3ed": "", "ga3ed": "", "qa3ed": "",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -152,6 +135,8 @@ class Interpreter:
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
             changes = [usual, *changes]
+        if following and fold(word) in NEGATIONS:  # «مش كلب» is no Moroccan cat
+            changes = [change for change in changes if fold(change.target) in NEGATIONS]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
             changes = self.spelling.repaired(word)
             changes = [self._standard(change) for change in changes]
@@ -177,7 +162,7 @@ class Interpreter:
             return {}
         lower = {at: typed[at].lower().replace("\u2019", "'") for at in places}
         evident = {
-            at for at in places if has_digits(lower[at]) and lower[at] not in _PREFIXES and lower[at] not in _WORDS
+            at for at in places if has_digits(lower[at]) and lower[at] not in PREFIXES and lower[at] not in WORDS
         }
         foreign = {at for at in places if at not in evident and self._may_be_arabic(typed[at], lower[at])}
         read = {at: self._read(lower[at]) for at in evident | foreign}
@@ -185,21 +170,23 @@ class Interpreter:
         english = [
             at
             for at in places
-            if lower[at] in self._english() and lower[at] not in _PREFIXES | _WORDS and len(lower[at]) > 2
+            if lower[at] in self._english() and lower[at] not in PREFIXES | WORDS and len(lower[at]) > 2
         ]
         context = any(map(has_digits, lower.values())) or (len(certain) >= 2 and len(certain) > len(english))
         found: dict[int, list[Change]] = {}
-        for at in sorted(certain):
+        for at in sorted(certain, reverse=True):  # the word before a verb needs to know it
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._arabizi(typed[at], read[at], sure)
+            if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
+                found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
             for at in reversed(places):  # a prefix needs to know the word after it
                 if at in found:
                     continue
-                if lower[at] in _WORDS:
-                    found[at] = [Change(typed[at], _WORDS[lower[at]], "arabizi", IN_CONTEXT)]
-                elif lower[at] in _PREFIXES and at + 1 in found and found[at + 1]:
-                    found[at] = [Change(typed[at], _PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
+                if lower[at] in WORDS:
+                    found[at] = [Change(typed[at], WORDS[lower[at]], "arabizi", IN_CONTEXT)]
+                elif lower[at] in PREFIXES and at + 1 in found and found[at + 1]:
+                    found[at] = [Change(typed[at], PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
                 elif (
                     lower[at] in self._english() and len(english) <= len(certain) and (options := self._read(lower[at]))
                 ):
@@ -208,17 +195,21 @@ class Interpreter:
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
         """Whether a word without telling digits is no English word and does not look like a name (iPhone, mp3)."""
-        known = lower in self._english() or lower in _WORDS or lower in _PREFIXES
+        known = lower in self._english() or lower in WORDS or lower in PREFIXES
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
     def _read(self, word: str) -> list[tuple[str, float]]:
         """Words that a Latin one may stand for, with its article or preposition: elbahr → البحر."""
+        if word in USUAL:
+            return [(USUAL[word], 1.0)]
+        if word in SITTING:
+            return [("جالسة" if word.endswith("a") else "جالس", 1.0)]
         options = self._index.read(word)
-        for typed, prefix in _PREFIXES.items():
+        for typed, prefix in PREFIXES.items():
             stem = word.removeprefix(typed).lstrip("-")
             if len(typed) > 1 and stem != word and len(stem) > 2:
                 options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
-        for typed in _VERB_PREFIXES:
+        for typed in VERB_PREFIXES:
             stem = word.removeprefix(typed)
             if (
                 stem != word and len(stem) > 3 and stem[0] in "yt"

@@ -25,7 +25,7 @@ _WITHOUT = tuple(
         reverse=True,
     )
 )  # fmt: skip
-_BEFORE_ADJECTIVE = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "not")))
+NEGATIONS = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "not")))
 # Where an excluded thing ends: «بدون سيارات في الشارع» excludes cars, and is in the street.
 _ENDS = frozenset(
     map(
@@ -83,7 +83,7 @@ def split_exclusions(text: str) -> Split:
     at, end = 0, 0
     while at < len(found):
         phrase = next((p for p in _WITHOUT if tuple(folded[at : at + len(p)]) == p), None)
-        adjective = phrase is None and at and folded[at] in _BEFORE_ADJECTIVE and at + 1 < len(found)
+        adjective = phrase is None and at and folded[at] in NEGATIONS and at + 1 < len(found)
         if phrase is None and not adjective:
             at += 1
             continue
