@@ -1,11 +1,12 @@
 """Indexing against its ceiling, the speed of the encoder alone, and against other libraries with the same towers.
 
-    python benchmarks/indexing.py [--pictures 400] [--large 48] [--published 32] [--rounds 3]
+    python benchmarks/indexing.py [--pictures 400] [--large 48] [--published 32] [--rounds 3] [--model NAME …]
 
 Pictures: photographs.py. The ceiling is `encode_pixels` on squares made before, in the batches that indexing uses.
 End to end: `Gallery.update` on a new gallery, files to commits, but for the reference queries, which the first update
 of a gallery encodes once, whatever its size; their time is printed. "One by one" opens, decodes in full and encodes a
-picture at a time, as the published AraCLIP code does it. All ways take turns; each counts with its median.
+picture at a time, as the published AraCLIP code does it. All ways take turns, those of several models too; each counts
+with its median.
 
 --published adds ViT-B/32 and ViT-B/16 at 224 pixels with random weights (extra peers), pulled into model folders;
 beside them the same checkpoint in transformers (plain PyTorch, one by one and in batches), sentence-transformers, and
@@ -19,7 +20,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from araclip.gallery.reference_queries import reference_vectors
 from araclip.image_transform import transform_of
 from araclip.images import opened
 
+MINI = "araclip-mini"
 VITS = {"ViT-B-32": 32, "ViT-B-16": 16}  # patch sizes
 Job = Callable[[], object]  # what returns a float has measured its own seconds
 
@@ -98,14 +100,24 @@ def report(title: str, found: dict[str, float]) -> None:
             print(f"    {name:34} {rate:7.1f} pictures/s   ours is {ours / rate:.2f} times as fast")
 
 
-def bundled(work: Path, small: int, large: int, rounds: int = 3) -> None:
-    """araclip-mini on pictures of both sizes."""
-    model = AraCLIP.load()
+def small_and_large(work: Path, small: int, large: int, rounds: int = 3, models: Sequence[str] = (MINI,)) -> None:
+    """Pictures of both sizes, with models that take turns."""
+    loaded = [AraCLIP.load(name) for name in models]
     for count, size in ((small, SMALL), (large, LARGE)):
         if count:
             pictures = sorted(write_photographs(work / f"{size[0]}", count, size).iterdir())
-            found = rates(ways(model, pictures, work, max(count // 4, 1)), rounds)
-            report(f"{model.name}, {count} JPEGs of {size[0]}×{size[1]}", found)
+            jobs = {
+                f"{place} {way}": job
+                for place, model in enumerate(loaded)
+                for way, job in ways(model, pictures, work, max(count // 4, 1)).items()
+            }
+            found = rates(jobs, rounds)
+            first = found["0 end to end"]
+            for place, model in enumerate(loaded):
+                its = {name: found[f"{place} {name}"] for name in ("ceiling", "end to end", "one by one")}
+                report(f"{model.label}, {count} JPEGs of {size[0]}×{size[1]}", its)
+                if place:
+                    print(f"    {first / its['end to end']:.2f} times as many are indexed with {loaded[0].label}")
 
 
 def published(name: str, patch: int, work: Path, count: int, rounds: int) -> None:
@@ -179,11 +191,12 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=48)
     parser.add_argument("--published", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", action="append", help="a name or folder, araclip-mini by default; may be repeated")
     given = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
     with tempfile.TemporaryDirectory() as scratch:
-        bundled(Path(scratch), given.pictures, given.large, given.rounds)
+        small_and_large(Path(scratch), given.pictures, given.large, given.rounds, given.model or (MINI,))
         for name, patch in VITS.items() if given.published else ():
             published(name, patch, Path(scratch), given.published, given.rounds)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from indexing import bundled
+from indexing import small_and_large
 
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
@@ -75,5 +75,5 @@ if __name__ == "__main__":
     load = os.getloadavg()[0]
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
     with tempfile.TemporaryDirectory() as scratch:
-        bundled(Path(scratch), arguments.pictures, 0)
+        small_and_large(Path(scratch), arguments.pictures, 0)
         searching(Path(scratch))
