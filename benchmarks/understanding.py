@@ -45,7 +45,8 @@ if args.split == "choice":
     asked = [number for number in np.argsort(owner, kind="stable").tolist() if owner[number] in place]
     asked.sort(key=lambda number: place[owner[number]])
     queries, owner = [queries[number] for number in asked], np.array([place[owner[number]] for number in asked])
-    dataset = replace(dataset, pictures=[dataset.pictures[row] for row in some])
+    chosen, captions = (tuple(each[row] for row in some) for each in (dataset.pictures, dataset.captions))
+    dataset = replace(dataset, pictures=chosen, captions=captions)
 model, reader = AraCLIP.load(args.model), default_interpreter()
 if args.images and args.images.exists():
     pictures = np.load(args.images)

@@ -5,10 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn.functional import normalize as l2_normalize
+from transformers import TimmWrapperModel
 
+from araclip import AraCLIP
+from araclip.errors import RecipeError
 from araclip.evaluation.datasets import read_pictures
+from araclip.training.export.export import export
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.saved_models import load_model
+from araclip.training.small_cnn.branches import with_map_scale
 from araclip.training.stages.dispatch import run_stage
 from toy_stages import refused, section, student
 from toy_training import TRAINING, Notes, losses, recipe, write_lines
@@ -37,6 +42,46 @@ def test_a_fresh_tower_learns_a_teachers_vectors_from_pictures_without_captions(
     assert (vectors[0] * vectors[1]).sum(dim=1).mean() > 0.7
     found = losses(runs, "small")
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
+
+
+@pytest.mark.usefixtures("traced_once")
+def test_a_tower_learns_its_own_features_from_smaller_maps(world: Path, runs: Path, tmp_path: Path) -> None:
+    spec = student(world, text="still-bert", vision=f"{world}/cnn")
+    changes = section(
+        "small", kind="'distill_images'", steps=40, batch=16, chunk=8, lr_image=3e-3, model=spec,
+        pictures="[{folder = 'shapes'}]", log_every=1, checkpoint_every=20,
+        image="{train = 'partial', frozen_blocks = 2, views = 1, window = 1.0, cache = 'maps', map_scale = 0.5}",
+    )  # fmt: skip
+    notes = Notes()
+    run_stage(recipe(world, *changes), "small", runs, notes)
+    assert "of the features' variance is explained" in notes.lines[-1]
+    assert float(notes.lines[-1].split()[0]) > 0.3
+    found = losses(runs, "small")
+    assert sum(found[-5:]) < 0.5 * sum(found[:5])
+
+    small, processor = load_model(runs / "small" / "model")
+    assert small.vision_model.config.map_scales == [0.5]
+    pictures = [picture.path for picture in read_pictures(world / "shapes", (), (), "train")][:8]
+    pixels = Pixels.of(processor).read(pictures)
+    before = TimmWrapperModel.from_pretrained(world / "cnn").eval()
+    untrained = with_map_scale(before, 2, 0.5)
+    with torch.inference_mode():
+        wanted, learned, plain = (m(pixel_values=pixels).pooler_output for m in (before, small.vision_model, untrained))
+    assert (learned - wanted).square().mean() < 0.5 * (plain - wanted).square().mean()
+
+    export(runs / "small", tmp_path / "exported", weights="float32")  # compares the graphs with the model
+    exported = AraCLIP.load(str(tmp_path / "exported"))
+    with torch.inference_mode():
+        vectors = l2_normalize(small.get_image_features(pixels).pooler_output, dim=-1).numpy()
+    assert exported.encode_image(pictures) == pytest.approx(vectors, abs=1e-4)
+
+
+def test_map_scale_is_for_one_tower_that_learns_above_frozen_blocks(world: Path, runs: Path) -> None:
+    keys = {"kind": "'distill_images'", "start": "'teacher'", "batch": 8, "pictures": "[{folder = 'shapes'}]"}
+    with pytest.raises(RecipeError, match="map_scale needs train"):
+        recipe(world, *section("small", **keys, image="{train = 'full', map_scale = 0.5}"))
+    with pytest.raises(RecipeError, match="at most 1"):
+        recipe(world, *section("small", **keys, image="{train = 'partial', map_scale = 1.5}"))
 
 
 def test_a_stage_without_a_teacher_of_its_space_is_refused(world: Path, runs: Path) -> None:

@@ -9,10 +9,12 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 from torch.nn.functional import normalize as l2_normalize
+from transformers import TimmWrapperModel
 
 from araclip.errors import RecipeError, RunMismatch
 from araclip.evaluation.datasets import read_pictures
 from araclip.training.model.saved_models import load_model
+from araclip.training.small_cnn.branches import first_branches, joined, with_gate, with_map_scale
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_lines
@@ -187,3 +189,21 @@ def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(w
     assert one.logit_bias.item() != pytest.approx(two.logit_bias.item(), abs=1e-4)
     assert both.logit_bias.item() == pytest.approx((one.logit_bias.item() + two.logit_bias.item()) / 2)
     assert both.logit_scale.item() == pytest.approx((one.logit_scale.item() + two.logit_scale.item()) / 2)
+
+
+def test_a_gated_branch_keeps_the_size_of_its_maps_among_others(world: Path) -> None:
+    plain = TimmWrapperModel.from_pretrained(world / "cnn").eval()
+    small = with_map_scale(plain, 2, 0.5)
+    width = small.config.hidden_size
+    gated = with_gate(small, 2, torch.ones(width), torch.zeros(()))
+    both = joined([plain, gated], 2)
+    assert (both.config.map_scales, both.config.gated) == ([1.0, 0.5], [1])
+    pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found, first, second = (tower(pixel_values=pixels).pooler_output for tower in (both, plain, small))
+    assert torch.allclose(found[:, :width], first, atol=1e-5)
+    assert torch.allclose(found[:, width:], second * torch.sigmoid(second.sum(dim=1, keepdim=True)), atol=1e-5)
+    assert not torch.allclose(first, second, atol=1e-2)
+    assert first_branches(both, width).config.map_scales == [1.0]
+    with pytest.raises(RecipeError, match="map_scale is for one image tower"):
+        with_map_scale(both, 2, 0.5)

@@ -27,7 +27,15 @@ from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import ImageSide
 from araclip.training.small_cnn import batchnorm
-from araclip.training.small_cnn.branches import branches_of, is_splittable, split, upper_modules
+from araclip.training.small_cnn.branches import (
+    branches_of,
+    is_splittable,
+    map_scale_of,
+    set_map_scale,
+    split,
+    upper_modules,
+    with_map_scale,
+)
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
 from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
 
@@ -80,11 +88,16 @@ def training_images(
         RecipeError: the tower has fewer blocks than are to be frozen.
         DataError: a picture cannot be read; where they are read in every step, the step raises it.
     """
-    cache = side.cache or cache
+    cache, scale_before = side.cache or cache, map_scale_of(model.vision_model)
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, log)
+    if side.map_scale is not None:
+        model.vision_model = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)
+        model.config.vision_config = model.vision_model.config
     if side.train == "partial" and is_splittable(model.vision_model):
-        return BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
+        return BranchImages(
+            model, pixels, pictures, side, seed, cache, log, pointwise=pointwise, scale_before=scale_before
+        )
     return PixelImages(model, pixels, pictures, side, seed)
 
 
@@ -160,7 +173,7 @@ class BranchImages:
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
-        log: LogLine, *, pointwise: bool = False,
+        log: LogLine, *, pointwise: bool = False, scale_before: float = 1.0,
     ) -> None:  # fmt: skip
         tower = model.vision_model.requires_grad_(False)
         self._fused = batchnorm.fuse(upper_modules(tower, side.frozen_blocks))
@@ -174,6 +187,8 @@ class BranchImages:
         self.modules: list[nn.Module] = [self._branch]
         self._branches = branches_of(tower) if side.each_branch else 1
         self._initial_branch = copy.deepcopy(self._branch).requires_grad_(False).eval()
+        if side.map_scale is not None:
+            set_map_scale(self._initial_branch, scale_before)
         if pointwise:
             narrow_pointwise(self._branch)
 
@@ -202,10 +217,20 @@ class BranchImages:
         return features
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """(B, W): `features` with the weights from before the stage."""
+        """(B, W): `features` as before the stage: with its weights, from maps of the size that they had then."""
         with torch.no_grad():
             features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
+
+    @torch.inference_mode()
+    def explained(self, pictures: Sequence[Path]) -> float:
+        """The share of the variance of `initial_features` that `features` explain, over whole pictures."""
+        maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
+        self.model.eval()
+        batches = [maps.whole(rows).to(device) for rows in _eval_batches(len(pictures))]
+        before = torch.cat([self.initial_features(batch) for batch in batches])
+        now = torch.cat([self.features(batch) for batch in batches])
+        return 1 - ((now - before).square().sum() / (before - before.mean(dim=0)).square().sum()).item()
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         """(N, D) of any pictures, from whole feature maps, with the current weights."""

@@ -90,6 +90,7 @@ class ImageSide:
     frozen_blocks: OrNone = 0
     views: Few = 2
     window: Window = 0.86  # side of a training crop, as a part of the picture's
+    map_scale: Window | None = None  # side of the maps that the learning blocks see, as a part of the frozen ones'
     each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
     cache: Folder | None = None  # folder of computed feature maps; None is one beside the stages, for all of them
 
@@ -97,6 +98,8 @@ class ImageSide:
     def _check(self) -> Self:
         if self.each_branch and self.train != "partial":
             raise ValueError('each_branch needs train = "partial".')
+        if self.map_scale is not None and self.train != "partial":
+            raise ValueError('map_scale needs train = "partial".')
         return self
 
 
@@ -242,10 +245,10 @@ class Distill(LearningStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class DistillImages(LearningStage):
-    """An image tower learns the image vectors of a teacher, on pictures that need no caption."""
+    """An image tower learns the image vectors of a teacher, or from smaller maps its own features of before."""
 
     kind: Literal["distill_images"] = "distill_images"
-    teacher: str = ""  # a stage, a folder of a model, or an exported model, with the student's text tower
+    teacher: str = ""  # a stage or model with the student's text tower; without one, image.map_scale is needed
     mirror: bool = True  # targets are the mean of a picture's vector and its mirror image's
     lr_image: NotNegative = 3e-4
     image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None

@@ -8,6 +8,8 @@ features, concatenated, is that sum.
 
 A gated branch contributes only on pictures like those it was trained on: its features are multiplied by a number
 between 0 and 1 that is computed from them, one gate of a mixture of experts (Jacobs et al. 1991).
+
+A branch may see the shared blocks' maps made smaller: its time falls with their area, as on a smaller picture.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from transformers import AutoModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -55,13 +58,17 @@ class SharedBlocks(nn.Module):
 class Branch(nn.Module):
     """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W); layers of the network, not copies."""
 
-    def __init__(self, cnn: Any, blocks: int, *, gated: bool = False) -> None:
+    def __init__(self, cnn: Any, blocks: int, *, gated: bool = False, map_scale: float = 1.0) -> None:
         super().__init__()
+        self.map_scale = map_scale
         self.blocks, self.conv_head, self.bn2 = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
         self.gate = nn.Linear(cnn.conv_head.out_channels, 1) if gated else None
 
     def forward(self, maps: Tensor) -> Tensor:
         x = maps
+        if self.map_scale != 1.0:
+            h, w = (max(1, round(self.map_scale * side)) for side in maps.shape[2:])
+            x = interpolate(maps, (h, w), mode="bilinear")
         for block in self.blocks:
             x = block(x)
         pooled: Tensor = self.bn2(self.conv_head(x)).mean(dim=(2, 3))
@@ -90,9 +97,11 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         networks = [_network(config.architecture) for _ in range(config.branches)]
         self.shared = SharedBlocks(networks[0], config.shared_blocks)
-        blocks, gated = config.shared_blocks, config.gated
         self.branches = Branches(
-            [Branch(network, blocks, gated=number in gated) for number, network in enumerate(networks)]
+            [
+                Branch(network, config.shared_blocks, gated=number in config.gated, map_scale=scale)
+                for number, (network, scale) in enumerate(zip(networks, config.map_scales, strict=True))
+            ]
         )
         self.post_init()
 
@@ -147,7 +156,10 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
             )
     branches = [branch for upper in uppers for branch in (upper if isinstance(upper, Branches) else [upper])]
     gated = [number for number, branch in enumerate(branches) if branch.gate is not None]
-    config = BranchesConfig(kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated)
+    config = BranchesConfig(
+        kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated,
+        map_scales=[scale for tower in towers for scale in _map_scales(tower)],
+    )  # fmt: skip
     model = BranchesModel(config)
     model.shared.load_state_dict(weights)
     for ours, theirs in zip(model.branches, branches, strict=True):
@@ -156,21 +168,42 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
     return model
 
 
-@torch.no_grad()
 def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
     """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,).
 
     Raises:
         RecipeError: it has more branches than one, a gate already, or cannot be split.
     """
-    if not is_splittable(tower) or isinstance(tower, BranchesModel):
+    if not _is_single(tower):
         raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
-    shared, branch = split(tower, shared_blocks)
-    model = BranchesModel(
-        BranchesConfig(tower.config.architecture, 1, shared_blocks, hidden_size=_width(tower), gated=[0])
-    )
+    gate = {"gate.weight": weight[None], "gate.bias": bias.view(1)}
+    return _of_one_branch(tower, shared_blocks, gate)
+
+
+def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
+    """A tower of one branch → the same, whose branch sees the shared blocks' maps at `scale` of their side.
+
+    Raises:
+        RecipeError: it has more branches than one, a gate, or cannot be split.
+    """
+    if not _is_single(tower):
+        raise RecipeError("map_scale is for one image tower of timm's EfficientNet or MobileNet family. Leave it out.")
+    return _of_one_branch(tower, shared_blocks, map_scale=scale)
+
+
+@torch.no_grad()
+def _of_one_branch(
+    tower: Any, shared_blocks: int, gate: dict[str, Tensor] | None = None, map_scale: float | None = None
+) -> BranchesModel:
+    shared, upper = split(tower, shared_blocks)
+    branch = upper[0] if isinstance(upper, Branches) else upper
+    config = BranchesConfig(
+        tower.config.architecture, 1, shared_blocks, hidden_size=_width(tower), gated=[0] if gate else [],
+        map_scales=[map_scale_of(tower) if map_scale is None else map_scale],
+    )  # fmt: skip
+    model = BranchesModel(config)
     model.shared.load_state_dict(shared.state_dict())
-    model.branches[0].load_state_dict({**branch.state_dict(), "gate.weight": weight[None], "gate.bias": bias.view(1)})
+    model.branches[0].load_state_dict({**branch.state_dict(), **(gate or {})})
     model.eval()
     return model
 
@@ -182,8 +215,9 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
     kept = tower.config.branches - dropped // each
     gated = [number for number in tower.config.gated if number < kept]
     config = BranchesConfig(
-        tower.config.architecture, kept, tower.config.shared_blocks, hidden_size=kept * each, gated=gated
-    )
+        tower.config.architecture, kept, tower.config.shared_blocks, hidden_size=kept * each, gated=gated,
+        map_scales=tower.config.map_scales[:kept],
+    )  # fmt: skip
     model = BranchesModel(config)
     model.shared.load_state_dict(tower.shared.state_dict())
     for ours, theirs in zip(model.branches, tower.branches, strict=False):
@@ -203,9 +237,26 @@ def branches_of(tower: Any) -> int:
     return len(tower.branches)
 
 
+def map_scale_of(tower: Any) -> float:
+    """The map scale of a tower's first branch; 1 for a plain network."""
+    return _map_scales(tower)[0]
+
+
+def set_map_scale(branches: nn.Module, scale: float) -> None:
+    """Let a branch, or all of several, see maps of another size from now on."""
+    for branch in branches.modules():
+        if isinstance(branch, Branch):
+            branch.map_scale = scale
+
+
 def is_splittable(tower: Any) -> bool:
     """Whether `split` can cut a tower."""
     return isinstance(tower, BranchesModel) or can_split(getattr(tower, "timm_model", None))
+
+
+def _is_single(tower: Any) -> bool:
+    several = isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or bool(tower.config.gated))
+    return is_splittable(tower) and not several
 
 
 def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
@@ -232,6 +283,10 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
     else:
         yield tower.timm_model
         yield from tower.timm_model.blocks[blocks:].modules()
+
+
+def _map_scales(tower: Any) -> list[float]:
+    return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
 
 
 def _network(architecture: str) -> Any:

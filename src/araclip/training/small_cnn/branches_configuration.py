@@ -30,13 +30,14 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         shared_blocks: the network's first blocks, which they share.
         hidden_size: numbers a picture, of all branches together.
         gated: the branches, by their number from 0, that have a gate.
+        map_scales: for each branch, the side of the maps it sees as a part of the shared blocks' own; () is 1 for all.
     """
 
     model_type = "araclip_branches"
 
     def __init__(
         self, architecture: str = "tf_efficientnet_lite2", branches: int = 2, shared_blocks: int = 3,
-        hidden_size: int = 2560, gated: Iterable[int] = (), **kwargs: Any,
+        hidden_size: int = 2560, gated: Iterable[int] = (), map_scales: Iterable[float] = (), **kwargs: Any,
     ) -> None:  # fmt: skip
         earlier = {now: kwargs.pop(key) for key, now in _EARLIER_KEYS.items() if key in kwargs}
         super().__init__(**kwargs)
@@ -44,3 +45,4 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         self.branches = earlier.get("branches", branches)
         self.shared_blocks = earlier.get("shared_blocks", shared_blocks)
         self.hidden_size, self.gated = hidden_size, sorted(gated)
+        self.map_scales = list(map_scales) or [1.0] * self.branches

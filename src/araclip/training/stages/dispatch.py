@@ -115,6 +115,6 @@ def _made_of(recipe: Recipe, name: str) -> list[str]:
         named = [stage.model.text, stage.model.vision]
     else:
         named = [recipe.start_of[name]]
-    if isinstance(stage, Linear | Distill | Finetune):
+    if isinstance(stage, Linear | Distill | DistillImages | Finetune):
         named.append(stage.teacher)
     return [found for found in dict.fromkeys(named) if found and found in recipe.stages]

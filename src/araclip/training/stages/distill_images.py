@@ -22,6 +22,7 @@ from araclip.training.model.saved_models import load_without_query_bank
 from araclip.training.recipe.stages import DistillImages
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
+from araclip.training.stages.distill_features import distill_features
 from araclip.training.stages.stage_run import stage_run
 
 
@@ -38,6 +39,8 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
         RecipeError: no teacher, one that is still to be trained, or one of another width.
         TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
+    if not stage.teacher:
+        return distill_features(stage, context)
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = FileMixture(stage.pictures, stage.seed)
@@ -92,8 +95,6 @@ def _targets(stage: DistillImages, context: StageContext, mixture: FileMixture, 
     """(N, D) unit: the teacher's vectors of all pictures, and its fingerprint."""
     if stage.image.each_branch:
         raise RecipeError("each_branch is for captions: a target is the vector of all branches. Leave it out.")
-    if not stage.teacher:
-        raise RecipeError(f"[{context.name}] needs `teacher`: an earlier stage, or the folder or name of a model.")
     teacher, processor = load_without_query_bank(starting_model.saved_model(context, stage.teacher, "the teacher is"))
     if teacher.config.projection_dim != width or teacher.vision_model is None:
         raise RecipeError(
