@@ -88,16 +88,11 @@ def training_images(
         RecipeError: the tower has fewer blocks than are to be frozen.
         DataError: a picture cannot be read; where they are read in every step, the step raises it.
     """
-    cache, scale_before = side.cache or cache, map_scale_of(model.vision_model)
+    cache = side.cache or cache
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, log)
-    if side.map_scale is not None:
-        model.vision_model = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)
-        model.config.vision_config = model.vision_model.config
-    if side.train == "partial" and is_splittable(model.vision_model):
-        return BranchImages(
-            model, pixels, pictures, side, seed, cache, log, pointwise=pointwise, scale_before=scale_before
-        )
+    if side.train == "partial" and (is_splittable(model.vision_model) or side.map_scale is not None):
+        return BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
     return PixelImages(model, pixels, pictures, side, seed)
 
 
@@ -173,8 +168,12 @@ class BranchImages:
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
-        log: LogLine, *, pointwise: bool = False, scale_before: float = 1.0,
+        log: LogLine, *, pointwise: bool = False,
     ) -> None:  # fmt: skip
+        scale_before = map_scale_of(model.vision_model)
+        if side.map_scale is not None:
+            model.vision_model = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)
+            model.config.vision_config = model.vision_model.config
         tower = model.vision_model.requires_grad_(False)
         self._fused = batchnorm.fuse(upper_modules(tower, side.frozen_blocks))
         shared, branch = split(tower, side.frozen_blocks)

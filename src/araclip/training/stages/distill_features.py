@@ -35,6 +35,12 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
         RecipeError: no `image.map_scale`, or a tower that it does not fit.
         TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
+    if stage.image.map_scale is None:
+        raise RecipeError(
+            f"[{context.name}] needs `teacher`: an earlier stage, or the folder or name of a model. Without one, a "
+            "tower of timm's EfficientNet or MobileNet family learns its own features from smaller maps: "
+            'image.map_scale, train = "partial".'
+        )
     accelerator = accelerator_for(stage.batch)
     mixture = FileMixture(stage.pictures, stage.seed)
     mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
@@ -45,12 +51,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    if stage.image.map_scale is None or not isinstance(images, BranchImages):
-        raise RecipeError(
-            f"[{context.name}] needs `teacher`: an earlier stage, or the folder or name of a model. Without one, a "
-            "tower of timm's EfficientNet or MobileNet family learns its own features from smaller maps: "
-            'image.map_scale, train = "partial".'
-        )
+    assert isinstance(images, BranchImages)  # which map_scale asks for
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint}
     for side in (model.text_model, model.text_projection, model.visual_projection):
         side.requires_grad_(False)
