@@ -23,7 +23,7 @@ from araclip.training.data.augmentation import JITTER, augment, recolour, views
 from araclip.training.inputs.pictures import BranchImages, LockedImages, PixelImages, training_images
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.stages import ImageSide
+from araclip.training.recipe.image_side import ImageSide
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches import Branch, Branches, SharedBlocks, can_split, joined, split, upper_modules
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph

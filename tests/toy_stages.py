@@ -16,8 +16,9 @@ from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev_recall import Dev
 from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.model.saved_models import load_model
+from araclip.training.recipe.image_side import ImageSide
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import DevSet, ImageSide
+from araclip.training.recipe.stages import DevSet
 from araclip.training.stages.dispatch import run_stage
 from toy_training import NAMES, Notes, write_lines
 

@@ -25,7 +25,7 @@ from araclip.training.foreign.failures import failures
 from araclip.training.inputs.pixels import EVAL_BATCH, Pixels, pooled
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.stages import ImageSide
+from araclip.training.recipe.image_side import ImageSide
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches import (
     branches_of,

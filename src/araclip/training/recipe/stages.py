@@ -2,6 +2,7 @@
 
 Stage                             seed, dev, sinks
 ├── Ensemble                      joins models: nothing is trained
+├── Average                       the mean of models' weights: nothing is trained
 └── StartingStage                 + start, model
     ├── Linear                    in closed form
     ├── QueryBank                 nothing is trained
@@ -21,6 +22,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, model_validator
 from pydantic.dataclasses import dataclass
 
+from araclip.training.recipe.image_side import ImageSide
 from araclip.training.recipe.toml_file import below_data
 from araclip.training.recipe.values import (
     CONFIG,
@@ -42,7 +44,6 @@ from araclip.training.recipe.values import (
     Shares,
     Sources,
     Width,
-    Window,
 )
 
 
@@ -75,32 +76,6 @@ class DevSet:
     captions: tuple[str, ...] = ("caption_ar",)
     per_picture: Count | None = 1  # captions a picture that are queries; None is all
     images: Folder | None = None  # another folder in which its pictures may lie
-
-
-@dataclass(frozen=True, config=CONFIG)
-class ImageSide:
-    """What of the image tower learns.
-
-    `locked`: nothing, its vectors are computed once (LiT, Zhai et al. 2022). `partial`: all but the first
-    `frozen_blocks`, whose output is computed once for `views` of each picture where the tower allows it. `full`:
-    everything, on freshly augmented pictures.
-    """
-
-    train: Literal["locked", "partial", "full"] = "locked"
-    frozen_blocks: OrNone = 0
-    views: Few = 2
-    window: Window = 0.86  # side of a training crop, as a part of the picture's
-    map_scale: Window | None = None  # side of the maps that the learning blocks see, as a part of the frozen ones'
-    each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
-    cache: Folder | None = None  # folder of computed feature maps; None is one beside the stages, for all of them
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.each_branch and self.train != "partial":
-            raise ValueError('each_branch needs train = "partial".')
-        if self.map_scale is not None and self.train != "partial":
-            raise ValueError('map_scale needs train = "partial".')
-        return self
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -145,6 +120,23 @@ class Ensemble(Stage):
                 "an expert needs `expert_pictures`, its own, and `pictures` for which it is to contribute nothing. "
                 "Give both, or leave `expert` and `expert_pictures` out."
             )
+        return self
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Average(Stage):
+    """Nothing is trained: the mean of the weights of models that were trained on from one (model soups)."""
+
+    kind: Literal["average"] = "average"
+    members: tuple[str, ...] = ()  # stages, or folders of models; their layers have one shape
+    shares: tuple[Positive, ...] = ()  # of each member in the mean; without any all count alike
+
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        if len(set(self.members)) < max(2, len(self.members)):
+            raise ValueError("an average has two members or more, each once. Name their stages in `members`.")
+        if self.shares and len(self.shares) != len(self.members):
+            raise ValueError("`shares` needs a number for each of `members`. Give as many, or leave it out.")
         return self
 
 
@@ -296,5 +288,5 @@ class Finetune(LearningStage):
 
 KINDS: Mapping[str, type[Stage]] = {
     "captions": Captions, "linear": Linear, "distill": Distill, "ensemble": Ensemble, "finetune": Finetune,
-    "query_bank": QueryBank, "names": Names, "distill_images": DistillImages,
+    "query_bank": QueryBank, "names": Names, "distill_images": DistillImages, "average": Average,
 }  # fmt: skip

@@ -13,6 +13,7 @@ from araclip.training.loop.provenance import without_nulls
 from araclip.training.loop.reporter import Reporter
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import (
+    Average,
     Captions,
     Distill,
     DistillImages,
@@ -24,6 +25,7 @@ from araclip.training.recipe.stages import (
     Stage,
     StartingStage,
 )
+from araclip.training.stages.average import average
 from araclip.training.stages.captions import captions
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.distill import distill
@@ -36,7 +38,7 @@ from araclip.training.stages.query_bank import query_bank
 
 RUN: Mapping[type[Stage], Callable[[Any, StageContext], dict[str, float]]] = {
     Captions: captions, Linear: linear, Distill: distill, Ensemble: ensemble, Finetune: finetune, QueryBank: query_bank,
-    Names: names, DistillImages: distill_images,
+    Names: names, DistillImages: distill_images, Average: average,
 }  # fmt: skip
 
 
@@ -111,6 +113,8 @@ def _made_of(recipe: Recipe, name: str) -> list[str]:
     named: list[str | None] = []
     if isinstance(stage, Ensemble):
         named = [*stage.members, stage.expert]
+    elif isinstance(stage, Average):
+        named = [*stage.members]
     elif isinstance(stage, StartingStage) and stage.model:
         named = [stage.model.text, stage.model.vision]
     else:
