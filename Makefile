@@ -161,8 +161,8 @@ mini: .venv/.test
 	$(BIN)/araclip export $(WORK)/runs6/names $(WORK)/araclip-mini --version 6 --weights compact --about recipes/mini6-about.toml --dev $(DATA)/flickr8k
 
 FLOAT32 := $(if $(shell grep -lE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null),, \
-	$(foreach stage,captions branch1 english one finetune words,--set $(stage).precision=float32) \
-	$(foreach stage,branch1 english one finetune,--set $(stage).image_precision=float32))
+	$(foreach stage,captions branch1 english one finetune words drawings classifier,--set $(stage).precision=float32) \
+	$(foreach stage,branch1 english one finetune drawings classifier,--set $(stage).image_precision=float32))
 
 mini5: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data

@@ -276,6 +276,13 @@ def test_towers_that_share_no_blocks_are_not_joined_and_a_joined_one_is_cut_afte
     towers = grown(1, 2)
     with pytest.raises(RecipeError, match=r"first 3 blocks of image tower 2 are not those of the first one"):
         joined(towers, 3)
+    rounded = grown(1, 2)
+    with torch.no_grad():
+        for weight in split(rounded[1], 2)[0].parameters():
+            weight.mul_(1 + 1e-4 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    first_blocks = split(rounded[0], 2)[0].state_dict()
+    kept = joined(rounded, 2).shared.state_dict()  # as unpacked from an exported model, whose weights are rounded
+    assert all(torch.equal(kept[name], weight) for name, weight in first_blocks.items())
     vit = model("vit").vision_model
     with pytest.raises(RecipeError, match=r"kinds test_efficientnet, vit cannot share blocks"):
         joined([towers[0], vit], 2)

@@ -24,6 +24,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from araclip.errors import InputError, RecipeError
 from araclip.training.small_cnn.branches_configuration import BranchesConfig
+from araclip.training.small_cnn.shared_weights import differing_weight
 
 
 class SharedBlocks(nn.Module):
@@ -135,7 +136,7 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
 
     Args:
         towers: transformers' wrappers of one timm architecture, without classifier, or towers that this function made.
-        shared_blocks: the first blocks, which are the same in all of them.
+        shared_blocks: the first blocks, the same but for the rounding of an exported model; the first's are kept.
 
     Raises:
         RecipeError: they are not of one such architecture, or their first blocks differ.
@@ -147,12 +148,11 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
             "architecture of timm's EfficientNet or MobileNet family."
         )
     (shared, *others), uppers = zip(*(split(tower, shared_blocks) for tower in towers), strict=True)
-    weights = shared.state_dict()
     for number, other in enumerate(others, 2):
-        if differing := [name for name, tensor in other.state_dict().items() if not torch.equal(tensor, weights[name])]:
+        if differing := differing_weight(shared, other):
             raise RecipeError(
                 f"the first {shared_blocks} blocks of image tower {number} are not those of the first one "
-                f"({differing[0]} differs). Train them with frozen_blocks of {shared_blocks} or more, from one start."
+                f"({differing} differs). Train them with frozen_blocks of {shared_blocks} or more, from one start."
             )
     branches = [branch for upper in uppers for branch in (upper if isinstance(upper, Branches) else [upper])]
     gated = [number for number, branch in enumerate(branches) if branch.gate is not None]
@@ -161,7 +161,7 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
         map_scales=[scale for tower in towers for scale in _map_scales(tower)],
     )  # fmt: skip
     model = BranchesModel(config)
-    model.shared.load_state_dict(weights)
+    model.shared.load_state_dict(shared.state_dict())
     for ours, theirs in zip(model.branches, branches, strict=True):
         ours.load_state_dict(theirs.state_dict())
     model.eval()
