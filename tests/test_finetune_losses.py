@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from araclip.training.data.concepts import Concepts
 from araclip.training.data.picture_data import Batch
 from araclip.training.losses.contrastive import contrastive_loss
-from araclip.training.stages.finetune_losses import (
+from araclip.training.stages.finetuning.losses import (
     AllCaptionsLoss,
     ConceptLoss,
     ContrastLoss,

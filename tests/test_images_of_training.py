@@ -28,7 +28,7 @@ from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches import Branch, Branches, SharedBlocks, can_split, joined, split, upper_modules
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
 from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
-from araclip.training.stages.finetune_losses import ForgettingLoss
+from araclip.training.stages.finetuning.losses import ForgettingLoss
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 pytestmark = pytest.mark.usefixtures("seeded", "traced_once")

@@ -28,10 +28,10 @@ from araclip.training.recipe.stages import (
 from araclip.training.stages.average import average
 from araclip.training.stages.captions import captions
 from araclip.training.stages.context import StageContext
-from araclip.training.stages.distill import distill
-from araclip.training.stages.distill_images import distill_images
+from araclip.training.stages.distillation.distill import distill
+from araclip.training.stages.distillation.distill_images import distill_images
 from araclip.training.stages.ensemble import ensemble
-from araclip.training.stages.finetune import finetune
+from araclip.training.stages.finetuning.finetune import finetune
 from araclip.training.stages.linear import linear
 from araclip.training.stages.names import names
 from araclip.training.stages.query_bank import query_bank

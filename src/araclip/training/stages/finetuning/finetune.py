@@ -22,7 +22,7 @@ from araclip.training.recipe.stages import Finetune
 from araclip.training.stages import starting_model
 from araclip.training.stages.cached_teacher import cached_teacher
 from araclip.training.stages.context import StageContext
-from araclip.training.stages.finetune_losses import (
+from araclip.training.stages.finetuning.losses import (
     AllCaptionsLoss,
     ConceptLoss,
     ContrastLoss,
@@ -30,7 +30,7 @@ from araclip.training.stages.finetune_losses import (
     ForgettingLoss,
     TeacherLoss,
 )
-from araclip.training.stages.finetune_step import FinetuneStep
+from araclip.training.stages.finetuning.step import FinetuneStep
 from araclip.training.stages.stage_run import checkpoint_activations, projection_parts, stage_run
 
 NEIGHBOURS = 20  # most similar pictures that a picture's hard negatives are drawn from
@@ -40,7 +40,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     """Run one contrastive stage of a recipe.
 
     InfoNCE (CLIP, Radford et al. 2021) or the sigmoid loss (SigLIP, Zhai et al. 2023) between texts and pictures, with
-    the further terms to which the recipe gives weight, see `finetune_losses`. One step is a `FinetuneStep`.
+    the further terms to which the recipe gives weight, see `finetuning.losses`. One step is a `FinetuneStep`.
 
     Returns:
         Dev recall at the end. The model lies in `runs/<name>/model`.

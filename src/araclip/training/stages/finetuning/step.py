@@ -15,7 +15,7 @@ from araclip.training.inputs.texts import LearningTexts, LockedTexts
 from araclip.training.loop.gradcache import Encoded, cached_backward, gather, grouped, joined
 from araclip.training.loop.processes import autocast, share, step_seed
 from araclip.training.recipe.stages import Finetune
-from araclip.training.stages.finetune_losses import FinetuneLosses
+from araclip.training.stages.finetuning.losses import FinetuneLosses
 
 
 @dataclass(frozen=True)

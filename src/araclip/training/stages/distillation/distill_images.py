@@ -22,7 +22,7 @@ from araclip.training.model.saved_models import load_without_query_bank
 from araclip.training.recipe.stages import DistillImages
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
-from araclip.training.stages.distill_features import distill_features
+from araclip.training.stages.distillation.distill_features import distill_features
 from araclip.training.stages.stage_run import stage_run
 
 
