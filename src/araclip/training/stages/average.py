@@ -7,7 +7,6 @@ from araclip.errors import RecipeError
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.saved_models import load_without_query_bank
 from araclip.training.recipe.stages import Average
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
@@ -28,12 +27,10 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
         TrainingError: see its children.
     """
     accelerator = accelerator_for()
-    why = f"stage '{context.name}' averages"
-    loaded = [load_without_query_bank(starting_model.saved_model(context, member, why)) for member in stage.members]
-    members = dict(zip(stage.members, (model for model, _ in loaded), strict=True))
+    members, processor = starting_model.members_of(stage.members, context, "averages")
     shares = stage.shares or (1.0,) * len(members)
-    model, processor = loaded[0]
     data = {f"member {name}": fingerprint(member) for name, member in members.items()}
+    model = members[stage.members[0]]
     model.load_state_dict(_mean(members, [share / sum(shares) for share in shares]))
     return save_untrained(stage, context, data, (model, processor), accelerator)
 

@@ -12,10 +12,10 @@ from araclip.training.inputs.pixels import Pixels, pooled_features
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.saved_models import load_without_query_bank
 from araclip.training.recipe.stages import Ensemble
 from araclip.training.small_cnn import gate
 from araclip.training.small_cnn.branches import joined, with_gate
+from araclip.training.small_cnn.shared_weights import first_difference
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.stage_run import save_untrained
@@ -38,11 +38,10 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     """
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
-    folders = [starting_model.saved_model(context, member, f"stage '{context.name}' joins") for member in names]
-    loaded = [load_without_query_bank(folder) for folder in folders]
-    models, processor = [model for model, _ in loaded], loaded[0][1]
-    _check(dict(zip(names, models, strict=True)))
-    data = {f"member {member}": fingerprint(model) for member, model in zip(names, models, strict=True)}
+    named, processor = starting_model.members_of(names, context, "joins")
+    _check(named)
+    data = {f"member {member}": fingerprint(model) for member, model in named.items()}
+    models = [*named.values()]
     pixels = Pixels.of(processor)
     branches = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
     lengths = [1.0] * len(models)
@@ -78,7 +77,7 @@ def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
 def _check(members: dict[str, AraCLIPModel]) -> None:
     (first_name, first), *others = members.items()
     for name, other in others:
-        if differing := _difference(_text_side(first), _text_side(other)):
+        if differing := first_difference(_text_side(first), _text_side(other)):
             raise RecipeError(
                 f"the text towers of '{first_name}' and '{name}' differ in {differing}. Train both with "
                 'train_text = "locked" from one start.'
@@ -115,12 +114,6 @@ _COPIED_OPTIONS = (
 
 def _text_side(model: AraCLIPModel) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name.startswith("text_")}
-
-
-def _difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> str | None:
-    if one.keys() != other.keys():
-        return "their layers"
-    return next((name for name, tensor in one.items() if not torch.equal(tensor, other[name])), None)
 
 
 def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:

@@ -56,6 +56,21 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
     return folder
 
 
+def members_of(
+    names: Sequence[str], context: StageContext, why: str
+) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
+    """The models that a stage puts together, by name and without query banks, and the first one's processor.
+
+    Args:
+        names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
+
+    Raises:
+        RecipeError, ModelMismatch: as for `saved_model`.
+    """
+    found = [load_without_query_bank(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
+    return dict(zip(names, (model for model, _ in found), strict=True)), found[0][1]
+
+
 def is_model(recipe: Recipe, named: str) -> bool:
     """Whether this names an earlier stage or an exported model, not a hub id or a folder of transformers."""
     return named in recipe.stages or model_folder.is_ours(named)
