@@ -160,9 +160,9 @@ mini: .venv/.test
 	$(BIN)/araclip train all recipes/mini6.toml --set data=$(WORK)/data --runs $(WORK)/runs6 $(FLOAT32)
 	$(BIN)/araclip export $(WORK)/runs6/names $(WORK)/araclip-mini --version 6 --weights compact --about recipes/mini6-about.toml --dev $(DATA)/flickr8k
 
-FLOAT32 := $(if $(shell grep -lE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null),, \
-	$(foreach stage,captions branch1 english one finetune words drawings classifier,--set $(stage).precision=float32) \
-	$(foreach stage,branch1 english one finetune drawings classifier,--set $(stage).image_precision=float32))
+# Each precision that the recipe names, as float32.
+FLOAT32 := $(if $(shell grep -lE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null),,$(shell awk -F'[][]' \
+	'/^\[/ {stage = $$2} /^(image_)?precision = / {sub(/ .*/, ""); print "--set", stage "." $$0 "=float32"}' recipes/mini6.toml))
 
 mini5: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
