@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from araclip import phash
 from araclip.evaluation.datasets import read_pictures
 from araclip.gallery.near_hashes import NEAR, near_pairs
-from araclip.images import open_image, square
+from araclip.pictures import phash
+from araclip.pictures.images import open_image, square
 
 
 def resaved(image: Image.Image, kind: str, quality: int) -> Image.Image:

@@ -30,7 +30,7 @@ from araclip.gallery.absent_model import AbsentModel
 from araclip.gallery.catalog.records import File
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.recorded_model import RecordedModel
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 
 A_SHARD = 49_152  # three commits
 

@@ -32,8 +32,8 @@ from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.reference_queries import reference_vectors
-from araclip.image_transform import transform_of
-from araclip.images import opened
+from araclip.pictures.image_transform import transform_of
+from araclip.pictures.images import opened
 
 MINI = "araclip-mini"
 VITS = {"ViT-B-32": 32, "ViT-B-16": 16}  # patch sizes

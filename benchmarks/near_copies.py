@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from araclip.images import open_image, square
-from araclip.phash import SIZE, hashes, phash
+from araclip.pictures.images import open_image, square
+from araclip.pictures.phash import SIZE, hashes, phash
 
 CHANGES: dict[str, tuple[int, Callable[[Image.Image], Image.Image]]] = {  # JPEG quality, and the change before saving
     "recompressed": (30, lambda image: image),

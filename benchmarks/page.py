@@ -28,8 +28,8 @@ from doing import CHROMIUM, FLAGS, serving
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import text_vectors, usable_cores
 from araclip.gallery.catalog.records import File
-from araclip.images import Facts
 from araclip.model_folder import DEFAULT_MODEL
+from araclip.pictures.images import Facts
 
 NOUNS = ("قطة", "بيت", "سيارة", "شجرة", "بحر", "طفل", "كتاب", "جبل", "حصان", "طائر")
 SIZES = ((320, 240), (240, 320), (256, 256))

@@ -35,7 +35,7 @@ from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.images import Facts
+from araclip.pictures.images import Facts
 
 SAMPLES = 20  # of the memory, during the load
 WORDS = sorted({word for text in EVERYDAY for word in text.split()})

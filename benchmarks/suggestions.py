@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.records import File
-from araclip.images import Facts
 from araclip.model_folder import DEFAULT_MODEL
+from araclip.pictures.images import Facts
 from araclip.text.resources import interpreter
 from serving import serving, settings_for
 

@@ -30,8 +30,8 @@ from doing import CHROMIUM, FLAGS, serving
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.records import File
-from araclip.images import Facts
 from araclip.model_folder import DEFAULT_MODEL
+from araclip.pictures.images import Facts
 
 LARGEST_STEP = 20_000  # pictures of a commit
 PAINTED = """() => new Promise((done) => {

@@ -21,7 +21,7 @@ from mini_sets import Row, fingerprint, read_table, write_set
 from araclip import normalize
 from araclip.demo import SKIN_TONES, VARIATION_SELECTOR
 from araclip.errors import InputError
-from araclip.images import open_image
+from araclip.pictures.images import open_image
 
 SIZE = 224  # pixels a side, the input of the image tower
 KEYWORDS = 4  # a name's share of the captions stays above a fifth

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from araclip import atomic
 from araclip.errors import ImageError, InputError
-from araclip.images import decode_ahead
+from araclip.pictures.images import decode_ahead
 from araclip.training.model.packaged_towers import load_efficientnet_lite2
 from araclip.training.onnx_writer import write_graph
 

@@ -15,7 +15,7 @@ from araclip.cli import search as command
 from araclip.cli import thumbnails
 from araclip.display import counted
 from araclip.errors import InputError, UnsupportedFormat
-from araclip.images import open_image
+from araclip.pictures.images import open_image
 from test_cli import Run, folder, run  # noqa: F401  (fixtures)
 
 

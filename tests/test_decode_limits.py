@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 import pictures
-from araclip import images
 from araclip.errors import ImageTooLarge, UnreadableImage
-from araclip.images import open_image, square
 from araclip.picture_limits import decode_limits
 from araclip.picture_limits.decode_budget import ByteBudget
+from araclip.pictures import images
+from araclip.pictures.images import open_image, square
 
 
 def jpeg(size: tuple[int, int], passes: int = 0, exif_blocks: int = 0) -> bytes:
@@ -144,7 +144,7 @@ def test_libtiff_prints_nothing_about_a_damaged_picture(tmp_path: Path) -> None:
         whole[at] ^= 0x5A
     (tmp_path / "fax.tiff").write_bytes(whole)
     code = (
-        "import sys\nfrom araclip.errors import ImageError\nfrom araclip.images import open_image\n"
+        "import sys\nfrom araclip.errors import ImageError\nfrom araclip.pictures.images import open_image\n"
         "try: open_image(sys.argv[1], 16)\nexcept ImageError: pass"
     )
     ran = subprocess.run(

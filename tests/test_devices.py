@@ -14,11 +14,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import hostile_folders as hostile
-from araclip import AraCLIP, Gallery, cli, devices
+from araclip import AraCLIP, Gallery, cli
 from araclip.errors import InputError
+from araclip.inference import devices
+from araclip.inference.sessions import OpenVinoSession, open_session
 from araclip.model_checks import device_check
 from araclip.server.settings import Settings
-from araclip.sessions import OpenVinoSession, open_session
 
 TEXTS = ["قطة على طاولة", "a dog", "", "سيارة حمراء أمام بيت " * 9]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import pictures
-from araclip import towers
 from araclip.gallery.locations import gallery_of
+from araclip.inference import towers
 from araclip.model_folder import DEFAULT_MODEL
 from araclip.server.settings import Settings
 from documented import ROOT, Blocks, not_run, ran

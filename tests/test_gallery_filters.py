@@ -19,8 +19,8 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.selection import select
-from araclip.images import read_facts
-from araclip.picture_facts import Facts
+from araclip.pictures.images import read_facts
+from araclip.pictures.picture_facts import Facts
 
 
 @pytest.fixture(scope="module")

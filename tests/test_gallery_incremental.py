@@ -15,7 +15,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
 from araclip.gallery.ingest import intake
-from araclip.image_transform import ImageTransform
+from araclip.pictures.image_transform import ImageTransform
 from crash.story import pictures_bytes
 
 MANY = 3_000  # benchmarks/many_files.py has 100,000

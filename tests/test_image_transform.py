@@ -14,8 +14,8 @@ import hostile_folders as hostile
 import tiny
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import EncoderBase
-from araclip.image_transform import ImageTransform, transform_of
 from araclip.model_folder import INTERPOLATIONS
+from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.server.decoding import worker
 from araclip.training.foreign.loaders import on_pillow
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 import pictures
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
-from araclip.images import AHEAD, decode_ahead, map_ahead, open_image, square
 from araclip.picture_formats.kinds import ALWAYS, SUFFIXES
+from araclip.pictures.images import AHEAD, decode_ahead, map_ahead, open_image, square
 
 REMEDIES = ("Convert", "Save a smaller copy", "Restore", "check the path", "Change its permissions")
 SUFFIX_OF_FORMAT = sorted(pictures.SUFFIX_OF.items())

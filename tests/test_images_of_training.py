@@ -18,7 +18,7 @@ from transformers import TimmWrapperConfig, TimmWrapperModel
 
 from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
-from araclip.images import open_image, square
+from araclip.pictures.images import open_image, square
 from araclip.training.data.augmentation import JITTER, augment, recolour, views
 from araclip.training.inputs.pictures import BranchImages, LockedImages, PixelImages, training_images
 from araclip.training.inputs.pixels import Pixels

@@ -11,7 +11,7 @@ from PIL import Image
 import pictures
 from araclip.evaluation.datasets import PictureSet
 from araclip.evaluation.leaks import NEAR, find_leaks
-from araclip.phash import SIZE, hashes, nearest, phash
+from araclip.pictures.phash import SIZE, hashes, nearest, phash
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:

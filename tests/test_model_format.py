@@ -15,11 +15,12 @@ from PIL import Image
 
 import hostile_folders as hostile
 import tiny
-from araclip import AraCLIP, model_folder, towers
+from araclip import AraCLIP, model_folder
 from araclip.errors import ModelMismatch
 from araclip.gallery.ingest.intake import commit_every
-from araclip.images import squares_ahead
+from araclip.inference import towers
 from araclip.model_checks.model_check import check_model_folder
+from araclip.pictures.images import squares_ahead
 
 PAD = 3
 

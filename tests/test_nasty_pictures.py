@@ -19,16 +19,17 @@ from nasty_corpus import KINDS
 from nasty_parts import directory, jpeg, saved, segment, tiff
 
 import pictures
-from araclip import AraCLIP, Gallery, images
+from araclip import AraCLIP, Gallery
 from araclip.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest import sources
 from araclip.gallery.ingest.sources import read_source
 from araclip.gallery.ingest.update import unreadable
-from araclip.image_transform import ImageTransform
-from araclip.images import decode_ahead, open_image, square
 from araclip.picture_limits import decode_budget, upright
 from araclip.picture_limits.decode_budget import DECODING, PARSING, READING
+from araclip.pictures import images
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import decode_ahead, open_image, square
 
 EACH = {"polyglots": 3, "png chunks": 1, "exif bombs": 2, "bmp tricks": 11, "foreign": 4, "orientations": 4, "cut": 5}
 CHEAP_FROM = {"bmp tricks": 7}

@@ -39,11 +39,11 @@ import tiny_hf
 from araclip import AraCLIP, Gallery, open_gallery
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
-from araclip.image_transform import ImageTransform, transform_of
-from araclip.images import open_image
 from araclip.peers import loading, model_registry
 from araclip.peers.loading import parse_request
 from araclip.peers.translation import Translated
+from araclip.pictures.image_transform import ImageTransform, transform_of
+from araclip.pictures.images import open_image
 from araclip.training.foreign.loaders import on_pillow
 from serving import photo_album, serving, settings_for
 from tiny_peers import (

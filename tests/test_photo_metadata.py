@@ -18,9 +18,9 @@ from araclip.gallery.catalog import checksums
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.photo.matching import distance, name_matches
-from araclip.images import read_facts
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
+from araclip.pictures.images import read_facts
 from postgres_server import needs_server
 from serving import place_of
 

@@ -15,9 +15,9 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import EmptyFolder, ImageError, ImageTooLarge, UnsupportedFormat
 from araclip.gallery.ingest.unread import unread_kind, unread_line
-from araclip.images import open_image, opened
 from araclip.picture_formats import kinds, plugins
 from araclip.picture_limits import decode_limits
+from araclip.pictures.images import open_image, opened
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.settings import Settings
 from raw_files import dng, preview

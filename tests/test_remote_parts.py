@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
-from araclip.picture_facts import Facts
 from araclip.picture_formats.kinds import FORMATS
+from araclip.pictures.picture_facts import Facts
 
 pytest.importorskip("qdrant_client")
 from qdrant_client import models

@@ -15,7 +15,7 @@ import pictures
 import tiny
 from araclip.encoder import AraCLIP
 from araclip.errors import WidthMismatch
-from araclip.immich_names import IMMICH_WIDTHS, WITH_MASK, fitted, stand_ins
+from araclip.layouts.immich_names import IMMICH_WIDTHS, WITH_MASK, fitted, stand_ins
 from serving import READ, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
 
 DEFAULT = "ViT-B-32__openai"  # Immich's, 512 wide

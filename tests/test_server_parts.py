@@ -42,9 +42,9 @@ from araclip.gallery.ingest.watch import Due
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.image_transform import ImageTransform
-from araclip.images import open_image
 from araclip.picture_formats import plugins
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import open_image
 from araclip.server import refreshing
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox

@@ -20,9 +20,9 @@ from transformers import AutoTokenizer
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.images import square
 from araclip.peers.pickled_head import read_head
 from araclip.peers.pull import Trainable, make_trainable
+from araclip.pictures.images import square
 from tiny_peers import SIDE, TEXTS, WIDTH, write_araclip, write_mclip, write_older_araclip
 
 pytestmark = pytest.mark.usefixtures("small_models", "seeded")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("av")
 
 from araclip.errors import ImageError
-from araclip.image_transform import ImageTransform
+from araclip.pictures.image_transform import ImageTransform
 from araclip.video import choice, decoder
 from araclip.video.scene_paths import LATEST, clock, file_of, scene_of, scene_path, stored
 from pictures import RED

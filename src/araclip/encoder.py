@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import devices, model_folder
+from araclip import model_folder
 from araclip.encoder_base import (
     Encoder,
     EncoderBase,
@@ -21,12 +21,13 @@ from araclip.encoder_base import (
     usable_cores,
 )
 from araclip.errors import InputError, ModelNotFound
-from araclip.image_transform import ImageTransform
-from araclip.images import open_image
+from araclip.inference import devices
+from araclip.inference.towers import ImageTower, TextTower
 from araclip.installed_models import installed, pulled_from
 from araclip.model_checks import model_check
 from araclip.model_checks.device_check import check_device
-from araclip.towers import ImageTower, TextTower
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import open_image
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
@@ -44,8 +45,8 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
             "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
             docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-        device: "cpu", "cuda", "openvino" or "auto", see `araclip.devices`; for peers PyTorch's, such as "mps"; by
-            default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
+        device: "cpu", "cuda", "openvino" or "auto", see `araclip.inference.devices`; for peers PyTorch's, such
+            as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
 
     Raises:
         ModelNotFound: no such name or folder, or a library cannot load it.
@@ -91,7 +92,7 @@ class AraCLIP(EncoderBase):
     Args:
         name_or_path: a bundled model's name or a model folder; `AraCLIP.load` takes models of others too.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-        device: one of `araclip.devices`; by default $ARACLIP_DEVICE or the CPU.
+        device: one of `araclip.inference.devices`; by default $ARACLIP_DEVICE or the CPU.
 
     Raises:
         ModelNotFound, ModelMismatch, InputError: as for `load`.
@@ -150,8 +151,8 @@ class AraCLIP(EncoderBase):
         Args:
             model: a name, a path, or an encoder, which is returned as it is.
             threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-            device: "cpu", "cuda", "openvino" or "auto", see `araclip.devices`; for peers PyTorch's, such as "mps"; by
-            default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
+            device: "cpu", "cuda", "openvino" or "auto", see `araclip.inference.devices`; for peers PyTorch's, such
+            as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
 
         Raises:
             ModelNotFound: no such name or folder, or a library cannot load it.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip.errors import InputError
-from araclip.images import map_ahead
+from araclip.pictures.images import map_ahead
 from araclip.platforms.processes import usable_cores
 from araclip.vectors import Vector, Vectors, checked_vectors
 

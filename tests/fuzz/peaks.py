@@ -36,7 +36,7 @@ CASES = (
 )
 CHILD = """
 import sys
-from araclip.images import open_image
+from araclip.pictures.images import open_image
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 idle = peak()

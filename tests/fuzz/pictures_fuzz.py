@@ -48,7 +48,7 @@ class Outcome:
 def child(kind: str, first: int, last: int) -> None:
     """Open the files `first` … `last` - 1 of a format; one line of JSON each, written before the next begins."""
     from araclip.errors import ImageError
-    from araclip.images import open_image, read_facts, square
+    from araclip.pictures.images import open_image, read_facts, square
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     idle = _peak()

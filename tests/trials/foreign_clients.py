@@ -26,10 +26,10 @@ from tokenizers import Tokenizer
 
 from araclip import AraCLIP, open_gallery
 from araclip.encoder_base import Vectors
-from araclip.images import open_image
 from araclip.layouts.immich import write_immich
 from araclip.layouts.layout import write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule
+from araclip.pictures.images import open_image
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 from araclip.text.normalization import normalize

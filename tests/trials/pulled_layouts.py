@@ -24,8 +24,8 @@ from transformers import CLIPImageProcessor, SiglipImageProcessor
 
 from araclip import AraCLIP
 from araclip.errors import AraCLIPError
-from araclip.image_transform import ImageTransform
 from araclip.peers.pull import make_model_folder
+from araclip.pictures.image_transform import ImageTransform
 from araclip.training.foreign.loaders import on_pillow
 from test_pull import BOTH, LAYOUTS, TEXTS, written
 from tiny_peers import small_open_clip

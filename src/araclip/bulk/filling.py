@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from araclip.bulk.output import ShardFolder
 from araclip.bulk.shard_file import FACTS, ShardHeader, read_batches, read_header
-from araclip.captions import MAX_LETTERS
 from araclip.encoder import Encoder, as_encoder
 from araclip.errors import InputError, ModelNotFound, ShardMismatch
 from araclip.gallery.absent_model import AbsentModel
@@ -27,6 +26,7 @@ from araclip.gallery.remote.rows import read_path
 from araclip.gallery.results import Filled
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
 from araclip.picture_formats.kinds import FORMATS
+from araclip.pictures.captions import MAX_LETTERS
 from araclip.vectors import UNIT_TOLERANCE
 from araclip.video.scene_paths import file_of
 

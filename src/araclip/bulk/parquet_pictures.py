@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from araclip.bulk.places import MISSING, is_url, opened
-from araclip.captions import joined
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
+from araclip.pictures.captions import joined
 
 MAX_FOOTER = 64_000_000  # bytes; one of 10,000 row groups has about 20 MB
 MAX_GROUP = 4_000_000_000  # bytes that a row group unpacks to; data sets of pictures have some hundred MB

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
-from araclip.images import open_file
 from araclip.paths import user_path
+from araclip.pictures.images import open_file
 
 PROTOCOLS = {  # and the extra that reads them
     "file": "bulk", "memory": "bulk", "s3": "s3", "gs": "gs", "hf": "bulk", "https": "https",

@@ -28,7 +28,7 @@ from araclip.errors import AraCLIPError, InputError, first_line
 from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.rows import stored_path
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 
 FORMAT = 1  # of the files; raise it when columns change their meaning
 KEY = b"araclip"

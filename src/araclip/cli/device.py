@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from araclip.devices import VARIABLE
+from araclip.inference.devices import VARIABLE
 
 
 def add_device_option(command: Any) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from araclip.errors import InputError, UnreadableImage
 from araclip.gallery.ingest.sources import scene_jpeg
-from araclip.images import open_image
+from araclip.pictures.images import open_image
 from araclip.video.scene_paths import scene_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from PIL import Image
 from araclip.errors import ImageError
 from araclip.evaluation.breakdown import best, worst
 from araclip.evaluation.results import Evaluated
-from araclip.images import open_image
+from araclip.pictures.images import open_image
 
 CASES = 24  # queries in one report, of all models together: 24 × (1 + 4) pictures of 7 kB are 0.8 MB
 OTHERS = 4  # other pictures, shown beside the right one

@@ -10,7 +10,7 @@ from araclip.display import counted
 from araclip.encoder_base import usable_cores
 from araclip.errors import ImageError
 from araclip.evaluation.datasets import PictureSet
-from araclip.phash import Hashes, hashes, nearest
+from araclip.pictures.phash import Hashes, hashes, nearest
 from araclip.text.normalization import normalize
 
 NEAR = 6  # bits of 64; see docs/evaluation.md for how often copies and different pictures are this close

@@ -19,8 +19,8 @@ from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, updat
 from araclip.gallery.ingest.videos import ingest_both
 from araclip.gallery.results import Addition, Fault, Filled, Group, Stats, Update
 from araclip.gallery.search import SearchableGallery
-from araclip.images import read_file
 from araclip.paths import text_path
+from araclip.pictures.images import read_file
 from araclip.video.scene_paths import scene_of, stored
 
 StrPath = str | os.PathLike[str]

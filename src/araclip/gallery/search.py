@@ -30,8 +30,8 @@ from araclip.gallery.understood import (
     search_understood,
     words_to_find,
 )
-from araclip.image_transform import transform_of
 from araclip.paths import text_path
+from araclip.pictures.image_transform import transform_of
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 from araclip.user_data import data_home

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
-from araclip.immich_names import IMMICH_WIDTHS, WITH_MASK, immich_name, stand_ins
 from araclip.layouts.graphs import AdaptedGraph, pad_ids, take_floats, take_int32, take_text
+from araclip.layouts.immich_names import IMMICH_WIDTHS, WITH_MASK, immich_name, stand_ins
 from araclip.layouts.tokenizer_files import pad_ends_text, write_json, write_tokenizer
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip.devices import CPU, OPENVINO
 from araclip.errors import InputError
+from araclip.inference.devices import CPU, OPENVINO
+from araclip.inference.towers import ImageTower, TextTower
 from araclip.model_checks.checked_models import is_remembered, remember
 from araclip.model_checks.model_trial import LETTERS, SHORT
 from araclip.model_folder import ModelConfig
-from araclip.towers import ImageTower, TextTower
 from araclip.vectors import Vectors
 
 LEAST_COSINE = 0.999  # to the vector of ONNX Runtime on the CPU; rounding alone stays above .9999

@@ -18,12 +18,12 @@ from araclip import bounded_json
 from araclip.display import shortened, shown
 from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismatch
+from araclip.inference.towers import ImageTower, TextTower
 from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, read_config
 from araclip.platforms.limits import limit
 from araclip.platforms.memory import free_memory
 from araclip.platforms.processes import status_name
-from araclip.towers import ImageTower, TextTower
 
 PASSED_ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
 

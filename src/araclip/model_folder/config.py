@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from araclip.field_checks import (
+from araclip.model_folder.field_checks import (
     is_bool,
     is_languages,
     is_printable,

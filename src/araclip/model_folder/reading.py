@@ -9,7 +9,6 @@ from typing import Any
 from araclip import bounded_json
 from araclip.display import shortened, shown
 from araclip.errors import InputError, ModelMismatch
-from araclip.field_checks import are_prefixes
 from araclip.model_folder.config import (
     DATA_FILES,
     FIELDS,
@@ -25,6 +24,7 @@ from araclip.model_folder.config import (
     TextConfig,
     value_of,
 )
+from araclip.model_folder.field_checks import are_prefixes
 from araclip.text.normalization import NORMALIZER_VERSION
 
 PARTS = ("config.json", *HASHED, "README.md")  # of every folder; graphs may have DATA_FILES besides

@@ -2,7 +2,7 @@
 
 import torch
 
-from araclip.devices import AUTO, CPU, CUDA, OPENVINO, missing
+from araclip.inference.devices import AUTO, CPU, CUDA, OPENVINO, missing
 
 MPS = "mps"
 

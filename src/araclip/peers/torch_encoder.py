@@ -15,9 +15,9 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.errors import InputError, ModelMismatch
-from araclip.image_transform import ImageTransform
-from araclip.images import open_image
 from araclip.peers.loading import Request, origin_of
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import open_image
 from araclip.training.foreign.failures import failures
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from araclip.encoder import AraCLIP, Encoder
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, checked_texts
 from araclip.errors import InputError
-from araclip.image_transform import ImageTransform, transform_of
 from araclip.peers.loading import KINDS, Request
+from araclip.pictures.image_transform import ImageTransform, transform_of
 
 Translate = Callable[[str], str]
 

@@ -20,8 +20,8 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.understood import Suggestions
-from araclip.image_transform import transform_of
-from araclip.picture_facts import Facts
+from araclip.pictures.image_transform import transform_of
+from araclip.pictures.picture_facts import Facts
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from araclip import errors
 from araclip.decoding_process import Reply, environment, receive, send
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
-from araclip.image_transform import ImageTransform
-from araclip.picture_facts import Facts
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.picture_facts import Facts
 from araclip.platforms.processes import in_forked_children
 from araclip.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 

@@ -17,9 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from PIL import Image
 
-from araclip.captions import joined
 from araclip.errors import ImageTooLarge, UnreadableImage
 from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates
+from araclip.pictures.captions import joined
 from araclip.video.formats import CODECS, DEMUXERS
 
 MAX_PIXELS = 7680 * 4320  # 8K: a frame of more is refused

@@ -21,10 +21,10 @@ from PIL import Image
 
 from araclip.decoding_process import Reply, receive, send
 from araclip.errors import ImageError, ImageTooLarge
-from araclip.image_transform import ImageTransform
-from araclip.images import square
-from araclip.phash import SIZE, phash
-from araclip.picture_facts import Facts
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import square
+from araclip.pictures.phash import SIZE, phash
+from araclip.pictures.picture_facts import Facts
 from araclip.platforms.limits import allow_processor, restrict
 from araclip.video import choice
 from araclip.video.frames import Video

@@ -28,7 +28,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.photo_metadata.record import PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 
 
 class Catalog(CatalogLookups):

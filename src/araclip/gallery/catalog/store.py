@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.records import File, Overview, PictureRecord
 from araclip.photo_metadata.record import PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 
 
 class Store(Protocol):

@@ -10,7 +10,7 @@ from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.ingest.reembed import decoded_again
-from araclip.images import map_ahead
+from araclip.pictures.images import map_ahead
 
 SAMPLE = 16  # pictures; with a model of three pictures a second they take five seconds
 MOST_SECONDS = 10.0

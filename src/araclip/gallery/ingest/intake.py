@@ -18,8 +18,8 @@ from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.sources import LoadedPicture, Source, read_source
-from araclip.image_transform import ImageTransform, transform_of
-from araclip.images import map_ahead, squares_ahead
+from araclip.pictures.image_transform import ImageTransform, transform_of
+from araclip.pictures.images import map_ahead, squares_ahead
 
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # decoded pictures of a run's first transaction, soon seen; each later one may have twice as many

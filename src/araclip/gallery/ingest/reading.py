@@ -20,9 +20,9 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.sources import scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.images import map_ahead, open_image
 from araclip.ocr.detector import SIDE, looks_like_text
 from araclip.ocr.engines import Engine
+from araclip.pictures.images import map_ahead, open_image
 from araclip.video.scene_paths import scene_of
 
 SECONDS = 60.0  # for a picture; a dense page takes about 5 on one core

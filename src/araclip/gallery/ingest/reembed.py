@@ -24,8 +24,8 @@ from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.recorded_model import RecordedModel
-from araclip.image_transform import transform_of
-from araclip.images import map_ahead
+from araclip.pictures.image_transform import transform_of
+from araclip.pictures.images import map_ahead
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sidecars import ENDINGS, names_beside
 from araclip.gallery.ingest.unread import unread_kind
-from araclip.images import not_a_file
 from araclip.paths import user_path
 from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.images import not_a_file
 from araclip.platforms.names import as_stored, openable
 from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
 from araclip.video.formats import can_read

@@ -9,15 +9,15 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import PurePath
 
-from araclip.captions import SIDECAR_BYTES, joined, sidecar_caption
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
-from araclip.images import open_file
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.images import open_file
 from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
 
 # after a picture's whole name, or in place of its suffix

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from araclip import phash
 from araclip.encoder_base import picture_of
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.image_transform import ImageTransform
-from araclip.images import open_file, opened, square
 from araclip.paths import text_path, user_path
-from araclip.picture_facts import Facts
 from araclip.picture_limits.decode_budget import READING
+from araclip.pictures import phash
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import open_file, opened, square
+from araclip.pictures.picture_facts import Facts
 from araclip.platforms.names import openable
 from araclip.video.decoder import pictures_at, still
 from araclip.video.hashes import file_hash

@@ -23,8 +23,8 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import ENCODE_BATCH, Intake, Refused, Turn
 from araclip.gallery.ingest.sources import Source
-from araclip.image_transform import ImageTransform, transform_of
-from araclip.images import open_file
+from araclip.pictures.image_transform import ImageTransform, transform_of
+from araclip.pictures.images import open_file
 from araclip.video.decoder import DecodedScenes, find_scenes, stop_all
 from araclip.video.formats import is_video, scenes_wanted
 from araclip.video.hashes import file_hash

@@ -12,7 +12,7 @@ from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.results import Fault
-from araclip.images import open_file, open_image
+from araclip.pictures.images import open_file, open_image
 from araclip.platforms.names import openable
 from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of

@@ -18,8 +18,8 @@ from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.integrity import bad_vectors
-from araclip.image_transform import transform_of
-from araclip.images import open_file
+from araclip.pictures.image_transform import transform_of
+from araclip.pictures.images import open_file
 from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import file_of, scene_digest, scene_of
 

@@ -20,7 +20,7 @@ from araclip.gallery.postgres.lookups import PostgresLookups, below
 from araclip.gallery.postgres.values import now, sent, signed, storable
 from araclip.gallery.remote.rows import Row, marks_of, words_of
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 from araclip.video.scene_paths import MARK, scene_of
 
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "

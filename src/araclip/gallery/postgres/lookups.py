@@ -18,7 +18,7 @@ from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.rows import FileEntry, Row, record_of
 from araclip.gallery.remote.state import State
 from araclip.photo_metadata.record import PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 from araclip.video.scene_paths import MARK
 
 PICTURE = """contents.id, hash, added, format, width, height, contents.caption, contents.photo, phash, hidden,

@@ -18,7 +18,7 @@ from araclip.gallery.postgres.schema import create_vectors
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.maintenance import decode_row, missing_error
-from araclip.image_transform import transform_of
+from araclip.pictures.image_transform import transform_of
 
 
 def reembed(

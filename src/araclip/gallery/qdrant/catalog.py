@@ -28,7 +28,7 @@ from araclip.gallery.qdrant.payloads import payload_of, pixels_id, point_id
 from araclip.gallery.qdrant.state import advance, ensure_indexes
 from araclip.gallery.remote.rows import FileEntry, Row
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 from araclip.video.scene_paths import file_of
 
 

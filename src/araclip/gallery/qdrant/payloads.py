@@ -19,7 +19,7 @@ from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File, identity_of
 from araclip.gallery.remote.rows import FileEntry, Row, instant, marks_of, orientation, read_path, stored_path, words_of
 from araclip.photo_metadata.record import PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 from araclip.video.scene_paths import scene_of
 
 STATE = str(uuid.UUID(int=1))  # the point that holds model, generation and lease

@@ -22,7 +22,7 @@ from araclip.gallery.qdrant.payloads import payload_of, point_id, row_of
 from araclip.gallery.qdrant.state import ensure_collection, physical_name, point_alias
 from araclip.gallery.remote.maintenance import decode_row, missing_error
 from araclip.gallery.remote.rows import Row
-from araclip.image_transform import transform_of
+from araclip.pictures.image_transform import transform_of
 
 
 def reembed(

@@ -22,8 +22,8 @@ from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.rows import Row
 from araclip.gallery.remote.store import RemoteStore
 from araclip.gallery.results import Fault, Group, Stats
-from araclip.image_transform import ImageTransform, transform_of
 from araclip.paths import user_path
+from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.video import hashes
 from araclip.video.scene_paths import file_of
 

@@ -10,7 +10,7 @@ from typing import Any
 from araclip.gallery.catalog.full_text.documents import Document, document
 from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 from araclip.text.words import Word, words
 
 _RAW = "bytes:"  # prefix of a path that is not UTF-8, in base64; other paths are absolute or begin with picture:

@@ -21,9 +21,9 @@ from araclip.decoding_process import MAX_HEAD, Reply, environment
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
-from araclip.image_transform import ImageTransform
-from araclip.picture_facts import Facts
 from araclip.picture_limits.decode_limits import MAX_PIXELS
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.picture_facts import Facts
 from araclip.server.http.fair_queue import FairSlots, Requester
 
 START_SECONDS = 30

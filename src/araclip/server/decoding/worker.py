@@ -15,10 +15,10 @@ from PIL import Image
 from araclip.decoding_process import Reply, receive, send
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.sources import read_source
-from araclip.image_transform import ImageTransform
-from araclip.images import open_image
 from araclip.picture_formats import plugins
 from araclip.picture_limits import decode_limits
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import open_image
 from araclip.platforms.limits import allow_processor, restrict
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded

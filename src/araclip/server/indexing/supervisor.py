@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from araclip.devices import VARIABLE
 from araclip.display import shown
 from araclip.gallery import locations
 from araclip.gallery.addresses import PASSWORD, PostgresAddress
@@ -22,6 +21,7 @@ from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.unread import unread_line
 from araclip.gallery.ingest.watch import Due, changes
+from araclip.inference.devices import VARIABLE
 from araclip.server.events import Events
 from araclip.server.indexing.causes import Cause
 from araclip.server.served_gallery import ServedGallery

@@ -18,7 +18,7 @@ from araclip import bounded_json
 from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.errors import InputError, WidthMismatch
-from araclip.immich_names import IMMICH_WIDTHS, fitted, immich_name, stand_ins
+from araclip.layouts.immich_names import IMMICH_WIDTHS, fitted, immich_name, stand_ins
 from araclip.server.http.problem_details import Problem
 from araclip.server.http.request_body import BeforeBody
 from araclip.server.routes.clients import RequesterOf, while_connected

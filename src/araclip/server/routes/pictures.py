@@ -12,7 +12,7 @@ from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from araclip.display import shown, shown_lines
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import Copy, identity_of
-from araclip.image_transform import transform_of
+from araclip.pictures.image_transform import transform_of
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.http.request_body import Aborted

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
-from araclip.images import square
+from araclip.pictures.images import square
 
 SMALLEST = 0.6  # side of a crop, as a part of the picture's: smaller ones lose what captions mention
 JITTER = 0.3  # brightness, contrast and colour change by at most this part

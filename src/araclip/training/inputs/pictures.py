@@ -19,7 +19,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip import atomic
 from araclip.errors import DataError, ImageError
-from araclip.images import map_ahead, open_image
+from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.augmentation import augment
 from araclip.training.foreign.failures import failures
 from araclip.training.inputs.pixels import EVAL_BATCH, Pixels, pooled

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from araclip.errors import DataError, ImageError
-from araclip.images import decode_ahead
+from araclip.pictures.images import decode_ahead
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor, image_size, pixel_mean_and_std

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from araclip import atomic
 from araclip.errors import DataError, ImageError
-from araclip.images import map_ahead, open_image
+from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.augmentation import views
 from araclip.training.foreign.failures import failures
 from araclip.training.onnx_writer import write_graph

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.records import File
 from araclip.photo_metadata.record import PhotoMetadata
-from araclip.picture_facts import Facts
+from araclip.pictures.picture_facts import Facts
 
 EMPTY: Mapping[str, Any] = {}
 

@@ -15,10 +15,10 @@ from araclip.demo import PHOTOGRAPHS
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.images import open_image
+from araclip.inference.towers import Tokens, padded
 from araclip.model_folder import ModelConfig
 from araclip.picture_formats.kinds import SUFFIXES
-from araclip.towers import Tokens, padded
+from araclip.pictures.images import open_image
 from araclip.training.export.weights.choice import Probes
 from araclip.training.model.parity import probe_squares
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import ImageError
-from araclip.images import decode_ahead
+from araclip.pictures.images import decode_ahead
 
 SIZE = 32  # pixels of the grey square
 CELLS = 1 << 20  # pairs compared at once: 9 MB

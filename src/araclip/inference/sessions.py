@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import devices
-from araclip.devices import CPU, CUDA, OPENVINO
+from araclip.inference import devices
+from araclip.inference.devices import CPU, CUDA, OPENVINO
 from araclip.picture_limits.decode_budget import return_freed_memory
 
 SILENT = 4  # ONNX Runtime's severity "fatal": it would print what its exceptions say as well

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.devices import CPU, CUDA, OPENVINO
 from araclip.display import shortened, shown
 from araclip.encoder_base import batches
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
+from araclip.inference.devices import CPU, CUDA, OPENVINO
+from araclip.inference.sessions import open_session
 from araclip.model_folder import ModelConfig, TextConfig, check_hash
-from araclip.sessions import open_session
 from araclip.text.normalization import normalize, without_surrogates
 from araclip.vectors import Vectors, checked_vectors
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
-from araclip.picture_facts import Facts, facts_of
 from araclip.picture_formats import kinds, plugins
 from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
 from araclip.picture_limits.decode_limits import (
@@ -37,6 +36,7 @@ from araclip.picture_limits.decode_limits import (
 from araclip.picture_limits.picture_structure import unpacked_bytes
 from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.picture_limits.upright import factors_for, upright_rgb
+from araclip.pictures.picture_facts import Facts, facts_of
 from araclip.platforms.files import open_to_read
 
 READ = tuple(kinds.ALWAYS)  # formats that need no extra

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from araclip.captions import embedded_caption
 from araclip.photo_metadata.embedded import embedded_metadata
 from araclip.photo_metadata.record import PhotoMetadata
 from araclip.picture_limits.upright import ROTATED
+from araclip.pictures.captions import embedded_caption
 
 
 @dataclass(frozen=True)
