@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from araclip.gallery.exclusion import Exclusion, excluded_terms, exclusion_of, kept
-from araclip.gallery.fusion import Candidate
-from araclip.gallery.interpretation import interpret
-from araclip.gallery.query import parse
+from araclip.gallery.queries.exclusion import Exclusion, excluded_terms, exclusion_of, kept
+from araclip.gallery.queries.fusion import Candidate
+from araclip.gallery.queries.interpretation import interpret
+from araclip.gallery.queries.query import parse
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
 from araclip.text.kinds import kinds_of
 from araclip.text.resources import default_interpreter

@@ -15,7 +15,7 @@ from araclip import AraCLIP, Filters, Gallery
 from araclip.errors import GalleryCorrupt, InputError
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
-from araclip.gallery.fusion import Candidate, doubted, order
+from araclip.gallery.queries.fusion import Candidate, doubted, order
 
 SIZE = (16, 12)
 

@@ -46,23 +46,16 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.relevance",
     "gallery.results",
     "gallery.near_hashes",
-    "gallery.reference_queries",
-    "gallery.completion",
-    "gallery.text_matches",
-    "gallery.fusion",
-    "gallery.query",
-    "gallery.interpretation",
+    "gallery.queries",
     "gallery.recorded_model",
     "gallery.ingest",
     "gallery.addresses",
     "gallery.locations",
     "gallery.unindexed",
-    "gallery.exclusion",
     "gallery.ranking",
     "gallery.browsing",
     "gallery.reader",
     "gallery.understood",
-    "gallery.explanation",
     "gallery.search",
     "gallery.base",
     "gallery.maintenance",
@@ -251,11 +244,11 @@ def test_a_module_imports_only_from_the_rooms_above_it() -> None:
         ("errors", "import araclip.cli as door", "errors:1 imports cli, a room below."),
         ("display", "from araclip import AraCLIP", "display:1 imports encoder, a room below."),
         ("display", "from . import encoder", "display:1 imports encoder, a room below."),
-        ("gallery__query", "from ..cli import app", "gallery.query:1 imports cli, a room below."),
+        ("gallery__ranking", "from ..cli import app", "gallery.ranking:1 imports cli, a room below."),
         (
-            "gallery__query",
+            "gallery__ranking",
             "from .gallery import Gallery",
-            "gallery.query:1 imports gallery.gallery, a room below.",
+            "gallery.ranking:1 imports gallery.gallery, a room below.",
         ),
         (
             "training__loop__train_loop",
@@ -279,7 +272,7 @@ def test_imports_from_above_and_inside_a_room_are_fine(tmp_path: Path) -> None:
         training__data__pairs="from araclip.training.data.noise import noisy\nfrom araclip.errors import InputError",
         training__export__graph="from . import sizes\nfrom araclip import normalize",
         cli="from araclip import __version__, AraCLIPError\nimport araclip.training.data.pairs",
-        gallery__query="import araclip_other\nfrom araclipper import atomic",
+        gallery__ranking="import araclip_other\nfrom araclipper import atomic",
         __init__="from araclip.cli import app",
     )
     assert broken_layers(source) == []
@@ -290,10 +283,10 @@ def test_every_room_exists() -> None:
 
 
 def test_a_room_that_is_gone_is_found(tmp_path: Path) -> None:
-    source = made_up(tmp_path, errors="", gallery__query="")
+    source = made_up(tmp_path, errors="", gallery__ranking="")
     gone = rooms_without_a_module(source)
     assert "atomic" in gone and "gallery.results" in gone
-    assert "errors" not in gone and "gallery.query" not in gone
+    assert "errors" not in gone and "gallery.ranking" not in gone
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -14,8 +14,8 @@ from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
 from araclip.errors import InputError
 from araclip.evaluation.robustness.understood import UnderstoodEncoder
-from araclip.gallery.interpretation import InterpretedQuery, interpret
-from araclip.gallery.query import parse
+from araclip.gallery.queries.interpretation import InterpretedQuery, interpret
+from araclip.gallery.queries.query import parse
 from araclip.text.resources import interpreter
 
 DATES = {"red": "2019:01:10 10:00:00", "green": "2019:07:01 10:00:00", "blue": "2021:07:01 10:00:00", "grey": None}

@@ -14,7 +14,7 @@ from araclip.cli.understanding import understood_lines
 from araclip.cli.words import WordsCommand
 
 if TYPE_CHECKING:
-    from araclip.gallery.explanation import Explanation
+    from araclip.gallery.queries.explanation import Explanation
 
 
 @app.command(cls=WordsCommand)

@@ -14,13 +14,13 @@ from araclip.gallery.catalog.filters import EVERYTHING, Filters
 from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.selection import check_loose, newest_first, paths_of, select
-from araclip.gallery.exclusion import Cosines, Exclusion, kept
-from araclip.gallery.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import HashTable, is_near
+from araclip.gallery.queries.exclusion import Cosines, Exclusion, kept
+from araclip.gallery.queries.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
+from araclip.gallery.queries.text_matches import NO_MATCHES, text_matches, where_found
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import NO_MATCHES, text_matches, where_found
 from araclip.platforms.names import lexists
 from araclip.video.scene_paths import file_of
 

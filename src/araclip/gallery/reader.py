@@ -22,17 +22,17 @@ from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.pool import CatalogPool
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.exclusion import exclusion_of
-from araclip.gallery.fusion import Hybrid
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.near_hashes import HashTable
+from araclip.gallery.queries.exclusion import exclusion_of
+from araclip.gallery.queries.fusion import Hybrid
+from araclip.gallery.queries.reference_queries import reference_vectors
+from araclip.gallery.queries.text_matches import TextQuery, where_found
 from araclip.gallery.ranking import Page, near_hits, ranked
-from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
-from araclip.gallery.text_matches import TextQuery, where_found
 
 SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 

@@ -15,10 +15,10 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.explanation import Explanation, texts_of_shares, word_shares
 from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
-from araclip.gallery.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
-from araclip.gallery.query import Query, combine, parse
+from araclip.gallery.queries.explanation import Explanation, texts_of_shares, word_shares
+from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
+from araclip.gallery.queries.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader
 from araclip.gallery.results import TEXT_WEIGHT, Hit

@@ -11,13 +11,13 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text.newest import newest_texts
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.exclusion import excluded_terms
-from araclip.gallery.interpretation import Interpretation, InterpretedQuery
-from araclip.gallery.query import Query, combine, text_query
+from araclip.gallery.queries.exclusion import excluded_terms
+from araclip.gallery.queries.interpretation import Interpretation, InterpretedQuery
+from araclip.gallery.queries.query import Query, combine, text_query
+from araclip.gallery.queries.text_matches import TextQuery
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextQuery
 from araclip.text.interpretation import Interpreter
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, words

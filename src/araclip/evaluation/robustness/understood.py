@@ -7,8 +7,8 @@ import numpy as np
 
 from araclip.encoder_base import Vectors
 from araclip.evaluation.retrieval import MinimalEncoder
-from araclip.gallery.interpretation import FILTERS, InterpretedQuery, interpret
-from araclip.gallery.query import Query, Term, combine
+from araclip.gallery.queries.interpretation import FILTERS, InterpretedQuery, interpret
+from araclip.gallery.queries.query import Query, Term, combine
 from araclip.text.interpretation import Interpreter
 
 BLOCK = 512  # texts that are encoded together

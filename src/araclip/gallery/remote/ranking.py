@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.photo.matching import is_glob
-from araclip.gallery.exclusion import Exclusion, kept
-from araclip.gallery.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
+from araclip.gallery.queries.exclusion import Exclusion, kept
+from araclip.gallery.queries.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
+from araclip.gallery.queries.text_matches import TextIndex, text_matches, where_found
 from araclip.gallery.ranking import Page, above, hits_of, reaches
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.remote.passing import passes, paths_of
 from araclip.gallery.remote.rows import Row, texts_of
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextIndex, text_matches, where_found
 from araclip.text.description import describes
 
 Vectors = NDArray[np.float32]

@@ -12,15 +12,15 @@ from araclip.encoder import Encoder
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.gallery.exclusion import exclusion_of
 from araclip.gallery.locations import reference_home
+from araclip.gallery.queries.exclusion import exclusion_of
+from araclip.gallery.queries.reference_queries import reference_vectors
+from araclip.gallery.queries.text_matches import TextQuery
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot, Vectors
-from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.remote.ranking import ServerSearch
 from araclip.gallery.remote.rows import Row, record_of, texts_of
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextQuery
 
 
 class RemoteSnapshot(Snapshot):

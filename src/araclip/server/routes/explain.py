@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from araclip.errors import InputError
-from araclip.gallery.explanation import texts_of_shares, word_shares
-from araclip.gallery.interpretation import Part, literally
-from araclip.gallery.query import parse
+from araclip.gallery.queries.explanation import texts_of_shares, word_shares
+from araclip.gallery.queries.interpretation import Part, literally
+from araclip.gallery.queries.query import parse
 from araclip.server.http.fair_queue import Requester
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems

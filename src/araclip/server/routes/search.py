@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from araclip.display import shown
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
-from araclip.gallery.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
-from araclip.gallery.interpretation import Interpretation as Understood
-from araclip.gallery.query import Query as ParsedQuery
-from araclip.gallery.query import parse
+from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
+from araclip.gallery.queries.interpretation import Interpretation as Understood
+from araclip.gallery.queries.query import Query as ParsedQuery
+from araclip.gallery.queries.query import parse
+from araclip.gallery.queries.text_matches import MAX_TEXT_WEIGHT
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
-from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 from araclip.gallery.understood import any_passes, records_understood
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem

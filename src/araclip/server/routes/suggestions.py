@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from araclip.display import shown
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text.vocabulary import Vocabulary
-from araclip.gallery.completion import completions, matching
-from araclip.gallery.reference_queries import EVERYDAY
+from araclip.gallery.queries.completion import completions, matching
+from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.server.example_queries import ENGLISH
 from araclip.server.http.fair_queue import Requester
 from araclip.server.routes.clients import RequesterOf, while_connected

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from araclip.gallery.interpretation import Part
+from araclip.gallery.queries.interpretation import Part
 from araclip.server.browsing_schemas import Listed
 from araclip.server.schemas import MAX_WHERE, Identity, Where
 from araclip.server.sharing.archives import MAX_PICTURES

@@ -1,6 +1,6 @@
 /**
- * Splits a query such as «قطة + سجادة حمراء - كلب» into signed terms, by the rules of araclip.gallery.query; a test compares
- * the two. Pure.
+ * Splits a query such as «قطة + سجادة حمراء - كلب» into signed terms, by the rules of araclip.gallery.queries.query; a test
+ * compares the two. Pure.
  */
 
 const SIGNS = { '+': 1, '-': -1, '\u2212': -1 };

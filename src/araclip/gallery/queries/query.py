@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import InputError
-from araclip.gallery.text_matches import TextQuery
+from araclip.gallery.queries.text_matches import TextQuery
 from araclip.text.normalization import normalize
 
 MAX_TERMS = 16

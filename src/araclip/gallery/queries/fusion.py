@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from araclip.gallery.text_matches import TextMatches, TextQuery
+from araclip.gallery.queries.text_matches import TextMatches, TextQuery
 
 LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
 DOUBT = 0.2  # what a description takes away, whatever it says

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
+from araclip.gallery.queries.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.text.facets.dates import DateFilter, split_date
 from araclip.text.facets.folders import split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading

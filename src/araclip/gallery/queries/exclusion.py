@@ -13,8 +13,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.fusion import Candidate
-from araclip.gallery.query import Query, excluding_terms
+from araclip.gallery.queries.fusion import Candidate
+from araclip.gallery.queries.query import Query, excluding_terms
 from araclip.gallery.relevance import RelevanceScale
 
 FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing

@@ -11,8 +11,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.interpretation import Interpretation, InterpretedQuery
-from araclip.gallery.query import combine
+from araclip.gallery.queries.interpretation import Interpretation, InterpretedQuery
+from araclip.gallery.queries.query import combine
 from araclip.gallery.relevance import strength
 from araclip.gallery.results import Match
 
