@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 import pictures
 from araclip import AraCLIP, Filters, Gallery
 from araclip.errors import GalleryCorrupt, InputError
-from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.integrity.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.queries.fusion import Candidate, doubted, order
 

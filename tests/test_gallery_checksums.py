@@ -15,8 +15,8 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryError, InputError
-from araclip.gallery.catalog import seal
-from araclip.gallery.catalog.checksums import register
+from araclip.gallery.catalog.integrity import seal
+from araclip.gallery.catalog.integrity.checksums import register
 from araclip.gallery.ingest.reembed import reembed
 from crash.story import pictures_bytes
 from tiny import write_tiny_model
@@ -276,7 +276,7 @@ with Gallery.open(place, model=model, create=True) as gallery:
         again.stats()
 (place / "catalog.sqlite").touch()
 Gallery.open(place, model=model).close()
-from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.integrity.salvage import salvage
 salvage(place)
 reembed(place, other)
 assert any("catalog.seal" in path for path in opened)  # the hook works

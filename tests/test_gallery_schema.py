@@ -8,8 +8,9 @@ import pytest
 
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
-from araclip.gallery.catalog import checksums, connection, schema
+from araclip.gallery.catalog import connection, schema
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.integrity import checksums
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("gallery-*"))
 

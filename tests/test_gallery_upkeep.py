@@ -14,7 +14,7 @@ from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryLocked, GalleryNotFound, InputError
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.integrity.salvage import salvage
 
 
 @pytest.fixture

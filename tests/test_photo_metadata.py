@@ -14,9 +14,9 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery, open_gallery
 from araclip.errors import InputError
-from araclip.gallery.catalog import checksums
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.integrity import checksums
 from araclip.gallery.catalog.photo.matching import distance, name_matches
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of

@@ -21,7 +21,7 @@ from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.integrity.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import intake, reembed
 from araclip.model_folder import read_config

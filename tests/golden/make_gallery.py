@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery.catalog import checksums
+from araclip.gallery.catalog.integrity import checksums
 from tiny import write_tiny_model
 
 here = Path(__file__).parent / f"gallery-{int(sys.argv[1])}"

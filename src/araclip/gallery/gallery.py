@@ -9,7 +9,7 @@ from araclip import atomic
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.integrity.salvage import salvage
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.reading import SECONDS, Reading, read_pictures

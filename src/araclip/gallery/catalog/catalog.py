@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import Encoder
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
-from araclip.gallery.catalog import connection, counting, schema, seal, transaction
-from araclip.gallery.catalog.damage import check_at_opening
+from araclip.gallery.catalog import connection, counting, schema, transaction
 from araclip.gallery.catalog.full_text import indexing, texts
+from araclip.gallery.catalog.integrity import seal
+from araclip.gallery.catalog.integrity.damage import check_at_opening
 from araclip.gallery.catalog.lookups import CatalogLookups
 from araclip.gallery.catalog.photo import rows as photos
 from araclip.gallery.catalog.records import STORED_PREFIX, File

@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from araclip.gallery.catalog import checksums
+from araclip.gallery.catalog.integrity import checksums
 from araclip.gallery.catalog.photo import matching
 
 CHANGED = "its owner is writing it"  # the error of a read transaction that cannot continue

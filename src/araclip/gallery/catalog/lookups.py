@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError
-from araclip.gallery.catalog import counting, damage, schema, seal, transaction
-from araclip.gallery.catalog.checksums import is_sound
+from araclip.gallery.catalog import counting, schema, transaction
 from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.integrity import damage, seal
+from araclip.gallery.catalog.integrity.checksums import is_sound
 from araclip.gallery.catalog.photo import tables as photo_tables
 from araclip.gallery.catalog.photo.rows import has_hidden
 from araclip.gallery.catalog.records import Copy, File, Overview, PictureRecord, identity_of

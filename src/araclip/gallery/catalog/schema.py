@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
-from araclip.gallery.catalog import checksums, connection, seal, transaction
+from araclip.gallery.catalog import connection, transaction
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.full_text import indexing
+from araclip.gallery.catalog.integrity import checksums, seal
 
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.counting import LATER_SCENES
 from araclip.gallery.catalog.filters import EVERYTHING, Condition
+from araclip.gallery.catalog.integrity.checksums import is_sound
 from araclip.gallery.catalog.photo.tables import HIDDEN
 
 Ids = NDArray[np.int64]

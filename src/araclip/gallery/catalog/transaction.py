@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from araclip import atomic
-from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.integrity import seal
 
 
 @contextmanager

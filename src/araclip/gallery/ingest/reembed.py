@@ -17,7 +17,7 @@ from araclip.display import counted
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.checksums import is_sound
+from araclip.gallery.catalog.integrity.checksums import is_sound
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import drop_derived
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH

@@ -1,9 +1,10 @@
 """Inserting thousands of new pictures into a catalogue in one transaction, at tens of thousands a second.
 
-The triggers that keep checksums and logs (`gallery.catalog.checksums`, `gallery.catalog.schema`) call Python several
-times for each row. Here they are dropped, what they would write is computed for all rows at once, and they are created
-again with the same text, all inside the transaction: nobody sees the catalogue without them, and a kill leaves neither
-rows nor gaps. Pictures and paths that are known take the ordinary way, since that one decides what becomes of them.
+The triggers that keep checksums and logs (`gallery.catalog.integrity.checksums`, `gallery.catalog.schema`) call Python
+several times for each row. Here they are dropped, what they would write is computed for all rows at once, and they are
+created again with the same text, all inside the transaction: nobody sees the catalogue without them, and a kill leaves
+neither rows nor gaps. Pictures and paths that are known take the ordinary way, since that one decides what becomes of
+them.
 """
 
 import gc
@@ -16,9 +17,9 @@ from typing import Any
 from zlib import crc32
 
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.checksums import row_crc
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
+from araclip.gallery.catalog.integrity.checksums import row_crc
 from araclip.photo_metadata.record import NOTHING_KNOWN
 
 _TABLES = ("contents", "files", "texts", "photos", "changes")  # whose triggers are replaced

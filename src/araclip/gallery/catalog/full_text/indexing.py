@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 
-from araclip.gallery.catalog.checksums import sums
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.full_text import tables
 from araclip.gallery.catalog.full_text.documents import Document, document
+from araclip.gallery.catalog.integrity.checksums import sums
 from araclip.text.words import WORDS_VERSION, words
 
 AT_ONCE = 500  # pictures; parameters of a statement, of which old versions of SQLite allow 999

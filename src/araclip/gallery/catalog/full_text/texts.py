@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from araclip.gallery.catalog.checksums import is_sound
 from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.integrity.checksums import is_sound
 from araclip.gallery.catalog.records import File
 
 

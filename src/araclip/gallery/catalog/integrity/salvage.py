@@ -15,9 +15,10 @@ from typing import Any
 from araclip import atomic
 from araclip.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
-from araclip.gallery.catalog import schema, seal, transaction
-from araclip.gallery.catalog.checksums import CRC_COLUMNS, register, row_crc
+from araclip.gallery.catalog import schema, transaction
 from araclip.gallery.catalog.full_text import indexing
+from araclip.gallery.catalog.integrity import seal
+from araclip.gallery.catalog.integrity.checksums import CRC_COLUMNS, register, row_crc
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from araclip.errors import GalleryCorrupt
-from araclip.gallery.catalog import schema, seal, transaction
-from araclip.gallery.catalog.checksums import CRC_COLUMNS, KEYS, expression, sums
+from araclip.gallery.catalog import schema, transaction
 from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.integrity import seal
+from araclip.gallery.catalog.integrity.checksums import CRC_COLUMNS, KEYS, expression, sums
 
 PARTS = {
     ("contents", "vector_crc"): "vector",
