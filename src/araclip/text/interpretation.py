@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from araclip.text.arabizi import Arabizi, has_digits
-from araclip.text.arabizi_words import PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
-from araclip.text.changes import Change
-from araclip.text.dialects import Dialects, with_evidence
 from araclip.text.folding import fold
 from araclip.text.lexicon import Lexicon
 from araclip.text.negation import NEGATIONS
 from araclip.text.normalization import normalize
+from araclip.text.readings.arabizi import Arabizi, has_digits
+from araclip.text.readings.arabizi_words import PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
+from araclip.text.readings.changes import Change
+from araclip.text.readings.dialects import Dialects, with_evidence
+from araclip.text.readings.spelling import Spelling
 from araclip.text.script import is_arabic, is_latin, script_of, words
-from araclip.text.spelling import Spelling
 from araclip.text.vocabulary import Vocabulary, split_proclitics
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from araclip.text.changes import Change
 from araclip.text.folding import fold
 from araclip.text.lexicon import DIALECTS, Form, Lexicon
+from araclip.text.readings.changes import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12  # confidence of a form, by what else it may be

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import product
 
-from araclip.text.sounds import COSTS, LETTER_CLASSES, LETTER_SKIPS, OTHER_SKIP, SOUND_CLASSES, SOUND_SKIPS, SOUNDS
+from araclip.text.readings.sounds import (
+    COSTS,
+    LETTER_CLASSES,
+    LETTER_SKIPS,
+    OTHER_SKIP,
+    SOUND_CLASSES,
+    SOUND_SKIPS,
+    SOUNDS,
+)
 
 MAX_COST = 1.3  # of a word that is still taken for the one that was typed
 STEEPNESS = 6.0  # of the fall of confidence with the cost
