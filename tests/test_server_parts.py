@@ -45,16 +45,16 @@ from araclip.gallery.ranking import Page
 from araclip.picture_formats import plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
-from araclip.server import refreshing
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
+from araclip.server.gallery import refreshing
+from araclip.server.gallery.refreshing import Refresher
+from araclip.server.gallery.served_gallery import ServedGallery, suggestions
 from araclip.server.http.problem_details import KINDS, Problem
 from araclip.server.indexing import supervisor
 from araclip.server.indexing.causes import cause_of
 from araclip.server.indexing.supervisor import Indexing
-from araclip.server.refreshing import Refresher
-from araclip.server.served_gallery import ServedGallery, suggestions
 from araclip.server.translations import in_arabic, validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model

@@ -25,6 +25,8 @@ from araclip.pictures.picture_facts import Facts
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
+from araclip.server.gallery.refreshing import Refresher
+from araclip.server.gallery.served_gallery import ServedGallery, check_writable
 from araclip.server.http.auth import Keys
 from araclip.server.http.fair_queue import FairGate, Requester
 from araclip.server.http.problem_details import Problem
@@ -32,8 +34,6 @@ from araclip.server.http.share_links import ShareLinks
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
-from araclip.server.refreshing import Refresher
-from araclip.server.served_gallery import ServedGallery, check_writable
 from araclip.server.settings import Settings
 from araclip.server.sharing.archives import Archives
 from araclip.server.thumbnails import Thumbnails

@@ -7,7 +7,7 @@ from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.sources import LoadedPicture
 from araclip.gallery.ingest.videos import stored_of
-from araclip.server.served_gallery import ServedGallery
+from araclip.server.gallery.served_gallery import ServedGallery
 
 PATIENCE_S = 5.0  # for other writers, whose commits take less than a second; the client waits too
 

@@ -4,14 +4,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from araclip.display import shown
-from araclip.server.example_queries import ENGLISH
+from araclip.server.gallery.example_queries import ENGLISH
+from araclip.server.gallery.served_gallery import busiest
 from araclip.server.http.auth import COOKIE
 from araclip.server.http.limits import GatedStream
 from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
-from araclip.server.served_gallery import busiest
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["status"])

@@ -11,7 +11,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text.vocabulary import Vocabulary
 from araclip.gallery.queries.completion import completions, matching
 from araclip.gallery.queries.reference_queries import EVERYDAY
-from araclip.server.example_queries import ENGLISH
+from araclip.server.gallery.example_queries import ENGLISH
 from araclip.server.http.fair_queue import Requester
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems

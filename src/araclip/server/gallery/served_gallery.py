@@ -18,8 +18,8 @@ from araclip.gallery.open import open_reader
 from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.relevance import STRONG
-from araclip.server.browsing import ServedBrowsing
-from araclip.server.example_queries import SHORT
+from araclip.server.gallery.browsing import ServedBrowsing
+from araclip.server.gallery.example_queries import SHORT
 
 SUGGESTED = 8  # queries
 FOLDERS = 50  # entries of a menu

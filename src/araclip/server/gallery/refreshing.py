@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from araclip.gallery.reader import Snapshot
-from araclip.server.served_gallery import ServedGallery
+from araclip.server.gallery.served_gallery import ServedGallery
 
 CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
 MAX_PAUSE_SECONDS = 30.0
