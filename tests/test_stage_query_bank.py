@@ -10,7 +10,7 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.errors import RecipeError
 from araclip.evaluation.datasets import read_pictures
 from araclip.training.model.configuration import QUERY_BANK_AXES
-from araclip.training.model.heads import IMAGE_SCALE, TEXT_SCALE
+from araclip.training.model.projection.heads import IMAGE_SCALE, TEXT_SCALE
 from araclip.training.model.saved_models import load_model, load_without_query_bank
 from araclip.training.stages.dispatch import run_stage
 from toy_stages import dev_recall, section, student

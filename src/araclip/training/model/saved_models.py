@@ -12,9 +12,9 @@ from araclip.errors import RecipeError
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.names_part import without_names
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.query_bank import without_query_bank
+from araclip.training.model.projection.names_part import without_names
+from araclip.training.model.projection.query_bank import without_query_bank
 
 ModelAndProcessor = tuple[AraCLIPModel, AraCLIPProcessor]
 Loaded = TypeVar("Loaded")

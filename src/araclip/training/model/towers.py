@@ -14,8 +14,8 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import InputError, ModelMismatch
 from araclip.training.foreign.loaders import config_at
 from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
-from araclip.training.model.heads import QueryBankImageHead, QueryBankTextHead
-from araclip.training.model.name_heads import NameImageHead, NameTextHead
+from araclip.training.model.projection.heads import QueryBankImageHead, QueryBankTextHead
+from araclip.training.model.projection.name_heads import NameImageHead, NameTextHead
 from araclip.training.small_cnn import branches  # noqa: F401  (registers its tower with AutoModel)
 
 # Vision towers whose own projection leads into the space of their text tower.

@@ -154,7 +154,7 @@ class Linear(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class QueryBank(StartingStage):
-    """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `model.heads`."""
+    """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `projection.heads`."""
 
     kind: Literal["query_bank"] = "query_bank"
     batch: Many = 2048  # texts in the query bank, at most: some are the same
@@ -166,7 +166,7 @@ class QueryBank(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class Names(StartingStage):
-    """The last stage: beside the vectors of captions stands a part of class names; see `model.name_heads`."""
+    """The last stage: beside the vectors of captions stands a part of class names; see `projection.name_heads`."""
 
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `data.named_classes`

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.model.name_heads import NameTextHead
+from araclip.training.model.projection.name_heads import NameTextHead
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
 GATE = 1.0  # weight of the gate's loss

@@ -10,8 +10,8 @@ from araclip.training.loop.processes import accelerator_for
 from araclip.training.model import towers
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.names_part import Classifier, tower_with, with_names
 from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.model.projection.names_part import Classifier, tower_with, with_names
 from araclip.training.recipe.stages import Names
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext

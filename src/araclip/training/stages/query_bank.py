@@ -9,9 +9,9 @@ from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
-from araclip.training.model.heads import QueryBankImageHead
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.query_bank import with_query_bank
+from araclip.training.model.projection.heads import QueryBankImageHead
+from araclip.training.model.projection.query_bank import with_query_bank
 from araclip.training.recipe.stages import QueryBank
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext

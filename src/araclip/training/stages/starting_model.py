@@ -15,8 +15,8 @@ from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import image_processor_at
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.names_part import without_names
 from araclip.training.model.processing import AraCLIPProcessor, squashing_processor, timm_image_processor
+from araclip.training.model.projection.names_part import without_names
 from araclip.training.model.saved_models import (
     ModelAndProcessor,
     load_model,
