@@ -15,8 +15,8 @@ import numpy as np
 from relevance_sets import Bench
 
 from araclip import AraCLIP
-from araclip.evaluation.datasets import LISTING
 from araclip.evaluation.labelled import read_templates
+from araclip.evaluation.picture_sets.datasets import LISTING
 from araclip.evaluation.zeroshot import TEMPLATES
 
 SET = "nips17-held"

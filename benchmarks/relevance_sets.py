@@ -15,7 +15,7 @@ from judged_captions import right_pictures
 from numpy.typing import NDArray
 
 from araclip import AraCLIP
-from araclip.evaluation.datasets import LISTING, read_pictures
+from araclip.evaluation.picture_sets.datasets import LISTING, read_pictures
 from araclip.gallery.queries.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 

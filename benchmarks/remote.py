@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from araclip import AraCLIP
-from araclip.evaluation.datasets import read_pictures
+from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.open import open_gallery

@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from araclip import AraCLIP
-from araclip.evaluation.datasets import read_set
 from araclip.evaluation.metrics import measures
+from araclip.evaluation.picture_sets.datasets import read_set
 from araclip.evaluation.retrieval import evaluate
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -17,7 +17,7 @@ import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from araclip.encoder_base import usable_cores
-from araclip.evaluation.datasets import read_pictures
+from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import model_of
 from araclip.training.export.quantize import store
 from araclip.training.export.tower_graphs import write_text_graph

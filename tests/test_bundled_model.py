@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from araclip import AraCLIP, model_folder
-from araclip.evaluation.datasets import read_set
 from araclip.evaluation.metrics import measures
+from araclip.evaluation.picture_sets.datasets import read_set
 from araclip.evaluation.retrieval import evaluate
 from araclip.installed_models import bundled
 from golden.drawings import recall_on_drawings

@@ -11,7 +11,7 @@ import pytest
 import pictures
 from araclip.errors import InputError
 from araclip.evaluation.dataset_registry import KNOWN, load_dataset
-from araclip.evaluation.datasets import PictureSet, read_pictures, read_set
+from araclip.evaluation.picture_sets.datasets import PictureSet, read_pictures, read_set
 
 CAT, DOG, SEA = "قطة على طاولة", "كلب في حديقة", "غروب فوق البحر"
 

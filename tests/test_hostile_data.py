@@ -16,7 +16,7 @@ import pictures
 from araclip import bounded_tar
 from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
 from araclip.evaluation.dataset_registry import load_dataset
-from araclip.evaluation.datasets import stated_dialects
+from araclip.evaluation.picture_sets.datasets import stated_dialects
 from araclip.training.data import pairs
 from araclip.training.data.picture_data import PictureMixture, PictureSource
 from araclip.training.recipe.recipe import read_recipe

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import pictures
-from araclip.evaluation.datasets import PictureSet
 from araclip.evaluation.leaks import NEAR, find_leaks
+from araclip.evaluation.picture_sets.datasets import PictureSet
 from araclip.pictures.phash import SIZE, hashes, nearest, phash
 
 

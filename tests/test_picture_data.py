@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import pictures as drawn
 from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
-from araclip.evaluation.datasets import CaptionedPicture
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture
 from araclip.training.data.hard_negatives import mined
 from araclip.training.data.picture_data import Batch, PictureMixture, PictureSource
 from toy_training import write_lines

@@ -16,8 +16,8 @@ from PIL import ExifTags, Image
 
 import pictures
 from araclip.errors import InputError
-from araclip.evaluation import examples as single
 from araclip.evaluation import report
+from araclip.evaluation.figures import examples as single
 from araclip.evaluation.leaks import Copy, Leaks
 from araclip.evaluation.results import Cost
 from araclip.evaluation.summary import json_of, shared_protocol, summarise

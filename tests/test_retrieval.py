@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 import pictures
 from araclip import AraCLIP
 from araclip.errors import InputError, ModelMismatch, UnsupportedFormat
-from araclip.evaluation.datasets import PictureSet
 from araclip.evaluation.metrics import measures
+from araclip.evaluation.picture_sets.datasets import PictureSet
 from araclip.evaluation.results import Evaluated
 from araclip.evaluation.retrieval import evaluate
 

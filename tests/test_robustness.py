@@ -11,7 +11,7 @@ import pictures
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import Vectors
 from araclip.errors import InputError
-from araclip.evaluation.datasets import read_set
+from araclip.evaluation.picture_sets.datasets import read_set
 from araclip.evaluation.robustness import rewriting, spelling
 from araclip.evaluation.robustness.kinds import KINDS, kinds_by_name
 from araclip.evaluation.robustness.lexicon import DIALECTS, held_out, lexicon, read_lexicon

@@ -9,7 +9,7 @@ from transformers import TimmWrapperModel
 
 from araclip import AraCLIP
 from araclip.errors import RecipeError
-from araclip.evaluation.datasets import read_pictures
+from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import export
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.saved_models import load_model

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
-from araclip.evaluation.datasets import read_pictures
+from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import export
 from araclip.training.inputs.pixels import Pixels, pooled_features
 from araclip.training.model.saved_models import load_model, load_without_query_bank

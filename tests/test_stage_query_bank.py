@@ -8,7 +8,7 @@ from PIL import Image
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import RecipeError
-from araclip.evaluation.datasets import read_pictures
+from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.model.configuration import QUERY_BANK_AXES
 from araclip.training.model.projection.heads import IMAGE_SCALE, TEXT_SCALE
 from araclip.training.model.saved_models import load_model, load_without_query_bank

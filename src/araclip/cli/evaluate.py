@@ -20,7 +20,7 @@ from araclip.model_folder import DEFAULT_MODEL
 from araclip.paths import user_path
 
 if TYPE_CHECKING:
-    from araclip.evaluation.datasets import PictureSet
+    from araclip.evaluation.picture_sets.datasets import PictureSet
     from araclip.evaluation.results import Evaluated
     from araclip.evaluation.summary import Scores, Summary
 
@@ -95,8 +95,8 @@ def evaluate(
     if dataset is None:
         raise InputError("there is nothing to measure on. Name a picture set with --dataset.")
     from araclip.evaluation.dataset_registry import load_dataset
-    from araclip.evaluation.datasets import stated_dialects
     from araclip.evaluation.leaks import find_leaks, pictures_and_captions
+    from araclip.evaluation.picture_sets.datasets import stated_dialects
     from araclip.evaluation.report import check_ready, write_report
     from araclip.evaluation.robustness.kinds import kinds_by_name
     from araclip.evaluation.summary import json_of, summarise

@@ -14,7 +14,7 @@ from araclip.errors import InputError
 from araclip.paths import user_path
 
 if TYPE_CHECKING:
-    from araclip.evaluation.datasets import PictureSet
+    from araclip.evaluation.picture_sets.datasets import PictureSet
     from araclip.evaluation.summary import Scores
     from araclip.peers.paper_suite import Measured, PaperTable
 

@@ -12,7 +12,7 @@ from araclip.cli.console import bars, shown, stoppable
 from araclip.display import counted
 
 if TYPE_CHECKING:
-    from araclip.evaluation.datasets import PictureSet
+    from araclip.evaluation.picture_sets.datasets import PictureSet
     from araclip.evaluation.results import Evaluated
     from araclip.evaluation.retrieval import MinimalEncoder
     from araclip.evaluation.robustness.kinds import Kind

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from araclip.bounded_tar import is_tar
 from araclip.errors import InputError
-from araclip.evaluation import layouts
-from araclip.evaluation.archives import Hub, unpack_hub, unpack_tars
-from araclip.evaluation.datasets import LISTING, PictureSet, gather, read_set
-from araclip.evaluation.layouts import Rows, SetFiles
+from araclip.evaluation.picture_sets import layouts
+from araclip.evaluation.picture_sets.archives import Hub, unpack_hub, unpack_tars
+from araclip.evaluation.picture_sets.datasets import LISTING, PictureSet, gather, read_set
+from araclip.evaluation.picture_sets.layouts import Rows, SetFiles
 from araclip.paths import user_path
 from araclip.user_data import data_home
 

@@ -15,9 +15,9 @@ import numpy as np
 from araclip import __version__, atomic
 from araclip.display import counted, shown
 from araclip.errors import InputError
-from araclip.evaluation import breakdown
-from araclip.evaluation.breakdown import Group, GroupRecall
-from araclip.evaluation.examples import examples
+from araclip.evaluation.figures import breakdown
+from araclip.evaluation.figures.breakdown import Group, GroupRecall
+from araclip.evaluation.figures.examples import examples
 from araclip.evaluation.leaks import Leaks
 from araclip.evaluation.robustness.measure import Robustness
 from araclip.evaluation.summary import Summary, p_text, shared_protocol
@@ -161,7 +161,7 @@ def _chart(svg: str, label: str) -> dict[str, Any]:
 
 
 def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
-    from araclip.evaluation import charts
+    from araclip.evaluation.figures import charts
 
     t2i = [(model.evaluated.name, model.evaluated.t2i) for model in models]
     i2t = [(model.evaluated.name, model.evaluated.i2t) for model in models]
@@ -175,7 +175,7 @@ def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict
 
 
 def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
-    from araclip.evaluation import charts
+    from araclip.evaluation.figures import charts
 
     out = []
     for i, model in enumerate(models):
@@ -211,7 +211,7 @@ def _group_tables(models: Sequence[Summary], groups: Mapping[str, list[Group]]) 
 
 
 def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
-    from araclip.evaluation import charts
+    from araclip.evaluation.figures import charts
 
     out = []
     for title, rows_of in tables.items():
@@ -235,7 +235,7 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
 
 
 def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> dict[str, Any]:
-    from araclip.evaluation import charts
+    from araclip.evaluation.figures import charts
 
     named = {
         model.evaluated.name: [
@@ -253,7 +253,7 @@ def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> 
 
 
 def _costs(models: Sequence[Summary]) -> dict[str, Any]:
-    from araclip.evaluation import charts
+    from araclip.evaluation.figures import charts
 
     recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
     known: dict[int, tuple[float, float]] = {}  # model → MB, ms

@@ -14,7 +14,7 @@ from araclip.encoder_base import Vectors
 from araclip.errors import InputError, ModelMismatch
 from araclip.evaluation import cache as results_cache
 from araclip.evaluation.cache import Measured
-from araclip.evaluation.datasets import PictureSet
+from araclip.evaluation.picture_sets.datasets import PictureSet
 from araclip.evaluation.results import Cost, Direction, Evaluated, Ints, Protocol
 from araclip.evaluation.scoring import score
 from araclip.text.normalization import NORMALIZER_VERSION

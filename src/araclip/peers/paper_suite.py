@@ -12,7 +12,7 @@ from araclip import model_folder
 from araclip.encoder import AraCLIP, Encoder
 from araclip.errors import AraCLIPError, InputError
 from araclip.evaluation.dataset_registry import KNOWN, load_dataset
-from araclip.evaluation.datasets import PictureSet
+from araclip.evaluation.picture_sets.datasets import PictureSet
 from araclip.evaluation.results import Evaluated
 from araclip.evaluation.retrieval import evaluate
 from araclip.peers.model_registry import BY_NAME

@@ -9,8 +9,8 @@ import numpy as np
 
 from araclip.encoder_base import Vectors
 from araclip.errors import InputError
-from araclip.evaluation.datasets import PictureSet
 from araclip.evaluation.metrics import resampled_means
+from araclip.evaluation.picture_sets.datasets import PictureSet
 from araclip.evaluation.results import Floats, Ints
 from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
 from araclip.evaluation.robustness.kinds import KINDS, Kind

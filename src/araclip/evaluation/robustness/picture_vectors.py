@@ -9,7 +9,7 @@ import numpy as np
 
 from araclip import atomic
 from araclip.encoder_base import Vectors
-from araclip.evaluation.datasets import PictureSet
+from araclip.evaluation.picture_sets.datasets import PictureSet
 from araclip.evaluation.retrieval import MinimalEncoder, vectors_of
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.evaluation.datasets import CaptionedPicture
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture
 
 BLOCK = 1024  # pictures compared with all others at once
 

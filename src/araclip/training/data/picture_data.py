@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import DataError, InputError, RecipeError
-from araclip.evaluation.datasets import CaptionedPicture, read_pictures
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture, read_pictures
 from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 

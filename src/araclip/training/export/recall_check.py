@@ -8,8 +8,8 @@ from typing import Any
 
 from araclip.encoder import AraCLIP
 from araclip.errors import DataError, ExportRejected, InputError
-from araclip.evaluation.datasets import CaptionedPicture, PictureSet, read_pictures
 from araclip.evaluation.metrics import summary
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture, PictureSet, read_pictures
 from araclip.evaluation.retrieval import evaluate
 from araclip.training.recipe.stages import DevSet
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import DataError
-from araclip.evaluation.datasets import CaptionedPicture
 from araclip.evaluation.metrics import ranks, summary
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture
 from araclip.training.data.picture_data import listed_pictures
 from araclip.training.inputs.pictures import LogLine, training_images
 from araclip.training.inputs.pixels import Pixels

@@ -13,8 +13,8 @@ from typing import Any
 
 from araclip import bounded_json
 from araclip.errors import InputError
-from araclip.evaluation.datasets import bounded_lines, json_lines, texts_of
-from araclip.evaluation.picture_files import PictureFiles
+from araclip.evaluation.picture_sets.datasets import bounded_lines, json_lines, texts_of
+from araclip.evaluation.picture_sets.picture_files import PictureFiles
 
 MAX_FILE, MAX_NODES = 500_000_000, 40_000_000  # of a whole list; Karpathy's of COCO has 144 MB and 16 million nodes
 FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")

@@ -17,7 +17,7 @@ import numpy as np
 
 from araclip import bounded_json
 from araclip.errors import InputError
-from araclip.evaluation.picture_files import PictureFiles
+from araclip.evaluation.picture_sets.picture_files import PictureFiles
 from araclip.evaluation.results import Ints
 from araclip.text.normalization import normalize
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from araclip.errors import ImageError
-from araclip.evaluation.breakdown import best, worst
+from araclip.evaluation.figures.breakdown import best, worst
 from araclip.evaluation.results import Evaluated
 from araclip.pictures.images import open_image
 
