@@ -8,24 +8,22 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli import (  # noqa: F401  (importing them adds their commands to the app)
-    classify,
-    convert,
-    doctor,
-    embed,
-    evaluate,
-    explain,
-    index,
-    maintenance,
-    models,
-    search,
-    serve,
-    train,
-)
 from araclip.cli.console import app, err, explained, log_to, out, print_stopped, shown
-from araclip.cli.demo import command as demo  # noqa: F401  (as above)
 from araclip.cli.stopping import exit_code
 from araclip.errors import AraCLIPError
+
+# isort: off
+# Importing these adds their commands to the app, in the order in which --help lists them.
+from araclip.cli.evaluation import classify  # noqa: F401
+from araclip.cli import convert, doctor, embed  # noqa: F401
+from araclip.cli.evaluation import evaluate  # noqa: F401
+from araclip.cli.searching import explain  # noqa: F401
+from araclip.cli.indexing import index  # noqa: F401
+from araclip.cli import maintenance, models  # noqa: F401
+from araclip.cli.searching import search  # noqa: F401
+from araclip.cli import serve, train  # noqa: F401
+from araclip.cli.demo import command as demo  # noqa: F401
+# isort: on
 
 __all__ = ["app", "run"]
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, err, out, progress, shown, stoppable
-from araclip.cli.index import how_to_resume, index_folder, reembed_folder
+from araclip.cli.indexing.index import how_to_resume, index_folder, reembed_folder
 from araclip.display import counted
 from araclip.model_folder import DEFAULT_MODEL
 

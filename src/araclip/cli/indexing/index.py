@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from araclip.cli.console import app, as_json_text, duration, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, remember
-from araclip.cli.ocr import OcrOption, check_ocr, read_texts
+from araclip.cli.indexing.ocr import OcrOption, check_ocr, read_texts
 from araclip.display import counted
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def index(
     from araclip.gallery.ingest.scan import checked_root
 
     if shards is not None:
-        from araclip.cli.filling import fill_from
+        from araclip.cli.indexing.filling import fill_from
 
         fill_from(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
         return

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
-from araclip.cli.search import LiteralOption, marked
-from araclip.cli.understanding import understood_lines
-from araclip.cli.words import WordsCommand
+from araclip.cli.searching.search import LiteralOption, marked
+from araclip.cli.searching.understanding import understood_lines
+from araclip.cli.searching.words import WordsCommand
 
 if TYPE_CHECKING:
     from araclip.gallery.queries.explanation import Explanation

@@ -13,8 +13,8 @@ from rich.text import Text
 from araclip.cli.completion import FILTERS, completer
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
-from araclip.cli.understanding import understood_lines
-from araclip.cli.words import WordsCommand, query_of
+from araclip.cli.searching.understanding import understood_lines
+from araclip.cli.searching.words import WordsCommand, query_of
 from araclip.display import counted
 from araclip.errors import GalleryNotFound, ImageError, InputError
 from araclip.video.scene_paths import clock, file_of
@@ -182,7 +182,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
     """Each hit as a picture with a line below it; a file that cannot be opened as the line alone."""
-    from araclip.cli import thumbnails
+    from araclip.cli.searching import thumbnails
 
     out.print(f"«{shown(query)}»", markup=False, soft_wrap=True)
     for hit in hits:

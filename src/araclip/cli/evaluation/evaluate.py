@@ -12,8 +12,8 @@ from rich.table import Table
 
 from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
-from araclip.cli.paper import run_paper_suite
-from araclip.cli.robustness import robustness_of, robustness_table
+from araclip.cli.evaluation.paper import run_paper_suite
+from araclip.cli.evaluation.robustness import robustness_of, robustness_table
 from araclip.display import counted
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL

@@ -1,0 +1,1 @@
+"""The commands that fill a gallery: from folders, from shards, with the text in pictures."""

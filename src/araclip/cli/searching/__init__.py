@@ -1,0 +1,1 @@
+"""The commands that find pictures, and how they show what was found and how the query was understood."""
