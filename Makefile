@@ -153,21 +153,21 @@ release-check: .venv/.release
 wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist
 
-# The next araclip-mini from its data, hours on two cores (npm fetches the emoji); stop it whenever you like, it goes on where it was.
-# bfloat16 is left out on processors that do not compute with it. `make mini5` makes version 5, the bundled model.
+# araclip-mini from its data, hours on two cores (npm fetches the emoji); stop it whenever you like, it goes on where it was.
+# bfloat16 is left out on processors that do not compute with it. `make mini5` makes version 5, the one before.
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
-	$(BIN)/araclip train all recipes/mini6.toml --set data=$(WORK)/data --runs $(WORK)/runs6 $(FLOAT32)
-	$(BIN)/araclip export $(WORK)/runs6/names $(WORK)/araclip-mini --version 6 --weights compact --about recipes/mini6-about.toml --dev $(DATA)/flickr8k
+	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
+	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 6 --weights compact --about recipes/mini-about.toml --dev $(DATA)/flickr8k
 
 # Each precision that the recipe names, as float32.
 FLOAT32 := $(if $(shell grep -lE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null),,$(shell awk -F'[][]' \
-	'/^\[/ {stage = $$2} /^(image_)?precision = / {sub(/ .*/, ""); print "--set", stage "." $$0 "=float32"}' recipes/mini6.toml))
+	'/^\[/ {stage = $$2} /^(image_)?precision = / {sub(/ .*/, ""); print "--set", stage "." $$0 "=float32"}' recipes/mini.toml))
 
 mini5: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
-	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs
-	$(BIN)/araclip export $(WORK)/runs/query_bank $(WORK)/araclip-mini --version 5 --weights compact --about recipes/mini-about.toml
+	$(BIN)/araclip train all recipes/mini5.toml --set data=$(WORK)/data --runs $(WORK)/runs5
+	$(BIN)/araclip export $(WORK)/runs5/query_bank $(WORK)/araclip-mini-5 --version 5 --weights compact --about recipes/mini5-about.toml
 
 # Chromium without its windows, which takes half the time of the processor; a Chromium that is there does as well.
 CHROMIUM ?=

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from mini_features import FeatureCache, Floats, classifier
 from mini_probe import Labelled, fit_probe
 from mini_sets import Row, fingerprint, read_rows, read_table
@@ -21,14 +20,12 @@ from mini_words import Thing, Word, imagenet_things, label_things, lexicon_words
 from araclip import atomic, normalize
 from araclip.text.folding import fold
 from araclip.training.data.word_forms import is_held
-from araclip.training.small_cnn import gate
 
 LABELLED = ("scenes", "scenes15", "clothing", "flowers", "grocery", "caltech101", "sports100")
 OTHER_THINGS = (
     "nips17-train",
     "more/pascal_sentences",
 )  # pictures that show none of the labelled sets' classes, mostly
-DRAWINGS = "gcompris_words-train"  # pictures of a kind that the published classifier does not know
 DICTIONARIES = ("arabic_wordnet.tsv.xz", "freedict_eng_ara.tsv.xz")
 OTHERS = 400  # words of each dictionary that name no class
 
@@ -56,7 +53,7 @@ def write_names(data: Path, out: Path, cache: FeatureCache, packages: Path) -> s
     origin = fingerprint([[(w.text, w.things, w.held) for w in words], others, [len(of) for of in rows.values()], 1])
     arrays, listing = out / "names.npz", out / "names.json"
     if not (arrays.is_file() and listing.is_file() and json.loads(listing.read_text("utf-8"))["origin"] == origin):
-        weight, bias, exclusive, familiar = _classifier(out, rows, things, classes, cache)
+        weight, bias, exclusive = _classifier(out, rows, things, classes, cache)
         named = {
             "exclusive": exclusive, "others": others, "origin": origin, "things": [thing.name for thing in things],
             "words": [_entry(text, numbers, held) for text, (numbers, held) in merged(words).items()],
@@ -64,7 +61,7 @@ def write_names(data: Path, out: Path, cache: FeatureCache, packages: Path) -> s
 
         def fill(part: Path) -> None:
             with part.open("wb") as file:
-                np.savez(file, weight=weight, bias=bias, familiar_weight=familiar[0], familiar_bias=familiar[1])
+                np.savez(file, weight=weight, bias=bias)
 
         atomic.write(arrays, fill)
         atomic.write_text(out / "words.tsv", pairs_of(words, things))
@@ -109,7 +106,7 @@ def _classifier(
     things: Sequence[Thing],
     classes: dict[str, range],
     cache: FeatureCache,
-) -> tuple[Floats, Floats, int, tuple[Floats, Floats]]:
+) -> tuple[Floats, Floats, int]:
     weight, bias = classifier()
     number = {thing.name: place - len(bias) for place, thing in enumerate(things)}
     sets = {}
@@ -121,11 +118,7 @@ def _classifier(
         sets[folder] = Labelled(cache.of(Path(folder).name, files), [-1] * len(files))
     probe = {name: range(found.start - len(bias), found.stop - len(bias)) for name, found in classes.items()}
     own_weight, own_bias = fit_probe(sets, probe)
-    drawn = [Path(row["image"]) for _, row in read_rows(out / DRAWINGS)]
-    photographs = np.concatenate([found.features for found in sets.values()])
-    familiar = gate.logistic(*map(torch.from_numpy, (photographs, cache.of(DRAWINGS, drawn))))
-    both = np.concatenate([weight, own_weight]), np.concatenate([bias, own_bias])
-    return *both, len(bias), (familiar[0].numpy(), familiar[1].numpy())
+    return np.concatenate([weight, own_weight]), np.concatenate([bias, own_bias]), len(bias)
 
 
 def _entry(text: str, numbers: list[int], held: bool) -> dict[str, object]:

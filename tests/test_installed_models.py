@@ -33,7 +33,7 @@ def test_the_name_of_a_peer_means_the_pulled_folder_and_needs_no_pytorch(tiny_mo
 def test_a_bundled_name_means_the_bundled_model(tiny_model: Path, home: Path) -> None:
     shutil.copytree(tiny_model, home / DEFAULT_MODEL)
     assert pulled() == {}
-    assert AraCLIP.load(DEFAULT_MODEL).width == 384
+    assert AraCLIP.load(DEFAULT_MODEL).width == 512
 
 
 def test_a_pulled_name_goes_before_a_folder_of_that_name_here(

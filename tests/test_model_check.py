@@ -97,7 +97,7 @@ def test_a_trial_takes_no_more_memory_than_this_machine_can_spare(copy: Path, mo
 
 def test_a_whole_folder_is_checked_and_its_configuration_returned(tiny_model: Path) -> None:
     assert check_model_folder(tiny_model).name == check_model_folder(str(tiny_model)).name == "tiny"
-    assert check_model_folder(model_folder.DEFAULT_MODEL).width == 384
+    assert check_model_folder(model_folder.DEFAULT_MODEL).width == 512
     for nothing in ("nothing", "~nobody/x", "x" * 5000, "a\0b"):
         for use in (check_model_folder, AraCLIP.load):
             with pytest.raises(ModelNotFound):
@@ -128,7 +128,7 @@ def test_a_remembered_folder_whose_file_is_another_now_is_refused(copy: Path) ->
 def test_the_bundled_model_is_known_and_a_cache_that_cannot_be_written_is_no_obstacle(
     copy: Path, trials: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert AraCLIP.load().encode_text("قطة").shape == (384,)
+    assert AraCLIP.load().encode_text("قطة").shape == (512,)
     assert trials == []
     (copy.parent / "file").touch()
     monkeypatch.setenv("ARACLIP_CHECKED_MODELS", str(copy.parent / "file"))

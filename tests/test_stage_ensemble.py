@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.nn.functional import normalize as l2_normalize
 from transformers import TimmWrapperModel
 
@@ -17,7 +17,7 @@ from araclip.training.model.saved_models import load_model
 from araclip.training.small_cnn.branches import first_branches, joined, with_gate, with_map_scale
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
-from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_lines
+from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_negatives
 
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
@@ -118,13 +118,7 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
 
 
 def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world: Path, runs: Path) -> None:
-    night = runs / "night"  # the same shapes in negative
-    night.mkdir()
-    lines = []
-    for picture in read_pictures(world / "shapes", ("caption_en",), (), "train"):
-        ImageOps.invert(Image.open(picture.path).convert("RGB")).save(night / picture.path.name)
-        lines.append({"image": picture.path.name, "caption_en": list(picture.english), "split": "train"})
-    write_lines(night, lines)
+    night = write_negatives(world, runs / "night")
     shapes, own = "[{folder = 'shapes', split = 'train'}]", f"[{{folder = '{night}'}}]"
     every = len(NAMES) * TRAINING
     learned = {

@@ -16,7 +16,7 @@ from araclip.training.inputs.pixels import Pixels, pooled_features
 from araclip.training.model.saved_models import load_model, load_without_query_bank
 from araclip.training.stages.dispatch import run_stage
 from toy_stages import refused, section
-from toy_training import NAMES, Notes, recipe
+from toy_training import NAMES, Notes, recipe, write_negatives
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -110,6 +110,25 @@ def test_a_names_part_stands_beside_a_query_bank_and_reads_the_towers_own_featur
     with torch.inference_mode():
         image = after.get_image_features(pixels).pooler_output
         assert torch.allclose(image[:, :16], before.get_image_features(pixels).pooler_output * 0.5**0.5, atol=1e-5)
+
+
+def test_the_names_part_counts_nothing_for_pictures_of_a_kind_that_the_classifier_does_not_know(
+    world: Path, runs: Path, classes: Path
+) -> None:
+    night = write_negatives(world, runs / "night")
+    kinds = {"familiar_pictures": NAMES_STAGE["pictures"], "unfamiliar_pictures": f"[{{folder = '{night}'}}]"}
+    stage = {**NAMES_STAGE, "start": "'teacher'", "classes": f"'{classes}'", "steps": 2, "familiar_batch": 48}
+    run_stage(recipe(world, *section("kinds", **stage, **kinds)), "kinds", runs, Notes())
+    model, processor = load_model(runs / "kinds" / "model")
+    lengths = {}
+    for folder in (world / "shapes", night):
+        pixels = Pixels.of(processor).read([p.path for p in read_pictures(folder, ("caption_en",), (), "train")])
+        with torch.inference_mode():
+            lengths[folder] = model.get_image_features(pixels).pooler_output[:, 16:-1].norm(dim=1).mean() * 2**0.5
+    assert lengths[world / "shapes"] > 0.7
+    assert lengths[night] < 0.1
+    with pytest.raises(RecipeError, match="against `unfamiliar_pictures`\\. Give both, or neither"):
+        recipe(world, *section("kinds", **stage, familiar_pictures=NAMES_STAGE["pictures"]))
 
 
 def test_classes_that_are_malformed_or_of_another_tower_are_refused(

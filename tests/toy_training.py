@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from araclip.cli import app
+from araclip.evaluation.datasets import read_pictures
 from araclip.training.loop.reporter import SilentReporter
 from araclip.training.loop.run_folder import TIME_FIELDS
 from araclip.training.recipe.recipe import Recipe, read_recipe
@@ -197,6 +198,17 @@ def draw(name: str, rng: np.random.Generator) -> Image.Image:
     else:
         pen.rectangle(box, outline=fill, width=4)
     return image
+
+
+def write_negatives(world: Path, folder: Path) -> Path:
+    """The training shapes in negative, a picture set of its own."""
+    folder.mkdir()
+    lines = []
+    for picture in read_pictures(world / "shapes", ("caption_en",), (), "train"):
+        ImageOps.invert(Image.open(picture.path).convert("RGB")).save(folder / picture.path.name)
+        lines.append({"image": picture.path.name, "caption_en": list(picture.english), "split": "train"})
+    write_lines(folder, lines)
+    return folder
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:

@@ -95,7 +95,7 @@ ViTImageProcessor(size={"height": 32, "width": 32}, do_convert_rgb=True).save_pr
 # %% [markdown]
 # ## The recipe
 #
-# One TOML file, a section a stage; the teacher is the bundled model, whose vectors have 384 numbers. Every key is in
+# One TOML file, a section a stage; the teacher is the bundled model, whose vectors have 512 numbers. Every key is in
 # [Recipe keys](../recipe-keys.md).
 
 # %%
@@ -109,7 +109,7 @@ data = '{data}'
 [model]
 text = '{data / "bert"}'
 vision = '{data / "vit"}'
-projection_dim = 384
+projection_dim = 512
 max_tokens = 12
 
 [distill]

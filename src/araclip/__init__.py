@@ -2,8 +2,8 @@
 
 >>> from araclip import AraCLIP, Gallery
 >>> model = AraCLIP.load()                       # a name, a path or an encoder
->>> model.encode_text("قطة على طاولة").shape     # a list of n texts gives (n, 384)
-(384,)
+>>> model.encode_text("قطة على طاولة").shape     # a list of n texts gives (n, 512)
+(512,)
 >>> with Gallery.open("my-gallery", model=model, create=True) as gallery:
 ...     gallery.update(["~/Pictures"])
 ...     hits = gallery.search("غروب الشمس فوق البحر", k=5)

@@ -34,17 +34,17 @@ AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at m
 
 # (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (1.18, -np.inf, np.inf),
-    "best deviation": (-0.827, 2.46, 4.72),
-    "relative spread": (1.45, -0.262, 2.14),
-    "above everyday": (1.49, 1.1, 5.34),
-    "above best everyday": (-1.34, -2.0, 2.05),
-    "everyday above": (-59.2, 0.0, 0.145),
-    "words": (-2.1, 0.0, 2.4),
-    "best": (0.978, -1.96, 3.17),
-    "top": (-1.47, -2.47, 1.2),
+    "deviation": (0.996, -np.inf, np.inf),
+    "best deviation": (-0.668, 2.44, 6.35),
+    "relative spread": (3.32, -0.236, 1.85),
+    "above everyday": (0.304, 0.95, 5.53),
+    "above best everyday": (-0.123, -2.44, 2.48),
+    "everyday above": (-14.5, 0.0, 0.169),
+    "words": (-1.53, 0.0, 2.4),
+    "best": (1.15, -1.84, 2.11),
+    "top": (-1.93, -2.21, 0.873),
 }
-INTERCEPT = -7.07
+INTERCEPT = -6.19
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]

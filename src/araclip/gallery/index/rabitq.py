@@ -1,9 +1,9 @@
 """A scan of RaBitQ codes with exact re-ranking, for galleries too large for an exact scan.
 
 Each vector is quantized to one bit a dimension and a few numbers (RaBitQ, Gao and Long 2024): the signs of its
-difference from the mean, after a fixed random rotation. A query is compared with all codes, 56 bytes a picture at 384
-dimensions instead of 768, and the best `depth` candidates are compared exactly. No clusters and no graph: text queries
-are out of distribution for picture vectors, where such indexes lose recall.
+difference from the mean, after a fixed random rotation. A query is compared with all codes, 72 bytes a picture at 512
+dimensions instead of 1,024, and the best `depth` candidates are compared exactly. No clusters and no graph: text
+queries are out of distribution for picture vectors, where such indexes lose recall.
 
 The depth that is needed differs between models, so it is measured when the codes are made: on texts, half of which
 choose the depth while the other half measures the recall.
@@ -26,7 +26,7 @@ Vectors = NDArray[np.float16]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-EXACT_UP_TO = 100_000  # vectors: 77 MB at 384 dimensions, a few milliseconds
+EXACT_UP_TO = 100_000  # vectors: 102 MB at 512 dimensions, a few milliseconds
 SHARDS = 4  # scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample that the mean is computed of

@@ -12,8 +12,6 @@ from araclip.errors import DataError
 from araclip.text.normalization import normalize
 from araclip.training.data.concepts import Floats, read_arrays
 
-ALWAYS = 20.0  # a bias whose sigmoid is 1
-
 
 @dataclass(frozen=True)
 class NamedClasses:
@@ -21,7 +19,6 @@ class NamedClasses:
 
     Attributes:
         weight, bias: of the classifier, (C, F) and (C,).
-        familiar: weight (F,) and bias () that tell pictures of a kind that the classifier knows.
         exclusive: the first so many classes share a softmax; each of the others has a probability of its own.
         words: text → the classes that it names, one or more.
         others: texts that name no class: for them the names part shall count nothing.
@@ -29,7 +26,6 @@ class NamedClasses:
 
     weight: Floats
     bias: Floats
-    familiar: tuple[Floats, Floats]
     exclusive: int
     words: dict[str, tuple[int, ...]]
     others: tuple[str, ...]
@@ -38,7 +34,7 @@ class NamedClasses:
     def fingerprint(self) -> str:
         """Twelve hex digits that change with any number or text."""
         digest = hashlib.sha256(repr((self.exclusive, self.words, self.others)).encode())
-        for array in (self.weight, self.bias, *self.familiar):
+        for array in (self.weight, self.bias):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
@@ -46,7 +42,6 @@ class NamedClasses:
 def read_named_classes(path: Path) -> NamedClasses:
     """`<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
 
-    The first may have `familiar_weight` (F,) and `familiar_bias` (); without, all pictures are of a kind that it knows.
     Texts are normalised. A word marked `held` is left out: it is there to measure with.
 
     Raises:
@@ -56,8 +51,6 @@ def read_named_classes(path: Path) -> NamedClasses:
         arrays = read_arrays(path.with_suffix(".npz"))
         listing = bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
         weight, bias = arrays["weight"], arrays["bias"]
-        always = (np.zeros(weight.shape[-1], np.float32), np.array(ALWAYS, np.float32))
-        familiar = (arrays.get("familiar_weight", always[0]), arrays.get("familiar_bias", always[1]))
         words = dict(_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
         others = tuple(normalize(text) for text in listing["others"])
         exclusive = listing["exclusive"]
@@ -68,15 +61,14 @@ def read_named_classes(path: Path) -> NamedClasses:
             f"{path}: {error!r:.200}. Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with "
             "`exclusive`, `words` and `others`. Make the two anew."
         ) from error
-    shapes = weight.ndim == 2 and bias.shape == weight.shape[:1] and familiar[0].shape == weight.shape[1:]
-    if not shapes or familiar[1].size != 1 or not isinstance(exclusive, int):
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
         raise DataError(f"{path}: weight {weight.shape} and bias {bias.shape} are no classifier. Make the two anew.")
-    if not 0 <= exclusive <= len(bias) or not words or not all(map(_finite, (weight, bias, *familiar))):
+    if not 0 <= exclusive <= len(bias) or not words or not all(map(_finite, (weight, bias))):
         raise DataError(
             f"{path}: {exclusive} exclusive of {len(bias)} classes, {len(words)} words, or a number that is not "
             "finite. Make the two anew."
         )
-    return NamedClasses(weight, bias, familiar, exclusive, words, others)
+    return NamedClasses(weight, bias, exclusive, words, others)
 
 
 def _finite(array: Floats) -> bool:

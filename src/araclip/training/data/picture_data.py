@@ -240,6 +240,12 @@ def listed_pictures(
     return found
 
 
+def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
+    """A batch of `count` pictures by the sources' shares, and the fingerprint of the sets."""
+    mixture = PictureMixture(sources, seed, languages=dict.fromkeys(LANGUAGES, 1.0))
+    return [mixture.pictures[row].path for row in mixture.batch(0, count).rows], mixture.fingerprint
+
+
 def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
     found = listed_pictures(

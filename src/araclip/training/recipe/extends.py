@@ -13,7 +13,10 @@ NAMED: Mapping[str, tuple[type, str, str]] = {  # the tables of named sets: what
     "pictures": (PictureSource, "folder", "share"),
     "sources": (Source, "path", "weight"),
 }
-_SHARES = {"pictures": "pictures", "expert_pictures": "pictures", "sources": "sources"}  # key of a stage → table
+_SHARES = {  # key of a stage → table
+    **dict.fromkeys(("pictures", "expert_pictures", "familiar_pictures", "unfamiliar_pictures"), "pictures"),
+    "sources": "sources",
+}
 _MERGED = ("dev", "image", "model", *_SHARES)  # tables that are merged key by key; all else is replaced
 
 

@@ -177,10 +177,22 @@ class Names(StartingStage):
     weight: Positive = 1.0  # of the names part in the score where the gate is open
     pictures: Pictures = ()  # whose captions shut the gate
     captions: Many = 4096  # of them, at most, evenly spread
+    familiar_pictures: Pictures = ()  # of the kind that the classifier knows, such as photographs, and
+    unfamiliar_pictures: Pictures = ()  # of others, such as drawings, for which the names part counts nothing
+    familiar_batch: Many = 1024  # pictures of either kind that this is learned from
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256
     lr: Positive = 2e-3
+
+    @model_validator(mode="after")
+    def _check_kinds(self) -> Self:
+        if bool(self.familiar_pictures) != bool(self.unfamiliar_pictures):
+            raise ValueError(
+                "what the classifier knows is learned from `familiar_pictures` against `unfamiliar_pictures`. Give "
+                "both, or neither: then the names part counts for all pictures."
+            )
+        return self
 
 
 @dataclass(frozen=True, config=CONFIG)

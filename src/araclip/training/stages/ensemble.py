@@ -1,13 +1,12 @@
 """The ensemble stage: sums the image vectors of models whose image towers learned one text space separately."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from araclip.errors import RecipeError
-from araclip.training.data.picture_data import LANGUAGES, PictureMixture, PictureSource
+from araclip.training.data.picture_data import draw_files
 from araclip.training.inputs.pixels import Pixels, pooled_features
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
@@ -47,25 +46,19 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     lengths = [1.0] * len(models)
     members = slice(len(stage.members))
     if stage.pictures:
-        files, data["pictures"] = _drawn(stage.pictures, stage)
+        files, data["pictures"] = draw_files(stage.pictures, stage.seed, stage.batch)
         lengths[members] = [_mean_length(model, pooled_features(model, pixels, files)) for model in models[members]]
     mean_length = sum(lengths[members]) / len(stage.members)  # the head's weights keep their size, and so its lr fits
     total = sum(branches[members])
     scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
     if stage.expert:
-        own, data["expert pictures"] = _drawn(stage.expert_pictures, stage)
+        own, data["expert pictures"] = draw_files(stage.expert_pictures, stage.seed, stage.batch)
         features = pooled_features(models[-1], pixels, own)
         scales[-1] = stage.expert_weight * mean_length / _mean_length(models[-1], features)
         others = pooled_features(models[-1], pixels, files)
         models[-1] = with_gate_for(models[-1], stage.shared_blocks, features, others)
     model = _joined(models, stage.shared_blocks, scales)
     return save_untrained(stage, context, data, (model, processor), accelerator)
-
-
-def _drawn(sources: Sequence[PictureSource], stage: Ensemble) -> tuple[list[Path], str]:
-    """A batch of pictures, and the fingerprint of the sets they were drawn from."""
-    mixture = PictureMixture(sources, stage.seed, languages=dict.fromkeys(LANGUAGES, 1.0))
-    return [mixture.pictures[row].path for row in mixture.batch(0, stage.batch).rows], mixture.fingerprint
 
 
 def _mean_length(model: AraCLIPModel, features: Tensor) -> float:

@@ -4,7 +4,8 @@ import torch
 
 from araclip.errors import DataError
 from araclip.training.data.named_classes import NamedClasses, read_named_classes
-from araclip.training.data.picture_data import PictureMixture
+from araclip.training.data.picture_data import PictureMixture, draw_files
+from araclip.training.inputs.pixels import Pixels, pooled_features
 from araclip.training.inputs.texts import text_features
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model import towers
@@ -13,6 +14,7 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.projection.names_part import Classifier, tower_with, with_names
 from araclip.training.recipe.stages import Names
+from araclip.training.small_cnn import gate
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.name_fit import Lesson, fit_names
@@ -45,16 +47,29 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
             "the named classes with this tower, or name theirs in `vision`."
         )
     torch.manual_seed(stage.seed)
-    weight, bias, *familiar = map(torch.from_numpy, (classes.weight, classes.bias, *classes.familiar))
-    classifier = Classifier(weight, bias, classes.exclusive, (familiar[0], familiar[1]))
+    classifier = Classifier(torch.from_numpy(classes.weight), torch.from_numpy(classes.bias), classes.exclusive)
     model = with_names(before, classifier, stage.width, stage.hidden, stage.weight, tower, features)
+    data = {"start": fingerprint(before), "pictures": mixture.fingerprint, "classes": classes.fingerprint}
+    if stage.unfamiliar_pictures:
+        data["kinds of pictures"] = _learn_familiar(model, processor, stage)
     loss = fit_names(
         model.text_projection, model.visual_projection.directions, _lesson(model, processor, classes, captions),
         stage.steps, stage.batch, stage.lr, stage.seed,
     )  # fmt: skip
     context.reporter.log(f"{len(classes.words):,} words of {len(classes.bias):,} classes; loss {loss:.3f}")
-    data = {"start": fingerprint(before), "pictures": mixture.fingerprint, "classes": classes.fingerprint}
     return save_untrained(stage, context, data, (model, processor), accelerator)
+
+
+def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, stage: Names) -> str:
+    """Lets the names part count only for pictures of a kind that the classifier knows; the sets' fingerprint."""
+    pixels, read = Pixels.of(processor), model.config.name_features  # 0: the classifier reads all, and so does [-0:]
+    both = (stage.familiar_pictures, stage.unfamiliar_pictures)
+    kinds = [draw_files(sources, stage.seed, stage.familiar_batch) for sources in both]
+    weight, bias = gate.logistic(*(pooled_features(model, pixels, files)[:, -read:] for files, _ in kinds))
+    with torch.no_grad():
+        model.visual_projection.familiar.weight.copy_(weight[None])
+        model.visual_projection.familiar.bias.copy_(bias[None])
+    return " ".join(found for _, found in kinds)
 
 
 def _lesson(model: AraCLIPModel, processor: AraCLIPProcessor, classes: NamedClasses, captions: list[str]) -> Lesson:

@@ -11,18 +11,16 @@ from araclip.training.model.configuration import NAME_AXES
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.small_cnn.branches import BranchesModel, first_branches, joined
 
+ALWAYS = 20.0  # a bias whose sigmoid is 1
+
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear classifier of pooled features: weight (C, F), bias (C,); the first `exclusive` classes by softmax.
-
-    `familiar`: weight (F,) and bias () of a logistic regression, 1 for pictures of a kind that it knows.
-    """
+    """A linear classifier of pooled features: weight (C, F), bias (C,); the first `exclusive` classes by softmax."""
 
     weight: Tensor
     bias: Tensor
     exclusive: int
-    familiar: tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
@@ -31,6 +29,8 @@ def with_names(
     tower: BranchesModel | None = None, features: int = 0,
 ) -> AraCLIPModel:  # fmt: skip
     """The model with a names part whose text side and directions are random yet; a query bank stays.
+
+    All pictures are of a kind that the classifier knows, until its `familiar` says otherwise.
 
     Args:
         names, hidden, weight: see `name_heads.NameTextHead`.
@@ -48,8 +48,8 @@ def with_names(
     model.visual_projection.captions.load_state_dict(before.visual_projection.state_dict())
     model.visual_projection.classifier.weight.copy_(classifier.weight)
     model.visual_projection.classifier.bias.copy_(classifier.bias)
-    for ours, given in zip(model.visual_projection.familiar.parameters(), classifier.familiar, strict=True):
-        ours.copy_(given.view_as(ours))
+    model.visual_projection.familiar.weight.zero_()
+    model.visual_projection.familiar.bias.fill_(ALWAYS)
     _copy_scalars(before, model)
     return model
 
