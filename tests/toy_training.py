@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from araclip.cli import app
-from araclip.evaluation.datasets import read_pictures
+from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.loop.reporter import SilentReporter
 from araclip.training.loop.run_folder import TIME_FIELDS
 from araclip.training.recipe.recipe import Recipe, read_recipe
