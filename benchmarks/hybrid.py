@@ -6,9 +6,8 @@
     python benchmarks/hybrid.py detector --data DATA --text lines.tsv.xz     which pictures look like text, and its time
 
 `dev` is for what is reported. `choice` are 600 pictures of train (sorted by name, every tenth), on which the weight was
-chosen; the bundled model was trained on them, so their vectors are blurred by noise until vectors alone find as much as
-on pictures that the model has not seen. Intervals are 95 %, over 2,000 resamplings of the queries. docs/queries.md and
-docs/log/2026-11.md have the results.
+chosen with araclip-mini 5, which was trained on them; araclip-mini 6 was not. Intervals are 95 %, over 2,000 resamplings
+of the queries. docs/queries.md and docs/log/2026-11.md have the results.
 """
 
 import argparse
@@ -32,7 +31,6 @@ from araclip.ocr.detector import CELLS, text_cells
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)
 RRF_K = 60  # Cormack, Clarke and Buettcher 2009
-BLUR = 2.3  # of the choice split
 PAGES = 200
 NONE = 10**6  # the rank of a picture that is not among the hits
 
@@ -64,18 +62,14 @@ def report(name: str, ranks: Any) -> None:
 class Ranking:
     """Ranks of the wanted pictures of queries, by the parts that a search is made of."""
 
-    def __init__(self, gallery: Gallery, queries: Sequence[str], wanted: Sequence[str], blur: float = 0.0) -> None:
+    def __init__(self, gallery: Gallery, queries: Sequence[str], wanted: Sequence[str]) -> None:
         catalog = gallery._catalog
         self.ids, stored = catalog.vectors()
         vectors = stored.astype(np.float32)
-        if blur:
-            noise = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
-            vectors += blur * noise / np.sqrt(vectors.shape[1])
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         asked = gallery.model.encode_text(list(queries))  # (Q, D)
         self.scores = asked @ vectors.T  # (Q, n)
         self.wanted = np.searchsorted(self.ids, [catalog.content_of(path) or 0 for path in wanted])
-        scale = None if blur else gallery._reader.latest().scale
+        scale = gallery._reader.latest().scale
         self.meaning = [scale.meaning(query) if scale else 1.0 for query in asked]
         self.average = asked @ vectors.mean(axis=0)
         self.strength = np.zeros_like(self.scores)
@@ -128,7 +122,7 @@ def captions(data: Path, split: str, place: Path) -> None:
         gallery.add([row["path"] for row in rows], metadata=texts)
         queries, wanted = [row["caption_ar"][0] for row in rows], [str(row["path"]) for row in rows]
         with_caption = np.arange(len(rows)) % 2 == 1
-        ranking = Ranking(gallery, queries, wanted, BLUR if split == "choice" else 0.0)
+        ranking = Ranking(gallery, queries, wanted)
         compare(ranking, {"with a caption": with_caption, "withheld": ~with_caption})
 
 

@@ -61,16 +61,6 @@ def test_pictures_of_the_gallery_and_files_are_parts_of_a_query(client: Client, 
     assert client.search(k=1, pictures=[album / "بيت" / "blue1.png"]).results[0].name == "blue1.png"
 
 
-def test_a_picture_is_added_under_its_name_and_forgotten(client: Client, tmp_path: Path) -> None:
-    added = client.add(pictures.solid(tmp_path / 'غروب "1".png', (255, 128, 0)))
-    assert added.name == 'غروب "1".png'
-    assert client.details(added.id)["name"] == added.name
-    client.forget(added.id)
-    with pytest.raises(ServerError, match="No such picture") as caught:
-        client.details(added.id)
-    assert caught.value.status == 404
-
-
 def test_pictures_are_listed_without_a_query(client: Client, album: Path) -> None:
     listed = list(client.browse())
     assert sum(month.pictures for month in client.timeline()) == len(listed)
@@ -83,6 +73,16 @@ def test_pictures_are_listed_without_a_query(client: Client, album: Path) -> Non
     inside = next(each for each in client.folders(top[0].key) if each.name == "بيت")
     assert {each.folder for each in client.browse(where=f"album={inside.key}")} == {"بيت"}
     assert client.places(where=["format=PNG"]) == []
+
+
+def test_a_picture_is_added_under_its_name_and_forgotten(client: Client, tmp_path: Path) -> None:
+    added = client.add(pictures.solid(tmp_path / 'غروب "1".png', (255, 128, 0)))
+    assert added.name == 'غروب "1".png'
+    assert client.details(added.id)["name"] == added.name
+    client.forget(added.id)
+    with pytest.raises(ServerError, match="No such picture") as caught:
+        client.details(added.id)
+    assert caught.value.status == 404
 
 
 def test_what_is_typed_is_completed_and_what_is_found_explained(client: Client) -> None:

@@ -117,8 +117,7 @@ class Ensemble(Stage):
             raise ValueError("the ensemble names a member twice. Each counts once.")
         if bool(self.expert) != bool(self.expert_pictures) or (self.expert and not self.pictures):
             raise ValueError(
-                "an expert needs `expert_pictures`, its own, and `pictures` for which it is to contribute nothing. "
-                "Give both, or leave `expert` and `expert_pictures` out."
+                "an expert needs `expert_pictures`, its own, and `pictures`, where it counts nothing: give both."
             )
         return self
 
@@ -188,10 +187,7 @@ class Names(StartingStage):
     @model_validator(mode="after")
     def _check_kinds(self) -> Self:
         if bool(self.familiar_pictures) != bool(self.unfamiliar_pictures):
-            raise ValueError(
-                "what the classifier knows is learned from `familiar_pictures` against `unfamiliar_pictures`. Give "
-                "both, or neither: then the names part counts for all pictures."
-            )
+            raise ValueError("`familiar_pictures` are told from `unfamiliar_pictures`. Give both, or neither.")
         return self
 
 
