@@ -6,8 +6,8 @@
     python benchmarks/hybrid.py detector --data DATA --text lines.tsv.xz     which pictures look like text, and its time
 
 `dev` is for what is reported. `choice` are 600 pictures of train (sorted by name, every tenth), on which the weight was
-chosen with araclip-mini 5, which was trained on them; araclip-mini 6 was not. Intervals are 95 %, over 2,000 resamplings
-of the queries. docs/queries.md and docs/log/2026-11.md have the results.
+chosen with araclip-mini 5, which was trained on them; araclip-mini 6 was not. Intervals are 95 %, over 2,000
+resamplings of the queries. docs/queries.md and docs/log/2026-11.md have the results.
 """
 
 import argparse
