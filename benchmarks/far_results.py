@@ -10,7 +10,7 @@ Data, none of which reported figures use: Flickr8k's choice split (600 pictures 
 captions and common words; the same words, each in a gallery without the pictures that show it; things that Flickr8k
 does not show; random strings; labels of every other picture of the held-out labelled sets (HELD: the folder `data` of
 `make mini`), with their pictures and without. The same is shown with noise added to the pictures' vectors (as `--noise`
-of relevance.py does), as for a weaker model, since araclip-mini 5 was trained on the choice split.
+of relevance.py does), as for a weaker model.
 """
 
 import argparse
@@ -52,6 +52,7 @@ def kinds(model: AraCLIP, args: argparse.Namespace, noise: float) -> Iterator[Ca
     bench = Bench(model, args.cache, noise)
     yield from bench.captioned(args.flickr8k, "train", 10, 600)
     yield from bench.labelled(args.held, "fit")
+    yield from bench.drawn(args.held, "fit")
 
 
 def rated(kind: Cases) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -10,6 +10,7 @@ Protocol: the first ten hits of every query, each with its relevance and whether
 - labels of photographs (the held-out parts of nips17, grocery, clothing, flowers, scenes, scenes15 and caltech101 in
   HELD, the folder `data` of `make mini`; every other picture, the others are for relevance_fit.py), one gallery of all
   of them together; right is the same label;
+- words of held-out drawings of GCompris, in a gallery of their own, every other one as well;
 - labels, and common words in dev, each in a gallery without the pictures that show it: nothing is right;
 - things that Flickr8k does not show, and random strings.
 
@@ -36,6 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     bench = Bench(AraCLIP.load(args.model), args.cache, args.noise)
     kinds = [*bench.captioned(args.flickr8k, "dev"), *bench.labelled(args.held, "report")]
+    kinds += bench.drawn(args.held, "report")
     print(f"{bench.model.label}, noise {args.noise}; ECE of the first ten hits; a relevance under {WEAK} is weak, from")
     print(f"{STRONG} strong. Shares of all hits, and how many of them are right.")
     print("| queries | number | mean relevance | right | ECE | best hit: relevance | right | strong: share | right |")

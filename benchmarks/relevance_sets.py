@@ -143,21 +143,34 @@ class Bench:
         Args:
             half: every other picture of each label, one half for choices and the other for what is reported.
         """
-        vectors, labels = [], []
-        for name, field in LABELLED.items():
-            rows = [json.loads(line) for line in (held / name / LISTING).open(encoding="utf-8")]
-            rows = sorted(rows, key=lambda row: (row[field], row["image"]))[half == "report" :: 2]
-            vectors.append(self.pictures(f"{name}-{half}", [Path(row["image"]) for row in rows]))
-            labels += [row[field] for row in rows]
-        pictures, label_of = np.concatenate(vectors), np.array(labels)
-        names = sorted(set(labels))
+        found = [self._half(held / name, field, half) for name, field in LABELLED.items()]
+        return self._named(
+            "labels", np.concatenate([part[0] for part in found]), [x for part in found for x in part[1]]
+        )
+
+    def drawn(self, held: Path, half: Literal["fit", "report"]) -> list[Cases]:
+        """The same of held-out drawings, in a gallery of their own, by their Arabic word."""
+        return self._named("drawings", *self._half(held / "gcompris_words-held", "caption_ar", half))
+
+    def _half(self, folder: Path, field: str, half: str) -> tuple[Vectors, list[str]]:
+        """Vectors and labels of every other picture of each label; a label in a list is its first."""
+        rows = [json.loads(line) for line in (folder / LISTING).open(encoding="utf-8")]
+        labelled = [
+            (row[field] if isinstance(row[field], str) else row[field][0], row["image"]) for row in rows if row[field]
+        ]
+        chosen = sorted(labelled)[half == "report" :: 2]
+        pictures = self.pictures(f"{folder.name}-{half}", [Path(image) for _, image in chosen])
+        return pictures, [label for label, _ in chosen]
+
+    def _named(self, kind: str, pictures: Vectors, labels: list[str]) -> list[Cases]:
+        label_of, names = np.array(labels), sorted(set(labels))
         queries, scale = self.texts(names), self.scale(pictures)
         shows = np.array([label_of == name for name in names])
         words = [len(name.split()) for name in names]
         some = slice(None, None, max(1, len(names) // REMOVED))
         return [
-            Cases("labels", queries, words, [scale] * len(names), list(shows)),
-            self._removed("labels, pictures taken out", names[some], queries[some], pictures, shows[some]),
+            Cases(kind, queries, words, [scale] * len(names), list(shows)),
+            self._removed(f"{kind}, pictures taken out", names[some], queries[some], pictures, shows[some]),
         ]
 
     def _removed(

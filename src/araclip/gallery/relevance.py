@@ -34,17 +34,17 @@ AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at m
 
 # (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (0.996, -np.inf, np.inf),
-    "best deviation": (-0.668, 2.44, 6.35),
-    "relative spread": (3.32, -0.236, 1.85),
-    "above everyday": (0.304, 0.95, 5.53),
-    "above best everyday": (-0.123, -2.44, 2.48),
-    "everyday above": (-14.5, 0.0, 0.169),
-    "words": (-1.53, 0.0, 2.4),
-    "best": (1.15, -1.84, 2.11),
-    "top": (-1.93, -2.21, 0.873),
+    "deviation": (1.08, -np.inf, np.inf),
+    "best deviation": (-0.529, 2.17, 6.61),
+    "relative spread": (3.0, -0.266, 1.78),
+    "above everyday": (0.203, 0.877, 5.64),
+    "above best everyday": (-0.0906, -2.56, 2.65),
+    "everyday above": (-10.5, 0.0, 0.187),
+    "words": (-1.4, 0.0, 2.4),
+    "best": (0.694, -1.89, 2.13),
+    "top": (-1.27, -2.22, 1.61),
 }
-INTERCEPT = -6.19
+INTERCEPT = -5.56
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
