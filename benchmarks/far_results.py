@@ -22,7 +22,7 @@ from relevance_sets import Bench, Cases, arguments
 
 from araclip import AraCLIP
 
-THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2)
+THRESHOLDS = (0.02, 0.03, 0.04, 0.05, 0.1)
 NOISES = (0.0, 1.5)
 
 
