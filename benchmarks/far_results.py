@@ -8,9 +8,9 @@ first ten, so that they are hidden wrongly; last, the shares of all queries with
 
 Data, none of which reported figures use: Flickr8k's choice split (600 pictures of train, by name every tenth) with its
 captions and common words; the same words, each in a gallery without the pictures that show it; things that Flickr8k
-does not show; random strings; labels of every other picture of the held-out labelled sets (HELD: the folder `data` of
-`make mini`), with their pictures and without. The same is shown with noise added to the pictures' vectors (as `--noise`
-of relevance.py does), as for a weaker model.
+does not show; random strings; labels of every other picture of the held-out labelled sets, and words of every other
+held-out drawing (HELD: the folder `data` of `make mini`), with their pictures and without. The same is shown with noise
+added to the pictures' vectors (as `--noise` of relevance.py does), as for a weaker model.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """Queries with known answers, for measuring and fitting relevance; shared by relevance.py and relevance_fit.py."""
 
 import argparse
-import json
 import random
 import string
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from depicted import COMMON, depicted
+from everyday_words import rows_of
 from judged_captions import right_pictures
 from numpy.typing import NDArray
 
@@ -143,23 +143,21 @@ class Bench:
         Args:
             half: every other picture of each label, one half for choices and the other for what is reported.
         """
-        found = [self._half(held / name, field, half) for name, field in LABELLED.items()]
+        found = [self._half(held, name, field, half) for name, field in LABELLED.items()]
         return self._named(
             "labels", np.concatenate([part[0] for part in found]), [x for part in found for x in part[1]]
         )
 
     def drawn(self, held: Path, half: Literal["fit", "report"]) -> list[Cases]:
         """The same of held-out drawings, in a gallery of their own, by their Arabic word."""
-        return self._named("drawings", *self._half(held / "gcompris_words-held", "caption_ar", half))
+        return self._named("drawings", *self._half(held, "gcompris_words-held", "caption_ar", half))
 
-    def _half(self, folder: Path, field: str, half: str) -> tuple[Vectors, list[str]]:
+    def _half(self, held: Path, name: str, field: str, half: str) -> tuple[Vectors, list[str]]:
         """Vectors and labels of every other picture of each label; a label in a list is its first."""
-        rows = [json.loads(line) for line in (folder / LISTING).open(encoding="utf-8")]
-        labelled = [
-            (row[field] if isinstance(row[field], str) else row[field][0], row["image"]) for row in rows if row[field]
-        ]
+        rows = [row for row in rows_of(held, name) if row[field]]
+        labelled = [(row[field] if isinstance(row[field], str) else row[field][0], row["image"]) for row in rows]
         chosen = sorted(labelled)[half == "report" :: 2]
-        pictures = self.pictures(f"{folder.name}-{half}", [Path(image) for _, image in chosen])
+        pictures = self.pictures(f"{name}-{half}", [Path(image) for _, image in chosen])
         return pictures, [label for label, _ in chosen]
 
     def _named(self, kind: str, pictures: Vectors, labels: list[str]) -> list[Cases]:

@@ -21,8 +21,8 @@ from PIL import Image
 
 from araclip import AraCLIP
 from araclip.encoder_base import pixel_vectors
+from araclip.picture_formats.kinds import SUFFIXES
 from araclip.pictures.image_transform import transform_of
-from araclip.pictures.images import SUFFIXES
 from araclip.video import decoder
 from araclip.video.hashes import file_hash
 

@@ -117,7 +117,7 @@ class Ensemble(Stage):
             raise ValueError("the ensemble names a member twice. Each counts once.")
         if bool(self.expert) != bool(self.expert_pictures) or (self.expert and not self.pictures):
             raise ValueError(
-                "an expert needs `expert_pictures`, its own, and `pictures`, where it counts nothing: give both."
+                "an expert needs `expert_pictures`, its own, and `pictures` of others. Give both or leave `expert` out."
             )
         return self
 
@@ -174,8 +174,8 @@ class Names(StartingStage):
     width: Width = 127  # of the names part
     hidden: Width = 256  # of the layer between the text tower and the names part
     weight: Positive = 1.0  # of the names part in the score where the gate is open
-    pictures: Pictures = ()  # whose captions shut the gate
-    captions: Many = 4096  # of them, at most, evenly spread
+    pictures: Pictures = ()  # whose captions shut the gate,
+    captions: Many = 4096  # at most so many, evenly spread
     familiar_pictures: Pictures = ()  # of the kind that the classifier knows, such as photographs, and
     unfamiliar_pictures: Pictures = ()  # of others, such as drawings, for which the names part counts nothing
     familiar_batch: Many = 1024  # pictures of either kind that this is learned from
