@@ -190,7 +190,7 @@ def test_a_replica_answers_searches_refuses_writes_and_takes_over(
                 time.sleep(0.01)
             assert reader.verify(contents=True) == []
             for change in (lambda: reader.remove([root / "even"]), lambda: reader.update([root]), reader.compact):
-                with pytest.raises(OSError, match="it is a replica.*Name the address of the primary"):
+                with pytest.raises(OSError, match=r"it is a replica.*Name the address of the primary"):
                     change()
             replica.leave()
             gallery.remove([root / "even" / "0.png"])  # lost with the primary

@@ -52,10 +52,10 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, Vectors]], encode:
         with temporary.open("wb") as file:
             file.seek(HEADER)
             for some, vectors in blocks:
-                bytes_ = np.ascontiguousarray(vectors, "<f2").reshape(-1).view(np.uint8)
+                raw = np.ascontiguousarray(vectors, "<f2").reshape(-1).view(np.uint8)
                 ids.append(some)
-                check = zlib.crc32(bytes_, check)
-                file.write(bytes_)
+                check = zlib.crc32(raw, check)
+                file.write(raw)
             numbers = np.concatenate(ids)
             file.flush()
             codes, about = encode(_mapped(temporary, len(numbers), width)) if encode else (b"", {})

@@ -230,8 +230,8 @@ class Database:
 
     def _reads_only(self) -> OSError:
         return OSError(
-            f"{self.name}: this PostgreSQL server answers searches and cannot be written: it is a replica, or read-only. "
-            "Name the address of the primary server to change the gallery."
+            f"{self.name}: this PostgreSQL server only answers searches: it is a replica, or read-only. Name the "
+            "address of the primary server to change the gallery."
         )
 
     def _unreachable(self, error: Exception) -> GalleryUnreachable:

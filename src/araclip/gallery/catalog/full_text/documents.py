@@ -29,7 +29,7 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
 
 def names_of(path: str) -> list[str]:
     """The name of a file without its suffix, and those of the folders just above it."""
-    folder, name = os.path.split(file_of(path))  # noqa: PTH206
+    folder, name = os.path.split(file_of(path))
     dot = name.rfind(".")
     return [shown(name[:dot] if 0 < dot < len(name) - 1 else name), *_folder_names(folder)]
 

@@ -132,7 +132,7 @@ def documents_of(database: Connection, ids: list[int]) -> Iterator[tuple[int, Do
 
 
 def _read(metadata: str) -> dict[str, object]:
-    if metadata == "{}":
+    if metadata == "{}":  # of nearly all
         return {}
     try:
         about = json.loads(metadata)
