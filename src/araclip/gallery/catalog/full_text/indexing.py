@@ -56,18 +56,18 @@ def _index(database: Connection, ids: list[int]) -> None:
         if known := [row[0] for row in database.execute(f"SELECT rowid FROM {table} WHERE rowid IN ({marks})", ids)]:
             _take_out(database, table, known)
     database.execute(f"DELETE FROM unworded WHERE content IN ({marks})", ids)
-    rows: dict[str, list[tuple[int | str, ...]]] = {table: [] for table in tables.INDEXED}
+    stems: dict[int, list[str]] = {}
+    folded: dict[int, list[str]] = {}
     for content, about in documents_of(database, ids):
-        stems, folded = _forms_of(about)
-        if any(stems):
-            rows["words"].append((content, *stems))
-            rows["parts"].append((content, folded))
-    for table, values in rows.items():
+        by_field, every = _forms_of(about)
+        if any(by_field):
+            stems[content], folded[content] = by_field, [every]
+    for table, rows in (("words", stems), ("parts", folded)):
         columns = tables.INDEXED[table]
         put = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        database.executemany(put, values)
-        total = sum(row_crc(content, *(str(text).encode() for text in texts)) for content, *texts in values)
-        _count(database, table, len(values), total)
+        database.executemany(put, [(content, *texts) for content, texts in rows.items()])
+        total = sum(row_crc(content, *map(str.encode, texts)) for content, texts in rows.items())
+        _count(database, table, len(rows), total)
 
 
 def _forms_of(about: Document) -> tuple[list[str], str]:
