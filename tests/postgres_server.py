@@ -111,6 +111,33 @@ class Server:
             process.send_signal(3 if at_once else 2)  # SIGQUIT, SIGINT
             process.wait(60)
 
+    def replica(self) -> "Server":
+        """Another server, started, which follows this one."""
+        other = Server(Path(tempfile.mkdtemp(prefix="araclip-postgres-")))
+        other.run("pg_basebackup", *self.where, "-D", "data", "--write-recovery-conf", "-c", "fast", "--no-sync")
+        other.start()
+        return other
+
+    def leave(self) -> None:
+        """Get no more of what the other server commits."""
+        self.sql("ALTER SYSTEM SET primary_conninfo = ''")
+        self.sql("SELECT pg_reload_conf()")
+        while self.sql("SELECT 1 FROM pg_stat_wal_receiver"):
+            time.sleep(0.02)
+
+    def sql(self, statement: str) -> str:
+        """Run a statement, as the superuser; returns what it says."""
+        return self.run("psql", *self.where, "-d", "postgres", "-qAtc", statement).strip()
+
+    def take_over(self) -> None:
+        """Stop following; from now on this server can be written."""
+        self.run("pg_ctl", "promote", "-D", "data")
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """Options of its programs."""
+        return "-h", str(self.folder), "-p", str(self.port), "-U", "araclip"
+
     def remove(self) -> None:
         """Stop it, and delete its files."""
         self.stop(at_once=True)

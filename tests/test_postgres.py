@@ -1,7 +1,9 @@
 """A gallery in a real PostgreSQL server: what can go wrong, and what that server has and others have not."""
 
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,18 +160,45 @@ def test_a_dump_restored_elsewhere_is_the_same_gallery(
 ) -> None:
     gallery.add([(root / "odd" / "1.png").read_bytes() + b"\0"], metadata={"album": "رحلة"})
     server = postgres_server.private()
-    where = ("-h", str(server.folder), "-p", str(server.port), "-U", "araclip")
     schema = gallery._catalog.database.schema
     dump = server.folder / "dump.sql"
-    dump.write_text(server.run("pg_dump", *where, f"--schema={schema}", "postgres"), encoding="utf-8")
-    server.run("createdb", *where, "restored")
-    server.run("psql", *where, "-q", "-d", "restored", "-c", "CREATE EXTENSION vector; CREATE EXTENSION pg_trgm")
-    server.run("psql", *where, "-q", "-v", "ON_ERROR_STOP=1", "-d", "restored", "-f", str(dump))
+    dump.write_text(server.run("pg_dump", *server.where, f"--schema={schema}", "postgres"), encoding="utf-8")
+    server.run("createdb", *server.where, "restored")
+    server.run("psql", *server.where, "-q", "-d", "restored", "-c", "CREATE EXTENSION vector; CREATE EXTENSION pg_trgm")
+    server.run("psql", *server.where, "-q", "-v", "ON_ERROR_STOP=1", "-d", "restored", "-f", str(dump))
     with open_gallery(address.replace("/postgres?", "/restored?"), model=model) as restored:
         assert restored.search("أخضر", 50) == gallery.search("أخضر", 50)
         assert restored.search("رحلة", 1)[0].matched
         assert restored.verify(contents=True) == []
         assert restored.remove([root / "odd"]) == 12
+
+
+@needs_private
+def test_a_replica_answers_searches_refuses_writes_and_takes_over(
+    gallery: PostgresGallery, address: str, root: Path, model: AraCLIP
+) -> None:
+    server = postgres_server.private()
+    replica = server.replica()
+    there = address.replace(str(server.folder), str(replica.folder)).replace(f":{server.port}", f":{replica.port}")
+    try:
+        with open_gallery(there, model=model) as reader:
+            assert reader.search("أحمر", 50) == gallery.search("أحمر", 50)
+            gallery.remove([root / "odd"])
+            ends = time.monotonic() + 30
+            while reader.stats() != replace(gallery.stats(), folder=there):
+                assert time.monotonic() < ends, "the replica does not follow"
+                time.sleep(0.01)
+            assert reader.verify(contents=True) == []
+            for change in (lambda: reader.remove([root / "even"]), lambda: reader.update([root]), reader.compact):
+                with pytest.raises(OSError, match=r"it is a replica.*Name the address of the primary"):
+                    change()
+            replica.leave()
+            gallery.remove([root / "even" / "0.png"])  # lost with the primary
+            replica.take_over()
+            assert (reader.remove([root / "even" / "2.png"]), len(reader)) == (1, 11)
+            assert reader.stats().generation != gallery.stats().generation
+    finally:
+        replica.remove()
 
 
 @needs_private

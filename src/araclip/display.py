@@ -5,6 +5,8 @@ JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks a
 
 def shown(text: str) -> str:
     """The text on one line, with control characters, bidirectional marks and bytes that are not UTF-8 escaped."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c in JOINERS else _escape(ord(c)) for c in text)
 
 

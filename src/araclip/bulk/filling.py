@@ -175,13 +175,14 @@ def _pictures(batch: Any, width: int, place: str, folders: _Folders) -> Embedded
 
 
 def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
-    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)  # (n, D) float16
+    flat = column.flatten()  # its memory as it is: `to_numpy` imports pandas where that is installed, a second
+    vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK].astype(np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
         if not bool((np.abs(lengths - 1) <= 2 * UNIT_TOLERANCE).all()):  # NaN neither
             raise _damaged(place, "vectors that are not of unit length")
-    return np.asarray(vectors, np.float16)
+    return vectors
 
 
 def _photos(batch: Any) -> list[PhotoMetadata]:

@@ -7,8 +7,8 @@ begins with it is left as it then is. Choice and numbers: benchmarks/hybrid.py, 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from snowballstemmer.arabic_stemmer import ArabicStemmer
 from snowballstemmer.english_stemmer import EnglishStemmer
@@ -34,8 +34,10 @@ FUNCTION_WORDS = frozenset(fold(
 ).split())  # folded; a text is found by its other words  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Word:
+Forms = list[tuple[str, str]]  # folded word and stem
+
+
+class Word(NamedTuple):
     """A word and where it stands: text[start:end], its folded form and its stem."""
 
     start: int
@@ -59,14 +61,32 @@ def words(text: str, *, names: bool = False) -> Iterator[Word]:
             start += len(part)
 
 
+def forms(text: str, *, names: bool = False) -> Forms:
+    """Folded form and stem of each word, without its place: as `words`, in a third of the time."""
+    parts = _WORD.findall(text)
+    if names:
+        parts = [part for word in parts for part in _HUMP.split(word)]
+    return [form for part in parts if (form := _forms(part[:MAX_LETTERS]))[1]]
+
+
+def has_humps(text: str) -> bool:
+    """Whether the words of a text differ where it is one of file names."""
+    return _HUMP.search(text) is not None
+
+
 def asked_words(text: str) -> list[Word]:
     """The words of a query, each stem once, function words left out unless there are no others."""
     found = list({word.stem: word for word in words(text)}.values())
     return [word for word in found if word.folded not in FUNCTION_WORDS] or found
 
 
-@lru_cache(maxsize=_CACHED)
 def _forms(word: str) -> tuple[str, str]:
+    """The folded word and its stem. Numbers of ASCII are both already, and each stands once in a gallery."""
+    return (word, word) if word.isascii() and word.isdigit() else _letter_forms(word)
+
+
+@lru_cache(maxsize=_CACHED)
+def _letter_forms(word: str) -> tuple[str, str]:
     folded = fold(word)
     if _ARABIC.fullmatch(folded):
         bare = _FEMININE.sub("", _ARTICLE.sub("", folded, count=1))

@@ -52,10 +52,10 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, Vectors]], encode:
         with temporary.open("wb") as file:
             file.seek(HEADER)
             for some, vectors in blocks:
-                raw = np.ascontiguousarray(vectors, "<f2").tobytes()
+                part = np.ascontiguousarray(vectors, "<f2").reshape(-1).view(np.uint8).data
                 ids.append(some)
-                check = zlib.crc32(raw, check)
-                file.write(raw)
+                check = zlib.crc32(part, check)
+                file.write(part)
             numbers = np.concatenate(ids)
             file.flush()
             codes, about = encode(_mapped(temporary, len(numbers), width)) if encode else (b"", {})

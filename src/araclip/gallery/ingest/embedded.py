@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.results import Filled
 
 LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # kB; pages of 4 kB in the log, 200 MB
+WORDED = 16_384  # pictures whose words are one commit: half a second
 
 
 @runtime_checkable
@@ -30,18 +32,27 @@ def add_embedded(
     """Commit each group; see `BaseGallery.add_embedded`."""
     report, begin = Filled(), time.perf_counter()
     with _large_writes(catalog):
-        for group in groups:
+        for group in _read_ahead(groups):
             with turn():
                 report.added += _put(catalog, group)
             report.read += len(group)
             progress(report.read)
-    report.row_seconds, begin = time.perf_counter() - begin, time.perf_counter()
-    if isinstance(catalog, Catalog):
-        while indexing.is_behind(catalog.connection):
-            with turn(), catalog.writing(visible=False):
-                pass  # a commit indexes the words that wait, a few thousand pictures at a time
-    report.word_seconds = time.perf_counter() - begin
+        report.row_seconds, begin = time.perf_counter() - begin, time.perf_counter()
+        while isinstance(catalog, Catalog) and indexing.is_behind(catalog.connection):
+            with turn(), catalog.writing(visible=False, words=False):
+                indexing.index_changed(catalog.connection, WORDED)
+        report.word_seconds = time.perf_counter() - begin
     return report
+
+
+def _read_ahead(groups: Iterable[EmbeddedPictures]) -> Iterator[EmbeddedPictures]:
+    """The groups, each read in a thread while the one before it is stored."""
+    remaining = iter(groups)
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+        coming = reader.submit(next, remaining, None)
+        while (group := coming.result()) is not None:
+            coming = reader.submit(next, remaining, None)
+            yield group
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.postgres import bulk
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.lookups import PostgresLookups, below
+from araclip.gallery.postgres.schema import NEXT_GENERATION
 from araclip.gallery.postgres.values import now, sent, signed, storable
 from araclip.gallery.remote.rows import Row, marks_of, words_of
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
@@ -53,7 +54,7 @@ class PostgresCatalog(PostgresLookups):
             self._changed = {}
             yield
             self._derive()
-            self.database.rows("UPDATE gallery SET generation = generation + 1")
+            self.database.rows(f"UPDATE gallery SET {NEXT_GENERATION}")
 
     def remember_drives(self, drives: set[str]) -> None:
         """Store mount points."""

@@ -27,7 +27,8 @@ PAUSE = 0.2
 IDLE = 8  # connections kept open
 LOCK = 0x617261  # the first of the two numbers of our advisory locks
 _BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATEs (or classes) that pass
-_FULL = ("53100", "25006")  # the disk is full, or the server reads only
+_FULL = "53100"  # the disk
+_READS_ONLY = "25006"  # a replica, or set so
 _LOGIN = ("28000", "28P01")
 _jitter = random.Random()  # separate: callers may have seeded the module's generator
 
@@ -83,14 +84,18 @@ class Database:
 
         Raises:
             GalleryLocked: another process is writing for longer than `patience` seconds.
+            OSError: the server is a replica, or read-only; it would give the lock all the same.
         """
-        connection, _ = self._started(
+        connection, ((reads_only,),) = self._started(
             (f"SET lock_timeout = {int(patience * 1000)}", ()),
             ("SELECT pg_advisory_lock(?, hashtext(?))", (LOCK, self.schema)),
             ("SET lock_timeout = 0", ()),
+            ("SHOW transaction_read_only", ()),
             timeout=None,
         )
         with self._kept(connection):
+            if reads_only == "on":
+                raise self._reads_only()
             yield
         _close(connection)  # and free the lock
 
@@ -212,7 +217,9 @@ class Database:
             return GalleryLocked(
                 f"{self.name} is being written by another process. Wait for it to end, then try again."
             )
-        if code in _FULL:
+        if code == _READS_ONLY:
+            return self._reads_only()
+        if code == _FULL:
             return OSError(f"{self.name}: the PostgreSQL server cannot write ({words}). Earlier commits are kept.")
         if code in _LOGIN:
             return GalleryError(
@@ -220,6 +227,12 @@ class Database:
                 "or check user and database in the address."
             )
         return GalleryError(f"{self.name}: the PostgreSQL server refuses a statement ({code}): {words}")
+
+    def _reads_only(self) -> OSError:
+        return OSError(
+            f"{self.name}: this PostgreSQL server only answers searches: it is a replica, or read-only. Name the "
+            "address of the primary server to change the gallery."
+        )
 
     def _unreachable(self, error: Exception) -> GalleryUnreachable:
         return GalleryUnreachable(

@@ -14,7 +14,7 @@ from araclip.gallery.ingest.reembed import Reencoder
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
-from araclip.gallery.postgres.schema import create_vectors
+from araclip.gallery.postgres.schema import NEXT_GENERATION, create_vectors
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.maintenance import decode_row, missing_error
@@ -59,7 +59,7 @@ def reembed(
             database.rows(f"DELETE FROM contents WHERE id NOT IN (SELECT content FROM {new})")
             database.rows(
                 "UPDATE gallery SET model = ?, fingerprint = ?, width = ?, model_origin = ?, model_source = ?, "
-                "generation = generation + 1",
+                + NEXT_GENERATION,
                 (record.name, record.fingerprint, record.width, record.origin, record.source),
             )
             database.rows(f"DROP TABLE {old}")

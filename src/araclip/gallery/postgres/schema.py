@@ -10,6 +10,9 @@ from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.state import State
 
 LAYOUT = 1  # version of the tables; raise it when they change
+# A replica that becomes the primary, or a restored backup, may lack the last commits. The next one must not get the
+# number of one that was lost: a reader would take it for the state that it knows.
+NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
 PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
 TABLES = (
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,

@@ -1,6 +1,8 @@
 """The texts of a picture by field: names of its files and folders, metadata, captions, OCR. Pure."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePath
 
 from araclip.display import shown
@@ -15,25 +17,27 @@ Document = dict[str, list[str]]  # texts by field, each once
 
 def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -> Document:
     """The texts of one picture, from its paths: (path, metadata, side-car caption, embedded caption, OCR text)."""
-    names: list[str] = []
-    metadata: list[str] = []
-    captions: list[str] = []
-    ocr: list[str] = []
+    found: Document = {field: [] for field in FIELDS}
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):
-            names += names_of(path)
-        metadata += metadata_texts(about)
-        captions += [embedded, sidecar]
-        ocr.append(seen)
-    parts = dict(zip(FIELDS, (names, metadata, captions, ocr), strict=True))
-    return {field: list(dict.fromkeys(filter(None, texts))) for field, texts in parts.items()}
+            found["names"] += names_of(path)
+        found["metadata"] += metadata_texts(about)
+        found["captions"] += filter(None, (embedded, sidecar))
+        found["ocr"] += filter(None, (seen,))
+    return {field: list(dict.fromkeys(filter(None, texts))) if texts else [] for field, texts in found.items()}
 
 
 def names_of(path: str) -> list[str]:
     """The name of a file without its suffix, and those of the folders just above it."""
-    parts = PurePath(file_of(path))
-    folders = [folder.name for folder in parts.parents if folder.name][:FOLDERS]
-    return [shown(name) for name in (parts.stem, *folders)]
+    folder, name = os.path.split(file_of(path))
+    dot = name.rfind(".")
+    return [shown(name[:dot] if 0 < dot < len(name) - 1 else name), *_folder_names(folder)]
+
+
+@lru_cache(maxsize=1024)
+def _folder_names(folder: str) -> tuple[str, ...]:
+    path = PurePath(folder)
+    return tuple(shown(each.name) for each in (path, *path.parents) if each.name)[:FOLDERS]
 
 
 def metadata_texts(about: Mapping[str, object]) -> list[str]:

@@ -3,13 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
-from itertools import chain
+from functools import lru_cache
 
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.full_text import tables
-from araclip.gallery.catalog.full_text.documents import Document, document
-from araclip.gallery.catalog.integrity.checksums import sums
-from araclip.text.words import WORDS_VERSION, words
+from araclip.gallery.catalog.full_text.documents import FIELDS, Document, document
+from araclip.gallery.catalog.integrity.checksums import row_crc, sums
+from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 AT_ONCE = 500  # pictures; parameters of a statement, of which old versions of SQLite allow 999
 BACKLOG = 4096  # pictures that a commit indexes beyond its own: those of a gallery that was migrated or salvaged
@@ -52,36 +52,67 @@ def _version(database: Connection) -> str:
 
 def _index(database: Connection, ids: list[int]) -> None:
     marks = ", ".join("?" * len(ids))
-    _count(database, "-", ids)
     for table in tables.INDEXED:
-        database.execute(f"DELETE FROM {table} WHERE rowid IN ({marks})", ids)
+        if known := [row[0] for row in database.execute(f"SELECT rowid FROM {table} WHERE rowid IN ({marks})", ids)]:
+            _take_out(database, table, known)
     database.execute(f"DELETE FROM unworded WHERE content IN ({marks})", ids)
+    stems: dict[int, list[str]] = {}
+    folded: dict[int, list[str]] = {}
     for content, about in documents_of(database, ids):
-        read = {field: [list(words(text)) for text in texts] for field, texts in about.items()}
-        split = [list(words(text, names=True)) for text in about.get("names", ())]  # CamelCase is two words there
-        found = {**read, "names": split}
-        columns = [
-            " ".join(word.stem for text in found.get(field, ()) for word in text)
-            for field in ("names", "metadata", "captions", "ocr")
-        ]
-        if any(columns):
-            database.execute(
-                "INSERT INTO words (rowid, names, metadata, captions, ocr) VALUES (?, ?, ?, ?, ?)", (content, *columns)
-            )
-            folded = dict.fromkeys(word.folded for text in chain(*read.values()) for word in text)
-            database.execute("INSERT INTO parts (rowid, folded) VALUES (?, ?)", (content, " ".join(folded)))
-    _count(database, "+", ids)
+        by_field, every = _forms_of(about)
+        if any(by_field):
+            stems[content], folded[content] = by_field, [every]
+    for table, rows in (("words", stems), ("parts", folded)):
+        columns = tables.INDEXED[table]
+        put = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        database.executemany(put, [(content, *texts) for content, texts in rows.items()])
+        total = sum(row_crc(content, *map(str.encode, texts)) for content, texts in rows.items())
+        _count(database, table, len(rows), total)
 
 
-def _count(database: Connection, sign: str, ids: list[int]) -> None:
-    """Add the rows of these pictures to the tables' totals, or take them away."""
+def _forms_of(about: Document) -> tuple[list[str], str]:
+    """The stems of a picture's texts, field by field, and the folded words of all, each once."""
+    stems, folded = [], dict[str, None]()
+    for field in FIELDS:
+        of_field = []
+        for text in about.get(field, ()):
+            stem, words = _name_forms(text) if field == "names" else _text_forms(text)
+            if stem:
+                of_field.append(stem)
+                folded |= words
+        stems.append(" ".join(of_field))
+    return stems, " ".join(folded)
+
+
+def _text_forms(text: str) -> tuple[str, dict[str, None]]:
+    """The stems of a text, and its folded words, each once."""
+    return _joined(read := forms(text), read)
+
+
+@lru_cache(maxsize=4096)
+def _name_forms(name: str) -> tuple[str, dict[str, None]]:
+    """As `_text_forms`, with CamelCase as two words among the stems; pictures share the names of their folders."""
+    read = forms(name)
+    return _joined(forms(name, names=True) if has_humps(name) else read, read)
+
+
+def _joined(stems: Forms, folded: Forms) -> tuple[str, dict[str, None]]:
+    return " ".join([stem for _, stem in stems]), dict.fromkeys([word for word, _ in folded])
+
+
+def _take_out(database: Connection, table: str, ids: list[int]) -> None:
+    """Remove pictures from a table and its totals."""
     marks = ", ".join("?" * len(ids))
-    for table, crc in sums().items():
-        if table in tables.INDEXED:
-            here = f"SELECT count(*), ifnull(sum({crc}), 0) FROM {table} WHERE rowid IN ({marks})"
-            rows, total = database.execute(here, ids).fetchone()
-            change = f"UPDATE totals SET rows = rows {sign} ?, sum = sum {sign} ? WHERE name = ?"
-            database.execute(change, (rows, total, table))
+    here = f"SELECT count(*), ifnull(sum({sums()[table]}), 0) FROM {table} WHERE rowid IN ({marks})"
+    rows, total = database.execute(here, ids).fetchone()
+    _count(database, table, -rows, -total)
+    database.execute(f"DELETE FROM {table} WHERE rowid IN ({marks})", ids)
+
+
+def _count(database: Connection, table: str, rows: int, total: int) -> None:
+    """Add rows and the sum of their checksums to the totals of a table, which no trigger can follow."""
+    change = "UPDATE totals SET rows = rows + ?, sum = sum + ? WHERE name = ?"
+    database.execute(change, (rows, total, table))
 
 
 def documents_of(database: Connection, ids: list[int]) -> Iterator[tuple[int, Document]]:
@@ -101,6 +132,8 @@ def documents_of(database: Connection, ids: list[int]) -> Iterator[tuple[int, Do
 
 
 def _read(metadata: str) -> dict[str, object]:
+    if metadata == "{}":  # of nearly all
+        return {}
     try:
         about = json.loads(metadata)
     except ValueError:  # damaged; `verify` reports it

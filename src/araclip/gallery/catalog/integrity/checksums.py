@@ -43,14 +43,14 @@ def register(connection: sqlite3.Connection) -> None:
 
 def row_crc(*values: int | bytes | None) -> int:
     """CRC-32 of values, their types and lengths included."""
-    crc, others = 0, list[object]()
+    crc, others = 0, list[str]()
     for value in values:
         if isinstance(value, bytes):
             crc = zlib.crc32(value, crc)
-            others.append((len(value),))
+            others.append(f"({len(value)},)")
         else:
-            others.append(value)
-    return zlib.crc32(repr(others).encode(), crc)
+            others.append(repr(value))
+    return zlib.crc32(f"[{', '.join(others)}]".encode(), crc)
 
 
 def expression(columns: tuple[str, ...], row: str = "") -> str:
