@@ -3,7 +3,7 @@
 import { filterCount, UNFILTERED } from './address.js';
 import { nameOf } from './album-names.js';
 import { $, button, el } from './dom.js';
-import { bytes, date, isolated, monthName, t } from './i18n.js';
+import { bytes, date, isolated, language, monthName, t } from './i18n.js';
 
 const ORIENTATIONS = ['landscape', 'portrait', 'square'];
 const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
@@ -19,6 +19,9 @@ export class Filters {
   /** Build the controls, at start and when the gallery or the language has changed. */
   build(stats, state) {
     this.stats = stats;
+    const built = JSON.stringify([language(), Object.keys(stats.formats ?? {}).sort(), [...stats.folders ?? []].sort(), stats.captured_at]);
+    if (built === this.built) return this.sync(state); // a control that is being used stays, while pictures are indexed
+    this.built = built;
     const formats = Object.keys(stats.formats ?? {});
     const folders = stats.folders ?? [];
     const [first, last] = (stats.captured_at ?? []).map((day) => day.slice(0, 10));
@@ -33,7 +36,7 @@ export class Filters {
       group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse'))),
       button('quiet.reset', 'close', null, () => this.change(UNFILTERED), t('reset')),
     ].filter(Boolean));
-    this.sync(state);
+    return this.sync(state);
   }
 
   /** Set the controls to the state. */
