@@ -3,7 +3,7 @@
 import { filterCount, UNFILTERED } from './address.js';
 import { nameOf } from './album-names.js';
 import { $, button, el } from './dom.js';
-import { bytes, date, isolated, language, monthName, t } from './i18n.js';
+import { bytes, date, isolated, language, monthName, number, t } from './i18n.js';
 
 const ORIENTATIONS = ['landscape', 'portrait', 'square'];
 const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
@@ -76,11 +76,14 @@ export class Filters {
   }
 }
 
+/** A filter in words. */
+export const filterLabel = (key, value) => (key === 'hidden' ? t('hiddenOnes') : `${keyLabel(key)}: ${valueLabel(key, value)}`);
+
 /** Chips of the active filters: [{ label, rest }]. */
 export function filterChips(state) {
   const out = Object.entries(state.where).map(([key, value]) => {
     const { [key]: removed, ...where } = state.where;
-    return { label: key === 'hidden' ? t('hiddenOnes') : `${keyLabel(key)}: ${valueLabel(key, value)}`, rest: { where } };
+    return { label: filterLabel(key, value), rest: { where } };
   });
   if (state.strong) out.push({ label: t('strong'), rest: { strong: false } });
   if (!state.collapse) out.push({ label: t('unfolded'), rest: { collapse: true } });
@@ -93,7 +96,7 @@ function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
   if (key === 'size') return sizeLabel(value);
   if (key === 'album') return isolated(nameOf(value) || '…');
-  if (key === 'near') return t('nearby', { place: value.split(',').slice(0, 2).map((degrees) => Number(degrees).toFixed(2)).join(', ') });
+  if (key === 'near') return t('nearby', { place: value.split(',').slice(0, 2).map((degrees) => number(Number(degrees), { maximumFractionDigits: 2 })).join(t('comma')) });
   if (key === 'month') return value.split(',').map(monthName).join(' · ');
   if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];
