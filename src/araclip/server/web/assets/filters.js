@@ -3,7 +3,7 @@
 import { filterCount, UNFILTERED } from './address.js';
 import { nameOf } from './album-names.js';
 import { $, button, el } from './dom.js';
-import { bytes, date, isolated, language, monthName, number, t } from './i18n.js';
+import { bytes, date, isolated, language, listed, monthName, number, t } from './i18n.js';
 
 const ORIENTATIONS = ['landscape', 'portrait', 'square'];
 const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
@@ -96,7 +96,7 @@ function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
   if (key === 'size') return sizeLabel(value);
   if (key === 'album') return isolated(nameOf(value) || '…');
-  if (key === 'near') return t('nearby', { place: value.split(',').slice(0, 2).map((degrees) => number(Number(degrees), { maximumFractionDigits: 2 })).join(t('comma')) });
+  if (key === 'near') return t('nearby', { place: listed(value.split(',').slice(0, 2).map((degrees) => number(Number(degrees), { maximumFractionDigits: 2 }))) });
   if (key === 'month') return value.split(',').map(monthName).join(' · ');
   if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];

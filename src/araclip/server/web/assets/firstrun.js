@@ -2,7 +2,7 @@
 
 import { indexed, indexNow, thumbnail } from './api.js';
 import { $, el } from './dom.js';
-import { t } from './i18n.js';
+import { listed, t } from './i18n.js';
 import { clearNotice, emptyNotice, notice, problemNotice } from './notice.js';
 import { causeOf, kindsOf } from './problems.js';
 import { askForToken } from './token.js';
@@ -31,7 +31,7 @@ export function leaveFirstRun() {
 
 function draw({ state, cause, folders, newest, unread }, stats) {
   began ||= !stats.pictures;
-  const folder = folders.join(t('comma'));
+  const folder = listed(folders);
   const ask = (label) => ({ label, icon: 'search', run: () => start(stats) });
   if (state === 'running' && began) coming(folder, newest);
   else if (stats.pictures || state === 'running' || state === 'done') clearNotice();

@@ -2,7 +2,7 @@
 
 import { $, button, el } from './dom.js';
 import { filterLabel } from './filters.js';
-import { t } from './i18n.js';
+import { listed, t } from './i18n.js';
 
 export class Understood {
   /** `change` is called with a part of the state: { ignore }, { literal }, { q }. */
@@ -45,7 +45,6 @@ export class Understood {
   }
 }
 
-const listed = (words) => words.join(t('comma')); // isolated as a whole: isolates inside isolates have no direction
 const link = (label, run) => el('button.link', { type: 'button', onclick: run }, label);
 
 /** Filters of the server's, KEY=VALUE texts, as the chips of filters name them. */
