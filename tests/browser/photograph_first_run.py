@@ -21,7 +21,6 @@ from araclip.demo import sample_pictures
 from araclip.model_folder import DEFAULT_MODEL
 
 
-
 def _shown(page: Page) -> None:
     page.wait_for_selector(".notice h2")
 

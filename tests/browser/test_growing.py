@@ -28,7 +28,9 @@ def test_new_pictures_join_those_that_are_looked_at(visit: Visit, tiny_model: Pa
         first.focus()
         # What is drawn anew has lost these marks.
         page.evaluate("for (const tile of document.querySelectorAll('#timeline .tile')) tile.before_ = true")
-        page.evaluate("document.querySelector('.tries').before_ = document.querySelector('#filters').firstChild.before_ = true")
+        page.evaluate(
+            "document.querySelector('.tries').before_ = document.querySelector('#filters').firstChild.before_ = true"
+        )
         top = page.evaluate("document.activeElement.getBoundingClientRect().top")
         for i in range(9):
             Image.new("RGB", (200, 150), (200, 20 * i, 40)).save(folder / "holiday" / f"جديدة {i}.png")
@@ -55,6 +57,8 @@ def test_a_picture_that_moves_within_its_month_keeps_the_focus(visit: Visit, tin
         page.evaluate("fetch('index', { method: 'POST' })")
         expect(page.locator(".total")).to_have_text("١٠٥ صور في هذا المعرض")
         assert page.evaluate("document.activeElement.href") == focused
+        places = page.locator("#timeline .tile").evaluate_all("tiles => tiles.map((tile) => tile.index)")
+        assert places == sorted(places)  # as a screen reader goes through them
         page.keyboard.press("ArrowRight")  # to the one before it
         until(page, "(id) => document.activeElement.href && document.activeElement.href !== id", arg=focused)
         page.close()

@@ -24,10 +24,7 @@ export async function showFirstRun(stats) {
 }
 
 /** Leave it: the page shows something else. */
-export function leaveFirstRun() {
-  drawn += 1;
-  clearNotice();
-}
+export const leaveFirstRun = () => { drawn += 1; };
 
 function draw({ state, cause, folders, newest, unread }, stats) {
   began ||= !stats.pictures;

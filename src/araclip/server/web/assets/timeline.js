@@ -144,8 +144,19 @@ export class Timeline {
     }
     for (const [i, tile] of this.tiles) if (!seen.has(i) && !tile.contains(document.activeElement)) { removed(tile); this.tiles.delete(i); }
     for (const [month, head] of this.heads) if (!heads.has(month)) { head.remove(); this.heads.delete(month); }
+    this.#order();
     this.#fetch(first, last, top);
     this.scrubber.show(this.box, top, this.#above());
+  }
+
+  /** Put months and pictures into the order of reading, in which a screen reader goes through them; what has the focus is not moved. */
+  #order() {
+    const place = ({ index, first }) => index ?? first - 0.5;
+    const nodes = [...this.root.children];
+    if (nodes.every((node, i) => !i || place(nodes[i - 1]) <= place(node))) return;
+    nodes.sort((a, b) => place(a) - place(b));
+    const held = nodes.findIndex((node) => node.contains(document.activeElement));
+    nodes.forEach((node, i) => (i < held ? this.root.insertBefore(node, nodes[held]) : i > held && this.root.append(node)));
   }
 
   #fetch(first, last, top) {
@@ -157,9 +168,10 @@ export class Timeline {
     else this.list.need(first, last);
   }
 
-  #head({ month, oldest, count, top }) {
+  #head({ month, oldest, count, first, top }) {
     const name = month ? months(oldest, month) : t('undated');
     const head = el('li.month', { style: { top: `${top}px` } }, el('h2', {}, name, el('span', {}, number(count))));
+    head.first = first;
     this.heads.set(month, head);
     this.root.append(head);
   }
