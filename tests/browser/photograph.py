@@ -3,8 +3,8 @@
     pip install -e '.[demo,browser]' && python tests/browser/photograph.py FOLDER [--gallery FOLDER] [--only NAME …]
 
 Without --gallery the demo's pictures are made and indexed first (a minute). Each state is taken in both languages,
-light and dark, 360, 820 and 1,440 pixels wide; one file has a state in its widths. photograph_first_run.py takes those of a
-gallery that was never indexed, docs/images/make.py the screenshots of docs/page.md.
+light and dark, 360, 820 and 1,440 pixels wide; one file has a state in its widths. photograph_first_run.py takes those
+of a gallery that was never indexed, docs/images/make.py the screenshots of docs/page.md.
 """
 
 import argparse

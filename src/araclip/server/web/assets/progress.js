@@ -10,8 +10,8 @@ export class Progress {
   /** `changed` is called with { generation, pictures } when the gallery has changed, `turned` when indexing begins or ends. */
   constructor(changed, turned) {
     Object.assign(this, { changed, turned, state: '', box: $('progress'), source: null, started: false });
-    // Disconnects hidden pages: browsers allow six connections to a server, for all tabs together.
     this.box.querySelector('button').addEventListener('click', () => { this.box.hidden = true; });
+    // Disconnects hidden pages: browsers allow six connections to a server, for all tabs together.
     document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.started && this.start()));
   }
 
