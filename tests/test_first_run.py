@@ -134,7 +134,7 @@ def test_an_offered_folder_is_indexed_when_a_client_asks_for_it(folder: Path, ti
     with listening(settings_for(tmp_path / "gallery", tiny_model, offer=folder)) as address, Client(address) as client:
         offered = httpx2.get(f"{address}/index").json()
         assert offered == {
-            "state": "offered", "cause": None, "folders": ["صور العائلة"], "allowed": True, "newest": [],
+            "state": "offered", "cause": None, "unread": {}, "folders": ["صور العائلة"], "allowed": True, "newest": [],
         }  # fmt: skip
         assert httpx2.post(f"{address}/index").json()["state"] == "running"
         assert end_of_indexing(client) == "done"

@@ -65,7 +65,11 @@ class ArgumentError(InputError, ValueError):
 
 
 class EmptyFolder(InputError):
-    """The folder to index holds no pictures, and held none before."""
+    """The folder to index holds no pictures, and held none before. `unread`: its files in formats not read, by kind."""
+
+    def __init__(self, message: str, *, unread: dict[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.unread = unread or {}
 
 
 class ImageError(AraCLIPError):

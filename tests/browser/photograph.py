@@ -1,11 +1,10 @@
-"""The screenshots of docs/page.md: the page with the demo's gallery, in Chromium.
+"""Every state of the page over the demo's gallery, in Chromium, to look at before a release.
 
-    pip install -e '.[demo,browser]' && python tests/browser/photograph.py [--gallery FOLDER]
-    python tests/browser/photograph.py --states FOLDER [--only NAME …]      # every state, to look at before a release
+    pip install -e '.[demo,browser]' && python tests/browser/photograph.py FOLDER [--gallery FOLDER] [--only NAME …]
 
-Without --gallery the demo's pictures are made and indexed first (a minute). --states takes each state of the page in
-both languages, light and dark, 360, 820 and 1,440 pixels wide; one file has a state in its widths. The gallery's
-pictures are OpenMoji's (CC BY-SA 4.0) and scikit-image's; `araclip demo` lists the authors.
+Without --gallery the demo's pictures are made and indexed first (a minute). Each state is taken in both languages,
+light and dark, 360, 820 and 1,440 pixels wide; one file has a state in its widths. photograph_first_run.py takes those
+of a gallery that was never indexed, docs/images/make.py the screenshots of docs/page.md.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from araclip import Gallery
 from araclip.demo import sample_pictures
 from araclip.model_folder import DEFAULT_MODEL
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+LOOKS = [("ar", "light"), ("en", "dark"), ("ar", "dark"), ("en", "light")]
 
 
 def demo_gallery(folder: Path) -> Path:
@@ -46,17 +45,13 @@ class Camera:
         query: str,
         *,
         size: tuple[int, int] = (1280, 800),
-        scheme: str = "light",
         language: str = "ar",
-        scale: int = 0,
     ) -> Iterator[Page]:
         """A page on which every picture in sight has loaded."""
         phone = size[0] < 500
         context = self.browser.new_context(
             viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,
             locale="ar-EG" if language == "ar" else "en-GB",
-            device_scale_factor=scale or (2 if phone else 1),
             has_touch=phone,
             is_mobile=phone,
             reduced_motion="reduce",
@@ -77,38 +72,6 @@ class Camera:
         while page.evaluate(waiting) or page.evaluate("document.querySelector('main').ariaBusy === 'true'"):
             page.wait_for_timeout(100)
         page.wait_for_timeout(300)
-
-    def take(self, page: Page, name: str) -> None:
-        """Save what is seen."""
-        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        path = IMAGES / f"page-{name}.webp"
-        shot.save(path, quality=82, method=6)
-        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
-
-
-def photograph(camera: Camera) -> None:
-    with camera.aimed("") as page:
-        camera.take(page, "home")
-    with camera.aimed("?q=سيارة حمراء - دراجة") as page:
-        camera.take(page, "results")
-    with camera.aimed("?q=flowers", scheme="dark", language="en") as page:
-        camera.take(page, "dark")
-    with camera.aimed("?q=وجه قطة") as page:
-        page.locator(".tile a", has_text="chelsea").click()
-        page.wait_for_selector("#viewer dl")
-        page.wait_for_timeout(1500)
-        camera.take(page, "viewer")
-    with camera.aimed("?q=فاكهة", size=(390, 780)) as page:
-        camera.take(page, "phone")
-    with camera.aimed("?q=قلب أحمر&where=orientation%3Dsquare") as page:
-        page.click("#filter-switch")
-        page.locator("#filter-switch").blur()
-        camera.settled(page)
-        camera.take(page, "filters")
-    with camera.aimed("?q=قطة&where=captured%3D1999") as page:
-        camera.take(page, "empty")
-    with camera.aimed("?q=-%20كلب") as page:
-        camera.take(page, "error")
 
 
 def _typed(page: Page) -> None:
@@ -221,29 +184,30 @@ STATES: dict[str, tuple[str, Callable[[Page], object]]] = {
 WIDTHS = {360: 740, 820: 1180, 1440: 900}
 
 
-def look(camera: Camera, folder: Path, only: list[str], looks: list[tuple[str, str]]) -> None:
-    """States, all of them or `only` some, in these languages and colour schemes, for looking at.
+def look(
+    camera: Camera, folder: Path, name: str, query: str, act: Callable[[Page], object], looks: list[tuple[str, str]]
+) -> None:
+    """One state in these languages and colour schemes, into `folder`.
 
     A page is opened once for phones and once for wider screens, and then shown in every colour scheme and width.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (query, act) in STATES.items():
-        for language in dict.fromkeys(language for language, _ in looks) if not only or name in only else ():
-            schemes = [scheme for spoken, scheme in looks if spoken == language]
-            shots: dict[str, list[Image.Image]] = {scheme: [] for scheme in schemes}
-            for widths in ([360], [820, 1440]):
-                size = (widths[0], WIDTHS[widths[0]])
-                with camera.aimed(query, size=size, language=language, scale=1) as page:
-                    act(page)
-                    for width in widths:
-                        page.set_viewport_size({"width": width, "height": WIDTHS[width]})
-                        camera.settled(page)
-                        for scheme in schemes:
-                            page.emulate_media(color_scheme=scheme)
-                            shots[scheme].append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
-            for scheme in schemes:
-                _sheet(shots[scheme]).save(folder / f"{name}-{language}-{scheme}.png")
-            print(name, language, flush=True)
+    for language in dict.fromkeys(language for language, _ in looks):
+        schemes = [scheme for spoken, scheme in looks if spoken == language]
+        shots: dict[str, list[Image.Image]] = {scheme: [] for scheme in schemes}
+        for widths in ([360], [820, 1440]):
+            size = (widths[0], WIDTHS[widths[0]])
+            with camera.aimed(query, size=size, language=language) as page:
+                act(page)
+                for width in widths:
+                    page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+                    camera.settled(page)
+                    for scheme in schemes:
+                        page.emulate_media(color_scheme=scheme)
+                        shots[scheme].append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+        for scheme in schemes:
+            _sheet(shots[scheme]).save(folder / f"{name}-{language}-{scheme}.png")
+        print(name, language, flush=True)
 
 
 def _sheet(shots: list[Image.Image]) -> Image.Image:
@@ -256,19 +220,17 @@ def _sheet(shots: list[Image.Image]) -> Image.Image:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path, help="where the photographs go")
     options.add_argument("--gallery", type=Path, help="a gallery of the demo's pictures")
-    options.add_argument("--states", type=Path, help="take every state of the page into this folder instead")
     options.add_argument("--quick", action="store_true", help="states in Arabic and light, in English and dark")
-    options.add_argument("--only", nargs="*", default=[], choices=[*STATES], help="of these states")
+    options.add_argument("--only", nargs="*", choices=[*STATES], help="of these states")
     given = options.parse_args()
-    IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         gallery = given.gallery or demo_gallery(Path(folder))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--hide-scrollbars"])
         with serving(gallery, DEFAULT_MODEL, show_paths=False) as address:
-            camera = Camera(browser, address)
-            looks = [("ar", "light"), ("en", "dark"), *([] if given.quick else [("ar", "dark"), ("en", "light")])]
-            look(camera, given.states, given.only, looks) if given.states else photograph(camera)
+            for name in given.only or STATES:
+                look(Camera(browser, address), given.folder, name, *STATES[name], LOOKS[:2] if given.quick else LOOKS)
         browser.close()
 
 

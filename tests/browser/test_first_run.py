@@ -62,3 +62,37 @@ def test_who_may_only_read_is_asked_for_a_token_that_may_write(visit: Visit, tin
         page.keyboard.press("Enter")
         page.wait_for_selector(".tries a")
         left(page)
+
+
+def test_a_folder_of_formats_that_are_not_read_says_which(visit: Visit, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "تصميم"
+    folder.mkdir()
+    for name in ("شعار.svg", "غلاف.psd", "ملصق.psd"):
+        (folder / name).write_bytes(b"not read")
+    with serving(tmp_path / "gallery", tiny_model, index=(folder,)) as address:
+        page = visit(at=address)
+        expect(page.locator(".notice.empty")).to_contain_text("ملفات بصيغ لا تُقرأ")
+        kinds = page.locator(".notice.empty p").first
+        expect(kinds).to_contain_text("SVG")
+        order = """(text) => {
+          const node = document.querySelector('.notice.empty p').firstChild;
+          const range = document.createRange();
+          range.setStart(node, node.data.indexOf(text));
+          range.setEnd(node, node.data.indexOf(text) + text.length);
+          return range.getBoundingClientRect().right;
+        }"""
+        ends = [page.evaluate(order, text) for text in ("تُقرأ", "Photoshop", "٢", "SVG", "١")]
+        assert ends == sorted(ends, reverse=True)  # from the right, as one reads
+        page.close()
+
+
+def test_a_first_run_that_fails_says_why_once(visit: Visit, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "قرص"
+    folder.mkdir()
+    with serving(tmp_path / "gallery", tiny_model, offer=folder) as address:
+        page = visit(at=address)
+        folder.rmdir()
+        page.get_by_role("button", name="فهرسة الصور").click()
+        expect(page.locator(".notice.broken")).to_contain_text("المجلد غير موجود")
+        expect(page.locator("#progress")).not_to_be_visible()
+        page.close()

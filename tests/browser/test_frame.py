@@ -33,6 +33,20 @@ def test_nothing_is_wider_than_the_window(visit: Visit, width: int, language: st
     assert image["y"] + image["height"] <= stage["y"] + stage["height"]
 
 
+@pytest.mark.parametrize("language", ["ar", "en"])
+def test_the_example_in_the_search_box_is_whole_on_a_phone(visit: Visit, language: str) -> None:
+    page = visit(width=360, language=language)
+    assert page.evaluate(
+        """() => {
+          const field = document.querySelector('#query');
+          const { font, paddingInlineStart, paddingInlineEnd } = getComputedStyle(field);
+          const paper = Object.assign(document.createElement('canvas').getContext('2d'), { font });
+          const room = field.clientWidth - parseFloat(paddingInlineStart) - parseFloat(paddingInlineEnd);
+          return paper.measureText(field.placeholder).width <= room;
+        }"""
+    )
+
+
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("language", ["ar", "en"])
 def test_rows_fill_the_width_from_where_reading_begins(visit: Visit, width: int, language: str) -> None:

@@ -66,6 +66,25 @@ def test_what_was_understood_is_shown_with_a_way_back(visit: Visit) -> None:
     expect(understood).to_be_hidden()
 
 
+def test_a_date_that_was_understood_is_named_alone(visit: Visit) -> None:
+    page = visit("?q=أحمر 2023")
+    expect(page.locator("#understood .chip")).to_have_text("تاريخ الالتقاط: ٢٠٢٣")
+
+
+def test_found_words_end_with_a_whole_line(visit: Visit) -> None:
+    page = visit("?q=قطة", width=360)
+    shown(page)
+    cut = """(text) => {
+      const box = document.querySelector('.matched');
+      box.textContent = text;
+      const bottom = box.getBoundingClientRect().top + box.clientHeight;
+      const range = document.createRange();
+      range.selectNodeContents(box);
+      return [...range.getClientRects()].filter((line) => line.top < bottom - 3 && line.bottom > bottom + 3).length;
+    }"""
+    assert page.evaluate(cut, "كلمات كثيرة لا تتسع لها ثلاثة أسطر في صورة صغيرة على الهاتف، فتُقطع بعد سطرين") == 0
+
+
 def test_a_link_with_a_query_shows_its_results_at_once(visit: Visit) -> None:
     page = visit("?q=blue")
     assert set(colours(page)[:10]) == {2}

@@ -127,7 +127,9 @@ def _intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
             middle = np.array([share for _, _, share, _ in shares])
             reach = np.array([[share - low, high - share] for _, _, share, (low, high) in shares]).T.clip(0)
             mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # where colours repeat, marks differ
-            drawn = axes.errorbar(middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4)
+            drawn = axes.errorbar(
+                middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4, clip_on=False
+            )  # whole dots at 100 %, too
             marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
         axes.set_ylim(len(names) - 0.4, -0.6)

@@ -181,5 +181,6 @@ def _nothing_in(root: Path, indexed: int, walk: Walk) -> InputError:
     others = f" {unread_line(walk.unread)}" if walk.unread else ""
     return EmptyFolder(
         f"no pictures in {root}.{others} AraCLIP reads {', '.join(ALWAYS)} files; hidden files and folders are left "
-        "out."
+        "out.",
+        unread=dict(walk.unread),
     )

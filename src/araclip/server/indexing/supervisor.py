@@ -44,6 +44,7 @@ class Indexing:
     ) -> None:  # fmt: skip
         self.state: State = "offered"
         self.cause: Cause | None = None  # of "failed"
+        self.unread: dict[str, int] = {}  # files in formats that are not read, of the last update that ended
         self._environment = {VARIABLE: device} if device else {}
         if isinstance(gallery.location, PostgresAddress) and gallery.location.password:
             self._environment[PASSWORD] = gallery.location.password  # others can read arguments
@@ -142,7 +143,7 @@ class Indexing:
             log.warning("%s", shown(last["locked"]))
         elif "empty" in last:
             log.warning("%s", shown(last["empty"]))
-            self._announce("empty")
+            self._announce("empty", unread=last["unread"])
         elif not self._stop.is_set():
             reason = last.get("error", f"the indexing process ended with {ended}")
             log.error("%s", shown(reason))
@@ -178,13 +179,13 @@ class Indexing:
         self, state: State, done: int = 0, found: int = 0, message: str = "", unread: dict[str, int] | None = None,
         cause: Cause | None = None,
     ) -> None:  # fmt: skip
-        self.state, self.cause = state, cause
+        self.state, self.cause, self.unread = state, cause, unread or {}
         about = {
             "state": state,
             "done": done,
             "found": found,
             "message": message,
-            "unread": unread or {},
+            "unread": self.unread,
             "cause": cause,
         }
         self._events.publish("indexing", about)

@@ -2,7 +2,7 @@
 
 The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
 JSON object a line: {"done", "found"} (with --ocr then again, of pictures whose text is looked for), {"skipped"} (a
-line to log), and at the end {"report"}, {"locked"}, {"empty"} or {"error", "cause"}.
+line to log), and at the end {"report"}, {"locked"}, {"empty", "unread"} or {"error", "cause"}.
 It exits when its standard input is closed, that is with its server. It takes turns with other writers, as `araclip
 index` does.
 """
@@ -53,7 +53,7 @@ def main() -> None:
     except GalleryLocked as error:
         report(locked=str(error))
     except EmptyFolder as error:
-        report(empty=str(error))
+        report(empty=str(error), unread=error.unread)
         raise SystemExit(2) from None
     except (AraCLIPError, OSError) as error:
         report(error=str(error), cause=cause_of(error, given.folders))

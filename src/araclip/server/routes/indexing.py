@@ -20,6 +20,7 @@ class Indexed(BaseModel):
 
     state: State | None = Field(description="null: this server indexes no folder. offered: none of it yet.")
     cause: Cause | None = Field(default=None, description="Of failed: why; the server's log has the message.")
+    unread: dict[str, int] = Field(default={}, description="Files in formats that are not read, by kind.")
     folders: list[str] = Field(description="Their names, without paths.")
     allowed: bool = Field(description="Whether the caller may ask for it.")
     newest: list[str] = Field(description="Ids of the pictures that came last, while folders are indexed.")
@@ -47,6 +48,6 @@ def _indexed(service: Service, allowed: bool) -> Indexed:
         return Indexed(state=None, folders=[], allowed=False, newest=[])
     newest = store.newest(NEWEST) if indexing.running and isinstance(store, Catalog) else []
     return Indexed(
-        state=indexing.state, cause=indexing.cause, allowed=allowed, newest=newest,
+        state=indexing.state, cause=indexing.cause, unread=indexing.unread, allowed=allowed, newest=newest,
         folders=[shown(folder.resolve().name) for folder in indexing.folders],
     )  # fmt: skip

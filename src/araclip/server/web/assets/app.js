@@ -9,11 +9,10 @@ import { $, loadIcons } from './dom.js';
 import { Filters, filterChips } from './filters.js';
 import { Freshness } from './freshness.js';
 import { Grid } from './grid.js';
-import { leaveFirstRun, showFirstRun } from './firstrun.js';
 import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { listenForPictures } from './intake.js';
-import { nothingNotice, problemNotice } from './notice.js';
+import { clearNotice, nothingNotice, problemNotice } from './notice.js';
 import { Paging } from './paging.js';
 import { storePicture } from './pictures.js';
 import { Progress } from './progress.js';
@@ -34,6 +33,7 @@ const AS_READ = { literal: false, ignore: [] }; // a new query is understood aga
 let state = read(location.search);
 let shownSearch = null; // the search whose results the page shows
 let [results, stats] = [null, null];
+let [firstRun, firstRuns] = [null, 0]; // its module, once a gallery without pictures was shown; how often that was shown or left
 
 const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item), unfold: toggleCopies });
 const sequence = new Sequence({
@@ -50,7 +50,7 @@ const browse = new Browse({ go, failed: (problem) => { if (stats) failed(problem
 const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) again(); } });
 const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' ? { ...AS_READ, q: '', where: { folder: text } } : { ...AS_READ, q: text }));
 const freshness = new Freshness({ results: () => results, grid, show, bar: $('bar') });
-const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(stats); });
+const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(); });
 const paging = new Paging({ results: () => results, grid, show, isFree: () => !state.view });
 
 // ------------------------------------------------------------------ from actions to the URL
@@ -137,6 +137,18 @@ function showFrame() {
   browse.show(state, stats);
 }
 
+async function showFirstRun() {
+  const now = firstRuns += 1;
+  firstRun ??= await import('./firstrun.js');
+  if (now === firstRuns) firstRun.showFirstRun(stats);
+}
+
+function leaveFirstRun() {
+  firstRuns += 1;
+  firstRun?.leaveFirstRun();
+  clearNotice();
+}
+
 /** Clear the results. */
 function clearResults() {
   results = null;
@@ -144,7 +156,7 @@ function clearResults() {
   understood.show(state, null);
   grid.clear();
   paging.show(false);
-  if (stats && !isSearch(state) && (!stats.pictures || progress.running)) showFirstRun(stats); else leaveFirstRun();
+  if (stats && !isSearch(state) && (!stats.pictures || progress.running)) showFirstRun(); else leaveFirstRun();
   browse.count();
 }
 
@@ -194,7 +206,7 @@ function show() {
   paging.show(!folded && results.more);
   if (!shown.length) {
     $('count').textContent = '';
-    if (stats?.pictures === 0) showFirstRun(stats);
+    if (stats?.pictures === 0) showFirstRun();
     else nothingNotice(filterCount(state) ? () => go(UNFILTERED) : null, folded ? reveal : null);
   }
 }

@@ -3,7 +3,7 @@
 import { filterCount, UNFILTERED } from './address.js';
 import { nameOf } from './album-names.js';
 import { $, button, el } from './dom.js';
-import { bytes, date, isolated, monthName, t } from './i18n.js';
+import { bytes, date, isolated, language, listed, monthName, number, t } from './i18n.js';
 
 const ORIENTATIONS = ['landscape', 'portrait', 'square'];
 const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
@@ -19,6 +19,9 @@ export class Filters {
   /** Build the controls, at start and when the gallery or the language has changed. */
   build(stats, state) {
     this.stats = stats;
+    const built = JSON.stringify([language(), Object.keys(stats.formats ?? {}).sort(), [...stats.folders ?? []].sort(), stats.captured_at]);
+    if (built === this.built) return this.sync(state); // a control that is being used stays, while pictures are indexed
+    this.built = built;
     const formats = Object.keys(stats.formats ?? {});
     const folders = stats.folders ?? [];
     const [first, last] = (stats.captured_at ?? []).map((day) => day.slice(0, 10));
@@ -33,7 +36,7 @@ export class Filters {
       group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse'))),
       button('quiet.reset', 'close', null, () => this.change(UNFILTERED), t('reset')),
     ].filter(Boolean));
-    this.sync(state);
+    return this.sync(state);
   }
 
   /** Set the controls to the state. */
@@ -73,11 +76,14 @@ export class Filters {
   }
 }
 
+/** A filter in words. */
+export const filterLabel = (key, value) => (key === 'hidden' ? t('hiddenOnes') : `${keyLabel(key)}: ${valueLabel(key, value)}`);
+
 /** Chips of the active filters: [{ label, rest }]. */
 export function filterChips(state) {
   const out = Object.entries(state.where).map(([key, value]) => {
     const { [key]: removed, ...where } = state.where;
-    return { label: key === 'hidden' ? t('hiddenOnes') : `${keyLabel(key)}: ${valueLabel(key, value)}`, rest: { where } };
+    return { label: filterLabel(key, value), rest: { where } };
   });
   if (state.strong) out.push({ label: t('strong'), rest: { strong: false } });
   if (!state.collapse) out.push({ label: t('unfolded'), rest: { collapse: true } });
@@ -90,7 +96,7 @@ function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
   if (key === 'size') return sizeLabel(value);
   if (key === 'album') return isolated(nameOf(value) || '…');
-  if (key === 'near') return t('nearby', { place: value.split(',').slice(0, 2).map((degrees) => Number(degrees).toFixed(2)).join(', ') });
+  if (key === 'near') return t('nearby', { place: listed(value.split(',').slice(0, 2).map((degrees) => number(Number(degrees), { maximumFractionDigits: 2 }))) });
   if (key === 'month') return value.split(',').map(monthName).join(' · ');
   if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];

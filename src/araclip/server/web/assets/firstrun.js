@@ -2,12 +2,13 @@
 
 import { indexed, indexNow, thumbnail } from './api.js';
 import { $, el } from './dom.js';
-import { t } from './i18n.js';
+import { listed, t } from './i18n.js';
 import { clearNotice, emptyNotice, notice, problemNotice } from './notice.js';
-import { causeOf } from './problems.js';
+import { causeOf, kindsOf } from './problems.js';
 import { askForToken } from './token.js';
 
 let drawn = 0; // a later drawing cancels an earlier one that still waits for its answer
+let began = false; // whether the gallery was empty: one that has pictures shows those, and what comes joins them
 
 /** Show what a gallery without pictures, or one whose folder is being indexed, shows in place of results. */
 export async function showFirstRun(stats) {
@@ -23,20 +24,24 @@ export async function showFirstRun(stats) {
 }
 
 /** Leave it: the page shows something else. */
-export function leaveFirstRun() {
-  drawn += 1;
-  clearNotice();
+export const leaveFirstRun = () => { drawn += 1; };
+
+function draw({ state, cause, folders, newest, unread }, stats) {
+  began ||= !stats.pictures;
+  const folder = listed(folders);
+  const ask = (label) => ({ label, icon: 'search', run: () => start(stats) });
+  if (state === 'running' && began) coming(folder, newest);
+  else if (stats.pictures || state === 'running' || state === 'done') clearNotice();
+  else if (state === 'offered') notice({ name: 'picture', title: t('unindexed', { folder }), detail: t('unindexedDetail'), action: ask(t('indexIt')) });
+  else if (state === 'empty') notice({ name: 'empty', title: t('emptyFolder', { folder }), detail: emptyDetail(unread), action: ask(t('lookAgain')) });
+  else if (state === 'failed') notice({ name: 'broken', title: t('stopped'), detail: causeOf(cause), action: { ...ask(t('retry')), icon: 'retry' }, alert: true });
+  else emptyNotice();
 }
 
-function draw({ state, cause, folders, newest }, stats) {
-  const folder = folders.join(t('comma'));
-  const ask = (label) => ({ label, icon: 'search', run: () => start(stats) });
-  if (state === 'running') coming(folder, newest);
-  else if (stats.pictures || state === 'done') clearNotice();
-  else if (state === 'offered') notice({ name: 'picture', title: t('unindexed', { folder }), detail: t('unindexedDetail'), action: ask(t('indexIt')) });
-  else if (state === 'empty') notice({ name: 'empty', title: t('emptyFolder', { folder }), detail: t('emptyFolderDetail'), action: ask(t('lookAgain')) });
-  else if (state === 'failed') notice({ name: 'broken', title: t('stopped'), detail: t('stoppedDetail', { cause: causeOf(cause) }), action: ask(t('retry')), alert: true });
-  else emptyNotice();
+/** What a folder without pictures has instead: files in formats that are not read, or nothing. */
+function emptyDetail(unread = {}) {
+  const kinds = Object.keys(unread).length && t('unread', { kinds: kindsOf(unread) });
+  return el('div', {}, kinds && el('p', {}, kinds), el('p', {}, t('emptyFolderDetail')));
 }
 
 /** The pictures that came last; those that are shown already stay, so that nothing flickers. */

@@ -5,6 +5,8 @@ import { $, button, el, icon } from './dom.js';
 import { language, t } from './i18n.js';
 import { forget, forgetAll, recent } from './recent.js';
 
+let drawn = ''; // what is shown, without the number of pictures
+
 /** Draw the home page; `go` is called with the text of an example or an earlier search. */
 export function showHome(state, stats, go) {
   const redraw = () => {
@@ -21,6 +23,12 @@ export function showHome(state, stats, go) {
   }, el('bdi', {}, text));
   const earlier = recent();
   const examples = stats?.pictures ? stats[language() === 'ar' ? 'examples' : 'examples_en'] ?? [] : [];
+  const now = JSON.stringify([language(), earlier, examples]);
+  if (now === drawn) { // what has the focus, or the pointer above it, stays
+    $('home').querySelector('.total').textContent = t('gallery', { n: stats.pictures });
+    return;
+  }
+  drawn = stats?.pictures ? now : '';
   $('home').replaceChildren(...[
     examples.length && el('section', {}, el('h2', {}, t('examples')), el('ul.tries', { role: 'list' }, examples.map((text) => el('li', {}, link(text))))),
     earlier.length && el('section', {},

@@ -41,6 +41,12 @@ export function t(key, values = {}) {
 /** A text between bidirectional isolates, as <bdi> does in markup. */
 export const isolated = (text) => `\u2068${text}\u2069`;
 
+/** A text of ours that begins with isolates, in the page's direction: an isolate around it would take it for one from the left. */
+export const directed = (text) => `${root.dir === 'rtl' ? '\u200f' : '\u200e'}${text}`;
+
+/** Texts one after the other as one reads the page, whatever directions they have. */
+export const listed = (texts) => (texts.length > 1 ? directed(texts.map(isolated).join(t('comma'))) : texts.join(''));
+
 const shown = (value) => (typeof value === 'number' ? number(value) : isolated(value));
 
 export const number = (value, options) => new Intl.NumberFormat(locale, options).format(value);

@@ -1,6 +1,6 @@
 /** Errors for display, in the page's language whatever the answer says: its text where that is in the language, else one of ours by its type. */
 
-import { language, t } from './i18n.js';
+import { directed, isolated, language, listed, number, t } from './i18n.js';
 
 const TYPE = 'urn:araclip:problem:';
 const TEXTS = { // of the server's problem types and of statuses: a title and a detail
@@ -55,6 +55,9 @@ const CAUSES = { full: 'causeFull', denied: 'causeDenied', missing: 'causeMissin
 
 /** Why indexing has stopped, by the server's word for it. */
 export const causeOf = (cause) => t(CAUSES[cause] ?? 'causeInLog', { command: 'araclip repair' });
+
+/** Files in formats that are not read, the most frequent kinds first: HEIC ×2, SVG ×1. */
+export const kindsOf = (counts) => listed(Object.entries(counts).sort(([, a], [, b]) => b - a).map(([kind, count]) => directed(`${isolated(kind)} ×${number(count)}`)));
 
 /** What to say of any error: that of a Problem, and of a fault of the page's own that something went wrong. */
 export const said = (error) => (error instanceof Problem ? error.detail || error.title : t('failed'));

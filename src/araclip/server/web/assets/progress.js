@@ -2,7 +2,7 @@
 
 import { $, setStyle } from './dom.js';
 import { t } from './i18n.js';
-import { causeOf } from './problems.js';
+import { causeOf, kindsOf } from './problems.js';
 
 const DONE_MS = 4000;
 
@@ -10,6 +10,7 @@ export class Progress {
   /** `changed` is called with { generation, pictures } when the gallery has changed, `turned` when indexing begins or ends. */
   constructor(changed, turned) {
     Object.assign(this, { changed, turned, state: '', box: $('progress'), source: null, started: false });
+    this.box.querySelector('button').addEventListener('click', () => { this.box.hidden = true; });
     // Disconnects hidden pages: browsers allow six connections to a server, for all tabs together.
     document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.started && this.start()));
   }
@@ -46,15 +47,9 @@ export class Progress {
     if (found) bar.value = done;
     else bar.removeAttribute('value');
     if (state === 'failed') text.textContent = t('indexingFailed', { message: causeOf(cause) });
-    else if (state === 'done') text.textContent = [t('indexed'), this.#unread(unread)].filter(Boolean).join(' · ');
+    else if (state === 'done') text.textContent = [t('indexed'), Object.keys(unread).length && t('unread', { kinds: kindsOf(unread) })].filter(Boolean).join(' · ');
     else text.textContent = found ? `${t('indexing')} · ${t('indexingOf', { n: done, all: found })}` : t('indexing');
     setStyle(bar, { display: state === 'running' ? '' : 'none' });
     if (state === 'done') this.timer = setTimeout(() => { this.box.hidden = true; }, Object.keys(unread).length ? 3 * DONE_MS : DONE_MS);
-  }
-
-  /** Files in formats that are not read, by kind: HEIC ×2. */
-  #unread(counts) {
-    const kinds = Object.entries(counts).map(([kind, count]) => `${kind} ×${count}`).join(t('comma'));
-    return kinds && t('unread', { kinds });
   }
 }

@@ -22,7 +22,7 @@ function removed(tile) {
 export class Timeline {
   /** `open` is called with a picture, `failed` with a Problem, `counted` with the number of pictures; `dress`, if set, with a tile. */
   constructor(root, { open, failed, counted }) {
-    Object.assign(this, { root, open, failed, counted, dress: null, list: null, tiles: new Map(), heads: new Map(), current: 0, last: 0 });
+    Object.assign(this, { root, open, failed, counted, dress: null, list: null, tiles: new Map(), kept: new Map(), heads: new Map(), current: 0, last: 0 });
     this.scrubber = new Scrubber((top) => scrollTo(0, top + this.#above()));
     root.addEventListener('keydown', (event) => this.#keys(event));
     addEventListener('scroll', () => this.#later(), { passive: true });
@@ -65,6 +65,7 @@ export class Timeline {
     this.coming = list; // what is shown stays until it has come
     try {
       await list.open();
+      if (this.tiles.size) await list.range(...this.#inSight(list.count)); // drawn at once in place of what is shown
     } catch (problem) {
       if (this.coming === list) {
         [this.list, this.coming] = [null, null];
@@ -74,7 +75,6 @@ export class Timeline {
     }
     if (this.coming !== list) return;
     [this.list, this.coming] = [list, null];
-    this.#clear();
     this.counted(list.count);
     this.#place();
   }
@@ -93,14 +93,24 @@ export class Timeline {
     this.heads.clear();
   }
 
-  /** Lay everything out anew, for a width. */
+  /** The places of the tiles in sight: [first, one past the last]. */
+  #inSight(count) {
+    const places = [...this.tiles.keys()];
+    return [Math.min(count, ...places), Math.min(count, Math.max(...places) + 1)];
+  }
+
+  /** Lay everything out anew, for a width or a list; the tiles of pictures that stay in sight stay. */
   #place() {
     this.width = this.root.clientWidth;
     if (!this.width) return;
     this.box = layout(this.list.months, this.width);
+    this.kept = new Map([...this.tiles.values()].map((tile) => [tile.picture, tile]));
+    this.tiles.clear();
     this.#clear();
     setStyle(this.root, { height: `${this.box.height}px` });
     this.#draw();
+    this.kept.forEach(removed);
+    this.kept = new Map();
   }
 
   #above() {
@@ -134,8 +144,19 @@ export class Timeline {
     }
     for (const [i, tile] of this.tiles) if (!seen.has(i) && !tile.contains(document.activeElement)) { removed(tile); this.tiles.delete(i); }
     for (const [month, head] of this.heads) if (!heads.has(month)) { head.remove(); this.heads.delete(month); }
+    this.#order();
     this.#fetch(first, last, top);
     this.scrubber.show(this.box, top, this.#above());
+  }
+
+  /** Put months and pictures into the order of reading, in which a screen reader goes through them; what has the focus is not moved. */
+  #order() {
+    const place = ({ index, first }) => index ?? first - 0.5;
+    const nodes = [...this.root.children];
+    if (nodes.every((node, i) => !i || place(nodes[i - 1]) <= place(node))) return;
+    nodes.sort((a, b) => place(a) - place(b));
+    const held = nodes.findIndex((node) => node.contains(document.activeElement));
+    nodes.forEach((node, i) => (i < held ? this.root.insertBefore(node, nodes[held]) : i > held && this.root.append(node)));
   }
 
   #fetch(first, last, top) {
@@ -147,9 +168,10 @@ export class Timeline {
     else this.list.need(first, last);
   }
 
-  #head({ month, oldest, count, top }) {
+  #head({ month, oldest, count, first, top }) {
     const name = month ? months(oldest, month) : t('undated');
     const head = el('li.month', { style: { top: `${top}px` } }, el('h2', {}, name, el('span', {}, number(count))));
+    head.first = first;
     this.heads.set(month, head);
     this.root.append(head);
   }
@@ -157,25 +179,39 @@ export class Timeline {
   #tile(section, index, item) {
     const { start, top, side } = boxOf(this.box, section, index);
     const size = side * devicePixelRatio > 200 ? 512 : 256; // squares are cut from the middle: the shorter side must do
+    const place = { 'inset-inline-start': `${start}px`, top: `${section.top + top}px`, width: `${side}px`, height: `${side}px` };
+    const there = this.kept.get(item.id);
+    if (there?.size === size) return this.#move(there, index, place);
     const image = el('img', { alt: '', decoding: 'async', draggable: 'false', src: thumbnail(item.id, size) });
     const label = item.captured_at ? t('takenAt', { name: item.name, date: date(item.captured_at) }) : item.name;
     const whole = isScene(item) ? t('tileVideo', { label, time: clock(item.time) }) : label;
     const tile = el('li.tile.square', { style: {
-      'inset-inline-start': `${start}px`, top: `${section.top + top}px`, width: `${side}px`, height: `${side}px`,
-      ...(item.placeholder ? { 'background-image': `url("${item.placeholder}")` } : {}),
+      ...place, ...(item.placeholder ? { 'background-image': `url("${item.placeholder}")` } : {}),
     } }, el('a.open', { href: write({ ...this.state, view: item.id }), 'aria-label': whole, tabindex: index === this.current ? 0 : -1 }, image, timeCode(item)));
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => image.src && image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))));
     tile.firstChild.addEventListener('click', (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
       event.preventDefault();
-      this.#current(index);
+      this.#current(tile.index);
       this.open(item);
     });
-    tile.index = index;
+    Object.assign(tile, { index, picture: item.id, size });
     this.dress?.(tile, item);
     this.tiles.set(index, tile);
     this.root.append(tile);
+    return tile;
+  }
+
+  /** A tile that was there before, at its new place. */
+  #move(tile, index, place) {
+    this.kept.delete(tile.picture);
+    if (tile.index === this.current && tile.contains(document.activeElement)) this.current = index;
+    tile.index = index;
+    tile.firstChild.tabIndex = index === this.current ? 0 : -1;
+    setStyle(tile, place);
+    this.tiles.set(index, tile);
+    return tile;
   }
 
   #current(index) {

@@ -1,8 +1,8 @@
 /** How the server understood the query: what it searched beside the words typed, each part with a way back. */
 
 import { $, button, el } from './dom.js';
-import { filterChips } from './filters.js';
-import { t } from './i18n.js';
+import { filterLabel } from './filters.js';
+import { listed, t } from './i18n.js';
 
 export class Understood {
   /** `change` is called with a part of the state: { ignore }, { literal }, { q }. */
@@ -22,7 +22,7 @@ export class Understood {
       also.length > 0 && this.#chip(state, 'words', t('also', { words: listed(also) })),
       excluded.length > 0 && this.#chip(state, 'exclusions', t('excluded', { words: listed(excluded) })),
       ...filters.map(({ part, words, where, applied }) => (applied
-        ? this.#chip(state, part, filterLabel(where))
+        ? this.#chip(state, part, filtersLabel(where))
         : el('span.note', {}, t(part === 'date' ? 'noSuchDate' : 'noSuchFolder', { words })))),
     ];
   }
@@ -45,11 +45,10 @@ export class Understood {
   }
 }
 
-const listed = (words) => words.join(t('comma')); // isolated as a whole: isolates inside isolates have no direction
 const link = (label, run) => el('button.link', { type: 'button', onclick: run }, label);
 
-/** A filter of the server's, KEY=VALUE texts, as the chips of filters name it. */
-function filterLabel(where) {
-  const state = { where: Object.fromEntries(where.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)])) };
-  return filterChips(state).map(({ label }) => label).join(t('comma'));
+/** Filters of the server's, KEY=VALUE texts, as the chips of filters name them. */
+function filtersLabel(where) {
+  const pairs = where.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]);
+  return pairs.map(([key, value]) => filterLabel(key, value)).join(t('comma'));
 }

@@ -1,0 +1,64 @@
+"""A gallery that grows while its pictures are looked at: what is looked at stays where it is."""
+
+from pathlib import Path
+
+import pytest
+from colours import write_pictures
+from doing import Visit, serving, until
+from PIL import Image
+from playwright.sync_api import expect
+
+from araclip import AraCLIP, Gallery
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path) -> Path:
+    """An indexed folder; its gallery is beside it."""
+    folder = tmp_path / "صور"
+    write_pictures(folder)
+    with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model), create=True) as gallery:
+        gallery.update([folder])
+    return folder
+
+
+def test_new_pictures_join_those_that_are_looked_at(visit: Visit, tiny_model: Path, folder: Path) -> None:
+    with serving(folder.parent / "gallery", tiny_model, offer=folder) as address:
+        page = visit(at=address)
+        first = page.locator("#timeline .tile a").first
+        first.focus()
+        # What is drawn anew has lost these marks.
+        page.evaluate("for (const tile of document.querySelectorAll('#timeline .tile')) tile.before_ = true")
+        page.evaluate(
+            "document.querySelector('.tries').before_ = document.querySelector('#filters').firstChild.before_ = true"
+        )
+        top = page.evaluate("document.activeElement.getBoundingClientRect().top")
+        for i in range(9):
+            Image.new("RGB", (200, 150), (200, 20 * i, 40)).save(folder / "holiday" / f"جديدة {i}.png")
+        page.evaluate("fetch('index', { method: 'POST' })")
+        expect(page.locator(".total")).to_have_text("١٠٥ صور في هذا المعرض")
+        expect(page.locator("#progress p")).to_have_text("اكتملت الفهرسة")
+        assert page.locator(".coming").count() == 0
+        assert page.evaluate("[...document.querySelectorAll('#timeline .tile')].every((tile) => tile.before_)")
+        assert page.evaluate("document.activeElement.parentNode.before_")
+        assert page.evaluate("document.querySelector('#filters').firstChild.before_")
+        assert page.evaluate("document.activeElement.getBoundingClientRect().top") == top
+        page.close()
+
+
+def test_a_picture_that_moves_within_its_month_keeps_the_focus(visit: Visit, tiny_model: Path, folder: Path) -> None:
+    with serving(folder.parent / "gallery", tiny_model, offer=folder) as address:
+        page = visit(at=address)
+        page.get_by_role("slider", name="الانتقال إلى شهر").press("End")
+        until(page, "document.querySelectorAll('#timeline .tile').length > 3")
+        page.locator("#timeline .tile a").last.focus()
+        focused = page.evaluate("document.activeElement.href")
+        for i in range(9):
+            Image.new("RGB", (200, 150), (200, 20 * i, 40)).save(folder / "holiday" / f"جديدة {i}.png")
+        page.evaluate("fetch('index', { method: 'POST' })")
+        expect(page.locator(".total")).to_have_text("١٠٥ صور في هذا المعرض")
+        assert page.evaluate("document.activeElement.href") == focused
+        places = page.locator("#timeline .tile").evaluate_all("tiles => tiles.map((tile) => tile.index)")
+        assert places == sorted(places)  # as a screen reader goes through them
+        page.keyboard.press("ArrowRight")  # to the one before it
+        until(page, "(id) => document.activeElement.href && document.activeElement.href !== id", arg=focused)
+        page.close()
