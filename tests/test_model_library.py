@@ -256,6 +256,9 @@ def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_
 def test_a_removed_model_is_gone_and_its_galleries_are_named(run: Run, finished: Path, folder: Path) -> None:
     run("pull", str(finished), model=False)
     run("index", str(folder), "--model", "reds", model=False)
+    run("pull", str(finished), "--name", "copy", model=False)
+    copy = run("models", "--remove", "copy", "--yes", model=False)
+    assert (copy.code, copy.err) == (0, "")  # the galleries find the other one
     ran = run("models", "--remove", "reds", "--yes", model=False)
     assert ran.code == 0, ran.err
     assert "was made with it" in ran.err
