@@ -3,6 +3,7 @@
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
 import json
+import re
 import shutil
 from collections import namedtuple
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def test_a_finished_folder_is_pulled_by_its_path_then_indexed_and_searched_by_na
     (finished / "notes.txt").write_text("mine")
     ran = run("pull", str(finished), model=False)
     assert ran.code == 0, ran.err
-    assert "reds is ready: 8-wide vectors" in ran.out
+    assert re.search(r"reds is ready: 8-wide vectors, 0 MB, in \d", ran.out)  # the weights of older folders are unknown
     assert "pictures a second" in ran.out
     assert "araclip index FOLDER --model reds" in ran.out
     assert not (pulled()["reds"] / "notes.txt").exists()

@@ -13,6 +13,7 @@ from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, model_folder
+from araclip.errors import ModelMismatch
 from araclip.model_folder import ImageConfig
 from araclip.pictures.image_transform import transform_of
 from araclip.training.export import graph_sizes
@@ -94,6 +95,11 @@ def test_a_keyword_that_says_how_to_resize_leaves_it_to_the_image_processor() ->
         assert processor(images=images, return_tensors="np")["pixel_values"].shape == (1, 3, SIZE, SIZE)
     many = processor(images=np.stack([np.asarray(wide)] * 3), return_tensors="np")["pixel_values"]
     np.testing.assert_array_equal(many[1], processor(images=wide, return_tensors="np")["pixel_values"][0])
+
+
+def test_a_reduction_that_is_unknown_is_refused() -> None:
+    with pytest.raises(ModelMismatch, match="reduction is 'some', known are blocks, exact"):
+        tiny_hf.tiny_processor(reduction="some")
 
 
 def test_a_processor_whose_crop_is_no_square_of_a_folder_still_works_as_it_is() -> None:

@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from transformers import (
-    AutoProcessor,
-    AutoTokenizer,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
@@ -20,6 +16,7 @@ from araclip import model_folder
 from araclip.encoder_base import BATCH_DIMENSIONS, checked_pictures
 from araclip.errors import ArgumentError, InputError, ModelMismatch
 from araclip.model_checks import model_check
+from araclip.model_folder.config import REDUCTIONS
 from araclip.pictures.images import open_image
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.foreign import preprocessing, settings
@@ -29,11 +26,7 @@ from araclip.training.model import hub_files
 from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig
 from araclip.training.model.tokenizer import AraCLIPTokenizer, name_the_tokenizer
 
-_TEXT_KWARGS = {
-    "padding": True,
-    "truncation": True,
-    "return_token_type_ids": False,
-}  # the types distinguish pairs' texts
+_TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}  # types tell pairs' texts apart
 _RESIZING = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_pad", "input_data_format")
 
 
@@ -50,7 +43,8 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
 
     Raises:
         InputError: no tokenizer.
-        ModelMismatch: the model was trained with another text normaliser than this release has.
+        ModelMismatch: the model was trained with another text normaliser than this release has, or `reduction` is
+            unknown.
     """
 
     def __init__(
@@ -68,6 +62,8 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
                 f"the processor belongs to text normaliser {normalizer}, this release has {NORMALIZER_VERSION}. "
                 "Install the araclip release the model was made for."
             )
+        if reduction not in (None, *REDUCTIONS):
+            raise ModelMismatch(f"the processor's reduction is {reduction!r:.40}, known are {', '.join(REDUCTIONS)}.")
         if image_processor is None:  # ProcessorMixin requires every part
             self.chat_template = self.image_processor = None
             self.check_argument_for_proper_class("tokenizer", tokenizer)
