@@ -271,6 +271,18 @@ def test_a_removed_model_is_gone_and_its_galleries_are_named(run: Run, finished:
     assert "cannot be removed" in run("models", "--remove", "araclip-mini", "--yes", model=False).err
 
 
+def test_a_pulled_model_with_a_published_ones_name_is_pulled_again_where_it_is_missing_not_loaded_by_its_library(
+    run: Run, online: FakeHub, finished: Path, folder: Path
+) -> None:
+    online.add("someone/reds", finished)
+    assert run("pull", "hf:someone/reds", "--name", "altclip", model=False).code == 0
+    assert run("index", str(folder), "--model", "altclip", model=False).code == 0
+    assert run("models", "--remove", "altclip", "--yes", model=False).code == 0
+    lost = run("search", "أحمر", model=False)
+    assert lost.code == 2
+    assert "Get it with `araclip pull hf:someone/reds" in lost.err
+
+
 # ------------------------------------------------------------------ push
 
 
