@@ -526,8 +526,9 @@ def test_a_model_without_image_tower_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_slow_tokenizer_is_refused(bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), image_processor=bert.processor.image_processor,
-                           max_tokens=TOKENS)  # fmt: skip
+    own = bert.processor
+    slow = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), image_processor=own.image_processor,
+                           preprocessing=own.preprocessing, max_tokens=TOKENS)  # fmt: skip
     monkeypatch.setattr(exporting, "load_model", lambda folder: (bert.model, slow))
     with pytest.raises(InputError, match="no fast tokenizer"):
         export(bert.saved, tmp_path / "model")

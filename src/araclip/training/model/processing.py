@@ -177,6 +177,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         return type(self)(square, self.tokenizer, self.max_tokens)
 
     def _pixels(self, images: Any, **how: Any) -> Mapping[str, Any]:
+        own: Any = self.image_processor
         if not how.keys() & set(_RESIZING) and _are_pictures(images):
             try:
                 transform = self.preprocessing.transform
@@ -184,8 +185,8 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
                 pass
             else:
                 images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]
-                how |= {name: False for name in ("do_resize", "do_center_crop") if hasattr(self.image_processor, name)}
-        made: Mapping[str, Any] = self.image_processor(images, **how)
+                how |= {name: False for name in ("do_resize", "do_center_crop") if hasattr(own, name)}
+        made: Mapping[str, Any] = own(images, **how)
         return made
 
     def _by_part(self, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
