@@ -25,12 +25,11 @@ from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
-from araclip.errors import DataError, ExportRejected, InputError, RecipeError
+from araclip.errors import AraCLIPError, DataError, ExportRejected, InputError, RecipeError
 from araclip.training.export import export as exporting
 from araclip.training.export import graph_sizes, tower_graphs
 from araclip.training.export.export import export
 from araclip.training.export.model_card import read_about
-from araclip.training.export.pixel_scaling import scaling_of
 from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.weights import stored_towers
 from araclip.training.export.weights.narrowing import narrow, packed, quantized
@@ -527,8 +526,9 @@ def test_a_model_without_image_tower_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_slow_tokenizer_is_refused(bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), image_processor=bert.processor.image_processor,
-                           max_tokens=TOKENS)  # fmt: skip
+    own = bert.processor
+    slow = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), image_processor=own.image_processor,
+                           preprocessing=own.preprocessing, max_tokens=TOKENS)  # fmt: skip
     monkeypatch.setattr(exporting, "load_model", lambda folder: (bert.model, slow))
     with pytest.raises(InputError, match="no fast tokenizer"):
         export(bert.saved, tmp_path / "model")
@@ -558,22 +558,32 @@ def test_a_dev_set_without_captions_is_refused(bert: Traced, tmp_path: Path) -> 
 
 
 def test_scaling_is_the_processors_for_values_from_0_to_1() -> None:
-    model = tiny_hf.tiny_model()
-
     def of(image: Any) -> Any:
-        return scaling_of(model, AraCLIPProcessor(image, tiny_hf.tiny_tokenizer()))
+        return AraCLIPProcessor(image, tiny_hf.tiny_tokenizer()).preprocessing
 
     plain = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=3, do_normalize=False))
-    assert (plain.size, plain.mean, plain.std, plain.warnings) == (32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), ())
+    assert (plain.size, plain.mean, plain.std) == (32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     doubled = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=3, rescale_factor=2 / 255))
     assert doubled.mean == doubled.std == pytest.approx((0.25,) * 3)  # (2 v − .5) / .5 = (v − .25) / .25
-    crops = of(CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}))
-    assert crops.size == 32
-    assert any("squashes" in note for note in crops.warnings)
-    filtered = of(ViTImageProcessor(size={"height": 32, "width": 32}, resample=2))
-    assert any("bicubic" in note for note in filtered.warnings)
-    with pytest.raises(InputError, match="no squares"):
-        of(ViTImageProcessor(size={"height": 32, "width": 64}))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        (ViTImageProcessor(size={"height": 32, "width": 64}), "no squares of one size"),
+        (CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}), "a crop of"),
+        (None, "no image tower"),
+    ],
+)
+def test_pictures_that_a_folder_cannot_prepare_are_refused_before_anything_is_traced(
+    tmp_path: Path, pictures: Any, message: str
+) -> None:
+    saved = tiny_hf.saved(
+        tmp_path / "saved", tiny_hf.tiny_model(), AraCLIPProcessor(pictures, tiny_hf.tiny_tokenizer())
+    )
+    with pytest.raises(AraCLIPError, match=message):
+        export(saved, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 # ------------------------------------------------------------------ the command

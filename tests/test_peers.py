@@ -514,7 +514,7 @@ def test_knowing_the_names_needs_no_torch() -> None:
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "find_spec", lambda name: None if name == "sentence_transformers" else True)
-    with pytest.raises(InputError, match=r"needs sentence-transformers\. Install the extra"):
+    with pytest.raises(InputError, match=r"needs sentence-transformers\. Install the extra.*once \(`araclip pull`\)"):
         AraCLIP.load("clip-vit-b-32-multilingual")
 
 

@@ -19,13 +19,14 @@ import traced
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, open_gallery
 from araclip.errors import InputError, ModelMismatch
 from araclip.peers.loading import load_request, parse_request
-from araclip.peers.pull import checks, cleaning, make_model_folder, preprocessing, tokens
+from araclip.peers.pull import checks, cleaning, make_model_folder, tokens
 from araclip.peers.pull.characters import characters_of
 from araclip.peers.pull.sources import Source, source_of
 from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.server.settings import Settings
 from araclip.training.export import graph_sizes
+from araclip.training.foreign import preprocessing
 from serving import serving
 from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
 

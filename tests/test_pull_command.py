@@ -57,14 +57,36 @@ def test_a_published_model_is_pulled_from_the_hub_indexed_and_named_where_it_is_
     assert "`araclip pull hf:someone/SigLIP2 --weights float32 --languages ar,en`" in lost.err
 
 
-def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(run: Run, tmp_path: Path) -> None:
+def test_unknown_languages_are_refused_before_anything_is_downloaded(run: Run, online: FakeHub) -> None:
+    ran = run("pull", "siglip2-b16-256", "--languages", "ar,xx", model=False)
+    assert (ran.code, online.sent) == (2, 0)
+    assert "'xx', known are" in ran.err
+
+
+def test_a_model_that_was_not_pulled_is_indexed_with_and_pulling_is_named(
+    run: Run, published: Path, folder: Path
+) -> None:
+    ran = run("index", str(folder), "--model", str(published), model=False)
+    assert ran.code == 0, ran.err
+    assert "runs on PyTorch, which every search of the gallery then needs. `araclip pull`" in ran.err
+
+
+def test_a_checkpoint_of_transformers_that_does_not_fit_is_refused_by_a_tensors_name(run: Run, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     tiny_published.write_siglip(damaged)
-    tensors = load_file(damaged / "model.safetensors")
-    gone = next(name for name in tensors if "text_model" in name and "fc1.weight" in name)
-    del tensors[gone]
-    save_file(tensors, damaged / "model.safetensors", {"format": "pt"})
+    weights = damaged / "model.safetensors"
+    whole, tensors = weights.read_bytes(), load_file(weights)
+    bad = next(name for name in tensors if "text_model" in name and "fc1.weight" in name)
+    shape = tuple(tensors[bad].shape)
+    others = {name: tensor for name, tensor in tensors.items() if name != bad}
+    misshapen = f"the weight {bad} is (3, 5), config.json asks for {shape}"
+    for instead, says in (({}, bad), ({bad: torch.zeros(3, 5)}, misshapen)):
+        save_file(others | instead, weights, {"format": "pt"})
+        ran = run("pull", str(damaged), model=False)
+        assert ran.code == 2
+        assert says in ran.err
+    weights.write_bytes(whole[: len(whole) // 2])
     ran = run("pull", str(damaged), model=False)
     assert ran.code == 2
-    assert gone in ran.err
+    assert "copy the folder again" in ran.err
     assert pulled() == {}

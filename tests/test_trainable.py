@@ -13,9 +13,10 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize as l2_normalize
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, CLIPModel
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
@@ -67,6 +68,27 @@ def test_the_converted_model_gives_the_published_vectors_and_carries_its_tokeniz
     card = (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
     assert "converted from `araclip`" in card
     assert "Not filled in yet" not in card
+
+
+def test_the_words_of_the_projects_page_work_with_a_pulled_model_and_the_import_line_changed(tmp_path: Path) -> None:
+    write_araclip(tmp_path / "araclip")
+    folder = make_trainable(str(tmp_path / "araclip"), tmp_path / "ours").folder
+    with pytest.raises(ValueError, match=r"AraCLIPModel\.from_pretrained and AraCLIPProcessor") as told:
+        CLIPModel.from_pretrained(folder)
+    assert len(str(told.value).splitlines()) == 1
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8))
+
+    model = AraCLIPModel.from_pretrained(folder)  # as with CLIPModel and CLIPProcessor, but for the import line
+    processor = AraCLIPProcessor.from_pretrained(folder)
+    inputs = processor(text=["قطة جالسة على طاولة", "a cat"], images=image, return_tensors="pt", padding=True)
+    outputs = model(**inputs)
+    probabilities = outputs.logits_per_image.softmax(dim=1)
+
+    assert probabilities.shape == (1, 2)
+    published = AraCLIP.load(tmp_path / "araclip")
+    np.testing.assert_allclose(outputs.image_embeds[0].detach(), published.encode_image(image), **CLOSE)
+    np.testing.assert_allclose(AraCLIP.load(folder).encode_image(image), published.encode_image(image), **CLOSE)
+    np.testing.assert_allclose(outputs.text_embeds[0].detach(), published.encode_text("قطة جالسة على طاولة"), **CLOSE)
 
 
 def test_an_older_text_encoder_becomes_a_model_of_texts(tmp_path: Path) -> None:

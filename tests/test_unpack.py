@@ -23,8 +23,8 @@ from araclip.training import onnx_writer
 from araclip.training.export import graph_sizes
 from araclip.training.export.export import export
 from araclip.training.export.weights import graph_files
+from araclip.training.foreign.preprocessing import square_processor
 from araclip.training.model import unpack as graphs
-from araclip.training.model.processing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.small_cnn.branches import joined, with_gate
 from araclip.training.stages.dispatch import run_stage

@@ -14,7 +14,6 @@ from araclip.training.inputs.pictures import PixelImages
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev_recall import Dev
-from araclip.training.model.processing import image_size, pixel_mean_and_std
 from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.image_side import ImageSide
 from araclip.training.recipe.recipe import Recipe
@@ -40,7 +39,7 @@ def dev_recall(world: Path, folder: Path, captions: str = "caption_ar") -> float
     """R@1 of a saved model, measured from its files."""
     model, processor = load_model(folder)
     texts = LearningTexts(model, processor, 0)
-    pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
+    pixels = Pixels.of(processor)
     images = PixelImages(model, pixels, [], ImageSide(train="full"), 0)
     return Dev(DevSet(world / "shapes", captions=(captions,))).recall(texts.vectors, images.vectors)["R@1"]
 
@@ -50,7 +49,7 @@ def make_concepts(world: Path, runs: Path) -> None:
     if (world / "concepts.npz").exists():
         return
     model, processor = load_model(runs / "teacher" / "model")
-    pixels = Pixels(image_size(processor), *pixel_mean_and_std(processor))
+    pixels = Pixels.of(processor)
     features = []
     for english, _ in NAMES:
         paths = sorted((world / "shapes").glob(f"{english.replace(' ', '-')}-[0-3].png"))

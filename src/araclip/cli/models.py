@@ -188,10 +188,11 @@ def _print_pulled(done: "Pulled") -> None:
     from araclip.peers.model_registry import forbids_commerce
 
     config, speed = done.config, done.speed
-    cut = f", vocabulary of {', '.join(config.languages)}" if config.languages else ""
+    cut = f"vocabulary of {', '.join(config.languages)}" if config.languages else ""
+    about = f" ({', '.join(filter(None, (config.weights, cut)))})" if config.weights or cut else ""
     name = escape(shown(done.named))
     out.print(
-        f"[bold]{name}[/] is ready: {config.width}-wide vectors, {done.megabytes:,.0f} MB ({config.weights}{cut}), in "
+        f"[bold]{name}[/] is ready: {config.width}-wide vectors, {done.megabytes:,.0f} MB{about}, in "
         f"{duration(done.seconds)}. Here it encodes {speed.pictures_per_second:,.1f} pictures a second, and a text in "
         f"{speed.text_ms:,.0f} ms ({speed.cores} cores).",
         soft_wrap=True,

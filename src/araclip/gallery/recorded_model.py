@@ -129,7 +129,7 @@ def recorded_encoder(
             return AraCLIP(folder, threads=threads, device=device)
     if record.name in here:  # another release's: the gallery says that the fingerprints differ
         return AraCLIP(record.name, threads=threads, device=device)
-    for peer in (record.origin, record.name):
+    for peer in () if record.source else (record.origin, record.name):  # a pulled model has other vectors than its peer
         if is_known_peer(peer):
             return as_encoder(peer, threads=threads, device=device)
     raise _not_here(record, gallery)

@@ -10,8 +10,8 @@ from typing import Any
 from araclip.encoder import AraCLIP
 from araclip.layouts.graphs import AdaptedGraph, end_texts, link_or_copy, pad_ids, take_floats
 from araclip.layouts.tokenizer_files import end_of_texts, write_json, write_tokenizer
+from araclip.pictures.image_transform import FILTERS
 
-RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # of PIL.Image.Resampling
 SUFFIXES = {"float32": "", "float16": "_fp16", "int4": "_q4"}  # by the beginning of `weights`; others are 8 bits
 QUANTIZED = "_quantized"
 
@@ -44,7 +44,7 @@ def image_processor(model: AraCLIP) -> dict[str, Any]:
         "image_processor_type": "CLIPImageProcessor",
         "do_resize": True,
         "size": {"height": side, "width": side} if squash else {"shortest_edge": side},
-        "resample": RESAMPLE[image.interpolation],
+        "resample": int(FILTERS[image.interpolation]),
         "do_center_crop": not squash,
         "crop_size": {"height": side, "width": side},
         "do_rescale": True,

@@ -16,6 +16,7 @@ from araclip.model_folder.config import (
     value_of,
 )
 from araclip.model_folder.reading import sha256
+from araclip.pictures.image_transform import FILTERS
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -49,7 +50,7 @@ def write_image_processor(folder: Path, image: ImageConfig) -> None:
     square = {"height": image.size, "width": image.size}
     settings = {
         "image_processor_type": "CLIPImageProcessor", "do_resize": True,
-        "size": square if squash else {"shortest_edge": image.size}, "resample": _RESAMPLE[image.interpolation],
+        "size": square if squash else {"shortest_edge": image.size}, "resample": int(FILTERS[image.interpolation]),
         "do_center_crop": not squash, "crop_size": square, "do_rescale": True, "rescale_factor": 1 / 255,
         "do_normalize": True, "image_mean": image.mean, "image_std": image.std, "do_convert_rgb": True,
     }  # fmt: skip
@@ -57,5 +58,4 @@ def write_image_processor(folder: Path, image: ImageConfig) -> None:
 
 
 IMAGE_PROCESSOR = "preprocessor_config.json"
-_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # of PIL.Image.Resampling
 _OF_FORMAT_2 = {"text": ("padding", "attention_mask"), "image": ("reduction", "crop_offset")}

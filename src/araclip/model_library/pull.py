@@ -29,6 +29,7 @@ Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")
 WEIGHTS = ("auto", "int8", "int4", "float16", "float32")
 ENGINE = "araclip.peers.pull.engine"  # imported by name when needed: it needs PyTorch, a finished folder does not
+CHARACTERS = "araclip.peers.pull.characters"
 ROOM = 2.2  # times the float32 weights: the exact graphs beside the small ones, while they are compared
 NEEDED = ("torch", "transformers", "onnx")
 
@@ -84,6 +85,8 @@ def pull(
     _check_target(target, named, out)
     if source.request is not None:
         need_pytorch(source.given)
+        if languages is not None:  # before gigabytes are downloaded
+            import_module(CHARACTERS).check_languages(languages)
     source = downloaded(source, log, progress)
     if source.folder is not None:
         config = copy_finished(source.folder, target)

@@ -7,22 +7,21 @@ from pathlib import Path
 from araclip import atomic, model_folder
 from araclip.errors import AraCLIPError, InputError, ModelNotFound
 from araclip.gallery.recorded_model import recorded_in
-from araclip.installed_models import bundled, pulled
+from araclip.installed_models import bundled, installed, pulled
 from araclip.model_library.sources import unknown
 from araclip.user_data import data_home
 
 
 def galleries_of(name: str) -> list[Path]:
-    """The galleries in the user's data directory that were made with a pulled model. Others are not known here.
+    """The galleries in the user's data directory that were made with a pulled model of which there is no other copy.
+    Galleries elsewhere are not known here.
 
     Raises:
         InputError, ModelNotFound: as for `remove`.
     """
-    folder = _pulled(name)
-    try:
-        fingerprint = model_folder.read_config(folder).fingerprint
-    except AraCLIPError:  # damaged: it is found by its name
-        fingerprint = ""
+    fingerprint = _fingerprint(_pulled(name))  # "" of a damaged one: it is found by its name
+    if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:
+        return []
     found = []
     home = data_home() / "galleries"
     for gallery in sorted(home.iterdir()) if home.is_dir() else ():
@@ -49,6 +48,13 @@ def remove(name: str) -> int:
     folder.rename(aside)
     shutil.rmtree(aside)
     return size
+
+
+def _fingerprint(folder: Path) -> str:
+    try:
+        return model_folder.read_config(folder).fingerprint
+    except AraCLIPError:
+        return ""
 
 
 def _pulled(name: str) -> Path:

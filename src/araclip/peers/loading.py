@@ -89,7 +89,10 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:
         names = ", ".join(_EXTRAS.get(name, name) for name in absent)
-        raise InputError(f"{request.name} needs {names}. Install the extra: pip install 'araclip[peers]'.")
+        raise InputError(
+            f"{request.name} needs {names}. Install the extra: pip install 'araclip[peers]'. Made ready once "
+            "(`araclip pull`), here or on another machine whose folder is pulled here, it needs none of them."
+        )
     device = import_module("araclip.peers.torch_devices").torch_device(device)
     module, _, function = kind.loader.rpartition(".")
     load: Callable[[Request], Encoder] = getattr(import_module(module), function)

@@ -7,7 +7,8 @@ Text: mean of the last hidden state over the mask → head. Picture: squashed to
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import open_clip
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import ViTImageProcessor
 
 from araclip import model_folder
 from araclip.encoder import AraCLIP, Encoder
@@ -29,6 +29,7 @@ from araclip.peers.weight_files import check_fit, folder_of, read_json, read_sta
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import on_pillow, tokenizer_at
+from araclip.training.foreign.preprocessing import square_processor
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
@@ -64,11 +65,8 @@ class PublishedAraCLIP:
 
     def processor(self) -> AraCLIPProcessor:
         """An AraCLIPProcessor, which normalises text before the tokenizer; the published code does not."""
-        square = self.size and ViTImageProcessor(
-            size={"height": self.size, "width": self.size}, resample=Image.Resampling.BICUBIC, image_mean=HALF,
-            image_std=HALF, do_convert_rgb=True,
-        )  # fmt: skip
-        return AraCLIPProcessor(square or None, self.tokenizer, max_tokens=self.model.config.max_tokens)
+        square = square_processor(self.size, self.size, HALF, HALF) if self.size else None
+        return AraCLIPProcessor(square, self.tokenizer, self.model.config.max_tokens, reduction="exact")
 
 
 def read_published(name: str, folder: Path, head: Path | None = None, image: str | None = None) -> PublishedAraCLIP:
@@ -220,12 +218,16 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     if processor.image_processor is None:
         return text, None
 
-    pixels = on_pillow(processor.image_processor)  # as galleries and training resize
+    processor.image_processor = on_pillow(processor.image_processor)  # for what no square of ours expresses
+    transform = None
+    with suppress(ModelMismatch):
+        transform = processor.preprocessing.transform
 
     def prepare(picture: Image.Image) -> Inputs:
-        return dict(pixels(images=picture, return_tensors="pt"))
+        return dict(processor(images=picture, return_tensors="pt"))
 
-    return text, _pictures(text.model, prepare, device, pixels)
+    pictures = _pictures(text.model, prepare, device, processor.image_processor)
+    return text, replace(pictures, transform=transform)
 
 
 def _pictures(model: Any, prepare: Callable[[Image.Image], Inputs], device: str, settings: Any) -> ImageTower:

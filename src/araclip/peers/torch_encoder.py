@@ -18,6 +18,7 @@ from araclip.errors import InputError, ModelMismatch
 from araclip.peers.loading import Request, origin_of
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
+from araclip.training.foreign import preprocessing
 from araclip.training.foreign.failures import failures
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
 
@@ -46,6 +47,7 @@ class ImageTower:
 
     inputs: the tensors that the network gets of one picture, where `prepare` does not return them.
     settings: its library's, behind `prepare`: an image processor of transformers or the table of open_clip.
+    transform: how `prepare` makes squares, where that is ours; else `settings` say it.
     """
 
     model: Any
@@ -53,6 +55,7 @@ class ImageTower:
     encode: Callable[[Sequence[Any]], Tensor]
     inputs: Callable[[Image.Image], Inputs] | None = None
     settings: Any = None
+    transform: ImageTransform | None = None
 
     def side(self) -> int | None:
         """Pixels a side of the network's square input; None where its input is no square of one size."""
@@ -121,8 +124,8 @@ class TorchEncoder(EncoderBase):
         state = {start + name: value for start, part in parts.items() for name, value in part.state_dict().items()}
         with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
             digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
-        cut = not self.image_transform.distorts  # earlier releases squashed every picture of a gallery
-        if not cut:
+        ours = self.image.transform is not None and self.image.transform.reducing_gap is None
+        if self.image_transform.distorts and not ours:  # earlier releases squashed every picture of a gallery
             return digest
         offset = "" if self.image_transform.crop_offset == "half-even" else f" {self.image_transform.crop_offset}"
         return hashlib.sha256(f"{digest} {self.image_transform}{offset}".encode()).hexdigest()[:12]
@@ -131,8 +134,8 @@ class TorchEncoder(EncoderBase):
     def image_transform(self) -> ImageTransform:
         """How galleries make the squares that `encode_pixels` takes: as its library does, where squares can be made so;
         else squashed."""
-        from araclip.peers.pull import preprocessing  # here, since `pull` builds on this module
-
+        if self.image.transform is not None:
+            return self.image.transform
         found, squashed = self.image.settings, ImageTransform(self._side() or 1)
         read = preprocessing.of_open_clip if isinstance(found, Mapping) else preprocessing.of_transformers
         try:

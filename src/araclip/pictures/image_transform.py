@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_FILTERS = {
+FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -44,7 +44,7 @@ class ImageTransform:
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """The square of a picture."""
-        filter_, gap, target = _FILTERS[self.interpolation], self.reducing_gap, (self.size, self.size)
+        filter_, gap, target = FILTERS[self.interpolation], self.reducing_gap, (self.size, self.size)
         if self.distorts:
             return np.asarray(image.resize(target, filter_, reducing_gap=gap), dtype=np.uint8)
         size, corner = _resized(*image.size, self.size, self.crop_offset)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Update
 
 
+_TO_PULL = (
+    "This model runs on PyTorch, which every search of the gallery then needs. `araclip pull` makes a faster folder of "
+    "it that needs none; a gallery that was made before has to be encoded again."
+)
 ScenesOption = Annotated[
     int | None, typer.Option("--scenes", min=1, max=500, help="Scenes of a video at most; else $ARACLIP_SCENES, or 60.")
 ]
@@ -68,6 +72,8 @@ def index(
             reembed_folder(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
             opened.scenes = scenes
+            if hasattr(opened.model, "request"):  # of `araclip.peers`: another model than the folder made of it
+                err.print(_TO_PULL, soft_wrap=True)
             index_folder(opened, root, as_json)
             if ocr:
                 read_texts(opened, quiet=as_json)

@@ -4,7 +4,7 @@ import gc
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,6 @@ def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: 
 
 def _config(request: Request, parts: Source, name: str, width: int, languages: tuple[str, ...] | None) -> ModelConfig:
     text, image = parts.text, parts.image
-    how = image.preprocessing
     return ModelConfig(
         name=name, version="1", width=width, files={}, license=request.license or "not stated by its registry entry",
         training_data=(), weights="float32",
@@ -201,10 +200,7 @@ def _config(request: Request, parts: Source, name: str, width: int, languages: t
             normalizer=model_folder.NO_NORMALIZER, pad_id=text.pad_id,
             padding="max_length" if text.fixed else "longest", attention_mask=text.mask,
         ),
-        image=ImageConfig(
-            tower=image.tower, size=how.size, resize=how.resize, interpolation=how.interpolation, mean=how.mean,
-            std=how.std, reduction="exact", crop_offset=how.crop_offset,
-        ),
+        image=ImageConfig(tower=image.tower, **asdict(image.preprocessing)),
         source={"id": request.name, "kind": request.kind}, languages=languages,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ import gc
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from araclip.model_folder.config import TRIED
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import About, model_card
-from araclip.training.export.pixel_scaling import Scaling, scaling_of
 from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
 from araclip.training.export.weights.choice import candidates
 from araclip.training.export.weights.stored_towers import store_towers
+from araclip.training.foreign.preprocessing import Preprocessing
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
@@ -84,6 +84,7 @@ def export(
         ExportRejected: a tower cannot be traced, a float32 graph differs from the PyTorch model (cosine below .999), or
             small weights cost more than half a point of dev R@1. `folder` is as it was.
         InputError: no model in `run`, a model or processor that cannot be exported, or other files in `folder`.
+        ModelMismatch: pictures are made ready in a way that a model folder cannot say.
         DataError: a dev set has no captions.
     """
     names = (weights,) if weights in WEIGHTS else candidates(weights)
@@ -91,8 +92,8 @@ def export(
     check_target(folder)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
     model, processor = load_model(source)
-    scaling = scaling_of(model, processor)
-    draft = _config(model, processor, scaling, about, name or folder.name, version)
+    how = _preprocessing(model, processor)
+    draft = _config(model, processor, how, about, name or folder.name, version)
     tokenizer = tokenizer_of(processor)
     reports: list[Report] = []
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -106,9 +107,9 @@ def export(
             tokenizer.save(str(full / "tokenizer.json"), pretty=False)
             write_text_graph(model, full / "text.onnx")
             log("text tower traced")
-            write_image_graph(model, scaling.size, scaling.mean, scaling.std, full / "image.onnx")
+            write_image_graph(model, how.size, how.mean, how.std, full / "image.onnx")
             log("image tower traced")
-            expected = probes(model, processor, scaling.size)
+            expected = probes(model, processor, how.size)
             del model, processor
             gc.collect()  # a model and its graphs need not be in memory together
             exact = _hashed_and_opened(full, replace(draft, weights="float32"))
@@ -122,7 +123,7 @@ def export(
             sizes = graph_sizes(full, small, expected, before)
             config = _write_card(stored, small.config, measured, about)
         unmeasured = _unmeasured(sets, config.weights or "")
-        reports.append(Report(folder, config, sizes, recalls, scaling.warnings + unmeasured))
+        reports.append(Report(folder, config, sizes, recalls, unmeasured))
 
     atomic.write_folder(folder, fill)
     return reports[0]
@@ -206,8 +207,17 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
     return tokenizer
 
 
+def _preprocessing(model: AraCLIPModel, processor: AraCLIPProcessor) -> Preprocessing:
+    if model.vision_model is None or processor.image_processor is None:
+        raise InputError(
+            "the model has no image tower or its processor takes no pictures; a model folder holds both towers. Train "
+            "it beside the image tower whose vectors it learned."
+        )
+    return processor.preprocessing
+
+
 def _config(
-    model: AraCLIPModel, processor: AraCLIPProcessor, scaling: Scaling, about: About, name: str, version: str
+    model: AraCLIPModel, processor: AraCLIPProcessor, how: Preprocessing, about: About, name: str, version: str
 ) -> ModelConfig:
     config = model.config
     pad = processor.tokenizer.pad_token_id
@@ -216,10 +226,7 @@ def _config(
         tower=about.text_tower or _tower_name(config.text_config), pooling=config.text_pooling,
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
-    image = ImageConfig(
-        tower=about.image_tower or _tower_name(config.vision_config), size=scaling.size, resize="squash",
-        interpolation="bicubic", mean=scaling.mean, std=scaling.std, reduction="blocks",
-    )  # fmt: skip
+    image = ImageConfig(tower=about.image_tower or _tower_name(config.vision_config), **asdict(how))
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # a query bank rotates the axes
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},

@@ -8,17 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from araclip.errors import DataError, ImageError
+from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import decode_ahead
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import AraCLIPProcessor, image_size, pixel_mean_and_std
+from araclip.training.model.processing import AraCLIPProcessor
 
 EVAL_BATCH = 50  # pictures that pass a tower at once without a graph
 
 
 class Pixels:
-    """Pictures → (B, 3, S, S) float32, normalised: squashed to the square, as the exported model does.
+    """Pictures → (B, 3, S, S) float32, normalised: squashed to the square, see `AraCLIPProcessor.squashing`.
 
     Args:
         size: S.
@@ -30,8 +30,18 @@ class Pixels:
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Pixels as a model's processor prepares them."""
-        return cls(image_size(processor), *pixel_mean_and_std(processor))
+        """Of the size and scaling of a model's processor.
+
+        Raises:
+            RecipeError: the model has no image tower.
+            ModelMismatch: its processor makes no squares.
+        """
+        if processor.image_processor is None:
+            raise RecipeError(
+                "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
+            )
+        how = processor.preprocessing
+        return cls(how.size, list(how.mean), list(how.std))
 
     def __call__(self, squares: NDArray[np.uint8]) -> Tensor:
         values = torch.from_numpy(squares).permute(0, 3, 1, 2).to(torch.float32) / 255.0

@@ -1,35 +1,33 @@
 """AraCLIPProcessor: texts and pictures → the tensors that AraCLIPModel takes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    AutoProcessor,
-    AutoTokenizer,
-    PreTrainedTokenizerFast,
-    ViTImageProcessor,
-)
+import numpy as np
+from PIL import Image
+from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
 from araclip import model_folder
-from araclip.errors import ArgumentError, InputError, ModelMismatch, RecipeError
+from araclip.encoder_base import BATCH_DIMENSIONS, checked_pictures
+from araclip.errors import ArgumentError, InputError, ModelMismatch
 from araclip.model_checks import model_check
+from araclip.model_folder.config import REDUCTIONS
+from araclip.pictures.images import open_image
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
-from araclip.training.foreign import settings
+from araclip.training.foreign import preprocessing, settings
 from araclip.training.foreign.loaders import config_at, image_processor_at, tokenizer_at
+from araclip.training.foreign.preprocessing import Preprocessing
 from araclip.training.model import hub_files
 from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig
 from araclip.training.model.tokenizer import AraCLIPTokenizer, name_the_tokenizer
 
-BICUBIC = 3  # of PIL.Image.Resampling
-_TEXT_KWARGS = {
-    "padding": True,
-    "truncation": True,
-    "return_token_type_ids": False,
-}  # the types distinguish pairs' texts
+_TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}  # types tell pairs' texts apart
+_RESIZING = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_pad", "input_data_format")
 
 
 class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
@@ -40,10 +38,13 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         tokenizer: the text tower's tokenizer. Its `model_max_length` becomes `max_tokens`.
         max_tokens: the model's; longer text is cut.
         normalizer: version of `araclip.normalize` that the model was trained with.
+        reduction: of large pictures, "blocks" or "exact" as in `model_folder.ImageConfig`. None: in blocks where the
+            image processor squashes, which is how models are trained here; exact where it cuts out the middle.
 
     Raises:
         InputError: no tokenizer.
-        ModelMismatch: the model was trained with another text normaliser than this release has.
+        ModelMismatch: the model was trained with another text normaliser than this release has, or `reduction` is
+            unknown.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         tokenizer: Any = None,
         max_tokens: int = MAX_TOKENS,
         normalizer: int = NORMALIZER_VERSION,
+        reduction: str | None = None,
     ) -> None:
         if tokenizer is None:
             raise InputError("AraCLIPProcessor got no tokenizer. Pass tokenizer=AutoTokenizer.from_pretrained(…).")
@@ -60,6 +62,8 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
                 f"the processor belongs to text normaliser {normalizer}, this release has {NORMALIZER_VERSION}. "
                 "Install the araclip release the model was made for."
             )
+        if reduction not in (None, *REDUCTIONS):
+            raise ModelMismatch(f"the processor's reduction is {reduction!r:.40}, known are {', '.join(REDUCTIONS)}.")
         if image_processor is None:  # ProcessorMixin requires every part
             self.chat_template = self.image_processor = None
             self.check_argument_for_proper_class("tokenizer", tokenizer)
@@ -68,6 +72,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
             super().__init__(image_processor, tokenizer)
         self.max_tokens = max_tokens
         self.normalizer = normalizer
+        self.reduction = reduction
         tokenizer.model_max_length = max_tokens
 
     @classmethod
@@ -83,7 +88,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
             return cls(None, tokenizer, max_tokens)
         config = vision if isinstance(vision, PreTrainedConfig) else config_at(vision)
         if config.model_type == "timm_wrapper":
-            return cls(timm_image_processor(config), tokenizer, max_tokens)
+            return cls(preprocessing.timm_image_processor(config), tokenizer, max_tokens)
         if isinstance(vision, PreTrainedConfig):
             raise InputError(
                 f'the configuration of "{vision.model_type}" does not say how its pictures are scaled. '
@@ -99,7 +104,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
             ModelMismatch: the model folder is damaged.
         """
         if model_folder.is_ours(pretrained_model_name_or_path):
-            return cls(*_parts_of(model_folder.find(pretrained_model_name_or_path)))
+            return _of_model_folder(cls, model_folder.find(pretrained_model_name_or_path))
         if Path(pretrained_model_name_or_path).is_dir():
             settings.check_folder(Path(pretrained_model_name_or_path))
         kwargs["trust_remote_code"] = False  # the code is this one, whatever a folder brings
@@ -116,7 +121,9 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         """Prepare texts, pictures or both, N and M of them.
 
         Args:
-            images: one picture or several, as PIL images or arrays.
+            images: one picture or several. PIL images and arrays (H, W, 3) of uint8 become squares as `encode_image`
+                of `AraCLIP.load` makes them, to the bit; whatever else the image processor takes, and all pictures
+                where a keyword says how to resize, it resizes itself.
             text: one text or several, in any spelling; they are normalised here.
             videos, audio: in the signature of every processor; this one takes none.
             kwargs: as ProcessorMixin takes them: `return_tensors`; the tokenizer's and the image processor's own
@@ -140,8 +147,47 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         if text is not None:
             data.update(self._tokens(text, **how["text_kwargs"]))
         if images is not None:
-            data.update(self.image_processor(images, **how["images_kwargs"]))
+            data.update(self._pixels(images, **how["images_kwargs"]))
         return BatchFeature(data)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures become squares, and their scaling; what a model folder records.
+
+        Raises:
+            InputError: there is no image processor.
+            ModelMismatch: it makes something else than squares of one size.
+        """
+        if self.image_processor is None:
+            raise InputError("this processor has no image processor: its model has no image tower.")
+        found = preprocessing.of_transformers("the model", self.image_processor)
+        usual = "blocks" if found.resize == "squash" else "exact"
+        return replace(found, reduction=self.reduction or usual)
+
+    def squashing(self) -> "AraCLIPProcessor":
+        """This processor with pictures squashed bicubically, in blocks, which is how every stage reads them.
+
+        Raises:
+            ModelMismatch: as for `preprocessing`.
+        """
+        if self.image_processor is None:
+            return self
+        how = self.preprocessing
+        square = preprocessing.square_processor(how.size, how.size, how.mean, how.std)
+        return type(self)(square, self.tokenizer, self.max_tokens)
+
+    def _pixels(self, images: Any, **how: Any) -> Mapping[str, Any]:
+        own: Any = self.image_processor
+        if not how.keys() & set(_RESIZING) and _are_pictures(images):
+            try:
+                transform = self.preprocessing.transform
+            except ModelMismatch:  # squares of a crop, or no squares: the image processor alone makes them
+                pass
+            else:
+                images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]
+                how |= {name: False for name in ("do_resize", "do_center_crop") if hasattr(own, name)}
+        made: Mapping[str, Any] = own(images, **how)
+        return made
 
     def _by_part(self, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """The keyword arguments of a call, of the tokenizer and of the image processor, as ProcessorMixin sorts them.
@@ -224,8 +270,8 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         return parts
 
 
-def _parts_of(folder: Path) -> tuple[ViTImageProcessor, PreTrainedTokenizerFast, int]:
-    """Image processor, tokenizer and `max_tokens` of a model folder."""
+def _of_model_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProcessor:
+    """The processor of a model folder that was exported from an AraCLIPModel."""
     config = model_folder.read_config(folder)
     if config.source is not None:
         raise ModelMismatch(
@@ -236,62 +282,18 @@ def _parts_of(folder: Path) -> tuple[ViTImageProcessor, PreTrainedTokenizerFast,
     model_folder.check_hash(folder, config, "tokenizer.json")
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)
-    image = config.image
-    return square_processor(image.size, image.size, image.mean, image.std), tokenizer, config.text.max_tokens
+    pictures = preprocessing.image_processor_of(config.image)
+    return kind(pictures, tokenizer, config.text.max_tokens, reduction=config.reduction)
 
 
-def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
-    """A plain image processor with the size, mean and standard deviation that a timm model was trained with.
-
-    Pictures are squashed to the square, not cropped, so that things at their edges can be found.
-    """
-    import timm
-
-    trained = getattr(config, "pretrained_cfg", None) or {}
-    if not trained:
-        trained = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
-        trained = trained.to_dict() if trained else {}
-    data = timm.data.resolve_data_config({**(config.model_args or {})}, pretrained_cfg=trained)
-    _, height, width = data["input_size"]
-    return square_processor(height, width, data["mean"], data["std"])
-
-
-def square_processor(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
-    """An image processor that squashes pictures to one size, bicubically, as the exported models do."""
-    return ViTImageProcessor(
-        size={"height": height, "width": width},
-        resample=BICUBIC,
-        image_mean=list(mean),
-        image_std=list(std),
-        do_convert_rgb=True,
+def _are_pictures(images: Any) -> bool:
+    """Whether these are pictures as `encode_image` takes them: PIL images, or arrays (H, W, 3) of uint8."""
+    several = images if isinstance(images, list | tuple) or getattr(images, "ndim", 0) == BATCH_DIMENSIONS else [images]
+    return len(several) > 0 and all(
+        isinstance(one, Image.Image)
+        or (isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.ndim == 3 and one.shape[2] == 3)
+        for one in several
     )
-
-
-def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
-    """An image processor with the mean and deviation of a published one that squashes pictures to its square.
-
-    Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
-    """
-    own = published.size
-    side = size or own.get("height") or own.get("shortest_edge")
-    return square_processor(side, side, published.image_mean, published.image_std)
-
-
-def image_size(processor: AraCLIPProcessor) -> int:
-    """Pixels a side of the image tower's input.
-
-    Raises:
-        RecipeError: the model has no image tower.
-    """
-    if processor.image_processor is None:
-        raise RecipeError("this model has no image tower, and the stage or its dev set needs one. Name [model] vision.")
-    return int(processor.image_processor.size["height"])
-
-
-def pixel_mean_and_std(processor: AraCLIPProcessor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation a channel, for values from 0 to 1."""
-    pictures: Any = processor.image_processor
-    return list(pictures.image_mean), list(pictures.image_std)
 
 
 AutoProcessor.register(AraCLIPConfig, AraCLIPProcessor, exist_ok=True)

@@ -88,10 +88,31 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
 def load_complete(kind: Any, source: str | Path, **options: Any) -> Any:
     """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model."""
     model, report = kind.from_pretrained(
-        source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, **options
-    )
+        source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, ignore_mismatched_sizes=True,
+        **options,
+    )  # fmt: skip
+    check_shapes(report["mismatched_keys"], source)
     check_complete(model, report["missing_keys"], source)
     return model
+
+
+def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], source: Any) -> None:
+    """Refuse a checkpoint some of whose weights have other shapes than config.json says, and name one.
+
+    Args:
+        misshapen: `mismatched_keys` of a report of transformers (with `ignore_mismatched_sizes`, or it raises an error
+            that names none): name, shape in the checkpoint, shape in the model.
+
+    Raises:
+        ModelMismatch: there is one.
+    """
+    if found := sorted((name, tuple(given), tuple(expected)) for name, given, expected in misshapen):
+        name, given, expected = found[0]
+        more = f", and {len(found) - 1} more do not fit" if len(found) > 1 else ""
+        raise ModelMismatch(
+            f"{source}: the weight {name} is {given}, config.json asks for {expected}{more}. The two belong to "
+            "different models: copy the whole folder again."
+        )
 
 
 def forget_renaming(model: Any, key_mapping: Mapping[str, str]) -> None:

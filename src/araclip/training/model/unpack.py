@@ -35,6 +35,8 @@ CHECKS = 1  # raise it when unpacking changes: what was compared before is compa
 EVERY = 4  # probes of a rebuilt model: every fourth of those that an export, which checks the tracing too, compares
 
 
+@torch.inference_mode(False)  # whoever calls it: what depends on a weight is found by gradients
+@torch.enable_grad()
 def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     """The AraCLIPModel that a model folder was exported from, in float32 and eval mode.
 

@@ -13,9 +13,10 @@ from araclip.errors import RecipeError
 from araclip.training.data.pairs import read_pairs
 from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import image_processor_at
+from araclip.training.foreign.preprocessing import squashing_processor, timm_image_processor
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import AraCLIPProcessor, squashing_processor, timm_image_processor
+from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.projection.names_part import without_names
 from araclip.training.model.saved_models import (
     ModelAndProcessor,
@@ -68,7 +69,7 @@ def members_of(
         RecipeError, ModelMismatch: as for `saved_model`.
     """
     found = [load_without_query_bank(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
-    return dict(zip(names, (model for model, _ in found), strict=True)), found[0][1]
+    return dict(zip(names, (model for model, _ in found), strict=True)), found[0][1].squashing()
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
@@ -108,8 +109,9 @@ def _start_of(stage: StartingStage, context: StageContext, as_it_is: bool) -> Mo
     folder = saved_model(context, before, f"stage '{context.name}' starts from")
     if as_it_is:
         model, processor = load_model(folder)
-        return without_names(model), processor
-    return load_without_query_bank(folder)
+        return without_names(model), processor.squashing()
+    model, processor = load_without_query_bank(folder)
+    return model, processor.squashing()
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:

@@ -20,7 +20,7 @@ from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import check_size, config_at, tokenizer_at
 from araclip.training.foreign.open_clip_settings import model_settings, tokenizer_arguments
-from araclip.training.model.towers import check_complete
+from araclip.training.model.towers import check_complete, check_shapes
 
 # A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
@@ -131,7 +131,8 @@ def transformers_text(name: str, location: str) -> TextEncoder:
     """
     import transformers
 
-    with failures(name, "check the path or hub id, and that its tokenizer lies beside it"):
+    remedy = "check the path or hub id, that its tokenizer lies beside it, or copy the folder again"
+    with failures(name, remedy):
         config = config_at(location)
         saved_as = (config.architectures or [""])[0]
         alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
@@ -139,8 +140,13 @@ def transformers_text(name: str, location: str) -> TextEncoder:
         build = loader if alone else partial(loader.from_config, trust_remote_code=False)
         check_size(location, lambda: build(config))
         model, report = loader.from_pretrained(
-            location, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+            location,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
+        check_shapes(report["mismatched_keys"], name)
         tokenizer = tokenizer_at(location)
         longest = min(positions(config.get_text_config()), tokenizer.model_max_length)
     check_complete(model, report["missing_keys"], name)

@@ -1,17 +1,17 @@
-"""How a library prepares pictures → the fields of a model folder; what these cannot say is refused by name."""
+"""How a library prepares pictures ↔ the fields of a model folder; what these cannot say is refused by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
+from transformers import CLIPImageProcessor, ViTImageProcessor
+from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import InputError, ModelMismatch
+from araclip.model_folder import ImageConfig
+from araclip.pictures.image_transform import FILTERS, ImageTransform
 
-_FILTERS = {
-    Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear", Image.Resampling.LANCZOS: "lanczos",
-    Image.Resampling.NEAREST: "nearest",
-}  # fmt: skip
+_NAMES = {number: name for name, number in FILTERS.items()}
 Three = tuple[float, float, float]
 
 
@@ -19,7 +19,7 @@ Three = tuple[float, float, float]
 class Preprocessing:
     """The side of the input, how a picture becomes that square, and mean and deviation for values from 0 to 1.
 
-    crop_offset: of `ImageTransform`.
+    crop_offset: of `ImageTransform`. reduction: "blocks" or "exact", of `model_folder.ImageConfig`.
     """
 
     size: int
@@ -28,6 +28,13 @@ class Preprocessing:
     mean: Three
     std: Three
     crop_offset: str = "half-even"
+    reduction: str = "exact"
+
+    @property
+    def transform(self) -> ImageTransform:
+        """How a picture becomes the square."""
+        gap = 2.0 if self.reduction == "blocks" else None
+        return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
 
 
 def of_open_clip(name: str, config: Mapping[str, Any]) -> Preprocessing:
@@ -44,7 +51,7 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> Preprocessing:
         raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
     if interpolation not in ("bicubic", "bilinear"):
         interpolation = "bicubic"  # as open_clip does it for "random" and unknown ones
-    return Preprocessing(int(sides[0]), mode, interpolation, three(config["mean"]), three(config["std"]))
+    return Preprocessing(int(sides[0]), mode, interpolation, _three(config["mean"]), _three(config["std"]))
 
 
 def of_transformers(name: str, processor: Any) -> Preprocessing:
@@ -70,17 +77,62 @@ def of_transformers(name: str, processor: Any) -> Preprocessing:
     else:
         raise _not_expressed(name, f"pictures of {size or 'many sizes'}, which are no squares of one size")
     resample = getattr(processor, "resample", None)
-    if resample not in _FILTERS:
+    if resample not in _NAMES:
         raise _not_expressed(name, f"the resampling filter {resample}")
     per_value = 255.0 * (processor.rescale_factor if getattr(processor, "do_rescale", True) else 1.0)
     scaled = getattr(processor, "do_normalize", True)
     mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
     std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
     offset = "floor" if resize == "shortest" else "half-even"  # nothing is cut off a squashed picture
-    return Preprocessing(side, resize, _FILTERS[resample], three(mean), three(std), offset)
+    return Preprocessing(side, resize, _NAMES[resample], _three(mean), _three(std), offset)
 
 
-def three(values: Any) -> Three:
+def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
+    """A plain image processor with the size, mean and standard deviation that a timm model was trained with.
+
+    Pictures are squashed to the square, not cropped, so that things at their edges can be found.
+    """
+    import timm
+
+    trained = getattr(config, "pretrained_cfg", None) or {}
+    if not trained:
+        trained = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
+        trained = trained.to_dict() if trained else {}
+    data = timm.data.resolve_data_config({**(config.model_args or {})}, pretrained_cfg=trained)
+    _, height, width = data["input_size"]
+    return square_processor(height, width, data["mean"], data["std"])
+
+
+def square_processor(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
+    """An image processor that squashes pictures to one size, bicubically, as those of every stage do."""
+    size = {"height": height, "width": width}
+    return ViTImageProcessor(size=size, resample=FILTERS["bicubic"], **_scaling(mean, std))
+
+
+def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
+    """An image processor with the mean and deviation of a published one that squashes pictures to its square.
+
+    Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
+    """
+    own = published.size
+    side = size or own.get("height") or own.get("shortest_edge")
+    return square_processor(side, side, published.image_mean, published.image_std)
+
+
+def image_processor_of(image: ImageConfig) -> ViTImageProcessor | CLIPImageProcessor:
+    """The image processor that does what a model folder asks for."""
+    square, how = {"height": image.size, "width": image.size}, _scaling(image.mean, image.std)
+    how["resample"] = FILTERS[image.interpolation]
+    if image.resize == "squash":
+        return ViTImageProcessor(size=square, **how)
+    return CLIPImageProcessor(size={"shortest_edge": image.size}, crop_size=square, **how)
+
+
+def _scaling(mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+    return {"image_mean": list(mean), "image_std": list(std), "do_convert_rgb": True}
+
+
+def _three(values: Any) -> Three:
     """Red, green, blue.
 
     Raises:
