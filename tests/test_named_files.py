@@ -1,7 +1,6 @@
-"""What pages for contributors promise is there: the files they name, the rooms, the checks of a commit, the sources."""
+"""What pages for contributors promise is there: the files they name, the rooms, the checks of a commit."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,36 +91,3 @@ def test_a_commit_of_any_file_that_lint_github_reads_runs_it() -> None:
     read_there = [word for word in words if word.startswith((".github", "deploy/")) or word.endswith(".cff")]
     assert len(read_there) >= 6
     assert [word for word in read_there if not files.match(f"{word}/" if word == ".github" else word)] == []
-
-
-# ------------------------------------------------------------------ sources of data and weights
-
-SOURCES = {  # what the recipe of the bundled model reads → how NOTICE calls it
-    "multilingual-e5-small": "multilingual-e5-small", "efficientnet-lite2": "EfficientNet-Lite2",
-    "flickr8k-train": "Flickr8k", "more/flickr30k_subset": "Flickr30k", "more/coco_subset": "COCO",
-    "more/pascal_sentences": "Pascal Sentences", "nips17-train": "NIPS 2017", "caltech101-train": "Caltech-101",
-    "sports100-train": "Sports-100", "gcompris_words-train": "GCompris", "scenes-train": "six scenes",
-    "scenes15-train": "fifteen scenes", "clothing-train": "clothes", "flowers-train": "flowers",
-    "grocery-train": "fruit and vegetables", "parallel/flickr30k_mt2.tsv.xz": "Flickr30k",
-    "parallel/flickr8k_rev.tsv.xz": "Flickr8k-Rev", "parallel/flickr8k_eljundi.tsv.xz": "ElJundi",
-    "parallel/tatoeba.tsv.xz": "Tatoeba", "parallel/darija_sentences.tsv.xz": "Moroccan Darija",
-    "parallel/flores_dialects.tsv.xz": "FLORES", "parallel/cldr_emoji_names.tsv.xz": "Unicode CLDR",
-    "words.tsv": "WordNet", "fluent-3d": "Fluent", "fluent-flat": "Fluent", "fluent-lines": "Fluent", "noto": "Noto",
-    "noto-1": "Noto 1", "twemoji": "Twemoji", "emojione": "EmojiOne", "emojione-1": "EmojiOne 1",
-    "fxemoji": "Firefox OS",
-}  # fmt: skip
-
-
-def test_notice_names_every_source_of_the_bundled_model_with_its_terms() -> None:
-    recipe = tomllib.loads(read(ROOT / "recipes" / "mini.toml"))
-    sets, sources, model = recipe["pictures"], recipe["sources"], recipe["model"]
-    read_by_it = {model["text"], model["vision"]}
-    read_by_it |= {entry["folder"] for entry in sets.values()} | {entry["path"] for entry in sources.values()}
-    for stage in recipe["stages"]:  # emoji are named in the stages alone
-        for key in ("pictures", "expert_pictures", "unfamiliar_pictures", "familiar_pictures"):
-            mixture = recipe[stage].get(key, {})
-            read_by_it |= {name for name in (*mixture, *mixture.get("emoji", {})) if name not in (*sets, "emoji")}
-    read_by_it -= {"siblings"}  # captions of the sets above, without their pictures
-    assert read_by_it == SOURCES.keys()
-    notice = " ".join(read(ROOT / "NOTICE").split())
-    assert [name for name in SOURCES.values() if name not in notice] == []
