@@ -84,6 +84,11 @@ def test_the_changelog_keeps_its_form() -> None:
     assert "https://keepachangelog.com" in text.partition("## Unreleased")[0]
 
 
+def test_the_citation_names_this_version() -> None:
+    citation = (DOCS.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {araclip.__version__}\n" in citation
+
+
 @pytest.mark.parametrize(
     ("licence", "fitting"),
     [
