@@ -55,13 +55,14 @@ def main() -> int:
     return 0
 
 
-def run(*command: str | Path, cwd: Path = PROJECT, **changes: str) -> str:
-    """The output of a command; raises SystemExit with all that it said where it fails."""
+def run(*command: str | Path, cwd: Path = PROJECT, shown: bool = False, **changes: str) -> str:
+    """The output of a command, "" if it was `shown` as it came; SystemExit with all that it said where it fails."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **changes}
-    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    words = [*map(str, command)]
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=not shown, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
+        raise SystemExit(f"{' '.join(words)}\n{done.stdout or ''}\n{done.stderr or ''}")
+    return done.stdout or ""
 
 
 def must(condition: bool, otherwise: str) -> None:
@@ -151,8 +152,8 @@ def tested(python: Path, sdist: Path, home: Path, tests: list[str], workers: int
     spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     ways = {"core": ["tests/core_tests.py", *spread], "all": ["-m", "pytest", *spread]}
     command = ways.get(tests[0], ["-m", "pytest", *tests])
-    said = run(python, *command, "-p", "no:cacheprovider", cwd=source)
-    print(f"tests of the sdist ({' '.join(tests)}): {said.strip().splitlines()[-1]}")
+    print(f"tests of the sdist ({' '.join(tests)}):")
+    run(python, *command, "-p", "no:cacheprovider", cwd=source, shown=True)
 
 
 def licences(python: Path, wheel: Path, out: Path) -> None:
