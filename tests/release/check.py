@@ -148,7 +148,7 @@ def tested(python: Path, sdist: Path, home: Path, tests: list[str], workers: int
         archive.extractall(home, filter="data")
     source = home / sdist.name.removesuffix(".tar.gz")
     whole = tests == ["all"]
-    pip(python, "install", *([f"{source}[{TEST_EXTRAS}]"] if whole else [source, *TEST_TOOLS]))
+    pip(python, "install", "--no-compile", *([f"{source}[{TEST_EXTRAS}]"] if whole else [source, *TEST_TOOLS]))
     spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     ways = {"core": ["tests/core_tests.py", *spread], "all": ["-m", "pytest", *spread]}
     command = ways.get(tests[0], ["-m", "pytest", *tests])
