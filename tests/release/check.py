@@ -43,6 +43,7 @@ def main() -> int:
     given = options.parse_args()
     out = given.out.resolve()
     with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)  # tests run programs as another user, who has to read what is installed there
         built = built_twice(out, Path(place))
         home = Path(place) / "مجلد فيه مسافات"
         python = environment(home)
