@@ -145,10 +145,11 @@ lint-github: .venv/.test
 
 # Wheel and sdist as they would be released, checked: minutes, and the package index. From the unpacked sdist the core's tests
 # run; with SDIST_TESTS=all the whole suite in an environment with all that it needs, as before a release; with
-# SDIST_TESTS="tests/test_query.py …" some files, for a machine that is busy.
+# SDIST_TESTS="tests/test_query.py …" some files. SDIST_WORKERS=1 leaves a core of a busy machine to others.
 SDIST_TESTS ?= core
+SDIST_WORKERS ?= 2
 release-check: .venv/.release
-	@$(BIN)/python -u tests/release/check.py --tests $(SDIST_TESTS)
+	@$(BIN)/python -u tests/release/check.py --tests $(SDIST_TESTS) --workers $(SDIST_WORKERS)
 
 wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist

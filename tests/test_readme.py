@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import araclip
-
 ROOT = Path(__file__).parents[1]
 WRONG = "from araclip import AraCLIP\nAraCLIP.load(3)\nAraCLIP.load().encode_text(3)\n"
 CONFIG = """[mypy]
@@ -26,7 +24,7 @@ def test_the_snippets_pass_mypy_strict_and_a_wrong_type_does_not(tmp_path: Path)
     for name, text in zip([*files, "wrong.py", "mypy.ini"], [*snippets, WRONG, CONFIG], strict=True):
         (tmp_path / name).write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--no-error-summary", *files, "wrong.py"]
-    source = str(Path(araclip.__file__).parents[1])
+    source = str(ROOT / "src")  # mypy refuses a path of site-packages, which an installed package has
     ran = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "MYPYPATH": source}, capture_output=True, text=True, check=False
     )

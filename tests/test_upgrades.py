@@ -15,7 +15,7 @@ from araclip.gallery.catalog.schema import SCHEMA
 from araclip.installed_models import bundled
 from araclip.model_folder.config import FORMAT as MODEL_FORMAT
 from araclip.model_folder.config import FORMATS as MODEL_FORMATS
-from release.licences import fits
+from release.licences import fits, strange
 
 GENERAL = {
     "Arabic",
@@ -84,6 +84,11 @@ def test_the_changelog_keeps_its_form() -> None:
     assert "https://keepachangelog.com" in text.partition("## Unreleased")[0]
 
 
+def test_the_citation_names_this_version() -> None:
+    citation = (DOCS.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {araclip.__version__}\n" in citation
+
+
 @pytest.mark.parametrize(
     ("licence", "fitting"),
     [
@@ -97,6 +102,11 @@ def test_the_changelog_keeps_its_form() -> None:
 )
 def test_a_licence_fits_when_each_of_its_parts_does(licence: str, fitting: bool) -> None:
     assert fits(licence) is fitting
+
+
+def test_exceptions_of_licences_are_for_a_package_or_for_a_family_by_any_spelling_of_its_name() -> None:
+    found = [{"Name": name, "Version": "1", "License": "GPL"} for name in ("Pi_Heif", "nvidia-nccl-cu13", "other")]
+    assert strange(found, {"pi-heif": "replaceable", "nvidia-*": "of PyTorch"}) == ["other 1: GPL"]
 
 
 def test_the_notice_names_every_source_of_the_bundled_weights() -> None:

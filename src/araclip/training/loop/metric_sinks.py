@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from araclip.errors import RecipeError
 
+TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # it asks for Pillow < 13 and runs with 13
+
 
 class Sink(Protocol):
     """Takes the rows that `Run.log` writes."""
@@ -45,7 +47,7 @@ class Trackio:
     """A run named like its folder, in the project named like the folder above, for `trackio show`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._trackio = _needed("trackio", "trackio")
+        self._trackio = _needed("trackio", TRACKIO)
         folder = folder.resolve()
         self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
 
@@ -72,11 +74,11 @@ def open_sink(name: str, folder: Path, config: Mapping[str, Any]) -> Sink:
     return SINKS[name](folder, config)
 
 
-def _needed(module: str, package: str) -> Any:
+def _needed(module: str, packages: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
         raise RecipeError(
-            f"the recipe sends its metrics to {package}, which is not installed. "
-            f"Run `pip install {package}`, or take it out of the recipe's sinks."
+            f"the recipe sends its metrics to {module.rpartition('.')[2]}, which is not installed. "
+            f"Run `pip install {packages}`, or take it out of the recipe's sinks."
         ) from error
