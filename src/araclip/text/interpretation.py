@@ -6,6 +6,8 @@ as it was typed is one of them. A search encodes all of them and adds their vect
 """
 
 import heapq
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +18,7 @@ from araclip.text.lexicon import Lexicon
 from araclip.text.negation import NEGATIONS
 from araclip.text.normalization import normalize
 from araclip.text.readings.arabizi import Arabizi, has_digits
-from araclip.text.readings.arabizi_words import PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
+from araclip.text.readings.arabizi_words import ARTICLES, PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
 from araclip.text.readings.changes import Change
 from araclip.text.readings.dialects import Dialects, with_evidence
 from araclip.text.readings.spelling import Spelling
@@ -32,7 +34,10 @@ LEAST_WEIGHT = 0.04  # of a reading, as a share of the likeliest one's
 LEAST_CONFIDENCE = 0.2  # of a choice
 LATIN = 0.75  # of a Latin word that is no English, and may be a name
 IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words
-FORM_COUNT, STANDARD_COUNT = 4, 80  # occurrences that the lexicon's words are given at least, for Arabizi
+# Occurrences that the lexicon's words are given at least, for Arabizi: a form for each label that has it (بنت is said
+# everywhere, بينط in the east), a standard word.
+FORM_COUNT, STANDARD_COUNT = 4, 80
+EITHER = 0.5  # of the share of an Arabizi word that means two things (3arabeya: عربية, سيارة), which each gets
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,8 @@ class Interpreter:
             for at in places
             if lower[at] in self._english() and lower[at] not in PREFIXES | WORDS and len(lower[at]) > 2
         ]
-        context = any(map(has_digits, lower.values())) or (len(certain) >= 2 and len(certain) > len(english))
+        joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # ghroub el shams
+        context = any(map(has_digits, lower.values())) or (len(certain | joined) >= 2 and len(certain) >= len(english))
         found: dict[int, list[Change]] = {}
         for at in sorted(certain, reverse=True):  # the word before a verb needs to know it
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
@@ -218,34 +224,34 @@ class Interpreter:
         return sorted(options, key=lambda option: -option[1])[:MAX_CHOICES]
 
     def _arabizi(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:
-        scale = sure
         merged: dict[str, float] = {}
         for target, share in options:
-            standard = self._standard_word(target)
-            merged[standard] = merged.get(standard, 0.0) + share * scale
+            for standard, part in self._standard_words(target):
+                merged[standard] = merged.get(standard, 0.0) + share * part * sure
         return [
             Change(typed, target, "arabizi", share)
             for target, share in sorted(merged.items(), key=lambda pair: -pair[1])
             if share >= LEAST_CONFIDENCE / 2
         ]
 
-    def _standard_word(self, word: str) -> str:
-        forms = (
-            ()
-            if fold(word) in self.lexicon.standard or self.vocabulary.count(word) > STANDARD_COUNT
-            else self.lexicon.find(word)
-        )
-        return forms[0].standard if forms and not forms[0].ambiguous else word
+    def _standard_words(self, word: str) -> tuple[tuple[str, float], ...]:
+        """What a word is in the standard language, with shares; both where it has another meaning too."""
+        if fold(word) in self.lexicon.standard or self.vocabulary.count(word) > STANDARD_COUNT:
+            return ((word, 1.0),)
+        if not (forms := self.lexicon.find(word)):
+            return ((word, 1.0),)
+        standard = forms[0].standard
+        return ((word, 1 - EITHER), (standard, EITHER)) if forms[0].ambiguous else ((standard, 1.0),)
 
     @cached_property
     def _index(self) -> Arabizi:
         counts = dict(self.vocabulary.counts)
-        for entry in self.lexicon.entries:
-            for _, form, _ in entry.forms:
-                counts[form] = max(counts.get(form, 0), FORM_COUNT)
+        labels = Counter(form for entry in self.lexicon.entries for _, form, _ in entry.forms)
+        for form, several in labels.items():
+            counts[form] = max(counts.get(form, 0), FORM_COUNT * several)
         for entry in self.lexicon.entries:
             counts[entry.standard] = max(2 * counts.get(entry.standard, 0), STANDARD_COUNT)
-        return Arabizi(counts)
+        return Arabizi(counts, known=labels)
 
     # ------------------------------------------------------------------ the whole text
 
@@ -281,10 +287,14 @@ class Interpreter:
         return "ar" if script == "arabic" else "en" if script == "latin" else script
 
 
+_PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")  # «bel mayy» whose word stays as typed: بال mayy
+
+
 def _rewritten(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:
     parts, end = [], 0
     for at, change in changes:
         parts += [text[end : spans[at][0]], change.target]
         end = spans[at + change.width - 1][1]
-    joined = "".join((*parts, text[end:])).replace("\0 ", "").replace("\0", "")
+    joined = _PREFIX_OF_LATIN.sub(" ", "".join((*parts, text[end:])))
+    joined = joined.replace("\0 ", "").replace("\0", "")
     return " ".join(joined.split())
