@@ -60,6 +60,7 @@ _WORN = frozenset(
         ),
     )
 )  # fmt: skip
+_PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
 _AND = frozenset(map(fold, ("و", "أو", "ولا", "and", "or", "nor", "w", "wala")))
 _WEARING = frozenset(map(fold, ("لابس", "لابسة", "لابسين", "مرتدي", "مرتدية", "wearing")))
 # What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام; and a number: house no 5.
@@ -133,7 +134,7 @@ def _end_of_things(folded: list[str], first: int) -> int:
         joined = word[1:] if word.startswith("و") and len(word) > 4 else ""
         if at > first:
             begins = any(tuple(folded[at : at + len(phrase)]) == phrase for phrase in _WITHOUT)
-            if begins or word in _ENDS or _is_verb(word) or _is_verb(joined):
+            if begins or word in _ENDS or _PLACE.match(word) or _is_verb(word) or _is_verb(joined):
                 return at
         width = 0 if word in _AND else 1 if joined else width + 1
         if width > MAX_THING:

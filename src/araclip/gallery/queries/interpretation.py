@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
-from araclip.text.facets.dates import DateFilter, split_date
+from araclip.text.facets.date_filter import DateFilter
+from araclip.text.facets.dates import split_date
 from araclip.text.facets.folders import split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.kinds import kinds_of

@@ -35,7 +35,7 @@ _DIGIT = re.compile(r"[a-z'][2356789]'?|[2356789]'?[a-z]")
 _NAME = re.compile(
     r"[a-z]{1,4}\d+|\d{1,3}(k|d|g|p|x|mm|cm|km|m|kg|ml|l|th|st|nd|rd|gb|mb|fps|px)|\d{2,}[a-z]*|[a-z]+\d{2,}[a-z]*|v\d"
 )
-_SHORT_NAME = re.compile(r"(mp|ps|h|x|g|a|b|i|p|t|v|gt|bmw|r|s)\d")
+_SHORT_NAME = re.compile(r"[a-z]2[a-z]|(mp|ps|h|x|g|a|b|i|p|t|v|gt|bmw|r|s)\d")
 
 
 def has_digits(word: str) -> bool:

@@ -5,7 +5,8 @@ PREFIXES = {
     "el": "ال", "al": "ال", "il": "ال", "l": "ال", "w": "و", "we": "و", "wi": "و", "wa": "و", "wel": "وال", "wl": "وال",
     "fel": "في ال", "fil": "في ال", "fl": "في ال", "bel": "بال", "bil": "بال", "bl": "بال", "3al": "على ال",
     "3l": "على ال",
-    "lel": "لل", "lil": "لل", "lal": "لل", "le": "ل", "mel": "من ال", "mnel": "من ال", "bi": "ب", "b": "ب", "li": "ل", "hal": "ال",
+    "lel": "لل", "lil": "لل", "lal": "لل", "le": "ل", "mel": "من ال", "mnel": "من ال", "bi": "ب", "b": "ب",
+    "li": "ل", "hal": "ال",
 }  # fmt: skip
 ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
 VERB_PREFIXES = ("b", "bi", "k", "ka")

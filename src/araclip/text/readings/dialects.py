@@ -231,9 +231,7 @@ def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
 
     A word of one dialect says more than one that several share, and the likelier of two meanings gains more.
     """
-    sure = {
-        slot[0].dialects for slot in slots if slot and slot[0].kind == "dialect" and not slot[0].ambiguous
-    } - {()}
+    sure = {slot[0].dialects for slot in slots if slot and slot[0].kind == "dialect" and not slot[0].ambiguous} - {()}
     return [[_likelier(change, sure, 0.5**place) for place, change in enumerate(slot)] for slot in slots]
 
 
