@@ -24,6 +24,14 @@ def test_the_word_that_a_picture_shows_has_the_largest_share(gallery) -> None:
     assert alone.share == pytest.approx(gallery.explain("أحمر", best.path).score, abs=1e-5)
 
 
+def test_a_picture_found_by_its_texts_has_the_relevance_that_the_search_gave_it(gallery) -> None:
+    path = gallery.search("أحمر", 1)[0].path
+    found = gallery.search(f"شيء {Path(path).stem}", 1)[0]
+    explained = gallery.explain(f"شيء {Path(path).stem}", found.path)
+    assert found.matched and explained.matched == found.matched
+    assert explained.relevance == pytest.approx(found.relevance, abs=1e-3)
+
+
 def test_the_texts_of_all_shortened_queries_are_encoded_at_once_and_a_thousand_words_are_bounded(
     gallery,
     monkeypatch: pytest.MonkeyPatch,

@@ -60,9 +60,9 @@ class Interpretation:
         """The words that were searched beside, or in place of, those that were typed, the likeliest first."""
         likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
         shown = (reading for reading in self.readings if reading.weight >= likely)
-        changes = (change for reading in shown for change in reading.changes if change.target)
-        found = (change.target.replace("\0", "") for change in changes)  # which marks a prefix before its word
-        return tuple(dict.fromkeys(found))[:MAX_READINGS]
+        found = (change.target for reading in shown for change in reading.changes)
+        whole = (target for target in found if target and "\0" not in target)  # which marks a prefix before its word
+        return tuple(dict.fromkeys(whole))[:MAX_READINGS]
 
     @property
     def is_plain(self) -> bool:
