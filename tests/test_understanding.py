@@ -81,6 +81,8 @@ def test_spellings_are_read_as_captions_spell_them(reader: Interpreter, typed: s
         ("چلب أسود", "كلب أسود"),
         ("خيمة في البر", "خيمة في الصحراء"),
         ("كورة فالبحر", "كرة في البحر"),
+        ("غروب عالكورنيش", "غروب على الكورنيش"),
+        ("شجر نخيل", "أشجار نخيل"),
         ("ولد راكب بايسكل", "صبي راكب دراجة"),
     ],
 )
@@ -97,6 +99,26 @@ def test_a_word_with_two_meanings_is_read_both_ways(reader: Interpreter) -> None
 @pytest.mark.parametrize("asking", ["عايز صورة", "بدي صورة", "وريني صور", "أبغى صورة", "وين صورة", "أبي صور"])
 def test_words_that_ask_for_pictures_are_not_looked_for(reader: Interpreter, asking: str) -> None:
     assert likeliest(reader, f"{asking} جبل") == f"{asking.split()[1]} جبل"
+
+
+@pytest.mark.parametrize("marked", ["شاطئ؟", "«شاطئ»", "شاطئ!", "(شاطئ).", "“شاطئ”،"])
+def test_marks_around_words_are_left_out(reader: Interpreter, marked: str) -> None:
+    assert [reading.text for reading in reader.interpret(marked).readings] == ["شاطئ"]
+
+
+@pytest.mark.parametrize("text", ["C++", "t-shirt", "؟", "...", "الساعة 12:30"])
+def test_marks_inside_words_and_alone_stay(reader: Interpreter, text: str) -> None:
+    assert [reading.text for reading in reader.interpret(text).readings] == [text]
+
+
+@pytest.mark.parametrize("name", ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان"])
+def test_names_of_people_and_places_are_no_slips(reader: Interpreter, name: str) -> None:
+    assert [reading.text for reading in reader.interpret(name).readings] == [name]
+
+
+def test_slips_of_everyday_words_that_captions_lack_are_mended(reader: Interpreter) -> None:
+    assert likeliest(reader, "عصفرو") == "عصفور"
+    assert likeliest(reader, "أسدد") == "أسد"
 
 
 def test_a_word_that_may_ask_stays_where_it_does_not(reader: Interpreter) -> None:
@@ -165,7 +187,8 @@ def test_articles_prepositions_and_verbs_of_arabizi_are_put_together(reader: Int
     "text",
     ["cat", "bar", "man", "sun", "the red car", "a dog in the snow", "two men on a bench", "iPhone", "mp3 player",
      "4k tv",
-     "may the best team win", "IMG_2019", "screenshot", "QR code", "falafel", "hot dog", "b2b meeting"],
+     "may the best team win", "IMG_2019", "screenshot", "QR code", "falafel", "hot dog", "b2b meeting",
+     "I don't know", "a man's hat"],
 )  # fmt: skip
 def test_english_stays_english(reader: Interpreter, text: str) -> None:
     found = reader.interpret(text)

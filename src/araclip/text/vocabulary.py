@@ -49,6 +49,11 @@ class Vocabulary:
                     counts[word] = counts.get(word, 0) + OWN
         return Vocabulary(counts)
 
+    def knowing(self, everyday: Iterable[str]) -> "Vocabulary":
+        """With everyday words, which count as much as one that captions use now and then."""
+        named = {word: max(self.counts.get(word, 0), OWN) for word in everyday if " " not in word}
+        return Vocabulary({**self.counts, **named})
+
     @cached_property
     def folded(self) -> dict[str, int]:
         """Folded word → the count of all its spellings."""

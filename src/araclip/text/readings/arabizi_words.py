@@ -22,7 +22,8 @@ WORDS = {
     # what asks for pictures: 3ayez sora, biddi soura, abgha sowar, bghit tsawer
     "3ayez": "", "3ayza": "", "3awez": "", "3awza": "", "bidde": "", "biddi": "", "badde": "", "baddi": "", "bddi": "",
     "abgha": "", "abghi": "", "bghit": "", "warini": "", "warrini": "", "werini": "", "wareeni": "",
-    "areed": "", "ureed": "", "oreed": "", "farjini": "", "warjini": "",
+    "shou": "", "shu": "", "esh": "", "eish": "", "wesh": "", "shno": "", "chno": "", "areed": "", "ureed": "",
+    "oreed": "", "farjini": "", "warjini": "",
 }  # fmt: skip
 # "Sitting", and before a verb a particle that says it goes on: walad ga3ed yel3ab.
 SITTING = frozenset(("2a3ed", "9a3ed", "ga3ed", "qa3ed", "2a3da", "9a3da", "ga3da", "qa3da"))

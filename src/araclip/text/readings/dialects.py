@@ -10,6 +10,8 @@ from araclip.text.readings.changes import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12  # confidence of a form, by what else it may be
+ARTICLE_SURE = 0.7  # of an unknown word after عال (عالكورنيش), of LEAST_STEM letters
+LEAST_STEM = 4
 EVIDENCE = 0.4  # what a word of that dialect alone adds to an ambiguous form; one of n dialects adds an nth
 RULE = 0.85  # of a verb whose standard form is known
 # Occurrences in captions that make a form a word of its own, one that models know well, one that is never changed.
@@ -39,8 +41,9 @@ _BEFORE_VERB = frozenset(
 # What asks for pictures before it says what they show: «عايز صورة كلب», «بدي صور البحر», «وريني القطط»; some only
 # before a word for a picture: «أبي صور البحر» wants them in the Gulf, «أبي وأمي» are one's parents.
 _ASKING = frozenset(map(fold, (
-    "عايز", "عايزة", "عاوز", "عاوزة", "بدي", "بدنا", "أبغى", "أبغا", "أريد", "نريد", "بغيت", "باغي", "باغية", "أبحث",
-    "دورلي", "هاتلي", "جيبلي", "وريني", "ورينا", "ورجيني", "فرجيني", "راويني", "أرني", "شوفلي", "وين", "فين",
+    "عايز", "عايزة", "عاوز", "عاوزة", "بدي", "بدنا", "أبغى", "أبغا", "أريد", "نريد", "بغيت", "باغي", "باغية", "كنبغي",
+    "أبحث", "دورلي", "هاتلي", "جيبلي", "وريني", "ورينا", "ورجيني", "فرجيني", "راويني", "أرني", "شوفلي", "وين", "فين",
+    "شو", "ايش", "إيش", "وش", "شنو", "اشنو",
 )))  # fmt: skip
 _MAY_ASK = frozenset(map(fold, ("أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب")))
 _PICTURES = frozenset(map(fold, ("صورة", "صور", "الصور", "تصاور", "تصاوير", "لقطة", "لقطات")))
@@ -122,7 +125,8 @@ class Dialects:
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
-            if own or (count >= OFTEN and not labels):  # as it is, captions use it
+            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # شجر are trees, and a zucchini
+            if own or doubtful or (count >= OFTEN and not labels):  # as it is, captions use it
                 confidence = UNLIKELY
             else:
                 confidence = AMBIGUOUS if ambiguous else ALSO_KNOWN if count >= OFTEN else SURE
@@ -144,6 +148,8 @@ class Dialects:
             return [Change(word, standard + spelled, "dialect", RULE)]
         if standard.endswith("ال") and (spelled := self.vocabulary.spelling("ال" + stem)):
             return [Change(word, standard.removesuffix("ال") + spelled, "dialect", RULE)]
+        if standard == "على ال" and len(stem) >= LEAST_STEM and not self.vocabulary.knows(word):
+            return [Change(word, standard + stem, "dialect", ARTICLE_SURE)]
         return []
 
     def _particle(self, words: Sequence[str], at: int) -> Change | None:

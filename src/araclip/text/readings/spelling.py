@@ -28,7 +28,7 @@ BY_STEM = 0.1  # of a word's count where only its stem is known, without what it
 ARTICLE = "ال"
 LOOSE = frozenset("وفبلكع")  # that people write apart before a word: ف البحر is في البحر
 _RUN = re.compile(r"(.)\1+")
-_NEVER_TWICE = re.compile("([ءئؤأإآةى])\\1+")  # شاطئئ, حمراءء: no word has them side by side
+_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # شاطئئ, شاطئء, حمراءء: no word has them side by side
 SWAPPED_COUNT = 300  # occurrences of a word of three letters that two exchanged letters are taken for: كبل → كلب
 # Letters that are one mistake away from each other: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
