@@ -12,7 +12,7 @@ KEPT = 0.1  # a spelling that makes up this share of its word's occurrences is a
 
 # و and then; ال the; ب with; ل to; ك like. What a word may begin with, the longest first.
 PROCLITICS = ("وبال", "وكال", "فبال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
-ENDINGS = ("هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
+ENDINGS = ("يه", "هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
 MIN_STEM = 3  # letters
 
 
