@@ -127,12 +127,12 @@ class _Reader(Years):
             later = max(spans, key=lambda span: span[1].last or "", default=None)
             return (len(name) + width, later[1]) if later else None
         if name := self.named(at, names.GREGORIAN_FEASTS):
-            first, last = names.GREGORIAN_FEASTS[name]
+            begins, ends = names.GREGORIAN_FEASTS[name]
             if year := self.gregorian(at + len(name)):
-                return len(name) + year[0], days((_day_of(year[1], first), _day_of(year[1], last)))
+                return len(name) + year[0], days((_day_of(year[1], begins), _day_of(year[1], ends)))
             if width := self.qualifier(at + len(name), names.LAST):
-                year_of = self.today.year - (_day_of(self.today.year, last) >= self.today)
-                return len(name) + width, days((_day_of(year_of, first), _day_of(year_of, last)))
+                year_of = self.today.year - (_day_of(self.today.year, ends) >= self.today)
+                return len(name) + width, days((_day_of(year_of, begins), _day_of(year_of, ends)))
         return None
 
     def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
