@@ -13,15 +13,23 @@ from test_relevance import gallery  # noqa: F401 - a fixture
 
 
 def test_the_word_that_a_picture_shows_has_the_largest_share(gallery) -> None:
-    best = gallery.search("صورة أحمر", 1, text_weight=0)[0]
-    found = gallery.explain("صورة أحمر", best.path)
+    best = gallery.search("شكل أحمر", 1, text_weight=0)[0]
+    found = gallery.explain("شكل أحمر", best.path)
     assert found.path == best.path
     assert found.score == pytest.approx(best.score, abs=1e-3)
     assert found.relevance == pytest.approx(best.relevance, abs=1e-3)
-    assert [each.word for each in found.words] == ["صورة", "أحمر"]
+    assert [each.word for each in found.words] == ["شكل", "أحمر"]
     assert found.words[1].share > found.words[0].share
     (alone,) = gallery.explain("أحمر", best.path).words
     assert alone.share == pytest.approx(gallery.explain("أحمر", best.path).score, abs=1e-5)
+
+
+def test_a_picture_found_by_its_texts_has_the_relevance_that_the_search_gave_it(gallery) -> None:
+    path = gallery.search("أحمر", 1)[0].path
+    found = gallery.search(f"شيء {Path(path).stem}", 1)[0]
+    explained = gallery.explain(f"شيء {Path(path).stem}", found.path)
+    assert found.matched and explained.matched == found.matched
+    assert explained.relevance == pytest.approx(found.relevance, abs=1e-3)
 
 
 def test_the_texts_of_all_shortened_queries_are_encoded_at_once_and_a_thousand_words_are_bounded(

@@ -1,5 +1,6 @@
 """How a query's words are understood: spelling, dialects, Arabizi, exclusions; English and clean Arabic stay."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ def likeliest(reader: Interpreter, text: str) -> str:
         ("قط أب يض", "قط أبيض"),
         ("يق فز في ال ماء", "يقفز في الماء"),
         ("بث وب أسود", "بثوب أسود"),
+        ("شاطئئ البحر", "شاطئ البحر"),
+        ("سماءء زرقاءء", "سماء زرقاء"),
+        ("كبل أسود", "كلب أسود"),
+        ("رلج يقف", "رجل يقف"),
     ],
 )
 def test_spellings_are_read_as_captions_spell_them(reader: Interpreter, typed: str, read: str) -> None:
@@ -68,6 +73,17 @@ def test_spellings_are_read_as_captions_spell_them(reader: Interpreter, typed: s
         ("طوموبيل ف البحر", "سيارة في البحر"),
         ("الچلب گاعد", "الكلب يجلس"),
         ("بيلعبوا في الجنينة", "يلعبون في الحديقة"),
+        ("شجر عالي", "أشجار عالي"),
+        ("ولاد بالتلج", "أطفال بالثلج"),
+        ("ستات قاعدين", "نساء يجلسون"),
+        ("صبي عم بينط بالمي", "صبي يقفز بالماء"),
+        ("واحد الراجل", "الرجل"),
+        ("چلب أسود", "كلب أسود"),
+        ("خيمة في البر", "خيمة في الصحراء"),
+        ("كورة فالبحر", "كرة في البحر"),
+        ("غروب عالكورنيش", "غروب على الكورنيش"),
+        ("شجر نخيل", "أشجار نخيل"),
+        ("ولد راكب بايسكل", "صبي راكب دراجة"),
     ],
 )
 def test_dialect_words_are_read_as_standard_ones(reader: Interpreter, typed: str, read: str) -> None:
@@ -78,6 +94,48 @@ def test_dialect_words_are_read_as_standard_ones(reader: Interpreter, typed: str
 def test_a_word_with_two_meanings_is_read_both_ways(reader: Interpreter) -> None:
     texts = [reading.text for reading in reader.interpret("عربية حمرا").readings]
     assert set(texts) == {"عربية حمراء", "سيارة حمراء"}
+
+
+@pytest.mark.parametrize("asking", ["عايز صورة", "بدي صورة", "وريني صور", "أبغى صورة", "وين صورة", "أبي صور"])
+def test_words_that_ask_for_pictures_are_not_looked_for(reader: Interpreter, asking: str) -> None:
+    assert likeliest(reader, f"{asking} جبل") == "جبل"
+
+
+def test_a_word_for_a_picture_stays_where_it_is_said_which_kind(reader: Interpreter) -> None:
+    assert likeliest(reader, "صور كلب") == likeliest(reader, "صورة كلب") == "كلب"
+    for text in ("صورة", "صورة عائلية", "صورة قديمة", "صور في متحف"):
+        assert likeliest(reader, text) == text
+
+
+@pytest.mark.parametrize("marked", ["شاطئ؟", "«شاطئ»", "شاطئ!", "(شاطئ).", "“شاطئ”،"])
+def test_marks_around_words_are_left_out(reader: Interpreter, marked: str) -> None:
+    assert [reading.text for reading in reader.interpret(marked).readings] == ["شاطئ"]
+
+
+@pytest.mark.parametrize("text", ["C++", "t-shirt", "؟", "...", "الساعة 12:30"])
+def test_marks_inside_words_and_alone_stay(reader: Interpreter, text: str) -> None:
+    assert [reading.text for reading in reader.interpret(text).readings] == [text]
+
+
+@pytest.mark.parametrize("name", ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان"])
+def test_names_of_people_and_places_are_no_slips(reader: Interpreter, name: str) -> None:
+    assert [reading.text for reading in reader.interpret(name).readings] == [name]
+
+
+def test_slips_of_everyday_words_that_captions_lack_are_mended(reader: Interpreter) -> None:
+    assert likeliest(reader, "عصفرو") == "عصفور"
+    assert likeliest(reader, "أسدد") == "أسد"
+
+
+def test_a_word_that_may_ask_stays_where_it_does_not(reader: Interpreter) -> None:
+    for text in ("أبي وأمي", "أبي", "وين"):
+        assert reader.interpret(text).readings[0].text == text
+
+
+def test_a_word_of_one_dialect_says_more_than_one_of_all(reader: Interpreter) -> None:
+    """مرة is a woman or "very"; نفنوف is a Gulf and Iraqi dress, ولد a boy everywhere."""
+    shares = {reading.text: reading.weight for reading in reader.interpret("مرة لابسة نفنوف").readings}
+    assert max(shares, key=lambda text: shares[text]) == "امرأة ترتدي فستان"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +156,10 @@ def test_a_cat_in_cairene_letters_is_among_the_readings(reader: Interpreter) -> 
 @pytest.mark.parametrize(
     ("typed", "read"),
     [
+        ("3eyal byel3abo", "أطفال يلعب"),
+        ("kalb fel talg", "كلب في الثلج"),
+        ("ghroub el shams", "غروب الشمس"),
+        ("biddi soura lal ba7r", "صورة للبحر"),
         ("kalb w otta", "كلب وقطة"),
         ("walad byl3ab", "ولد يلعب"),
         ("sora 7elwa", "صورة جميلة"),
@@ -112,6 +174,16 @@ def test_everyday_words_are_not_read_as_the_likest_letters(reader: Interpreter, 
     assert likeliest(reader, typed) == read
 
 
+def test_a_prefix_is_not_joined_to_a_word_that_stays_latin(reader: Interpreter) -> None:
+    for reading in reader.interpret("walad yel3ab bel xyzzy w 7ader").readings:
+        assert not re.search("[\u0621-\u064a][a-z]", reading.text)
+
+
+def test_a_dialect_word_of_two_meanings_is_read_both_ways_in_arabizi_too(reader: Interpreter) -> None:
+    texts = [reading.text for reading in reader.interpret("3arabeya 7amra").readings]
+    assert {"سيارة حمراء", "عربية حمراء"} <= set(texts)
+
+
 def test_articles_prepositions_and_verbs_of_arabizi_are_put_together(reader: Interpreter) -> None:
     assert likeliest(reader, "el walad byel3ab kora fel share3") == "الولد يلعب كرة في الشارع"
     assert likeliest(reader, "kalb aswad by2fz") == "كلب أسود يقفز"
@@ -121,7 +193,8 @@ def test_articles_prepositions_and_verbs_of_arabizi_are_put_together(reader: Int
     "text",
     ["cat", "bar", "man", "sun", "the red car", "a dog in the snow", "two men on a bench", "iPhone", "mp3 player",
      "4k tv",
-     "may the best team win", "IMG_2019", "screenshot", "QR code"],
+     "may the best team win", "IMG_2019", "screenshot", "QR code", "falafel", "hot dog", "b2b meeting",
+     "I don't know", "a man's hat"],
 )  # fmt: skip
 def test_english_stays_english(reader: Interpreter, text: str) -> None:
     found = reader.interpret(text)
@@ -206,6 +279,20 @@ def test_scripts(text: str, script: str) -> None:
         ("مدينة بدون سيارات في الشارع", "مدينة في الشارع", ("سيارات",)),
         ("جبل بلا ثلج يتسلقه رجل", "جبل يتسلقه رجل", ("ثلج",)),
         ("a beach without people at sunset", "a beach at sunset", ("people",)),
+        ("شارع بدون سيارات ولا ناس", "شارع", ("سيارات", "ناس")),
+        ("طفل ليس معه كرة", "طفل", ("كرة",)),
+        ("صورة ما بها ناس", "صورة", ("ناس",)),
+        ("شي ما فيو حدا", "شي", ("حدا",)),
+        ("لا يوجد كلب في الحديقة", "في الحديقة", ("كلب",)),
+        ("كلب وليس قطة", "كلب", ("قطة",)),
+        ("كلب لا قطة", "كلب", ("قطة",)),
+        ("كلب مش أسود ومش أبيض", "كلب", ("أسود", "أبيض")),
+        ("شاطئ خالي من الناس", "شاطئ", ("الناس",)),
+        ("cats but not dogs", "cats", ("dogs",)),
+        ("beach, no people", "beach", ("people",)),
+        ("ba7r bedoun nas w sayarat", "ba7r", ("nas", "sayarat")),
+        ("kalb men 8eir nas", "kalb", ("nas",)),
+        ("ولاد بدون كلاب بالشارع", "ولاد بالشارع", ("كلاب",)),
     ],
 )
 def test_exclusions_in_words_are_separated(text: str, shown: str, excluded: tuple[str, ...]) -> None:
@@ -215,7 +302,23 @@ def test_exclusions_in_words_are_separated(text: str, shown: str, excluded: tupl
 
 @pytest.mark.parametrize(
     "text",
-    ["كلب ما في الصورة", "بدون كلاب", "قطة", "", "بدون", "بدون شك", "without", "غيرة", "مش", "رجل بلا قميص يتزلج"],
+    [
+        "كلب ما في الصورة",
+        "بدون كلاب",
+        "قطة",
+        "",
+        "بدون",
+        "بدون شك",
+        "without",
+        "غيرة",
+        "مش",
+        "رجل بلا قميص يتزلج",
+        "رجل مش لابس قبعة",
+        "بنت لا تبتسم",
+        "طفل مش بيضحك",
+        "house no 5",
+        "لا كلاب",
+    ],
 )
 def test_a_text_without_something_to_show_or_to_exclude_stays_whole(text: str) -> None:
     found = split_exclusions(text)

@@ -29,7 +29,7 @@ from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.queries.exclusion import exclusion_of
 from araclip.gallery.queries.fusion import Hybrid
 from araclip.gallery.queries.reference_queries import reference_vectors
-from araclip.gallery.queries.text_matches import TextQuery, where_found
+from araclip.gallery.queries.text_matches import TextQuery, text_matches, where_found
 from araclip.gallery.ranking import Page, near_hits, ranked
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
@@ -103,13 +103,12 @@ class Snapshot(ABC):
         """As `search`, each hit with its picture, whose copies include the one at the hit's path."""
 
     def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
-        """The near-duplicates of a picture that pass the filters, those most like it first; none where the store
-        cannot look for them."""
+        """The near-duplicates of a picture that pass the filters, the likest first; none where none are looked for."""
         return []
 
-    def matched(self, content: int, text: TextQuery) -> tuple[Match, ...]:
-        """The texts of a picture in which words of a query stand; none where the store searches no text."""
-        return ()
+    @abstractmethod
+    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
+        """The texts of a picture in which words of a query stand, and the relevance that they alone give it."""
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field; none where it is gone."""
@@ -227,9 +226,10 @@ class FolderSnapshot(Snapshot):
         records = self._catalog().records_at([hit.path for hit in hits])
         return [(records[hit.path], hit) for hit in hits if hit.path in records]
 
-    def matched(self, content: int, text: TextQuery) -> tuple[Match, ...]:
-        """The texts of a picture in which words of a query stand."""
-        return where_found(self.document(content), text)
+    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
+        """The texts of a picture that match, and the relevance that they give it."""
+        matches = text_matches(WordIndex(self._catalog()), text, len(self.index))
+        return where_found(self.document(content), text), matches.relevance_of(content)
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field."""

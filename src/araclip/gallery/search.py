@@ -130,12 +130,13 @@ class SearchableGallery(ABC):
         text = words_to_find(read, TEXT_WEIGHT)
         asked = texts_of_shares(read)
         vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
+        matched, surely = snapshot.by_texts(content, text) if content is not None and text else ((), 0.0)
         return Explanation(
             path=path,
             score=score,
-            relevance=scale.relevance(query_vector, read.query.words)(score) if scale else None,
+            relevance=max(scale.relevance(query_vector, read.query.words)(score), surely) if scale else None,
             words=word_shares(read, terms, vector, vector_of),
-            matched=snapshot.matched(content, text) if content is not None and text else (),
+            matched=matched,
             interpretation=read.interpretation,
         )
 

@@ -6,21 +6,20 @@ as it was typed is one of them. A search encodes all of them and adds their vect
 """
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from araclip.text.folding import fold
 from araclip.text.lexicon import Lexicon
 from araclip.text.negation import NEGATIONS
 from araclip.text.normalization import normalize
-from araclip.text.readings.arabizi import Arabizi, has_digits
-from araclip.text.readings.arabizi_words import PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
-from araclip.text.readings.changes import Change
+from araclip.text.readings.changes import LEAST_CONFIDENCE, Change
 from araclip.text.readings.dialects import Dialects, with_evidence
+from araclip.text.readings.latin import Latin
 from araclip.text.readings.spelling import Spelling
-from araclip.text.script import is_arabic, is_latin, script_of, words
+from araclip.text.script import is_arabic, script_of, words
 from araclip.text.vocabulary import Vocabulary, split_proclitics
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
@@ -29,10 +28,6 @@ MAX_WORDS = 40  # that are interpreted; models read about as many
 MAX_READINGS = 5  # of a text, with the one as typed
 MAX_CHOICES = 3  # of a word
 LEAST_WEIGHT = 0.04  # of a reading, as a share of the likeliest one's
-LEAST_CONFIDENCE = 0.2  # of a choice
-LATIN = 0.75  # of a Latin word that is no English, and may be a name
-IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words
-FORM_COUNT, STANDARD_COUNT = 4, 80  # occurrences that the lexicon's words are given at least, for Arabizi
 
 
 @dataclass(frozen=True)
@@ -63,22 +58,31 @@ class Interpreter:
 
     Args:
         english: gives the words that are English, in lower case; they are never taken for Arabizi on their own.
+        names: of people and places, folded; they are never taken for slips of other words.
     """
 
-    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]]) -> None:
-        self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
-        self.spelling = Spelling(vocabulary)
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        vocabulary: Vocabulary,
+        english: Callable[[], frozenset[str]],
+        names: frozenset[str] = frozenset(),
+    ) -> None:
+        self.lexicon, self.vocabulary, self._english, self._names = lexicon, vocabulary, english, names
+        self.spelling = Spelling(vocabulary.knowing(e.standard for e in lexicon.entries))
         self.dialects = Dialects(lexicon, vocabulary)
+        self.latin = Latin(lexicon, vocabulary, english)
 
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """With the words of further texts (a gallery's captions and names), or a further lexicon, which has
         priority."""
         vocabulary = self.vocabulary.extended(texts)
-        return Interpreter(self.lexicon.joined(lexicon) if lexicon else self.lexicon, vocabulary, self._english)
+        joined = self.lexicon.joined(lexicon) if lexicon else self.lexicon
+        return Interpreter(joined, vocabulary, self._english, self._names)
 
     def interpret(self, text: str) -> TextInterpretation:
         """The readings of one text. Takes time linear in its length, and a few milliseconds at most."""
-        normal = normalize(text)
+        normal = _bare(normalize(text))
         found = list(words(normal))[:MAX_WORDS]
         typed = [match.group() for match in found]
         slots = self._slots(typed)
@@ -116,7 +120,7 @@ class Interpreter:
 
     def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
         """(place of the first word, what it may be) for the words or groups of words that may be something else."""
-        latin = self._latin(typed)
+        latin = self.latin.read(typed)
         slots: list[tuple[int, list[Change]]] = []
         at = 0
         while at < len(typed):
@@ -143,7 +147,8 @@ class Interpreter:
         return changes
 
     def _is_standard(self, word: str) -> bool:
-        return any(fold(stem) in self.lexicon.standard for stem in (word, *(s for _, s in split_proclitics(word))))
+        stems = [fold(stem) for stem in (word, *(stem for _, stem in split_proclitics(word)))]
+        return any(stem in self.lexicon.standard or stem in self._names for stem in stems)
 
     def _standard(self, change: Change) -> Change:
         """A correction that is a dialect word, as the standard one."""
@@ -152,100 +157,6 @@ class Interpreter:
         return Change(
             change.source, forms[0].standard, "dialect", change.confidence * 0.9, forms[0].labels, change.width
         )
-
-    # ------------------------------------------------------------------ Arabizi
-
-    def _latin(self, typed: Sequence[str]) -> dict[int, list[Change]]:
-        """What the Latin words may be in Arabic, by place; English words are left alone, unless others are Arabizi."""
-        places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
-        if not places:
-            return {}
-        lower = {at: typed[at].lower().replace("\u2019", "'") for at in places}
-        evident = {
-            at for at in places if has_digits(lower[at]) and lower[at] not in PREFIXES and lower[at] not in WORDS
-        }
-        foreign = {at for at in places if at not in evident and self._may_be_arabic(typed[at], lower[at])}
-        read = {at: self._read(lower[at]) for at in evident | foreign}
-        certain = {at for at in evident | foreign if read[at]}
-        english = [
-            at
-            for at in places
-            if lower[at] in self._english() and lower[at] not in PREFIXES | WORDS and len(lower[at]) > 2
-        ]
-        context = any(map(has_digits, lower.values())) or (len(certain) >= 2 and len(certain) > len(english))
-        found: dict[int, list[Change]] = {}
-        for at in sorted(certain, reverse=True):  # the word before a verb needs to know it
-            sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
-            found[at] = self._arabizi(typed[at], read[at], sure)
-            if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
-                found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
-        if context:
-            for at in reversed(places):  # a prefix needs to know the word after it
-                if at in found:
-                    continue
-                if lower[at] in WORDS:
-                    found[at] = [Change(typed[at], WORDS[lower[at]], "arabizi", IN_CONTEXT)]
-                elif lower[at] in PREFIXES and at + 1 in found and found[at + 1]:
-                    found[at] = [Change(typed[at], PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
-                elif (
-                    lower[at] in self._english() and len(english) <= len(certain) and (options := self._read(lower[at]))
-                ):
-                    found[at] = self._arabizi(typed[at], options, 0.6)
-        return {at: changes for at, changes in found.items() if changes}
-
-    def _may_be_arabic(self, word: str, lower: str) -> bool:
-        """Whether a word without telling digits is no English word and does not look like a name (iPhone, mp3)."""
-        known = lower in self._english() or lower in WORDS or lower in PREFIXES
-        return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
-
-    def _read(self, word: str) -> list[tuple[str, float]]:
-        """Words that a Latin one may stand for, with its article or preposition: elbahr → البحر."""
-        if word in USUAL:
-            return [(USUAL[word], 1.0)]
-        if word in SITTING:
-            return [("جالسة" if word.endswith("a") else "جالس", 1.0)]
-        options = self._index.read(word)
-        for typed, prefix in PREFIXES.items():
-            stem = word.removeprefix(typed).lstrip("-")
-            if len(typed) > 1 and stem != word and len(stem) > 2:
-                options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
-        for typed in VERB_PREFIXES:
-            stem = word.removeprefix(typed)
-            if (
-                stem != word and len(stem) > 3 and stem[0] in "yt"
-            ):  # by2fz, kayl3ab: the verb without the dialect's letter
-                options += [(target, share * 0.9) for target, share in self._index.read(stem) if target[0] in "يت"]
-        return sorted(options, key=lambda option: -option[1])[:MAX_CHOICES]
-
-    def _arabizi(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:
-        scale = sure
-        merged: dict[str, float] = {}
-        for target, share in options:
-            standard = self._standard_word(target)
-            merged[standard] = merged.get(standard, 0.0) + share * scale
-        return [
-            Change(typed, target, "arabizi", share)
-            for target, share in sorted(merged.items(), key=lambda pair: -pair[1])
-            if share >= LEAST_CONFIDENCE / 2
-        ]
-
-    def _standard_word(self, word: str) -> str:
-        forms = (
-            ()
-            if fold(word) in self.lexicon.standard or self.vocabulary.count(word) > STANDARD_COUNT
-            else self.lexicon.find(word)
-        )
-        return forms[0].standard if forms and not forms[0].ambiguous else word
-
-    @cached_property
-    def _index(self) -> Arabizi:
-        counts = dict(self.vocabulary.counts)
-        for entry in self.lexicon.entries:
-            for _, form, _ in entry.forms:
-                counts[form] = max(counts.get(form, 0), FORM_COUNT)
-        for entry in self.lexicon.entries:
-            counts[entry.standard] = max(2 * counts.get(entry.standard, 0), STANDARD_COUNT)
-        return Arabizi(counts)
 
     # ------------------------------------------------------------------ the whole text
 
@@ -281,10 +192,24 @@ class Interpreter:
         return "ar" if script == "arabic" else "en" if script == "latin" else script
 
 
+# Marks at the ends of words, which captions do not have and models read otherwise: «شاطئ؟» has a cosine of .81 to شاطئ.
+_MARKS = re.compile("(?<!\\S)[«\"“”'(]+|[؟?!.…,،;؛:»\"“”')]+(?!\\S)")
+
+
+def _bare(text: str) -> str:
+    """A text without the marks at the ends of its words; as it is, if there is nothing else."""
+    bare = " ".join(_MARKS.sub("", text).split())
+    return bare or text
+
+
+_PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")  # «bel mayy» whose word stays as typed: بال mayy
+
+
 def _rewritten(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:
     parts, end = [], 0
     for at, change in changes:
         parts += [text[end : spans[at][0]], change.target]
         end = spans[at + change.width - 1][1]
-    joined = "".join((*parts, text[end:])).replace("\0 ", "").replace("\0", "")
+    joined = _PREFIX_OF_LATIN.sub(" ", "".join((*parts, text[end:])))
+    joined = joined.replace("\0 ", "").replace("\0", "")
     return " ".join(joined.split())

@@ -52,7 +52,7 @@ class Entry:
 
 
 class Lexicon:
-    """Entries, found by any of their forms. A later entry's form of the same word comes first."""
+    """Entries, found by any of their forms. Of two words with the same form, an earlier entry's comes first."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(entries)
@@ -62,13 +62,13 @@ class Lexicon:
 
     def joined(self, other: "Lexicon") -> "Lexicon":
         """With the entries of another one, which come first where both know a form."""
-        return Lexicon((*self.entries, *other.entries))
+        return Lexicon((*other.entries, *self.entries))
 
     @cached_property
     def forms(self) -> Mapping[str, tuple[Form, ...]]:
         """Folded form → the standard words that it may stand for, the likeliest first."""
         found: dict[str, dict[str, Form]] = {}
-        for entry in reversed(self.entries):
+        for entry in self.entries:
             for label, text, ambiguous in entry.forms:
                 if label == "pl" or (fold(text) in self.headwords and not ambiguous):
                     continue  # a standard word says what it says
@@ -77,7 +77,7 @@ class Lexicon:
                 labels = (*before.labels, label) if before else (label,)
                 known[entry.standard] = Form(entry.standard, labels, ambiguous or bool(before and before.ambiguous))
         return {
-            key: tuple(sorted(forms.values(), key=lambda form: (form.ambiguous, -len(form.labels))))
+            key: tuple(sorted(forms.values(), key=lambda form: (form.ambiguous, -len({*DIALECTS} & {*form.labels}))))
             for key, forms in found.items()
         }
 
@@ -96,7 +96,10 @@ class Lexicon:
     def plurals(self) -> Mapping[str, str]:
         """Standard word → its first plural."""
         return {
-            entry.standard: text for entry in self.entries for label, text, _ in reversed(entry.forms) if label == "pl"
+            entry.standard: text
+            for entry in reversed(self.entries)
+            for label, text, _ in reversed(entry.forms)
+            if label == "pl"
         }
 
     @cached_property

@@ -1,31 +1,39 @@
 """What a query excludes in words: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
 
+import re
 from dataclasses import dataclass
 
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import words
 
+# «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد»: what is said not to be there, and where.
+_NOT_THERE = ("ليس", "ليست", "ليس هناك", "ما", "مش", "مو", "لا يوجد", "لا توجد")
+_THERE = ("في", "فيه", "فيها", "فيهم", "فيو", "فيا", "به", "بها", "بيه", "بيها", "معه", "معها", "معهم", "معاه", "معاها",
+          "عليه", "عليها", "لديه", "لديها", "عنده", "عندها")  # fmt: skip
 _WITHOUT = tuple(
     sorted(
-        (
+        {
             tuple(fold(phrase).split())
             for phrase in (
                 "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "باستثناء", "بلاش",
-                "ليس فيها", "ليس فيه", "لا يوجد فيها", "لا يوجد فيه", "مفيهاش", "مفيهوش", "ما فيها", "ما فيه",
-                "ما فيهاش",
-                "ما فيهوش", "مافيه", "مافيها", "مافي", "ما في", "مفيش", "مافيش",
-                "ما فيش", "مفيش فيه", "مفيش فيها", "ما فيش فيه", "ما فيش فيها",
-                "ماكو", "ماكو بيه", "ماكو بيها", "بدن",
-                "bidoun", "bidoon", "bedoon", "bdoun", "bdoon", "men 8eir", "min gheir", "men gheir",
-                "without", "except", "with no", "but no", "and no", "excluding",
+                "خالي من", "خالية من", "خال من", "فاضي من", "فاضية من",
+                "مفيهاش", "مفيهوش", "ما فيهاش", "ما فيهوش", "مافيه", "مافيها", "مافيو", "مافي", "مفيش",
+                "مافيش", "ما فيش", "مفيش فيه", "مفيش فيها", "ما فيش فيه", "ما فيش فيها",
+                "ماكو", "ماكو بيه", "ماكو بيها", "بدن", "وليس", "وليست", "ومش", "ومو", "ليس هناك", "لا يوجد", "لا توجد",
+                "bala", "bila", "without", "except", "with no", "but no", "and no", "but not", "and not", "excluding",
+                "free of",
+                *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
+                *(f"{of} {other}" for of in ("men", "min", "mn") for other in (
+                    "8eir", "8er", "8air", "gheir", "gher", "ghair", "gheyr", "ghir", "8ir")),
             )
-        ),
+        },
         key=len,
         reverse=True,
     )
 )  # fmt: skip
-NEGATIONS = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "not")))
+_BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
+NEGATIONS = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "لا", "not", "no", "mish", "msh")))
 # Where an excluded thing ends: «بدون سيارات في الشارع» excludes cars, and is in the street.
 _ENDS = frozenset(
     map(
@@ -52,7 +60,12 @@ _WORN = frozenset(
         ),
     )
 )  # fmt: skip
-_AND = frozenset(map(fold, ("و", "أو", "and", "or")))
+_PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
+_AND = frozenset(map(fold, ("و", "أو", "ولا", "and", "or", "nor", "w", "wala")))
+_WEARING = frozenset(map(fold, ("لابس", "لابسة", "لابسين", "مرتدي", "مرتدية", "wearing")))
+# What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام; and a number: house no 5.
+_NO_THING = re.compile(r"[تنا]...|\d")
+_NO = frozenset(map(fold, ("لا", "no")))
 _WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
 _FIXED = frozenset(
@@ -73,8 +86,7 @@ def split_exclusions(text: str) -> Split:
     """Separate what a text shows from what it excludes; a text that only excludes stays whole.
 
     After a word such as «بدون» all is excluded up to the next one; «و» between two excluded things separates them.
-    «مش» and
-    «غير» exclude the one word after them, where something stands before.
+    «مش», «لا» and «غير» exclude the one word after them, where something stands before.
     """
     normal = normalize(text)
     found = list(words(normal))
@@ -83,7 +95,9 @@ def split_exclusions(text: str) -> Split:
     at, end = 0, 0
     while at < len(found):
         phrase = next((p for p in _WITHOUT if tuple(folded[at : at + len(p)]) == p), None)
-        adjective = phrase is None and at and folded[at] in NEGATIONS and at + 1 < len(found)
+        if phrase is None and _BIDOUN.fullmatch(folded[at]):
+            phrase = (folded[at],)
+        adjective = phrase is None and at and folded[at] in NEGATIONS and _is_thing(folded, at)
         if phrase is None and not adjective:
             at += 1
             continue
@@ -120,12 +134,20 @@ def _end_of_things(folded: list[str], first: int) -> int:
         joined = word[1:] if word.startswith("و") and len(word) > 4 else ""
         if at > first:
             begins = any(tuple(folded[at : at + len(phrase)]) == phrase for phrase in _WITHOUT)
-            if begins or word in _ENDS or _is_verb(word) or _is_verb(joined):
+            if begins or word in _ENDS or _PLACE.match(word) or _is_verb(word) or _is_verb(joined):
                 return at
         width = 0 if word in _AND else 1 if joined else width + 1
         if width > MAX_THING:
             return at
     return len(folded)
+
+
+def _is_thing(folded: list[str], at: int) -> bool:
+    """Whether what follows a negation at a place is a thing or a quality that can be left out, no verb."""
+    following = folded[at + 1] if at + 1 < len(folded) else ""
+    if not following or _is_verb(following.removeprefix("ب")) or following in _WEARING:
+        return False
+    return folded[at] not in _NO or not _NO_THING.match(following)
 
 
 def _is_verb(word: str) -> bool:

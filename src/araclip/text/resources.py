@@ -1,5 +1,5 @@
-"""The files of this room: the lexicon and the word counts of the package, a user's lexicon, SymSpell's English
-words."""
+"""The files of this room: the lexicon, the names and the word counts of the package, a user's lexicon, SymSpell's
+English words."""
 
 import os
 from functools import cache
@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from araclip.errors import InputError
+from araclip.text.folding import fold
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
@@ -43,7 +44,7 @@ def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:
 @cache
 def default_interpreter() -> Interpreter:
     """The interpreter of the package's own words; made once, in about 0.1 s."""
-    return Interpreter(_lexicon(), _vocabulary(), _english)
+    return Interpreter(_lexicon(), _vocabulary(), _english, _names())
 
 
 def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None = None) -> Interpreter:
@@ -67,6 +68,12 @@ def _lexicon() -> Lexicon:
 def _vocabulary() -> Vocabulary:
     pairs = (line.split() for line in _data("words.txt").splitlines() if not line.startswith("#"))
     return Vocabulary({word: int(count) for word, count in pairs})
+
+
+def _names() -> frozenset[str]:
+    """Names of people and places, folded."""
+    lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
+    return frozenset(fold(name) for line in lines for name in line.split())
 
 
 @cache

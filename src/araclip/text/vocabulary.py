@@ -12,7 +12,7 @@ KEPT = 0.1  # a spelling that makes up this share of its word's occurrences is a
 
 # و and then; ال the; ب with; ل to; ك like. What a word may begin with, the longest first.
 PROCLITICS = ("وبال", "وكال", "فبال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
-ENDINGS = ("هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
+ENDINGS = ("يه", "هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
 MIN_STEM = 3  # letters
 
 
@@ -48,6 +48,11 @@ class Vocabulary:
                 if 2 <= len(word) <= 30 and not word.isdigit() and (word in counts or len(counts) < room):
                     counts[word] = counts.get(word, 0) + OWN
         return Vocabulary(counts)
+
+    def knowing(self, everyday: Iterable[str]) -> "Vocabulary":
+        """With everyday words, which count as much as one that captions use now and then."""
+        named = {word: max(self.counts.get(word, 0), OWN) for word in everyday if " " not in word}
+        return Vocabulary({**self.counts, **named})
 
     @cached_property
     def folded(self) -> dict[str, int]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
-from araclip.text.facets.dates import DateFilter, split_date
+from araclip.text.facets.date_filter import DateFilter
+from araclip.text.facets.dates import split_date
 from araclip.text.facets.folders import split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.kinds import kinds_of
@@ -59,9 +60,9 @@ class Interpretation:
         """The words that were searched beside, or in place of, those that were typed, the likeliest first."""
         likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
         shown = (reading for reading in self.readings if reading.weight >= likely)
-        changes = (change for reading in shown for change in reading.changes if change.target)
-        found = (change.target.replace("\0", "") for change in changes)  # which marks a prefix before its word
-        return tuple(dict.fromkeys(found))[:MAX_READINGS]
+        found = (change.target for reading in shown for change in reading.changes)
+        whole = (target for target in found if target and "\0" not in target)  # which marks a prefix before its word
+        return tuple(dict.fromkeys(whole))[:MAX_READINGS]
 
     @property
     def is_plain(self) -> bool:

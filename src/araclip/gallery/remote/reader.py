@@ -15,12 +15,12 @@ from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.locations import reference_home
 from araclip.gallery.queries.exclusion import exclusion_of
 from araclip.gallery.queries.reference_queries import reference_vectors
-from araclip.gallery.queries.text_matches import TextQuery
+from araclip.gallery.queries.text_matches import TextQuery, text_matches, where_found
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot, Vectors
 from araclip.gallery.remote.ranking import ServerSearch
 from araclip.gallery.remote.rows import Row, record_of, texts_of
-from araclip.gallery.results import Hit
+from araclip.gallery.results import Hit, Match
 
 
 class RemoteSnapshot(Snapshot):
@@ -64,6 +64,12 @@ class RemoteSnapshot(Snapshot):
         pictures = self.pictures if hybrid else 0
         with self.searching() as search:
             return search.ranked(vector, page, scale, exclude, exclusion, hybrid, pictures)
+
+    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
+        """The texts of a picture that match, and the relevance that they give it."""
+        with self.searching() as search:
+            matches = text_matches(search.words, text, self.pictures)
+        return where_found(self.document(content), text), matches.relevance_of(content)
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field; a gallery on a server has none from OCR."""

@@ -18,6 +18,7 @@ _HIJRI = (
 _SEASONS = {"شتاء|الشتاء|شتا|winter": (12, 1, 2), "ربيع|الربيع|spring": (3, 4, 5), "صيف|الصيف|summer": (6, 7, 8),
             "خريف|الخريف|autumn|fall": (9, 10, 11)}  # fmt: skip
 _FEASTS = {
+    "رأس السنة الهجرية": (1, 1, 1),
     "عيد الفطر|العيد الصغير|eid al fitr": (10, 1, 3),
     "عيد الأضحى|العيد الكبير|عيد الاضحي|eid al adha": (12, 10, 13),
 }
@@ -27,10 +28,20 @@ def _folded(names: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(fold(name).split()) for name in names.split("|"))
 
 
+_GREGORIAN_FEASTS = {  # first and last day: years before the one that is named, month, day
+    "رأس السنة|ليلة رأس السنة|رأس السنة الميلادية|new year|new years": ((1, 12, 31), (0, 1, 1)),
+    "الكريسماس|كريسماس|عيد الميلاد المجيد|christmas": ((0, 12, 24), (0, 12, 25)),
+    "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),
+    "عيد الأم": ((0, 3, 21), (0, 3, 21)),
+}
+
 MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in _folded(names)}
 HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name in _folded(names)}
 SEASONS = {name: months for names, months in _SEASONS.items() for name in _folded(names)}
 FEASTS = {name: days for names, days in _FEASTS.items() for name in _folded(names)}
+GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in _folded(names)}
+EITHER_FEAST = frozenset(_folded("العيد|عيد"))  # «العيد اللي فات» is the later one of these two
+EITHER_OF = ((10, 1, 3), (12, 10, 13))
 # Also common words: only beside a year, or after "month".
 AMBIGUOUS = frozenset(
     name for names in ("مارس|ماي|آب|أوت|جوان|march|may|jan|mar|sep|dec|صفر|محرم|رجب|fall",) for name in _folded(names)
@@ -40,10 +51,12 @@ THIS = frozenset(_folded("هذا|هذه|الحالي|الحالية|ده|دي|th
 YEAR_WORDS = frozenset(_folded("سنة|السنة|عام|العام|year"))
 MONTH_WORDS = frozenset(_folded("شهر|الشهر|month"))
 WEEK_WORDS = frozenset(_folded("أسبوع|الأسبوع|week"))
+GREGORIAN_MARKS = frozenset(_folded("م|ميلادي|ميلادية"))
 HIJRI_MARKS = frozenset(_folded("هـ|هجري|هجرية|ه"))
 TODAY = frozenset(_folded("اليوم|النهاردة|today"))
 YESTERDAY = frozenset(_folded("أمس|امبارح|إمبارح|مبارح|البارحة|أمبارح|yesterday"))
 BEFORE, AFTER = frozenset(_folded("قبل|before|حتى|until")), frozenset(_folded("بعد|منذ|من بعد|since|after"))
+AND = frozenset(_folded("و|and"))
 FROM, TO = frozenset(_folded("من|بين|from|between")), frozenset(_folded("إلى|الى|و|لـ|ل|حتى|to|and"))
 # Absorbed where they stand before a date, and all that is left of a query that is only a date.
 LEADING = frozenset(_folded("في|من|خلال|عام|سنة|شهر|يوم|لعام|لسنة|بتاريخ|تاريخ|in|from|of|during|the|on|year|month"))

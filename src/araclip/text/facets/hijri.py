@@ -9,6 +9,8 @@ def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tupl
     """The Gregorian days of a Hijri year from one (month, day) to another; a day after a month's end is its last."""
     from hijridate import Hijri
 
-    length = Hijri(year, last[0], 1).month_length()
-    ends = Hijri(year, *first).to_gregorian(), Hijri(year, last[0], min(last[1], length)).to_gregorian()
-    return date(*ends[0].datetuple()), date(*ends[1].datetuple())
+    def gregorian(month: int, day: int) -> date:
+        length = Hijri(year, month, 1).month_length()
+        return date(*Hijri(year, month, min(day, length)).to_gregorian().datetuple())
+
+    return gregorian(*first), gregorian(*last)

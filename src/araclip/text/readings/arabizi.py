@@ -6,7 +6,7 @@ letter by letter: each pair of a sound and a letter has a cost, and vowels may b
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import product
 
@@ -35,7 +35,7 @@ _DIGIT = re.compile(r"[a-z'][2356789]'?|[2356789]'?[a-z]")
 _NAME = re.compile(
     r"[a-z]{1,4}\d+|\d{1,3}(k|d|g|p|x|mm|cm|km|m|kg|ml|l|th|st|nd|rd|gb|mb|fps|px)|\d{2,}[a-z]*|[a-z]+\d{2,}[a-z]*|v\d"
 )
-_SHORT_NAME = re.compile(r"(mp|ps|h|x|g|a|b|i|p|t|v|gt|bmw|r|s)\d")
+_SHORT_NAME = re.compile(r"[a-z]2[a-z]|(mp|ps|h|x|g|a|b|i|p|t|v|gt|bmw|r|s)\d")
 
 
 def has_digits(word: str) -> bool:
@@ -51,10 +51,11 @@ class Arabizi:
 
     Args:
         counts: Arabic word → how common it is.
+        known: everyday words among them, which are compared however rare captions make them and however short.
     """
 
-    def __init__(self, counts: Mapping[str, int]) -> None:
-        self._counts = counts
+    def __init__(self, counts: Mapping[str, int], known: Collection[str] = ()) -> None:
+        self._counts, self._known = counts, known
         self._read = lru_cache(maxsize=4096)(self._candidates)
 
     def read(self, word: str) -> list[tuple[str, float]]:
@@ -83,11 +84,12 @@ class Arabizi:
     def _buckets(self) -> dict[str, list[str]]:
         buckets: dict[str, list[str]] = {}
         for word in sorted(self._counts, key=lambda word: -self._counts[word]):
-            if " " in word or (len(word) < 3 and self._counts[word] < SHORT_COUNT):
+            everyday = word in self._known
+            if " " in word or (len(word) < 3 and self._counts[word] < SHORT_COUNT and not everyday):
                 continue
             for key in _keys([LETTER_CLASSES.get(letter, ("",)) for letter in word]):
                 bucket = buckets.setdefault(key, [])
-                if len(bucket) < BUCKET:
+                if everyday or len(bucket) < BUCKET:
                     bucket.append(word)
         return buckets
 

@@ -5,8 +5,10 @@ PREFIXES = {
     "el": "ال", "al": "ال", "il": "ال", "l": "ال", "w": "و", "we": "و", "wi": "و", "wa": "و", "wel": "وال", "wl": "وال",
     "fel": "في ال", "fil": "في ال", "fl": "في ال", "bel": "بال", "bil": "بال", "bl": "بال", "3al": "على ال",
     "3l": "على ال",
-    "lel": "لل", "lil": "لل", "mel": "من ال", "mnel": "من ال", "bi": "ب", "b": "ب", "li": "ل", "hal": "ال",
+    "lel": "لل", "lil": "لل", "lal": "لل", "le": "ل", "mel": "من ال", "mnel": "من ال", "bi": "ب", "b": "ب",
+    "li": "ل", "hal": "ال",
 }  # fmt: skip
+ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
 VERB_PREFIXES = ("b", "bi", "k", "ka")
 WORDS = {
     "fi": "في", "fe": "في", "f": "في", "fy": "في", "3ala": "على", "3la": "على", "ala": "على", "ma3": "مع", "m3a": "مع",
@@ -16,7 +18,12 @@ WORDS = {
     "wara": "خلف", "da": "", "di": "", "dah": "", "elli": "", "elly": "", "illi": "", "lli": "", "beta3": "",
     "dyal": "",
     "kbir": "كبير", "kbeer": "كبير", "kebir": "كبير", "7amra": "حمراء", "la": "لا", "3nd": "عند", "3and": "عند",
-    "3am": "",
+    "3am": "", "kay": "", "tay": "", "wahd": "", "wa7d": "",
+    # what asks for pictures: 3ayez sora, biddi soura, abgha sowar, bghit tsawer
+    "3ayez": "", "3ayza": "", "3awez": "", "3awza": "", "bidde": "", "biddi": "", "badde": "", "baddi": "", "bddi": "",
+    "abgha": "", "abghi": "", "bghit": "", "warini": "", "warrini": "", "werini": "", "wareeni": "",
+    "shou": "", "shu": "", "esh": "", "eish": "", "wesh": "", "shno": "", "chno": "", "areed": "", "ureed": "",
+    "oreed": "", "farjini": "", "warjini": "",
 }  # fmt: skip
 # "Sitting", and before a verb a particle that says it goes on: walad ga3ed yel3ab.
 SITTING = frozenset(("2a3ed", "9a3ed", "ga3ed", "qa3ed", "2a3da", "9a3da", "ga3da", "qa3da"))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+LEAST_CONFIDENCE = 0.2  # of a choice
+
 Kind = Literal["spelling", "dialect", "arabizi", "typo"]
 
 

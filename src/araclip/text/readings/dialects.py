@@ -1,6 +1,6 @@
 """Dialect words → standard ones, by the lexicon and a few rules of dialect grammar. Pure."""
 
-from collections import Counter
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -10,7 +10,9 @@ from araclip.text.readings.changes import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12  # confidence of a form, by what else it may be
-EVIDENCE = 0.4  # what another word of the same dialect adds to an ambiguous form
+ARTICLE_SURE = 0.7  # of an unknown word after عال (عالكورنيش), of LEAST_STEM letters
+LEAST_STEM = 4
+EVIDENCE = 0.4  # what a word of that dialect alone adds to an ambiguous form; one of n dialects adds an nth
 RULE = 0.85  # of a verb whose standard form is known
 # Occurrences in captions that make a form a word of its own, one that models know well, one that is never changed.
 OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000
@@ -36,7 +38,20 @@ _PLURALS = ("وا", "و")
 _BEFORE_VERB = frozenset(
     map(fold, ("عم", "قاعد", "قاعدة", "قاعدين", "جالس", "دا", "گاعد", "كاعد", "راح", "رح", "غادي"))
 )
+# What asks for pictures before it says what they show: «عايز صورة كلب», «بدي صور البحر», «وريني القطط»; some only
+# before a word for a picture: «أبي صور البحر» wants them in the Gulf, «أبي وأمي» are one's parents.
+_ASKING = frozenset(map(fold, (
+    "عايز", "عايزة", "عاوز", "عاوزة", "بدي", "بدنا", "أبغى", "أبغا", "أريد", "نريد", "بغيت", "باغي", "باغية", "كنبغي",
+    "أبحث", "دورلي", "هاتلي", "جيبلي", "وريني", "ورينا", "ورجيني", "فرجيني", "راويني", "أرني", "شوفلي", "وين", "فين",
+    "شو", "ايش", "إيش", "وش", "شنو", "اشنو",
+)))  # fmt: skip
+_MAY_ASK = frozenset(map(fold, ("أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب")))
+_PICTURES = frozenset(map(fold, ("صورة", "صور", "الصور", "تصاور", "تصاوير", "لقطة", "لقطات")))
+_OF_PICTURES = fold("ية")  # صورة شخصية, رسمية
+_KINDS_OF_PICTURES = frozenset(map(fold, ("قديمة", "جميلة", "ملونة", "حلوة", "شاشة", "مع", "على", "في", "من")))
 _OF = frozenset(map(fold, ("بتاع", "بتاعة", "بتاعت", "بتوع", "تبع", "ديال", "متاع", "تاع", "مال", "حق")))
+_ONE = fold("واحد")
+_PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # يلعب; عم بيلعب in Lebanon
 _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
 
 
@@ -59,10 +74,12 @@ class Dialects:
     def word(self, words: Sequence[str], at: int) -> list[Change]:
         """What the word at a place may be in the standard language, the likeliest first."""
         word = words[at]
-        if found := self._of(word, word, "", self.lexicon.find(word)):
-            return found
+        if sure := _asks(words, at):
+            return [Change(word, "", "dialect", sure)]
         if particle := self._particle(words, at):
             return [particle]
+        if found := self._of(word, word, "", self.lexicon.find(word)):
+            return found
         if not _FOREIGN.isdisjoint(word):
             return self._respelt(word)
         if self.vocabulary.count(word) >= OFTEN or fold(word) in self.lexicon.standard:
@@ -93,14 +110,15 @@ class Dialects:
             stem = word.removeprefix(typed)
             if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._definite(word, stem, standard)):
                 return found
-        for prefix, stem in split_proclitics(word):
+        for prefix, stem in (*split_proclitics(word), *_short_stem(word)):
             if found := self._of(word, stem, prefix, self.lexicon.find(stem)):
                 return found
         return self._inflected(word) or self._verb(word)
 
     def _of(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
-        count = self.vocabulary.count(stem)
-        own = count >= VERY_OFTEN or fold(stem) in self.lexicon.standard
+        telling = not _FOREIGN.isdisjoint(stem)  # چلب is a dog, whatever جلب is
+        count = 0 if telling else self.vocabulary.count(stem)
+        own = count >= VERY_OFTEN or (fold(stem) in self.lexicon.standard and not telling)
         changes: list[Change] = []
         if count >= NEVER:
             return changes
@@ -108,13 +126,15 @@ class Dialects:
             if fold(form.standard) == fold(stem) or (prefix.endswith(("ال", "لل")) and self._is_verb(form.standard)):
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
-            if own or (count >= OFTEN and not labels):  # as it is, captions use it
+            ambiguous = own or (form.ambiguous and not telling)
+            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # شجر are trees, and a zucchini
+            if own or doubtful or (count >= OFTEN and not labels):  # as it is, captions use it
                 confidence = UNLIKELY
             else:
-                confidence = AMBIGUOUS if form.ambiguous else ALSO_KNOWN if count >= OFTEN else SURE
+                confidence = AMBIGUOUS if ambiguous else ALSO_KNOWN if count >= OFTEN else SURE
             confidence *= 0.5**place
             target = _joined(prefix, form.standard)
-            changes.append(Change(typed, target, "dialect", confidence, labels, ambiguous=form.ambiguous or own))
+            changes.append(Change(typed, target, "dialect", confidence, labels, ambiguous=ambiguous))
         return changes
 
     def _is_verb(self, standard: str) -> bool:
@@ -123,17 +143,24 @@ class Dialects:
         )
 
     def _definite(self, word: str, stem: str, standard: str) -> list[Change]:
-        if found := self._of(word, stem, standard, self.lexicon.find(stem)):
+        found = self._of(word, stem, standard, self.lexicon.find(stem))
+        if found and found[0].confidence > UNLIKELY:
             return found
         if spelled := self.vocabulary.spelling(stem):
             return [Change(word, standard + spelled, "dialect", RULE)]
+        if standard.endswith("ال") and (spelled := self.vocabulary.spelling("ال" + stem)):
+            return [Change(word, standard.removesuffix("ال") + spelled, "dialect", RULE)]
+        if standard == "على ال" and len(stem) >= LEAST_STEM and not self.vocabulary.knows(word):
+            return [Change(word, standard + stem, "dialect", ARTICLE_SURE)]
         return []
 
     def _particle(self, words: Sequence[str], at: int) -> Change | None:
         folded = fold(words[at])
         following = words[at + 1] if at + 1 < len(words) else ""
-        if folded in _BEFORE_VERB and following[:1] in ("ي", "ت", "ن") and len(following) > 3:
+        if folded in _BEFORE_VERB and _PRESENT.match(following):
             return Change(words[at], "", "dialect", RULE)
+        if folded == _ONE and following.startswith("ال"):  # واحد الراجل is a man in Morocco
+            return Change(words[at], "", "dialect", RULE, ("ma",))
         if (folded in _OF and at and following) or (folded in _AFTER_NOUN and at):
             return Change(words[at], "", "dialect", RULE, ambiguous=self.vocabulary.count(words[at]) >= OFTEN)
         return None
@@ -192,27 +219,49 @@ class Dialects:
         return []
 
 
+def _short_stem(word: str) -> Iterable[tuple[str, str]]:
+    """(beginning, stem) of a word with an article before two letters: البر, المي."""
+    for article in ("وال", "بال", "لل", "ال"):
+        if word.startswith(article) and len(word) == len(article) + 2:
+            yield article, word.removeprefix(article)
+
+
+def _asks(words: Sequence[str], at: int) -> float:
+    """How surely a word only asks for what follows: all before it do, and something follows.
+
+    «صورة كلب» is a dog; «صورة عائلية» says which kind of picture. A leading «صورة» costs captions a point of R@10.
+    """
+    following = fold(words[at + 1]) if at + 1 < len(words) else ""
+    if not following or not all(fold(before) in _ASKING or fold(before) in _MAY_ASK for before in words[:at]):
+        return 0.0
+    word = fold(words[at])
+    if word in _PICTURES:
+        return 0.0 if following.endswith(_OF_PICTURES) or following in _KINDS_OF_PICTURES else RULE
+    return SURE if word in _ASKING or (word in _MAY_ASK and following in _PICTURES) else 0.0
+
+
 def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
-    """Ambiguous forms become likelier where another word is of the same dialect beyond doubt."""
-    seen = Counter(
-        label
-        for slot in slots
-        if slot and slot[0].kind == "dialect" and not slot[0].ambiguous
-        for label in slot[0].dialects
-    )
-    return [
-        [
-            replace(change, confidence=min(change.confidence + EVIDENCE, SURE))
-            if change.ambiguous and any(seen[label] for label in change.dialects)
-            else change
-            for change in slot
-        ]
-        for slot in slots
-    ]
+    """Ambiguous forms become likelier where another word is of the same dialect beyond doubt.
+
+    A word of one dialect says more than one that several share, and the likelier of two meanings gains more.
+    """
+    sure = {slot[0].dialects for slot in slots if slot and slot[0].kind == "dialect" and not slot[0].ambiguous} - {()}
+    return [[_likelier(change, sure, 0.5**place) for place, change in enumerate(slot)] for slot in slots]
+
+
+def _likelier(change: Change, sure: Iterable[tuple[str, ...]], share: float) -> Change:
+    """Args: sure: the dialects that each word without a doubt may be of."""
+    if not change.ambiguous:
+        return change
+    told = max((len({*change.dialects} & {*labels}) / len(labels) for labels in sure), default=0.0)
+    return replace(change, confidence=min(change.confidence + EVIDENCE * share * told, SURE)) if told else change
 
 
 def _joined(prefix: str, standard: str) -> str:
-    """What stood before a word, in front of the standard one; an article is left out where that is a phrase."""
-    if " " in standard and prefix.endswith(("ال", "لل")):
+    """What stood before a word, in front of the standard one; an article is left out where that is a phrase or has
+    one."""
+    if prefix.endswith("لل") and standard.startswith("ال"):
+        return prefix + standard.removeprefix("ال")
+    if (" " in standard or standard.startswith("ال")) and prefix.endswith(("ال", "لل")):
         return prefix.removesuffix("ال").removesuffix("لل") + standard
     return prefix + standard

@@ -28,6 +28,8 @@ BY_STEM = 0.1  # of a word's count where only its stem is known, without what it
 ARTICLE = "ال"
 LOOSE = frozenset("وفبلكع")  # that people write apart before a word: ف البحر is في البحر
 _RUN = re.compile(r"(.)\1+")
+_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # شاطئئ, شاطئء, حمراءء: no word has them side by side
+SWAPPED_COUNT = 300  # occurrences of a word of three letters that two exchanged letters are taken for: كبل → كلب
 # Letters that are one mistake away from each other: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
     frozenset(pair)
@@ -46,10 +48,11 @@ class Spelling:
 
     def usual(self, word: str) -> Change | None:
         """The usual spelling of a word that is known in another one."""
-        spelled, confidence = self.vocabulary.spelling(word), USUAL
+        once = _NEVER_TWICE.sub(r"\1", word)
+        spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
-            spelled, confidence = self.vocabulary.spelling_of_parts(word), USUAL_PART
-        if spelled is None or spelled == word or _hamzas(spelled) < _hamzas(word):  # إناء is not a slip of أنا
+            spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
+        if spelled is None or spelled == word or _hamzas(spelled) < _hamzas(once):  # إناء is not a slip of أنا
             return None
         return Change(word, spelled, "spelling", confidence)
 
@@ -132,6 +135,7 @@ class Spelling:
     def _slips(self, word: str) -> Iterator[Change]:
         folded = fold(word)
         if len(folded) < LONG_ENOUGH:
+            yield from self._swapped(word)
             return
         from symspellpy import Verbosity
 
@@ -151,6 +155,13 @@ class Spelling:
                     for change in self._slips(stem):
                         yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
                     return
+
+    def _swapped(self, word: str) -> Iterator[Change]:
+        """Of a word of three letters, the most common one that has two neighbours exchanged."""
+        swaps = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
+        best = max(swaps, key=self.vocabulary.count, default=word)
+        if len(word) == MIN_STEM and self.vocabulary.count(best) >= SWAPPED_COUNT:
+            yield Change(word, self.vocabulary.spelling(best) or best, "typo", SLIP)
 
     @cached_property
     def _symspell(self) -> "SymSpell":  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,122 @@
+"""Latin words of a query that may be Arabic ones: by their sounds, what stands beside them, what is English. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from araclip.text.folding import fold
+from araclip.text.lexicon import Lexicon
+from araclip.text.readings.arabizi import MOST, Arabizi, has_digits
+from araclip.text.readings.arabizi_words import ARTICLES, PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
+from araclip.text.readings.changes import LEAST_CONFIDENCE, Change
+from araclip.text.script import is_latin
+from araclip.text.vocabulary import Vocabulary
+
+LATIN = 0.75  # of a Latin word that is no English, and may be a name
+IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words
+# Occurrences that the lexicon's words are given at least, for Arabizi: a form for each label that has it (بنت is said
+# everywhere, بينط in the east), a standard word.
+FORM_COUNT, STANDARD_COUNT = 4, 80
+EITHER = 0.5  # of the share of an Arabizi word that means two things (3arabeya: عربية, سيارة), which each gets
+_CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's
+
+
+class Latin:
+    """Reads Latin words with a lexicon, a vocabulary and a list of English words; see `Interpreter`."""
+
+    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]]) -> None:
+        self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
+
+    def read(self, typed: Sequence[str]) -> dict[int, list[Change]]:
+        """What the Latin words may be in Arabic, by place; English words are left alone, unless others are Arabizi."""
+        places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
+        if not places:
+            return {}
+        lower = {at: typed[at].lower().replace("\u2019", "'") for at in places}
+        evident = {
+            at for at in places if has_digits(lower[at]) and lower[at] not in PREFIXES and lower[at] not in WORDS
+        }
+        foreign = {at for at in places if at not in evident and self._may_be_arabic(typed[at], lower[at])}
+        read = {at: self._read(lower[at]) for at in evident | foreign}
+        certain = {at for at in evident | foreign if read[at]}
+        english = [
+            at
+            for at in places
+            if lower[at] in self._english() and lower[at] not in PREFIXES | WORDS and len(lower[at]) > 2
+        ]
+        joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # ghroub el shams
+        context = any(map(has_digits, lower.values())) or (len(certain | joined) >= 2 and len(certain) >= len(english))
+        found: dict[int, list[Change]] = {}
+        for at in sorted(certain, reverse=True):  # the word before a verb needs to know it
+            sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
+            found[at] = self._arabizi(typed[at], read[at], sure)
+            if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
+                found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
+        if context:
+            for at in reversed(places):  # a prefix needs to know the word after it
+                if at in found:
+                    continue
+                if lower[at] in WORDS:
+                    found[at] = [Change(typed[at], WORDS[lower[at]], "arabizi", IN_CONTEXT)]
+                elif lower[at] in PREFIXES and at + 1 in found and found[at + 1]:
+                    found[at] = [Change(typed[at], PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
+                elif (
+                    lower[at] in self._english() and len(english) <= len(certain) and (options := self._read(lower[at]))
+                ):
+                    found[at] = self._arabizi(typed[at], options, 0.6)
+        return {at: changes for at, changes in found.items() if changes}
+
+    def _may_be_arabic(self, word: str, lower: str) -> bool:
+        """Whether a word without telling digits is no English word and does not look like a name (iPhone, mp3)."""
+        known = lower in self._english() or lower in WORDS or lower in PREFIXES or _CONTRACTION.fullmatch(lower)
+        return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
+
+    def _read(self, word: str) -> list[tuple[str, float]]:
+        """Words that a Latin one may stand for, with its article or preposition: elbahr → البحر."""
+        if word in USUAL:
+            return [(USUAL[word], 1.0)]
+        if word in SITTING:
+            return [("جالسة" if word.endswith("a") else "جالس", 1.0)]
+        options = self._index.read(word)
+        for typed, prefix in PREFIXES.items():
+            stem = word.removeprefix(typed).lstrip("-")
+            if len(typed) > 1 and stem != word and len(stem) > 2:
+                options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
+        for typed in VERB_PREFIXES:
+            stem = word.removeprefix(typed)
+            if (
+                stem != word and len(stem) > 3 and stem[0] in "yt"
+            ):  # by2fz, kayl3ab: the verb without the dialect's letter
+                options += [(target, share * 0.9) for target, share in self._index.read(stem) if target[0] in "يت"]
+        return sorted(options, key=lambda option: -option[1])[:MOST]
+
+    def _arabizi(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:
+        merged: dict[str, float] = {}
+        for target, share in options:
+            for standard, part in self._standard_words(target):
+                merged[standard] = merged.get(standard, 0.0) + share * part * sure
+        return [
+            Change(typed, target, "arabizi", share)
+            for target, share in sorted(merged.items(), key=lambda pair: -pair[1])
+            if share >= LEAST_CONFIDENCE / 2
+        ]
+
+    def _standard_words(self, word: str) -> tuple[tuple[str, float], ...]:
+        """What a word is in the standard language, with shares; both where it has another meaning too."""
+        if fold(word) in self.lexicon.standard or self.vocabulary.count(word) > STANDARD_COUNT:
+            return ((word, 1.0),)
+        if not (forms := self.lexicon.find(word)):
+            return ((word, 1.0),)
+        standard = forms[0].standard
+        return ((word, 1 - EITHER), (standard, EITHER)) if forms[0].ambiguous else ((standard, 1.0),)
+
+    @cached_property
+    def _index(self) -> Arabizi:
+        counts = dict(self.vocabulary.counts)
+        labels = Counter(form for entry in self.lexicon.entries for _, form, _ in entry.forms)
+        for form, several in labels.items():
+            counts[form] = max(counts.get(form, 0), FORM_COUNT * several)
+        for entry in self.lexicon.entries:
+            counts[entry.standard] = max(2 * counts.get(entry.standard, 0), STANDARD_COUNT)
+        return Arabizi(counts, known=labels)
