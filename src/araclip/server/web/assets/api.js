@@ -77,3 +77,6 @@ export async function signIn(newToken) {
   token = newToken;
   sessionStorage.setItem('araclip.token', newToken);
 }
+
+/** Ask for a token until the server accepts it. */
+export const askForToken = async () => (await import('./token.js')).askForToken();

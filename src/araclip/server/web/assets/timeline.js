@@ -2,7 +2,7 @@
 
 import { thumbnail } from './api.js';
 import { write } from './address.js';
-import { el, icon, setStyle } from './dom.js';
+import { el, icon, plainly, setStyle } from './dom.js';
 import { clock, date, months, number, t } from './i18n.js';
 import { beside, between, boxOf, layout, sectionAt, sectionOf } from './month-layout.js';
 import { isScene, timeCode } from './movie.js';
@@ -190,12 +190,7 @@ export class Timeline {
     } }, el('a.open', { href: write({ ...this.state, view: item.id }), 'aria-label': whole, tabindex: index === this.current ? 0 : -1 }, image, timeCode(item)));
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => image.src && image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))));
-    tile.firstChild.addEventListener('click', (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
-      event.preventDefault();
-      this.#current(tile.index);
-      this.open(item);
-    });
+    tile.firstChild.addEventListener('click', plainly(() => { this.#current(tile.index); this.open(item); }));
     Object.assign(tile, { index, picture: item.id, size });
     this.dress?.(tile, item);
     this.tiles.set(index, tile);

@@ -1,6 +1,6 @@
 /** The viewer, fetched when a picture is about to be opened: the first results need not wait for it. */
 
-import { el } from './dom.js';
+import { styled } from './dom.js';
 import { t } from './i18n.js';
 import { toast } from './toast.js';
 
@@ -45,10 +45,7 @@ export class Viewing {
   }
 
   async #fetch() {
-    const style = el('link', { rel: 'stylesheet', href: 'assets/viewer.css' });
-    const styled = new Promise((done, failed) => { Object.assign(style, { onload: done, onerror: failed }); });
-    document.head.append(style);
-    const [{ Viewer }] = await Promise.all([import('./viewer.js'), styled]);
+    const [{ Viewer }] = await Promise.all([import('./viewer.js'), styled('viewer.css')]);
     this.viewer = new Viewer(this.actions);
   }
 }
