@@ -4,6 +4,7 @@ import { filterCount, filterTexts, isSearch, UNFILTERED, write } from './address
 import { $, el, plainly } from './dom.js';
 import { onLanguage, t } from './i18n.js';
 import { nothingNotice } from './notice.js';
+import { unanswered } from './problems.js';
 import { Timeline } from './timeline.js';
 import { fetched } from './toast.js';
 
@@ -57,8 +58,12 @@ export class Browse {
     const root = $(name);
     root.hidden = !wanted;
     if (!wanted) return;
-    this.parts[name] ??= await fetched(import(`./${name}.js`));
-    if (!root.hidden) await this.parts[name]?.show(root, state, this.go, stats);
+    try {
+      this.parts[name] ??= await import(`./${name}.js`);
+    } catch {
+      this.failed(unanswered());
+    }
+    if (!root.hidden) this.parts[name]?.show(root, state, this.go, stats);
   }
 
   #tabs(state, view, hiding) {

@@ -34,7 +34,7 @@ export class Filters {
       group('orientation', pill('radio', 'orientation', '', t('any')), ...ORIENTATIONS.map((name) => pill('radio', 'orientation', name, t(name)))),
       group('size', pill('radio', 'size', '', t('any')), ...SIZES.map((range) => pill('radio', 'size', range, sizeLabel(range)))),
       group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse'))),
-      button('quiet.reset', 'close', null, () => this.change(UNFILTERED), t('reset')),
+      button('quiet.reset', 'close', null, () => { this.change(UNFILTERED); this.form.querySelector('input, select').focus(); }, t('reset')), // which is hidden now
     ].filter(Boolean));
     return this.sync(state);
   }

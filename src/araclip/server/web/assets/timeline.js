@@ -10,6 +10,7 @@ import { PictureList } from './picture-list.js';
 import { Scrubber } from './scrubber.js';
 
 const AHEAD = 500; // pixels above and below the window that are drawn, too
+const PAPER = 4000; // that are printed
 const QUIET_MS = 90; // while the page jumps, nothing is fetched before it has stood still for so long
 
 /** Take a tile away; a thumbnail that has not come is not waited for. */
@@ -26,6 +27,7 @@ export class Timeline {
     this.scrubber = new Scrubber((top) => scrollTo(0, top + this.#above()));
     root.addEventListener('keydown', (event) => this.#keys(event));
     addEventListener('scroll', () => this.#later(), { passive: true });
+    addEventListener('beforeprint', () => this.#draw(PAPER));
     new ResizeObserver(() => { if (this.list?.months && root.clientWidth !== this.width) this.#place(); }).observe(root);
   }
 
@@ -123,10 +125,10 @@ export class Timeline {
   }
 
   /** Draw what is in sight, remove the rest, and fetch what is missing. */
-  #draw() {
+  #draw(ahead = matchMedia('print').matches ? PAPER : AHEAD) {
     if (this.root.hidden || !this.box || !this.list?.months) return;
     const top = scrollY - this.#above();
-    const [from, to] = [top - AHEAD, top + innerHeight + AHEAD];
+    const [from, to] = [top - ahead, top + innerHeight + ahead];
     const seen = new Set();
     const heads = new Set();
     let [first, last] = [Infinity, 0];

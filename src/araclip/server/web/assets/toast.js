@@ -1,7 +1,7 @@
 /** A short message at the bottom of the page, also for screen readers, that disappears by itself. */
 
 import { $, el } from './dom.js';
-import { t } from './i18n.js';
+import { unanswered } from './problems.js';
 
 const SHOWN_MS = 4000;
 const OFFERED_MS = 9000; // where there is something to click
@@ -21,4 +21,4 @@ export function toast(text, action) {
 }
 
 /** What a module gives that is fetched when it is needed; nothing, and a message, where no answer comes. */
-export const fetched = (given) => given.catch(() => toast(t('unreachable')));
+export const fetched = (given) => given.catch(() => toast(unanswered().title));
