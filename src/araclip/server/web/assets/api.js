@@ -3,7 +3,7 @@
 import { FAIR, language, t } from './i18n.js';
 import { filterTexts } from './address.js';
 import { dataOf } from './pictures.js';
-import { problemOf, unanswered } from './problems.js';
+import { Problem, problemOf, unanswered } from './problems.js';
 
 export const PAGE = 40; // pictures per request: two desktop screens, six phone screens
 
