@@ -9,6 +9,7 @@ of a gallery that was never indexed, docs/images/make.py the screenshots of docs
 
 import argparse
 import io
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,6 +127,20 @@ def _indexed(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
+def _coming(page: Page) -> None:
+    """The first run of this gallery, as if it had begun a moment ago."""
+    counts = page.request.get(page.url + "stats").json() | {"pictures": 0}
+    newest = [each["id"] for each in page.request.get(page.url + "pictures?k=24").json()["results"]]
+    run = {"state": "running", "done": 24, "found": 400, "message": "", "folders": ["صور العائلة"], "newest": newest}
+    news = f"event: indexing\ndata: {json.dumps(run)}\n\n"
+    page.route("**/stats", lambda route: route.fulfill(json=counts))
+    page.route("**/index", lambda route: route.fulfill(json=run))
+    page.route("**/events", lambda route: route.fulfill(body=news, content_type="text/event-stream"))
+    page.reload()
+    page.wait_for_selector(".coming img")
+    page.wait_for_timeout(800)
+
+
 def _unfolded(page: Page) -> None:
     if page.locator(".near").count():
         page.locator(".near").first.click()
@@ -179,6 +194,7 @@ STATES: dict[str, tuple[str, Callable[[Page], object]]] = {
     "closed": ("", lambda page: _answered(page, 503, {})),
     "token": ("", _asked_for_token),
     "indexing": ("?q=زهرة", _indexed),
+    "coming": ("", _coming),
     "paper": ("?q=زهرة", _on_paper),
 }
 WIDTHS = {360: 740, 820: 1180, 1440: 900}

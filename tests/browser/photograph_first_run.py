@@ -2,8 +2,8 @@
 
     pip install -e '.[demo,browser]' && python tests/browser/photograph_first_run.py FOLDER [--quick] [--only NAME …]
 
-The offer, pictures as they come, an empty folder, one with formats that are not read, a failed run; languages, colours
-and widths as by photograph.py. The demo's drawings are made and indexed for it, a minute or more each time.
+The offer, an empty folder, one with formats that are not read, a failed run; languages, colours and widths as by
+photograph.py, which takes pictures as they come too.
 """
 
 import argparse
@@ -13,35 +13,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from doing import CHROMIUM, FLAGS, serving, until
+from doing import CHROMIUM, FLAGS, serving
 from photograph import LOOKS, Camera, look
 from playwright.sync_api import Page, sync_playwright
 
-from araclip.demo import sample_pictures
 from araclip.model_folder import DEFAULT_MODEL
 
 
 def _shown(page: Page) -> None:
-    page.wait_for_selector(".notice h2")
-
-
-def _some_came(page: Page) -> None:
-    """Pictures have come; the index is asked again and again since the notice is redrawn for each language."""
-    page.wait_for_selector(".coming img")
-    until(page, "[...document.querySelectorAll('.coming img')].filter((image) => image.complete).length > 5")
-
-
-def _press(page: Page) -> None:
-    page.locator(".notice .solid").click()
+    page.wait_for_selector(".notice:not(:has(.coming)) h2")
 
 
 def _stops(page: Page) -> None:
-    _press(page)
+    _shown(page)
+    if not page.locator(".notice.broken").count():
+        page.locator(".notice .solid").click()
     page.wait_for_selector(".notice.broken")
-
-
-def _filled(folder: Path) -> None:
-    sample_pictures(folder, lambda done, found: None)
 
 
 def _empty(folder: Path) -> None:
@@ -57,7 +44,6 @@ def _foreign(folder: Path) -> None:
 # name → (how the folder is filled, whether it is indexed at once, what is done on the page)
 STATES: dict[str, tuple[Callable[[Path], None], bool, Callable[[Page], None]]] = {
     "offered": (_empty, False, _shown),
-    "coming": (_filled, True, _some_came),
     "empty": (_empty, True, _shown),
     "foreign": (_foreign, True, _shown),
     "failed": (_empty, False, _stops),

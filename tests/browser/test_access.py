@@ -1,5 +1,7 @@
 """Accessibility: keyboard, screen readers, contrast, reduced motion."""
 
+import json
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from doing import Visit, focused, shown
@@ -60,7 +62,39 @@ def world(page: Page) -> None:
     page.wait_for_selector(".world")
 
 
-STATES = (home, results, chips, viewer, part, slideshow, failure, choosing, world)
+def _indexing(page: Page, **news: object) -> None:
+    body = f"event: indexing\ndata: {json.dumps(news)}\n\n"
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.reload()
+    page.wait_for_selector("#progress p")
+
+
+def progress(page: Page) -> None:
+    _indexing(page, state="running", done=1200, found=12_000)
+
+
+def progress_failed(page: Page) -> None:
+    _indexing(page, state="failed", done=3, found=12_000, cause="full")
+
+
+def unread(page: Page) -> None:
+    _indexing(page, state="done", done=3, found=3, unread={"HEIC": 5, "SVG": 1})
+
+
+def only_unread(page: Page) -> None:
+    """A folder that has nothing but formats that are not read."""
+    counts = page.request.get(page.url + "stats").json() | {"pictures": 0}
+    found = {"state": "empty", "folders": ["صور"], "newest": [], "unread": {"Photoshop": 2, "SVG": 1}}
+    page.route("**/stats", lambda route: route.fulfill(json=counts))
+    page.route("**/index", lambda route: route.fulfill(json=found))
+    page.reload()
+    page.wait_for_selector(".notice.empty p")
+
+
+STATES = (
+    home, results, chips, viewer, part, slideshow, failure, choosing, world,
+    progress, progress_failed, unread, only_unread,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

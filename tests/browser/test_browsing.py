@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doing import Visit, serving, until
+from doing import Visit, serving, shown, until
 from fingers import Fingers
 from playwright.sync_api import Locator, Page, expect
 
@@ -139,6 +139,29 @@ def test_the_map_follows_the_mouse_and_two_fingers_zoom_it(visit: Visit) -> None
     until(page, "location.search.includes('near')")
 
 
+@pytest.mark.parametrize(("locale", "place"), [("ar-EG", "٢٤٫٧، ٤٦٫٧"), ("ar-MA", "24,7، 46,7")])
+def test_a_place_is_said_in_the_readers_digits(visit: Visit, locale: str, place: str) -> None:
+    page = visit("?where=near%3D24.7,46.7,1km", locale=locale)
+    said = page.locator(".chip.filter > span").inner_text().translate(dict.fromkeys([0x200F, *range(0x2066, 0x206A)]))
+    assert said == f"المكان: حول {place}"
+
+
+@pytest.mark.parametrize("language", ["ar", "en"])
+def test_pictures_of_this_day_begin_where_the_page_does(visit: Visit, language: str) -> None:
+    page = visit(width=390, language=language, has_touch=True, is_mobile=True)
+    found = page.request.get(page.url + "pictures?k=1&where=format%3DJPEG").json()
+    results = [found["results"][0] | {"captured_at": f"{year}-01-01T10:00:00"} for year in range(2001, 2013)]
+    page.route("**/pictures?*month*", lambda route: route.fulfill(json=found | {"results": results}))
+    page.reload()
+    cards = page.locator("#memories .card")
+    expect(cards).to_have_count(len(results))
+    views, first = (box.bounding_box() for box in (page.locator("#browse"), cards.first))
+    edge = (lambda box: box["x"] + box["width"]) if language == "ar" else (lambda box: box["x"])
+    assert edge(first) == pytest.approx(edge(views), abs=1)
+    strip = page.locator("#memories ul").bounding_box()
+    assert (strip["x"], strip["width"]) == (pytest.approx(0, abs=1), pytest.approx(390, abs=1))  # to the edges
+
+
 def middle(of: Locator) -> tuple[float, float]:
     box = of.bounding_box()
     assert box
@@ -162,4 +185,28 @@ def test_a_link_shows_one_search_to_somebody_without_a_token(protected: str, vis
     expect(other.locator("#until")).to_contain_text("٤٨ صورة")
     other.locator("#pictures .tile button").first.click()
     until(other, "document.querySelector('.large')?.naturalWidth > 0")
+    swiping = other.evaluate("getComputedStyle(document.documentElement).overscrollBehaviorX")
+    assert swiping == "none"  # does not go back in the history
     assert other.request.get(f"{protected}stats").status == 401
+
+
+def test_a_message_in_a_dialog_that_is_closed_does_not_take_later_ones_along(protected: str, visit: Visit) -> None:
+    page = visit("?where=folder%3Dholiday", at=protected, expecting="401", permissions=["clipboard-write"])
+    page.locator("#token input").fill(READ)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="رابط للمشاركة").click()
+    page.get_by_role("button", name="إنشاء الرابط").click()
+    page.get_by_role("button", name="نسخ الرابط").click()
+    expect(page.locator(".asked #toast")).to_have_text("نُسخ الرابط")
+    page.keyboard.press("Escape")
+    page.evaluate("import('./assets/toast.js').then(({ toast }) => toast('ما بعده'))")
+    expect(page.locator("body > #toast")).to_have_text("ما بعده")
+
+
+def test_no_link_is_offered_where_it_would_show_nothing(protected: str, visit: Visit) -> None:
+    page = visit("?q=zxqv wrtpl", at=protected, expecting="401")
+    page.locator("#token input").fill(READ)
+    page.keyboard.press("Enter")
+    page.locator(".notice .solid").click()  # the nearest pictures, all of them weak
+    assert shown(page)
+    expect(page.get_by_role("button", name="رابط للمشاركة")).to_be_hidden()

@@ -76,6 +76,22 @@ def test_without_a_network_it_retries_by_itself_once_there_is_one(visit: Visit) 
     page.wait_for_selector(".tile")
 
 
+def test_without_a_network_a_view_says_so_and_comes_once_there_is_one(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.wait_for_selector("#timeline .tile")
+    page.context.set_offline(True)
+    page.get_by_role("link", name="الخريطة").click()
+    expect(page.get_by_role("alert")).to_contain_text("لا اتصال بالشبكة")
+    views, notice = (page.locator(each).bounding_box() for each in ("#views", ".notice"))
+    assert views["y"] + views["height"] <= notice["y"]  # the views stay where they were
+    page.get_by_role("link", name="الصور").click()
+    expect(page.locator(".notice")).to_have_count(0)
+    page.get_by_role("link", name="الألبومات").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.context.set_offline(False)
+    page.wait_for_selector("#albums .card")
+
+
 def test_a_busy_server_is_asked_again_after_the_time_it_names(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     asked = []

@@ -121,3 +121,15 @@ def test_a_filter_by_hand_in_the_address_is_kept_beside_the_controls(visit: Visi
     opened(page)
     page.get_by_role("radio", name="عمودية").check()
     expect(page.locator(".chip.filter")).to_have_count(2)
+
+
+def test_the_keyboard_stays_in_the_filters_when_they_are_reset(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=orientation%3Dportrait")
+    shown(page)
+    opened(page)
+    page.locator("#filters .reset").press("Enter")
+    until(page, "!location.search.includes('where')")
+    assert page.evaluate("document.querySelector('#filters').contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    expect(page.locator("#filters")).to_be_hidden()
+    expect(page.locator("#filter-switch")).to_be_focused()

@@ -76,6 +76,16 @@ def test_rows_fill_the_width_from_where_reading_begins(visit: Visit, width: int,
         assert len({box[3] for box in row}) == 1
 
 
+@pytest.mark.parametrize("query", ["?q=أحمر", "?q=أحمر + أخضر - أزرق&where=orientation%3Dportrait"])
+def test_the_bar_above_the_results_is_tidy_on_a_phone(visit: Visit, query: str) -> None:
+    page = visit(query.replace("+", "%2B"), width=360)
+    shown(page)
+    chips, count, play = (page.locator(each).bounding_box() for each in ("#chips", "#count", "#play"))
+    assert chips["y"] + chips["height"] <= count["y"]  # chips have a line of their own
+    assert count["y"] + count["height"] / 2 == pytest.approx(play["y"] + play["height"] / 2, abs=2)
+    assert play["x"] == pytest.approx(page.locator("#results").bounding_box()["x"], abs=1)
+
+
 def test_the_language_switch_turns_the_page_round_and_is_remembered(visit: Visit) -> None:
     page = visit("?q=أحمر")
     shown(page)

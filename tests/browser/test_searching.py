@@ -225,6 +225,21 @@ def test_files_dragged_over_the_page_show_the_drop_area(visit: Visit) -> None:
     expect(page.get_by_text("إفلات الصورة هنا")).to_be_visible()
 
 
+def test_the_drop_area_is_in_front_of_the_viewer(visit: Visit) -> None:
+    page = visit("?q=أحمر")
+    shown(page)
+    page.locator(".tile a").first.click()
+    page.wait_for_selector("#viewer dl")
+    hand_over(page, "dragover", b"", "image/png")
+    expect(page.get_by_text("إفلات الصورة هنا")).to_be_visible()
+    assert page.evaluate("document.querySelector('#viewer').contains(document.querySelector('#drop'))")
+    hand_over(page, "drop", picture_bytes("#00f"))
+    expect(page.locator("#viewer")).to_be_hidden()
+    expect(page.locator(".chip img")).to_be_visible()
+    hand_over(page, "dragover", b"", "image/png")
+    expect(page.get_by_text("إفلات الصورة هنا")).to_be_visible()
+
+
 def test_more_like_this_and_less_like_this(visit: Visit) -> None:
     page = visit("?q=أخضر")
     first = page.locator(".tile").first
@@ -251,6 +266,16 @@ def test_a_query_of_several_parts_shows_them_as_chips(visit: Visit) -> None:
     search(page, "أحمر + أخضر - أزرق")
     expect(page.locator(".chip.plus .what")).to_have_text(["أحمر", "أخضر"])
     expect(page.locator(".chip.minus .what")).to_have_text(["أزرق"])
+
+
+def test_adding_looks_like_what_is_included_and_excluding_like_what_is_not(visit: Visit) -> None:
+    page = visit("?q=أحمر + أخضر - أزرق".replace("+", "%2B"))
+    shown(page)
+    colour = "node => getComputedStyle(node).backgroundColor"
+    for name, kind in (("إضافة", "plus"), ("استبعاد", "minus")):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.hover()
+        assert button.evaluate(colour) == page.locator(f".chip.{kind}").first.evaluate(colour)
 
 
 def test_something_is_excluded_by_a_chip_and_taken_back(visit: Visit) -> None:

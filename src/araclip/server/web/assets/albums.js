@@ -3,7 +3,7 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import * as api from './browsing-api.js';
-import { el, icon } from './dom.js';
+import { el, icon, plainly } from './dom.js';
 import { t } from './i18n.js';
 import { named } from './album-names.js';
 
@@ -28,11 +28,7 @@ export async function show(root, state, go) {
   for (const { key: each, name } of [...found.trail, ...found.albums]) named(each, name);
   const link = (tag, to, label, ...children) => el(tag, {
     href: write({ ...state, view: '', ...to }) || './', 'aria-label': label,
-    onclick: (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      go(to);
-    },
+    onclick: plainly(() => go(to)),
   }, ...children);
   const album = (each) => ({ where: { album: each }, show: '' });
   const trail = inside && el('nav.trail', { 'aria-label': t('albums') },

@@ -3,7 +3,7 @@
 import { FAIR, language, t } from './i18n.js';
 import { filterTexts } from './address.js';
 import { dataOf } from './pictures.js';
-import { Problem, problemOf } from './problems.js';
+import { Problem, problemOf, unanswered } from './problems.js';
 
 export const PAGE = 40; // pictures per request: two desktop screens, six phone screens
 
@@ -23,9 +23,7 @@ export async function request(path, { body, signal, method, headers = {}, raw = 
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw navigator.onLine
-      ? new Problem({ title: t('unreachable'), detail: t('unreachableDetail', { command: 'araclip serve' }) })
-      : new Problem({ title: t('offline'), detail: t('offlineDetail') });
+    throw unanswered();
   }
   if (!response.ok) throw await problemOf(response);
   if (raw) return new Uint8Array(await response.arrayBuffer());
@@ -77,3 +75,6 @@ export async function signIn(newToken) {
   token = newToken;
   sessionStorage.setItem('araclip.token', newToken);
 }
+
+/** Ask for a token until the server accepts it. */
+export const askForToken = async () => (await import('./token.js')).askForToken();

@@ -5,7 +5,7 @@ import { filterCount, isSearch, read, searchOf, UNFILTERED, write } from './addr
 import { Browse } from './browse.js';
 import { Chips } from './chips.js';
 import { chosenPictures } from './chosen.js';
-import { $, loadIcons } from './dom.js';
+import { $, loadIcons, plainly } from './dom.js';
 import { Filters, filterChips } from './filters.js';
 import { Freshness } from './freshness.js';
 import { Grid } from './grid.js';
@@ -24,7 +24,6 @@ import { Sheet } from './sheet.js';
 import { Suggest } from './suggest.js';
 import { showTheme, startTheme } from './theme.js';
 import { toast } from './toast.js';
-import { askForToken } from './token.js';
 import { Understood } from './understood.js';
 import { Viewing } from './viewing.js';
 import { waiting } from './waiting.js';
@@ -203,6 +202,7 @@ function show() {
   const all = Math.max(stats?.pictures ?? 0, shown.length);
   $('count').textContent = weak ? t('allWeak') : t('shown', { n: shown.length, all });
   $('bar').dataset.weak = weak;
+  if (weak || !shown.length) $('share').hidden = true; // a link shows what is not weak
   paging.show(!folded && results.more);
   if (!shown.length) {
     $('count').textContent = '';
@@ -228,7 +228,7 @@ function showPicture() {
 /** Show a problem, or ask for a missing token and retry. */
 async function failed(problem, retry) {
   if (problem.status !== 401) return problemNotice(problem, retry);
-  await askForToken();
+  await api.askForToken();
   return retry();
 }
 
@@ -270,11 +270,7 @@ function listen() {
   $('play').addEventListener('click', () => play());
   new Sheet($('sheet'), $('filter-switch'), $('sheet-done'));
   $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
-  document.querySelector('.brand').addEventListener('click', (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    go(read(''));
-  });
+  document.querySelector('.brand').addEventListener('click', plainly(() => go(read(''))));
   addEventListener('popstate', (event) => arrive({ scroll: event.state?.scroll }));
   addEventListener('online', () => { if ($('notice').querySelector('.offline')) again(); });
 }

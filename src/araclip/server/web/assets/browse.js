@@ -1,10 +1,12 @@
 /** The gallery without a query: its pictures by month, folders as albums, a map, and what was taken on this day. */
 
 import { filterCount, filterTexts, isSearch, UNFILTERED, write } from './address.js';
-import { $, el } from './dom.js';
+import { $, el, plainly } from './dom.js';
 import { onLanguage, t } from './i18n.js';
 import { nothingNotice } from './notice.js';
+import { unanswered } from './problems.js';
 import { Timeline } from './timeline.js';
+import { fetched } from './toast.js';
 
 const VIEWS = ['', 'albums', 'map'];
 
@@ -14,7 +16,7 @@ export class Browse {
     Object.assign(this, { go, failed, parts: {}, showing: false });
     this.timeline = new Timeline($('timeline'), { open: ({ id }) => go({ view: id }), failed, counted: () => this.count() });
     onLanguage(() => { this.timeline.key = null; }); // the page shows its state again
-    $('share').addEventListener('click', async () => (await import('./share.js')).askToShare(this.state));
+    $('share').addEventListener('click', () => fetched(import('./share.js').then(({ askToShare }) => askToShare(this.state))));
   }
 
   /** Show what a state without a query asks for. */
@@ -56,8 +58,12 @@ export class Browse {
     const root = $(name);
     root.hidden = !wanted;
     if (!wanted) return;
-    this.parts[name] ??= await import(`./${name}.js`);
-    if (!root.hidden) this.parts[name].show(root, state, this.go, stats);
+    try {
+      this.parts[name] ??= await import(`./${name}.js`);
+    } catch {
+      this.failed(unanswered());
+    }
+    if (!root.hidden) this.parts[name]?.show(root, state, this.go, stats);
   }
 
   #tabs(state, view, hiding) {
@@ -66,11 +72,7 @@ export class Browse {
       const to = { ...UNFILTERED, where: hidden ? { hidden: 'yes' } : {}, show: hidden ? '' : name };
       return el('a', {
         href: write({ ...state, view: '', ...to }) || './', 'aria-current': name === view && !filterCount(state) ? 'page' : null,
-        onclick: (event) => {
-          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-          event.preventDefault();
-          this.go(to);
-        },
+        onclick: plainly(() => this.go(to)),
       }, t({ '': 'byDate', albums: 'albums', map: 'map', hidden: 'hiddenOnes' }[name]));
     };
     const focused = $('views').contains(document.activeElement) ? [...$('views').children].indexOf(document.activeElement) : -1;

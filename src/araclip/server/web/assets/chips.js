@@ -53,7 +53,7 @@ export class Chips {
 
   /** A button that turns into a field for a further term, included or excluded. */
   #adder(state, sign, name, label, hint) {
-    const opener = button('adder', name, null, () => {
+    const opener = button(`adder.${name}`, name, null, () => {
       const field = el('input', { dir: 'auto', 'aria-label': t(label), placeholder: t(hint), maxlength: 200, enterkeyhint: 'done', spellcheck: 'false' });
       const form = el(`form.chip.${name}`, {
         onsubmit: (event) => {

@@ -1,10 +1,10 @@
 /** What is done with chosen pictures: an archive, their paths, hiding them and taking that back. */
 
+import { askForToken } from './api.js';
 import * as api from './browsing-api.js';
 import { t } from './i18n.js';
 import { Selection, selectionBar } from './selection.js';
 import { toast } from './toast.js';
-import { askForToken } from './token.js';
 
 /**
  * Selection over results and timeline. `rights` gives what the server allows (["paths", "hide"]), `state` the page's state,
@@ -50,7 +50,7 @@ async function attempt(work) {
   try {
     await work();
   } catch (problem) {
-    if (problem.status === 401 || problem.status === 403 && problem.kind?.endsWith('forbidden')) await askForToken();
+    if (problem.status === 401) await askForToken();
     else toast([problem.title, problem.detail].filter(Boolean).join('. ') || String(problem));
   }
 }

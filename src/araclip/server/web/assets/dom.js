@@ -17,6 +17,13 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** A listener for clicks on a link that does this instead; with Ctrl, Shift or the like a new tab or window opens as everywhere. */
+export const plainly = (act) => (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
+  event.preventDefault();
+  act();
+};
+
 /** A stranger's text with its found words in <mark>; `marks` count characters, not UTF-16 units. */
 export function marked({ text, marks }) {
   const letters = [...text];
@@ -29,12 +36,22 @@ export function marked({ text, marks }) {
   return el('bdi', {}, ...pieces, letters.slice(done).join(''));
 }
 
-/** A path with each of its parts isolated: names of both directions stand in their order, from the left. */
-export const pathOf = (path) => el('bdi', { dir: 'ltr' }, ...path.split(/(?<=[\\/])/).flatMap((part) => [el('bdi', {}, part.replace(/[\\/]$/, '')), /[\\/]$/.exec(part)?.[0]]).filter(Boolean));
-
 /** Sets styles one by one, since the content security policy blocks style attributes. */
 export function setStyle(node, styles) {
   for (const [name, value] of Object.entries(styles)) node.style.setProperty(name, value);
+}
+
+/** Apply a further style sheet of the page's own, which is fetched now. */
+export async function styled(name) {
+  if (document.querySelector(`link[href$="${name}"]`)) return;
+  const link = el('link', { rel: 'stylesheet', href: `assets/${name}` });
+  document.head.append(link);
+  try {
+    await new Promise((onload, onerror) => { Object.assign(link, { onload, onerror }); });
+  } catch (error) {
+    link.remove();
+    throw error;
+  }
 }
 
 const SVG = 'http://www.w3.org/2000/svg';

@@ -34,7 +34,7 @@ export class Filters {
       group('orientation', pill('radio', 'orientation', '', t('any')), ...ORIENTATIONS.map((name) => pill('radio', 'orientation', name, t(name)))),
       group('size', pill('radio', 'size', '', t('any')), ...SIZES.map((range) => pill('radio', 'size', range, sizeLabel(range)))),
       group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse'))),
-      button('quiet.reset', 'close', null, () => this.change(UNFILTERED), t('reset')),
+      button('quiet.reset', 'close', null, () => this.#reset(), t('reset')),
     ].filter(Boolean));
     return this.sync(state);
   }
@@ -58,6 +58,11 @@ export class Filters {
     }
     this.where = where;
     this.form.querySelector('.reset').hidden = !filterCount(state);
+  }
+
+  #reset() {
+    this.change(UNFILTERED);
+    this.form.querySelector('input, select').focus(); // the button that had the focus is hidden now
   }
 
   #changed() {

@@ -1,11 +1,10 @@
 /** A gallery without pictures: the offer to index its folder, the pictures as they come, a folder that has none. */
 
-import { indexed, indexNow, thumbnail } from './api.js';
+import { askForToken, indexed, indexNow, thumbnail } from './api.js';
 import { $, el } from './dom.js';
 import { listed, t } from './i18n.js';
 import { clearNotice, emptyNotice, notice, problemNotice } from './notice.js';
 import { causeOf, kindsOf } from './problems.js';
-import { askForToken } from './token.js';
 
 let drawn = 0; // a later drawing cancels an earlier one that still waits for its answer
 let began = false; // whether the gallery was empty: one that has pictures shows those, and what comes joins them

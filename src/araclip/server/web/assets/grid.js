@@ -2,7 +2,7 @@
 
 import { thumbnail } from './api.js';
 import { write } from './address.js';
-import { button, el, icon, marked, setStyle } from './dom.js';
+import { button, el, icon, marked, plainly, setStyle } from './dom.js';
 import { bars, clock, number, strength, t } from './i18n.js';
 import { isScene, timeCode } from './movie.js';
 import { heightFor, justify, ratioOf } from './layout.js';
@@ -102,7 +102,7 @@ export class Grid {
     const side = longest * devicePixelRatio > COARSE * 1.1 ? FINE : COARSE;
     const image = el('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false', width: item.width, height: item.height, src: thumbnail(id, side) });
     const tile = el('li.tile', { style: placeholder ? { 'background-image': `url("${placeholder}")` } : {} },
-      el('a.open', { href: write({ ...state, view: id }), 'aria-label': whole, onclick: (event) => this.#click(event, item) },
+      el('a.open', { href: write({ ...state, view: id }), 'aria-label': whole, onclick: plainly(() => { this.current = id; this.open(item); }) },
         image,
         el('span.name', {}, el('bdi', {}, name)),
         matched?.length > 0 && el('span.matched', {}, marked(matched.at(-1))), // what no file name tells comes last
@@ -116,13 +116,6 @@ export class Grid {
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => { image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))); });
     return tile;
-  }
-
-  #click(event, item) {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens a new tab or window
-    event.preventDefault();
-    this.current = item.id;
-    this.open(item);
   }
 
   #keys(event) {

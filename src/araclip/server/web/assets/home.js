@@ -1,7 +1,7 @@
 /** The home page: example queries, recent searches, the number of pictures. */
 
 import { write } from './address.js';
-import { $, button, el, icon } from './dom.js';
+import { $, button, el, icon, plainly } from './dom.js';
 import { language, t } from './i18n.js';
 import { forget, forgetAll, recent } from './recent.js';
 
@@ -15,11 +15,7 @@ export function showHome(state, stats, go) {
   };
   const link = (text) => el('a.try', {
     href: write({ ...state, q: text }),
-    onclick: (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      go(text);
-    },
+    onclick: plainly(() => go(text)),
   }, el('bdi', {}, text));
   const earlier = recent();
   const examples = stats?.pictures ? stats[language() === 'ar' ? 'examples' : 'examples_en'] ?? [] : [];

@@ -2,6 +2,9 @@
 
 import { $ } from './dom.js';
 import { pictureIn } from './pictures.js';
+import { toFront } from './toast.js';
+
+const drop = $('drop');
 
 /** Call `take` with each picture file, and with null for a dropped file that is not a picture. */
 export function listenForPictures(take) {
@@ -19,6 +22,7 @@ export function listenForPictures(take) {
   addEventListener('dragover', (event) => {
     if (!holdsFiles(event)) return;
     event.preventDefault();
+    if (!drop.checkVisibility()) toFront(drop);
     document.body.dataset.drop = '';
   });
   addEventListener('dragleave', (event) => { if (!event.relatedTarget) delete document.body.dataset.drop; });

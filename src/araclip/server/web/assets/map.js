@@ -3,8 +3,9 @@
 import { thumbnail } from './api.js';
 import { filterTexts, write } from './address.js';
 import * as api from './browsing-api.js';
-import { button, el, setStyle } from './dom.js';
+import { button, el, plainly, setStyle, styled } from './dom.js';
 import { number, t } from './i18n.js';
+import { fetched } from './toast.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const CELLS = [16, 8, 4, 2, 1, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01]; // degrees, as the server offers them
@@ -15,6 +16,7 @@ let map;
 
 /** Show the map of a state's pictures; a click on a group shows its pictures. */
 export async function show(root, state, go) {
+  await fetched(styled('map.css'));
   map ??= new PlacesMap(root);
   await map.show(state, go);
 }
@@ -116,11 +118,7 @@ class PlacesMap {
     const item = el('li', {}, el('a', {
       href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}${t('comma')}${number(place.latitude, { maximumFractionDigits: 2 })}${t('comma')}${number(place.longitude, { maximumFractionDigits: 2 })}`,
       draggable: 'false',
-      onclick: (event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        if (!this.moved) this.go(to);
-      },
+      onclick: plainly(() => { if (!this.moved) this.go(to); }),
     }, place.cover && el('img', { alt: '', src: thumbnail(place.cover, 256), decoding: 'async', draggable: 'false' }), el('b', {}, number(place.pictures))));
     item.place = place;
     return item;

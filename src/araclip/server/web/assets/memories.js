@@ -3,7 +3,7 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import * as api from './browsing-api.js';
-import { el } from './dom.js';
+import { el, plainly } from './dom.js';
 import { date, t } from './i18n.js';
 
 const MOST = 200;
@@ -29,11 +29,7 @@ export async function show(root, state, go) {
     const to = { where: { captured } };
     return el('a.card', {
       href: write({ ...state, ...to }), 'aria-label': `${date(captured)}${t('comma')}${t('pictures', { n: items.length })}`,
-      onclick: (event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        go(to);
-      },
+      onclick: plainly(() => go(to)),
     }, el('img', { alt: '', src: thumbnail(items[0].id, 512), decoding: 'async' }), el('span', {}, t('yearsAgo', { n: today.getFullYear() - year })));
   }
 }

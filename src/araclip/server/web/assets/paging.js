@@ -1,9 +1,9 @@
 /** Further results: scrolling fetches them while matches are good, then a button does. */
 
+import { askForToken } from './api.js';
 import { button } from './dom.js';
 import { t } from './i18n.js';
 import { toast } from './toast.js';
-import { askForToken } from './token.js';
 
 const AUTO_FETCH = 200; // results that scrolling fetches; further ones need a click
 

@@ -34,6 +34,11 @@ export class Problem extends Error {
   }
 }
 
+/** The Problem of no answer: for want of the server, or of the network. */
+export const unanswered = () => new Problem(navigator.onLine
+  ? { title: t('unreachable'), detail: t('unreachableDetail', { command: 'araclip serve' }) }
+  : { title: t('offline'), detail: t('offlineDetail') });
+
 /** Whether a text of the server's is in the page's language; a name in other letters may stand in it. */
 export const isReadable = (text) => Boolean(text) && (language() === 'ar' ? /[\u0621-\u064a]/ : /[a-z]{2}/i).test(text);
 

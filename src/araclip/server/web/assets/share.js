@@ -3,13 +3,14 @@
 import { filterTexts } from './address.js';
 import { FAIR, date, t } from './i18n.js';
 import * as api from './browsing-api.js';
-import { button, el } from './dom.js';
+import { button, el, styled } from './dom.js';
 import { toast } from './toast.js';
 
 const DAYS = [1, 7, 30];
 
 /** Ask for how long, make the link, show it for copying. */
-export function askToShare(state) {
+export async function askToShare(state) {
+  await styled('share.css');
   const dialog = el('dialog.asked', { 'aria-label': t('shareLink') });
   const problem = el('p.refused', { role: 'alert' });
   const choices = DAYS.map((n) => el('label.pill', {}, el('input', { type: 'radio', name: 'days', value: n, checked: n === 7 }), el('span', {}, t('days', { n }))));

@@ -2,7 +2,7 @@
 
 import { thumbnail } from './api.js';
 import { write } from './address.js';
-import { el, icon, setStyle } from './dom.js';
+import { el, icon, plainly, setStyle } from './dom.js';
 import { clock, date, months, number, t } from './i18n.js';
 import { beside, between, boxOf, layout, sectionAt, sectionOf } from './month-layout.js';
 import { isScene, timeCode } from './movie.js';
@@ -10,6 +10,7 @@ import { PictureList } from './picture-list.js';
 import { Scrubber } from './scrubber.js';
 
 const AHEAD = 500; // pixels above and below the window that are drawn, too
+const PAPER = 4000; // that are printed
 const QUIET_MS = 90; // while the page jumps, nothing is fetched before it has stood still for so long
 
 /** Take a tile away; a thumbnail that has not come is not waited for. */
@@ -26,6 +27,7 @@ export class Timeline {
     this.scrubber = new Scrubber((top) => scrollTo(0, top + this.#above()));
     root.addEventListener('keydown', (event) => this.#keys(event));
     addEventListener('scroll', () => this.#later(), { passive: true });
+    addEventListener('beforeprint', () => this.#draw(PAPER));
     new ResizeObserver(() => { if (this.list?.months && root.clientWidth !== this.width) this.#place(); }).observe(root);
   }
 
@@ -123,10 +125,10 @@ export class Timeline {
   }
 
   /** Draw what is in sight, remove the rest, and fetch what is missing. */
-  #draw() {
+  #draw(ahead = matchMedia('print').matches ? PAPER : AHEAD) {
     if (this.root.hidden || !this.box || !this.list?.months) return;
     const top = scrollY - this.#above();
-    const [from, to] = [top - AHEAD, top + innerHeight + AHEAD];
+    const [from, to] = [top - ahead, top + innerHeight + ahead];
     const seen = new Set();
     const heads = new Set();
     let [first, last] = [Infinity, 0];
@@ -190,12 +192,7 @@ export class Timeline {
     } }, el('a.open', { href: write({ ...this.state, view: item.id }), 'aria-label': whole, tabindex: index === this.current ? 0 : -1 }, image, timeCode(item)));
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => image.src && image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))));
-    tile.firstChild.addEventListener('click', (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
-      event.preventDefault();
-      this.#current(tile.index);
-      this.open(item);
-    });
+    tile.firstChild.addEventListener('click', plainly(() => { this.#current(tile.index); this.open(item); }));
     Object.assign(tile, { index, picture: item.id, size });
     this.dress?.(tile, item);
     this.tiles.set(index, tile);

@@ -1,18 +1,24 @@
 /** A short message at the bottom of the page, also for screen readers, that disappears by itself. */
 
 import { $, el } from './dom.js';
+import { unanswered } from './problems.js';
 
 const SHOWN_MS = 4000;
 const OFFERED_MS = 9000; // where there is something to click
+const box = $('toast'); // kept: a dialog that is removed takes it along
 let timer;
+
+/** Put a node into what is in front: a modal dialog hides what is outside it, and so does what fills the screen. */
+export const toFront = (node) => (document.fullscreenElement ?? document.querySelector('dialog[open]') ?? document.body).append(node);
 
 /** Show a text, and a button { label, run } if there is one. */
 export function toast(text, action) {
-  const box = $('toast');
-  // A modal dialog hides what is outside it from screen readers, and what fills the screen from all, so the message goes there.
-  (document.fullscreenElement ?? document.querySelector('dialog[open]') ?? document.body).append(box);
+  toFront(box);
   const close = () => { box.textContent = ''; };
   box.replaceChildren(text, ...(action ? [' ', el('button.link', { type: 'button', onclick: () => { close(); action.run(); } }, action.label)] : []));
   clearTimeout(timer);
   timer = setTimeout(close, action ? OFFERED_MS : SHOWN_MS);
 }
+
+/** What a module gives that is fetched when it is needed; nothing, and a message, where no answer comes. */
+export const fetched = (given) => given.catch(() => toast(unanswered().title));

@@ -9,6 +9,7 @@ import { Movie } from './movie.js';
 import { Photo, prefetch } from './photo.js';
 import { Slideshow } from './slideshow.js';
 import { Swipe } from './swipe.js';
+import { fetched } from './toast.js';
 import { Zoom } from './zoom.js';
 
 const ZOOM_KEYS = { '+': 1, '=': 1, '-': -1, _: -1, '−': -1 };
@@ -133,9 +134,10 @@ export class Viewer {
   /** The box is fetched when it is asked for, like all that few use. */
   async #openCrop() {
     const { id } = this;
-    const { Crop } = await import('./crop.js');
-    this.crop ??= new Crop(this.stage, this.photo, this.zoom, this.actions.part);
-    if (this.id === id) this.crop.open();
+    const cropping = await fetched(import('./crop.js'));
+    if (!cropping || this.id !== id) return;
+    this.crop ??= new cropping.Crop(this.stage, this.photo, this.zoom, this.actions.part);
+    this.crop.open();
   }
 
   /** The picture a step away; null where there is none, undefined where it is not fetched yet. */

@@ -1,8 +1,7 @@
 /** The viewer, fetched when a picture is about to be opened: the first results need not wait for it. */
 
-import { el } from './dom.js';
-import { t } from './i18n.js';
-import { toast } from './toast.js';
+import { styled } from './dom.js';
+import { fetched } from './toast.js';
 
 export class Viewing {
   /** `actions` as for `Viewer`. */
@@ -16,14 +15,9 @@ export class Viewing {
   /** As `Viewer.show`, once it is there. */
   async show(...picture) {
     const asked = this.asked += 1;
-    try {
-      await this.#load();
-    } catch { // no answer
-      toast(t('unreachable'));
-      this.actions.close();
-      return;
-    }
-    if (asked === this.asked) this.viewer.show(...picture);
+    await fetched(this.#load());
+    if (!this.viewer) this.actions.close();
+    else if (asked === this.asked) this.viewer.show(...picture);
   }
 
   /** As `Viewer.hide`. */
@@ -45,10 +39,7 @@ export class Viewing {
   }
 
   async #fetch() {
-    const style = el('link', { rel: 'stylesheet', href: 'assets/viewer.css' });
-    const styled = new Promise((done, failed) => { Object.assign(style, { onload: done, onerror: failed }); });
-    document.head.append(style);
-    const [{ Viewer }] = await Promise.all([import('./viewer.js'), styled]);
+    const [{ Viewer }] = await Promise.all([import('./viewer.js'), styled('viewer.css')]);
     this.viewer = new Viewer(this.actions);
   }
 }
