@@ -29,6 +29,7 @@ def terms(text: str) -> list[tuple[str, str, float]]:
         ("قطة -كلب +بيت", [("قطة", 1), ("كلب", -1), ("بيت", 1)]),
         ("- كلب + قطة", [("كلب", -1), ("قطة", 1)]),
         ("قطة − كلب", [("قطة", 1), ("كلب", -1)]),  # U+2212, the typographer's minus
+        ("قطة – كلب", [("قطة", 1), ("كلب", -1)]),  # U+2013, what telephones make of two hyphens
         ("قطة \u200f- كلب", [("قطة", 1), ("كلب", -1)]),  # a mark of direction is no letter
         ("2:قطة + 0.5: سجادة حمراء", [("قطة", 2), ("سجادة حمراء", 0.5)]),
         ("٢:قطة - ٠٫٥:كلب", [("قطة", 2), ("كلب", -0.5)]),
@@ -104,7 +105,7 @@ def test_a_query_that_means_nothing_is_refused_with_a_message_that_stands_in_the
     assert message in (ROOT / "docs" / "queries.md").read_text(encoding="utf-8")
 
 
-TYPED = st.text(st.sampled_from(list('قطكلب ab+-−"«»“”\\:./~2٢٫\u200f\t')) | st.characters(), max_size=30)
+TYPED = st.text(st.sampled_from(list('قطكلب ab+-−–"«»“”\\:./~2٢٫\u200f\t')) | st.characters(), max_size=30)
 
 
 @given(TYPED)

@@ -37,7 +37,7 @@ def query_of(words: list[str]) -> str:
 
 
 def _is_excluded_word(argument: str) -> bool:
-    return len(argument) > 1 and argument[0] in "-\u2212" and not argument[1].isascii()
+    return len(argument) > 1 and argument[0] in "-\u2212\u2013" and not argument[1].isascii()
 
 
 def _unmarked(value: Any) -> Any:

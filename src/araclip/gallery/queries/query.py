@@ -1,6 +1,6 @@
 """Parsing of queries such as «قطة + سجادة حمراء - كلب», and their vector. Pure; docs/queries.md is the guide.
 
-query  = [sign] term { space sign term }        sign: + - −, with a space (or the beginning) before it
+query  = [sign] term { space sign term }        sign: + - − –, with a space (or the beginning) before it
 term   = [weight :] (text | picture)            weight: 2 or 0.5, digits of any script
 text   = anything; "…", «…» and “…” make signs and weights inside them ordinary characters, \\ the next one
 picture = ./… ../… /… ~/… C:/… (a file), picture:… (one that the gallery stores)
@@ -24,7 +24,7 @@ MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 MINUS = 0.5  # weight of a minus relative to a plus; see docs/log/2026-11.md, benchmarks/composition.py
 PICTURE_BESIDE_TEXT = 0.5  # pictures have higher cosines to pictures than texts have, and would outweigh the text
 
-_SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0}
+_SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0, "\u2013": -1.0}  # the last one is what telephones make of two hyphens
 _QUOTES = {'"': '"', "«": "»", "“": "”"}
 _LAYOUT = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # invisible direction marks
 _ESCAPABLE = frozenset("\\:./~") | _SIGNS.keys() | _QUOTES.keys() | set(_QUOTES.values())

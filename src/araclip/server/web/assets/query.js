@@ -3,7 +3,7 @@
  * compares the two. Pure.
  */
 
-const SIGNS = { '+': 1, '-': -1, '\u2212': -1 };
+const SIGNS = { '+': 1, '-': -1, '\u2212': -1, '\u2013': -1 };
 const QUOTES = { '"': '"', '«': '»', '“': '”' };
 const CLOSING = new Set(Object.values(QUOTES));
 const ESCAPABLE = new Set(['\\', ':', '.', '/', '~', ...Object.keys(SIGNS), ...Object.keys(QUOTES), ...CLOSING]);
