@@ -12,12 +12,12 @@ export class Viewing {
     }
   }
 
-  /** As `Viewer.show`, once it is there. */
-  async show(...picture) {
+  /** As `Viewer.show`; at once where it is there. */
+  show(...picture) {
     const asked = this.asked += 1;
-    await fetched(this.#load());
-    if (!this.viewer) this.actions.close();
-    else if (asked === this.asked) this.viewer.show(...picture);
+    const show = () => { if (asked === this.asked) this.viewer.show(...picture); };
+    if (this.viewer) show();
+    else this.shown = fetched(this.#load()).then(() => (this.viewer ? show() : this.actions.close()));
   }
 
   /** As `Viewer.hide`. */
@@ -29,7 +29,7 @@ export class Viewing {
   /** As `Viewer.play`, after `show`. */
   async play() {
     const { asked } = this;
-    await this.loading;
+    await this.shown;
     if (asked === this.asked) this.viewer?.play();
   }
 
