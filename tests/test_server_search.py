@@ -194,9 +194,9 @@ def test_an_empty_gallery_is_served_too(tmp_path: Path, tiny_model: Path) -> Non
 
 
 def test_a_hit_is_explained_word_by_word(client: TestClient) -> None:
-    hit = client.get("/search", params={"q": "صورة أحمر", "k": 1, "text_weight": 0}).json()["results"][0]
-    words = client.get(f"/images/{hit['id']}/explain", params={"q": "صورة أحمر"}).json()["words"]
-    assert [each["word"] for each in words] == ["صورة", "أحمر"]
+    hit = client.get("/search", params={"q": "شيء أحمر", "k": 1, "text_weight": 0}).json()["results"][0]
+    words = client.get(f"/images/{hit['id']}/explain", params={"q": "شيء أحمر"}).json()["words"]
+    assert [each["word"] for each in words] == ["شيء", "أحمر"]
     assert words[1]["share"] > words[0]["share"]
     problem(client.get(f"/images/{'0' * 32}/explain", params={"q": "أحمر"}), "no-picture")
     problem(client.get(f"/images/{hit['id']}/explain", params={"q": "- أحمر"}), "bad-query")
