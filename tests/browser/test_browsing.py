@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,15 @@ def test_a_finger_held_on_a_picture_chooses_and_then_taps_do(visit: Visit) -> No
     first, second = (page.locator("#timeline .tile").nth(number) for number in (0, 1))
     first.scroll_into_view_if_needed()
     at = middle(first)
+    page.clock.install()  # a busy machine must not make a quick finger a slow one
+    page.clock.pause_at(datetime.now() + timedelta(seconds=5))
     fingers.drag((at, (at[0], at[1] - 30)))  # a scroll chooses nothing
-    page.wait_for_timeout(600)
+    page.clock.run_for(600)
     expect(page.locator("#chosen")).to_have_count(0)
     fingers.down(middle(first))
-    page.wait_for_timeout(600)
+    page.clock.run_for(600)
     fingers.up()
+    page.clock.resume()
     expect(page.locator("#chosen p")).to_have_text("صورة محددة")
     fingers.tap(middle(second))
     expect(page.locator("#chosen p")).to_have_text("صورتان محددتان")
