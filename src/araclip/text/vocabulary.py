@@ -26,8 +26,11 @@ class Vocabulary:
     def __init__(self, counts: Mapping[str, int]) -> None:
         self.counts = dict(counts)
         self._spellings: dict[str, list[str]] = {}
-        for word in sorted(self.counts, key=lambda word: (-self.counts[word], word)):
+        for word in sorted(self.counts, key=self._usual_first):
             self._spellings.setdefault(fold(word), []).append(word)
+
+    def _usual_first(self, word: str) -> tuple[int, str]:
+        return -self.counts[word], word
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -51,8 +54,14 @@ class Vocabulary:
 
     def knowing(self, everyday: Iterable[str]) -> "Vocabulary":
         """With everyday words, which count as much as one that captions use now and then."""
-        named = {word: max(self.counts.get(word, 0), OWN) for word in everyday if " " not in word}
-        return Vocabulary({**self.counts, **named})
+        rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
+        known = Vocabulary({})
+        known.counts = self.counts | rare
+        known._spellings = self._spellings | {  # only theirs: to sort and fold all takes every process 30 ms
+            key: sorted({*self._spellings.get(key, ()), *spelled}, key=known._usual_first)
+            for key, spelled in Vocabulary(rare)._spellings.items()
+        }
+        return known
 
     @cached_property
     def folded(self) -> dict[str, int]:
