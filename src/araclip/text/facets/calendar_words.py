@@ -34,6 +34,11 @@ _GREGORIAN_FEASTS = {  # first and last day: years before the one that is named,
     "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),
     "عيد الأم": ((0, 3, 21), (0, 3, 21)),
 }
+_WEEKDAYS = (  # as `date.weekday` counts
+    "الاثنين|الإثنين|الاتنين|التنين|monday", "الثلاثاء|التلات|الثلاثا|tuesday", "الأربعاء|الأربع|wednesday",
+    "الخميس|thursday", "الجمعة|friday", "السبت|saturday", "الأحد|الحد|sunday",
+)  # fmt: skip
+_WEEKEND = "نهاية الأسبوع|عطلة نهاية الأسبوع|آخر الأسبوع|الويكند|ويكند|الويك اند|weekend"
 
 MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in _folded(names)}
 HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name in _folded(names)}
@@ -48,6 +53,10 @@ AMBIGUOUS = frozenset(
 )
 LAST = frozenset(_folded("الماضي|الماضية|الفائت|الفائتة|السابق|اللي فات|اللي فاتت|اللي راح|اللي راحت|last"))
 THIS = frozenset(_folded("هذا|هذه|الحالي|الحالية|ده|دي|this"))
+# The weekday that it ends with, and how many days it has. A weekend is Friday to Sunday, as some countries rest on
+# Friday and others on Sunday.
+WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in _folded(names)}
+WEEKDAYS |= dict.fromkeys(_folded(_WEEKEND), (6, 3))
 YEAR_WORDS = frozenset(_folded("سنة|السنة|عام|العام|year"))
 MONTH_WORDS = frozenset(_folded("شهر|الشهر|month"))
 WEEK_WORDS = frozenset(_folded("أسبوع|الأسبوع|week"))

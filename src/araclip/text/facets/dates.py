@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from araclip.text.facets import ago, weekdays, year_words
+from araclip.text.facets import ago, year_words
 from araclip.text.facets import calendar_words as names
 from araclip.text.facets.date_filter import DateFilter, days, one
+from araclip.text.facets.weekdays import last_weekday
 from araclip.text.facets.years import FIRST_YEAR, Years
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
@@ -240,15 +241,14 @@ class _Reader(Years):
         return None
 
     def _relative(self, at: int) -> tuple[int, DateFilter] | None:
-        today = self.today
-        if found := ago.read(self.folded, at, today):
+        if found := ago.read(self.folded, at, self.today):
             return found[0], DateFilter(*found[1:])
-        if found := weekdays.read(self.folded, at, today):
-            return found[0], DateFilter(*found[1:])
+        if weekday := last_weekday(self, at):
+            return weekday
         if name := self.named(at, names.YESTERDAY):
-            return len(name), one((today - timedelta(days=1)).isoformat())
+            return len(name), one((self.today - timedelta(days=1)).isoformat())
         if (name := self.named(at, names.TODAY)) and len(self.folded) <= 3:
-            return len(name), one(today.isoformat())
+            return len(name), one(self.today.isoformat())
         if name := self.named(at, names.DECADES):
             return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
         for known, span in (
