@@ -44,7 +44,7 @@ def main() -> None:
 
 def kinds(model: AraCLIP, args: argparse.Namespace) -> Iterator[Cases]:
     for noise in (0.0, 1.0):
-        bench = Bench(model, args.cache, noise)
+        bench = Bench(model, args.cache, noise, also_shown=False)
         yield from bench.captioned(args.flickr8k, "train", 10, 600)
         yield from bench.labelled(args.held, "fit")
         yield from bench.drawn(args.held, "fit")
