@@ -4,7 +4,8 @@
 
 Data: the photographs of nips17 that are held out of training (HELD: the folder `data` of `make mini`), 250 of 188
 ImageNet classes, Arabic names. Protocol: the class of a picture is the nearest mean of its prompts' unit vectors; any
-class of the same name is right.
+class of the same name is right. Which templates `araclip classify` uses is decided on the halves of all held-out sets
+that relevance_fit.py uses, each with its own labels: the last table, top 1.
 """
 
 import argparse
@@ -12,14 +13,15 @@ import json
 from pathlib import Path
 
 import numpy as np
-from relevance_sets import Bench
+from relevance_sets import DRAWINGS, LABELLED, Bench
 
 from araclip import AraCLIP
 from araclip.evaluation.labelled import read_templates
 from araclip.evaluation.picture_sets.datasets import LISTING
-from araclip.evaluation.zeroshot import TEMPLATES
+from araclip.evaluation.zeroshot import TEMPLATES, class_vectors
 
 SET = "nips17-held"
+CHOICES = {"the bare name": ("{}",), "this package's": TEMPLATES, "bare and «صورة {}»": TEMPLATES[:2]}
 
 
 def main() -> None:
@@ -31,7 +33,8 @@ def main() -> None:
     args = parser.parse_args()
     model = AraCLIP.load(args.model)
     rows = [json.loads(line) for line in (args.held / SET / LISTING).open(encoding="utf-8")]
-    pictures = Bench(model, args.cache).pictures(SET, [Path(row["image"]) for row in rows])
+    bench = Bench(model, args.cache)
+    pictures = bench.pictures(SET, [Path(row["image"]) for row in rows])
     names = sorted({row["class_ar"] for row in rows})
     own = np.array([names.index(row["class_ar"]) for row in rows])
     theirs = read_templates(args.templates)
@@ -56,6 +59,16 @@ def main() -> None:
     print(
         "best and worst alone:", *(f"{share:.3f} «{text}»" for share, text in [*single[:3], *single[-3:]]), sep="\n  "
     )
+    print("\n| for the choice | labels | " + " | ".join(CHOICES) + " |\n|---|---" + "|---" * len(CHOICES) + "|")
+    shares = []
+    for name, field in (*LABELLED.items(), DRAWINGS):
+        pictures, labels = bench.half(args.held, name, field, "fit")
+        known = sorted(set(labels))
+        right = np.array([known.index(label) for label in labels])
+        classes = (class_vectors(model, known, templates) for templates in CHOICES.values())
+        shares.append([float(((pictures @ each.T).argmax(axis=1) == right).mean()) for each in classes])
+        print(f"| {name} | {len(known)} | " + " | ".join(f"{share:.3f}" for share in shares[-1]) + " |")
+    print("| mean | | " + " | ".join(f"{share:.3f}" for share in np.mean(shares, axis=0)) + " |")
 
 
 if __name__ == "__main__":

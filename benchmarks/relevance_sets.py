@@ -51,6 +51,7 @@ LABELLED = {  # held-out part of a set (recipes/mini_data.py) → field of the l
     "caltech101-held": "label",
 }
 
+DRAWINGS = ("gcompris_words-held", "caption_ar")
 ALSO_SHOWN = json.loads(Path(__file__).with_name("also_shown.json").read_text(encoding="utf-8"))
 
 Vectors = NDArray[np.float32]
@@ -149,27 +150,27 @@ class Bench:
             same("nonsense", odd, self.texts(odd), [nothing] * len(odd)),
         ]
 
-    def labelled(self, held: Path, half: Literal["fit", "report"]) -> list[Cases]:
+    def labelled(self, held: Path, part: Literal["fit", "report"]) -> list[Cases]:
         """Labels of the held-out sets as queries over all their pictures; and with a label's pictures taken out.
 
         Args:
-            half: every other picture of each label, one half for choices and the other for what is reported.
+            part: every other picture of each label, one half for choices and the other for what is reported.
         """
-        found = [self._half(held, name, field, half) for name, field in LABELLED.items()]
+        found = [self.half(held, name, field, part) for name, field in LABELLED.items()]
         return self._named(
             "labels", np.concatenate([part[0] for part in found]), [x for part in found for x in part[1]]
         )
 
-    def drawn(self, held: Path, half: Literal["fit", "report"]) -> list[Cases]:
+    def drawn(self, held: Path, part: Literal["fit", "report"]) -> list[Cases]:
         """The same of held-out drawings, in a gallery of their own, by their Arabic word."""
-        return self._named("drawings", *self._half(held, "gcompris_words-held", "caption_ar", half))
+        return self._named("drawings", *self.half(held, *DRAWINGS, part))
 
-    def _half(self, held: Path, name: str, field: str, half: str) -> tuple[Vectors, list[str]]:
+    def half(self, held: Path, name: str, field: str, part: Literal["fit", "report"]) -> tuple[Vectors, list[str]]:
         """Vectors and labels of every other picture of each label; a label in a list is its first."""
         rows = [row for row in rows_of(held, name) if row[field]]
         labelled = [(row[field] if isinstance(row[field], str) else row[field][0], row["image"]) for row in rows]
-        chosen = sorted(labelled)[half == "report" :: 2]
-        pictures = self.pictures(f"{name}-{half}", [Path(image) for _, image in chosen])
+        chosen = sorted(labelled)[part == "report" :: 2]
+        pictures = self.pictures(f"{name}-{part}", [Path(image) for _, image in chosen])
         return pictures, [label for label, _ in chosen]
 
     def _named(self, kind: str, pictures: Vectors, labels: list[str]) -> list[Cases]:
