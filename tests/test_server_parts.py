@@ -340,6 +340,25 @@ def test_threads_search_one_served_gallery_at_once_and_all_find_the_same(tmp_pat
     assert found == [expected] * 200
 
 
+def test_a_search_after_the_start_or_after_a_change_computes_nothing_that_every_query_needs(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
+    served = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
+
+    def searched() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "cov", lambda *a, **k: pytest.fail("the covariance of the pictures is computed"))
+            assert search(served, "أحمر")
+
+    searched()
+    pictures.solid(tmp_path / "album" / "new.png", (9, 200, 90))
+    make_gallery(gallery, tmp_path / "album", tiny_model)
+    assert served.refresh()
+    searched()
+    served.close()
+
+
 def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_path: Path, tiny_model: Path) -> None:
     from araclip.gallery.ingest.reembed import reembed
 

@@ -65,12 +65,16 @@ class RelevanceScale:
     sample: Vectors
     reference: ReferenceVectors
 
+    def prepare(self) -> None:
+        """Compute what does not depend on the query, which the first query would compute otherwise."""
+        _ = self._covariance, self._spreads, self._everyday_best
+
     # ------------------------------------------------------------------ the query as a whole
 
     def spread(self, queries: Vectors) -> Vectors:
         """(n, D) → (n,) standard deviations, over the pictures, of the score minus an average query's score."""
         apart = queries - self.reference.everyday.mean(axis=0)
-        variances = np.einsum("nd,de,ne->n", apart, self._covariance, apart)
+        variances = np.einsum("nd,nd->n", apart @ self._covariance, apart)
         spreads: Vectors = np.sqrt(np.maximum(variances, 0))
         return spreads
 
