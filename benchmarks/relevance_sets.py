@@ -181,15 +181,21 @@ class Bench:
         some = slice(None, None, max(1, len(names) // REMOVED))
         return [
             Cases(kind, queries, words, [scale] * len(names), list(shows)),
-            self._removed(f"{kind}, pictures taken out", names[some], queries[some], pictures, shows[some], shows[some]),
+            self._removed(f"{kind}, pictures taken out", names[some], queries[some], pictures, shows[some]),
         ]
 
     def _removed(
-        self, name: str, texts: Sequence[str], queries: Vectors, pictures: Vectors, taken: Shown, shows: Shown
+        self,
+        name: str,
+        texts: Sequence[str],
+        queries: Vectors,
+        pictures: Vectors,
+        taken: Shown,
+        shows: Shown | None = None,
     ) -> Cases:
-        """Each query in a gallery without the pictures that are taken out for it, which may leave some that show it."""
+        """Each query in a gallery without the pictures that are `taken` out; what `shows` it and is left is right."""
         scales = [self.scale(pictures[~row]) for row in taken]
-        left = [shown[~row] for row, shown in zip(taken, shows, strict=True)]
+        left = [shown[~row] for row, shown in zip(taken, taken if shows is None else shows, strict=True)]
         return Cases(name, queries, [len(text.split()) for text in texts], scales, left)
 
 

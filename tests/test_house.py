@@ -336,6 +336,16 @@ def test_importing_araclip_is_quick_and_loads_no_heavy_library() -> None:
     assert float(milliseconds) < MAX_IMPORT_MS
 
 
+def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_other_languages() -> None:
+    code = (
+        "import sys, araclip.cli.commands; early = {'numpy', 'faiss', 'onnxruntime'} & set(sys.modules); "
+        "import araclip.text.words; print(early, [name for name in sys.modules if name.endswith('yiddish_stemmer')])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["set()", "[]"]
+
+
 def test_every_public_name_of_the_package_can_be_had() -> None:
     for name in araclip.__all__:
         assert getattr(araclip, name) is not None

@@ -42,6 +42,7 @@ from araclip.gallery.ingest.watch import Due
 from araclip.gallery.queries.query import combine, parse
 from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.gallery.ranking import Page
+from araclip.gallery.relevance import RelevanceScale
 from araclip.picture_formats import plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
@@ -346,9 +347,15 @@ def test_a_search_after_the_start_or_after_a_change_computes_nothing_that_every_
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
     served = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
 
+    whole = RelevanceScale.spread
+
+    def spread(scale: RelevanceScale, queries: np.ndarray) -> np.ndarray:
+        assert len(queries) == 1, "reference queries are compared with the pictures while a query waits"
+        return whole(scale, queries)
+
     def searched() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(np, "cov", lambda *a, **k: pytest.fail("the covariance of the pictures is computed"))
+            patch.setattr(RelevanceScale, "spread", spread)
             assert search(served, "أحمر")
 
     searched()

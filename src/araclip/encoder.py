@@ -1,6 +1,8 @@
 """Models by name, path or object; AraCLIP on ONNX Runtime: texts and pictures in, unit vectors out. No torch."""
 
+import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from importlib import import_module
 from os import PathLike
@@ -112,6 +114,7 @@ class AraCLIP(EncoderBase):
         self.threads = threads or usable_cores()
         image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
         self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
+        self._opening = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
@@ -183,8 +186,23 @@ class AraCLIP(EncoderBase):
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
         return self.encode_pixels(np.stack(pictures))
 
-    @cached_property
+    def open_text_tower(self) -> None:
+        """Begin to open the text tower in a thread, while something else is done; `encode_text` waits for it, and
+        raises what goes wrong here."""
+
+        def opened() -> None:
+            with suppress(Exception):
+                _ = self._text
+
+        threading.Thread(target=opened, name="open-text-tower").start()
+
+    @property
     def _text(self) -> TextTower:
+        with self._opening:  # since Python 3.12 a cached property may be computed twice
+            return self._text_tower
+
+    @cached_property
+    def _text_tower(self) -> TextTower:
         model_check.check_tower(self.folder, self.config, "text")
         tower = TextTower(self.folder, self.config, self.threads, self.device)
         check_device(self.folder, self.config, tower, self.device, self.threads)

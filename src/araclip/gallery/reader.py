@@ -69,9 +69,7 @@ class Snapshot(ABC):
 
     def prepare(self) -> None:
         """Compute what the first search would compute."""
-        _ = self.pictures
-        if self.scale:
-            self.scale.prepare()
+        _ = self.pictures, self.scale
 
     def hybrid(self, vector: Vectors, text: TextQuery | None) -> Hybrid | None:
         """A search in texts beside that for a unit vector (D,); None without a text query or pictures."""

@@ -65,8 +65,8 @@ class RelevanceScale:
     sample: Vectors
     reference: ReferenceVectors
 
-    def prepare(self) -> None:
-        """Compute what does not depend on the query, which the first query would compute otherwise."""
+    def __post_init__(self) -> None:
+        """Compute what does not depend on the query: the first one would wait for it otherwise."""
         _ = self._covariance, self._spreads, self._everyday_best
 
     # ------------------------------------------------------------------ the query as a whole
@@ -143,7 +143,9 @@ class RelevanceScale:
 
     @cached_property
     def _covariance(self) -> Vectors:
-        return np.cov(self.sample, rowvar=False).astype(np.float32)
+        centred = self.sample - self.sample.mean(axis=0)
+        covariance: Vectors = centred.T @ centred / (len(centred) - 1)  # np.cov takes float64, and twice as long
+        return covariance
 
     @cached_property
     def _spreads(self) -> tuple[float, float]:

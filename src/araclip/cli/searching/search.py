@@ -87,6 +87,10 @@ def search(
     _check_form(as_json, paths, thumbnails)
     text = query_of(query)
     with opened(gallery, model) as found:
+        from araclip.encoder import AraCLIP
+
+        if isinstance(found.model, AraCLIP):
+            found.model.open_text_tower()  # a quarter of the whole time, while the query is read
         if lexicon:
             from araclip.text.resources import interpreter
 
