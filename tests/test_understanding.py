@@ -117,6 +117,22 @@ def test_marks_inside_words_and_alone_stay(reader: Interpreter, text: str) -> No
     assert [reading.text for reading in reader.interpret(text).readings] == [text]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["تاج محل", "أبو ظبي", "ابو ظبي", "بأبو ظبي", "المدينة المنورة", "برج إيفل", "تل أبيب", "ريو دي جانيرو", "صور تاج محل"],
+)
+def test_names_of_several_words_stay_as_they_are(reader: Interpreter, name: str) -> None:
+    assert likeliest(reader, name) == name.removeprefix("صور ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [("صورة لكلب", "كلب"), ("صور لقطة", "قطة"), ("صور للبحر", "البحر"), ("صور لبنان", "لبنان"), ("صور لحم", "لحم")],
+)
+def test_a_picture_of_something_is_that_thing(reader: Interpreter, typed: str, read: str) -> None:
+    assert likeliest(reader, typed) == read
+
+
 @pytest.mark.parametrize("name", ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان"])
 def test_names_of_people_and_places_are_no_slips(reader: Interpreter, name: str) -> None:
     assert [reading.text for reading in reader.interpret(name).readings] == [name]

@@ -69,8 +69,9 @@ class Interpreter:
         names: frozenset[str] = frozenset(),
     ) -> None:
         self.lexicon, self.vocabulary, self._english, self._names = lexicon, vocabulary, english, names
+        self._longest_name = max((name.count(" ") + 1 for name in names), default=1)
         self.spelling = Spelling(vocabulary.knowing(e.standard for e in lexicon.entries))
-        self.dialects = Dialects(lexicon, vocabulary)
+        self.dialects = Dialects(lexicon, vocabulary, names)
         self.latin = Latin(lexicon, vocabulary, english)
 
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
@@ -124,6 +125,9 @@ class Interpreter:
         slots: list[tuple[int, list[Change]]] = []
         at = 0
         while at < len(typed):
+            if of_name := self._name(typed, at):
+                at += of_name
+                continue
             changes = latin.get(at) if at in latin else self._arabic(typed, at) if is_arabic(typed[at]) else []
             if changes:
                 slots.append((at, changes))
@@ -131,6 +135,15 @@ class Interpreter:
         judged = with_evidence([changes for _, changes in slots])
         likely = [[c for c in changes if c.confidence >= LEAST_CONFIDENCE][:MAX_CHOICES] for changes in judged]
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
+
+    def _name(self, typed: Sequence[str], at: int) -> int:
+        """How many words a name of several words has that begins at a place; 0 where none does."""
+        for width in range(min(self._longest_name, len(typed) - at), 1, -1):
+            first, *others = typed[at : at + width]
+            for stem in (first, *(stem for _, stem in split_proclitics(first))):
+                if fold(" ".join((stem, *others))) in self._names:
+                    return width
+        return 0
 
     def _arabic(self, typed: Sequence[str], at: int) -> list[Change]:
         word, following = typed[at], typed[at + 1] if at + 1 < len(typed) else ""

@@ -71,9 +71,9 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Names of people and places, folded."""
+    """Names of people and places, folded; those of several words stand between commas."""
     lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
-    return frozenset(fold(name) for line in lines for name in line.split())
+    return frozenset(fold(name.strip()) for line in lines for name in line.split("،" if "،" in line else None))
 
 
 @cache

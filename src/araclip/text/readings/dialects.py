@@ -1,7 +1,7 @@
 """Dialect words → standard ones, by the lexicon and a few rules of dialect grammar. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from araclip.text.folding import fold
@@ -58,8 +58,9 @@ _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
 class Dialects:
     """Finds the standard words of dialect ones."""
 
-    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary) -> None:
-        self.lexicon, self.vocabulary = lexicon, vocabulary
+    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, names: Collection[str] = ()) -> None:
+        """names: folded; they are not taken apart: لبنان is no ل before Moroccan bananas."""
+        self.lexicon, self.vocabulary, self._names = lexicon, vocabulary, names
 
     def phrase(self, words: Sequence[str], at: int) -> list[Change]:
         """Forms of several words that begin at a place: لاب توب → حاسوب محمول; the longest one's."""
@@ -76,15 +77,26 @@ class Dialects:
         word = words[at]
         if sure := _asks(words, at):
             return [Change(word, "", "dialect", sure)]
+        if at and fold(words[at - 1]) in _PICTURES and _asks(words, at - 1) and (shown := self._after_of(word)):
+            return [Change(word, shown, "dialect", RULE)]
         if particle := self._particle(words, at):
             return [particle]
         if found := self._of(word, word, "", self.lexicon.find(word)):
             return found
         if not _FOREIGN.isdisjoint(word):
             return self._respelt(word)
-        if self.vocabulary.count(word) >= OFTEN or fold(word) in self.lexicon.standard:
+        if self.vocabulary.count(word) >= OFTEN or fold(word) in self.lexicon.standard or fold(word) in self._names:
             return []
         return self._composed(word)
+
+    def _after_of(self, word: str) -> str:
+        """What a picture is of: «صورة لكلب», «صور للبحر»; empty where the ل is a letter of the word, as of لبنان."""
+        if not word.startswith("ل"):
+            return ""
+        stem = f"ال{word[2:]}" if word.startswith("لل") else word[1:]
+        count = self.vocabulary.count(stem)
+        known = count >= OFTEN or fold(stem) in self.lexicon.standard
+        return stem if known and count >= self.vocabulary.count(word) else ""
 
     def _respelt(self, word: str) -> list[Change]:
         """A word with letters that Arabic does not have: يگعد → يقعد → يجلس, الچلب → الكلب."""
