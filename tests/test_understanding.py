@@ -157,7 +157,7 @@ def test_a_word_of_one_dialect_says_more_than_one_of_all(reader: Interpreter) ->
 @pytest.mark.parametrize(
     ("typed", "word"),
     [("sayara", "سيارة"), ("klb aswd", "كلب أسود"), ("kalb aswad", "كلب أسود"), ("el bahr w el shams 7elwa", "البحر"),
-     ("3asfour", "عصفور"), ("7osan", "حصان"), ("sha6e2", "شاطئ"), ("shajara", "شجرة")],
+     ("3asfour", "عصفور"), ("aroosa", "عروس"), ("7osan", "حصان"), ("sha6e2", "شاطئ"), ("shajara", "شجرة")],
 )  # fmt: skip
 def test_arabizi_is_read_as_arabic(reader: Interpreter, typed: str, word: str) -> None:
     found = reader.interpret(typed)

@@ -29,6 +29,9 @@ KEYS = 12  # skeletons of one word at most
 MOST = 3  # words that one Latin word is read as
 LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a ي or ى at the end that is not typed; it nearly always is: walad is ولد, not ولدي
+# A vowel that begins a word stands for a letter, often for a ع without its 3: arabeya, eid, omar.
+INITIAL_VOWELS = ("a", "e", "i", "o")
+INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # costs of leaving it out, and of ع
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
 # A digit beside a letter stands for one (2otta, so8ayyar), but not in names of things: mp3, 4k, ps5, img2019.
 _DIGIT = re.compile(r"[a-z'][2356789]'?|[2356789]'?[a-z]")
@@ -129,6 +132,8 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
     skipped = [SOUND_SKIPS.get(sound, OTHER_SKIP) for sound in sounds]
     if sounds[-1:] == ["h"]:
         skipped[-1] = 0.2
+    if sounds[0] in INITIAL_VOWELS:
+        skipped[0] = INITIAL_VOWEL
     matches: dict[str, list[float]] = {}  # letter → the cost of each sound
     rows = [[0.0]]
     for skip in skipped:
@@ -154,6 +159,8 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
             costs = matches.get(letter)
             if costs is None:
                 costs = matches[letter] = [COSTS[sound].get(letter, math.inf) for sound in sounds]
+                if letter == "ع" and sounds[0] in INITIAL_VOWELS:
+                    costs[0] = INITIAL_AYN
             if letter == "ة" and at != last:
                 costs = [cost + 1.0 for cost in costs]
             row, least = _next_row(row, costs, skip, skipped)
