@@ -38,12 +38,18 @@ _INSERTS = {
 _Rows = dict[str, list[tuple[Any, ...]]]
 
 
-def put_embedded(catalog: Catalog, pictures: EmbeddedPictures) -> int:
+def put_embedded(catalog: Catalog, pictures: EmbeddedPictures, *, look_up: bool = False) -> int:
     """Store pictures inside a transaction; returns how many were new.
 
     What is new is inserted as it is. A picture that is known gets a further path, and keeps its vector.
+
+    Args:
+        look_up: look for known ones first. Otherwise all are inserted, and if one turns out to be known, once more in
+            that way: faster where all are new, slower where one is not.
     """
     with _no_collection():
+        if not look_up and _inserted(catalog.connection, pictures, range(len(pictures))):
+            return len(pictures)
         return _put(catalog, pictures)
 
 
@@ -61,9 +67,6 @@ def _no_collection() -> Iterator[None]:
 
 def _put(catalog: Catalog, pictures: EmbeddedPictures) -> int:
     database = catalog.connection
-    new: Sequence[int] = range(len(pictures))
-    if _inserted(database, pictures, new):  # what is known is not looked up: usually nothing is
-        return len(new)
     new, others = _split(database, pictures)
     if new:
         _insert(database, pictures, new)
