@@ -120,6 +120,19 @@ def test_after_a_crash_of_the_server_searches_go_on_and_commits_are_there(galler
 
 
 @needs_server
+def test_a_statement_that_takes_too_long_is_not_begun_again(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = databases._socket
+    database = Database(PostgresAddress.read(address))
+    database.rows("CREATE SEQUENCE begun")
+    database.close()
+    monkeypatch.setattr(databases, "_socket", lambda place, timeout: opened(place, 0.5))
+    with pytest.raises(GalleryUnreachable, match="timed out"):
+        database.rows("SELECT nextval('begun'), pg_sleep(2)")
+    assert database.rows("SELECT last_value FROM begun") == [[1]]
+    database.close()
+
+
+@needs_server
 def test_a_writer_waits_for_its_turn_and_not_for_ever(gallery: PostgresGallery, address: str, root: Path) -> None:
     held, done = threading.Event(), threading.Event()
 

@@ -1,5 +1,6 @@
 """Authorization, host and origin checks, limits."""
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,6 +251,25 @@ def test_scripts_and_styles_carry_what_is_not_for_pages_alone(open_server: TestC
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "content-security-policy" not in headers  # half of what some of these files would take
+
+
+@pytest.mark.parametrize("page", ["/", "/shared"])
+def test_browsers_keep_what_a_page_names_and_ask_for_it_again_when_it_changes(
+    open_server: TestClient, page: str
+) -> None:
+    named = re.findall(r'="(assets/[^"#]+)"', open_server.get(page).text)
+    (version,) = {address.split("/")[1] for address in named}
+    assert len(named) > 3
+    for address in named:
+        kept = open_server.get(f"/{address}")
+        assert "immutable" in kept.headers["cache-control"]
+        for other in (address.replace(version, "0123456789ab"), address.replace(f"{version}/", "")):
+            asked = open_server.get(f"/{other}")
+            assert asked.content == kept.content
+            assert asked.headers["cache-control"] == "no-cache"
+            again = open_server.get(f"/{other}", headers={"If-None-Match": asked.headers["etag"]})
+            assert again.status_code == 304
+    assert open_server.get(page).headers["cache-control"] == "no-cache"
 
 
 def test_the_page_about_the_api_loads_nothing_from_elsewhere(open_server: TestClient) -> None:

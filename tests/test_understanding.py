@@ -119,7 +119,17 @@ def test_marks_inside_words_and_alone_stay(reader: Interpreter, text: str) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["تاج محل", "أبو ظبي", "ابو ظبي", "بأبو ظبي", "المدينة المنورة", "برج إيفل", "تل أبيب", "ريو دي جانيرو", "صور تاج محل"],
+    [
+        "تاج محل",
+        "أبو ظبي",
+        "ابو ظبي",
+        "بأبو ظبي",
+        "المدينة المنورة",
+        "برج إيفل",
+        "تل أبيب",
+        "ريو دي جانيرو",
+        "صور تاج محل",
+    ],
 )
 def test_names_of_several_words_stay_as_they_are(reader: Interpreter, name: str) -> None:
     assert likeliest(reader, name) == name.removeprefix("صور ")

@@ -1,8 +1,15 @@
-"""The page: its files are read into memory at start, so that no request can name a path on the disk."""
+"""The page: its files are read into memory at start, so that no request can name a path on the disk.
+
+In the page's HTML each asset has an address with the version of all of them, under which browsers keep it without
+asking again: forty modules, each asked for, are half of the time until a page shows pictures. Without a version, or
+with another one (a page that was open while the server was upgraded), the present file is answered, to be asked for
+each time.
+"""
 
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,6 +18,8 @@ from fastapi import APIRouter, Request, Response
 
 from araclip.server.http.problem_details import Problem
 
+_ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
+_KEPT = "public, max-age=31536000, immutable"
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2"}
 
 
@@ -22,33 +31,44 @@ class _File:
     etag: str
 
 
-def _files(folder: Traversable, prefix: str = "") -> dict[str, _File]:
-    loaded: dict[str, _File] = {}
-    if not folder.is_dir():
-        return loaded
-    for entry in folder.iterdir():
+def _contents(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
+    """The files below a folder, by their path in it."""
+    found: dict[str, bytes] = {}
+    for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.is_dir():
-            loaded |= _files(entry, f"{prefix}{entry.name}/")
+            found |= _contents(entry, f"{prefix}{entry.name}/")
         else:
-            data = entry.read_bytes()
-            suffix = entry.name[entry.name.rfind(".") :]
-            kind = _TYPES.get(suffix) or mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
-            loaded[prefix + entry.name] = _File(
-                data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:16]}"'
-            )
-    return loaded
+            found[prefix + entry.name] = entry.read_bytes()
+    return found
+
+
+def _file(name: str, data: bytes) -> _File:
+    suffix = name[name.rfind(".") :]
+    kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return _File(data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:16]}"')
+
+
+def _page() -> tuple[dict[str, _File], str]:
+    """The files by name, with the version in the addresses of the HTML's assets; and that version."""
+    contents = _contents(files("araclip.server") / "web")
+    assets = b"".join(name.encode() + data for name, data in sorted(contents.items()) if name.startswith(_ASSETS))
+    version = f"{hashlib.sha256(assets).hexdigest()[:12]}/"
+    for name, data in contents.items():
+        if name.endswith(".html"):
+            contents[name] = data.replace(b'="assets/', f'="{_ASSETS}{version}'.encode())
+    return {name: _file(name, data) for name, data in contents.items()}, version
 
 
 def router() -> APIRouter:
     """`/`, `/shared` (the page of a link to a search) and `/assets/…`."""
-    page_files = _files(files("araclip.server") / "web")
+    page_files, version = _page()
     routes = APIRouter(include_in_schema=False)
 
-    def answer(request: Request, name: str) -> Response:
+    def answer(request: Request, name: str, cached: str = "no-cache") -> Response:
         file = page_files.get(name)
         if file is None:
             raise Problem("not-found")
-        headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        headers = {"ETag": file.etag, "Cache-Control": cached, "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == file.etag:
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
@@ -69,6 +89,6 @@ def router() -> APIRouter:
 
     @routes.api_route("/assets/{name:path}", methods=["GET", "HEAD"])
     async def asset(request: Request, name: str) -> Response:
-        return answer(request, f"assets/{name}")
+        return answer(request, _ASSETS + _VERSION.sub("", name, 1), _KEPT if name.startswith(version) else "no-cache")
 
     return routes

@@ -204,8 +204,9 @@ class Database:
         except DatabaseError as error:
             raise self._refusal(error) from None
         except (InterfaceError, OSError, struct.error) as error:
-            if isinstance(error.__cause__, TimeoutError):  # the server may still work on it: once is enough
-                raise self._unreachable(error.__cause__) from None
+            late = next((each for each in (error, error.__cause__) if isinstance(each, TimeoutError)), None)
+            if late:  # the server may still work on it: once is enough
+                raise self._unreachable(late) from None
             raise Broken(_words(error)) from None
 
     def _refusal(self, error: DatabaseError) -> Exception:

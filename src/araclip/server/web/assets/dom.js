@@ -44,7 +44,7 @@ export function setStyle(node, styles) {
 /** Apply a further style sheet of the page's own, which is fetched now. */
 export async function styled(name) {
   if (document.querySelector(`link[href$="${name}"]`)) return;
-  const link = el('link', { rel: 'stylesheet', href: `assets/${name}` });
+  const link = el('link', { rel: 'stylesheet', href: new URL(name, import.meta.url) });
   document.head.append(link);
   try {
     await new Promise((onload, onerror) => { Object.assign(link, { onload, onerror }); });
@@ -58,7 +58,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 
 /** Put the icons into the page: each later one is then there without a request, also when there is no network. */
 export async function loadIcons() {
-  const answer = await fetch('assets/icons.svg');
+  const answer = await fetch(new URL('icons.svg', import.meta.url));
   const sprite = new DOMParser().parseFromString(await answer.text(), 'image/svg+xml').documentElement;
   for (const symbol of sprite.children) symbol.id = `icon-${symbol.id}`;
   sprite.setAttribute('hidden', '');

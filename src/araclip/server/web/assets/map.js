@@ -28,7 +28,7 @@ class PlacesMap {
   constructor(root) {
     const coasts = document.createElementNS(SVG, 'svg');
     const use = document.createElementNS(SVG, 'use');
-    use.setAttribute('href', 'assets/coasts.svg#land');
+    use.setAttribute('href', new URL('coasts.svg#land', import.meta.url));
     for (const [name, value] of [['width', 3600], ['height', 1800]]) use.setAttribute(name, value);
     coasts.append(use);
     coasts.setAttribute('aria-hidden', 'true');
