@@ -203,7 +203,8 @@ def test_a_message_in_a_dialog_that_is_closed_does_not_take_later_ones_along(pro
     page.get_by_role("button", name="نسخ الرابط").click()
     expect(page.locator(".asked #toast")).to_have_text("نُسخ الرابط")
     page.keyboard.press("Escape")
-    page.evaluate("import('./assets/toast.js').then(({ toast }) => toast('ما بعده'))")
+    own = "new URL('toast.js', document.querySelector('script[type=module]').src)"
+    page.evaluate(f"import({own}).then(({{ toast }}) => toast('ما بعده'))")
     expect(page.locator("body > #toast")).to_have_text("ما بعده")
 
 

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from araclip.server.http.problem_details import Problem
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
-_KEPT = "public, max-age=31536000, immutable"
+_KEPT = "max-age=31536000,immutable"  # a year
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2"}
 
 
@@ -64,12 +64,13 @@ def router() -> APIRouter:
     page_files, version = _page()
     routes = APIRouter(include_in_schema=False)
 
-    def answer(request: Request, name: str, cached: str = "no-cache") -> Response:
+    def answer(request: Request, name: str, *, kept: bool = False) -> Response:
         file = page_files.get(name)
         if file is None:
             raise Problem("not-found")
-        headers = {"ETag": file.etag, "Cache-Control": cached, "Vary": "Accept-Encoding"}
-        if request.headers.get("if-none-match") == file.etag:
+        headers = {"Cache-Control": _KEPT} if kept else {"Cache-Control": "no-cache", "ETag": file.etag}
+        headers["Vary"] = "Accept-Encoding"
+        if not kept and request.headers.get("if-none-match") == file.etag:
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
@@ -89,6 +90,6 @@ def router() -> APIRouter:
 
     @routes.api_route("/assets/{name:path}", methods=["GET", "HEAD"])
     async def asset(request: Request, name: str) -> Response:
-        return answer(request, _ASSETS + _VERSION.sub("", name, 1), _KEPT if name.startswith(version) else "no-cache")
+        return answer(request, _ASSETS + _VERSION.sub("", name, 1), kept=name.startswith(version))
 
     return routes

@@ -18,6 +18,7 @@ from araclip.gallery.remote.rows import Row
 
 EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder
 EF_SEARCH = 400  # candidates of the graph
+EF_CONSTRUCTION = 200  # while it is built: twice the time of pgvector's 64, and recall .99 instead of .965
 PART = 3  # letters of a part of a word, at least
 Ids = NDArray[np.int64]
 
@@ -120,5 +121,8 @@ def build_graph(database: Database, vectors: str) -> None:
     """Build the graph where it is missing and the pictures are many: minutes for a million. Later writes keep it."""
     ((pictures,),) = database.rows(f"SELECT count(*) FROM {vectors}")
     if pictures > EXACT_UP_TO and not has_graph(database, vectors):
-        database.rows(f"CREATE INDEX {vectors}_graph ON {vectors} USING hnsw (vector halfvec_ip_ops)")
+        database.rows(
+            f"CREATE INDEX {vectors}_graph ON {vectors} USING hnsw (vector halfvec_ip_ops) "
+            f"WITH (ef_construction = {EF_CONSTRUCTION})"
+        )
         database.rows(f"ANALYZE {vectors}")
