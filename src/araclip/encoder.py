@@ -35,6 +35,7 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
 ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
 
+_opening = threading.Lock()  # of all models: an encoder that holds one could not be pickled
 PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on training, which builds on this module
 
 
@@ -114,7 +115,6 @@ class AraCLIP(EncoderBase):
         self.threads = threads or usable_cores()
         image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
         self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
-        self._opening = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
@@ -198,7 +198,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _text(self) -> TextTower:
-        with self._opening:  # since Python 3.12 a cached property may be computed twice
+        with _opening:  # since Python 3.12 a cached property may be computed twice
             return self._text_tower
 
     @cached_property

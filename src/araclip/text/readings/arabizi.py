@@ -132,7 +132,8 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
     skipped = [SOUND_SKIPS.get(sound, OTHER_SKIP) for sound in sounds]
     if sounds[-1:] == ["h"]:
         skipped[-1] = 0.2
-    if sounds[0] in INITIAL_VOWELS:
+    vowel_first = bool(sounds) and sounds[0] in INITIAL_VOWELS
+    if vowel_first:
         skipped[0] = INITIAL_VOWEL
     matches: dict[str, list[float]] = {}  # letter → the cost of each sound
     rows = [[0.0]]
@@ -159,7 +160,7 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
             costs = matches.get(letter)
             if costs is None:
                 costs = matches[letter] = [COSTS[sound].get(letter, math.inf) for sound in sounds]
-                if letter == "ع" and sounds[0] in INITIAL_VOWELS:
+                if letter == "ع" and vowel_first:
                     costs[0] = INITIAL_AYN
             if letter == "ة" and at != last:
                 costs = [cost + 1.0 for cost in costs]
