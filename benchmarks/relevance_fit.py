@@ -5,8 +5,8 @@
 Data, none of which benchmarks/relevance.py reports or araclip-mini 6 was trained on: Flickr8k's choice split (600
 pictures of train, by name every tenth) with its captions, common words, and the same words with their pictures taken
 out; every other picture of the held-out labelled sets and drawings (HELD: the folder `data` of `make mini`). Each is
-also used with noise added to the pictures' vectors, as models of other strength would have it.
-Captions and labels are taken at their word: with what also_shown.json adds, the fit came out worse (docs/log/2026-11.md).
+also used with noise added to the pictures' vectors, as models of other strength would have it. Captions and labels are
+taken at their word: with what also_shown.json adds, the fit came out worse (docs/log/2026-11.md).
 
 Logistic regression (Newton's method, ridge penalty on standardised features), every kind of query with its weight.
 """
