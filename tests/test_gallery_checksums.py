@@ -341,9 +341,10 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
 
 
 @pytest.mark.usefixtures("unreadable_data_home")
+@pytest.mark.parametrize("mode", [0o555, 0o777], ids=["nothing", "the file, but the folder"])
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
-def test_a_reader_who_may_not_write_follows_the_owner(
-    place: Path, tiny_model: Path, model: AraCLIP, root: Path
+def test_a_reader_who_may_not_write_follows_the_owner_and_leaves_no_file_that_locks_it_out(
+    place: Path, tiny_model: Path, model: AraCLIP, root: Path, mode: int
 ) -> None:
     rest(place, model)
     for path in [root, place, tiny_model, *place.iterdir(), *tiny_model.iterdir(), *root.iterdir()]:
@@ -351,6 +352,7 @@ def test_a_reader_who_may_not_write_follows_the_owner(
     for path in [*root.parents, *place.parents, *tiny_model.parents][:-1]:
         if path.stat().st_uid == 0 and path != Path("/"):
             path.chmod(path.stat().st_mode | 0o555)
+    place.chmod(place.stat().st_mode | mode)
     command = [sys.executable, "-c", FOLLOWS, str(place), str(tiny_model)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as reader:
@@ -361,6 +363,7 @@ def test_a_reader_who_may_not_write_follows_the_owner(
             reader.stdin.flush()
             line = reader.stdout.readline()
             assert line, reader.stderr and reader.stderr.read()
+            assert {path.stat().st_uid for path in place.glob("catalog*")} == {0}  # a log of the reader's would stay
             return [int(number) for number in line.split()]
 
         try:
