@@ -9,7 +9,7 @@ Names of tables and columns are part of the file format and stay: `contents.take
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 
@@ -94,6 +94,14 @@ def is_gallery(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a gallery was only begun: the disk was full or the process killed while its file was created."""
+    path = folder / FILE_NAME
+    with suppress(GalleryError, sqlite3.Error), closing(connect(path)) as database:
+        return _is_begun(database, path)
+    return False
+
+
 def connect(path: Path, *, create: bool = False) -> Connection:
     """Open the file, read-only if its folder cannot be written.
 
@@ -116,7 +124,7 @@ def connect(path: Path, *, create: bool = False) -> Connection:
 def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; does nothing if there are tables."""
     with transaction.begun(database, "IMMEDIATE"):  # of two processes at once, the second finds the tables
-        if _number(database) == 0:
+        if _number(database) == 0 and not _has_tables(database):
             _apply(database, STEPS)
             for key, value in meta.items():
                 database.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
@@ -135,8 +143,10 @@ def migrate(database: Connection, path: Path) -> None:
         raise NewerGallery(
             f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
         )
-    if number == 0:
+    if number == 0 and _is_begun(database, path):
         raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
+    if number == 0:
+        raise own_error(path, sqlite3.DatabaseError("malformed: it has no schema any more"))
     if number == SCHEMA:
         return
     try:
@@ -153,6 +163,14 @@ def migrate(database: Connection, path: Path) -> None:
             f"{path} has schema {number} and must become {SCHEMA}, but cannot be written ({error}). Open it once, for "
             "example with `araclip stats`, from an account that may write there, or copy the gallery folder."
         ) from error
+
+
+def _is_begun(database: Connection, path: Path) -> bool:
+    return not _has_tables(database) and seal.read(path.parent) is None
+
+
+def _has_tables(database: Connection) -> bool:
+    return database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
 
 
 @cache
