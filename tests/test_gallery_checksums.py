@@ -187,6 +187,22 @@ def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
         assert {str(read.result()) for read in reads} == {str({"album": "رحلة"})}
 
 
+@pytest.mark.parametrize("text", ["[" * 50_000 + "]" * 50_000, "{", "[1]", "5", '"x"', "null"], ids=range(6))
+def test_rows_of_a_stranger_whose_checksums_match_are_no_error_of_ours(
+    text: str, place: Path, model: AraCLIP, root: Path
+) -> None:
+    with closing(sqlite3.connect(place / "catalog.sqlite", isolation_level=None)) as database:
+        register(database)
+        database.execute("UPDATE files SET metadata = ?", (text,))
+        database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('drives', ?)", (text,))
+    with Gallery.open(place, model=model) as gallery:
+        assert gallery.metadata(root / "صورة 3.png") == {}
+        assert len(gallery.search("أحمر", 100)) == PICTURES + 1
+        assert gallery.explain("أحمر", root / "صورة 3.png")
+        assert gallery.update([root]).unchanged == PICTURES
+        assert gallery.export(place / "export") == PICTURES + 1
+
+
 # ------------------------------------------------------------------ copies and backups
 
 
