@@ -200,9 +200,10 @@ def _header(file: Any, place: str) -> ShardHeader:
         )
         name, fingerprint, origin, source = texts
         model = RecordedModel(name, fingerprint, _field(about["model"], "width", int), origin, source)
-        made_of = (_field(about, name, str) for name in ("source", "fingerprint"))
-        numbers = (_field(about, name, int) for name in ("shard", "shards", "refused", "rows"))
-        found = ShardHeader(*made_of, model, *numbers)
+        shard, shards, refused, rows = (_field(about, name, int) for name in ("shard", "shards", "refused", "rows"))
+        found = ShardHeader(
+            _field(about, "source", str), _field(about, "fingerprint", str), model, shard, shards, refused, rows
+        )
         if not 0 < model.width <= 65_536 or found.rows != file.metadata.num_rows:
             raise _NoShard("its numbers contradict each other")
         return found

@@ -237,5 +237,8 @@ class _Fetched:
 
 
 def _fetched(database: sqlite3.Connection, sql: str, values: Sequence[Any]) -> _Fetched:
-    with closing(database.execute(sql, values)) as cursor:  # closed before another thread's statement begins
-        return _Fetched(cursor.fetchall(), cursor.rowcount)
+    try:
+        with closing(database.execute(sql, values)) as cursor:  # closed before another thread's statement begins
+            return _Fetched(cursor.fetchall(), cursor.rowcount)
+    except UnicodeDecodeError as error:  # SQLite's message quotes damaged text, which Python cannot decode
+        raise sqlite3.DatabaseError(f"malformed: {error.reason} in a text or a name") from error
