@@ -1,16 +1,17 @@
 """Whatever page of a catalogue is damaged: repair and index bring back a gallery in which `verify` finds nothing."""
 
+import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.errors import GalleryCorrupt
+from araclip.errors import AraCLIPError, GalleryCorrupt
 from crash.story import pictures_bytes
 
 PICTURES = 12
@@ -102,3 +103,29 @@ def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_kno
     with Gallery.open(place, model=model) as gallery:
         (stored,) = (hit.path for hit in gallery.search("كلب", 100) if hit.path.startswith("picture:"))
         assert gallery.metadata(stored) == {"album": "رحلة"}
+
+
+def test_whatever_reads_a_damaged_catalogue_whose_time_was_kept_ends_in_an_error_of_ours(
+    sound: Path, tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    pages = list(root_pages(sound / "catalog.sqlite"))
+    for number, (name, start) in enumerate(pages):
+        place = Path(shutil.copytree(sound, tmp_path / name))
+        Gallery.open(place, model=model).close()  # its file is known
+        raw, about = bytearray((place / "catalog.sqlite").read_bytes()), (place / "catalog.sqlite").stat()
+        other = pages[number - 1][1]
+        raw[start : start + 4096] = raw[other : other + 4096] if number % 2 else bytes(4096)
+        (place / "catalog.sqlite").write_bytes(raw)
+        os.utime(place / "catalog.sqlite", ns=(about.st_atime_ns, about.st_mtime_ns))
+        uses: list[Callable[[Gallery], object]] = [
+            lambda gallery: gallery.search("كلب", 100),
+            lambda gallery: gallery.search("x", where="name=*1*"),
+            lambda gallery: gallery.metadata(root / "صورة 1.png"),
+            lambda gallery: gallery.verify(),
+            lambda gallery: gallery.duplicates(),
+            lambda gallery, place=place: gallery.export(place / "export"),  # type: ignore[misc]
+        ]
+        for use in uses:
+            with suppress(AraCLIPError), Gallery.open(place, model=model, checked=False) as gallery:
+                use(gallery)
+        shutil.rmtree(place)

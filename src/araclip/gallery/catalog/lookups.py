@@ -56,6 +56,10 @@ class CatalogLookups:
         """The connection to the catalogue, for other modules of this package."""
         return self._db
 
+    def own_errors(self) -> AbstractContextManager[None]:
+        """For a block that uses `connection`: SQLite's errors become ours."""
+        return self._own_errors()
+
     def meta(self, key: str) -> str:
         """A value of the `meta` table; empty when absent."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

@@ -116,6 +116,8 @@ class FolderMaintenance(BaseGallery):
             about["hidden"] = bool(about["hidden"])
             picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
             picture["files"].append(exported_file(os.fsdecode(path), size, read_metadata(metadata)))
+        if lost := [content for content in ids.tolist() if content not in pictures]:
+            raise catalog.damaged(f"the rows of picture {lost[0]} cannot be found")
         about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
         return write_export(user_path(folder), about, [pictures[content] for content in ids.tolist()], vectors)
 
