@@ -30,6 +30,7 @@ from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.rows import stored_path
 from araclip.pictures.picture_facts import Facts
+from araclip.text.normalization import SURROGATES
 
 FORMAT = 1  # of the files; raise it when columns change their meaning
 KEY = b"araclip"
@@ -192,7 +193,9 @@ def _parquet(place: str) -> Any:
 def _header(file: Any, place: str) -> ShardHeader:
     raw = (file.metadata.metadata or {}).get(KEY, b"")
     try:
-        about = bounded_json.parse(raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NoShard)
+        about = bounded_json.parse(
+            raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NoShard, lone_surrogates=True
+        )  # the path of the source need not be UTF-8
         if (form := _field(about, "format", int)) != FORMAT:
             raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
         texts = (
@@ -213,6 +216,6 @@ def _header(file: Any, place: str) -> ShardHeader:
 
 def _field(about: dict[str, Any], name: str, kind: type) -> Any:
     value = about.get(name)
-    if type(value) is not kind:  # True is no number
+    if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):  # True is no number
         raise _NoShard(f"its {name} is {value!r:.40}")
     return value
