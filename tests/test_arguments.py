@@ -65,10 +65,16 @@ def test_the_metadata_of_what_is_no_path_is_refused_and_of_an_unknown_path_is_em
     assert gallery.metadata(Path("unknown")) == {}
 
 
-@pytest.mark.parametrize("kinds", [5, None, "near", ["far"], [5], [["near"]], b"near"], ids=ascii)
+@pytest.mark.parametrize("kinds", [5, None, "near", ["far"], [5], [["near"]], b"near", b""], ids=ascii)
 def test_kinds_of_duplicates_are_a_list_of_known_ones(gallery: Gallery, kinds: Any) -> None:
     with pytest.raises(InputError, match="exact, near, semantic"):
         gallery.duplicates(kinds)
+
+
+@pytest.mark.parametrize("parts", [5, None, 1.5, b"", b"date", "date", ["dates"], [5], [["date"]], True], ids=ascii)
+def test_parts_of_a_query_to_ignore_are_a_list_of_known_ones(gallery: Gallery, parts: Any) -> None:
+    with pytest.raises(InputError, match=r"words, exclusions, date, folder, such as"):
+        gallery.search("أحمر", ignore=parts)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,8 @@ def test_kinds_of_duplicates_are_a_list_of_known_ones(gallery: Gallery, kinds: A
     [
         "folder=~nouser", f"folder={HALF}", "folder=a\0b", f"size={DIGITS}", "size=99999999999999999999", "size=9e9GB",
         f"size=1..{DIGITS}kB", f"captured={DIGITS}", f"added={HALF}", f"meta.{HALF}=x", f"meta.x={HALF}",
-        f"format={HALF}", f"orientation={HALF}", HALF, f"{HALF}=1", "meta.x=\udcff",
+        f"format={HALF}", f"format={DIGITS}", DIGITS, f"{DIGITS}=1", f"orientation={HALF}", HALF, f"{HALF}=1",
+        "meta.x=\udcff",
     ],
     ids=ascii,
 )  # fmt: skip

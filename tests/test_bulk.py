@@ -411,22 +411,55 @@ def test_shards_of_strangers_are_checked_before_they_reach_a_gallery(
     table, about = parquet.read_table(path), parquet.read_metadata(path).metadata[b"araclip"]
 
     def rewritten(name: str, values: Any) -> None:
-        column = pa.array(values, table.schema.field(name).type)
+        column = values if isinstance(values, pa.Array) else pa.array(values, table.schema.field(name).type)
         changed = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
         parquet.write_table(changed.replace_schema_metadata({b"araclip": about}), path)
 
+    ends = pa.array(range(9), pa.int32()).buffers()[1]
+    no_text = pa.Array.from_buffers(pa.string(), 8, [None, ends, pa.py_buffer(b"\xff" * 8)])
     faults: dict[str, tuple[Any, str]] = {
         "vector": ([[5.0] * 8] * 8, "not of unit length"),
         "path": (["picture:" + "0" * 32] * 8, "the path"),
+        "path of bytes": (["bytes:a"] * 8, "a text that cannot be read"),
         "format": (["EXE"] * 8, "formats or sizes"),
         "sha256": ([None] * 8, "column sha256 has gaps"),
+        "caption": (no_text, "a text that cannot be read"),
     }
     with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
         for name, (values, reason) in faults.items():
-            rewritten(name, values)
+            rewritten(name.partition(" ")[0], values)
             with pytest.raises(InputError, match=reason):
                 fill(gallery, shards_in(out))
         assert len(gallery) == 0
     parquet.write_table(pa.table({"a": [1]}), out / "other.parquet")
     with pytest.raises(InputError, match="no shard of `araclip embed`"):
         shards_in(out)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: "[" * 40_000,
+        lambda about: '{"a":' * 15_000,
+        lambda about: "\ud800".encode("utf-8", "surrogatepass"),
+        lambda about: json.dumps({**about, "shards": "16"}),
+        lambda about: json.dumps({**about, "rows": True}),
+        lambda about: json.dumps({**about, "model": []}),
+        lambda about: json.dumps({**about, "model": {**about["model"], "name": []}}),
+        lambda about: json.dumps({**about, "model": {**about["model"], "name": "\ud800"}}),
+        lambda about: json.dumps({**about, "model": {**about["model"], "origin": None}}),
+        lambda about: json.dumps({**about, "model": {**about["model"], "width": 8.0}}),
+    ],
+    ids=range(10),
+)
+def test_what_a_strangers_shard_says_about_itself_is_bounded_and_has_its_types(
+    folder: Path, tmp_path: Path, model: AraCLIP, change: Callable[[dict[str, Any]], str | bytes]
+) -> None:
+    out = tmp_path / "out"
+    embed(folder, out, model=model)
+    (path,) = out.glob("*.parquet")
+    table, about = parquet.read_table(path), json.loads(parquet.read_metadata(path).metadata[b"araclip"])
+    parquet.write_table(table.replace_schema_metadata({b"araclip": change(about)}), path)
+    with pytest.raises(InputError, match="no shard of `araclip embed`") as caught:
+        shards_in(out)
+    assert "\n" not in str(caught.value)

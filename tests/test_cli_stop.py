@@ -82,6 +82,22 @@ def test_index_that_is_stopped_says_how_to_resume_and_resumes(
         assert gallery.update([root]).pictures == 60
 
 
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_over_ends_as_it_would_though_a_signal_comes_while_the_interpreter_exits(
+    by: signal.Signals, tmp_path: Path
+) -> None:
+    """Libraries take a third of a second to be unloaded; the process died of the signal, without a word."""
+    slow = (
+        f"{HEEDS}; import atexit, os, sys; from araclip import cli; sys.argv = ['araclip', 'stats', '-g', 'nowhere']\n"
+    )
+    slow += f"atexit.register(lambda: os.kill(os.getpid(), {int(by)}))\n"  # registered first, so it runs after ours
+    done = subprocess.run(
+        [sys.executable, "-c", slow + "cli.main()"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "araclip index" in done.stderr
+
+
 def test_reembed_stopped_with_ctrl_c_keeps_the_old_model_and_resumes(
     root: Path, tmp_path: Path, tiny_model: Path
 ) -> None:

@@ -1,9 +1,11 @@
 """The client against a real server: answers, errors, threads, sessions that were closed."""
 
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,35 @@ def test_a_server_that_is_not_there_is_an_error_that_says_so() -> None:
     assert caught.value.status is None
     with pytest.raises(InputError, match="not the address"):
         Client("file:///etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"{}", b'{"results": [5]}', b"\xff", b""]
+)
+def test_what_is_no_server_of_ours_is_an_error_that_says_so(body: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815  (http.server's names)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            for ask in (lambda: client.search("قطة"), client.timeline, lambda: client.add(b"x")):
+                with pytest.raises(ServerError, match=r"araclip serve") as caught:
+                    ask()
+                assert "\n" not in str(caught.value)
+        server.shutdown()
+        thread.join()
 
 
 def test_filters_are_given_as_for_a_gallery(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

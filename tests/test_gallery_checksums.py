@@ -187,6 +187,22 @@ def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
         assert {str(read.result()) for read in reads} == {str({"album": "رحلة"})}
 
 
+@pytest.mark.parametrize("text", ["[" * 50_000 + "]" * 50_000, "{", "[1]", "5", '"x"', "null"], ids=range(6))
+def test_rows_of_a_stranger_whose_checksums_match_are_no_error_of_ours(
+    text: str, place: Path, model: AraCLIP, root: Path
+) -> None:
+    with closing(sqlite3.connect(place / "catalog.sqlite", isolation_level=None)) as database:
+        register(database)
+        database.execute("UPDATE files SET metadata = ?", (text,))
+        database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('drives', ?)", (text,))
+    with Gallery.open(place, model=model) as gallery:
+        assert gallery.metadata(root / "صورة 3.png") == {}
+        assert len(gallery.search("أحمر", 100)) == PICTURES + 1
+        assert gallery.explain("أحمر", root / "صورة 3.png")
+        assert gallery.update([root]).unchanged == PICTURES
+        assert gallery.export(place / "export") == PICTURES + 1
+
+
 # ------------------------------------------------------------------ copies and backups
 
 
@@ -341,9 +357,10 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
 
 
 @pytest.mark.usefixtures("unreadable_data_home")
+@pytest.mark.parametrize("mode", [0o555, 0o777], ids=["nothing", "the file, but the folder"])
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
-def test_a_reader_who_may_not_write_follows_the_owner(
-    place: Path, tiny_model: Path, model: AraCLIP, root: Path
+def test_a_reader_who_may_not_write_follows_the_owner_and_leaves_no_file_that_locks_it_out(
+    place: Path, tiny_model: Path, model: AraCLIP, root: Path, mode: int
 ) -> None:
     rest(place, model)
     for path in [root, place, tiny_model, *place.iterdir(), *tiny_model.iterdir(), *root.iterdir()]:
@@ -351,6 +368,7 @@ def test_a_reader_who_may_not_write_follows_the_owner(
     for path in [*root.parents, *place.parents, *tiny_model.parents][:-1]:
         if path.stat().st_uid == 0 and path != Path("/"):
             path.chmod(path.stat().st_mode | 0o555)
+    place.chmod(place.stat().st_mode | mode)
     command = [sys.executable, "-c", FOLLOWS, str(place), str(tiny_model)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as reader:
@@ -361,6 +379,7 @@ def test_a_reader_who_may_not_write_follows_the_owner(
             reader.stdin.flush()
             line = reader.stdout.readline()
             assert line, reader.stderr and reader.stderr.read()
+            assert {path.stat().st_uid for path in place.glob("catalog*")} == {0}  # a log of the reader's would stay
             return [int(number) for number in line.split()]
 
         try:

@@ -146,6 +146,23 @@ def test_a_file_beside_the_catalogue_that_vanished_costs_nothing(resting: Path, 
         assert answers(tmp_path / "g", model) == wanted
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders there")
+def test_a_pipe_in_place_of_a_file_beside_the_catalogue_is_not_waited_for(
+    resting: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    shutil.copytree(resting, tmp_path / "g")
+    for path in list((tmp_path / "g").iterdir()):
+        if path.name != "catalog.sqlite":
+            path.unlink()
+            os.mkfifo(path)
+    assert answers(tmp_path / "g", model) == answers(resting, model)
+    with (
+        Gallery.open(tmp_path / "g", model=model) as gallery,
+        pytest.raises(OSError, match=r"lock.*a pipe or a device"),
+    ):
+        gallery.remove([resting])
+
+
 def test_a_catalogue_restored_from_a_backup_with_its_folder_is_accepted(
     resting: Path, tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:

@@ -2,12 +2,14 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
+from araclip.gallery import recorded_model
 from araclip.gallery.catalog import connection, schema
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.integrity import checksums
@@ -102,6 +104,28 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, model: AraCLIP
             Gallery.open(place, model=model, create=create)
     assert len(before) == (place / "catalog.sqlite").stat().st_size
     assert number(place) == 99
+
+
+def test_a_gallery_that_was_only_begun_is_made_by_indexing_again_without_naming_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    """A disk that was full, or a process killed, while the file was created: indexing again was refused for ever."""
+    monkeypatch.setattr(recorded_model, "DEFAULT_MODEL", str(tiny_model))
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as database:
+        database.execute("PRAGMA journal_mode = WAL")  # writes the first page
+    with Gallery.open(tmp_path, create=True) as gallery:
+        assert len(gallery) == 0
+
+
+def test_a_catalogue_whose_schema_number_is_damaged_asks_for_a_repair(tmp_path: Path, model: AraCLIP) -> None:
+    Gallery.open(tmp_path, model=model, create=True).close()
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as database:
+        database.execute("PRAGMA user_version = 0")
+    for create in (False, True):
+        with pytest.raises(GalleryCorrupt, match=r"no schema any more.*araclip repair"):
+            Gallery.open(tmp_path, model=model, create=create)
+    assert Gallery.rescue(tmp_path, model=model)
+    Gallery.open(tmp_path, model=model).close()
 
 
 def test_an_empty_file_is_no_gallery_until_it_is_created(tmp_path: Path, model: AraCLIP) -> None:

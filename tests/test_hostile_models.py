@@ -11,11 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AltCLIPConfig, AltCLIPModel, CLIPConfig, CLIPImageProcessor, CLIPModel
+from transformers import (
+    AltCLIPConfig,
+    AltCLIPModel,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    PreTrainedTokenizerFast,
+)
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import AraCLIPError
+from araclip.training.foreign import loaders
 from araclip.training.model import saved_models, towers
 from araclip.training.teachers.teacher import load_teacher
 from hostile_inputs import write_sentence_transformers
@@ -163,6 +171,45 @@ def test_what_sentence_transformers_would_import_is_on_a_list(
     edit(folder / path, change)
     (refusal,) = tried(marker, lambda: AraCLIP.load(f"sentence-transformers:{folder}"))
     assert refusal and Path(path).name in str(refusal)
+
+
+GROWING = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+EXPLOSIVE = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"normalizer": {"type": "Sequence", "normalizers": [GROWING] * 11}}, {"pre_tokenizer": EXPLOSIVE}],
+    ids=["a text of 100 GB", "for ever"],
+)
+@pytest.mark.parametrize("write", [write_clip, write_st, write_nllb_clip])
+def test_a_tokenizer_that_makes_texts_endless_is_refused_in_every_layout(
+    tmp_path: Path, marker: Path, write: Callable[[Path], Any], change: dict[str, Any]
+) -> None:
+    write(tmp_path / "model")
+    for path in (tmp_path / "model").rglob("tokenizer.json"):
+        edit(path, lambda content: content.update(change))
+    (refusal,) = tried(marker, lambda: AraCLIP.load(tmp_path / "model"))
+    assert refusal and "tokenizer.json" in str(refusal)
+
+
+def test_a_tokenizer_of_the_hub_is_checked_once_it_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    tiny_hf.tiny_tokenizer().backend_tokenizer.save(str(path))
+    loaders.check_tokens(PreTrainedTokenizerFast(tokenizer_file=str(path)), "org/name")
+    edit(path, lambda content: content.update(pre_tokenizer=EXPLOSIVE))
+    with pytest.raises(AraCLIPError, match=r"org/name: the regular expression .* repeats a repetition"):
+        loaders.check_tokens(PreTrainedTokenizerFast(tokenizer_file=str(path)), "org/name")
+
+
+def test_special_tokens_name_no_file_elsewhere_as_the_vocabulary(tmp_path: Path, marker: Path) -> None:
+    folder = write_clip(tmp_path / "clip")
+    (tmp_path / "secret.txt").write_text("a secret\n[UNK]\n", "utf-8")
+    (folder / "tokenizer.json").unlink()
+    edit(folder / "tokenizer_config.json", lambda c: c.update(tokenizer_class="BertTokenizer"))
+    edit(folder / "special_tokens_map.json", lambda c: c.update(vocab_file=str(tmp_path / "secret.txt")))
+    (refusal,) = tried(marker, lambda: AraCLIP.load(f"transformers:{folder}"))
+    assert refusal and "special_tokens_map.json: vocab_file" in str(refusal)
 
 
 def test_the_towers_of_a_recipe_run_no_code(tmp_path: Path, marker: Path) -> None:

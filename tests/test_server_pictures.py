@@ -314,6 +314,18 @@ def test_details_show_no_character_that_a_terminal_or_a_reader_would_obey(tmp_pa
         assert not set(json.dumps(answer.json(), ensure_ascii=False)) & set("\x1b\x07\x9b\u202e\u2066")
 
 
+def test_texts_that_matched_are_shown_escaped_with_their_marks_in_place(tmp_path: Path, tiny_model: Path) -> None:
+    picture = pictures.solid(tmp_path / "album" / "a.png", (9, 90, 200))
+    picture.with_name("a.txt").write_text("\x1b[31m\u202eبحر\x9b هادئ\x07", encoding="utf-8")
+    gallery = make_gallery(tmp_path / "gallery", tmp_path / "album", tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        answer = client.get("/search", params={"q": "هادئ"})
+    assert not set(json.dumps(answer.json(), ensure_ascii=False)) & set("\x1b\x07\x9b\u202e")
+    (match,) = answer.json()["results"][0]["matched"]
+    assert match["text"] == "\\u001b[31m\\u202eبحر\\u009b هادئ\\u0007"
+    assert [match["text"][start:end] for start, end in match["marks"]] == ["هادئ"]
+
+
 def test_details_have_the_captions_of_a_picture_line_by_line(tmp_path: Path, tiny_model: Path) -> None:
     picture = pictures.solid(tmp_path / "album" / "beach.png", (9, 90, 200))
     for name, text in (("beach.png.txt", "بحر هادئ"), ("beach.txt", "أول يوم\u202e")):

@@ -1,6 +1,7 @@
 """How a query's words are understood: spelling, dialects, Arabizi, exclusions; English and clean Arabic stay."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,26 @@ TEXTS = st.lists(WORDS, max_size=12).map(" ".join) | st.text(max_size=60)
 @pytest.fixture(scope="module")
 def reader() -> Interpreter:
     return default_interpreter()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "و" * 5000,
+        "وال" * 2000,
+        "فبال" * 2000,
+        "ب" * 5000,
+        "." * 200_000 + "x",
+        "قطة " + "و" * 9000 + " حمرا",
+        "3" * 9000,
+    ],
+)
+def test_a_text_that_is_made_to_take_for_ever_is_left_as_it_is_at_once(reader: Interpreter, text: str) -> None:
+    began = time.process_time()
+    read = reader.interpret(text)
+    assert time.process_time() - began < 0.5
+    assert read.readings[0].text.split()[-1] == text.rsplit(maxsplit=1)[-1].rstrip(".")
+    assert reader.suggestion(text) is None or text.startswith("قطة")
 
 
 def likeliest(reader: Interpreter, text: str) -> str:

@@ -8,11 +8,13 @@ function that kills the process there.
 """
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
 import shutil
 import socket
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from araclip.errors import GalleryLocked
-from araclip.platforms.files import flush_content, flush_folder, replace
+from araclip.platforms.files import flush_content, flush_folder, open_regular, replace
 from araclip.platforms.locks import try_lock, unlock
 
 if TYPE_CHECKING:
@@ -152,7 +154,8 @@ def write_checked(path: Path, content: bytes) -> None:
 def read_checked(path: Path) -> bytes | None:
     """The bytes that `write_checked` wrote; None when the file is missing, truncated or damaged."""
     try:
-        raw = path.read_bytes()
+        with open_regular(path) as file:
+            raw = file.read()
     except OSError:
         return None
     content = raw[: -len(_trailer(b""))]
@@ -247,7 +250,11 @@ def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Callab
 
 def _opened_lock(path: Path) -> IO[bytes]:
     try:
-        return path.open("a+b", buffering=0)
+        file = path.open("a+b", buffering=0)
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        raise OSError(errno.EINVAL, "it is a pipe or a device; remove it")
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise

@@ -1,5 +1,8 @@
 """Untrusted text made safe to display: file names, model names, captions."""
 
+from collections.abc import Iterable
+from itertools import accumulate
+
 JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped
 
 
@@ -8,6 +11,14 @@ def shown(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in JOINERS else _escape(ord(c)) for c in text)
+
+
+def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
+    """As `shown`, with places in the text (start and end, in characters) moved along."""
+    if text.isprintable():
+        return text, list(marks)
+    begins = [0, *accumulate(len(shown(character)) for character in text)]
+    return shown(text), [(begins[start], begins[end]) for start, end in marks]
 
 
 def shown_lines(text: str) -> str:

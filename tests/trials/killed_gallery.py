@@ -33,11 +33,14 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import intake, watch
 from araclip.server.settings import Settings
-from crash.story import QUERIES, pictures_bytes
+from crash.story import QUERIES as ALL_QUERIES
+from crash.story import pictures_bytes
 from trials.forked import Forked, Send
 
 FILES, UPLOADS = range(200), range(200, 500)  # numbers of the pictures
 MOST_FILES = 40
+# A minus of weight 1 leaves out what is outstanding in each gallery, a smaller one only pushes away.
+QUERIES = tuple(query.replace(" - ", " - 0.5:") for query in ALL_QUERIES)
 
 Scores = dict[int, list[float]]  # of each picture in a clean gallery, for each of QUERIES
 

@@ -39,11 +39,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from araclip import AraCLIP, Gallery
-from crash.story import QUERIES, pictures_bytes
+from crash.story import pictures_bytes
 from pictures import written
 from tiny import write_tiny_model
 from trials.forked import Forked, Send
-from trials.killed_gallery import FILE_NAME, FILES, UPLOADS, KilledGallery, Scores
+from trials.killed_gallery import FILE_NAME, FILES, QUERIES, UPLOADS, KilledGallery, Scores
 
 KINDS = {"index": 0.3, "update": 0.2, "watch": 0.2, "serve": 0.3}  # shares of the kills
 KILLS_A_ROUND = 20

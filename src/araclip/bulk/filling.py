@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from araclip.bulk.output import ShardFolder
 from araclip.bulk.shard_file import FACTS, ShardHeader, read_batches, read_header
 from araclip.encoder import Encoder, as_encoder
-from araclip.errors import InputError, ModelNotFound, ShardMismatch
+from araclip.errors import InputError, ModelNotFound, ShardMismatch, first_line
 from araclip.gallery.absent_model import AbsentModel
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.embedded.pictures import EMPTY, EmbeddedPictures
@@ -127,7 +127,10 @@ def _groups(shards: ShardSet) -> Iterator[EmbeddedPictures]:
     for name in shards.names:
         place = shards.folder.path_of(name)
         for header, batch in read_batches(place, GROUP, (*REQUIRED, *FACTS)):
-            yield _pictures(batch, header.model.width, place, folders)
+            try:
+                yield _pictures(batch, header.model.width, place, folders)
+            except ValueError as error:  # of a text that is no UTF-8, a path that is no base64
+                raise _damaged(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
 class _Folders:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip import bounded_json
 from araclip.bulk.places import MISSING
 from araclip.bulk.plan import Plan
 from araclip.errors import AraCLIPError, InputError, first_line
@@ -29,6 +30,7 @@ from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.rows import stored_path
 from araclip.pictures.picture_facts import Facts
+from araclip.text.normalization import SURROGATES
 
 FORMAT = 1  # of the files; raise it when columns change their meaning
 KEY = b"araclip"
@@ -85,6 +87,10 @@ def schema_of(width: int) -> Any:
 def _leaves(schema: Any) -> list[str]:
     """The columns as parquet names them; vectors are as good as random bytes, and are not compressed."""
     return ["vector.list.element" if name == "vector" else name for name in schema.names]
+
+
+class _NoShard(InputError):
+    """What a file says about itself cannot be."""
 
 
 class ShardWriter:
@@ -187,18 +193,29 @@ def _parquet(place: str) -> Any:
 def _header(file: Any, place: str) -> ShardHeader:
     raw = (file.metadata.metadata or {}).get(KEY, b"")
     try:
-        if not raw or len(raw) > MAX_HEADER:
-            raise ValueError("no header")
-        about = json.loads(raw)
-        if about["format"] != FORMAT:
-            raise InputError(f"{place} has the form {about['format']!r:.20}, this release reads {FORMAT}. Upgrade it.")
-        model = RecordedModel(**{name: about["model"][name] for name in RecordedModel.__dataclass_fields__})
+        about = bounded_json.parse(
+            raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NoShard, lone_surrogates=True
+        )  # the path of the source need not be UTF-8
+        if (form := _field(about, "format", int)) != FORMAT:
+            raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
+        texts = (
+            _field(_field(about, "model", dict), name, str) for name in ("name", "fingerprint", "origin", "source")
+        )
+        name, fingerprint, origin, source = texts
+        model = RecordedModel(name, fingerprint, _field(about["model"], "width", int), origin, source)
+        shard, shards, refused, rows = (_field(about, name, int) for name in ("shard", "shards", "refused", "rows"))
         found = ShardHeader(
-            str(about["source"]), str(about["fingerprint"]), model, about["shard"], about["shards"], about["refused"],
-            about["rows"],
-        )  # fmt: skip
+            _field(about, "source", str), _field(about, "fingerprint", str), model, shard, shards, refused, rows
+        )
         if not 0 < model.width <= 65_536 or found.rows != file.metadata.num_rows:
-            raise ValueError("its numbers contradict each other")
+            raise _NoShard("its numbers contradict each other")
         return found
-    except (KeyError, TypeError, ValueError) as error:
+    except _NoShard as error:
         raise InputError(f"{place} is no shard of `araclip embed` ({error}). Name the folder that it wrote.") from None
+
+
+def _field(about: dict[str, Any], name: str, kind: type) -> Any:
+    value = about.get(name)
+    if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):  # True is no number
+        raise _NoShard(f"its {name} is {value!r:.40}")
+    return value

@@ -4,7 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from araclip.errors import ServerError
+
 Answer = TypeVar("Answer")
+
+
+class NotOurs(ServerError):
+    """What answers is no `araclip serve`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message.rstrip('.')}. Is that the address of an `araclip serve`?")
+
+
+class Answered(dict[str, Any]):
+    """The object that a server answered."""
+
+    def __missing__(self, name: str) -> Any:
+        raise NotOurs(f"the server's answer has no field '{name}'")
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,14 @@ class Share:
     pictures: int
 
 
-def read(kind: type[Answer], values: Mapping[str, Any]) -> Answer:
-    """A dataclass from a response; unknown fields, of a later server, are ignored."""
+def read(kind: type[Answer], values: object) -> Answer:
+    """A dataclass from a response; unknown fields, of a later server, are ignored.
+
+    Raises:
+        ServerError: there is no such object, or it lacks a field.
+    """
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in values.items() if name in names})
+    try:
+        return kind(**{name: value for name, value in dict(values).items() if name in names})  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise NotOurs(f"the server's answer holds no {kind.__name__}") from None

@@ -1,7 +1,6 @@
 """The client for one server."""
 
 import base64
-import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -105,7 +104,7 @@ class Client(Browsing):
         )
         body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return read(Added, json.loads(self.request("POST", "/images", body, kind)))
+        return read(Added, self.answer(self.request("POST", "/images", body, kind)))
 
     def forget(self, identity: str) -> None:
         """Remove a picture from the gallery; its file stays."""
@@ -132,7 +131,7 @@ class Client(Browsing):
                 if name == "event":
                     kind = value
                 elif name == "data":
-                    yield kind, json.loads(value)
+                    yield kind, self.answer(value.encode())
 
     # ------------------------------------------------------------------ vectors
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from araclip import bounded_json
+from araclip.client.answers import Answered, NotOurs
 from araclip.errors import InputError, ServerError
 
 
@@ -50,8 +52,18 @@ class Connection:
     def json(self, method: str, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         """The JSON object of a response to a request that has one, or nothing."""
         body = None if request is None else json.dumps(request).encode()
-        answer: dict[str, Any] = json.loads(self.request(method, path, body, {"Content-Type": "application/json"}))
-        return answer
+        return self.answer(self.request(method, path, body, {"Content-Type": "application/json"}))
+
+    def answer(self, data: bytes) -> dict[str, Any]:
+        """The JSON object in a response's body, which another program may have sent.
+
+        Raises:
+            ServerError: it is none, or nested without end; a field that is asked for and not there raises it too.
+        """
+        what = f"{self.address}: its answer"
+        return Answered(
+            bounded_json.parse(data, what, max_bytes=len(data), kind=dict, lone_surrogates=True, error=NotOurs)
+        )
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

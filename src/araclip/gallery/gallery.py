@@ -87,7 +87,7 @@ class Gallery(FolderMaintenance):
         try:
             gallery = cls.open(path, model=encoder, checked=False)
         except GalleryCorrupt:
-            actions = salvage(_folder(path))
+            actions = salvage(_folder(path), encoder)
             gallery = cls.open(path, model=encoder, checked=False)
         with gallery:
             return actions + gallery.repair(progress=progress)
@@ -104,8 +104,8 @@ class Gallery(FolderMaintenance):
         actions = list[str]()
         if not self._catalog.has_sound_structure():
             self.close()
-            actions = salvage(self.folder)
             model = self.model
+            actions = salvage(self.folder, model)
             self._catalog = Catalog.open(self.folder, model.name, model.fingerprint, model.width, checked=False)
         with self._writing():
             actions += repair(self._catalog, self.model, progress or (lambda done, total: None))

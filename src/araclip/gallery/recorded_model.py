@@ -8,9 +8,9 @@ from pathlib import Path
 from araclip import model_folder
 from araclip.display import shown
 from araclip.encoder import AraCLIP, Encoder, ModelLike, as_encoder, is_known_peer
-from araclip.errors import AraCLIPError, ModelNotFound
+from araclip.errors import AraCLIPError, GalleryCorrupt, ModelNotFound
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.schema import is_gallery
+from araclip.gallery.catalog.schema import is_begun, is_gallery
 from araclip.installed_models import installed
 from araclip.model_folder import DEFAULT_MODEL
 
@@ -56,15 +56,20 @@ class RecordedModel:
 
 
 def recorded_in(folder: Path) -> RecordedModel | None:
-    """What the gallery in a folder records; None where there is none.
+    """What the gallery in a folder records; None where there is none, or one that was never finished.
 
     Raises:
         GalleryCorrupt, NewerGallery: its catalogue cannot be used.
     """
     if not is_gallery(folder):
         return None
-    with closing(Catalog.open(folder, None, checked=False)) as catalog:
-        return RecordedModel.read(catalog.meta)
+    try:
+        with closing(Catalog.open(folder, None, checked=False)) as catalog:
+            return RecordedModel.read(catalog.meta)
+    except GalleryCorrupt:
+        if is_begun(folder):
+            return None
+        raise
 
 
 def create_catalog(folder: Path, model: Encoder) -> Catalog:

@@ -34,7 +34,15 @@ def check_tokenizer(path: Path) -> None:
         ModelMismatch: it is no JSON object, is too large or too deep, its normalizers make texts more than
             MAX_GROWTH times longer, or a regular expression repeats a repetition.
     """
-    raw = bounded_json.read(path, kind=dict, error=ModelMismatch)
+    check_rules(bounded_json.read(path, kind=dict, error=ModelMismatch), path)
+
+
+def check_rules(raw: dict[str, Any], path: Path | str) -> None:
+    """As `check_tokenizer`, for the content of a tokenizer.json; `path` names it in messages.
+
+    Raises:
+        ModelMismatch: its normalizers make texts too long, or a regular expression repeats a repetition.
+    """
     growth = _total_growth(raw.get("normalizer"), path)
     if growth > MAX_GROWTH:
         raise ModelMismatch(
@@ -63,7 +71,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(reversed(value))
 
 
-def _total_growth(normalizer: Any, path: Path) -> float:
+def _total_growth(normalizer: Any, path: Path | str) -> float:
     """How many times longer all steps together can make a text.
 
     Steps in a row that replace one character each, none of which an earlier one of them has written, replace every
@@ -97,7 +105,7 @@ def _expression(entry: dict[str, Any]) -> str | None:
     return next((found for found in expressions if isinstance(found, str)), None)
 
 
-def _growth(normalizer: dict[str, Any], path: Path) -> float:
+def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
     """How many times longer a text can get; 1 for what adds a bounded number of characters."""
     content, pattern = normalizer.get("content"), normalizer.get("pattern")
     if isinstance(content, str) and isinstance(pattern, dict):

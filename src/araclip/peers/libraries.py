@@ -13,7 +13,7 @@ from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import image_processor_at, on_pillow
+from araclip.training.foreign.loaders import check_tokens, image_processor_at, on_pillow
 from araclip.training.teachers.text_encoders import Inputs, open_clip_text, pooled, transformers_text
 
 
@@ -125,6 +125,7 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
         model: Any = SentenceTransformer(
             location, device=device, revision=revision, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
         )
+        check_tokens(getattr(model, "tokenizer", None), location)
     for part in (part for part in model if hasattr(part, "processor")):
         if hasattr(part.processor, "image_processor"):
             part.processor.image_processor = on_pillow(part.processor.image_processor)

@@ -1,8 +1,11 @@
 """Opening, flushing and replacing files where systems differ."""
 
+import errno
 import os
+import stat
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from araclip.platforms import system
 from araclip.platforms.names import openable
@@ -20,6 +23,19 @@ def open_to_read(path: str | os.PathLike[str]) -> int:
         OSError: it cannot be opened.
     """
     return os.open(openable(os.fspath(path)), _TO_READ)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file to read.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe or a device, which is not waited for.
+    """
+    stream = open(open_to_read(path), "rb")  # noqa: SIM115  (it is returned)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return stream
 
 
 def replace(source: Path, target: Path) -> None:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.errors import AraCLIPError, InputError, WidthMismatch
+from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.understood import Suggestions
@@ -112,7 +114,7 @@ class Service:
     @property
     def why_not_hide(self) -> tuple[str, str] | None:
         """Why pictures of this gallery cannot be hidden here, in both languages; None where they can."""
-        if isinstance(self.settings.gallery, Path) and not os.access(self.settings.gallery, os.W_OK):
+        if isinstance(self.settings.gallery, Path) and not may_write(self.settings.gallery / FILE_NAME):
             return "The gallery's folder cannot be written.", "مجلد المعرض لا يُكتب فيه."
         return None
 

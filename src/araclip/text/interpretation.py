@@ -9,6 +9,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Literal
 
 from araclip.text.folding import fold
@@ -25,6 +26,7 @@ from araclip.text.vocabulary import Vocabulary, split_proclitics
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
 MAX_WORDS = 40  # that are interpreted; models read about as many
+MAX_LETTERS = 60  # of a word; nothing is interpreted from a longer one on, whose endings would be tried one by one
 MAX_READINGS = 5  # of a text, with the one as typed
 MAX_CHOICES = 3  # of a word
 LEAST_WEIGHT = 0.04  # of a reading, as a share of the likeliest one's
@@ -84,7 +86,7 @@ class Interpreter:
     def interpret(self, text: str) -> TextInterpretation:
         """The readings of one text. Takes time linear in its length, and a few milliseconds at most."""
         normal = _bare(normalize(text))
-        found = list(words(normal))[:MAX_WORDS]
+        found = _first(words(normal))
         typed = [match.group() for match in found]
         slots = self._slots(typed)
         readings = self._readings(normal, [match.span() for match in found], slots)
@@ -97,7 +99,7 @@ class Interpreter:
         It goes further than `interpret`, up to two letters a word, and is meant for a person who may decline it.
         """
         normal = normalize(text)
-        found = list(words(normal))[:MAX_WORDS]
+        found = _first(words(normal))
         parts, end, changed = [], 0, False
         for match in found:
             word = match.group()
@@ -206,7 +208,14 @@ class Interpreter:
 
 
 # Marks at the ends of words, which captions do not have and models read otherwise: «شاطئ؟» has a cosine of .81 to شاطئ.
-_MARKS = re.compile("(?<!\\S)[«\"“”'(]+|[؟?!.…,،;؛:»\"“”')]+(?!\\S)")
+# A run of them is tried from its beginning alone, or a long one would take the square of its length.
+_ENDS = "[؟?!.…,،;؛:»\"“”')]"
+_MARKS = re.compile(f"(?<!\\S)[«\"“”'(]+|(?<!{_ENDS}){_ENDS}++(?!\\S)")
+
+
+def _first(found: Iterable[re.Match[str]]) -> list[re.Match[str]]:
+    """The words that are interpreted."""
+    return list(takewhile(lambda match: len(match.group()) <= MAX_LETTERS, islice(found, MAX_WORDS)))
 
 
 def _bare(text: str) -> str:

@@ -8,6 +8,7 @@ added without a file has the path `picture:…`, and its pixels in the table `ke
 import json
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -94,6 +95,8 @@ class Catalog(CatalogLookups):
             if checked:
                 self.check()
             name, print_, wide = self.meta("model"), self.meta("fingerprint"), self.meta("width")
+            if not (print_ and wide.isdecimal()):
+                raise schema.own_error(path, sqlite3.DatabaseError("malformed: it does not say what model it is of"))
             if model is not None and (print_, wide) != (fingerprint, str(width)):
                 raise WidthMismatch(
                     f"gallery {self.folder} holds {wide}-wide vectors of {name}@{print_}, but {model}@{fingerprint} "

@@ -1,4 +1,4 @@
-"""Connections to a catalogue file, for its owner and for readers who may not write its folder.
+"""Connections to a catalogue file, for its owner and for readers who may not write it or its folder.
 
 Reading beside SQLite's write-ahead log needs a shared memory file, which such a reader can use but not create. While
 the log is empty it therefore opens the file as immutable, which ignores the log and would mix pages of two moments once
@@ -51,7 +51,7 @@ def connect(path: Path) -> Connection:
     Raises:
         sqlite3.Error: it cannot be opened.
     """
-    if not os.access(path.parent, os.W_OK):
+    if not may_write(path):
         return FollowingConnection(path)
     connection = OwnerConnection(path)
     try:
@@ -62,6 +62,15 @@ def connect(path: Path) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def may_write(path: Path) -> bool:
+    """Whether this user may write the catalogue: its folder, and the file if there is one.
+
+    Who may write the folder alone must not open it as an owner does: the log and the shared memory file would be this
+    user's, and the owner could no longer write.
+    """
+    return os.access(path.parent, os.W_OK | os.X_OK) and (os.access(path, os.W_OK) or not path.exists())
 
 
 def copy(database: Connection, path: Path) -> None:
@@ -196,7 +205,7 @@ class FollowingConnection:
         self._reading = False
         self._immutable = not (self._log.exists() and self._log.stat().st_size)
         self._opened_at = self._state()
-        mode = "immutable=1" if self._immutable else "mode=ro"
+        mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"  # a new one would be this reader's
         self._db: sqlite3.Connection = _opened(f"{self._path.absolute().as_uri()}?{mode}")
 
     def _is_current(self) -> bool:
@@ -228,5 +237,8 @@ class _Fetched:
 
 
 def _fetched(database: sqlite3.Connection, sql: str, values: Sequence[Any]) -> _Fetched:
-    with closing(database.execute(sql, values)) as cursor:  # closed before another thread's statement begins
-        return _Fetched(cursor.fetchall(), cursor.rowcount)
+    try:
+        with closing(database.execute(sql, values)) as cursor:  # closed before another thread's statement begins
+            return _Fetched(cursor.fetchall(), cursor.rowcount)
+    except UnicodeDecodeError as error:  # SQLite's message quotes damaged text, which Python cannot decode
+        raise sqlite3.DatabaseError(f"malformed: {error.reason} in a text or a name") from error

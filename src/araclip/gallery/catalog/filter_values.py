@@ -142,5 +142,5 @@ def format_of(name: str) -> str:
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
     known = _FORMAT_ALIASES.get(name.upper(), name.upper())
     if known not in (*FORMATS, *VIDEO_FORMATS):
-        raise InputError(f"no picture format '{name}'. Choose among {', '.join((*FORMATS, *VIDEO_FORMATS))}.")
+        raise InputError(f"no picture format '{name:.80}'. Choose among {', '.join((*FORMATS, *VIDEO_FORMATS))}.")
     return known

@@ -174,9 +174,9 @@ class Filters:
         for text in texts:
             key, separator, value = (part.strip() for part in text.partition("="))
             if not separator or not value:
-                raise InputError(f"'{text}' is no filter; write KEY=VALUE, for example captured=2023..2024.")
+                raise InputError(f"'{text:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.")
             if key in seen:
-                raise InputError(f"'{key}' is given twice; join the two, for example format=JPEG,PNG.")
+                raise InputError(f"'{key:.80}' is given twice; join the two, for example format=JPEG,PNG.")
             seen.add(key)
             if key in ("captured", "added"):
                 fields[f"{key}_from"], fields[f"{key}_to"] = ends_of(value)
@@ -196,7 +196,7 @@ class Filters:
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
                 raise InputError(
-                    f"no filter '{key}'. Choose among folder, captured, month, day, added, size, format, "
+                    f"no filter '{key:.80}'. Choose among folder, captured, month, day, added, size, format, "
                     "orientation, camera, lens, place, name, near, kind, scenes, hidden and meta.KEY."
                 )
         return cls(**fields)

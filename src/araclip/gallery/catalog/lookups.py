@@ -18,7 +18,7 @@ from araclip.gallery.catalog.integrity import damage, seal
 from araclip.gallery.catalog.integrity.checksums import is_sound
 from araclip.gallery.catalog.photo import tables as photo_tables
 from araclip.gallery.catalog.photo.rows import has_hidden
-from araclip.gallery.catalog.records import Copy, File, Overview, PictureRecord, identity_of
+from araclip.gallery.catalog.records import Copy, File, Overview, PictureRecord, identity_of, read_metadata
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.video.scene_paths import MARK
 
@@ -55,6 +55,10 @@ class CatalogLookups:
     def connection(self) -> Connection:
         """The connection to the catalogue, for other modules of this package."""
         return self._db
+
+    def own_errors(self) -> AbstractContextManager[None]:
+        """For a block that uses `connection`: SQLite's errors become ours."""
+        return self._own_errors()
 
     def meta(self, key: str) -> str:
         """A value of the `meta` table; empty when absent."""
@@ -101,7 +105,11 @@ class CatalogLookups:
 
     def drives(self) -> set[str]:
         """Mount points seen below indexed folders."""
-        return set(json.loads(self.meta("drives") or "[]"))
+        try:
+            found = json.loads(self.meta("drives") or "[]")
+        except (ValueError, RecursionError):  # a gallery of somebody else's
+            return set()
+        return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()
 
     def counts(self) -> tuple[int, int]:
         """Number of files, and of different pictures and scenes among them."""
@@ -201,8 +209,7 @@ class CatalogLookups:
     def metadata_of(self, path: str) -> dict[str, Any]:
         """The metadata stored with a path; empty if there is none."""
         rows = self.sound_rows(f"SELECT metadata, {_SOUND_FILE} FROM files WHERE path = ?", (os.fsencode(path),))
-        metadata: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
-        return metadata
+        return read_metadata(rows[0][0]) if rows else {}
 
     def record(self, identity: str) -> PictureRecord | None:
         """A picture by its id (see `identity_of`), with all its paths."""
@@ -274,7 +281,7 @@ class CatalogLookups:
 
 def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
     """A picture from its rows of _RECORDS, one for each path."""
-    copies = tuple(Copy(os.fsdecode(path), size, json.loads(about)) for *_, path, size, about in rows)
+    copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
     camera, lens, latitude, longitude, place, hidden = photo
     return PictureRecord(

@@ -1,5 +1,6 @@
 """Records of files and pictures, common to all stores."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,17 @@ _LAST_NS = 2**63 - 1
 def identity_of(digest: bytes) -> str:
     """A picture's id for other programs: half of its SHA-256 hash, as 32 hex digits."""
     return digest[:16].hex()
+
+
+def read_metadata(text: str) -> dict[str, Any]:
+    """The metadata of a path from its row; empty where it is no JSON object, as in a gallery of somebody else's."""
+    if text == "{}":  # of nearly all
+        return {}
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):  # where it was damaged, `verify` reports it
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 @dataclass(frozen=True)

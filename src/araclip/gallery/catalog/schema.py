@@ -9,7 +9,7 @@ Names of tables and columns are part of the file format and stay: `contents.take
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +22,14 @@ from araclip.gallery.catalog.integrity import checksums, seal
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
 _STORED_DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql IS NOT NULL"
-_NOT_A_DATABASE = ("file is not a database", "malformed", "disk image", "Could not decode")
+_STORED_TABLES = (  # without those that each release of SQLite makes in its own words
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE TABLE ''%' "
+    "AND name NOT LIKE 'sqlite_%'"
+)
+_NOT_A_DATABASE = (  # SQLite's words for damage; those of the last lines have the code of any other error
+    "file is not a database", "malformed", "disk image", "Could not decode", "no such table", "no such column",
+    "vtable constructor failed", "fts5",
+)  # fmt: skip
 
 STEPS = (
     # 1: one picture by the hash of its bytes, with its vector, is a row of contents; a path that holds it, one of files
@@ -94,6 +101,14 @@ def is_gallery(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a gallery was only begun: the disk was full or the process killed while its file was created."""
+    path = folder / FILE_NAME
+    with suppress(GalleryError, sqlite3.Error), closing(connect(path)) as database:
+        return _is_begun(database, path)
+    return False
+
+
 def connect(path: Path, *, create: bool = False) -> Connection:
     """Open the file, read-only if its folder cannot be written.
 
@@ -116,7 +131,7 @@ def connect(path: Path, *, create: bool = False) -> Connection:
 def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; does nothing if there are tables."""
     with transaction.begun(database, "IMMEDIATE"):  # of two processes at once, the second finds the tables
-        if _number(database) == 0:
+        if _number(database) == 0 and not _has_tables(database):
             _apply(database, STEPS)
             for key, value in meta.items():
                 database.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
@@ -135,8 +150,10 @@ def migrate(database: Connection, path: Path) -> None:
         raise NewerGallery(
             f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
         )
-    if number == 0:
+    if number == 0 and _is_begun(database, path):
         raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
+    if number == 0:
+        raise own_error(path, sqlite3.DatabaseError("malformed: it has no schema any more"))
     if number == SCHEMA:
         return
     try:
@@ -155,6 +172,28 @@ def migrate(database: Connection, path: Path) -> None:
         ) from error
 
 
+def _is_begun(database: Connection, path: Path) -> bool:
+    return not _has_tables(database) and seal.read(path.parent) is None
+
+
+def _has_tables(database: Connection) -> bool:
+    return database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
+@cache
+def columns() -> dict[str, list[str]]:
+    """The columns of each table of the current schema, in their order; those of older ones are the first of them."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        checksums.register(database)
+        _apply(database, STEPS)
+        tables = [name for (name,) in database.execute(_STORED_TABLES).fetchall()]
+        return {table: _column_names(database, table) for table in tables}
+
+
+def _column_names(database: Connection | sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in database.execute(f"PRAGMA table_info({table})").fetchall()]
+
+
 @cache
 def _definitions() -> frozenset[tuple[str, str]]:
     """Names and texts of the triggers and indexes of the current schema."""
@@ -165,14 +204,18 @@ def _definitions() -> frozenset[tuple[str, str]]:
 
 
 def damaged_definition(database: Connection) -> str | None:
-    """The name of a trigger or index of the current schema that is missing, or has another text, in a file.
+    """The name of a table, trigger or index of the current schema that is missing, or has another text, in a file.
 
     SQLite reads these texts at every opening and has no checksum of them; one that changed still opens.
     """
     if _number(database) != SCHEMA:  # an older file that its reader may not migrate
         return None
-    changed = _definitions() - {*database.execute(_STORED_DEFINITIONS).fetchall()}
-    return min(name for name, _ in changed) if changed else None
+    changed = {name for name, _ in _definitions() - {*database.execute(_STORED_DEFINITIONS).fetchall()}}
+    for table, names in columns().items():  # by their columns: earlier releases wrote them in other words
+        refers_to = {row[2] for row in database.execute(f"PRAGMA foreign_key_list({table})").fetchall()}
+        if _column_names(database, table) != names or not refers_to <= columns().keys():
+            changed.add(table)
+    return min(changed, default=None)
 
 
 def own_error(path: Path, error: sqlite3.Error) -> GalleryError:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import atomic
+from araclip.platforms.files import open_regular
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float16]
@@ -71,7 +72,7 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, Vectors]], encode:
 def read(path: Path) -> IndexFile | None:
     """Open an index file; None if it is missing, truncated or damaged. Vectors are not checked; see `is_sound`."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             about = _header(file.read(HEADER))
             if about is None or path.stat().st_size != sum(_sizes(about)):
                 return None
@@ -88,7 +89,7 @@ def read(path: Path) -> IndexFile | None:
 def header_of(path: Path) -> dict[str, Any] | None:
     """The header; None if the file is missing or its header damaged."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _header(file.read(HEADER))
     except OSError:
         return None

@@ -81,7 +81,8 @@ def grouped(
         InputError: an unknown kind, or not a collection of texts.
     """
     choices = f"Choose among {', '.join(KINDS)}."
-    if isinstance(kinds, str) or not isinstance(kinds, Collection) or not all(isinstance(kind, str) for kind in kinds):
+    is_list = isinstance(kinds, Collection) and not isinstance(kinds, str | bytes)
+    if not is_list or not all(isinstance(kind, str) for kind in kinds):
         raise InputError(f'kinds of duplicates are given as a list such as ["near"], got {kinds!r:.80}. {choices}')
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"unknown kind of duplicates '{min(unknown)}'. {choices}")

@@ -1,6 +1,5 @@
 """Maintenance of a gallery in a folder: statistics, duplicates, verification, repair, compaction, export."""
 
-import json
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.catalog.records import STORED_PREFIX, File, read_metadata
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
@@ -116,7 +115,9 @@ class FolderMaintenance(BaseGallery):
             about = dict(zip(_EXPORTED, facts, strict=True))
             about["hidden"] = bool(about["hidden"])
             picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
-            picture["files"].append(exported_file(os.fsdecode(path), size, json.loads(metadata)))
+            picture["files"].append(exported_file(os.fsdecode(path), size, read_metadata(metadata)))
+        if lost := [content for content in ids.tolist() if content not in pictures]:
+            raise catalog.damaged(f"the rows of picture {lost[0]} cannot be found")
         about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
         return write_export(user_path(folder), about, [pictures[content] for content in ids.tolist()], vectors)
 

@@ -29,7 +29,7 @@ def bad_vectors(catalog: Catalog) -> list[int]:
     """Ids of the pictures whose vector has the wrong width or length."""
     width, bad = int(catalog.meta("width")), []
     for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
-        if len(raw) != 2 * width or not is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
+        if raw is None or len(raw) != 2 * width or not is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
             bad.append(content)
     return bad
 

@@ -62,7 +62,8 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
     bad = {*bad_vectors(catalog), *damaged["contents", "vector_crc"] - unknown, *damaged["contents", "facts_crc"]}
     actions += _encode_again(catalog, model, bad, unknown, progress)
     with catalog.writing():
-        catalog.change("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
+        for table in ("files", "kept", "texts", "photos", "next_vectors"):
+            catalog.change(f"DELETE FROM {table} WHERE content NOT IN (SELECT id FROM contents)")
         catalog.change(
             "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
         )

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.text.facets.date_filter import DateFilter
@@ -146,7 +147,11 @@ def interpret(
         folders: gives the names of the gallery's folders, when they are needed; `explicit`: the text says "folder".
         ignore: parts that are taken literally.
         unapplied: filters of an earlier attempt that no picture passed, to be shown as such.
+
+    Raises:
+        InputError: `ignore` is no list of parts.
     """
+    _check_parts(ignore)
     terms: list[Term] = []
     excluded: list[Term] = []
     filters: list[DerivedFilter] = []
@@ -165,6 +170,15 @@ def interpret(
     room = MAX_TERMS - len(shown)
     new = Query((*shown, *excluded[: max(room, 0)]))
     return _read(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
+
+
+def _check_parts(ignore: object) -> None:
+    if (
+        isinstance(ignore, str | bytes)
+        or not isinstance(ignore, Collection)
+        or not all(part in PARTS for part in ignore)
+    ):
+        raise InputError(f'ignore is {ignore!r:.80}; pass a list of {", ".join(PARTS)}, such as ["date"].')
 
 
 def _taken_apart(

@@ -1,6 +1,5 @@
 """The gallery of a server: its reader, and what the page shows of it."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,7 +8,9 @@ from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
 from araclip.errors import InputError
+from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.records import Overview
+from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.scan import checked_root
@@ -125,7 +126,7 @@ def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
     """
     for folder in folders:
         checked_root(folder)
-    if isinstance(gallery, Path) and gallery.exists() and not os.access(gallery, os.W_OK | os.X_OK):
+    if isinstance(gallery, Path) and gallery.exists() and not may_write(gallery / FILE_NAME):
         raise InputError(
             f"{gallery} cannot be written, so nothing can be added to it. Leave --index and --uploads off, or check "
             "its permissions."

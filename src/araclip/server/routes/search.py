@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
 
-from araclip.display import shown
+from araclip.display import shown, shown_with_marks
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
@@ -22,6 +22,7 @@ from araclip.gallery.queries.text_matches import MAX_TEXT_WEIGHT
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
+from araclip.gallery.results import Match as MatchedText
 from araclip.gallery.understood import any_passes, records_understood
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
@@ -250,6 +251,11 @@ def results_of(service: Service, pairs: Sequence[tuple[PictureRecord, Hit]]) -> 
     return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
 
 
+def _matched(found: MatchedText) -> Match:
+    text, marks = shown_with_marks(found.text, found.marks)
+    return Match(field=found.field, text=text, marks=marks)
+
+
 def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:
     copy = next(copy for copy in picture.copies if copy.path == hit.path)
     return Result(
@@ -265,5 +271,5 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         copies=len(hit.copies),
         near=hit.near,
         time=hit.time,
-        matched=[Match(field=each.field, text=each.text, marks=list(each.marks)) for each in hit.matched],
+        matched=[_matched(each) for each in hit.matched],
     )

@@ -1,9 +1,11 @@
 """transformers' Auto classes for a stranger's folder or hub id: settings checked first, and no code of its own."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from araclip.model_checks.tokenizer_file import check_rules
 from araclip.model_folder import existing_folder
 from araclip.training.foreign import settings
 from araclip.training.foreign.sizes import check_fits
@@ -42,7 +44,19 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{location} holds no tokenizer")
+    check_tokens(tokenizer, location)
     return tokenizer
+
+
+def check_tokens(tokenizer: Any, location: str | Path) -> None:
+    """Refuse a loaded tokenizer that could make texts endless or take for ever; wherever it came from, hub or folder.
+
+    Raises:
+        ModelMismatch: see `model_checks.tokenizer_file`.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # none of a tokenizer written in Python
+    if backend is not None:
+        check_rules(json.loads(backend.to_str()), str(location))
 
 
 def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from araclip import bounded_json
 from araclip.errors import ModelMismatch
+from araclip.model_checks.tokenizer_file import check_tokenizer
 
 MAX_BYTES = 8_000_000  # of one file of settings; a tokenizer_config.json of 10,000 added tokens has 2 MB
 MAX_DEPTH = 32
@@ -19,7 +20,8 @@ MAX_LAYERS = 512  # the deepest published text or image towers have about 100
 MAX_WIDTH = 100_000  # numbers of a vector, tokens of a text, texts of a query bank: far more than any model has
 MAX_SIDE = 4096  # pixels a side of input pictures
 
-_FILES = ("*config.json", "modules.json", "*/*config.json")
+_TOKENS = ("special_tokens_map.json", "added_tokens.json")
+_FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _PLAIN = re.compile(r"[\w.-]+")  # no colon and no slash: those name folders and repositories
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|crowns|groups|repeats)$")
@@ -57,10 +59,15 @@ def check_folder(folder: Path) -> None:
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read(path)
         check(content, str(path))
+        if path.name == _TOKENS[0]:
+            _check_no_files(content, path)
         if path.name == "modules.json":
             _check_modules(content, path)
         elif path.name.startswith("sentence_"):
             _check_arguments(content, path)
+    for pattern in ("tokenizer.json", "*/tokenizer.json"):
+        for path in folder.glob(pattern):
+            check_tokenizer(path)
 
 
 def read(path: Path, kind: type | None = None) -> Any:
@@ -106,6 +113,8 @@ def _fault(place: Place, key: str, value: Any) -> str | None:
         return "which asks to run the folder's own code"
     if any(name in place for name in _ATTENTION) and isinstance(value, str) and not _PLAIN.fullmatch(value):
         return "which would fetch and run code of a hub"
+    if key == "gguf_file" and value:
+        return "which reads a file of another kind"
     if key == "use_kernels" and value:
         return "which would fetch and run code of a hub"
     if key in ("architecture", "timm_model_name") and value is not None and not _is_plain(value):
@@ -133,6 +142,13 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
             yield from _leaves(inner, (*place, str(number)))
     else:
         yield place, value
+
+
+def _check_no_files(content: Any, path: Path) -> None:
+    """Special tokens are passed on as arguments too, and win over the folder's own vocabulary files."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if key.endswith("_file"):
+            raise refused(str(path), key, value, "no special token, but a file to read")
 
 
 # ------------------------------------------------------------------ sentence-transformers

@@ -18,7 +18,7 @@ from torch import Tensor
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import check_size, config_at, tokenizer_at
+from araclip.training.foreign.loaders import check_size, check_tokens, config_at, tokenizer_at
 from araclip.training.foreign.open_clip_settings import model_settings, tokenizer_arguments
 from araclip.training.model.towers import check_complete, check_shapes
 
@@ -64,6 +64,7 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
     with failures(name, "its tokenizer must be on this machine, or the network be there"):
         own, _ = _open_clip_names(location)
         tokenizer = open_clip.get_tokenizer(own, **tokenizer_arguments(model_settings(own)))
+        check_tokens(getattr(tokenizer, "tokenizer", None), location)
     language_lock = threading.Lock()  # the language is a state of the tokenizer
 
     def tokens(texts: list[str]) -> Inputs:

@@ -1,6 +1,5 @@
 """Indexing of words: from the texts of pictures to the FTS5 tables, inside the transaction that changed them."""
 
-import json
 import os
 from collections.abc import Iterator
 from functools import lru_cache
@@ -9,6 +8,7 @@ from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.full_text import tables
 from araclip.gallery.catalog.full_text.documents import FIELDS, Document, document
 from araclip.gallery.catalog.integrity.checksums import row_crc, sums
+from araclip.gallery.catalog.records import read_metadata
 from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 AT_ONCE = 500  # pictures; parameters of a statement, of which old versions of SQLite allow 999
@@ -126,16 +126,6 @@ def documents_of(database: Connection, ids: list[int]) -> Iterator[tuple[int, Do
     ).fetchall()
     by_content: dict[int, list[tuple[str, dict[str, object], str, str, str]]] = {}
     for content, path, metadata, sidecar, caption, ocr in rows:
-        by_content.setdefault(content, []).append((os.fsdecode(path), _read(metadata), sidecar, caption, ocr))
+        by_content.setdefault(content, []).append((os.fsdecode(path), read_metadata(metadata), sidecar, caption, ocr))
     for content, parts in by_content.items():
         yield content, document(parts)
-
-
-def _read(metadata: str) -> dict[str, object]:
-    if metadata == "{}":  # of nearly all
-        return {}
-    try:
-        about = json.loads(metadata)
-    except ValueError:  # damaged; `verify` reports it
-        return {}
-    return about if isinstance(about, dict) else {}

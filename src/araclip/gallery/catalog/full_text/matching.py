@@ -41,7 +41,7 @@ class WordIndex:
         """Those of some pictures whose captions and metadata describe them in that script."""
         marks = ", ".join("?" * len(ids))
         rows = self._catalog.rows(f"SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({marks})", ids)
-        return {content for content, texts in rows if describes(texts, in_arabic=in_arabic)}
+        return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
 
     def first_with_stem(self, stem: str, most: int) -> list[int]:
         """Ids of some pictures with a word of this stem in any text."""
@@ -58,7 +58,8 @@ class WordIndex:
         """The texts of pictures by field; of those without a path, none."""
         found: dict[int, Document] = {}
         for start in range(0, len(ids), AT_ONCE):
-            found |= dict(documents_of(self._catalog.connection, list(ids[start : start + AT_ONCE])))
+            with self._catalog.own_errors():
+                found |= dict(documents_of(self._catalog.connection, list(ids[start : start + AT_ONCE])))
         return found
 
     def _ids(self, sql: str, values: tuple[str | int, ...]) -> Ids:

@@ -14,6 +14,7 @@ from typing import Any
 
 from araclip import atomic
 from araclip.display import counted
+from araclip.encoder_base import Encoder
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import schema, transaction
 from araclip.gallery.catalog.full_text import indexing
@@ -28,11 +29,21 @@ _KEYS = {  # in the order of their references; the index of words is derived fro
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "texts": "content", "sidecars": "path",
     "photos": "content", "sidecar_photos": "path",
 }  # fmt: skip
+_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
+_REFERENCES = (
+    ("files", "content", "contents", "id"), ("kept", "content", "contents", "id"),
+    ("texts", "content", "contents", "id"), ("photos", "content", "contents", "id"),
+    ("sidecars", "path", "files", "path"), ("sidecar_photos", "path", "sidecars", "path"),
+)  # fmt: skip
 _TABLES = [table for table in _KEYS if table != "meta"]
 
 
-def salvage(folder: Path) -> list[str]:
+def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     """Replace the catalogue in `folder` by one with every readable row; returns one line for each table.
+
+    Args:
+        model: that of the gallery, where its user has named it. A catalogue that does not say any more what model it is
+            of becomes one of this model, and `repair` encodes its pictures again.
 
     Raises:
         GalleryNotFound: there is no catalogue at all.
@@ -49,6 +60,16 @@ def salvage(folder: Path) -> list[str]:
             source = damaged
         tables = {table: _readable(source, table) for table in _KEYS}
         meta = _sound_meta(tables["meta"])
+        if not meta.keys() >= _NEEDED and tables["contents"]:
+            if model is None:
+                raise GalleryCorrupt(
+                    f"{source} does not say any more what model it is of. Name it: `araclip repair --model NAME` saves "
+                    "what else can be read. Delete the gallery folder and run `araclip index` again only if "
+                    "metadata and pictures without a file do not matter."
+                )
+            meta |= {"model": model.name, "fingerprint": model.fingerprint, "width": str(model.width)}
+            for row in tables["contents"]:
+                row["vector_crc"] = None
         if not meta.keys() >= _NEEDED:
             raise GalleryCorrupt(
                 f"{source} cannot be recovered: its tables are unreadable. Delete the gallery folder and run `araclip "
@@ -76,7 +97,8 @@ def _sound_meta(rows: list[dict[str, Any]]) -> dict[str, str]:
     sound = {
         row["key"]: row["value"]
         for row in rows
-        if row["key"] in _NEEDED or row.get("crc") in (None, row_crc(row["key"].encode(), row["value"].encode()))
+        if isinstance(row["value"], str)
+        and (row["key"] in _NEEDED or row.get("crc") in (None, row_crc(row["key"].encode(), row["value"].encode())))
     }
     return sound | {"generation": secrets.token_hex(8)}
 
@@ -98,12 +120,17 @@ def _beside(path: Path, suffix: str) -> Path:
 def _readable(path: Path, table: str) -> list[dict[str, Any]]:
     """The readable rows from the beginning and from the end of a table."""
     rows: dict[Any, dict[str, Any]] = {}
+    names = schema.columns()[table]
     for order in ("ASC", "DESC"):
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
-            database.row_factory = sqlite3.Row
+        with (
+            contextlib.suppress(sqlite3.Error, UnicodeDecodeError),  # the latter of an error that quotes damaged text
+            contextlib.closing(sqlite3.connect(path)) as database,
+        ):
             database.text_factory = lambda raw: raw.decode("utf-8", "replace")
-            for row in database.execute(f"SELECT * FROM {table} ORDER BY {_KEYS[table]} {order}"):
-                rows[row[_KEYS[table]]] = dict(row)
+            for values in database.execute(f"SELECT * FROM {table} ORDER BY 1 {order}"):
+                row = dict(zip(names, values, strict=False))  # by their places: a name may be damaged
+                if isinstance(key := row[_KEYS[table]], _TYPES[_KEYS[table]]):  # no page of another table's rows
+                    rows[key] = row
             break  # all rows are readable
     return [rows[key] for key in sorted(rows)]
 
@@ -123,4 +150,6 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, An
                         database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
                         for name, crc in (crcs or _UNKNOWN.get(table, {})).items():  # a damaged row must stay one
                             database.execute(f"UPDATE {table} SET {name} = ? WHERE {key} = ?", (crc, row[key]))
+            for table, column, whole, key in _REFERENCES:  # of rows whose own could not be inserted
+                database.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT {key} FROM {whole})")
             indexing.index_changed(database)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from araclip import atomic
 from araclip.errors import GalleryCorrupt
+from araclip.platforms.files import open_regular
 
 FILE_NAME = "catalog.seal"
 _LENGTH = 300  # bytes; fixed, since it is overwritten in place, within one disk sector
@@ -46,7 +47,8 @@ def state_of(path: Path) -> FileState:
 def read(folder: Path) -> Seal | None:
     """The seal in `folder`; None when there is none, or a damaged one."""
     try:
-        text, _, crc = (folder / FILE_NAME).read_bytes()[: 2 * _LENGTH].strip().rpartition(b" ")
+        with open_regular(folder / FILE_NAME) as file:
+            text, _, crc = file.read(2 * _LENGTH).strip().rpartition(b" ")
         if int(crc, 16) != zlib.crc32(text.strip()):
             return None
         about = json.loads(text)

@@ -1,7 +1,6 @@
 """What filters on camera, lens, place, file name and distance compare: words, patterns, metres on a sphere. Pure."""
 
 import fnmatch
-import json
 import math
 import os
 import re
@@ -9,7 +8,7 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
 from araclip.text.folding import fold
 from araclip.text.words import words
 from araclip.video.scene_paths import file_of
@@ -76,10 +75,5 @@ def register(connection: Any) -> None:
 
 def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
     path = os.fsdecode(raw)
-    about: Any = None
-    if path.startswith(STORED_PREFIX):
-        try:
-            about = json.loads(metadata)
-        except ValueError:  # damaged; `verify` reports it
-            about = None
+    about = read_metadata(metadata) if path.startswith(STORED_PREFIX) else {}
     return name_matches(name_at(path, about), pattern)

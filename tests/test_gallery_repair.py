@@ -1,0 +1,131 @@
+"""Whatever page of a catalogue is damaged: repair and index bring back a gallery in which `verify` finds nothing."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+import pictures
+from araclip import AraCLIP, Gallery
+from araclip.errors import AraCLIPError, GalleryCorrupt
+from crash.story import pictures_bytes
+
+PICTURES = 12
+NAMES = (b"contents", b"caption_crc", b"ocr_by", b"words USING fts5", b"sidecars_came_crc", b"files_content")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> AraCLIP:
+    return AraCLIP.load(tiny_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(PICTURES):
+        pictures.written(folder / f"صورة {i}.png", pictures_bytes(i)).with_suffix(".txt").write_text("كلب", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP, root: Path) -> Path:
+    place = tmp_path_factory.mktemp("sound") / "g"
+    with Gallery.open(place, model=model, create=True) as gallery:
+        gallery.update([root])
+        gallery.add([pictures_bytes(99)], metadata={"album": "رحلة"})
+    return place
+
+
+def root_pages(catalogue: Path) -> Iterator[tuple[str, int]]:
+    """Name and first byte of the root page of each table and index."""
+    with closing(sqlite3.connect(catalogue)) as database:
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        for name, page in database.execute("SELECT name, rootpage FROM sqlite_master WHERE rootpage > 1").fetchall():
+            yield name, (page - 1) * size
+
+
+def mended(place: Path, model: AraCLIP, root: Path) -> None:
+    try:
+        Gallery.rescue(place, model=model)
+    except GalleryCorrupt as error:
+        assert "Delete the gallery folder" in str(error)
+        shutil.rmtree(place)
+    with Gallery.open(place, model=model, create=True) as gallery:
+        gallery.update([root])
+        assert [fault for fault in gallery.verify() if fault.repairable] == []
+        files = [hit.path for hit in gallery.search("كلب", 100) if not hit.path.startswith("picture:")]
+        assert len(files) == PICTURES
+
+
+@pytest.mark.parametrize("how", ["zeroed", "a page of another"])
+def test_a_root_page_that_is_lost_is_repaired(
+    how: str, sound: Path, tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    pages = list(root_pages(sound / "catalog.sqlite"))
+    for number, (name, start) in enumerate(pages):
+        place = Path(shutil.copytree(sound, tmp_path / name))
+        raw = bytearray((place / "catalog.sqlite").read_bytes())
+        other = pages[number - 1][1]
+        raw[start : start + 4096] = bytes(4096) if how == "zeroed" else raw[other : other + 4096]
+        (place / "catalog.sqlite").write_bytes(raw)
+        mended(place, model, root)
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize("letter", [b"x", b"\xff"], ids=["another", "no UTF-8"])
+def test_a_damaged_name_in_the_schema_is_repaired(
+    name: bytes, letter: bytes, sound: Path, tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    place = Path(shutil.copytree(sound, tmp_path / "g"))
+    raw = (place / "catalog.sqlite").read_bytes()
+    assert name in raw
+    at = raw.index(name)
+    (place / "catalog.sqlite").write_bytes(raw[:at] + letter + raw[at + 1 :])
+    mended(place, model, root)
+
+
+def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_knows(
+    sound: Path, tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    place = Path(shutil.copytree(sound, tmp_path / "g"))
+    start = dict(root_pages(place / "catalog.sqlite"))["meta"]
+    raw = bytearray((place / "catalog.sqlite").read_bytes())
+    raw[start : start + 4096] = bytes(4096)
+    (place / "catalog.sqlite").write_bytes(raw)
+    with pytest.raises(GalleryCorrupt, match=r"what model it is of.*--model"):
+        Gallery.rescue(place)
+    mended(place, model, root)
+    with Gallery.open(place, model=model) as gallery:
+        (stored,) = (hit.path for hit in gallery.search("كلب", 100) if hit.path.startswith("picture:"))
+        assert gallery.metadata(stored) == {"album": "رحلة"}
+
+
+def test_whatever_reads_a_damaged_catalogue_whose_time_was_kept_ends_in_an_error_of_ours(
+    sound: Path, tmp_path: Path, model: AraCLIP, root: Path
+) -> None:
+    pages = list(root_pages(sound / "catalog.sqlite"))
+    for number, (name, start) in enumerate(pages):
+        place = Path(shutil.copytree(sound, tmp_path / name))
+        Gallery.open(place, model=model).close()  # its file is known
+        raw, about = bytearray((place / "catalog.sqlite").read_bytes()), (place / "catalog.sqlite").stat()
+        other = pages[number - 1][1]
+        raw[start : start + 4096] = raw[other : other + 4096] if number % 2 else bytes(4096)
+        (place / "catalog.sqlite").write_bytes(raw)
+        os.utime(place / "catalog.sqlite", ns=(about.st_atime_ns, about.st_mtime_ns))
+        uses: list[Callable[[Gallery], object]] = [
+            lambda gallery: gallery.search("كلب", 100),
+            lambda gallery: gallery.search("x", where="name=*1*"),
+            lambda gallery: gallery.metadata(root / "صورة 1.png"),
+            lambda gallery: gallery.verify(),
+            lambda gallery: gallery.duplicates(),
+            lambda gallery, place=place: gallery.export(place / "export"),  # type: ignore[misc]
+        ]
+        for use in uses:
+            with suppress(AraCLIPError), Gallery.open(place, model=model, checked=False) as gallery:
+                use(gallery)
+        shutil.rmtree(place)
