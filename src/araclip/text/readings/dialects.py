@@ -43,9 +43,12 @@ _BEFORE_VERB = frozenset(
 _ASKING = frozenset(map(fold, (
     "عايز", "عايزة", "عاوز", "عاوزة", "بدي", "بدنا", "أبغى", "أبغا", "أريد", "نريد", "بغيت", "باغي", "باغية", "كنبغي",
     "أبحث", "دورلي", "هاتلي", "جيبلي", "وريني", "ورينا", "ورجيني", "فرجيني", "راويني", "أرني", "شوفلي", "وين", "فين",
-    "شو", "ايش", "إيش", "وش", "شنو", "اشنو",
+    "شو", "ايش", "إيش", "وش", "شنو", "اشنو", "أشوف", "نشوف", "طلعلي", "عطيني", "عطني", "أعطني", "أعطيني", "ابعتلي",
+    "وريلي", "فرجوني", "جبلي",
 )))  # fmt: skip
-_MAY_ASK = frozenset(map(fold, ("أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب")))
+_MAY_ASK = frozenset(map(fold, (
+    "أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب", "ممكن", "عندك", "عندكم", "عندي", "اعرض",
+)))  # fmt: skip
 _PICTURES = frozenset(map(fold, ("صورة", "صور", "الصور", "تصاور", "تصاوير", "لقطة", "لقطات")))
 _OF_PICTURES = fold("ية")  # صورة شخصية, رسمية
 _KINDS_OF_PICTURES = frozenset(map(fold, ("قديمة", "جميلة", "ملونة", "حلوة", "شاشة", "مع", "على", "في", "من")))
@@ -249,7 +252,7 @@ def _asks(words: Sequence[str], at: int) -> float:
     word = fold(words[at])
     if word in _PICTURES:
         return 0.0 if following.endswith(_OF_PICTURES) or following in _KINDS_OF_PICTURES else RULE
-    return SURE if word in _ASKING or (word in _MAY_ASK and following in _PICTURES) else 0.0
+    return SURE if word in _ASKING or (word in _MAY_ASK and following in _PICTURES | _ASKING) else 0.0
 
 
 def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
