@@ -116,7 +116,24 @@ def test_words_that_ask_for_pictures_are_not_looked_for(reader: Interpreter, ask
     assert likeliest(reader, f"{asking} جبل") == "جبل"
 
 
-@pytest.mark.parametrize("text", ["كبسة", "محشي", "هريس", "جوافة", "عقال", "زمان", "عندي كلب", "أبي وأمي"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "كبسة",
+        "محشي",
+        "هريس",
+        "جوافة",
+        "عقال",
+        "زمان",
+        "عندي كلب",
+        "أبي وأمي",
+        "إيجار",
+        "المبلغ المستحق",
+        "جواز سفر",
+        "بطاقة هوية",
+        "ضريبة",
+    ],
+)
 def test_everyday_words_that_no_caption_has_are_no_slips(reader: Interpreter, text: str) -> None:
     assert [reading.text for reading in reader.interpret(text).readings] == [text]
 
