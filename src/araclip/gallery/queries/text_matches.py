@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 
 MAX_TEXT_WEIGHT = 10.0
 PART = 0.5  # of a whole word
+# Strength → relevance, at most the coverage. Half of a query's words, or a part of its one word («فيل» within «الفيلم»),
+# stays below a strong hit.
+SURELY = 1.9
 FEW = 10  # pictures: where more have the whole word, parts of words are not looked for
 COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
 MANY = 10_000
@@ -89,7 +92,7 @@ class TextMatches:
 
     def relevance(self) -> Floats:
         """(n,) 0…1: how surely a picture is meant, judged by its texts alone."""
-        return np.minimum(self.coverage, 2 * self.strength)
+        return np.minimum(self.coverage, SURELY * self.strength)
 
     def relevance_of(self, content: int) -> float:
         """The relevance of one picture; 0 where its texts do not match."""

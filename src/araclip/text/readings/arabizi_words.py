@@ -18,7 +18,7 @@ WORDS = {
     "wara": "خلف", "da": "", "di": "", "dah": "", "elli": "", "elly": "", "illi": "", "lli": "", "beta3": "",
     "dyal": "",
     "kbir": "كبير", "kbeer": "كبير", "kebir": "كبير", "7amra": "حمراء", "la": "لا", "3nd": "عند", "3and": "عند",
-    "3am": "", "kay": "", "tay": "", "wahd": "", "wa7d": "",
+    "3am": "", "kay": "", "tay": "", "wahd": "", "wa7d": "", "w7ed": "", "wa7ed": "", "wahed": "",
     # what asks for pictures: 3ayez sora, biddi soura, abgha sowar, bghit tsawer
     "3ayez": "", "3ayza": "", "3awez": "", "3awza": "", "bidde": "", "biddi": "", "badde": "", "baddi": "", "bddi": "",
     "abgha": "", "abghi": "", "bghit": "", "warini": "", "warrini": "", "werini": "", "wareeni": "",
@@ -34,6 +34,7 @@ USUAL = {
     "7elwa": "جميلة", "7ilwa": "جميلة", "7elw": "جميل", "7elwin": "جميلون", "helwa": "جميلة",
     "3arabia": "عربية", "3arabya": "عربية", "3rabia": "عربية", "3arabeya": "عربية", "3arabeyya": "عربية",
     "3arabiyya": "عربية",
+    "3agala": "عجلة", "3agla": "عجلة", "3ajala": "عجلة",
     "sora": "صورة", "soura": "صورة", "soora": "صورة", "souret": "صورة", "soret": "صورة",
     "swar": "صور", "sowar": "صور", "walad": "ولد", "wlad": "أولاد",
 }  # fmt: skip
