@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 MAX_TEXT_WEIGHT = 10.0
 PART = 0.5  # of a whole word
-# Strength → relevance, at most the coverage. Half of a query's words, or a part of its one word («فيل» within «الفيلم»),
+# Strength → relevance, at most the coverage. Half of a query's words, or a part of its one word («فيل» in «الفيلم»),
 # stays below a strong hit.
 SURELY = 1.9
 FEW = 10  # pictures: where more have the whole word, parts of words are not looked for
