@@ -1,5 +1,6 @@
 """Untrusted text made safe to display: file names, model names, captions."""
 
+_HARMLESS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # direction marks that turn no other letter
 JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped
 
 
@@ -8,6 +9,14 @@ def shown(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in JOINERS else _escape(ord(c)) for c in text)
+
+
+def undirected(text: str) -> str:
+    """Prose (captions, OCR) without the direction marks that Tesseract puts around numbers and Latin words.
+
+    Those that turn whole words (embeddings, overrides) stay, to be escaped: they can deceive.
+    """
+    return text.translate(_HARMLESS)
 
 
 def shown_lines(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.display import undirected
 from araclip.errors import InputError
 from araclip.gallery.results import Match
 from araclip.text.script import is_arabic
@@ -31,8 +32,6 @@ COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, 
 MANY = 10_000
 MOST = 2_000  # pictures that a text can lift
 BEFORE, AFTER = 40, 80  # letters of a snippet around the first word found
-# Direction marks, which Tesseract puts around numbers and Latin words: nobody sees or types them.
-_UNSEEN = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
 
 
@@ -147,7 +146,7 @@ def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tupl
     """The texts of a picture in which words of the query stand, the best of each field."""
     found: list[Match] = []
     for field, name in FIELDS.items():
-        texts = [text.translate(_UNSEEN) for text in document.get(field, ())]
+        texts = [undirected(text) for text in document.get(field, ())]
         marked = [(_marks(text, query, names=field == "names"), text) for text in texts]
         marks, text = max(marked, key=lambda each: len(each[0]), default=((), ""))
         if marks:
