@@ -74,13 +74,27 @@ WORDS = [
         ("يوم الخميس الماضي", "", ("captured=2026-11-26..2026-11-26",)),
         ("last friday", "", ("captured=2026-11-20..2026-11-20",)),
         ("البر الويكند اللي فات", "البر", ("captured=2026-11-20..2026-11-22",)),
+        ("صور في مارس", "صور", ("month=3",)),
+        ("في آب", "", ("month=8",)),
+        ("photos in may", "photos", ("month=5",)),
+        ("هالسنة", "", ("captured=2026..2026",)),
+        ("السنادي", "", ("captured=2026..2026",)),
+        ("البحر هالصيف", "البحر", ("captured=2026-06..2026-08",)),
+        ("صيف هالسنة", "", ("captured=2026-06..2026-08",)),
+        ("هاد الشتا", "", ("captured=2025-12..2026-02",)),
+        ("الشتا اللي داز", "", ("captured=2025-12..2026-02",)),
+        ("السنة اللي طافت", "", ("captured=2025..2025",)),
+        ("العام المنصرم", "", ("captured=2025..2025",)),
+        ("أول أمس", "", ("captured=2026-11-25..2026-11-25",)),
+        ("أول امبارح", "", ("captured=2026-11-25..2026-11-25",)),
+        ("البارح", "", ("captured=2026-11-26..2026-11-26",)),
     ],
 )
 def test_dates_in_words_become_filters(text: str, left: str, filters: tuple[str, ...]) -> None:
     found = split_date(text, TODAY)
     assert found.filter is not None
     assert (found.text, found.filter.texts()) == (left, filters)
-    assert found.only_date == (left in ("", "صور"))
+    assert found.only_date == (left in ("", "صور", "photos"))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +106,8 @@ def test_dates_in_words_become_filters(text: str, left: str, filters: tuple[str,
         "اب",
         "رقم 1234",
         "dog in march",
+        "سمك في ماي",
+        "هالبيت",
         "قبل شجرة",
         "من سنة",
         "قبل يوم العيد",

@@ -32,6 +32,15 @@ def test_a_picture_found_by_its_texts_has_the_relevance_that_the_search_gave_it(
     assert explained.relevance == pytest.approx(found.relevance, abs=1e-3)
 
 
+def test_a_relative_path_is_the_picture_of_the_gallery(gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(gallery.search("أحمر", 1)[0].path)
+    whole = gallery.explain(f"شيء {path.stem}", path)
+    monkeypatch.chdir(path.parent)
+    relative = gallery.explain(f"شيء {path.stem}", path.name)
+    assert whole.matched and relative.matched == whole.matched
+    assert relative.relevance == pytest.approx(whole.relevance, abs=1e-3)
+
+
 def test_the_texts_of_all_shortened_queries_are_encoded_at_once_and_a_thousand_words_are_bounded(
     gallery,
     monkeypatch: pytest.MonkeyPatch,

@@ -13,9 +13,12 @@ from PIL import Image, PngImagePlugin
 import pictures
 from araclip import AraCLIP, Filters, Gallery
 from araclip.errors import GalleryCorrupt, InputError
+from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.integrity.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.queries.fusion import Candidate, doubted, order
+from araclip.gallery.queries.text_matches import TextQuery, text_matches
+from araclip.gallery.relevance import STRONG
 
 SIZE = (16, 12)
 
@@ -136,6 +139,17 @@ def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away
     assert not best[0].weak
     assert found(gallery, "العقبة - 0412 أسد").keys() == {"IMG_0412", "IMG_0413"}
     assert found(gallery, "العقبة - 0412").keys() == {"IMG_0413"}
+
+
+def test_a_part_of_a_word_or_half_of_the_words_is_no_strong_match(gallery: Gallery) -> None:
+    def told(*words: str) -> float:
+        text = TextQuery.of(words, (), 1.0)
+        assert text is not None
+        return max(text_matches(WordIndex(gallery._catalog), text, len(gallery)).relevance())
+
+    assert told("فاتورة") >= STRONG and told("فاتورة الكهرباء") >= STRONG
+    assert 0.2 < told("فاتو") < STRONG
+    assert 0.2 < told("فاتورة زرافة") < STRONG
 
 
 def test_words_follow_renaming_metadata_and_removal(gallery: Gallery, root: Path) -> None:

@@ -150,7 +150,7 @@ def test_text_is_told_from_pictures_in_milliseconds() -> None:
 
 
 def test_sure_words_of_a_table_are_joined_by_lines() -> None:
-    words = ((1, 90, "one"), (1, 80, "two"), (2, 95, "three"))
+    words = ((1, 90, "one\u200f"), (1, 80, "\u200etwo"), (2, 95, "three"))
     rows = [f"5\t1\t1\t1\t{line}\t1\t0\t0\t9\t9\t{sure}\t{word}" for line, sure, word in words]
     table = [HEAD, *rows, "cut short", "4\t1\t1\t1\t2\t0\t0\t0\t9\t9\t-1\t"]
     assert tesseract.lines_of("\n".join(table)) == "one two\nthree"

@@ -117,9 +117,51 @@ def test_a_word_with_two_meanings_is_read_both_ways(reader: Interpreter) -> None
     assert set(texts) == {"عربية حمراء", "سيارة حمراء"}
 
 
-@pytest.mark.parametrize("asking", ["عايز صورة", "بدي صورة", "وريني صور", "أبغى صورة", "وين صورة", "أبي صور"])
+@pytest.mark.parametrize(
+    "asking",
+    [
+        "عايز صورة",
+        "بدي صورة",
+        "وريني صور",
+        "أبغى صورة",
+        "وين صورة",
+        "أبي صور",
+        "عايزة أشوف صور",
+        "بغيت نشوف تصاور",
+        "حاب أشوف",
+        "عندك صور",
+        "ممكن صورة",
+    ],
+)
 def test_words_that_ask_for_pictures_are_not_looked_for(reader: Interpreter, asking: str) -> None:
     assert likeliest(reader, f"{asking} جبل") == "جبل"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "كبسة",
+        "محشي",
+        "هريس",
+        "جوافة",
+        "عقال",
+        "زمان",
+        "عندي كلب",
+        "أبي وأمي",
+        "إيجار",
+        "المبلغ المستحق",
+        "جواز سفر",
+        "بطاقة هوية",
+        "ضريبة",
+    ],
+)
+def test_everyday_words_that_no_caption_has_are_no_slips(reader: Interpreter, text: str) -> None:
+    assert [reading.text for reading in reader.interpret(text).readings] == [text]
+
+
+def test_a_long_text_is_not_suggested_as_a_whole(reader: Interpreter) -> None:
+    assert reader.suggestion("زرافطة") == "زرافة"
+    assert reader.suggestion("زرافطة " * 13) is None
 
 
 def test_a_word_for_a_picture_stays_where_it_is_said_which_kind(reader: Interpreter) -> None:
@@ -210,6 +252,7 @@ def test_a_cat_in_cairene_letters_is_among_the_readings(reader: Interpreter) -> 
         ("kalb w otta", "كلب وقطة"),
         ("walad byl3ab", "ولد يلعب"),
         ("sora 7elwa", "صورة جميلة"),
+        ("ana bedi soora kalb", "صورة كلب"),
         ("ga3ed", "يجلس"),
         ("walad ga3ed", "ولد يجلس"),
         ("walad ga3ed yel3ab", "ولد يلعب"),
@@ -226,8 +269,9 @@ def test_a_prefix_is_not_joined_to_a_word_that_stays_latin(reader: Interpreter) 
         assert not re.search("[\u0621-\u064a][a-z]", reading.text)
 
 
-def test_a_dialect_word_of_two_meanings_is_read_both_ways_in_arabizi_too(reader: Interpreter) -> None:
-    texts = [reading.text for reading in reader.interpret("3arabeya 7amra").readings]
+@pytest.mark.parametrize("typed", ["3arabeya", "3arabeyya", "3arabia"])
+def test_a_dialect_word_of_two_meanings_is_read_both_ways_in_arabizi_too(reader: Interpreter, typed: str) -> None:
+    texts = [reading.text for reading in reader.interpret(f"{typed} 7amra").readings]
     assert {"سيارة حمراء", "عربية حمراء"} <= set(texts)
 
 
@@ -340,6 +384,13 @@ def test_scripts(text: str, script: str) -> None:
         ("ba7r bedoun nas w sayarat", "ba7r", ("nas", "sayarat")),
         ("kalb men 8eir nas", "kalb", ("nas",)),
         ("ولاد بدون كلاب بالشارع", "ولاد بالشارع", ("كلاب",)),
+        ("بحر ومفيش ناس", "بحر", ("ناس",)),
+        ("بحر مافيهوش ناس", "بحر", ("ناس",)),
+        ("بحر ما كاينش الناس", "بحر", ("الناس",)),
+        ("بحر مفيش عليه ناس خالص", "بحر", ("ناس",)),
+        ("بحر من غير ما يكون فيه ناس", "بحر", ("ناس",)),
+        ("طعام ليس بيتزا", "طعام", ("بيتزا",)),
+        ("سيارة مش بيضاء", "سيارة", ("بيضاء",)),
     ],
 )
 def test_exclusions_in_words_are_separated(text: str, shown: str, excluded: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from araclip.errors import InputError
 from araclip.evaluation.robustness.understood import UnderstoodEncoder
 from araclip.gallery.queries.interpretation import InterpretedQuery, interpret
 from araclip.gallery.queries.query import parse
+from araclip.gallery.understood import words_to_find
 from araclip.text.resources import interpreter
 
 DATES = {"red": "2019:01:10 10:00:00", "green": "2019:07:01 10:00:00", "blue": "2021:07:01 10:00:00", "grey": None}
@@ -110,6 +111,18 @@ def test_exclusions_in_words_equal_a_minus(gallery: Gallery) -> None:
     assert in_words.interpretation is not None and in_words.interpretation.excluded == ("كلاب",)
 
 
+@pytest.mark.parametrize("query", ["لون بدون كلاب صيف 2019", "لون صيف 2019 بدون كلاب", "صيف 2019 لون بدون كلاب"])
+def test_a_date_beside_an_exclusion_is_a_date_wherever_it_stands(gallery: Gallery, query: str) -> None:
+    found = gallery.search(query).interpretation
+    assert found is not None and found.excluded == ("كلاب",)
+    assert [each.words for each in found.filters] == ["صيف 2019"]
+
+
+def test_a_query_of_a_date_and_an_exclusion_shows_the_date(gallery: Gallery) -> None:
+    found = gallery.search("2019 بدون كلاب").interpretation
+    assert found is not None and found.excluded == ("كلاب",) and len(found.filters) == 1
+
+
 def test_months_filter_pictures_of_any_year(gallery: Gallery) -> None:
     assert sorted(names(gallery.search("لون", where="month=7"))) == ["blue", "green"]
     assert names(gallery.search("لون", where=Filters(months=(12, 1)))) == ["red"]
@@ -182,6 +195,17 @@ def test_an_unknown_word_near_one_of_the_gallerys_own_is_suggested(gallery: Gall
         typed = "ررحلتة دههب"  # the folder's name, wrong in both words
         found = other._suggestions.added(literally_unknown(other, typed), [], other.interpreter, other._catalog)
     assert found.suggestion is not None and "دهب" in found.suggestion
+
+
+@pytest.mark.parametrize("query", ["وريني صور العيال", "عايزة أشوف البسينات", "عيد الأضحى", "شوال 1444"])
+def test_what_is_understood_or_of_the_calendar_is_not_corrected(gallery: Gallery, query: str) -> None:
+    read = interpret(parse(query), gallery.interpreter, today=date(2026, 11, 27))
+    assert gallery._suggestions.added(read, [], gallery.interpreter, gallery._catalog).suggestion is None
+
+
+def test_what_asks_for_pictures_is_not_looked_for_in_texts(gallery: Gallery) -> None:
+    text = words_to_find(interpret(parse("عايز صور دهب"), gallery.interpreter, today=date(2026, 11, 27)), 1.0)
+    assert text is not None and [word.folded for word in text.words] == ["دهب"]
 
 
 def literally_unknown(gallery: Gallery, text: str) -> InterpretedQuery:

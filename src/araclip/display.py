@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import accumulate
 
+_HARMLESS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # direction marks that turn no other letter
 JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped
 
 
@@ -19,6 +20,14 @@ def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, 
         return text, list(marks)
     begins = [0, *accumulate(len(shown(character)) for character in text)]
     return shown(text), [(begins[start], begins[end]) for start, end in marks]
+
+
+def undirected(text: str) -> str:
+    """Prose (captions, OCR) without the direction marks that Tesseract puts around numbers and Latin words.
+
+    Those that turn whole words (embeddings, overrides) stay, to be escaped: they can deceive.
+    """
+    return text.translate(_HARMLESS)
 
 
 def shown_lines(text: str) -> str:

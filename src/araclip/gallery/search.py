@@ -123,7 +123,10 @@ class SearchableGallery(ABC):
         terms, snapshot = read.own(self._vectors(read)), self._reader.latest()
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
-        vector = self._picture_vector(Path(path))[0] if content is None else self._catalog.vector(content)
+        if content is None:  # a file of another name, such as a relative path or a copy, may hold one of its pictures
+            vector, content = self._picture_vector(Path(path))
+        else:
+            vector = self._catalog.vector(content)
         query_vector = combine(terms, read.query)
         score = float(query_vector @ vector)
         scale = snapshot.scale if has_relevance(read) else None

@@ -18,7 +18,7 @@ from araclip.gallery.queries.text_matches import TextQuery
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.text.interpretation import Interpreter
+from araclip.text.interpretation import Interpreter, Reading
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, words
 
@@ -78,14 +78,23 @@ def has_relevance(read: InterpretedQuery) -> bool:
 
 
 def words_to_find(read: InterpretedQuery, weight: float) -> TextQuery | None:
-    """What to look for in texts: the words as typed, or, of Arabizi, as they are most likely meant."""
+    """What to look for in texts: the words as typed, without what only asks for pictures; of Arabizi, as most likely
+    meant."""
     if read.only_filters:
         return None
     terms = [
-        replace(term, value=readings[0].text) if readings and readings[0].changes and _is_latin(term.value) else term
+        replace(term, value=_to_find(term.value, readings[0])) if readings else term
         for term, readings in zip(read.query.terms, read.readings, strict=True)
     ]
     return text_query(Query(tuple(terms)), weight)
+
+
+def _to_find(typed: str, reading: Reading) -> str:
+    if reading.changes and _is_latin(typed):
+        return reading.text
+    left_out = {change.source for change in reading.changes if not change.target}  # «صور» of «عايز صور قطط»
+    kept = [word for word in typed.split() if normalize(word) not in left_out]
+    return " ".join(kept) if left_out and kept else typed
 
 
 class Suggestions:
@@ -101,7 +110,12 @@ class Suggestions:
         found = read.interpretation
         if found.literal or read.only_filters or (hits and not hits[0].weak):
             return found
-        typed = [term.value for term in read.query.terms if term.kind == "text" and term.weight > 0 and not term.quoted]
+        # What was read otherwise than typed is shown already, so the likeliest readings are corrected.
+        typed = [
+            readings[0].text
+            for term, readings in zip(read.query.terms, read.readings, strict=True)
+            if readings and term.weight > 0 and not term.quoted
+        ]
         if all(map(interpreter.knows_all, typed)):
             return found
         reader = self._of(interpreter, store)

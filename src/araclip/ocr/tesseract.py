@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
+from araclip.display import undirected
 from araclip.errors import InputError, OcrFailed
 from araclip.platforms.limits import with_memory
 
@@ -63,7 +64,7 @@ def lines_of(table: str) -> str:
         if len(cells) == 12 and cells[11].strip():
             with contextlib.suppress(ValueError):
                 if float(cells[10]) >= SURE:
-                    lines.setdefault(tuple(cells[1:5]), []).append(cells[11].strip())
+                    lines.setdefault(tuple(cells[1:5]), []).append(undirected(cells[11]).strip())
     return "\n".join(" ".join(words) for words in lines.values())[:MAX_LETTERS]
 
 

@@ -30,6 +30,7 @@ MAX_LETTERS = 60  # of a word; nothing is interpreted from a longer one on, whos
 MAX_READINGS = 5  # of a text, with the one as typed
 MAX_CHOICES = 3  # of a word
 LEAST_WEIGHT = 0.04  # of a reading, as a share of the likeliest one's
+MAX_SUGGESTED = 12  # words of a text that is suggested as a whole: a person reads it at a glance
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,15 @@ class Interpreter:
         return TextInterpretation(text, language, readings or (Reading(text, 1.0),))
 
     def suggestion(self, text: str) -> str | None:
-        """The text with unknown Arabic words replaced by the nearest known ones, for «هل تقصد»; None if none is near.
+        """The text with unknown Arabic words replaced by the nearest known ones, for «هل تقصد»; None if none is near,
+        or the text has more than MAX_SUGGESTED words.
 
         It goes further than `interpret`, up to two letters a word, and is meant for a person who may decline it.
         """
         normal = normalize(text)
         found = _first(words(normal))
+        if len(found) > MAX_SUGGESTED:
+            return None
         parts, end, changed = [], 0, False
         for match in found:
             word = match.group()

@@ -8,7 +8,7 @@ from araclip.text.normalization import normalize
 from araclip.text.script import words
 
 # «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد»: what is said not to be there, and where.
-_NOT_THERE = ("ليس", "ليست", "ليس هناك", "ما", "مش", "مو", "لا يوجد", "لا توجد")
+_NOT_THERE = ("ليس", "ليست", "ليس هناك", "ما", "مش", "مو", "لا يوجد", "لا توجد", "مفيش", "مافيش", "ماكو", "ماكاينش")
 _THERE = ("في", "فيه", "فيها", "فيهم", "فيو", "فيا", "به", "بها", "بيه", "بيها", "معه", "معها", "معهم", "معاه", "معاها",
           "عليه", "عليها", "لديه", "لديها", "عنده", "عندها")  # fmt: skip
 _WITHOUT = tuple(
@@ -19,11 +19,14 @@ _WITHOUT = tuple(
                 "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "باستثناء", "بلاش",
                 "خالي من", "خالية من", "خال من", "فاضي من", "فاضية من",
                 "مفيهاش", "مفيهوش", "ما فيهاش", "ما فيهوش", "مافيه", "مافيها", "مافيو", "مافي", "مفيش",
-                "مافيش", "ما فيش", "مفيش فيه", "مفيش فيها", "ما فيش فيه", "ما فيش فيها",
-                "ماكو", "ماكو بيه", "ماكو بيها", "بدن", "وليس", "وليست", "ومش", "ومو", "ليس هناك", "لا يوجد", "لا توجد",
+                "مافيش", "ما فيش", "ما فيش فيه", "ما فيش فيها", "مافيهوش", "مافيهاش", "مافيهش", "ما فيهش",
+                "ماكو", "بدن", "ماكاينش", "ما كاينش", "ماكاين", "ما كاين", "مابيه", "مابيها", "وليس", "وليست", "ومش",
+                "ومو", "ليس هناك", "لا يوجد", "لا توجد",
                 "bala", "bila", "without", "except", "with no", "but no", "and no", "but not", "and not", "excluding",
                 "free of",
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
+                *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
+                    "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
                 *(f"{of} {other}" for of in ("men", "min", "mn") for other in (
                     "8eir", "8er", "8air", "gheir", "gher", "ghair", "gheyr", "ghir", "8ir")),
             )
@@ -32,6 +35,8 @@ _WITHOUT = tuple(
         reverse=True,
     )
 )  # fmt: skip
+_BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
+_AT_ALL = frozenset(map(fold, ("خالص", "أبدا", "نهائيا", "بالمرة", "بتاتا", "إطلاقا", "كليا")))  # say nothing more
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
 NEGATIONS = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "لا", "not", "no", "mish", "msh")))
 # Where an excluded thing ends: «بدون سيارات في الشارع» excludes cars, and is in the street.
@@ -63,6 +68,10 @@ _WORN = frozenset(
 _PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
 _AND = frozenset(map(fold, ("و", "أو", "ولا", "and", "or", "nor", "w", "wala")))
 _WEARING = frozenset(map(fold, ("لابس", "لابسة", "لابسين", "مرتدي", "مرتدية", "wearing")))
+# Things and qualities that begin as verbs of the present tense do in Egypt and the Levant.
+_THINGS = frozenset(
+    map(fold, ("بيضاء", "بيتزا", "بيوت", "بيانو", "بيجاما", "بيبسي", "بيكيني", "بيسبول", "بيرة", "بيئة"))
+)
 # What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام; and a number: house no 5.
 _NO_THING = re.compile(r"[تنا]...|\d")
 _NO = frozenset(map(fold, ("لا", "no")))
@@ -82,6 +91,16 @@ class Split:
     negations: tuple[str, ...]
 
 
+def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
+    """The longest of _WITHOUT that begins at a place, perhaps with و before it («ومفيش ناس»); None where none does."""
+    word = folded[at]
+    for first in (word, word.removeprefix("و")):
+        for phrase in _BY_FIRST.get(first, ()):
+            if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:]:
+                return (word, *phrase[1:])
+    return (word,) if _BIDOUN.fullmatch(word) else None
+
+
 def split_exclusions(text: str) -> Split:
     """Separate what a text shows from what it excludes; a text that only excludes stays whole.
 
@@ -94,9 +113,7 @@ def split_exclusions(text: str) -> Split:
     kept, excluded, negations = [], [], []
     at, end = 0, 0
     while at < len(found):
-        phrase = next((p for p in _WITHOUT if tuple(folded[at : at + len(p)]) == p), None)
-        if phrase is None and _BIDOUN.fullmatch(folded[at]):
-            phrase = (folded[at],)
+        phrase = _without_at(folded, at)
         adjective = phrase is None and at and folded[at] in NEGATIONS and _is_thing(folded, at)
         if phrase is None and not adjective:
             at += 1
@@ -132,10 +149,9 @@ def _end_of_things(folded: list[str], first: int) -> int:
     for at in range(first, len(folded)):
         word = folded[at]
         joined = word[1:] if word.startswith("و") and len(word) > 4 else ""
-        if at > first:
-            begins = any(tuple(folded[at : at + len(phrase)]) == phrase for phrase in _WITHOUT)
-            if begins or word in _ENDS or _PLACE.match(word) or _is_verb(word) or _is_verb(joined):
-                return at
+        ends = word in _ENDS or _PLACE.match(word) or _is_verb(word) or _is_verb(joined)
+        if at > first and (ends or _without_at(folded, at)):
+            return at
         width = 0 if word in _AND else 1 if joined else width + 1
         if width > MAX_THING:
             return at
@@ -145,7 +161,8 @@ def _end_of_things(folded: list[str], first: int) -> int:
 def _is_thing(folded: list[str], at: int) -> bool:
     """Whether what follows a negation at a place is a thing or a quality that can be left out, no verb."""
     following = folded[at + 1] if at + 1 < len(folded) else ""
-    if not following or _is_verb(following.removeprefix("ب")) or following in _WEARING:
+    verb = _is_verb(following) or (following not in _THINGS and _is_verb(following.removeprefix("ب")))  # بيلعب
+    if not following or verb or following in _WEARING:
         return False
     return folded[at] not in _NO or not _NO_THING.match(following)
 
@@ -162,6 +179,8 @@ def _things(text: str, matches: list) -> list[str]:  # type: ignore[type-arg]
         word = match.group()
         if fold(word) in _AND:
             things.append([])
+        elif things[-1] and fold(word) in _AT_ALL:
+            continue
         elif word.startswith("و") and len(word) > 4 and things[-1] and len(things[-1]) == 1:
             things.append([word[1:]])
         else:

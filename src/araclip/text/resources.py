@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from araclip.errors import InputError
+from araclip.text.facets.calendar_words import FEASTS, GREGORIAN_FEASTS, HIJRI_MONTHS, MONTHS
 from araclip.text.folding import fold
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon
@@ -71,9 +72,11 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Names of people and places, folded; those of several words stand between commas."""
+    """Names of people, places, months and feasts, folded; those of several words stand between commas."""
     lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
-    return frozenset(fold(name.strip()) for line in lines for name in line.split("،" if "،" in line else None))
+    named = (fold(name.strip()) for line in lines for name in line.split("،" if "،" in line else None))
+    calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)
+    return frozenset((*named, *calendar))
 
 
 @cache

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
-from araclip.cli.searching.search import LiteralOption, marked
+from araclip.cli.searching.search import LiteralOption, asked, marked
 from araclip.cli.searching.understanding import understood_lines
 from araclip.cli.searching.words import WordsCommand
 
@@ -52,17 +52,15 @@ def _as_object(query: str, found: "Explanation") -> dict[str, Any]:
 
 def _print(query: str, found: "Explanation") -> None:
     relevance = "unknown" if found.relevance is None else f"{found.strength} ({found.relevance:.2f})"
-    table = Table(
-        title=escape(shown(f"«{query}» · {found.path}")),
-        title_justify="left",
-        caption=escape(f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"),
-        caption_justify="left",
-    )
+    out.print(f"«{asked(query)}» · {shown(found.path)}", markup=False, soft_wrap=True)
+    table = Table()
     table.add_column("word")
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    out.print(table)
+    out.print(table)  # narrow, so what is said of it stands around it
+    what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
+    out.print(what, markup=False, style="dim")
     for line in understood_lines(found.interpretation):
         out.print(escape(shown(line)))
     for match in found.matched:

@@ -15,13 +15,15 @@ from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
 from araclip.cli.searching.understanding import understood_lines
 from araclip.cli.searching.words import WordsCommand, query_of
-from araclip.display import counted
+from araclip.display import counted, shortened
 from araclip.errors import GalleryNotFound, ImageError, InputError
 from araclip.video.scene_paths import clock, file_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
     from araclip.gallery.results import Hit, Match
+
+MAX_TITLE = 200  # letters of a query above its results: two or three lines
 
 CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.")]
 WhereOption = Annotated[
@@ -122,6 +124,11 @@ def similar(
         _show(picture, hits, found, as_json, paths, thumbnails)
 
 
+def asked(query: str) -> str:
+    """A query as the title of its results, of a thousand words both ends."""
+    return shown(shortened(query, MAX_TITLE))
+
+
 def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
     chosen = [name for name, on in (("--json", as_json), ("--paths", paths), ("--thumbnails", thumbnails)) if on]
     if len(chosen) > 1:
@@ -171,7 +178,7 @@ def _as_object(hit: "Hit") -> dict[str, Any]:
 
 def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table = Table(
-        title=escape(f"«{shown(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
+        title=escape(f"«{asked(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
     )
     table.add_column("", justify="right", style="dim")
     table.add_column("score", justify="right")
@@ -188,7 +195,7 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
     """Each hit as a picture with a line below it; a file that cannot be opened as the line alone."""
     from araclip.cli.searching import thumbnails
 
-    out.print(f"«{shown(query)}»", markup=False, soft_wrap=True)
+    out.print(f"«{asked(query)}»", markup=False, soft_wrap=True)
     for hit in hits:
         try:
             thumbnails.show(out, hit.path)

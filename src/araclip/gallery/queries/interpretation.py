@@ -16,7 +16,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.text.facets.date_filter import DateFilter
-from araclip.text.facets.dates import split_date
+from araclip.text.facets.dates import Dated, split_date
 from araclip.text.facets.folders import split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.kinds import kinds_of
@@ -189,24 +189,29 @@ def _taken_apart(
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
     """A text without what it excludes, its date and its folder; the text is "" where nothing is left to show."""
-    negated: tuple[str, ...] = ()
-    derived: list[DerivedFilter] = []
-    if "exclusions" not in ignore:
-        parts = split_exclusions(text)
-        text, negated = parts.text, parts.excluded
-    empty = False
-    if "date" not in ignore and not any(each.part == "date" for each in before):
-        dated = split_date(text, today)
-        if dated.filter is not None:
-            derived.append(_of_date(dated.words, dated.filter))
-            text, empty = dated.text, dated.only_date
+    dates = "date" not in ignore and not any(each.part == "date" for each in before)
+    dated, excluded = _date_and_exclusions(text, today if dates else None, negates="exclusions" not in ignore)
+    text, empty = dated.text, dated.only_date
+    derived = [] if dated.filter is None else [_of_date(dated.words, dated.filter)]
     if "folder" not in ignore and not any(each.part == "folder" for each in before):
         placed = split_folder(text, folders)
         if placed.folder is not None:
             where = (f"folder={placed.folder}",)
             derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folder)))
             text, empty = placed.text, placed.only_folder
-    return "" if empty else text, negated, derived
+    return "" if empty else text, excluded, derived
+
+
+def _date_and_exclusions(text: str, today: date | None, *, negates: bool) -> tuple[Dated, tuple[str, ...]]:
+    """A text without its date and what it excludes, and that; `today` is None where dates are words."""
+    dated = split_date(text, today) if today else Dated(text)  # first: «بدون كلاب صيف 2019» excludes no summer
+    if not negates:
+        return dated, ()
+    parts = split_exclusions(dated.text)
+    if today and dated.filter and not parts.excluded:  # «2019 بدون كلاب» shows nothing without its date
+        parts = split_exclusions(text)
+        return split_date(parts.text, today), parts.excluded
+    return replace(dated, text=parts.text), parts.excluded
 
 
 def _of_date(words: str, found: DateFilter) -> DerivedFilter:

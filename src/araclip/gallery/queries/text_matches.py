@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.display import undirected
 from araclip.errors import InputError
 from araclip.gallery.results import Match
 from araclip.text.script import is_arabic
@@ -23,6 +24,9 @@ Floats = NDArray[np.float64]
 
 MAX_TEXT_WEIGHT = 10.0
 PART = 0.5  # of a whole word
+# Strength → relevance, at most the coverage. Half of a query's words, or a part of its one word («فيل» in «الفيلم»),
+# stays below a strong hit.
+SURELY = 1.9
 FEW = 10  # pictures: where more have the whole word, parts of words are not looked for
 COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
 MANY = 10_000
@@ -87,7 +91,7 @@ class TextMatches:
 
     def relevance(self) -> Floats:
         """(n,) 0…1: how surely a picture is meant, judged by its texts alone."""
-        return np.minimum(self.coverage, 2 * self.strength)
+        return np.minimum(self.coverage, SURELY * self.strength)
 
     def relevance_of(self, content: int) -> float:
         """The relevance of one picture; 0 where its texts do not match."""
@@ -142,7 +146,8 @@ def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tupl
     """The texts of a picture in which words of the query stand, the best of each field."""
     found: list[Match] = []
     for field, name in FIELDS.items():
-        marked = [(_marks(text, query, names=field == "names"), text) for text in document.get(field, ())]
+        texts = [undirected(text) for text in document.get(field, ())]
+        marked = [(_marks(text, query, names=field == "names"), text) for text in texts]
         marks, text = max(marked, key=lambda each: len(each[0]), default=((), ""))
         if marks:
             found.append(_snippet(name, text, marks))

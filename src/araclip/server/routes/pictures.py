@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 
-from araclip.display import shown, shown_lines
+from araclip.display import shown, shown_lines, undirected
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import Copy, identity_of
 from araclip.pictures.image_transform import transform_of
@@ -183,7 +183,7 @@ def _details(service: Service, identity: str) -> Details | None:
         copies=[copy.name for copy in others],
         files=[SameFile(name=copy.name, folder=copy.folder, path=_path(service, copy)) for copy in others],
         texts=[
-            PictureText(field=field, text=shown_lines(text))
+            PictureText(field=field, text=shown_lines(undirected(text)))
             for field, texts in service.gallery.snapshot.document(picture.content).items()
             if field in ("captions", "ocr")
             for text in texts

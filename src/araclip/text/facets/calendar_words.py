@@ -51,8 +51,20 @@ EITHER_OF = ((10, 1, 3), (12, 10, 13))
 AMBIGUOUS = frozenset(
     name for names in ("مارس|ماي|آب|أوت|جوان|march|may|jan|mar|sep|dec|صفر|محرم|رجب|fall",) for name in _folded(names)
 )
-LAST = frozenset(_folded("الماضي|الماضية|الفائت|الفائتة|السابق|اللي فات|اللي فاتت|اللي راح|اللي راحت|last"))
-THIS = frozenset(_folded("هذا|هذه|الحالي|الحالية|ده|دي|this"))
+# «في مارس», "in may": after these words even one that is ambiguous elsewhere is a month.
+TOLD_BY_IN = frozenset(
+    (preposition, name)
+    for preposition, names in ((fold("في"), "مارس|آب|أوت|جوان"), ("in", "may|sep|dec|jan"))
+    for name in _folded(names)
+)
+LAST = frozenset(
+    _folded(
+        "الماضي|الماضية|الفائت|الفائتة|السابق|السابقة|المنصرم|المنصرمة|last|اللي فات|اللي فاتت|اللي راح|اللي راحت|"
+        "اللي طاف|اللي طافت|اللي داز|اللي دازت|اللي فايت|اللي فايتة|اللي عدى|اللي عدت|اللي مضى|اللي مضت"
+    )
+)
+THIS = frozenset(_folded("هذا|هذه|الحالي|الحالية|ده|دي|هاد|هادا|هادي|هاذي|هذي|هاي|this"))
+THIS_YEAR = frozenset(_folded("السنادي|السنة دي|السنة هذي"))
 # The weekday that it ends with, and how many days it has. A weekend is Friday to Sunday, as some countries rest on
 # Friday and others on Sunday.
 WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in _folded(names)}
@@ -63,7 +75,11 @@ WEEK_WORDS = frozenset(_folded("أسبوع|الأسبوع|week"))
 GREGORIAN_MARKS = frozenset(_folded("م|ميلادي|ميلادية"))
 HIJRI_MARKS = frozenset(_folded("هـ|هجري|هجرية|ه"))
 TODAY = frozenset(_folded("اليوم|النهاردة|today"))
-YESTERDAY = frozenset(_folded("أمس|امبارح|إمبارح|مبارح|البارحة|أمبارح|yesterday"))
+_YESTERDAYS = {
+    "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
+    "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|day before yesterday": 2,
+}
+YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in _folded(names)}
 BEFORE, AFTER = frozenset(_folded("قبل|before|حتى|until")), frozenset(_folded("بعد|منذ|من بعد|since|after"))
 AND = frozenset(_folded("و|and"))
 FROM, TO = frozenset(_folded("من|بين|from|between")), frozenset(_folded("إلى|الى|و|لـ|ل|حتى|to|and"))

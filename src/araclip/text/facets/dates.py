@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from araclip.text.facets import ago, year_words
 from araclip.text.facets import calendar_words as names
+from araclip.text.facets import relative, year_words
 from araclip.text.facets.date_filter import DateFilter, days, one
-from araclip.text.facets.weekdays import last_weekday
 from araclip.text.facets.years import FIRST_YEAR, Years
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
@@ -91,6 +90,9 @@ class _Reader(Years):
         return None
 
     # ------------------------------------------------------------------ rules: place → (width, filter)
+    def _relative(self, at: int) -> tuple[int, DateFilter] | None:
+        return relative.read(self, at)
+
     def _between(self, at: int) -> tuple[int, DateFilter] | None:
         if lead := self.named(at, names.FROM):
             first = self.gregorian(at + len(lead))
@@ -174,7 +176,8 @@ class _Reader(Years):
     def _month_named(self, at: int) -> tuple[int, int, bool] | None:
         """(width, month, whether it needs no year) of «مايو», «شهر مايو», «شهر 5», «شهر خمسة»."""
         if name := self.named(at, names.MONTHS):
-            told = at > 0 and (self.folded[at - 1],) in names.MONTH_WORDS
+            before = self.folded[at - 1] if at else ""
+            told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN  # «في مارس» is no verb
             return len(name), names.MONTHS[name], told or name not in names.AMBIGUOUS
         word = self.folded[at + 1] if at + 1 < len(self.folded) else ""
         if self.named(at, names.MONTH_WORDS):
@@ -200,7 +203,8 @@ class _Reader(Years):
         return width + year[0], DateFilter(named, named, months)
 
     def _season(self, at: int) -> tuple[int, DateFilter] | None:
-        name = self.named(at, names.SEASONS)
+        here = self.this_one(at)  # هالصيف
+        name = here if here in names.SEASONS else self.named(at, names.SEASONS)
         lead = 0
         if not name and (lead := self.qualifier(at, names.LAST | names.THIS)):
             name = self.named(at + lead, names.SEASONS)
@@ -213,7 +217,9 @@ class _Reader(Years):
                 return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
             return width, DateFilter(str(year[1]), str(year[2]), months)
         last = self.qualifier(after, names.LAST)
+        of_now = self.this_one(after) in names.YEAR_WORDS  # صيف هالسنة
         current = self.qualifier(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
+        current = current or of_now or here == name
         if last or current or (lead and not current):
             year_of = self.today.year + 1
             while _season_end(year_of, months) >= self.today and not (
@@ -222,7 +228,7 @@ class _Reader(Years):
                 year_of -= 1
             first, end = _season_start(year_of, months), _season_end(year_of, months)
             width = lead + len(name) + max(last, self.qualifier(after, names.THIS))
-            width += self.qualifier(at + width, names.YEAR_WORDS)  # صيف هذا العام
+            width += self.qualifier(at + width, names.YEAR_WORDS) or of_now  # صيف هذا العام
             return width, DateFilter(f"{first:%Y-%m}", f"{end:%Y-%m}")
         return None
 
@@ -239,43 +245,6 @@ class _Reader(Years):
         if (lead := self.named(at, names.YEAR_WORDS)) and (width := self.qualifier(at + len(lead), names.LAST)):
             return len(lead) + width, self.today.year - 1, self.today.year - 1
         return None
-
-    def _relative(self, at: int) -> tuple[int, DateFilter] | None:
-        if found := ago.read(self.folded, at, self.today):
-            return found[0], DateFilter(*found[1:])
-        if weekday := last_weekday(self, at):
-            return weekday
-        if name := self.named(at, names.YESTERDAY):
-            return len(name), one((self.today - timedelta(days=1)).isoformat())
-        if (name := self.named(at, names.TODAY)) and len(self.folded) <= 3:
-            return len(name), one(self.today.isoformat())
-        if name := self.named(at, names.DECADES):
-            return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
-        for known, span in (
-            (names.YEAR_WORDS, self._years),
-            (names.MONTH_WORDS, self._months),
-            (names.WEEK_WORDS, self._weeks),
-        ):
-            if name := self.named(at, known):
-                if width := self.qualifier(at + len(name), names.LAST):
-                    return len(name) + width, span(1)
-                if width := self.qualifier(at + len(name), names.THIS):
-                    return len(name) + width, span(0)
-            lead = self.qualifier(at, names.LAST | names.THIS)
-            if lead and (name := self.named(at + lead, known)):
-                return lead + len(name), span(0 if tuple(self.folded[at : at + lead]) in names.THIS else 1)
-        return None
-
-    def _years(self, back: int) -> DateFilter:
-        return one(str(self.today.year - back))
-
-    def _months(self, back: int) -> DateFilter:
-        day = self.today.replace(day=1) - timedelta(days=1) if back else self.today
-        return one(f"{day:%Y-%m}")
-
-    def _weeks(self, back: int) -> DateFilter:
-        first = self.today - timedelta(days=(self.today.weekday() + 2) % 7 + 7 * back)  # weeks begin on Saturday
-        return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
 
     def _year(self, at: int) -> tuple[int, DateFilter] | None:
         if not (year := self.gregorian(at)):

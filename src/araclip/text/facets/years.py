@@ -27,6 +27,11 @@ class Years:
                 return name
         return None
 
+    def this_one(self, at: int) -> tuple[str, ...] | None:
+        """What «هالصيف», «هالسنة» at a place says of now, with its article: الصيف."""
+        word = self.folded[at] if at < len(self.folded) else ""
+        return (word.removeprefix("ه"),) if word.startswith("هال") else None
+
     def gregorian(self, at: int) -> tuple[int, int] | None:
         """(width, year) of «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place."""
         skipped = 1 if self.named(at, names.YEAR_WORDS) else 0

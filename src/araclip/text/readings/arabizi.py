@@ -32,6 +32,7 @@ FINAL_VOWEL = 0.6  # cost of a ي or ى at the end that is not typed; it nearly 
 # A vowel that begins a word stands for a letter, often for a ع without its 3: arabeya, eid, omar.
 INITIAL_VOWELS = ("a", "e", "i", "o")
 INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # costs of leaving it out, and of ع
+_DOUBLED = re.compile(r"([b-df-hj-np-tv-z2356789])\1+")
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
 # A digit beside a letter stands for one (2otta, so8ayyar), but not in names of things: mp3, 4k, ps5, img2019.
 _DIGIT = re.compile(r"[a-z'][2356789]'?|[2356789]'?[a-z]")
@@ -98,9 +99,9 @@ class Arabizi:
 
 
 def _sounds(word: str) -> list[str]:
-    """The sounds of a word, doubled consonants once: so8ayyara → s o 8 a y a r a."""
+    """The sounds of a word, doubled consonants once: so8ayyara → s o 8 a y a r a, 3arabeyya → 3 a r a b ey a."""
     sounds: list[str] = []
-    for match in _SOUND.finditer(word):
+    for match in _SOUND.finditer(_DOUBLED.sub(r"\1", word)):
         sound = match.group()
         if not sounds or sound != sounds[-1]:
             sounds.append(sound)

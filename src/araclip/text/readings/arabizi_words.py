@@ -18,12 +18,13 @@ WORDS = {
     "wara": "خلف", "da": "", "di": "", "dah": "", "elli": "", "elly": "", "illi": "", "lli": "", "beta3": "",
     "dyal": "",
     "kbir": "كبير", "kbeer": "كبير", "kebir": "كبير", "7amra": "حمراء", "la": "لا", "3nd": "عند", "3and": "عند",
-    "3am": "", "kay": "", "tay": "", "wahd": "", "wa7d": "",
+    "3am": "", "kay": "", "tay": "", "wahd": "", "wa7d": "", "w7ed": "", "wa7ed": "", "wahed": "",
     # what asks for pictures: 3ayez sora, biddi soura, abgha sowar, bghit tsawer
     "3ayez": "", "3ayza": "", "3awez": "", "3awza": "", "bidde": "", "biddi": "", "badde": "", "baddi": "", "bddi": "",
     "abgha": "", "abghi": "", "bghit": "", "warini": "", "warrini": "", "werini": "", "wareeni": "",
     "shou": "", "shu": "", "esh": "", "eish": "", "wesh": "", "shno": "", "chno": "", "areed": "", "ureed": "",
-    "oreed": "", "farjini": "", "warjini": "",
+    "oreed": "", "farjini": "", "warjini": "", "bedi": "", "beddi": "", "bidi": "", "ana": "", "ashoof": "",
+    "ashouf": "", "ashof": "", "nshouf": "", "nshoof": "", "nchouf": "",
 }  # fmt: skip
 # "Sitting", and before a verb a particle that says it goes on: walad ga3ed yel3ab.
 SITTING = frozenset(("2a3ed", "9a3ed", "ga3ed", "qa3ed", "2a3da", "9a3da", "ga3da", "qa3da"))
@@ -31,5 +32,9 @@ SITTING = frozenset(("2a3ed", "9a3ed", "ga3ed", "qa3ed", "2a3da", "9a3da", "ga3d
 USUAL = {
     "otta": "قطة", "2otta": "قطة", "atta": "قطة", "2ot": "قط", "2otat": "قطط", "otat": "قطط",
     "7elwa": "جميلة", "7ilwa": "جميلة", "7elw": "جميل", "7elwin": "جميلون", "helwa": "جميلة",
-    "sora": "صورة", "soura": "صورة", "swar": "صور", "sowar": "صور", "walad": "ولد", "wlad": "أولاد",
+    "3arabia": "عربية", "3arabya": "عربية", "3rabia": "عربية", "3arabeya": "عربية", "3arabeyya": "عربية",
+    "3arabiyya": "عربية",
+    "3agala": "عجلة", "3agla": "عجلة", "3ajala": "عجلة",
+    "sora": "صورة", "soura": "صورة", "soora": "صورة", "souret": "صورة", "soret": "صورة",
+    "swar": "صور", "sowar": "صور", "walad": "ولد", "wlad": "أولاد",
 }  # fmt: skip

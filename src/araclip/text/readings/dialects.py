@@ -43,9 +43,12 @@ _BEFORE_VERB = frozenset(
 _ASKING = frozenset(map(fold, (
     "عايز", "عايزة", "عاوز", "عاوزة", "بدي", "بدنا", "أبغى", "أبغا", "أريد", "نريد", "بغيت", "باغي", "باغية", "كنبغي",
     "أبحث", "دورلي", "هاتلي", "جيبلي", "وريني", "ورينا", "ورجيني", "فرجيني", "راويني", "أرني", "شوفلي", "وين", "فين",
-    "شو", "ايش", "إيش", "وش", "شنو", "اشنو",
+    "شو", "ايش", "إيش", "وش", "شنو", "اشنو", "أشوف", "نشوف", "طلعلي", "عطيني", "عطني", "أعطني", "أعطيني", "ابعتلي",
+    "وريلي", "فرجوني", "جبلي",
 )))  # fmt: skip
-_MAY_ASK = frozenset(map(fold, ("أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب")))
+_MAY_ASK = frozenset(map(fold, (
+    "أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب", "ممكن", "عندك", "عندكم", "عندي", "اعرض",
+)))  # fmt: skip
 _PICTURES = frozenset(map(fold, ("صورة", "صور", "الصور", "تصاور", "تصاوير", "لقطة", "لقطات")))
 _OF_PICTURES = fold("ية")  # صورة شخصية, رسمية
 _KINDS_OF_PICTURES = frozenset(map(fold, ("قديمة", "جميلة", "ملونة", "حلوة", "شاشة", "مع", "على", "في", "من")))
@@ -82,7 +85,7 @@ class Dialects:
         if particle := self._particle(words, at):
             return [particle]
         if found := self._of(word, word, "", self.lexicon.find(word)):
-            return found
+            return [change for change in found if not _said(words, at, change.target)]
         if not _FOREIGN.isdisjoint(word):
             return self._respelt(word)
         if self.vocabulary.count(word) >= OFTEN or fold(word) in self.lexicon.standard or fold(word) in self._names:
@@ -249,7 +252,14 @@ def _asks(words: Sequence[str], at: int) -> float:
     word = fold(words[at])
     if word in _PICTURES:
         return 0.0 if following.endswith(_OF_PICTURES) or following in _KINDS_OF_PICTURES else RULE
-    return SURE if word in _ASKING or (word in _MAY_ASK and following in _PICTURES) else 0.0
+    return SURE if word in _ASKING or (word in _MAY_ASK and following in _PICTURES | _ASKING) else 0.0
+
+
+def _said(words: Sequence[str], at: int, target: str) -> bool:
+    """Whether the words around a place say the standard phrase already: جواز is a جواز سفر, but not before سفر."""
+    phrase = fold(target).split()
+    starts = range(max(0, at - len(phrase) + 1), at + 1)
+    return len(phrase) > 1 and any([*map(fold, words[start : start + len(phrase)])] == phrase for start in starts)
 
 
 def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:

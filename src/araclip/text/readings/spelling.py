@@ -153,6 +153,8 @@ class Spelling:
             for prefix, stem in split_proclitics(word):
                 if len(stem) >= LONG_ENOUGH and prefix in ("ال", "وال", "بال", "و", "لل"):
                     for change in self._slips(stem):
+                        if prefix.endswith(("ال", "لل")) and change.target.startswith("ي"):
+                            continue  # nearly all of them are verbs, which have no article
                         yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
                     return
 
