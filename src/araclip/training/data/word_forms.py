@@ -55,7 +55,8 @@ def _rewritten(
     out, at = [], 0
     for match in words(text):
         prefix, stem = _parted(match.group(), known)
-        if (found := other(fold(stem))) is not None:
+        found = other(fold(stem))
+        if found is not None and not (prefix and fold(prefix + found) in _held()):  # ال + هوا is a form of its own
             out += [text[at : match.start()], prefix if prefixed else "", found]
             at = match.end()
     return "".join([*out, text[at:]])
@@ -79,6 +80,13 @@ def _forms() -> Forms:
             if label in found and not ambiguous and " " not in entry.standard and not is_held(form):
                 found[label].setdefault(fold(entry.standard), []).append(normalize(form))
     return {label: {word: tuple(forms) for word, forms in known.items()} for label, known in found.items()}
+
+
+@cache
+def _held() -> frozenset[str]:
+    """The held forms, folded."""
+    entries = default_interpreter().lexicon.entries
+    return frozenset(fold(form) for entry in entries for _, form, _ in entry.forms if is_held(form))
 
 
 @cache
