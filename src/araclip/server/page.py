@@ -1,7 +1,7 @@
 """The page: its files are read into memory at start, so that no request can name a path on the disk.
 
 In the page's HTML each asset has an address with the version of all of them, under which browsers keep it without
-asking again: forty modules, each asked for, are half of the time until a page shows pictures. Without a version, or
+asking again: forty modules, each asked for, are a third of the time until a page shows pictures. Without a version, or
 with another one (a page that was open while the server was upgraded), the present file is answered, to be asked for
 each time.
 """

@@ -33,8 +33,8 @@ def add_embedded(
     report, begin = Filled(), time.perf_counter()
     with _large_writes(catalog):
         for group in _read_ahead(groups):
-            with turn():  # known pictures come in company: after the first they are looked for
-                report.added += _put(catalog, group, look_up=report.added < report.read)
+            with turn():
+                report.added += _put(catalog, group)
             report.read += len(group)
             progress(report.read)
         report.row_seconds, begin = time.perf_counter() - begin, time.perf_counter()
@@ -72,10 +72,10 @@ def _large_writes(catalog: Store) -> Iterator[None]:
             catalog.rows(f"PRAGMA {name} = {value}")
 
 
-def _put(catalog: Store, group: EmbeddedPictures, look_up: bool) -> int:
+def _put(catalog: Store, group: EmbeddedPictures) -> int:
     if isinstance(catalog, Catalog):
         with catalog.writing(words=False):
-            return put_embedded(catalog, group, look_up=look_up)
+            return put_embedded(catalog, group)
     if isinstance(catalog, TakesGroups):
         with catalog.writing():
             return catalog.put_embedded(group)

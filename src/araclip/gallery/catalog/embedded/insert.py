@@ -10,9 +10,8 @@ them.
 import gc
 import json
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
@@ -38,18 +37,12 @@ _INSERTS = {
 _Rows = dict[str, list[tuple[Any, ...]]]
 
 
-def put_embedded(catalog: Catalog, pictures: EmbeddedPictures, *, look_up: bool = False) -> int:
+def put_embedded(catalog: Catalog, pictures: EmbeddedPictures) -> int:
     """Store pictures inside a transaction; returns how many were new.
 
     What is new is inserted as it is. A picture that is known gets a further path, and keeps its vector.
-
-    Args:
-        look_up: look for known ones first. Otherwise all are inserted, and if one turns out to be known, once more in
-            that way: faster where all are new, slower where one is not.
     """
     with _no_collection():
-        if not look_up and _inserted(catalog.connection, pictures, range(len(pictures))):
-            return len(pictures)
         return _put(catalog, pictures)
 
 
@@ -69,7 +62,18 @@ def _put(catalog: Catalog, pictures: EmbeddedPictures) -> int:
     database = catalog.connection
     new, others = _split(database, pictures)
     if new:
-        _insert(database, pictures, new)
+        first = database.execute("SELECT ifnull(max(id), 0) + 1 FROM contents").fetchone()[0]
+        rows, sums = _rows(database, pictures, new, first)
+        with _without_triggers(database):
+            for table, values in rows.items():
+                database.executemany(_INSERTS[table], values)
+            for table in ("changes", "unworded"):
+                came = "SELECT id FROM contents WHERE id >= ? ORDER BY id"
+                database.execute(f"INSERT OR IGNORE INTO {table} (content) {came}", (first,))
+            for table, total in sums.items():
+                database.execute(
+                    "UPDATE totals SET rows = rows + ?, sum = sum + ? WHERE name = ?", (len(new), total, table)
+                )
     for row in others:
         content = catalog.content(pictures.digests[row])
         if content is None:  # a known path that has another picture now
@@ -77,35 +81,6 @@ def _put(catalog: Catalog, pictures: EmbeddedPictures) -> int:
             catalog.put_facts(content, pictures.facts(row), pictures.phashes[row])
         catalog.put_file(pictures.file(row), content, pictures.metadata[row] or None)
     return len(new)
-
-
-def _inserted(database: Connection, pictures: EmbeddedPictures, new: Sequence[int]) -> bool:
-    """Insert the rows; False, and nothing is changed, if a picture or a path is known or comes twice."""
-    database.execute("SAVEPOINT pictures")
-    try:
-        _insert(database, pictures, new)
-    except sqlite3.IntegrityError:
-        database.execute("ROLLBACK TO pictures")
-        return False
-    finally:
-        with suppress(sqlite3.OperationalError):  # a full disk has rolled all of it back
-            database.execute("RELEASE pictures")
-    return True
-
-
-def _insert(database: Connection, pictures: EmbeddedPictures, new: Sequence[int]) -> None:
-    first = database.execute("SELECT ifnull(max(id), 0) + 1 FROM contents").fetchone()[0]
-    rows, sums = _rows(database, pictures, new, first)
-    with _without_triggers(database):
-        for table, values in rows.items():
-            database.executemany(_INSERTS[table], values)
-        for table in ("changes", "unworded"):
-            came = "SELECT id FROM contents WHERE id >= ? ORDER BY id"
-            database.execute(f"INSERT OR IGNORE INTO {table} (content) {came}", (first,))
-        for table, total in sums.items():
-            database.execute(
-                "UPDATE totals SET rows = rows + ?, sum = sum + ? WHERE name = ?", (len(new), total, table)
-            )
 
 
 def _split(database: Connection, pictures: EmbeddedPictures) -> tuple[list[int], list[int]]:
@@ -125,6 +100,8 @@ def _split(database: Connection, pictures: EmbeddedPictures) -> tuple[list[int],
 
 
 def _known(database: Connection, sql: str, values: Sequence[bytes]) -> set[bytes]:
+    if not database.execute(f"{sql} IS NOT NULL LIMIT 1").fetchone():  # an empty gallery
+        return set()
     found: set[bytes] = set()
     for start in range(0, len(values), _AT_ONCE):
         some = values[start : start + _AT_ONCE]
