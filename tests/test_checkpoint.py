@@ -104,6 +104,18 @@ def test_files_that_are_no_checkpoints_are_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == [".step-notes.tmp", "model.safetensors", "step-000001.pt.bak", "step-best.pt"]
 
 
+def test_folders_and_pipes_with_a_checkpoints_name_are_passed_over(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, state())
+    (tmp_path / "step-000002.pt").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "step-000003.pt")
+    found = checkpoint.newest(tmp_path, unheard)
+    assert found is not None
+    assert found[0] == 1
+    checkpoint.save(tmp_path, 4, state())
+    assert (tmp_path / "step-000002.pt").is_dir()
+
+
 # ------------------------------------------------------------------ damage
 
 

@@ -124,7 +124,7 @@ def remove_all(folder: Path) -> None:
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
     found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("step-*.pt"))
-    return sorted((int(match[1]), path) for match, path in found if match)
+    return sorted((int(match[1]), path) for match, path in found if match and path.is_file())  # no folder, no pipe
 
 
 def _tidy(folder: Path, step: int) -> None:
