@@ -18,7 +18,7 @@ from araclip.errors import GalleryCorrupt, GalleryError, InputError
 from araclip.gallery.catalog.integrity import seal
 from araclip.gallery.catalog.integrity.checksums import register
 from araclip.gallery.ingest.reembed import reembed
-from crash.story import pictures_bytes
+from crash.story import picture_files, pictures_bytes
 from tiny import write_tiny_model
 
 PICTURES = 30
@@ -32,8 +32,7 @@ def model(tiny_model: Path) -> AraCLIP:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    for i in range(PICTURES):
-        pictures.written(folder / f"صورة {i}.png", pictures_bytes(i))
+    picture_files(folder, PICTURES)
     return folder
 
 

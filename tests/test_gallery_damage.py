@@ -18,7 +18,7 @@ from araclip.errors import AraCLIPError, GalleryCorrupt, GalleryLocked
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
-from crash.story import pictures_bytes
+from crash.story import picture_files, pictures_bytes
 
 BLOWS = int(os.environ.get("ARACLIP_TEST_BLOWS", "2"))  # for each file; docs/log/2026-11.md has a run with more
 
@@ -33,8 +33,7 @@ def model(tiny_model: Path) -> AraCLIP:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    for i in range(14):
-        pictures.written(folder / f"صورة {i}.png", pictures_bytes(i))
+    picture_files(folder, 14)
     return folder
 
 

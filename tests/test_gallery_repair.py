@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError, GalleryCorrupt
-from crash.story import pictures_bytes
+from crash.story import picture_files, pictures_bytes
 
 PICTURES = 12
 NAMES = (b"contents", b"caption_crc", b"ocr_by", b"words USING fts5", b"sidecars_came_crc", b"files_content")
@@ -26,8 +25,8 @@ def model(tiny_model: Path) -> AraCLIP:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    for i in range(PICTURES):
-        pictures.written(folder / f"صورة {i}.png", pictures_bytes(i)).with_suffix(".txt").write_text("كلب", "utf-8")
+    for path in picture_files(folder, PICTURES):
+        path.with_suffix(".txt").write_text("كلب", "utf-8")
     return folder
 
 

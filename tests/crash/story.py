@@ -226,3 +226,8 @@ def pictures_bytes(number: int) -> bytes:
     written = io.BytesIO()
     small.resize((24, 24), Image.Resampling.NEAREST).save(written, "PNG")
     return written.getvalue()
+
+
+def picture_files(folder: Path, count: int) -> list[Path]:
+    """Write so many different pictures with Arabic names: صورة 0.png, صورة 1.png, …"""
+    return [pictures.written(folder / f"صورة {i}.png", pictures_bytes(i)) for i in range(count)]

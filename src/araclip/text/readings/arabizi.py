@@ -29,7 +29,7 @@ KEYS = 12  # skeletons of one word at most
 MOST = 3  # words that one Latin word is read as
 LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a ي or ى at the end that is not typed; it nearly always is: walad is ولد, not ولدي
-# A vowel that begins a word stands for a letter, often for a ع without its 3: arabeya, eid, omar.
+# A vowel that begins a word stands for a letter, often for a ع without its 3: aroosa, asfour.
 INITIAL_VOWELS = ("a", "e", "i", "o")
 INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # costs of leaving it out, and of ع
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z2356789])\1+")
