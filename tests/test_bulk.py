@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,16 +19,20 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 import pictures
 from araclip import AraCLIP, open_gallery
+from araclip.bulk import fragment_processes, shard_groups
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
 from araclip.bulk.filling import fill, shards_in
 from araclip.bulk.output import ShardFolder
 from araclip.bulk.parts import Part, of_shard
 from araclip.bulk.plan import parse_shard
+from araclip.bulk.shard_file import read_rows
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
@@ -400,6 +405,98 @@ def test_a_gallery_on_a_server_is_filled_with_the_same_pictures(
             assert fill(gallery, shards_in(tmp_path / "out")).added == 0
             (one, other) = (each.stats() for each in (gallery, local))
             assert (one.files, one.formats, one.pictures) == (other.files, other.formats, other.pictures)
+
+
+def filled(folder: Path, out: Path, model: AraCLIP) -> list[tuple[Any, ...]]:
+    """What is in a gallery that is filled from shards, without the ids; it is sound."""
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        fill(gallery, shards_in(out))
+        assert list(gallery.verify()) == []
+        return gallery._catalog.rows(
+            "SELECT path, hash, vector, phash, caption, names, folded FROM files JOIN contents ON id = files.content "
+            "JOIN texts ON texts.content = id JOIN words ON words.rowid = id JOIN parts ON parts.rowid = id "
+            "ORDER BY path"
+        )
+
+
+def test_processes_fill_a_gallery_as_one_does_and_one_that_dies_is_done_without(
+    folder: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(folder / "1.png", folder / "twin.png")
+    embed(folder, tmp_path / "out", model=model, shards=4)
+    found = []
+    for name, cores, python in (("one", 1, sys.executable), ("two", 2, sys.executable), ("dead", 2, "false")):
+        with monkeypatch.context() as patched:
+            patched.setattr(fragment_processes, "usable_cores", lambda cores=cores: cores)
+            patched.setattr(fragment_processes.sys, "executable", python)
+            found.append(filled(tmp_path / name, tmp_path / "out", model))
+    assert len(found[0]) == 9
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_damaged_shard_is_named_and_what_was_read_before_it_stays(
+    folder: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(fragment_processes, "usable_cores", lambda: cores)
+    out = tmp_path / "out"
+    embed(folder, out, model=model, shards=3)
+    last = sorted(out.glob("*.parquet"))[-1]
+    raw, column = bytearray(last.read_bytes()), parquet.read_metadata(last).row_group(0).column(2)
+    assert column.path_in_schema.startswith("vector")
+    end = column.data_page_offset + column.total_compressed_size
+    raw[end - 8 : end] = bytes(8)
+    last.write_bytes(raw)
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        with pytest.raises(InputError, match=f"{last.name} is damaged"):
+            fill(gallery, shards_in(out))
+        assert 0 < len(gallery) < 8
+        assert list(gallery.verify()) == []
+
+
+def test_pictures_that_others_add_meanwhile_take_no_ids_from_those_of_shards(
+    folder: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    out, others = tmp_path / "out", tmp_path / "others"
+    embed(folder, out, model=model, shards=4)
+    with (
+        Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery,
+        Gallery.open(tmp_path / "gallery", model=model) as beside,
+    ):
+
+        def upload(done: int) -> None:
+            pictures.solid(others / f"{done}.png", (done, 100, 100))
+            beside.add([others / f"{done}.png"])
+
+        report = fill(gallery, shards_in(out), progress=upload)
+        assert (report.read, report.added) == (8, 8)
+        assert len(gallery) == 12
+        assert list(gallery.verify()) == []
+        names = {Path(path).stem for path in gallery._catalog.files()}
+        assert names == {*map(str, range(8)), *(path.stem for path in others.iterdir())}
+        rows = gallery._catalog.rows("SELECT count(*) FROM words JOIN files ON content = words.rowid")
+        assert rows == [(12,)]
+
+
+@given(st.lists(st.integers(1, 60_000), max_size=30))
+def test_groups_hold_each_row_once_and_stay_small(row_groups: list[int]) -> None:
+    parts = list(shard_groups.parts(row_groups))
+    assert [row for start, rows in parts for row in (start, start + rows)][1:-1:2] == [start for start, _ in parts[1:]]
+    assert sum(rows for _, rows in parts) == sum(row_groups)
+    assert all(0 < rows <= 2 * shard_groups.GROUP for _, rows in parts)
+
+
+def test_any_rows_of_a_shard_are_read_whatever_its_row_groups(folder: Path, tmp_path: Path, model: AraCLIP) -> None:
+    embed(folder, tmp_path / "out", model=model)
+    (path,) = (tmp_path / "out").glob("*.parquet")
+    table = parquet.read_table(path)
+    about = parquet.read_metadata(path).metadata[b"araclip"]
+    parquet.write_table(table.replace_schema_metadata({b"araclip": about}), path, row_group_size=3)
+    whole = table.column("path").to_pylist()
+    for start in range(8):
+        for rows in range(1, 9 - start):
+            _, batch = read_rows(str(path), start, rows, ("path", "vector"))
+            assert batch.column("path").to_pylist() == whole[start : start + rows]
 
 
 def test_shards_of_strangers_are_checked_before_they_reach_a_gallery(

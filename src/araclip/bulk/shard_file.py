@@ -12,9 +12,11 @@
 | caption | string | in the picture and beside it |
 """
 
+import bisect
+import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,7 @@ class ShardHeader:
     shards: int
     refused: int
     rows: int
+    row_groups: tuple[int, ...]  # the rows of each
 
 
 def schema_of(width: int) -> Any:
@@ -163,25 +166,43 @@ def read_header(place: str) -> ShardHeader:
         return _header(file, place)
 
 
-def read_batches(place: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[tuple[ShardHeader, Any]]:
-    """The header with each of a shard's record batches, of so many rows at most and these columns, by default all.
+def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tuple[ShardHeader, Any]:
+    """The header of a shard and some of its rows, a pyarrow RecordBatch of these columns.
+
+    Row groups that hold none of them are not read.
 
     Raises:
         InputError: it is no whole shard of ours, or damaged.
         SourceError: it cannot be read now.
     """
+    import pyarrow as pa
+
     with _parquet(place) as file:
         header = _header(file, place)
         wanted = schema_of(header.model.width)
         if not file.schema_arrow.remove_metadata().equals(wanted):
             raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
+        touched, before = _touched(header.row_groups, start, rows)
+        found, left = list[Any](), rows
         try:
-            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
-                yield header, batch
-        except (AraCLIPError, GeneratorExit):
+            for batch in file.iter_batches(rows, row_groups=touched, columns=list(columns), use_threads=False):
+                skipped, before = min(before, len(batch)), max(0, before - len(batch))
+                found.append(batch.slice(skipped, left))
+                left -= len(found[-1])
+                if not left:
+                    break
+            return header, pa.concat_batches(found) if len(found) > 1 else found[0]
+        except AraCLIPError:
             raise
         except Exception as error:  # a damaged file makes pyarrow raise nearly anything
             raise InputError(f"{place} is damaged ({first_line(error):.200}). Delete it and embed again.") from None
+
+
+def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int], int]:
+    """The row groups that hold some of these rows, and how many rows of the first one come before them."""
+    ends = list(itertools.accumulate(row_groups))
+    first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
+    return list(range(first, last + 1)), start - (ends[first] - row_groups[first])
 
 
 def _parquet(place: str) -> Any:
@@ -204,10 +225,12 @@ def _header(file: Any, place: str) -> ShardHeader:
         name, fingerprint, origin, source = texts
         model = RecordedModel(name, fingerprint, _field(about["model"], "width", int), origin, source)
         shard, shards, refused, rows = (_field(about, name, int) for name in ("shard", "shards", "refused", "rows"))
+        row_groups = tuple(file.metadata.row_group(each).num_rows for each in range(file.num_row_groups))
         found = ShardHeader(
-            _field(about, "source", str), _field(about, "fingerprint", str), model, shard, shards, refused, rows
-        )
-        if not 0 < model.width <= 65_536 or found.rows != file.metadata.num_rows:
+            _field(about, "source", str), _field(about, "fingerprint", str), model, shard, shards, refused, rows,
+            row_groups,
+        )  # fmt: skip
+        if not 0 < model.width <= 65_536 or not found.rows == file.metadata.num_rows == sum(row_groups):
             raise _NoShard("its numbers contradict each other")
         return found
     except _NoShard as error:

@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from araclip.errors import ImageError, InputError
-from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.gallery.ingest.embedded import add_embedded
+from araclip.gallery.ingest.embedded import EmbeddedGroups, add_embedded
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, scene_jpeg, several, source_of
@@ -185,12 +184,10 @@ class BaseGallery(SearchableGallery):
             paths = ingest_both(self._catalog, self.model, turn, sources, refused, about, self.scenes)
         return Addition(tuple(paths), tuple(lines))
 
-    def add_embedded(
-        self, groups: Iterable[EmbeddedPictures], *, progress: Callable[[int], None] | None = None
-    ) -> Filled:
+    def add_embedded(self, groups: EmbeddedGroups, *, progress: Callable[[int], None] | None = None) -> Filled:
         """Add pictures whose vectors, facts and hashes were computed elsewhere with this gallery's model.
 
-        Each group is a commit. A picture that is known gets a further path. Words are indexed after all groups.
+        Each group is a commit. A picture that is known gets a further path.
 
         Args:
             progress: called with the number of pictures read.

@@ -48,10 +48,11 @@ def fill_from(
     if found.missing:
         left = counted(found.missing, "shard is", "shards are")
         err.print(f"{left} not finished: run `araclip embed` again, then this.", style="yellow")
-    rate = report.read / report.row_seconds if report.row_seconds else 0
+    seconds = report.row_seconds + report.word_seconds
+    rate = report.read / seconds if seconds else 0
     out.print(
-        f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; words in "
-        f"{report.word_seconds:.1f} s, index in {report.index_seconds:.1f} s. The gallery holds {pictures:,}."
+        f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "
+        f"{report.index_seconds:.1f} s. The gallery holds {pictures:,}."
     )
     command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
     out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied

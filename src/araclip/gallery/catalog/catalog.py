@@ -143,6 +143,23 @@ class Catalog(CatalogLookups):
             if words:
                 indexing.index_changed(self._db)
 
+    @contextmanager
+    def attached(self, database: bytes, name: str) -> Iterator[connection.Connection]:
+        """The connection of this catalogue with a serialized database beside it, begun outside a transaction.
+
+        Raises:
+            GalleryError: it cannot be attached, or this catalogue is read-only.
+        """
+        if not isinstance(self._db, connection.OwnerConnection):
+            raise GalleryError(f"{self.folder / FILE_NAME} is read-only here. Write it from its owner's account.")
+        with self._own_errors():
+            self._db.attach(database, name)
+        try:
+            yield self._db
+        finally:
+            with self._own_errors():
+                self._db.execute(f"DETACH {name}")
+
     def remember_drives(self, drives: set[str]) -> None:
         """Store the mount points below indexed folders, in a transaction of their own."""
         with self.writing(visible=False):

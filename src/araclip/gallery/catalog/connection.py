@@ -122,6 +122,16 @@ class OwnerConnection:
         with self._lock:
             self._db.backup(target)
 
+    def attach(self, database: bytes, name: str, /) -> None:
+        """Attach a serialized database, in memory, outside a transaction.
+
+        Raises:
+            sqlite3.Error: it is none, or there is no memory for it.
+        """
+        with self._lock:
+            self._db.execute(f"ATTACH ':memory:' AS {name}").close()
+            self._db.deserialize(database, name=name)
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

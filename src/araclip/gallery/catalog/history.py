@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.lookups import VECTORS
+from araclip.gallery.catalog.triggers import without_triggers
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float16]
 
 BLOCK = 16_384  # vectors read at once
+_MANY = 1024  # changes
 _AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
@@ -40,24 +41,29 @@ def forget_before(catalog: Catalog, generation: str) -> None:
     number = number_of(catalog, generation)
     if number:
         with catalog.writing(visible=False):
+            first, last = catalog.rows("SELECT ifnull(min(number), 0), ifnull(max(number), 0) FROM changes")[0]
+            if last <= number and last - first > _MANY:  # all of it: triggers would take longer than the rest
+                with without_triggers(catalog.connection, ("changes",)):
+                    catalog.change("DELETE FROM changes")
+                catalog.change("UPDATE totals SET rows = 0, sum = 0 WHERE name = 'changes'")
             catalog.change("DELETE FROM changes WHERE number <= ?", (number,))
             catalog.change("DELETE FROM commits WHERE number < ?", (number,))
 
 
 def vectors_of(catalog: Catalog, ids: Ids) -> tuple[Ids, Vectors]:
     """Ids (n,) and vectors (n, D) of those `ids` that the catalogue has, in order of the ids."""
-    rows: list[tuple[int, bytes]] = []
+    rows = list[tuple[int, bytes]]()
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE].tolist()
         marks = ", ".join("?" * len(some))
-        rows += catalog.sound_rows(f"{VECTORS} WHERE id IN ({marks}) ORDER BY id", some)
+        rows += catalog.sound_vectors(f"WHERE id IN ({marks}) ORDER BY id", some)
     return catalog.as_vectors(rows)
 
 
 def blocks(catalog: Catalog) -> Iterator[tuple[Ids, Vectors]]:
     """Ids and vectors of all pictures in order of the ids, in blocks; pictures without a path too."""
     last = -1
-    while rows := catalog.sound_rows(f"{VECTORS} WHERE id > ? ORDER BY id LIMIT {BLOCK}", (last,)):
+    while rows := catalog.sound_vectors(f"WHERE id > ? ORDER BY id LIMIT {BLOCK}", (last,)):
         yield catalog.as_vectors(rows)
         last = rows[-1][0]
 

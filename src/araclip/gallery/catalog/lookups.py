@@ -15,7 +15,7 @@ from araclip.errors import GalleryCorrupt, GalleryError
 from araclip.gallery.catalog import counting, schema, transaction
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.integrity import damage, seal
-from araclip.gallery.catalog.integrity.checksums import is_sound
+from araclip.gallery.catalog.integrity.checksums import is_sound, is_sound_vector
 from araclip.gallery.catalog.photo import tables as photo_tables
 from araclip.gallery.catalog.photo.rows import has_hidden
 from araclip.gallery.catalog.records import Copy, File, Overview, PictureRecord, identity_of, read_metadata
@@ -31,8 +31,8 @@ _RECORDS = (
     f"{_SOUND_FILE} AND {_SOUND_CONTENT} AND {_SOUND_PHOTO} "
     f"FROM {_JOINED} LEFT JOIN photos ON photos.content = contents.id"
 )
-VECTORS = f"SELECT id, vector, {is_sound('contents', 'vector_crc')} FROM contents"  # for `sound_rows`
 _UNREAD = f"(contents.id NOT IN (SELECT content FROM texts) OR {photo_tables.UNREAD})"
+_UNSOUND = "a row does not match its checksum"
 _AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
@@ -146,7 +146,7 @@ class CatalogLookups:
 
     def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Ids (n,) and float16 vectors (n, D) of all pictures with a path, in order of the ids."""
-        return self.as_vectors(self.sound_rows(f"{VECTORS} WHERE id IN (SELECT content FROM files) ORDER BY id"))
+        return self.as_vectors(self.sound_vectors("WHERE id IN (SELECT content FROM files) ORDER BY id"))
 
     def as_vectors(self, rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Rows of id and vector as arrays, (n,) and (n, D)."""
@@ -162,7 +162,7 @@ class CatalogLookups:
 
     def vector(self, content: int) -> NDArray[np.float32]:
         """The vector (D,) of one picture."""
-        ((_, raw),) = self.sound_rows(f"{VECTORS} WHERE id = ?", (content,))
+        ((_, raw),) = self.sound_vectors("WHERE id = ?", (content,))
         return np.frombuffer(raw, "<f2").astype(np.float32)
 
     def phash(self, content: int) -> int | None:
@@ -191,8 +191,19 @@ class CatalogLookups:
         """
         rows = self.rows(sql, values)
         if not all(row[-1] for row in rows):
-            raise self.damaged("a row does not match its checksum")
+            raise self.damaged(_UNSOUND)
         return [row[:-1] for row in rows]
+
+    def sound_vectors(self, where: str, values: Sequence[Any] = ()) -> list[tuple[int, bytes]]:
+        """Ids and vectors of the pictures that an SQL condition selects, checked as by `sound_rows`.
+
+        Raises:
+            GalleryCorrupt: one does not match its checksum.
+        """
+        rows = self.rows(f"SELECT id, hash, vector, vector_crc FROM contents {where}", values)
+        if not all(is_sound_vector(*row) for row in rows):
+            raise self.damaged(_UNSOUND)
+        return [(content, vector) for content, _, vector, _ in rows]
 
     def damaged(self, what: str) -> GalleryCorrupt:
         """The error of damage that a read has found."""

@@ -114,14 +114,16 @@ class _Scan:
         width = vectors.shape[1]
         rotation = random_rotation(width)
         training = vectors[:: len(vectors) // TRAINED_ON + 1].astype(np.float32) @ rotation
-        shards = []
-        for some in np.array_split(np.arange(len(vectors)), SHARDS):
+
+        def encode(some: NDArray[np.int64]) -> "faiss.IndexRaBitQFastScan":
             shard = faiss.IndexRaBitQFastScan(width, faiss.METRIC_INNER_PRODUCT)
             shard.train(training)
             for start in range(int(some[0]), int(some[-1]) + 1, BLOCK):
                 shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
-            shards.append(shard)
-        return cls(shards, rotation)
+            return shard
+
+        with ThreadPoolExecutor(SHARDS, "encode") as pool:
+            return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 
     @classmethod
     def read(cls, file: IndexFile) -> "_Scan":
@@ -185,8 +187,8 @@ def _measured(vectors: Vectors, scan: _Scan, texts: Floats) -> dict[str, Any]:
 def _depths(scan: _Scan, text: Floats, nearest: Ids) -> NDArray[np.int64]:
     """The rank of each of the nearest rows in the order of the codes' estimates."""
     rows, _, _ = scan.search(text, MAX_DEPTH)
-    rank = {int(row): at for at, row in enumerate(rows.tolist())}
-    return np.array([rank.get(row, 2 * MAX_DEPTH) for row in nearest.tolist()])
+    same = rows[:, None] == nearest
+    return np.where(same.any(axis=0), same.argmax(axis=0), 2 * MAX_DEPTH)
 
 
 def best_rows(vectors: Vectors, queries: Floats, k: int) -> Ids:

@@ -1,13 +1,13 @@
-"""Pictures that were embedded elsewhere → any store: rows first, which makes them searchable, then the words of all."""
+"""Pictures that were embedded elsewhere → any store; a catalogue takes them as fragments, with their words."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.embedded.insert import put_embedded
+from araclip.gallery.catalog.embedded import fragment
 from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
 from araclip.gallery.catalog.full_text import indexing
 from araclip.gallery.catalog.store import Store
@@ -26,16 +26,31 @@ class TakesGroups(Store, Protocol):
         """Store them inside `writing()`; a known one gets a further path. Returns how many were new."""
 
 
-def add_embedded(
-    catalog: Store, groups: Iterable[EmbeddedPictures], turn: Turn, progress: Callable[[int], None]
-) -> Filled:
+class EmbeddedGroups(Protocol):
+    """Pictures that were embedded elsewhere, in groups that a commit takes each."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """How many pictures each group has, at least one."""
+
+    def read(self, number: int) -> EmbeddedPictures:
+        """The pictures of a group."""
+
+    def fragments(self, start: int, first: int) -> AbstractContextManager[Iterator[bytes]]:
+        """The fragments (`catalog.embedded.fragment`) of the groups from `start` on, whose ids begin with `first`."""
+
+
+def add_embedded(catalog: Store, groups: EmbeddedGroups, turn: Turn, progress: Callable[[int], None]) -> Filled:
     """Commit each group; see `BaseGallery.add_embedded`."""
     report, begin = Filled(), time.perf_counter()
     with _large_writes(catalog):
-        for group in _read_ahead(groups):
-            with turn():
-                report.added += _put(catalog, group)
-            report.read += len(group)
+        if isinstance(catalog, Catalog) and fragment.AVAILABLE:
+            added = _add_fragments(catalog, groups, turn)
+        else:
+            added = _add_groups(catalog, groups, turn)
+        for size, new in zip(groups.sizes, added, strict=True):
+            report.read += size
+            report.added += new
             progress(report.read)
         report.row_seconds, begin = time.perf_counter() - begin, time.perf_counter()
         while isinstance(catalog, Catalog) and indexing.is_behind(catalog.connection):
@@ -45,14 +60,35 @@ def add_embedded(
     return report
 
 
-def _read_ahead(groups: Iterable[EmbeddedPictures]) -> Iterator[EmbeddedPictures]:
-    """The groups, each read in a thread while the one before it is stored."""
-    remaining = iter(groups)
+def _add_fragments(catalog: Catalog, groups: EmbeddedGroups, turn: Turn) -> Iterator[int]:
+    """Commit each group with its words; yields how many of its pictures were new."""
+    number = 0
+    while number < len(groups.sizes):
+        with groups.fragments(number, fragment.next_id(catalog)) as fragments:
+            for each in fragments:
+                with turn():
+                    new = fragment.put_fragment(catalog, each)
+                    taken = new is None  # others have added pictures: the fragments to come have their ids
+                    if new is None:
+                        own = fragment.fragment_of(groups.read(number), fragment.next_id(catalog))
+                        new = fragment.put_fragment(catalog, own) or 0
+                number += 1
+                yield new
+                if taken:
+                    break
+
+
+def _add_groups(catalog: Store, groups: EmbeddedGroups, turn: Turn) -> Iterator[int]:
+    """The same for any store, whose words are indexed later; each group is read while the one before it is stored."""
+    following = 0
     with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-        coming = reader.submit(next, remaining, None)
-        while (group := coming.result()) is not None:
-            coming = reader.submit(next, remaining, None)
-            yield group
+        coming = [reader.submit(groups.read, 0)] if groups.sizes else []
+        while coming:
+            group, following = coming.pop().result(), following + 1
+            if following < len(groups.sizes):
+                coming.append(reader.submit(groups.read, following))
+            with turn():
+                yield _put(catalog, group)
 
 
 @contextmanager
@@ -73,14 +109,10 @@ def _large_writes(catalog: Store) -> Iterator[None]:
 
 
 def _put(catalog: Store, group: EmbeddedPictures) -> int:
-    if isinstance(catalog, Catalog):
-        with catalog.writing(words=False):
-            return put_embedded(catalog, group)
-    if isinstance(catalog, TakesGroups):
-        with catalog.writing():
-            return catalog.put_embedded(group)
-    added = 0
     with catalog.writing():
+        if isinstance(catalog, TakesGroups):
+            return catalog.put_embedded(group)
+        added = 0
         for row, (digest, phash) in enumerate(zip(group.digests, group.phashes, strict=True)):
             content = catalog.content(digest)
             if content is None:

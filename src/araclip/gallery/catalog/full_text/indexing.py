@@ -18,7 +18,7 @@ _VERSION = "words_version"  # in `meta`
 
 def index_changed(database: Connection, most: int = BACKLOG) -> int:
     """Index the pictures in `unworded`, `most` of them, inside a transaction; returns how many there were."""
-    _check_version(database)
+    check_version(database)
     done = 0
     while done < most:
         ids = [row[0] for row in database.execute(f"SELECT content FROM unworded ORDER BY content LIMIT {AT_ONCE}")]
@@ -35,7 +35,7 @@ def is_behind(database: Connection) -> bool:
     return bool(waiting) or _version(database) not in ("", WORDS_VERSION)
 
 
-def _check_version(database: Connection) -> None:
+def check_version(database: Connection) -> None:
     """Index all pictures again if their words were made by an earlier release."""
     stored = _version(database)
     if stored == WORDS_VERSION:
@@ -59,7 +59,7 @@ def _index(database: Connection, ids: list[int]) -> None:
     stems: dict[int, list[str]] = {}
     folded: dict[int, list[str]] = {}
     for content, about in documents_of(database, ids):
-        by_field, every = _forms_of(about)
+        by_field, every = forms_of(about)
         if any(by_field):
             stems[content], folded[content] = by_field, [every]
     for table, rows in (("words", stems), ("parts", folded)):
@@ -70,7 +70,7 @@ def _index(database: Connection, ids: list[int]) -> None:
         _count(database, table, len(rows), total)
 
 
-def _forms_of(about: Document) -> tuple[list[str], str]:
+def forms_of(about: Document) -> tuple[list[str], str]:
     """The stems of a picture's texts, field by field, and the folded words of all, each once."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:

@@ -53,6 +53,18 @@ def row_crc(*values: int | bytes | None) -> int:
     return zlib.crc32(f"[{', '.join(others)}]".encode(), crc)
 
 
+def vector_crc(content: int, digest: bytes, vector: bytes) -> int:
+    """`row_crc` of a vector's part of `contents`, in a quarter of the time of a call from SQL."""
+    return zlib.crc32(
+        f"[{content}, ({len(digest)},), ({len(vector)},)]".encode(), zlib.crc32(vector, zlib.crc32(digest))
+    )
+
+
+def is_sound_vector(content: int, digest: bytes, vector: bytes, crc: int | None) -> bool:
+    """Whether a row of `contents` has the checksum of its vector; damage may have changed the types of its columns."""
+    return isinstance(digest, bytes) and isinstance(vector, bytes) and vector_crc(content, digest, vector) == crc
+
+
 def expression(columns: tuple[str, ...], row: str = "") -> str:
     """The SQL of a checksum over columns, of `new`, of `old` or of the table's own row."""
     dot = f"{row}." if row else ""
