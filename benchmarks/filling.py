@@ -105,9 +105,8 @@ def main() -> None:
         for name, seconds in (("rows and their words", report.row_seconds), ("index", report.index_seconds)):
             print(f"{name:<22} {count / seconds:>9,.0f} a second")
         print(f"{'all together':<22} {count / clock:>9,.0f} a second")
-        print(
-            f"processor time of a picture: {own / count * 1e6:.0f} µs here, {others / count * 1e6:.0f} in other processes"
-        )
+        here, there = (seconds / count * 1e6 for seconds in (own, others))
+        print(f"processor time of a picture: {here:.0f} µs here, {there:.0f} in other processes")
         if options.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(20)
         damages = opened._catalog.damages()

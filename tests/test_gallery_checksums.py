@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryError, InputError
-from araclip.gallery.catalog.integrity import seal
+from araclip.gallery.catalog.integrity import checksums, seal
 from araclip.gallery.catalog.integrity.checksums import register
 from araclip.gallery.ingest.reembed import reembed
 from crash.story import picture_files, pictures_bytes
@@ -171,6 +172,20 @@ def test_every_change_keeps_the_checksums(place: Path, model: AraCLIP, root: Pat
     reembed(place, other)
     with Gallery.open(place, model=other) as gallery:
         assert gallery._catalog.damages() == []
+
+
+def test_a_stop_while_sqlite_computes_a_checksum_is_a_stop_and_nothing_is_committed(
+    place: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        before = gallery.stats()
+        with monkeypatch.context() as patched:
+            patched.setattr(checksums, "row_crc", lambda *values: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                gallery.add([pictures_bytes(77)])
+        assert gallery.stats() == before
+        assert gallery.add([pictures_bytes(77)]).paths[0] is not None
+        assert list(gallery.verify()) == []
 
 
 def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(

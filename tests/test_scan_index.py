@@ -236,6 +236,19 @@ def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
     assert same(index_of(catalog).search(query, 309), brute(catalog, query))
 
 
+@pytest.mark.parametrize("later", [0, 3])
+def test_a_long_log_of_changes_is_forgotten_at_once_and_its_total_follows(catalog: Catalog, later: int) -> None:
+    put(catalog, range(2000), units(0, 2000))
+    generation = catalog.generation
+    put(catalog, range(2000, 2000 + later), units(1, later))
+    history.forget_before(catalog, generation)
+    assert catalog.rows("SELECT count(*) FROM changes") == [(later,)]
+    put(catalog, [5000], units(2, 1))  # the triggers are there again
+    changed = history.changed_since(catalog, generation)
+    assert changed is not None and len(changed) == later + 1
+    assert catalog.damages() == []
+
+
 def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, range(100), units(0, 100))
     index_of(catalog)

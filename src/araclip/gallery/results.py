@@ -71,8 +71,8 @@ class Update:
 
 @dataclass
 class Filled:
-    """Result of `add_embedded`: pictures read and those that were new; seconds for rows, for words that did not come with
-    their rows (of known pictures, on servers), and for the index."""
+    """Result of `add_embedded`: pictures read and those that were new; seconds for rows, for words that did not come
+    with their rows (of known pictures, on servers), and for the index."""
 
     read: int = 0
     added: int = 0

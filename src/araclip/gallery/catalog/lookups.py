@@ -15,7 +15,7 @@ from araclip.errors import GalleryCorrupt, GalleryError
 from araclip.gallery.catalog import counting, schema, transaction
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.integrity import damage, seal
-from araclip.gallery.catalog.integrity.checksums import is_sound, is_sound_vector
+from araclip.gallery.catalog.integrity.checksums import is_sound, is_sound_vector, was_interrupted
 from araclip.gallery.catalog.photo import tables as photo_tables
 from araclip.gallery.catalog.photo.rows import has_hidden
 from araclip.gallery.catalog.records import Copy, File, Overview, PictureRecord, identity_of, read_metadata
@@ -49,6 +49,8 @@ class CatalogLookups:
         try:
             yield
         except sqlite3.Error as error:
+            if was_interrupted():
+                raise KeyboardInterrupt from error
             raise schema.own_error(self.folder / FILE_NAME, error) from error
 
     @property

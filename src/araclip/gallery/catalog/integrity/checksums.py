@@ -37,8 +37,27 @@ KEYS = {
 
 def register(connection: sqlite3.Connection) -> None:
     """Give a connection the function of the triggers; without it no row can be changed."""
-    connection.create_function(FUNCTION, -1, row_crc, deterministic=True)
+    connection.create_function(FUNCTION, -1, _called, deterministic=True)
     connection.execute("PRAGMA trusted_schema = ON")  # triggers may call it
+
+
+_interrupts: list[None] = []
+
+
+def _called(*values: int | bytes | None) -> int:
+    """`row_crc` for SQLite, which makes an error of its own of a Ctrl-C that comes during the call."""
+    try:
+        return row_crc(*values)
+    except KeyboardInterrupt:
+        _interrupts.append(None)
+        raise
+
+
+def was_interrupted() -> bool:
+    """Whether a Ctrl-C came while SQLite computed a checksum, since this was asked last."""
+    found = bool(_interrupts)
+    _interrupts.clear()
+    return found
 
 
 def row_crc(*values: int | bytes | None) -> int:
