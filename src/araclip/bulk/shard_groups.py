@@ -28,6 +28,7 @@ from araclip.vectors import UNIT_TOLERANCE
 from araclip.video.scene_paths import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB at 512 numbers each
+MAX_BYTES = 64_000_000  # of the vectors in a commit
 BLOCK = 512  # vectors whose lengths are computed at once: they stay in the processor's cache
 MAX_PATH = 4096  # bytes
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
@@ -62,7 +63,7 @@ class ShardGroups:
         self._groups = [
             ShardGroup(place, start, rows)
             for place, header in zip(places, headers, strict=True)
-            for start, rows in parts(header.row_groups)
+            for start, rows in parts(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
         ]
         self.sizes = [group.rows for group in self._groups]
 
@@ -92,17 +93,17 @@ def fragment(task: Task) -> bytes:
     return fragment_of(ShardGroup(task["place"], task["start"], task["rows"]).read(), task["first"])
 
 
-def parts(row_groups: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of each group: small row groups together, large ones in parts."""
+def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each group: small row groups together, those of more than twice `most` apart."""
     start, waiting = 0, 0
     for rows in row_groups:
-        if waiting and waiting + rows > GROUP:
+        if waiting and waiting + rows > most:
             yield start, waiting
             start, waiting = start + waiting, 0
         waiting += rows
-        while waiting > 2 * GROUP:
-            yield start, GROUP
-            start, waiting = start + GROUP, waiting - GROUP
+        while waiting > 2 * most:
+            yield start, most
+            start, waiting = start + most, waiting - most
     if waiting:
         yield start, waiting
 

@@ -27,6 +27,7 @@ MAX_REASON = 300  # characters of a library's message
 SMALL_GRAPH = 64_000_000  # bytes
 SMALL_SIDE = 224  # pixels
 SMALL_ROWS, LARGE_ROWS = 16, 4  # squares of SMALL_SIDE that pass a graph at once
+LARGE_TEXTS = 8  # texts that pass a large graph at once: of 32, products leave the processor's cache
 
 
 class TextTower:
@@ -40,6 +41,8 @@ class TextTower:
         self._folder, self._config = folder, config
         self.tokenizer = Tokens(folder, config)
         inputs = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
+        large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
+        self._most = LARGE_TEXTS if large else None
         self._graph = _Graph(folder, config, "text", dict.fromkeys(inputs), threads, device)
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
@@ -47,7 +50,8 @@ class TextTower:
         encodings = self.tokenizer.encode(texts)
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self._config.width), np.float32)
-        for rows in batches(np.argsort(lengths, kind="stable"), batch_size):  # like lengths together: less padding
+        most = min(batch_size, self._most or batch_size)
+        for rows in batches(np.argsort(lengths, kind="stable"), most):  # like lengths together: less padding
             out[list(rows)] = self._graph.run(padded([encodings[row] for row in rows], self._config.text), len(rows))
         return out
 
@@ -72,7 +76,7 @@ class ImageTower:
 
     def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
         size = config.image.size
-        stored = sum((folder / part).stat().st_size for part in config.parts_of("image"))
+        stored = _stored(folder, config, "image")
         self._rows = SMALL_ROWS if device.startswith(CUDA) else rows_of_a_run(size, stored)
         self._graph = _Graph(
             folder, config, "image", {"pixels": [size, size, 3]}, threads, device, arena=self._rows == SMALL_ROWS
@@ -84,6 +88,11 @@ class ImageTower:
             return self._graph.run({"pixels": pixels}, len(pixels))
         starts = range(0, len(pixels), self._rows)
         return np.concatenate([self.encode(pixels[start : start + self._rows]) for start in starts])
+
+
+def _stored(folder: Path, config: ModelConfig, tower: str) -> int:
+    """Bytes of a tower's files."""
+    return sum((folder / part).stat().st_size for part in config.parts_of(tower))
 
 
 def rows_of_a_run(size: int, stored: int) -> int:

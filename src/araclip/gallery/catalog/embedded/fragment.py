@@ -35,9 +35,7 @@ AVAILABLE = hasattr(sqlite3.Connection, "deserialize")  # some builds of SQLite 
 NAME = "fragment"  # of the database inside a catalogue's connection
 _PAGE = 65_536  # bytes, so that rows with a vector fill their pages
 _TABLES = ("contents", "files", "texts", "photos", "changes")  # whose triggers are replaced
-_SUM = {
-    table: " + ".join(CRC_COLUMNS[table]) if table in CRC_COLUMNS else "crc" for table in COLUMNS
-}  # of the checksums of a row
+_SUM = {table: " + ".join(CRC_COLUMNS.get(table, ["crc"])) for table in COLUMNS}  # of the checksums of a row
 
 
 def fragment_of(pictures: EmbeddedPictures, first: int) -> bytes:
@@ -61,7 +59,7 @@ def next_id(catalog: Catalog) -> int:
 
 
 def put_fragment(catalog: Catalog, fragment: bytes) -> int | None:
-    """Store the pictures of a fragment in a transaction of its own; returns how many were new.
+    """Store the pictures of a fragment in a transaction of its own, in the writer's turn; returns how many were new.
 
     What is new is inserted as it is. A picture that is known gets a further path, and keeps its vector. None where the
     ids of the fragment are taken: pictures were added since it was made. Nothing is changed then.
@@ -70,9 +68,9 @@ def put_fragment(catalog: Catalog, fragment: bytes) -> int | None:
         first = database.execute(f"SELECT min(id) FROM {NAME}.contents").fetchone()[0]
         if first is None:
             return 0
+        if next_id(catalog) > first:
+            return None
         with catalog.writing(words=False):
-            if next_id(catalog) > first:
-                return None
             indexing.check_version(database)
             others = _take_out(database)
             new = _insert(database)
@@ -154,10 +152,8 @@ def _insert(database: Connection) -> int:
     new: int = totals["contents"][0]
     number = database.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'changes'").fetchone()[0]
     ids = database.execute(f"SELECT id FROM {NAME}.contents ORDER BY id").fetchall()
-    totals["changes"] = (
-        new,
-        sum(crc32(f"[{each}, {content}]".encode()) for each, (content,) in enumerate(ids, number + 1)),
-    )
+    logged = (crc32(f"[{each}, {content}]".encode()) for each, (content,) in enumerate(ids, number + 1))
+    totals["changes"] = new, sum(logged)
     with without_triggers(database, _TABLES):
         for table, columns in COLUMNS.items():
             names = ", ".join(columns)
