@@ -22,6 +22,7 @@ from araclip import Gallery, model_folder
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
+from araclip.inference import sessions, towers
 from araclip.installed_models import installed
 from araclip.pictures.images import AHEAD
 
@@ -70,6 +71,31 @@ def test_neither_the_batch_nor_its_size_changes_a_vector(tiny_model: Path, texts
 
 def shared(folder: Path, models: dict[Path, AraCLIP] = {}) -> AraCLIP:  # noqa: B006 - one model for all examples
     return models.setdefault(folder, AraCLIP.load(folder, threads=1))
+
+
+@pytest.mark.parametrize("name", ["tiny", "araclip-mini"])
+def test_a_text_tower_that_was_opened_for_few_texts_makes_the_same_vectors(tiny_model: Path, name: str) -> None:
+    folder = tiny_model if name == "tiny" else name
+    usual, few = AraCLIP(folder, threads=1), AraCLIP(folder, threads=1)
+    few.open_text_tower()
+    assert np.allclose(few.encode_text(MIXED), usual.encode_text(MIXED), atol=2e-6)
+
+
+def test_large_graphs_read_few_texts_at_once_and_give_the_same_vectors(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = AraCLIP(tiny_model, threads=1).encode_text(MIXED * 3)
+    monkeypatch.setattr(towers, "SMALL_GRAPH", 0)
+    monkeypatch.setattr(towers, "LARGE_TEXTS", 5)
+    runs = []
+    session = sessions.OnnxRuntimeSession.run
+    monkeypatch.setattr(
+        sessions.OnnxRuntimeSession,
+        "run",
+        lambda self, inputs: runs.append(len(inputs["input_ids"])) or session(self, inputs),
+    )
+    assert np.allclose(AraCLIP(tiny_model, threads=1).encode_text(MIXED * 3), usual, atol=1e-6)
+    assert runs == [5, 5, 5, 5, 4]
 
 
 def test_no_texts_and_no_pictures_give_no_vectors(model: AraCLIP) -> None:

@@ -113,6 +113,7 @@ class AraCLIP(EncoderBase):
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = threads or usable_cores()
+        self._few_texts = False
         image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
         self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
 
@@ -187,8 +188,9 @@ class AraCLIP(EncoderBase):
         return self.encode_pixels(np.stack(pictures))
 
     def open_text_tower(self) -> None:
-        """Begin to open the text tower in a thread, while something else is done; `encode_text` waits for it, and
-        raises what goes wrong here."""
+        """Begin to open the text tower in a thread, while something else is done, for a process that encodes few texts
+        and ends; `encode_text` waits for it, and raises what goes wrong here."""
+        self._few_texts = True
 
         def opened() -> None:
             with suppress(Exception):
@@ -204,7 +206,7 @@ class AraCLIP(EncoderBase):
     @cached_property
     def _text_tower(self) -> TextTower:
         model_check.check_tower(self.folder, self.config, "text")
-        tower = TextTower(self.folder, self.config, self.threads, self.device)
+        tower = TextTower(self.folder, self.config, self.threads, self.device, widen=not self._few_texts)
         check_device(self.folder, self.config, tower, self.device, self.threads)
         return tower
 

@@ -150,7 +150,9 @@ class RelevanceScale:
     @cached_property
     def _spreads(self) -> tuple[float, float]:
         """Those of nonsense and of strong everyday queries."""
-        strong = np.percentile(self.spread(self.reference.everyday), STRONG_PERCENTILE)
+        everyday = np.sort(self.spread(self.reference.everyday))
+        at = STRONG_PERCENTILE / 100 * (len(everyday) - 1)
+        strong = np.interp(at, np.arange(len(everyday)), everyday)  # np.percentile imports numpy.ma, 20 ms
         return float(self.spread(self.reference.nonsense).mean()), float(strong)
 
     @cached_property

@@ -31,19 +31,21 @@ LARGE_TEXTS = 8  # texts that pass a large graph at once: of 32, products leave 
 
 
 class TextTower:
-    """Tokenizer and text graph.
+    """Tokenizer and text graph; `widen` is that of `sessions.open_session`.
 
     Raises:
         ModelMismatch: a file is damaged, or contradicts config.json.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
+    def __init__(
+        self, folder: Path, config: ModelConfig, threads: int, device: str = CPU, *, widen: bool = True
+    ) -> None:
         self._folder, self._config = folder, config
         self.tokenizer = Tokens(folder, config)
         inputs = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
         large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        self._graph = _Graph(folder, config, "text", dict.fromkeys(inputs), threads, device)
+        self._graph = _Graph(folder, config, "text", dict.fromkeys(inputs), threads, device, widen=widen)
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         """n texts → (n, D) float32 of unit length, at most `batch_size` of them at once."""
@@ -143,6 +145,7 @@ class _Graph:
         threads: int,
         device: str,
         arena: bool = True,
+        widen: bool = True,
     ) -> None:
         for part in config.parts_of(tower):
             if part != "tokenizer.json":
@@ -150,7 +153,7 @@ class _Graph:
         self.label, self.width = config.label, config.width
         self._path, self._device = folder / f"{tower}.onnx", device
         with _reported(self._path, f"opened by {_library(device)}"):
-            self._session = open_session(self._path, device, threads, arena=arena)
+            self._session = open_session(self._path, device, threads, arena=arena, widen=widen)
         self._check(inputs)
 
     def _check(self, inputs: dict[str, list[int] | None]) -> None:

@@ -116,7 +116,8 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
     total = sum(weight for weight, *_ in counted)
     if not total:
         return NO_MATCHES
-    ids = np.unique(np.concatenate([each for _, *found in counted for each in found]))
+    every = np.sort(np.concatenate([each for _, *found in counted for each in found]))
+    ids = every[np.diff(every, prepend=-1) > 0]  # each once; np.unique would import numpy.ma, 20 ms
     strength, coverage = np.zeros(len(ids)), np.zeros(len(ids))
     for weight, whole, part in counted:
         there = np.isin(ids, whole, assume_unique=True) + PART * np.isin(ids, part, assume_unique=True)

@@ -64,7 +64,7 @@ class WordIndex:
 
     def _ids(self, sql: str, values: tuple[str | int, ...]) -> Ids:
         ((text,),) = self._catalog.rows(f"SELECT group_concat(rowid) FROM ({sql})", values)  # quicker than rows
-        return np.unique(np.fromstring(text or "", np.int64, sep=","))
+        return np.sort(np.fromstring(text or "", np.int64, sep=","))
 
 
 def _quoted(text: str) -> str:
