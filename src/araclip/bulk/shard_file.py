@@ -191,6 +191,8 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
                 left -= len(found[-1])
                 if not left:
                     break
+            if left:
+                raise InputError(f"{place} has fewer rows than it says. Delete it and embed again.")
             return header, pa.concat_batches(found) if len(found) > 1 else found[0]
         except AraCLIPError:
             raise
@@ -230,7 +232,8 @@ def _header(file: Any, place: str) -> ShardHeader:
             _field(about, "source", str), _field(about, "fingerprint", str), model, shard, shards, refused, rows,
             row_groups,
         )  # fmt: skip
-        if not 0 < model.width <= 65_536 or not found.rows == file.metadata.num_rows == sum(row_groups):
+        counted = min(row_groups, default=0) >= 0 and found.rows == file.metadata.num_rows == sum(row_groups)
+        if not 0 < model.width <= 65_536 or not counted:
             raise _NoShard("its numbers contradict each other")
         return found
     except _NoShard as error:

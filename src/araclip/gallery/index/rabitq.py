@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from araclip.gallery.index import index_file
 from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Ids, Scores, one_thread, positions
 from araclip.gallery.index.index_file import IndexFile
+from araclip.platforms.processes import usable_cores
 
 Vectors = NDArray[np.float16]
 Floats = NDArray[np.float32]
@@ -122,7 +123,7 @@ class _Scan:
                 shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
             return shard
 
-        with ThreadPoolExecutor(SHARDS, "encode") as pool:
+        with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:  # each holds two blocks in float32
             return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 
     @classmethod
