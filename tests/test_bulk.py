@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 import pictures
-from araclip import AraCLIP, open_gallery
+from araclip import AraCLIP, atomic, open_gallery
 from araclip.bulk import fragment_processes, shard_groups
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
@@ -453,6 +453,45 @@ def test_a_damaged_shard_is_named_and_what_was_read_before_it_stays(
             fill(gallery, shards_in(out))
         assert 0 < len(gallery) < 8
         assert list(gallery.verify()) == []
+
+
+def _filled_until(point: int, place: str, out: str, model: str) -> None:
+    """In a process of its own: fill a gallery, and die before or after the commit with this number."""
+    points = itertools.count()
+
+    def step(name: str) -> None:
+        if name in ("commit", "committed") and next(points) == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    atomic.step = step
+    with Gallery.open(Path(place), model=AraCLIP(model, threads=1), create=True) as gallery:
+        fill(gallery, shards_in(out))
+
+
+def test_a_gallery_whose_filling_is_killed_anywhere_is_sound_and_is_filled_by_the_next_run(
+    folder: Path, tmp_path: Path, tiny_model: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fragment_processes, "usable_cores", lambda: 1)
+    embed(folder, tmp_path / "out", model=model, shards=3)
+    place, killed, point = tmp_path / "gallery", 0, 0
+    while True:
+        shutil.rmtree(place, ignore_errors=True)
+        process = multiprocessing.get_context("fork").Process(
+            target=_filled_until, args=(point, str(place), str(tmp_path / "out"), str(tiny_model))
+        )
+        process.start()
+        process.join()
+        if not process.exitcode:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        killed, point = killed + 1, point + 1
+        with Gallery.open(place, model=model, create=True) as gallery:
+            assert list(gallery.verify()) == []
+            there = len(gallery)
+            assert fill(gallery, shards_in(tmp_path / "out")).added == 8 - there
+            assert list(gallery.verify()) == []
+            assert gallery._catalog.rows("SELECT count(*) FROM words") == [(8,)]
+    assert killed >= 6  # before and after each of three commits
 
 
 def test_pictures_that_others_add_meanwhile_take_no_ids_from_those_of_shards(
