@@ -1,6 +1,5 @@
 """The process behind `fragment_processes`: tasks come by stdin, fragments go to stdout."""
 
-import signal
 import sys
 from contextlib import suppress
 
@@ -11,7 +10,6 @@ from araclip.errors import AraCLIPError
 
 def main() -> None:
     """Answer tasks until there are no more, or the process that asks is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that asks
     tasks, answers = sys.stdin.buffer, sys.stdout.buffer
     with suppress(OSError):
         while (asked := receive(tasks)) is not None:

@@ -32,7 +32,6 @@ _RECORDS = (
     f"FROM {_JOINED} LEFT JOIN photos ON photos.content = contents.id"
 )
 _UNREAD = f"(contents.id NOT IN (SELECT content FROM texts) OR {photo_tables.UNREAD})"
-_UNSOUND = "a row does not match its checksum"
 _AT_ONCE = 500  # parameters of a statement; old versions of SQLite allow 999
 
 
@@ -193,21 +192,17 @@ class CatalogLookups:
         """
         rows = self.rows(sql, values)
         if not all(row[-1] for row in rows):
-            raise self.damaged(_UNSOUND)
+            raise self.damaged()
         return [row[:-1] for row in rows]
 
     def sound_vectors(self, where: str, values: Sequence[Any] = ()) -> list[tuple[int, bytes]]:
-        """Ids and vectors of the pictures that an SQL condition selects, checked as by `sound_rows`.
-
-        Raises:
-            GalleryCorrupt: one does not match its checksum.
-        """
+        """Ids and vectors of the pictures that an SQL condition selects; checked, and refused, as by `sound_rows`."""
         rows = self.rows(f"SELECT id, hash, vector, vector_crc FROM contents {where}", values)
         if not all(is_sound_vector(*row) for row in rows):
-            raise self.damaged(_UNSOUND)
+            raise self.damaged()
         return [(content, vector) for content, _, vector, _ in rows]
 
-    def damaged(self, what: str) -> GalleryCorrupt:
+    def damaged(self, what: str = "a row does not match its checksum") -> GalleryCorrupt:
         """The error of damage that a read has found."""
         return GalleryCorrupt(
             f"{self.folder / FILE_NAME} is damaged: {what}. Run `araclip repair`; your pictures are not touched."
