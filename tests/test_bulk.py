@@ -36,6 +36,7 @@ from araclip.bulk.plan import parse_shard
 from araclip.bulk.shard_file import read_rows
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.embedded import fragment
 from araclip.gallery.gallery import Gallery
 from postgres_server import needs_server
 from test_cli import Run, run  # noqa: F401  (a fixture: pytest hands it in by name)
@@ -431,8 +432,10 @@ def test_processes_fill_a_gallery_as_one_does_and_one_that_dies_is_done_without(
             patched.setattr(fragment_processes, "usable_cores", lambda cores=cores: cores)
             patched.setattr(fragment_processes.sys, "executable", python)
             found.append(filled(tmp_path / name, tmp_path / "out", model))
+    monkeypatch.setattr(fragment, "AVAILABLE", False)  # of a SQLite that cannot attach one
+    found.append(filled(tmp_path / "plain", tmp_path / "out", model))
     assert len(found[0]) == 9
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1] == found[2] == found[3]
 
 
 @pytest.mark.parametrize("cores", [1, 2])

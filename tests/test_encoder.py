@@ -87,13 +87,13 @@ def test_large_graphs_read_few_texts_at_once_and_give_the_same_vectors(
     usual = AraCLIP(tiny_model, threads=1).encode_text(MIXED * 3)
     monkeypatch.setattr(towers, "SMALL_GRAPH", 0)
     monkeypatch.setattr(towers, "LARGE_TEXTS", 5)
-    runs = []
-    session = sessions.OnnxRuntimeSession.run
-    monkeypatch.setattr(
-        sessions.OnnxRuntimeSession,
-        "run",
-        lambda self, inputs: runs.append(len(inputs["input_ids"])) or session(self, inputs),
-    )
+    runs, run = list[int](), sessions.OnnxRuntimeSession.run
+
+    def counted(session: sessions.OnnxRuntimeSession, inputs: Any) -> Any:
+        runs.append(len(inputs["input_ids"]))
+        return run(session, inputs)
+
+    monkeypatch.setattr(sessions.OnnxRuntimeSession, "run", counted)
     assert np.allclose(AraCLIP(tiny_model, threads=1).encode_text(MIXED * 3), usual, atol=1e-6)
     assert runs == [5, 5, 5, 5, 4]
 

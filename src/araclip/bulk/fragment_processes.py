@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from queue import SimpleQueue
 from typing import Any, cast
 
 from araclip import errors
 from araclip.decoding_process import receive, send
 from araclip.errors import AraCLIPError
+from araclip.pictures.images import map_ahead
 from araclip.platforms.processes import usable_cores
 
 MOST = 3  # processes; with more, storing is what takes longest
@@ -26,44 +27,31 @@ Task = Mapping[str, Any]
 
 @contextmanager
 def ahead(tasks: Sequence[Task], build: Callable[[Task], bytes]) -> Iterator[Iterator[bytes]]:
-    """The fragments of tasks in their order, as `build` makes them: in other processes, or a few in a thread.
+    """The fragments of tasks in their order, as `build` makes them: in other processes, or a single one in a thread.
 
     Raises:
         AraCLIPError: what `build` raised for a task.
     """
     jobs = min(MOST, usable_cores(), len(tasks))
-    if jobs < 2:
-        with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-            yield _from_thread(tasks, build, reader)
-        return
-    workers = [_Worker() for _ in range(jobs)]
+    free = SimpleQueue[_Worker]()
+
+    def made(task: Task) -> bytes:
+        worker = free.get()
+        try:
+            found = worker.answer(task)
+        finally:
+            free.put(worker)
+        return build(task) if found is None else found  # its process was killed
+
+    workers = [_Worker() for _ in range(jobs if jobs > 1 else 0)]
+    for worker in workers:
+        free.put(worker)
     try:
-        yield _from_workers(tasks, build, workers)
+        with closing(map_ahead(made if workers else build, tasks, max(jobs, 1), jobs + 1)) as found:
+            yield (fragment for _, fragment in found)
     finally:
         for worker in workers:
             worker.end()
-
-
-def _from_thread(tasks: Sequence[Task], build: Callable[[Task], bytes], reader: ThreadPoolExecutor) -> Iterator[bytes]:
-    coming = [reader.submit(build, task) for task in tasks[:1]]
-    for task in (*tasks[1:], None):
-        fragment = coming.pop().result()
-        if task is not None:
-            coming.append(reader.submit(build, task))
-        yield fragment
-
-
-def _from_workers(
-    tasks: Sequence[Task], build: Callable[[Task], bytes], workers: "Sequence[_Worker]"
-) -> Iterator[bytes]:
-    for worker, task in zip(workers, tasks, strict=False):
-        worker.ask(task)
-    for number, task in enumerate(tasks):
-        worker = workers[number % len(workers)]
-        fragment = worker.answer()
-        if number + len(workers) < len(tasks):
-            worker.ask(tasks[number + len(workers)])
-        yield build(task) if fragment is None else fragment  # its process was killed
 
 
 class _Worker:
@@ -72,27 +60,17 @@ class _Worker:
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-P", "-m", "araclip.bulk.fragment_worker"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            command,
-            stdin=pipe,
-            stdout=pipe,
-            env=environment,
-            start_new_session=True,  # a Ctrl-C is not for it
-        )
+        pipe = subprocess.PIPE  # and a session of its own, for a Ctrl-C is not for it
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, start_new_session=True)
 
-    def ask(self, task: Task) -> None:
-        """Give it a task."""
-        with suppress(OSError):  # it is dead, and gives no answer
-            send(cast(Any, self._process.stdin), dict(task))
-
-    def answer(self) -> bytes | None:
-        """The fragment of the task it was given first; None where the process is dead.
+    def answer(self, task: Task) -> bytes | None:
+        """The fragment of a task; None where the process is dead.
 
         Raises:
             AraCLIPError: the task's own error.
         """
         try:
+            send(cast(Any, self._process.stdin), dict(task))
             answered = receive(cast(Any, self._process.stdout))
         except (OSError, ValueError):
             return None

@@ -153,11 +153,11 @@ class Catalog(CatalogLookups):
         if not isinstance(self._db, connection.OwnerConnection):
             raise GalleryError(f"{self.folder / FILE_NAME} is read-only here. Write it from its owner's account.")
         with self._own_errors():
-            self._db.attach(database, name)
-        try:
-            yield self._db
-        finally:
-            with self._own_errors():
+            self._db.execute(f"ATTACH ':memory:' AS {name}")
+            try:
+                self._db.deserialize(database, name)
+                yield self._db
+            finally:
                 self._db.execute(f"DETACH {name}")
 
     def remember_drives(self, drives: set[str]) -> None:

@@ -122,14 +122,9 @@ class OwnerConnection:
         with self._lock:
             self._db.backup(target)
 
-    def attach(self, database: bytes, name: str, /) -> None:
-        """Attach a serialized database, in memory, outside a transaction.
-
-        Raises:
-            sqlite3.Error: it is none, or there is no memory for it.
-        """
+    def deserialize(self, database: bytes, name: str, /) -> None:
+        """As `sqlite3.Connection.deserialize`."""
         with self._lock:
-            self._db.execute(f"ATTACH ':memory:' AS {name}").close()
             self._db.deserialize(database, name=name)
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +12,7 @@ from araclip.gallery.catalog.full_text import indexing
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.results import Filled
+from araclip.pictures.images import map_ahead
 
 LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # kB; pages of 4 kB in the log, 200 MB
 WORDED = 16_384  # pictures whose words are one commit: half a second
@@ -80,15 +80,9 @@ def _add_fragments(catalog: Catalog, groups: EmbeddedGroups, turn: Turn) -> Iter
 
 def _add_groups(catalog: Store, groups: EmbeddedGroups, turn: Turn) -> Iterator[int]:
     """The same for any store, whose words are indexed later; each group is read while the one before it is stored."""
-    following = 0
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-        coming = [reader.submit(groups.read, 0)] if groups.sizes else []
-        while coming:
-            group, following = coming.pop().result(), following + 1
-            if following < len(groups.sizes):
-                coming.append(reader.submit(groups.read, following))
-            with turn():
-                yield _put(catalog, group)
+    for _, group in map_ahead(groups.read, range(len(groups.sizes)), threads=1, most=2):
+        with turn():
+            yield _put(catalog, group)
 
 
 @contextmanager
