@@ -20,12 +20,15 @@ from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.pictures.images import open_image, square
 from araclip.training.data.augmentation import JITTER, augment, recolour, views
-from araclip.training.inputs.pictures import BranchImages, LockedImages, PixelImages, training_images
+from araclip.training.inputs import locked_images
+from araclip.training.inputs.locked_images import LockedImages
+from araclip.training.inputs.pictures import BranchImages, PixelImages, training_images
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.image_side import ImageSide
 from araclip.training.small_cnn import batchnorm
-from araclip.training.small_cnn.branches import Branch, Branches, SharedBlocks, can_split, joined, split, upper_modules
+from araclip.training.small_cnn.branch_layers import Branch, Branches, SharedBlocks, can_split
+from araclip.training.small_cnn.branches import joined, split, upper_modules
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
 from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
 from araclip.training.stages.finetuning.losses import ForgettingLoss
@@ -453,6 +456,20 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
     assert np.array_equal(changed[1:], first[1:])
     monkeypatch.setattr("araclip.training.inputs.pixels.decode_ahead", None)  # nothing is opened again
     assert np.array_equal(side().features, changed)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: bool
+) -> None:
+    made = model("timm efficientnet")
+    made.config.vision_mirror = mirror
+    plain = LockedImages(made, PIXELS, pictures, tmp_path / "plain", silent).features
+    monkeypatch.setattr(locked_images, "MANY", 1)
+    monkeypatch.setattr(locked_images, "pooled", None)
+    graph = LockedImages(made, PIXELS, pictures, tmp_path / "graph", silent).features
+    assert np.allclose(graph, plain, atol=2e-3 * np.abs(plain).max())
+    assert len(np.unique(plain, axis=0)) == len(pictures)
 
 
 def test_a_picture_that_becomes_unreadable_is_named_with_what_to_do(pictures: list[Path], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from transformers import TimmWrapperModel
 from araclip.errors import RecipeError, RunMismatch
 from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.model.saved_models import load_model
-from araclip.training.small_cnn.branches import first_branches, joined, with_gate, with_map_scale
+from araclip.training.small_cnn.branches import first_branches, joined, route_last, with_gate, with_map_scale
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_negatives
@@ -131,16 +131,17 @@ def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world:
     changes = [
         *section("nightly", **learned),
         *section("both", expert_weight=10, **joined, **told),
+        *section("routed", expert_weight=10, expert_routed=True, **joined, **told),
         *section("more", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
         *section("each", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
         *section("each", image="{train = 'partial', frozen_blocks = 2, cache = 'maps', each_branch = true}"),
         *section("again", **{**joined, **told, "expert": "'both'"}),
     ]
     read = recipe(world, *changes)
-    for name in ("nightly", "both", "more"):
+    for name in ("nightly", "both", "routed", "more"):
         run_stage(read, name, runs, Notes())
-    (teacher, processor), (nightly, _), (both, _) = (
-        load_model(runs / name / "model") for name in ("teacher", "nightly", "both")
+    (teacher, processor), (nightly, _), (both, _), (routed, _) = (
+        load_model(runs / name / "model") for name in ("teacher", "nightly", "both", "routed")
     )
 
     def vectors(model: Any, folder: Path) -> torch.Tensor:
@@ -153,6 +154,8 @@ def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world:
     assert (vectors(both, world / "shapes") * vectors(teacher, world / "shapes")).sum(dim=1).mean() > 0.95
     assert (vectors(both, night) * vectors(nightly, night)).sum(dim=1).mean() > 0.9
     assert (vectors(teacher, night) * vectors(nightly, night)).sum(dim=1).mean() < 0.8  # so it was the expert
+    assert torch.allclose(vectors(routed, night), vectors(both, night), atol=1e-5)
+    assert torch.allclose(vectors(routed, world / "shapes"), vectors(teacher, world / "shapes"), atol=1e-5)
     assert len(load_model(runs / "more" / "model")[0].vision_model.branches) == 2
     with pytest.raises(RecipeError, match="each_branch is for an image tower that an ensemble without expert made"):
         run_stage(read, "each", runs, Notes())
@@ -162,6 +165,8 @@ def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world:
         partial = {**joined, **told, missing: []}
         with pytest.raises(RecipeError, match="an expert needs `expert_pictures`"):
             recipe(world, *section("both", **partial))
+    with pytest.raises(RecipeError, match="an expert needs `expert_pictures`"):
+        recipe(world, *section("both", **{**joined, "members": ["teacher", "nightly"], "expert_routed": True}))
 
 
 def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(world: Path, runs: Path) -> None:
@@ -199,5 +204,38 @@ def test_a_gated_branch_keeps_the_size_of_its_maps_among_others(world: Path) -> 
     assert torch.allclose(found[:, width:], second * torch.sigmoid(second.sum(dim=1, keepdim=True)), atol=1e-5)
     assert not torch.allclose(first, second, atol=1e-2)
     assert first_branches(both, width).config.map_scales == [1.0]
-    with pytest.raises(RecipeError, match="map_scale is for one image tower"):
+    with pytest.raises(RecipeError, match=r"map_scale is for image towers .* without a gate"):
         with_map_scale(both, 2, 0.5)
+
+
+def test_maps_of_another_size_are_for_all_branches_of_an_ensemble(world: Path) -> None:
+    plain = TimmWrapperModel.from_pretrained(world / "cnn").eval()
+    two = with_map_scale(joined([plain, with_map_scale(plain, 2, 0.75)], 2), 2, 0.5)
+    assert two.config.map_scales == [0.5, 0.5]
+    pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found, one = (tower(pixel_values=pixels).pooler_output for tower in (two, with_map_scale(plain, 2, 0.5)))
+    assert torch.allclose(found, torch.cat([one, one], dim=1), atol=1e-5)
+
+
+def test_a_routed_branch_computes_only_rows_of_its_kind_and_comes_with_the_first_tower(world: Path) -> None:
+    plain = TimmWrapperModel.from_pretrained(world / "cnn").eval()
+    width = plain.timm_model.head_hidden_size
+    gated = joined([plain, with_gate(plain, 2, torch.zeros(width), torch.zeros(()))], 2)
+    pixels = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        every = gated(pixel_values=pixels).pooler_output
+        sums = every[:, :width].sum(dim=1)
+        level = sums.sort().values[2:4].mean()
+        route_last(gated, torch.ones(width), -level)
+        whole = joined([gated, plain], 2)
+        computed: list[int] = []
+        whole.branches[1].register_forward_hook(lambda _, maps, found: computed.append(len(found)))
+        some = whole(pixel_values=pixels).pooler_output
+    own = sums > level
+    assert (computed, int(own.sum()), whole.config.routed) == ([2], 2, [1])
+    assert torch.allclose(some[own, : 2 * width], every[own], atol=1e-5)
+    assert not some[~own, width : 2 * width].any()
+    assert (first_branches(whole, width).config.routed, first_branches(whole, 2 * width).config.routed) == ([1], [])
+    with pytest.raises(RecipeError, match="routed branch can only come first"):
+        joined([plain, gated], 2)

@@ -26,7 +26,7 @@ from araclip.training.export.weights import graph_files
 from araclip.training.foreign.preprocessing import square_processor
 from araclip.training.model import unpack as graphs
 from araclip.training.model.saved_models import load_model, save_model, unpack
-from araclip.training.small_cnn.branches import joined, with_gate
+from araclip.training.small_cnn.branches import joined, route_last, with_gate
 from araclip.training.stages.dispatch import run_stage
 from toy_training import Notes, make_world, recipe
 
@@ -85,7 +85,9 @@ def of_squares() -> AraCLIPProcessor:
 def with_branches(text: str) -> AraCLIPModel:
     tower = TimmWrapperModel(TimmWrapperConfig(architecture="test_efficientnet", num_labels=0, do_pooling=True)).eval()
     gated = with_gate(tower, 2, 0.1 * torch.randn(tower.timm_model.head_hidden_size), torch.zeros(()))
-    return AraCLIPModel.from_towers(tiny_hf.tiny_model(text, None).text_model, joined([tower, gated], 2), 8)
+    both = joined([tower, gated], 2)
+    route_last(both, torch.randn(tower.timm_model.head_hidden_size), torch.zeros(()))
+    return AraCLIPModel.from_towers(tiny_hf.tiny_model(text, None).text_model, both, 8)
 
 
 def vectors(model: AraCLIPModel, processor: AraCLIPProcessor) -> tuple[np.ndarray, np.ndarray]:

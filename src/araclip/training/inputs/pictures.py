@@ -5,10 +5,9 @@ which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the mod
 """
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip import atomic
-from araclip.errors import DataError, ImageError
+from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.augmentation import augment
-from araclip.training.foreign.failures import failures
+from araclip.training.inputs.encoded_images import EncodedImages, encoded, projected
+from araclip.training.inputs.locked_images import LockedImages
 from araclip.training.inputs.pixels import EVAL_BATCH, Pixels, pooled
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
@@ -38,20 +37,9 @@ from araclip.training.small_cnn.branches import (
 )
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
 from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
+from araclip.training.small_cnn.shared_weights import differing_weight
 
 LogLine = Callable[[str], None]
-
-
-class EncodedImages(NamedTuple):
-    """Output of an image tower and its projection for B pictures.
-
-    Attributes:
-        vectors: (B, K, D) float32, each of unit length. K is 1, or the number of branches where each has its own loss.
-        features: (B, W) float32, the tower's output before the projection.
-    """
-
-    vectors: Tensor
-    features: Tensor
 
 
 class TrainingImages(Protocol):
@@ -96,73 +84,6 @@ def training_images(
     return PixelImages(model, pixels, pictures, side, seed)
 
 
-def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
-    """(B, W) pooled outputs → (B, D), rows of unit length in float32, under autocast too."""
-    vectors: Tensor = model.visual_projection(features.to(model.logit_scale.device))
-    return l2_normalize(vectors.float(), dim=-1)
-
-
-def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
-    """(B, W) pooled outputs and one vector of each."""
-    features = features.float()
-    return EncodedImages(projected(model, features).unsqueeze(1), features)
-
-
-class LockedImages:
-    """The tower never learns: its pooled outputs are computed once and stored on disk (LiT, Zhai et al. 2022)."""
-
-    def __init__(
-        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, log: LogLine
-    ) -> None:
-        self.model, self.pixels, self.cache, self.log = model, pixels, cache, log
-        model.vision_model.requires_grad_(False)
-        self.modules: list[nn.Module] = []
-        self.features = self._features(pictures)  # (N, W) float16
-        self._cached = {tuple(pictures): self.features}
-
-    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """(B, W), the tower's pooled outputs."""
-        return torch.from_numpy(self.features[list(rows)].astype(np.float32))
-
-    def encode(self, inputs: Tensor) -> EncodedImages:
-        """One vector a picture; only the projection computes."""
-        return encoded(self.model, inputs)
-
-    def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures; they pass the tower at the first call only."""
-        key = tuple(pictures)
-        if key not in self._cached:
-            self._cached[key] = self._features(pictures)
-        return projected(self.model, torch.from_numpy(self._cached[key].astype(np.float32)))
-
-    def close(self) -> None:
-        """Nothing to restore."""
-
-    def _features(self, pictures: Sequence[Path]) -> NDArray[np.float16]:
-        digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
-        if self.model.config.vision_mirror:
-            digest.update(b"mirror")
-        for tensor in self.model.vision_model.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        for picture in pictures:
-            digest.update(f"{picture} {picture.stat().st_mtime_ns}".encode())
-        path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
-        if not path.exists():
-            self.cache.mkdir(parents=True, exist_ok=True)
-            self.model.eval()
-            parts = []
-            with torch.inference_mode():
-                for start in range(0, len(pictures), EVAL_BATCH):
-                    values = self.pixels.read(pictures[start : start + EVAL_BATCH])
-                    parts.append(pooled(self.model, values).to(torch.float16).cpu().numpy())
-                    if start and start % 1000 == 0:
-                        self.log(f"image vectors computed for {start:,} of {len(pictures):,} pictures")
-            atomic.write_array(path, np.concatenate(parts))
-        with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
-            found: NDArray[np.float16] = np.load(path)
-        return found
-
-
 class BranchImages:
     """The upper blocks of a convolutional tower learn, on windows of the frozen blocks' cached feature maps."""
 
@@ -177,6 +98,7 @@ class BranchImages:
         tower = model.vision_model.requires_grad_(False)
         self._fused = batchnorm.fuse(upper_modules(tower, side.frozen_blocks))
         shared, branch = split(tower, side.frozen_blocks)
+        self._shared, self._frozen_blocks = shared, side.frozen_blocks
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log)
@@ -215,8 +137,23 @@ class BranchImages:
         features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
 
+    def learn_from(self, tower: Any) -> None:
+        """Let `initial_features` be those of another tower over the same first blocks.
+
+        Raises:
+            RecipeError: its first blocks differ, or it cannot be split.
+        """
+        shared, branch = split(tower, self._frozen_blocks)
+        if differing := differing_weight(self._shared, shared):
+            raise RecipeError(
+                f"the first {self._frozen_blocks} blocks of the tower whose features are learned are not those of the "
+                f"tower that learns them ({differing} differs). Name two that were trained from one start."
+            )
+        branch = copy.deepcopy(branch).requires_grad_(False).eval()
+        self._initial_branch = branch.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """(B, W): `features` as before the stage: with its weights, from maps of the size that they had then."""
+        """(B, W): `features` as before the stage, from maps of the size that they had then; or see `learn_from`."""
         with torch.no_grad():
             features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))
         return features

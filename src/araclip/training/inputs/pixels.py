@@ -48,7 +48,11 @@ class Pixels:
         return (values - torch.tensor(self.mean).view(1, 3, 1, 1)) / torch.tensor(self.std).view(1, 3, 1, 1)
 
     def read(self, files: Sequence[Path]) -> Tensor:
-        """Pictures as they are, without augmentation.
+        """Pictures as they are, without augmentation, as `squares`."""
+        return self(self.squares(files))
+
+    def squares(self, files: Sequence[Path]) -> NDArray[np.uint8]:
+        """(B, S, S, 3): pictures as they are.
 
         Raises:
             DataError: one cannot be read.
@@ -58,7 +62,7 @@ class Pixels:
             if isinstance(square, ImageError):
                 raise DataError(f"{square} Remove it from its captions.jsonl.")
             squares.append(square)
-        return self(np.stack(squares))
+        return np.stack(squares)
 
 
 def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:

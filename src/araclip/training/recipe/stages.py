@@ -108,6 +108,7 @@ class Ensemble(Stage):
     expert: str = ""  # one more member, which contributes only for pictures like its own: a gated branch
     expert_pictures: Pictures = ()  # its own pictures; the gate is fitted to a batch of them against one of `pictures`
     expert_weight: AtLeastOne = 2.0  # mean length of its vectors for its own pictures, the members' for theirs being 1
+    expert_routed: bool = False  # the expert computes only for pictures that the members' features tell to be its own
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:
@@ -115,10 +116,9 @@ class Ensemble(Stage):
             raise ValueError("an ensemble has two members or more. Name their stages in `members`.")
         if len({*self.members, self.expert}) <= len(self.members):
             raise ValueError("the ensemble names a member twice. Each counts once.")
-        if bool(self.expert) != bool(self.expert_pictures) or (self.expert and not self.pictures):
-            raise ValueError(
-                "an expert needs `expert_pictures`, its own, and `pictures` of others. Give both or leave `expert` out."
-            )
+        asked = self.expert or self.expert_pictures or self.expert_routed
+        if asked and not (self.expert and self.expert_pictures and self.pictures):
+            raise ValueError("an expert needs `expert_pictures`, its own, and `pictures` of others. Give both.")
         return self
 
 
@@ -245,10 +245,11 @@ class Distill(LearningStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class DistillImages(LearningStage):
-    """An image tower learns the image vectors of a teacher, or from smaller maps its own features of before."""
+    """An image tower learns a teacher's image vectors, or from smaller maps its own features or another tower's."""
 
     kind: Literal["distill_images"] = "distill_images"
     teacher: str = ""  # a stage or model with the student's text tower; without one, image.map_scale is needed
+    features_of: str = ""  # without a teacher: the tower, stage or model whose features are learned; "": the start
     mirror: bool = True  # targets are the mean of a picture's vector and its mirror image's
     lr_image: NotNegative = 3e-4
     image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None
@@ -294,7 +295,5 @@ class Finetune(LearningStage):
         return self
 
 
-KINDS: Mapping[str, type[Stage]] = {
-    "captions": Captions, "linear": Linear, "distill": Distill, "ensemble": Ensemble, "finetune": Finetune,
-    "query_bank": QueryBank, "names": Names, "distill_images": DistillImages, "average": Average,
-}  # fmt: skip
+_STAGES = (Captions, Linear, Distill, Finetune, Ensemble, QueryBank, Names, DistillImages, Average)
+KINDS: Mapping[str, type[Stage]] = {stage.kind: stage for stage in _STAGES}

@@ -1,16 +1,4 @@
-"""An image tower of several branches over shared frozen blocks: an ensemble of small networks at little more than
-the cost of one.
-
-The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they share
-these, and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
-better than any one of them (deep ensembles, Lakshminarayanan et al. 2017); a linear projection of all branches'
-features, concatenated, is that sum.
-
-A gated branch contributes only on pictures like those it was trained on: its features are multiplied by a number
-between 0 and 1 that is computed from them, one gate of a mixture of experts (Jacobs et al. 1991).
-
-A branch may see the shared blocks' maps made smaller: its time falls with their area, as on a smaller picture.
-"""
+"""An image tower of several branches over shared frozen blocks, as a model of transformers; how towers become one."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,74 +6,13 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 from transformers import AutoModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from araclip.errors import InputError, RecipeError
+from araclip.training.small_cnn.branch_layers import Branch, Branches, SharedBlocks, can_split
 from araclip.training.small_cnn.branches_configuration import BranchesConfig
 from araclip.training.small_cnn.shared_weights import differing_weight
-
-
-class SharedBlocks(nn.Module):
-    """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
-
-    Its layers are those of the network, not copies.
-
-    Args:
-        cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
-        blocks: how many stages of `cnn.blocks` belong to it.
-
-    Raises:
-        RecipeError: the network is of another kind, or has no more than `blocks` of them.
-    """
-
-    def __init__(self, cnn: Any, blocks: int) -> None:
-        super().__init__()
-        if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
-            raise RecipeError(
-                f"{type(cnn).__name__} cannot be cut after block {blocks}. Caching "
-                "frozen features works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
-            )
-        self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        x: Tensor = self.norm(self.first(pixels))
-        for block in self.blocks:
-            x = block(x)
-        return x
-
-
-class Branch(nn.Module):
-    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W); layers of the network, not copies."""
-
-    def __init__(self, cnn: Any, blocks: int, *, gated: bool = False, map_scale: float = 1.0) -> None:
-        super().__init__()
-        self.map_scale = map_scale
-        self.blocks, self.conv_head, self.bn2 = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
-        self.gate = nn.Linear(cnn.conv_head.out_channels, 1) if gated else None
-
-    def forward(self, maps: Tensor) -> Tensor:
-        x = maps
-        if self.map_scale != 1.0:
-            h, w = (max(1, round(self.map_scale * side)) for side in maps.shape[2:])
-            x = interpolate(maps, (h, w), mode="bilinear")
-        for block in self.blocks:
-            x = block(x)
-        pooled: Tensor = self.bn2(self.conv_head(x)).mean(dim=(2, 3))
-        return pooled if self.gate is None else pooled * torch.sigmoid(self.gate(pooled))
-
-
-class Branches(nn.ModuleList):
-    """Several branches over the same shared blocks: (B, C, h, w) → (B, K · W), their features concatenated."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.cat([branch(maps) for branch in self], dim=1)
-
-
-def can_split(cnn: Any) -> bool:
-    """Whether a network is laid out as `SharedBlocks` and `Branch` need it."""
-    return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
 class BranchesModel(PreTrainedModel):  # type: ignore[misc]
@@ -100,7 +27,13 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         self.shared = SharedBlocks(networks[0], config.shared_blocks)
         self.branches = Branches(
             [
-                Branch(network, config.shared_blocks, gated=number in config.gated, map_scale=scale)
+                Branch(
+                    network,
+                    config.shared_blocks,
+                    gated=number in config.gated,
+                    routed_by=number if number in config.routed else 0,
+                    map_scale=scale,
+                )
                 for number, (network, scale) in enumerate(zip(networks, config.map_scales, strict=True))
             ]
         )
@@ -156,8 +89,13 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
             )
     branches = [branch for upper in uppers for branch in (upper if isinstance(upper, Branches) else [upper])]
     gated = [number for number, branch in enumerate(branches) if branch.gate is not None]
+    routed = [number for number, branch in enumerate(branches) if branch.router is not None]
+    if any(getattr(tower.config, "routed", ()) for tower in towers[1:]):
+        raise RecipeError(
+            "a tower with a routed branch can only come first: its router reads the branches before. Name it first."
+        )
     config = BranchesConfig(
-        kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated,
+        kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated, routed=routed,
         map_scales=[scale for tower in towers for scale in _map_scales(tower)],
     )  # fmt: skip
     model = BranchesModel(config)
@@ -176,35 +114,33 @@ def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> B
     """
     if not _is_single(tower):
         raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
-    gate = {"gate.weight": weight[None], "gate.bias": bias.view(1)}
-    return _of_one_branch(tower, shared_blocks, gate)
+    model = joined([tower], shared_blocks)
+    gate = nn.Linear(len(weight), 1)
+    gate.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
+    model.branches[0].gate, model.config.gated = gate, [0]
+    return model
+
+
+def route_last(tower: BranchesModel, weight: Tensor, bias: Tensor) -> None:
+    """Let the last branch compute only where weight · (features of all branches before it) + bias is above 0."""
+    router = nn.Linear(len(weight), 1)
+    router.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
+    tower.branches[-1].router, tower.config.routed = router, [len(tower.branches) - 1]
 
 
 def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
-    """A tower of one branch → the same, whose branch sees the shared blocks' maps at `scale` of their side.
+    """A tower → the same, whose branches see the shared blocks' maps at `scale` of their side.
 
     Raises:
-        RecipeError: it has more branches than one, a gate, or cannot be split.
+        RecipeError: it cannot be split, or has a gate.
     """
-    if not _is_single(tower):
-        raise RecipeError("map_scale is for one image tower of timm's EfficientNet or MobileNet family. Leave it out.")
-    return _of_one_branch(tower, shared_blocks, map_scale=scale)
-
-
-@torch.no_grad()
-def _of_one_branch(
-    tower: Any, shared_blocks: int, gate: dict[str, Tensor] | None = None, map_scale: float | None = None
-) -> BranchesModel:
-    shared, upper = split(tower, shared_blocks)
-    branch = upper[0] if isinstance(upper, Branches) else upper
-    config = BranchesConfig(
-        tower.config.architecture, 1, shared_blocks, hidden_size=_width(tower), gated=[0] if gate else [],
-        map_scales=[map_scale_of(tower) if map_scale is None else map_scale],
-    )  # fmt: skip
-    model = BranchesModel(config)
-    model.shared.load_state_dict(shared.state_dict())
-    model.branches[0].load_state_dict({**branch.state_dict(), **(gate or {})})
-    model.eval()
+    if not is_splittable(tower) or (isinstance(tower, BranchesModel) and tower.config.gated):
+        raise RecipeError(
+            "map_scale is for image towers of timm's EfficientNet or MobileNet family without a gate. Leave it out."
+        )
+    model = joined([tower], shared_blocks)
+    set_map_scale(model.branches, scale)
+    model.config.map_scales = [scale] * len(model.branches)
     return model
 
 
@@ -213,10 +149,10 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
     """A tower without its last branches, which make the last `dropped` numbers of a picture."""
     each = tower.config.hidden_size // tower.config.branches
     kept = tower.config.branches - dropped // each
-    gated = [number for number in tower.config.gated if number < kept]
+    gated, routed = ([n for n in numbers if n < kept] for numbers in (tower.config.gated, tower.config.routed))
     config = BranchesConfig(
         tower.config.architecture, kept, tower.config.shared_blocks, hidden_size=kept * each, gated=gated,
-        map_scales=tower.config.map_scales[:kept],
+        routed=routed, map_scales=tower.config.map_scales[:kept],
     )  # fmt: skip
     model = BranchesModel(config)
     model.shared.load_state_dict(tower.shared.state_dict())

@@ -30,6 +30,7 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         shared_blocks: the network's first blocks, which they share.
         hidden_size: numbers a picture, of all branches together.
         gated: the branches, by their number from 0, that have a gate.
+        routed: those of them that compute only for pictures of their kind, as the branches before them tell.
         map_scales: for each branch, the side of the maps it sees as a part of the shared blocks' own; () is 1 for all.
     """
 
@@ -37,12 +38,13 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
 
     def __init__(
         self, architecture: str = "tf_efficientnet_lite2", branches: int = 2, shared_blocks: int = 3,
-        hidden_size: int = 2560, gated: Iterable[int] = (), map_scales: Iterable[float] = (), **kwargs: Any,
+        hidden_size: int = 2560, gated: Iterable[int] = (), routed: Iterable[int] = (),
+        map_scales: Iterable[float] = (), **kwargs: Any,
     ) -> None:  # fmt: skip
         earlier = {now: kwargs.pop(key) for key, now in _EARLIER_KEYS.items() if key in kwargs}
         super().__init__(**kwargs)
         self.architecture = architecture
         self.branches = earlier.get("branches", branches)
         self.shared_blocks = earlier.get("shared_blocks", shared_blocks)
-        self.hidden_size, self.gated = hidden_size, sorted(gated)
+        self.hidden_size, self.gated, self.routed = hidden_size, sorted(gated), sorted(routed)
         self.map_scales = list(map_scales) or [1.0] * self.branches

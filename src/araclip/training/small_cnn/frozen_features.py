@@ -25,23 +25,23 @@ from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.augmentation import views
 from araclip.training.foreign.failures import failures
 from araclip.training.onnx_writer import write_graph
-from araclip.training.small_cnn.branches import SharedBlocks
 
 BATCH = 16  # pictures a call of the graph
 Log = Callable[[str], None]
 
 
 class FrozenFeatures(nn.Module):
-    """uint8 pixels (B, S, S, 3) → normalised → the output of the shared blocks.
+    """uint8 pixels (B, S, S, 3) → normalised → the output of the shared blocks, or of a whole tower.
 
     Args:
+        shared: takes normalised (B, 3, S, S).
         mean, std: what the tower was trained with, for values from 0 to 1.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, shared: SharedBlocks, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, shared: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.shared = shared
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))

@@ -11,7 +11,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 OTHERS = 8.0  # weight of other pictures: an open gate costs more there than a closed one does on the expert's own
 PENALTY = 1e-3  # of the squared weights, for features of unit spread
 STEPS = 100  # of L-BFGS, at most
-CHUNK = 32
+MISSED = 1e-3  # share of the expert's own pictures that its router may take for others
+PASSED = 1e-2  # share of others that may pass it, where it tells the two kinds apart
+ROUNDING = 1e-3  # of a logit, in a graph or in another batch
 
 
 @torch.enable_grad()
@@ -35,3 +37,14 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     unscaled = (weight / spread).detach()
     return unscaled.float(), (bias.detach() - unscaled @ centre).float()
+
+
+def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (W,) and bias () of a logit that is above 0 for all but `MISSED` of (N, W), and for few of (M, W).
+
+    Where the two kinds are apart, 0 lies midway between them, for the sake of pictures of either kind not seen here.
+    """
+    weight, bias = logistic(own, others)
+    lowest = torch.quantile(own @ weight + bias, MISSED, interpolation="lower")
+    highest = torch.quantile(others @ weight + bias, 1 - PASSED)
+    return weight, bias - torch.minimum(lowest - ROUNDING, (lowest + highest) / 2)

@@ -108,7 +108,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 
 
 def _made_of(recipe: Recipe, name: str) -> list[str]:
-    """The stages whose models a stage uses: members, the towers of its `model` or its start; and its teacher."""
+    """The stages whose models a stage uses: members, the towers of its `model` or its start; and its teachers."""
     stage = recipe.stage(name)
     named: list[str | None] = []
     if isinstance(stage, Ensemble):
@@ -121,4 +121,6 @@ def _made_of(recipe: Recipe, name: str) -> list[str]:
         named = [recipe.start_of[name]]
     if isinstance(stage, Linear | Distill | DistillImages | Finetune):
         named.append(stage.teacher)
+    if isinstance(stage, DistillImages):
+        named.append(stage.features_of)
     return [found for found in dict.fromkeys(named) if found and found in recipe.stages]

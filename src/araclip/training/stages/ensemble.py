@@ -13,7 +13,7 @@ from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import Ensemble
 from araclip.training.small_cnn import gate
-from araclip.training.small_cnn.branches import joined, with_gate
+from araclip.training.small_cnn.branches import joined, route_last, with_gate
 from araclip.training.small_cnn.shared_weights import first_difference
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
@@ -47,7 +47,8 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     members = slice(len(stage.members))
     if stage.pictures:
         files, data["pictures"] = draw_files(stage.pictures, stage.seed, stage.batch)
-        lengths[members] = [_mean_length(model, pooled_features(model, pixels, files)) for model in models[members]]
+        seen = [pooled_features(model, pixels, files) for model in models[members]]
+        lengths[members] = [_mean_length(model, found) for model, found in zip(models[members], seen, strict=True)]
     mean_length = sum(lengths[members]) / len(stage.members)  # the head's weights keep their size, and so its lr fits
     total = sum(branches[members])
     scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
@@ -56,8 +57,14 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
         features = pooled_features(models[-1], pixels, own)
         scales[-1] = stage.expert_weight * mean_length / _mean_length(models[-1], features)
         others = pooled_features(models[-1], pixels, files)
+        if stage.expert_routed:
+            own_seen = [pooled_features(model, pixels, own) for model in models[members]]
+            route = gate.router(torch.cat(own_seen, dim=1), torch.cat(seen, dim=1))
         models[-1] = with_gate_for(models[-1], stage.shared_blocks, features, others)
     model = _joined(models, stage.shared_blocks, scales)
+    if stage.expert_routed:
+        route_last(model.vision_model, *route)
+        model.config.vision_config = model.vision_model.config
     return save_untrained(stage, context, data, (model, processor), accelerator)
 
 

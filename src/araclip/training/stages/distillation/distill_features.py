@@ -1,4 +1,5 @@
-"""Distillation of features: an image tower learns, from smaller maps of its first blocks, the features it had before.
+"""Distillation of features: an image tower learns, from smaller maps of its first blocks, the features it had before,
+or those of another tower over the same first blocks.
 
 So a classifier, or whatever else reads its pooled features, reads those of the smaller and faster tower, too.
 """
@@ -52,7 +53,9 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
     assert isinstance(images, BranchImages)  # which map_scale asks for
-    data = {"start": fingerprint(model), "pictures": mixture.fingerprint}
+    if stage.features_of:
+        images.learn_from(starting_model.image_tower_of(stage.features_of, context))
+    data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     for side in (model.text_model, model.text_projection, model.visual_projection):
         side.requires_grad_(False)
     sample = list(range(0, len(mixture.files), max(len(mixture.files) // MEASURED, 1)))[:MEASURED]

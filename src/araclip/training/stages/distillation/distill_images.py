@@ -7,7 +7,9 @@ from torch import Tensor
 
 from araclip.errors import RecipeError
 from araclip.training.data.file_mixture import FileMixture
-from araclip.training.inputs.pictures import EncodedImages, LockedImages, training_images
+from araclip.training.inputs.encoded_images import EncodedImages
+from araclip.training.inputs.locked_images import LockedImages
+from araclip.training.inputs.pictures import training_images
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev_recall import Dev

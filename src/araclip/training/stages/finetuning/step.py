@@ -10,7 +10,8 @@ from torch import Tensor
 
 from araclip.training.data.concepts import Concepts
 from araclip.training.data.picture_data import PictureMixture
-from araclip.training.inputs.pictures import BranchImages, EncodedImages, TrainingImages
+from araclip.training.inputs.encoded_images import EncodedImages
+from araclip.training.inputs.pictures import BranchImages, TrainingImages
 from araclip.training.inputs.texts import LearningTexts, LockedTexts
 from araclip.training.loop.gradcache import Encoded, cached_backward, gather, grouped, joined
 from araclip.training.loop.processes import autocast, share, step_seed
