@@ -20,7 +20,7 @@ from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.pictures.images import open_image, square
 from araclip.training.data.augmentation import JITTER, augment, recolour, views
-from araclip.training.inputs import locked_images
+from araclip.training.inputs import pooled_features
 from araclip.training.inputs.locked_images import LockedImages
 from araclip.training.inputs.pictures import BranchImages, PixelImages, training_images
 from araclip.training.inputs.pixels import Pixels
@@ -465,8 +465,8 @@ def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
     made = model("timm efficientnet")
     made.config.vision_mirror = mirror
     plain = LockedImages(made, PIXELS, pictures, tmp_path / "plain", silent).features
-    monkeypatch.setattr(locked_images, "MANY", 1)
-    monkeypatch.setattr(locked_images, "pooled", None)
+    monkeypatch.setattr(pooled_features, "MANY", 1)
+    monkeypatch.setattr(pooled_features, "pooled", None)
     graph = LockedImages(made, PIXELS, pictures, tmp_path / "graph", silent).features
     assert np.allclose(graph, plain, atol=2e-3 * np.abs(plain).max())
     assert len(np.unique(plain, axis=0)) == len(pictures)

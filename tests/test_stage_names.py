@@ -12,7 +12,8 @@ from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
 from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import export
-from araclip.training.inputs.pixels import Pixels, pooled_features
+from araclip.training.inputs.pixels import Pixels
+from araclip.training.inputs.pooled_features import pooled_features
 from araclip.training.model.saved_models import load_model, load_without_query_bank
 from araclip.training.stages.dispatch import run_stage
 from toy_stages import refused, section

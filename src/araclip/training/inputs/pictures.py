@@ -21,7 +21,8 @@ from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.augmentation import augment
 from araclip.training.inputs.encoded_images import EncodedImages, encoded, projected
 from araclip.training.inputs.locked_images import LockedImages
-from araclip.training.inputs.pixels import EVAL_BATCH, Pixels, pooled
+from araclip.training.inputs.pixels import Pixels
+from araclip.training.inputs.pooled_features import EVAL_BATCH, pooled
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.image_side import ImageSide

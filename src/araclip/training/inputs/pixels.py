@@ -1,4 +1,4 @@
-"""Picture files → pixels → pooled features of an image tower."""
+"""Picture files → normalised pixels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,7 @@ from torch import Tensor
 
 from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import decode_ahead
-from araclip.training.model import towers
-from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
-
-EVAL_BATCH = 50  # pictures that pass a tower at once without a graph
 
 
 class Pixels:
@@ -63,19 +59,3 @@ class Pixels:
                 raise DataError(f"{square} Remove it from its captions.jsonl.")
             squares.append(square)
         return np.stack(squares)
-
-
-def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
-    """The tower's output before the projection: (B, 3, S, S) → (B, W).
-
-    In training mode mirror images come from augmentation only, also where the model averages over them.
-    """
-    pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
-    return towers.image_features(model.vision_model, pixels, model.config, mirror)[1]
-
-
-def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path]) -> Tensor:
-    """(N, W): the tower's outputs for pictures as they are, without a graph; leaves the model in eval mode."""
-    with torch.inference_mode():
-        chunks = (files[start : start + EVAL_BATCH] for start in range(0, len(files), EVAL_BATCH))
-        return torch.cat([pooled(model.eval(), pixels.read(chunk)) for chunk in chunks]).clone()

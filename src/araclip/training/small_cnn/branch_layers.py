@@ -87,6 +87,8 @@ class Branches(nn.ModuleList):
                 found.append(branch(maps))
             else:
                 own = torch.nonzero(branch.router(torch.cat(found, dim=1))[:, 0] > 0)[:, 0]  # rows
+                if torch.compiler.is_exporting():  # batch_norm asks while it is traced; the graph takes no rows, too
+                    torch._check(own.shape[0] > 0)  # type: ignore[no-untyped-call]
                 found.append(torch.zeros_like(found[0]).index_put((own,), branch(maps[own])))
         return torch.cat(found, dim=1)
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from araclip.errors import RecipeError
 from araclip.training.data.picture_data import draw_files
-from araclip.training.inputs.pixels import Pixels, pooled_features
+from araclip.training.inputs.pixels import Pixels
+from araclip.training.inputs.pooled_features import pooled_features
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel

@@ -5,7 +5,8 @@ import torch
 from araclip.errors import DataError
 from araclip.training.data.named_classes import NamedClasses, read_named_classes
 from araclip.training.data.picture_data import PictureMixture, draw_files
-from araclip.training.inputs.pixels import Pixels, pooled_features
+from araclip.training.inputs.pixels import Pixels
+from araclip.training.inputs.pooled_features import pooled_features
 from araclip.training.inputs.texts import text_features
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model import towers
