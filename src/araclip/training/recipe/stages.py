@@ -295,5 +295,5 @@ class Finetune(LearningStage):
         return self
 
 
-_STAGES = (Captions, Linear, Distill, Finetune, Ensemble, QueryBank, Names, DistillImages, Average)
+_STAGES = (Captions, Linear, Distill, Ensemble, Finetune, QueryBank, Names, DistillImages, Average)
 KINDS: Mapping[str, type[Stage]] = {stage.kind: stage for stage in _STAGES}
