@@ -472,6 +472,20 @@ def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
     assert len(np.unique(plain, axis=0)) == len(pictures)
 
 
+def test_features_of_a_tower_of_another_size_or_start_are_refused(pictures: list[Path], tmp_path: Path) -> None:
+    made, other = model("timm efficientnet"), model("timm efficientnet")
+    side = ImageSide("partial", frozen_blocks=1)
+    images = training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
+    assert isinstance(images, BranchImages)
+    with pytest.raises(RecipeError, match=r"makes \d+ numbers, the one that learns them \d+"):
+        images.learn_from(joined([other.vision_model, other.vision_model], 1))
+    with torch.no_grad():
+        other.vision_model.timm_model.conv_stem.weight.add_(1.0)
+    with pytest.raises(RecipeError, match="the first 1 blocks of the tower whose features are learned"):
+        images.learn_from(other.vision_model)
+    images.close()
+
+
 def test_a_picture_that_becomes_unreadable_is_named_with_what_to_do(pictures: list[Path], tmp_path: Path) -> None:
     images = training_images(model("vit"), PIXELS, pictures, ImageSide("full"), 0, tmp_path, silent)
     pictures[1].unlink()

@@ -98,6 +98,8 @@ def test_map_scale_is_for_one_tower_that_learns_above_frozen_blocks(world: Path,
 def test_a_stage_without_a_teacher_of_its_space_is_refused(world: Path, runs: Path) -> None:
     keys = {"kind": "'distill_images'", "start": "'teacher'", "batch": 8, "pictures": "[{folder = 'shapes'}]"}
     refused(recipe(world, *section("small", **keys)), "small", runs, "needs `teacher`")
+    both = section("small", **keys, teacher="'teacher'", features_of=f"'{world}/cnn'")
+    refused(recipe(world, *both), "small", runs, "has a `teacher`, whose vectors it learns, and `features_of`")
     wide = student(world, vision=f"{world}/cnn", projection_dim=8)
     changes = section("small", **keys, teacher="'teacher'") + section("small", model=wide)
     refused(recipe(world, *changes[:1], *changes[2:]), "small", runs, "makes 16-wide image vectors")

@@ -23,6 +23,7 @@ from araclip.training.inputs.encoded_images import EncodedImages, encoded, proje
 from araclip.training.inputs.locked_images import LockedImages
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.pooled_features import EVAL_BATCH, pooled
+from araclip.training.model import towers
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.image_side import ImageSide
@@ -142,9 +143,15 @@ class BranchImages:
         """Let `initial_features` be those of another tower over the same first blocks.
 
         Raises:
-            RecipeError: its first blocks differ, or it cannot be split.
+            RecipeError: its first blocks or the number of its features differ, or it cannot be split.
         """
         shared, branch = split(tower, self._frozen_blocks)
+        theirs, ours = towers.image_width(tower), towers.image_width(self.model.vision_model)
+        if theirs != ours:
+            raise RecipeError(
+                f"the tower whose features are learned makes {theirs} numbers, the one that learns them {ours}. Name "
+                "towers of one size."
+            )
         if differing := differing_weight(self._shared, shared):
             raise RecipeError(
                 f"the first {self._frozen_blocks} blocks of the tower whose features are learned are not those of the "

@@ -43,6 +43,10 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     """
     if not stage.teacher:
         return distill_features(stage, context)
+    if stage.features_of:
+        raise RecipeError(
+            f"[{context.name}] has a `teacher`, whose vectors it learns, and `features_of`, for features. Give one."
+        )
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = FileMixture(stage.pictures, stage.seed)
