@@ -130,6 +130,7 @@ export class Selection {
 
   #hold(view, event) {
     this.touched = event.pointerType !== 'mouse';
+    this.held = false; // a browser need not send a click after holding: the next one is this finger's own
     const tile = event.target.closest('.tile[data-id]');
     if (!this.touched || !tile) return;
     const stop = () => {
