@@ -28,6 +28,10 @@ class Fingers:
         """Lift all fingers."""
         self._send("touchEnd", ())
 
+    def cancel(self) -> None:
+        """The browser takes the fingers for itself: no click follows."""
+        self._send("touchCancel", ())
+
     def drag(self, *ways: tuple[Point, Point], steps: int = 6, lift: bool = True) -> None:
         """Each finger along its way, from a point to a point."""
         self.down(*(start for start, _ in ways))

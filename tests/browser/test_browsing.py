@@ -112,6 +112,20 @@ def test_a_finger_held_on_a_picture_chooses_and_then_taps_do(visit: Visit) -> No
     expect(page.locator("#viewer")).to_be_hidden()
 
 
+def test_a_tap_after_holding_counts_also_where_no_click_followed_the_holding(visit: Visit) -> None:
+    page = visit(width=390, height=780, has_touch=True, is_mobile=True)
+    fingers = Fingers(page)
+    first, second = (page.locator("#timeline .tile").nth(number) for number in (0, 1))
+    first.scroll_into_view_if_needed()
+    page.clock.install()
+    page.clock.pause_at(datetime.now() + timedelta(seconds=5))
+    fingers.down(middle(first))
+    page.clock.run_for(600)
+    fingers.cancel()
+    fingers.tap(middle(second))  # at once: the clock stands
+    expect(page.locator("#chosen p")).to_have_text("صورتان محددتان")
+
+
 PLACES = [(30.0, 31.2, 12), (24.7, 46.7, 3)]  # latitude, longitude, pictures
 
 
