@@ -23,11 +23,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from araclip import AraCLIP
 from araclip.training.export.quantize import store
-from araclip.training.export.weights import int8_products
+from araclip.training.export.int8 import smooth
 from araclip.training.export.weights.graph_files import megabytes, write_graph
 from araclip.training.export.weights.probe_inputs import image_probes, text_probes
 from araclip.training.export.weights.sessions import opened
-from araclip.training.onnx_writer import wide_weights
+from araclip.training.onnx_weights import wide_weights
 
 K, N = 768, 3072
 SECONDS = 0.3
@@ -70,7 +70,7 @@ def widened(source: Path, target: Path) -> None:
     """A graph with its small weights in float32, word embeddings aside."""
     model = onnx.load(str(source))
     stored = {tensor.name for tensor in model.graph.initializer}
-    wide = {name: values for name, values in wide_weights(model.graph).items() if name not in stored}
+    wide = {name: values for name, values in wide_weights(model).items() if name not in stored}
     read = {name for node in model.graph.node if node.output[0] not in wide for name in node.input}
     new = [numpy_helper.from_array(np.ascontiguousarray(a, np.float32), n) for n, a in wide.items() if n in read]
     names = {tensor.name for tensor in new}
@@ -100,7 +100,7 @@ def tower(arguments: argparse.Namespace) -> None:
         for way in arguments.ways or (TEXT_WAYS if text else IMAGE_WAYS):
             for smoothing in arguments.smoothing if way == "smooth-int8" else [None]:
                 if smoothing:
-                    int8_products.SMOOTHING = smoothing
+                    smooth.SMOOTHING = smoothing
                 path = Path(folder) / "small.onnx"
                 store(graph, path, way, feeds=calibration)
                 session = opened(path, 1)
@@ -118,7 +118,7 @@ def tower(arguments: argparse.Namespace) -> None:
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("what", choices=["kernels", "text", "image"])
 parser.add_argument("model", nargs="?", default="araclip-mini")
-parser.add_argument("--smoothing", type=float, nargs="+", default=[int8_products.SMOOTHING])
+parser.add_argument("--smoothing", type=float, nargs="+", default=[smooth.SMOOTHING])
 parser.add_argument("--calibrate", type=Path)
 parser.add_argument("--ways", nargs="+")
 if __name__ == "__main__":

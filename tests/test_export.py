@@ -34,7 +34,8 @@ from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.weights import stored_towers
 from araclip.training.export.weights.narrowing import narrow, packed, quantized
 from araclip.training.model.parity import probe_squares, probe_texts
-from araclip.training.onnx_writer import from_four_bits, wide_weights, write_graph
+from araclip.training.onnx_weights import from_four_bits, wide_weights
+from araclip.training.onnx_writer import write_graph
 from araclip.training.recipe.stages import DevSet
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -295,7 +296,7 @@ def test_only_a_table_of_many_rows_goes_into_four_bits_and_looks_up_what_they_sa
     onnx.checker.check_model(model)
     ids = np.array([[0, 1], [rows - 1, 7], [5, 0]])
     found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"ids": ids})[0]
-    np.testing.assert_array_equal(found, wide_weights(graph)["t"][ids])
+    np.testing.assert_array_equal(found, wide_weights(model)["t"][ids])
     most = np.abs(table[ids]).max(axis=2, keepdims=True)
     assert (np.abs(found - table[ids]) <= most * (0.41 if four else 0.005)).all()
 
@@ -346,7 +347,7 @@ def test_a_small_convolution_keeps_half_the_bits_of_float32() -> None:
     )  # fmt: skip
     narrow(graph)
     assert [t.data_type for t in graph.initializer] == [TensorProto.FLOAT16]
-    np.testing.assert_array_equal(wide_weights(graph)["w"], weight.astype(np.float16))
+    np.testing.assert_array_equal(wide_weights(helper.make_model(graph))["w"], weight.astype(np.float16))
 
 
 def test_a_weight_too_large_for_float16_stays_as_it_is() -> None:

@@ -70,6 +70,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "evaluation",
     "training.losses",
     "training.onnx_writer",
+    "training.onnx_weights",
     "training.data",
     "training.foreign",
     "training.small_cnn",

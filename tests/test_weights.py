@@ -16,7 +16,7 @@ from araclip.errors import ExportRejected, InputError, ModelMismatch
 from araclip.model_checks.onnx_file import check_graph
 from araclip.training.export.quantize import store
 from araclip.training.export.weights.activations import order_gelu
-from araclip.training.export.weights.calibration import errors_of_products, largest_by_channel
+from araclip.training.export.int8.calibration import errors_of_products, largest_by_channel
 from araclip.training.export.weights.choice import LEAST_COSINE, Probes, candidates, choose_weights
 from araclip.training.export.weights.graph_files import megabytes, numbers, read_graph, write_graph
 from araclip.training.export.weights.stored_towers import store_towers

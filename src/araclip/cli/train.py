@@ -105,11 +105,12 @@ def export(
             "--weights",
             help="How weights are stored: auto (the fastest here that keeps the vectors), int8, compact (word "
             "embeddings in 4 bits), float16 or float32, computed in float32; or computed in int8: smooth-int8, "
-            "static-int8, int8-blocks, int4-blocks, dynamic-int8.",
+            "smooth-compact, static-int8, int8-blocks, int4-blocks, dynamic-int8. 'TEXT + IMAGE' stores each tower "
+            "in a way of its own.",
         ),
     ] = "int8",
     calibrate: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option("--calibrate", help="Pictures that auto and static-int8 measure on; by default the dev set's."),
     ] = None,
     about: Annotated[
@@ -135,7 +136,7 @@ def export(
         target = folder if beside is None else Path(beside) / user_path(folder).name
         report = exporting.export(
             run, target, name=name, version=version, dev=[DevSet(path, per_picture=None) for path in dev or ()] or None,
-            weights=weights, calibrate=calibrate, about=read_about(about) if about else None, log=_dimly,
+            weights=weights, calibrate=calibrate or (), about=read_about(about) if about else None, log=_dimly,
         )  # fmt: skip
         _print_export(report)
         if layout is not None:

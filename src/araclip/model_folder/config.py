@@ -25,8 +25,10 @@ NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be
 WEIGHTS = (  # how graphs store theirs, see `training.export.quantize`
-    "int8", "compact", "float32", "dynamic-int8", "smooth-int8", "static-int8", "int8-blocks", "int4-blocks", "float16",
+    "int8", "compact", "float32", "dynamic-int8", "smooth-int8", "smooth-compact", "static-int8", "int8-blocks",
+    "int4-blocks", "float16",
 )  # fmt: skip
+COMPUTED_IN_INT8 = frozenset({"dynamic-int8", "smooth-int8", "smooth-compact", "static-int8", "int8-blocks", "int4-blocks"})
 TRIED = "weights"  # in `ModelConfig.measured`: the ways to store weights that were tried, by tower
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")

@@ -1,4 +1,4 @@
-"""Any PyTorch module → an ONNX file, its weights inside or beside; and the weights of such a file, however stored."""
+"""Any PyTorch module → an ONNX file, its weights inside or beside."""
 
 import logging
 import warnings
@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo
 from torch import Tensor, nn
 
@@ -19,7 +17,6 @@ OPSET = 18
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
 DATA = ".data"  # behind the name of a graph: the file of its weights
 ORIGIN_KEY = "araclip"  # of the metadata that say what model a graph was made of, see `tower_graphs.write_origin`
-BLOCK = 32  # numbers of a table's row that share a scale where it is stored in four bits
 
 
 def write_graph(
@@ -122,24 +119,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def wide_weights(graph: Any) -> dict[str, NDArray[Any]]:
-    """A graph's weights in the precision it computes with, by the names they had before `quantize.narrow`."""
-    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for name in [*weights]:
-        if name.endswith("_int8"):
-            whole = name.removesuffix("_int8")
-            weights[whole] = weights.pop(name).astype(np.float32) * weights.pop(f"{whole}_scale")
-        elif name.endswith("_int4"):
-            whole = name.removesuffix("_int4")
-            weights[whole] = from_four_bits(weights.pop(name), weights.pop(f"{whole}_scale"))
-        elif name.endswith("_half"):
-            weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
-    return weights
-
-
-def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
-    """(V, H) float32 from the four-bit values and scales of `quantize.packed`."""
-    steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
-    return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)

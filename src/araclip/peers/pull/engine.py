@@ -67,7 +67,8 @@ def make_model_folder(
         raise _no_model(source)
     wanted, out = request, out.resolve()
     if (saved := _saved_model(request)) is not None:
-        return export(saved, out, name=name, weights=weights, calibrate=pictures, dev=(), log=log).folder
+        folders = (pictures,) if pictures else ()
+        return export(saved, out, name=name, weights=weights, calibrate=folders, dev=(), log=log).folder
     check_target(out)
     out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -233,8 +234,9 @@ def _store(
 ) -> None:
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-    names = candidates(weights)
-    taken, tried = store_towers(full, stored, config, names, pictures=pictures, threads=threads, log=log)
+    folders = (pictures,) if pictures else ()
+    ways = candidates(weights)
+    taken, tried = store_towers(full, stored, config, ways, pictures=folders, threads=threads, log=log)
     config = _hashed(stored, replace(config, weights=taken, measured={TRIED: tried} if tried else {}))
     megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
     (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

@@ -30,7 +30,7 @@ from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
-from araclip.training.export.weights.choice import candidates
+from araclip.training.export.weights.choice import TOWERS, Ways, candidates
 from araclip.training.export.weights.stored_towers import store_towers
 from araclip.training.foreign.preprocessing import Preprocessing
 from araclip.training.model.model import AraCLIPModel
@@ -64,7 +64,7 @@ class Report:
 
 def export(
     run: Path, folder: Path, *, name: str | None = None, version: str = "1", dev: Sequence[DevSet] | None = None,
-    weights: str = "int8", calibrate: Path | None = None, about: About | None = None, log: Log = lambda line: None,
+    weights: str = "int8", calibrate: Sequence[Path] = (), about: About | None = None, log: Log = lambda line: None,
 ) -> Report:  # fmt: skip
     """Write a trained model as a model folder, which appears whole once all checks have passed.
 
@@ -74,9 +74,9 @@ def export(
         folder: the model folder to write; an earlier one is replaced.
         name, version: of the model; by default the folder's name, and 1.
         dev: picture sets to measure on, every caption a query; None takes the run's own.
-        weights: how they are stored, see `quantize`; "auto" and "int4" try several ways and take the fastest that
-            keeps the vectors, see `weights.choice`.
-        calibrate: a folder of pictures to try and to calibrate with; by default that of the first dev set.
+        weights: how they are stored, see `quantize`, or "TEXT + IMAGE" for each tower; "auto" and "int4" try several
+            ways and take the fastest that keeps the vectors, see `weights.choice`.
+        calibrate: folders of pictures to try and to calibrate with; by default that of the first dev set.
         about: licence, training data and notes for the card.
         log: called with a line as each step is done.
 
@@ -87,7 +87,7 @@ def export(
         ModelMismatch: pictures are made ready in a way that a model folder cannot say.
         DataError: a dev set has no captions.
     """
-    names = (weights,) if weights in WEIGHTS else candidates(weights)
+    ways = dict.fromkeys(TOWERS, (weights,)) if weights in WEIGHTS else candidates(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
@@ -118,8 +118,8 @@ def export(
             exact = AraCLIP(full)  # its graphs are closed
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-            pictures = calibrate or next((dev.pictures[0].path.parent for dev in sets), None)
-            small, recalls, measured = _stored(exact, stored, draft, names, sets, pictures, log)
+            pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
+            small, recalls, measured = _stored(exact, stored, draft, ways, sets, pictures, log)
             sizes = graph_sizes(full, small, expected, before)
             config = _write_card(stored, small.config, measured, about)
         unmeasured = _unmeasured(sets, config.weights or "")
@@ -258,18 +258,18 @@ def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], abo
 
 
 def _stored(
-    exact: AraCLIP, stored: Path, draft: ModelConfig, names: Sequence[str], sets: Sequence[DevPictures],
-    pictures: Path | None, log: Log,
+    exact: AraCLIP, stored: Path, draft: ModelConfig, ways: Ways, sets: Sequence[DevPictures],
+    pictures: Sequence[Path], log: Log,
 ) -> tuple[AraCLIP, tuple[Recall, ...], dict[str, Any]]:  # fmt: skip
     """Store both graphs, and measure; where the fastest of several ways costs too much recall, without that one."""
     while True:
-        taken, tried = store_towers(exact.folder, stored, exact.config, names, pictures=pictures, log=log)
+        taken, tried = store_towers(exact.folder, stored, exact.config, ways, pictures=pictures, log=log)
         small = _hashed_and_opened(stored, replace(draft, weights=taken))
         try:
             recalls, measured = _recalls(sets, exact, small, taken, log)
         except ExportRejected as error:
-            names = [name for name in names if name not in taken.split(" + ")]
-            if not names:
+            ways = {tower: tuple(n for n in names if n not in taken.split(" + ")) for tower, names in ways.items()}
+            if not all(ways.values()):
                 raise
             log(f"{error} The next way is tried.")
             continue

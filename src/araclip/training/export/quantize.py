@@ -2,11 +2,12 @@
 
 - int8, compact, float16: stored small, computed in float32 (`weights.narrowing`). compact is int8 with a vocabulary in
   four bits.
-- smooth-int8: products computed in int8, rows and channels scaled (`weights.int8_products`).
+- smooth-int8: products computed in int8, rows and channels scaled (`int8.smooth`). smooth-compact: and a vocabulary in
+  four bits.
 - dynamic-int8: products computed in int8 by ONNX Runtime's dynamic quantisation, one scale for a whole batch.
 - int8-blocks, int4-blocks: matrices in blocks of 32 numbers (`weights.blocks`).
 - static-int8: convolutions and products computed in int8, with ranges measured on calibration inputs
-  (`weights.static_int8`). For convolutional networks.
+  (`int8.static`). For convolutional networks.
 - float32: as they are.
 
 What is not a product with a matrix is stored as in int8, in int4-blocks as in compact. Which one is fast and close
@@ -20,14 +21,15 @@ from araclip.errors import InputError
 from araclip.model_folder import WEIGHTS
 from araclip.training.export.weights.activations import order_gelu
 from araclip.training.export.weights.blocks import store_in_blocks
-from araclip.training.export.weights.calibration import largest_by_channel
+from araclip.training.export.int8.calibration import largest_by_channel
 from araclip.training.export.weights.graph_files import read_graph, write_graph
-from araclip.training.export.weights.int8_products import Largest, compute_in_int8
+from araclip.training.export.int8.smooth import Largest, compute_in_int8
 from araclip.training.export.weights.narrowing import narrow
 from araclip.training.export.weights.sessions import Feed
 from araclip.training.onnx_writer import quiet
 
-CALIBRATED = ("smooth-int8", "static-int8")  # better, or possible at all, with calibration inputs
+SMOOTH = ("smooth-int8", "smooth-compact")
+CALIBRATED = (*SMOOTH, "static-int8")  # better, or possible at all, with calibration inputs
 
 
 def check_weights(weights: str) -> None:
@@ -58,7 +60,7 @@ def store(
     """
     check_weights(weights)
     if weights == "static-int8":
-        from araclip.training.export.weights.static_int8 import quantise_static
+        from araclip.training.export.int8.static import quantise_static
 
         quantise_static(graph, target, feeds)
         graph = target
@@ -67,14 +69,14 @@ def store(
         graph = target
     model = read_graph(graph)
     order_gelu(model.graph)
-    if weights == "smooth-int8":
+    if weights in SMOOTH:
         if largest is None:
             largest = largest_by_channel(graph, feeds) if feeds else {}
         compute_in_int8(model, graph.parent, largest, keep)
     elif weights in ("int8-blocks", "int4-blocks"):
         store_in_blocks(model, graph.parent, 8 if weights == "int8-blocks" else 4)
     if weights != "float32":
-        four, half = weights in ("compact", "int4-blocks"), weights == "float16"
+        four, half = weights in ("compact", "smooth-compact", "int4-blocks"), weights == "float16"
         narrow(model.graph, compact=four, half=half, folder=graph.parent)
     write_graph(model, graph.parent, target)
 

@@ -19,6 +19,7 @@ from araclip.errors import ExportRejected, InputError, first_line
 from araclip.training.model.processing import AraCLIPProcessor
 
 LEAST_COSINE = 0.999  # between the float32 graph and PyTorch; rounding alone stays above .999999
+LEAST_IN_INT8 = 0.9  # of a graph whose products are computed in int8; weights of something else are near 0
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
 LARGE = 384  # pixels a side: from here on a third of the probe pictures is enough, each takes seconds
@@ -172,17 +173,17 @@ def pictures_at_once(size: int) -> int:
     return max(2, TOGETHER // size**2)
 
 
-def check_parity(graphs: Sequence[Closeness]) -> None:
-    """Refuse float32 graphs that are not the trained model.
+def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> None:
+    """Refuse graphs that are not the trained model.
 
     Raises:
-        ExportRejected: the least cosine of a graph is below LEAST_COSINE; the graph and its worst input are named.
+        ExportRejected: the least cosine of a graph is below `least`; the graph and its worst input are named.
     """
     for graph in graphs:
-        if not graph.least >= LEAST_COSINE:  # NaN is refused too
+        if not graph.least >= least:  # NaN is refused too
             raise ExportRejected(
-                f"{graph.graph} is not the trained model: on the probe '{graph.worst:.60}' its float32 graph has "
-                f"cosine {graph.least:.4f} to PyTorch, {LEAST_COSINE} is the least. The tracing, the tokenizer or "
+                f"{graph.graph} is not the trained model: on the probe '{graph.worst:.60}' its graph has "
+                f"cosine {graph.least:.4f} to PyTorch, {least} is the least. The tracing, the tokenizer or "
                 "the scaling of pixels went wrong; try another torch or transformers release, and report the tower."
             )
 

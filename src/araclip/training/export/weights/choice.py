@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from araclip.errors import ExportRejected, InputError
 from araclip.model_folder import WEIGHTS
-from araclip.training.export.quantize import store
-from araclip.training.export.weights.calibration import errors_of_products, largest_by_channel
+from araclip.training.export.quantize import SMOOTH, store
+from araclip.training.export.int8.calibration import errors_of_products, largest_by_channel
 from araclip.training.export.weights.graph_files import megabytes, read_graph, write_graph
 from araclip.training.export.weights.sessions import Feed, opened
 
@@ -23,6 +23,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {  # what --weights may ask for → what 
     "int8": ("smooth-int8", "static-int8", "int8-blocks", "int8"),
     "int4": ("int4-blocks",),
 }
+TOWERS = ("text", "image")
+Ways = Mapping[str, tuple[str, ...]]  # by tower: of WEIGHTS, those that are likely the fastest first
 LEAST_COSINE = 0.995  # of each probe, to float32
 LEAST_COSINE_4_BITS = 0.95  # of int4, which nobody gets without asking
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
@@ -79,17 +81,23 @@ class Choice:
         return {"taken": self.weights, "tried": rows}
 
 
-def candidates(weights: str) -> tuple[str, ...]:
-    """What is tried for a value of --weights: a family, or one of `model_folder.WEIGHTS` alone.
+def candidates(weights: str) -> Ways:
+    """What is tried for a value of --weights: a family, one of `model_folder.WEIGHTS` alone, or "TEXT + IMAGE" of both.
 
     Raises:
-        InputError: neither.
+        InputError: none of these.
     """
-    if weights not in FAMILIES and weights not in WEIGHTS:
+    parts = weights.split(" + ")
+    if unknown := next((part for part in parts if part not in FAMILIES and part not in WEIGHTS), None):
         raise InputError(
-            f"weights are stored as {', '.join(dict.fromkeys((*FAMILIES, *WEIGHTS)))}, not as '{weights}'."
+            f"weights are stored as {', '.join(dict.fromkeys((*FAMILIES, *WEIGHTS)))}, or as two of them, "
+            f"'TEXT + IMAGE', not as '{unknown}'."
         )
-    return FAMILIES.get(weights, (weights,))
+    if len(parts) > len(TOWERS):
+        raise InputError(f"weights are those of two towers, 'TEXT + IMAGE', but '{weights}' names {len(parts)} ways.")
+    if len(parts) == 1:
+        return dict.fromkeys(TOWERS, FAMILIES.get(weights, (weights,)))
+    return {tower: (part,) if part in WEIGHTS else FAMILIES[part] for tower, part in zip(TOWERS, parts, strict=True)}
 
 
 def choose_weights(
@@ -143,7 +151,7 @@ class _Bench:
 
     def measure(self, name: str, limit: float) -> Trial:
         """A trial; smooth-int8 with more and more products in float32 until it passes or is slower than `limit`."""
-        shares = KEPT if name == "smooth-int8" else KEPT[:1]
+        shares = KEPT if name in SMOOTH else KEPT[:1]
         errors: dict[str, float] = {}
         for share in shares:
             if share and not errors:
@@ -160,7 +168,7 @@ class _Bench:
 
     def _trial(self, name: str, keep: Collection[str], limit: float) -> Trial:
         path = self._path(name)
-        if name == "smooth-int8" and not self._largest:
+        if name in SMOOTH and not self._largest:
             self._largest = largest_by_channel(self._graph, self._calibration)
         store(self._graph, path, name, feeds=self._calibration, largest=self._largest or None, keep=keep)
         session = opened(path, self._threads)

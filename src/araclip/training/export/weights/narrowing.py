@@ -1,4 +1,4 @@
-"""Weights stored small and computed in float32; `onnx_writer.wide_weights` reads them back.
+"""Weights stored small and computed in float32; `onnx_weights.wide_weights` reads them back.
 
 Matrices as int8 with one scale a column, convolutions over all channels as int8 with one scale an output channel,
 embedding tables as int8 with one scale a row, other large weights (small and depthwise convolutions, position maps) as
@@ -16,14 +16,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from araclip.training.export.weights.graph_files import numbers
 from araclip.training.export.weights.products import Uses, replace_nodes, uses_of
-from araclip.training.onnx_writer import BLOCK
+from araclip.training.onnx_weights import BLOCK
 
 Axes = int | tuple[int, ...]
 
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
 _SMALL_CONVOLUTION = 32_768  # elements; smaller ones are the first layers, whose error propagates through all others
 _MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
-_SHRINKS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping outliers can lower it
+_SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping outliers can
+# lower it, and 7/8 gives a block back that was stored so before and has a number of eight steps
 _AT_ONCE = 8192  # rows of a table, so that its float32 numbers are not in memory several times
 _HALF_MAX = 65504.0
 _TINY = 1e-12  # scale of a column of zeros

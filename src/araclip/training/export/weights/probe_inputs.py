@@ -1,9 +1,10 @@
 """What a way to store weights is tried on: real captions and pictures, as inputs of a model folder's graphs.
 
-Captions are this project's own. Pictures are those of a dev set or a folder, or else the photographs of the demo extra,
+Captions are this project's own. Pictures are those of a dev set or of folders, or else the photographs of the demo extra,
 or, without it, drawn shapes.
 """
 
+from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,7 @@ from araclip.training.model.parity import probe_squares
 
 CAPTIONS = 48
 PICTURES = 8  # a vision transformer at 512 pixels takes seconds for each
-CALIBRATION = 128  # pictures of a folder that static-int8 measures its ranges on
+CALIBRATION = 128  # pictures of each folder that static-int8 measures its ranges on
 _BATCH = 8  # texts
 _LARGE = 384  # pixels a side, from which on a picture alone is as fast as several at once
 
@@ -36,32 +37,42 @@ def text_probes(folder: Path, config: ModelConfig) -> Probes:
     return Probes([padded([one], config.text) for one in encodings], padded(encodings[-_BATCH:], config.text), _BATCH)
 
 
-def image_probes(model: AraCLIP, pictures: Path | None = None, count: int = PICTURES) -> Probes:
+def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
     """Pictures as the image graph of a model takes them.
 
     Args:
-        pictures: a folder, of which `count` pictures are taken, evenly.
+        pictures: folders, of each of which `count` pictures are taken, evenly; without any, photographs of the demo
+            extra are.
 
     Raises:
-        InputError: there is no picture in the folder.
+        InputError: there is no picture in a folder.
     """
     squares = _squares(model, pictures, count)
     together = 1 if model.image_size >= _LARGE else min(4, len(squares))
     return Probes([{"pixels": square[None]} for square in squares], {"pixels": squares[:together]}, together)
 
 
-def _squares(model: AraCLIP, pictures: Path | None, count: int) -> NDArray[np.uint8]:
+def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.uint8]:
     """(n, S, S, 3) uint8"""
-    if pictures is None and (found := _photographs()):
+    if folders:
+        chosen = [path for folder in folders for path in _evenly(_pictures_in(folder), count)]
+    elif found := _photographs():
         chosen = found[:count]
-    elif pictures is None:
-        return probe_squares(model.image_size)[-count:]
     else:
-        found = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not found:
-            raise InputError(f"{pictures} holds no picture ({', '.join(sorted(SUFFIXES))}). Name another folder.")
-        chosen = found[:: max(1, len(found) // count)][:count]
+        return probe_squares(model.image_size)[-count:]
     return np.stack([model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen])
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}). Name another folder.")
+    return found
+
+
+def _evenly(paths: Sequence[Path], count: int) -> list[Path]:
+    """`count` of them, at equal distances; all where there are fewer."""
+    return [paths[round(place)] for place in np.linspace(0, len(paths) - 1, min(count, len(paths)))]
 
 
 def _photographs() -> list[Path]:

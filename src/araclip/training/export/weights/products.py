@@ -74,8 +74,3 @@ def drop_unused_weights(graph: Any) -> None:
     if len(kept) < len(graph.initializer):
         del graph.initializer[:]
         graph.initializer.extend(kept)
-
-
-def convolutions(graph: Any) -> int:
-    """How many convolutions a graph has; a vision transformer has one, that makes patches."""
-    return sum(node.op_type == "Conv" for node in graph.node)

@@ -6,30 +6,29 @@ from typing import Any
 
 from araclip.encoder import AraCLIP
 from araclip.model_folder import ModelConfig
-from araclip.training.export.quantize import CALIBRATED, store
-from araclip.training.export.weights.choice import Choice, choose_weights
+from araclip.training.export.quantize import CALIBRATED, SMOOTH, store
+from araclip.training.export.weights.choice import TOWERS, Choice, Ways, choose_weights
+from araclip.training.export.int8.convolutions import convolutions
 from araclip.training.export.weights.graph_files import read_graph
 from araclip.training.export.weights.probe_inputs import CALIBRATION, PICTURES, image_probes, text_probes
-from araclip.training.export.weights.products import convolutions
 
 Log = Callable[[str], None]
-TOWERS = ("text", "image")
 _CONVOLUTIONAL = 8  # convolutions; a vision transformer has one, which makes patches
-_FOR_PRODUCTS = ("smooth-int8", "int8-blocks")
+_FOR_PRODUCTS = (*SMOOTH, "int8-blocks")
 
 
 def store_towers(
-    full: Path, stored: Path, config: ModelConfig, names: Sequence[str], *, pictures: Path | None = None,
+    full: Path, stored: Path, config: ModelConfig, ways: Ways, *, pictures: Sequence[Path] = (),
     threads: int | None = None, log: Log = lambda line: None,
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """Write text.onnx and image.onnx into `stored` from the float32 ones of the model folder `full`.
 
-    Of several names, the fastest that keeps the vectors is taken for each tower, see `choice`; a single one is taken
+    Of several ways, the fastest that keeps the vectors is taken for each tower, see `choice`; a single one is taken
     as it is.
 
     Args:
-        names: of `model_folder.WEIGHTS`, as `choice.candidates` gives them.
-        pictures: a folder of pictures to try and to calibrate with; None takes photographs of the demo extra.
+        ways: as `choice.candidates` gives them.
+        pictures: folders to try and to calibrate with, see `probe_inputs.image_probes`.
 
     Returns:
         What config.json says under `weights`: a name, or "NAME + NAME" of text and image. And what was measured, by
@@ -42,7 +41,7 @@ def store_towers(
     taken, measured = [], {}
     for tower in TOWERS:
         graph, target = full / f"{tower}.onnx", stored / f"{tower}.onnx"
-        of_tower = _fit_for(names, graph, pictures)
+        of_tower = _fit_for(ways[tower], graph, pictures)
         choice = _store(full, graph, target, config, of_tower, pictures, threads, log)
         taken.append(choice.weights)
         if choice.trials:
@@ -50,21 +49,21 @@ def store_towers(
     return (taken[0] if taken[0] == taken[1] else " + ".join(taken)), measured
 
 
-def _fit_for(names: Sequence[str], graph: Path, pictures: Path | None) -> tuple[str, ...]:
+def _fit_for(names: Sequence[str], graph: Path, pictures: Sequence[Path]) -> tuple[str, ...]:
     """static-int8 is for convolutional networks and needs pictures; what is for products gains nothing there."""
-    convolutional = convolutions(read_graph(graph).graph) >= _CONVOLUTIONAL
+    convolutional = len([*convolutions(read_graph(graph).graph)]) >= _CONVOLUTIONAL
     if tuple(names) == ("static-int8",):
         return tuple(names) if convolutional else ("smooth-int8",)
     if len(names) == 1:
         return tuple(names)
     left_out = set(_FOR_PRODUCTS if convolutional else ())
-    if not convolutional or pictures is None:
+    if not convolutional or not pictures:
         left_out.add("static-int8")
     return tuple(name for name in names if name not in left_out)
 
 
 def _store(
-    full: Path, graph: Path, target: Path, config: ModelConfig, names: tuple[str, ...], pictures: Path | None,
+    full: Path, graph: Path, target: Path, config: ModelConfig, names: tuple[str, ...], pictures: Sequence[Path],
     threads: int | None, log: Log,
 ) -> Choice:  # fmt: skip
     if len(names) == 1 and names[0] not in CALIBRATED:

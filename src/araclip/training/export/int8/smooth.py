@@ -5,10 +5,10 @@ each channel of the input is divided by a number of its own, which the matrix is
 Xiao et al. 2023, https://arxiv.org/abs/2211.10438), and each row by its largest number. So a vector does not depend on
 what else is in its batch, as it does with ONNX Runtime's dynamic quantisation, which has one scale for all rows.
 
-Weights have seven bits, from −64 to 64: processors without VNNI add two products in 16 bits, which two of 127 · 255
-would overflow. So vectors are the same on every processor.
+Weights are rounded so that no processor overflows (`steps`): vectors are the same on every one.
 """
 
+import json
 from collections.abc import Collection, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from araclip.training.export.weights.graph_files import add_domain
+from araclip.training.export.int8.steps import int8_steps
 from araclip.training.export.weights.products import Product, drop_unused_weights, products, replace_nodes
+from araclip.training.onnx_weights import PRODUCTS_KEY
 
-STEPS = 64  # of a weight, to each side of zero
 SMOOTHING = (
     0.65  # of the difference between channels moves to the matrix; 0.5 and 0.8 were further off (docs/log/2026-11.md)
 )
@@ -60,6 +61,8 @@ def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Col
             instead[product.name] = nodes
         instead[siblings[0].name] = _quantised_rows(source, smooth is not None) + instead[siblings[0].name]
     if instead:
+        noted = {p.name: [_source(p), p.weight.name, p.transposed] for p in found}
+        model.metadata_props.add(key=PRODUCTS_KEY, value=json.dumps(noted))
         replace_nodes(graph, instead)
         drop_unused_weights(graph)
         graph.initializer.extend(weights)
@@ -72,12 +75,6 @@ def smoothing(largest: Array, matrices: list[Array]) -> Array:
     wanted = np.maximum(largest, _LEAST) ** SMOOTHING / np.maximum(rows, _LEAST) ** (1 - SMOOTHING)
     centred: Array = np.maximum(wanted / np.sqrt(wanted.min() * wanted.max()), _LEAST).astype(np.float32)
     return centred
-
-
-def seven_bits(matrix: Array) -> tuple[NDArray[np.int8], Array]:
-    """(K, N) → int8 from −64 to 64, and a scale an output (N,)."""
-    scale = np.maximum(np.abs(matrix).max(axis=0), 1e-12) / np.float32(STEPS)
-    return np.ascontiguousarray(np.round(matrix / scale).astype(np.int8)), scale.astype(np.float32)
 
 
 def _source(product: Product) -> str:
@@ -100,7 +97,7 @@ def _quantised_rows(source: str, smoothed: bool) -> list[Any]:
 
 def _integer_product(product: Product, folder: Path | None, smooth: Array | None) -> tuple[list[Any], list[Any]]:
     matrix = product.matrix(folder)
-    steps, scale = seven_bits(matrix if smooth is None else matrix * smooth[:, None])
+    steps, scale = int8_steps(matrix if smooth is None else matrix * smooth[:, None])
     y, source = product.name, _source(product)
     arrays = [numpy_helper.from_array(steps, f"{y}_steps"), numpy_helper.from_array(scale, f"{y}_scale")]
     inputs = [f"{source}_uint8", f"{y}_steps", "int8_step", f"{y}_scale", "int8_zero"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from araclip.training.export.weights.graph_files import add_domain, read_graph
-from araclip.training.export.weights.int8_products import Largest, compute_in_int8
+from araclip.training.export.int8.smooth import Largest, compute_in_int8
 from araclip.training.export.weights.products import products
 from araclip.training.export.weights.sessions import Feed, opened
 
@@ -43,8 +43,8 @@ def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
     constants = {"first_axis": np.array([0]), "last_axis": np.array([1]), "least_range": np.float32(1e-9)}
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
     largest: dict[str, NDArray[np.float32]] = {}
-    for measured in _measured(model, graph, list(made), feeds):
-        for name, values in measured.items():
+    for found in outputs_of(model, graph, list(made), feeds):
+        for name, values in found.items():
             source = made[name]
             largest[source] = np.maximum(largest.get(source, np.float32(0)), values)
     return largest
@@ -79,11 +79,17 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
                 helper.make_node("Div", [f"{name}_noise", f"{name}_signal"], [f"{name}_error"]),
             ]
         )
-    found = list(_measured(exact, graph, [f"{name}_error" for name in names], feeds))
-    return {name: float(np.mean([measured[f"{name}_error"] for measured in found])) for name in names}
+    found = list(outputs_of(exact, graph, [f"{name}_error" for name in names], feeds))
+    return {name: float(np.mean([each[f"{name}_error"] for each in found])) for name in names}
 
 
-def _measured(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
+def outputs_of(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
+    """What a graph with more nodes makes of each feed, by name.
+
+    Args:
+        model: the graph with the nodes that measure, whose weights are those of `graph`.
+        names: of their outputs.
+    """
     if not names:
         return [{} for _ in feeds]
     del model.graph.output[:]
