@@ -22,8 +22,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from araclip import AraCLIP
-from araclip.training.export.quantize import store
 from araclip.training.export.int8 import smooth
+from araclip.training.export.quantize import store
 from araclip.training.export.weights.graph_files import megabytes, write_graph
 from araclip.training.export.weights.probe_inputs import image_probes, text_probes
 from araclip.training.export.weights.sessions import opened

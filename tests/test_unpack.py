@@ -102,6 +102,34 @@ def pictures() -> list[Image.Image]:
     return [Image.fromarray(rng.integers(0, 256, (tiny_hf.SIZE, tiny_hf.SIZE, 3), dtype=np.uint8)) for _ in range(5)]
 
 
+def test_a_model_computed_in_int8_comes_back_with_the_weights_that_it_is_stored_with(
+    saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Smoothed products, convolutions whose first reads bytes, corrected biases; and once more, which moves nothing."""
+    place = saved("xlm-roberta + branches, one behind a gate")
+    model, processor = load_model(place / "model")
+    processor.image_processor.image_mean = processor.image_processor.image_std = [0.5, 0.5, 0.5]
+    save_model(tmp_path / "model", model, processor)
+    (tmp_path / "photos").mkdir()
+    for number, picture in enumerate(pictures()):
+        picture.save(tmp_path / "photos" / f"{number}.png")
+    folders, weights = [tmp_path / "photos"], "smooth-int8 + static-int8"
+    export(tmp_path / "model", tmp_path / "one", weights=weights, calibrate=folders)
+    once, processor = unpack(tmp_path / "one")
+    save_model(tmp_path / "again", once, processor)
+    export(tmp_path / "again", tmp_path / "two", weights=weights, calibrate=folders)
+    exported = AraCLIP(tmp_path / "one")
+    for mine, theirs in zip(vectors(once, processor), vectors(model, processor), strict=True):
+        assert (mine * theirs).sum(axis=1).min() > 0.99
+    for mine, theirs in zip(
+        (exported.encode_text(TEXTS), exported.encode_image(pictures())), vectors(once, processor), strict=True
+    ):
+        assert (mine * theirs).sum(axis=1).min() > 0.98
+    twice, _ = unpack(tmp_path / "two")
+    for mine, theirs in zip(vectors(twice, processor), vectors(once, processor), strict=True):
+        assert (mine * theirs).sum(axis=1).min() > 0.999
+
+
 @pytest.mark.parametrize("pair", [name for name in TOWERS if "swin" not in name])
 def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
     saved: Callable[[str], Path], pair: str

@@ -8,18 +8,23 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from araclip import AraCLIP, model_folder
 from araclip.errors import ExportRejected, InputError, ModelMismatch
 from araclip.model_checks.onnx_file import check_graph
+from araclip.training.export.int8.calibration import errors_of_products, largest_by_channel
+from araclip.training.export.int8.steps import convolution_scales, int8_steps
 from araclip.training.export.quantize import store
 from araclip.training.export.weights.activations import order_gelu
-from araclip.training.export.int8.calibration import errors_of_products, largest_by_channel
 from araclip.training.export.weights.choice import LEAST_COSINE, Probes, candidates, choose_weights
 from araclip.training.export.weights.graph_files import megabytes, numbers, read_graph, write_graph
 from araclip.training.export.weights.stored_towers import store_towers
+from araclip.training.onnx_weights import wide_weights
 
 WIDTH, HIDDEN, SIDE = 64, 160, 12
 Feed = dict[str, np.ndarray]
@@ -79,6 +84,7 @@ def cosines(path: Path, other: Path, feeds: list[Feed]) -> np.ndarray:
 
 @pytest.mark.parametrize(("weights", "least", "size"), [
     ("float32", 1 - 1e-6, 1.05), ("float16", 0.99999, 0.6), ("int8", 0.999, 0.45), ("smooth-int8", 0.99, 0.5),
+    ("smooth-compact", 0.99, 0.5),
     ("int8-blocks", 0.997, 0.45), ("int4-blocks", 0.9, 0.3),
 ])  # fmt: skip
 def test_each_way_to_store_weights_keeps_the_vectors_and_passes_the_checks_of_a_folder(
@@ -188,7 +194,7 @@ def test_weights_that_move_the_vectors_too_far_are_not_taken(feeds: list[Feed], 
     unit[0, 0] = 0.01
     onnx.save(graph_of(nodes, {"w": head, "mean": exact - unit}, ["b", WIDTH]), str(tmp_path / "g.onnx"))
     with pytest.raises(ExportRejected, match=r"int4-blocks, has cosine .* 0.95 is the least"):
-        choose_weights(tmp_path / "g.onnx", tmp_path / "y.onnx", candidates("int4"), probes([constant] * 8))
+        choose_weights(tmp_path / "g.onnx", tmp_path / "y.onnx", candidates("int4")["text"], probes([constant] * 8))
     assert not (tmp_path / "y.onnx").exists()
 
 
@@ -208,33 +214,163 @@ def test_both_towers_of_a_folder_are_stored_in_the_fastest_way_that_keeps_their_
 def test_unknown_weights_are_refused() -> None:
     with pytest.raises(InputError, match=r"auto, int8, int4, .* not as 'int2'"):
         candidates("int2")
+    with pytest.raises(InputError, match="not as 'int2'"):
+        candidates("compact + int2")
+    with pytest.raises(InputError, match="names 3 ways"):
+        candidates("compact + int8 + float32")
+
+
+def test_each_tower_may_be_stored_in_a_way_of_its_own() -> None:
+    assert candidates("smooth-compact + static-int8") == {"text": ("smooth-compact",), "image": ("static-int8",)}
+    assert candidates("int8 + auto")["text"] == ("int8",)
+    assert candidates("int8 + auto")["image"] == candidates("auto")["image"]
+
+
+# ------------------------------------------------------------------ int8 that overflows on no processor
+
+
+def largest_sum(steps: np.ndarray) -> int:
+    """The most that two neighbours along the first axis have together, as AVX2 adds them in 16 bits."""
+    sizes = np.abs(steps.astype(int))
+    return int((sizes[0::2] + np.concatenate([sizes, np.zeros_like(sizes[:1])])[1::2][: len(sizes[0::2])]).max())
+
+
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 4)), elements=st.floats(-100, 100, width=32)),
+)
+def test_no_two_neighbours_of_a_product_overflow_16_bits_and_no_weight_moves_by_more_than_half_a_step(
+    matrix: np.ndarray,
+) -> None:
+    steps, scale = int8_steps(matrix)
+    assert 255 * largest_sum(steps) <= 2**15 - 1
+    assert (np.abs(steps * scale - matrix) <= 0.5001 * scale).all()
+    assert (scale <= 2.001 * np.maximum(np.abs(matrix).max(axis=0), 1e-9) / 127).all()  # seven bits at worst
+
+
+@given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([1, 3]))
+def test_sums_of_a_convolution_do_not_overflow_either(seed: int, inputs: int, side: int) -> None:
+    weight = np.random.default_rng(seed).standard_normal((4, inputs, side, side)).astype(np.float32) ** 3
+    steps = np.round(weight / convolution_scales(weight, 1)[:, None, None, None]).astype(np.int8)
+    at_places = steps.transpose(2, 3, 1, 0)
+    assert 255 * largest_sum(at_places.reshape(-1, 4)) <= 2**15 - 1  # all inputs of a place after each other
+    assert 255 * max(largest_sum(place) for place in at_places.reshape(-1, inputs, 4)) <= 2**15 - 1  # padded to pairs
+    depthwise = np.maximum(np.abs(weight[:, :1]).max(axis=(1, 2, 3)), 1e-12) / 127
+    np.testing.assert_allclose(convolution_scales(weight[:, :1], 4), depthwise, rtol=1e-6)  # all of eight bits
 
 
 # ------------------------------------------------------------------ convolutions
 
+PIXELS = 16  # a side
 
-def test_static_int8_computes_convolutions_in_int8_with_ranges_of_the_calibration_pictures(tmp_path: Path) -> None:
-    node = helper.make_node
-    nodes = [
-        node("Conv", ["x", "first"], ["c"], pads=[1, 1, 1, 1]), node("Clip", ["c", "low", "high"], ["r"]),
-        node("Conv", ["r", "second"], ["d"]), node("GlobalAveragePool", ["d"], ["g"]), node("Flatten", ["g"], ["y"]),
-    ]  # fmt: skip
-    weights = {
-        "first": random(16, 3, 3, 3), "second": random(32, 16, 3, 3), "low": np.float32(0), "high": np.float32(6)
+
+def of_pixels(*, routed: bool = False) -> Any:
+    """A small network as PyTorch's exporter writes it: bytes scaled, convolutions (one depthwise), a residual, a head.
+
+    `routed`: the second convolution computes only for pictures whose mean is above .35.
+    """
+    node, rng = helper.make_node, np.random.default_rng(3)
+
+    def kernel(*shape: int) -> np.ndarray:
+        return (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+    weights: dict[str, Any] = {
+        "factor": np.float32(1 / 127.5), "offset": np.float32(-1), "low": np.float32(0), "high": np.float32(6),
+        "first": kernel(16, 3, 3, 3), "first_bias": kernel(16, 1)[:, 0], "deep": kernel(16, 1, 3, 3) * 3,
+        "deep_bias": kernel(16, 1)[:, 0], "last": kernel(16, 16, 1, 1), "last_bias": kernel(16, 1)[:, 0],
+        "head": kernel(16, 32), "places": np.array([2, 3]), "one": np.float32(0.35), "all": np.array([1, 2, 3]),
+        "zeros": np.zeros(1, np.float32),
     }  # fmt: skip
-    path = tmp_path / "g.onnx"
-    onnx.save(graph_of(nodes, weights, ["b", 3, SIDE, SIDE]), str(path))
-    rng = np.random.default_rng(0)
-    pictures = [{"x": rng.random((1, 3, SIDE, SIDE), np.float32)} for _ in range(6)]
+    nodes = [
+        node("Transpose", ["pixels"], ["turned"], perm=[0, 3, 1, 2]), node("Cast", ["turned"], ["wide"], to=1),
+        node("Mul", ["wide", "factor"], ["scaled"]), node("Add", ["scaled", "offset"], ["x"]),
+        node("Conv", ["x", "first", "first_bias"], ["c1"], pads=[1, 1, 1, 1]),
+        node("Clip", ["c1", "low", "high"], ["r1"]),
+        node("Conv", ["r1", "deep", "deep_bias"], ["c2"], pads=[1, 1, 1, 1], group=16),
+        node("Clip", ["c2", "low", "high"], ["r2"]),
+    ]  # fmt: skip
+    if routed:
+        nodes += [
+            node("ReduceMean", ["r1", "all"], ["mean"], keepdims=0), node("Greater", ["mean", "one"], ["chosen"]),
+            node("NonZero", ["chosen"], ["numbers"]), node("Transpose", ["numbers"], ["rows"]),
+            node("GatherND", ["r2", "rows"], ["some"]), node("Conv", ["some", "last", "last_bias"], ["c3"]),
+            node("Mul", ["r1", "zeros"], ["nothing"]), node("ScatterND", ["nothing", "rows", "c3"], ["c4"]),
+        ]  # fmt: skip
+    else:
+        nodes += [node("Conv", ["r2", "last", "last_bias"], ["c3"]), node("Add", ["r1", "c3"], ["c4"])]
+    nodes += [node("ReduceMean", ["c4", "places"], ["g"], keepdims=0), node("MatMul", ["g", "head"], ["embedding"])]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["b", PIXELS, PIXELS, 3])
+    made = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["b", 32])
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "g", [pixels], [made], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def photos(count: int, least: int = 0) -> list[Feed]:
+    rng = np.random.default_rng(count)
+    return [{"pixels": rng.integers(least, 256, (1, PIXELS, PIXELS, 3), dtype=np.uint8)} for _ in range(count)]
+
+
+def test_static_int8_reads_bytes_and_computes_all_but_the_head_in_int8(tmp_path: Path) -> None:
+    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
+    onnx.save(of_pixels(), str(path))
     with pytest.raises(InputError, match="--calibrate"):
-        store(path, tmp_path / "small.onnx", "static-int8")
-    store(path, tmp_path / "small.onnx", "static-int8", feeds=pictures)
-    check_graph(tmp_path / "small.onnx")
-    model = read_graph(tmp_path / "small.onnx").graph
-    assert sum(node.op_type == "QuantizeLinear" for node in model.node) >= 3
-    assert {t.data_type for t in model.initializer if len(t.dims) == 4} == {TensorProto.INT8}
-    one, two = (vectors(p, pictures) for p in (path, tmp_path / "small.onnx"))
-    assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.99
+        store(path, small, "static-int8")
+    store(path, small, "static-int8", feeds=photos(12))
+    check_graph(small)
+    graph = read_graph(small).graph
+    assert {t.data_type for t in graph.initializer if len(t.dims) == 4} == {TensorProto.INT8}
+    kinds = [node.op_type for node in graph.node]
+    assert "Mul" not in kinds  # a picture's bytes are the first input
+    assert kinds.count("MatMul") == 1  # in float32, between no integers
+    makers = {node.output[0]: node.op_type for node in graph.node}
+    read = {node.op_type: [makers.get(name) for name in node.input] for node in graph.node}
+    assert read["MatMul"][0] == "ReduceMean"
+    assert set(read["Conv"]) == {"DequantizeLinear"} == set(read["Add"])
+    one, two = (vectors(p, photos(5)) for p in (path, small))
+    assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.999
+
+
+def test_weights_that_were_stored_as_static_int8_come_back_within_their_steps(tmp_path: Path) -> None:
+    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
+    onnx.save(of_pixels(), str(path))
+    store(path, small, "static-int8", feeds=photos(12))
+    before, after = wide_weights(onnx.load(str(path))), wide_weights(onnx.load(str(small)))
+    for name in ("first", "deep", "last"):
+        scale = convolution_scales(before[name], 16 if name == "deep" else 1)[:, None, None, None]
+        assert (np.abs(before[name] - after[name]) <= 0.501 * scale).all(), name
+        # the bias is that of before, and what rounding the weights took away
+        assert np.abs(after[f"{name}_bias"] - before[f"{name}_bias"]).max() < 0.02, name
+
+
+def test_rounding_weights_moves_no_channel_on_average(tmp_path: Path) -> None:
+    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
+    model = of_pixels()
+    for tensor in model.graph.initializer:  # all rounded in one direction
+        if tensor.name == "last":
+            values = np.full((16, 16, 1, 1), 0.4, np.float32)
+            values[:, :2] = 50
+            tensor.CopyFrom(numpy_helper.from_array(values, "last"))
+    onnx.save(model, str(path))
+    store(path, small, "static-int8", feeds=photos(12))
+    wide = wide_weights(onnx.load(str(small)))
+    assert (wide["last"][:, 2:] < 0.39).all() or (wide["last"][:, 2:] > 0.41).all()
+    one, two = (vectors(p, photos(12)).mean(axis=0) for p in (path, small))
+    assert np.linalg.norm(one - two) < 0.01 * np.linalg.norm(one)
+
+
+def test_a_branch_that_no_calibration_picture_reaches_is_named_and_one_that_some_do_is_stored(tmp_path: Path) -> None:
+    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
+    onnx.save(of_pixels(routed=True), str(path))
+    means = vectors(path, [*photos(6), *photos(6, 250)])
+    reached = np.abs(means).sum(axis=1) > 0
+    assert reached.any()
+    assert not reached.all()
+    pictures = [feed for feed, yes in zip([*photos(6), *photos(6, 250)], reached, strict=True) if not yes]
+    with pytest.raises(InputError, match=r"no picture .* reaches some, .*--calibrate may be repeated"):
+        store(path, small, "static-int8", feeds=pictures)
+    assert not small.exists()
+    store(path, small, "static-int8", feeds=[*photos(6), *photos(6, 250)])
+    assert (np.abs(vectors(small, pictures)).sum(axis=1) == 0).all()
 
 
 def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_folder(
@@ -264,12 +400,14 @@ def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_fol
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(full / "image.onnx"))
     with pytest.raises(InputError, match="--calibrate"):
         store(full / "image.onnx", stored / "image.onnx", "static-int8")
-    name, measured = store_towers(full, stored, config, ("static-int8",), pictures=photos)
+    name, measured = store_towers(full, stored, config, candidates("static-int8"), pictures=[photos])
     assert (name, measured) == ("smooth-int8 + static-int8", {})
     kinds = {t.data_type for t in read_graph(stored / "image.onnx").graph.initializer if len(t.dims) == 4}
     assert kinds == {TensorProto.INT8}
+    ways = candidates("compact + static-int8")
+    assert store_towers(full, stored, config, ways, pictures=[photos, photos])[0] == "compact + static-int8"
     with pytest.raises(InputError, match="holds no picture"):
-        store_towers(full, stored, config, ("static-int8",), pictures=stored)
+        store_towers(full, stored, config, ways, pictures=[photos, stored])
 
 
 # ------------------------------------------------------------------ folders of strangers

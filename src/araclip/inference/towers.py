@@ -80,9 +80,9 @@ class ImageTower:
         size = config.image.size
         stored = _stored(folder, config, "image")
         self._rows = SMALL_ROWS if device.startswith(CUDA) else rows_of_a_run(size, stored)
-        self._graph = _Graph(
-            folder, config, "image", {"pixels": [size, size, 3]}, threads, device, arena=self._rows == SMALL_ROWS
-        )
+        arena = self._rows == SMALL_ROWS
+        pixels = {"pixels": [size, size, 3]}
+        self._graph = _Graph(folder, config, "image", pixels, threads, device, arena=arena, spin=False)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
         """(n, S, S, 3) uint8 RGB → (n, D) float32 of unit length."""
@@ -141,11 +141,12 @@ class _Graph:
         folder: Path,
         config: ModelConfig,
         tower: str,
-        inputs: dict[str, list[int] | None],
+        inputs: Mapping[str, list[int] | None],
         threads: int,
         device: str,
         arena: bool = True,
         widen: bool = True,
+        spin: bool = True,
     ) -> None:
         for part in config.parts_of(tower):
             if part != "tokenizer.json":
@@ -153,10 +154,10 @@ class _Graph:
         self.label, self.width = config.label, config.width
         self._path, self._device = folder / f"{tower}.onnx", device
         with _reported(self._path, f"opened by {_library(device)}"):
-            self._session = open_session(self._path, device, threads, arena=arena, widen=widen)
+            self._session = open_session(self._path, device, threads, arena=arena, widen=widen, spin=spin)
         self._check(inputs)
 
-    def _check(self, inputs: dict[str, list[int] | None]) -> None:
+    def _check(self, inputs: Mapping[str, list[int] | None]) -> None:
         shapes = self._session.inputs
         if undeclared := sorted(shapes.keys() - inputs.keys()):
             raise ModelMismatch(

@@ -28,7 +28,9 @@ WEIGHTS = (  # how graphs store theirs, see `training.export.quantize`
     "int8", "compact", "float32", "dynamic-int8", "smooth-int8", "smooth-compact", "static-int8", "int8-blocks",
     "int4-blocks", "float16",
 )  # fmt: skip
-COMPUTED_IN_INT8 = frozenset({"dynamic-int8", "smooth-int8", "smooth-compact", "static-int8", "int8-blocks", "int4-blocks"})
+COMPUTED_IN_INT8 = frozenset(
+    {"dynamic-int8", "smooth-int8", "smooth-compact", "static-int8", "int8-blocks", "int4-blocks"}
+)
 TRIED = "weights"  # in `ModelConfig.measured`: the ways to store weights that were tried, by tower
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")

@@ -32,7 +32,7 @@ def wide_weights(model: Any) -> Arrays:
             weights[whole] = from_four_bits(weights.pop(name), weights.pop(f"{whole}_scale"))
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
-        elif name.endswith("_quantized"):
+        elif name.endswith("_quantized") and weights[name].ndim in (1, 4):  # matrices of dynamic-int8 are lost
             weights[name.removesuffix("_quantized")] = _of_convolution(name, weights)
     for product, (source, matrix, turned) in json.loads(noted.get(PRODUCTS_KEY, "{}")).items():
         weights[matrix] = _of_product(product, source, turned, weights)
@@ -56,9 +56,7 @@ def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[n
     return wide
 
 
-def _of_product(
-    product: str, source: str, turned: bool, weights: Mapping[str, NDArray[Any]]
-) -> NDArray[np.float32]:
+def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     """A matrix of smooth-int8, whose rows were multiplied with what the channels of `source` are divided by."""
     wide: NDArray[np.float32] = weights[f"{product}_steps"] * weights[f"{product}_scale"]  # (K, N)
     if (inverse := weights.get(f"{source}_smoothing")) is not None:

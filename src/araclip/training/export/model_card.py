@@ -19,7 +19,8 @@ _STORED = {
     "float16": "float16, computed in float32",
     "dynamic-int8": "int8 (small and depthwise convolutions float16), matrix products computed in int8",
     "smooth-int8": "int8, matrix products computed in int8 with a scale for each row (SmoothQuant)",
-    "smooth-compact": "int8 (vocabulary in four bits), matrix products computed in int8 with a scale for each row (SmoothQuant)",
+    "smooth-compact": "int8 (vocabulary in four bits), matrix products computed in int8 with a scale for each row "
+    "(SmoothQuant)",
     "static-int8": "int8, convolutions computed in int8 with measured ranges",
     "int8-blocks": "int8 in blocks of 32, matrix products computed in int8",
     "int4-blocks": "4 bits in blocks of 32, matrix products computed in int8",

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from araclip.errors import InputError
 from araclip.model_folder import WEIGHTS
+from araclip.training.export.int8.calibration import largest_by_channel
+from araclip.training.export.int8.smooth import Largest, compute_in_int8
 from araclip.training.export.weights.activations import order_gelu
 from araclip.training.export.weights.blocks import store_in_blocks
-from araclip.training.export.int8.calibration import largest_by_channel
 from araclip.training.export.weights.graph_files import read_graph, write_graph
-from araclip.training.export.int8.smooth import Largest, compute_in_int8
 from araclip.training.export.weights.narrowing import narrow
 from araclip.training.export.weights.sessions import Feed
 from araclip.training.onnx_writer import quiet

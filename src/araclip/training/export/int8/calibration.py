@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from araclip.training.export.weights.graph_files import add_domain, read_graph
 from araclip.training.export.int8.smooth import Largest, compute_in_int8
+from araclip.training.export.weights.graph_files import add_domain, read_graph
 from araclip.training.export.weights.products import products
 from araclip.training.export.weights.sessions import Feed, opened
 

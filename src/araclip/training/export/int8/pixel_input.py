@@ -24,8 +24,9 @@ def read_bytes(model: Any) -> bool:
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     uses = uses_of(graph)
-    steps, value, factor, offset = [], "pixels", 1.0, 0.0
-    turned = value
+    steps: list[Any] = []
+    value = turned = "pixels"
+    factor, offset = 1.0, 0.0
     while True:
         readers = [node for node, _ in uses[value] if node.op_type != "Shape"]
         if len(readers) != 1:
@@ -50,7 +51,10 @@ def read_bytes(model: Any) -> bool:
     shift = np.float32(offset + factor * zero)
     _shift(first, shift)
     graph.initializer.extend(
-        [numpy_helper.from_array(np.asarray(np.float32(factor)), _SCALE), numpy_helper.from_array(np.asarray(np.uint8(zero)), _ZERO)]
+        [
+            numpy_helper.from_array(np.asarray(np.float32(factor)), _SCALE),
+            numpy_helper.from_array(np.asarray(np.uint8(zero)), _ZERO),
+        ]
     )
     widening = helper.make_node("DequantizeLinear", [turned, _SCALE, _ZERO], [_WIDE])
     first.node.input[0] = _WIDE

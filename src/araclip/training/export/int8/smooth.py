@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from araclip.training.export.weights.graph_files import add_domain
 from araclip.training.export.int8.steps import int8_steps
+from araclip.training.export.weights.graph_files import add_domain
 from araclip.training.export.weights.products import Product, drop_unused_weights, products, replace_nodes
 from araclip.training.onnx_weights import PRODUCTS_KEY
 

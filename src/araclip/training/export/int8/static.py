@@ -23,9 +23,9 @@ from araclip.training.export.int8.convolutions import (
     convolutions,
     input_means,
 )
-from araclip.training.export.weights.graph_files import read_graph, write_graph
-from araclip.training.export.int8.steps import convolution_scales
 from araclip.training.export.int8.pixel_input import read_bytes
+from araclip.training.export.int8.steps import convolution_scales
+from araclip.training.export.weights.graph_files import read_graph, write_graph
 from araclip.training.export.weights.sessions import Feed
 from araclip.training.onnx_writer import quiet
 

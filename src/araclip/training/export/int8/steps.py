@@ -43,5 +43,8 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
         return quantized(weight, (1, 2, 3))[1].ravel()
     at_places = weight.transpose(2, 3, 1, 0)  # (h, w, I, O)
     odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]  # kernels pad each place's inputs by themselves
-    scales = [safe_scales(at_places.reshape(-1, len(weight))), safe_scales(np.pad(at_places, odd).reshape(-1, len(weight)))]
+    scales = [
+        safe_scales(at_places.reshape(-1, len(weight))),
+        safe_scales(np.pad(at_places, odd).reshape(-1, len(weight))),
+    ]
     return np.maximum(*scales)

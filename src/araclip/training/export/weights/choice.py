@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from araclip.errors import ExportRejected, InputError
 from araclip.model_folder import WEIGHTS
-from araclip.training.export.quantize import SMOOTH, store
 from araclip.training.export.int8.calibration import errors_of_products, largest_by_channel
+from araclip.training.export.quantize import SMOOTH, store
 from araclip.training.export.weights.graph_files import megabytes, read_graph, write_graph
 from araclip.training.export.weights.sessions import Feed, opened
 

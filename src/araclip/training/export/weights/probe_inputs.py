@@ -1,7 +1,7 @@
 """What a way to store weights is tried on: real captions and pictures, as inputs of a model folder's graphs.
 
-Captions are this project's own. Pictures are those of a dev set or of folders, or else the photographs of the demo extra,
-or, without it, drawn shapes.
+Captions are this project's own. Pictures are those of folders (by default a dev set's), or else the photographs of the
+demo extra, or, without it, drawn shapes.
 """
 
 from collections.abc import Sequence

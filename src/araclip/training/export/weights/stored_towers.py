@@ -6,9 +6,9 @@ from typing import Any
 
 from araclip.encoder import AraCLIP
 from araclip.model_folder import ModelConfig
+from araclip.training.export.int8.convolutions import convolutions
 from araclip.training.export.quantize import CALIBRATED, SMOOTH, store
 from araclip.training.export.weights.choice import TOWERS, Choice, Ways, choose_weights
-from araclip.training.export.int8.convolutions import convolutions
 from araclip.training.export.weights.graph_files import read_graph
 from araclip.training.export.weights.probe_inputs import CALIBRATION, PICTURES, image_probes, text_probes
 
