@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--choice", type=Path, help="a folder with flickr8k-choice: a table of its own, before dev's")
     parser.add_argument("--field", default="caption_ar")
     parser.add_argument("--export", type=Path, help="an exported model folder, as the last row")
-    parser.add_argument("stages", nargs="+")
+    parser.add_argument("stages", nargs="*")
     args = parser.parse_args()
     torch.set_num_threads(2)
     sets = [DevSet(args.dev, "dev", (args.field,), per_picture=None)]

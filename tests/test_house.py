@@ -347,6 +347,16 @@ def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_oth
     assert run.stdout.split() == ["set()", "[]"]
 
 
+def test_what_searches_is_imported_without_faiss_and_what_only_indexing_needs() -> None:
+    code = (
+        "import sys, araclip.gallery.open, araclip.encoder, araclip.cli.searching.search; "
+        "print({'faiss', 'onnxruntime', 'tokenizers', 'rich.progress'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
 def test_every_public_name_of_the_package_can_be_had() -> None:
     for name in araclip.__all__:
         assert getattr(araclip, name) is not None

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
 from araclip.cli.device import add_device_option
@@ -162,6 +161,8 @@ def progress(title: str) -> "Iterator[Callable[[float, int], None]]":
 @contextmanager
 def bars() -> "Iterator[Callable[[str, int, int], None]]":
     """Progress bars, one for each title; yields `show(title, done, total)`, whose first call makes a bar appear."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip

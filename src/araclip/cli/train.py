@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from araclip import model_folder
@@ -22,6 +21,8 @@ from araclip.paths import user_path
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from araclip.training.export.export import Report
 
 RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # there is no plot of a stage that takes no steps
@@ -225,7 +226,7 @@ def quiet_libraries() -> None:
 class _StepBar:
     """The progress bar of one stage."""
 
-    def __init__(self, bars: Progress, stage: str) -> None:
+    def __init__(self, bars: "Progress", stage: str) -> None:
         self.bars, self.stage = bars, stage
         self.task: TaskID | None = None
 
@@ -239,7 +240,7 @@ class _StepBar:
 class _BarReporter:
     """A reporter that prints lines and draws progress bars."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: "Progress") -> None:
         self.bars = bars
         self._teacher: TaskID | None = None
 
@@ -259,6 +260,8 @@ class _BarReporter:
 
 @contextmanager
 def _bars() -> Iterator[_BarReporter]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[news]}"), TimeRemainingColumn(),

@@ -4,6 +4,7 @@ Opens what it is told to: `model_check` judges the folder before.
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,11 +42,14 @@ class TextTower:
         self, folder: Path, config: ModelConfig, threads: int, device: str = CPU, *, widen: bool = True
     ) -> None:
         self._folder, self._config = folder, config
-        self.tokenizer = Tokens(folder, config)
-        inputs = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
+        names = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
+        inputs: dict[str, list[int] | None] = dict.fromkeys(names)
         large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        self._graph = _Graph(folder, config, "text", dict.fromkeys(inputs), threads, device, widen=widen)
+        with ThreadPoolExecutor(1, "open-graph") as beside:  # a tenth of a second of the first search
+            graph = beside.submit(_Graph, folder, config, "text", inputs, threads, device, widen=widen)
+            self.tokenizer = Tokens(folder, config)
+            self._graph = graph.result()
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         """n texts → (n, D) float32 of unit length, at most `batch_size` of them at once."""

@@ -3,13 +3,13 @@
 import contextlib
 from pathlib import Path
 
-import psutil
-
 _CGROUP, _GROUP_OF_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def free_memory() -> int:
     """Bytes that this process can still allocate: of the machine, or of its container if that has a lower limit."""
+    import psutil  # a search needs none of it: 30 ms
+
     free = int(psutil.virtual_memory().available)
     with contextlib.suppress(
         OSError, ValueError, IndexError, KeyError

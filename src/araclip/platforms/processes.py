@@ -5,8 +5,6 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-import psutil
-
 
 def usable_cores() -> int:
     """Cores this process may run on (containers and taskset narrow it below the machine's count)."""
@@ -18,6 +16,8 @@ def step_back(niceness: int) -> None:
     if hasattr(os, "nice"):
         os.nice(niceness)
     else:
+        import psutil  # 30 ms that nobody else waits for
+
         with suppress(psutil.Error, OSError):
             psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)  # type: ignore[attr-defined,unused-ignore]
 

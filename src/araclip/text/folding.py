@@ -43,7 +43,8 @@ def fold(text: str) -> str:
         InputError: `text` is not a string.
     """
     if isinstance(text, str) and _PLAIN.fullmatch(text):  # nothing that `normalize` or lower case could change
-        return _FINAL_HAMZA.sub("", text.translate(_LETTERS))
+        folded = text.translate(_LETTERS)
+        return _FINAL_HAMZA.sub("", folded) if "ء" in folded else folded
     text = normalize(normalize(text).casefold())
     text = _HAMZA_ABOVE.sub("", text).translate(_LETTERS)
     return normalize(_FINAL_HAMZA.sub("", text))

@@ -1,11 +1,18 @@
-"""Exact scan: inner products of a query with all of a set of float16 vectors."""
+"""Exact scan: inner products of a query with all of a set of float16 vectors.
+
+FAISS is imported when it is first needed, not with this module: it takes a tenth of a second, which a search from the
+command line spends while the text tower is opened.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import faiss
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -18,6 +25,8 @@ class Exact:
 
     def __init__(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
         """An index of vectors (n, D) with ids (n,) in ascending order."""
+        import faiss
+
         self.ids = ids
         self._scan = faiss.IndexScalarQuantizer(
             vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
@@ -37,6 +46,8 @@ class Exact:
     @property
     def vectors(self) -> NDArray[np.float16]:
         """The vectors (n, D): a view of FAISS's memory, valid only while this object lives."""
+        import faiss
+
         codes = faiss.rev_swig_ptr(self._scan.codes.data(), len(self.ids) * self._scan.d * 2) if len(self.ids) else b""
         return np.frombuffer(codes, "<f2").reshape(len(self.ids), self._scan.d)
 
@@ -72,6 +83,8 @@ def one_thread() -> Iterator[None]:
     The pool's idle threads spin and compete with the encoder of the next query for cores: a warm query over 10,000
     pictures took 18 ms instead of 8.
     """
+    import faiss
+
     before = faiss.omp_get_max_threads()  # per thread, as is the setter
     faiss.omp_set_num_threads(1)
     try:
@@ -89,6 +102,8 @@ def positions(ids: Ids, wanted: Ids) -> Ids:
 
 
 def _only(rows: Ids, count: int) -> "faiss.SearchParameters":
+    import faiss
+
     bits = np.zeros(count, bool)
     bits[rows] = True
     # FAISS's type stubs know neither the array nor the keyword that its wrappers add.

@@ -12,9 +12,8 @@ choose the depth while the other half measures the recall.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,9 @@ from araclip.gallery.index import index_file
 from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Ids, Scores, one_thread, positions
 from araclip.gallery.index.index_file import IndexFile
 from araclip.platforms.processes import usable_cores
+
+if TYPE_CHECKING:
+    import faiss  # imported late, see `exact`
 
 Vectors = NDArray[np.float16]
 Floats = NDArray[np.float32]
@@ -112,6 +114,8 @@ class _Scan:
 
     @classmethod
     def of(cls, vectors: Vectors) -> "_Scan":
+        import faiss
+
         width = vectors.shape[1]
         rotation = random_rotation(width)
         training = vectors[:: len(vectors) // TRAINED_ON + 1].astype(np.float32) @ rotation
@@ -128,6 +132,8 @@ class _Scan:
 
     @classmethod
     def read(cls, file: IndexFile) -> "_Scan":
+        import faiss
+
         rotation, *shards = np.split(file.codes, np.cumsum(file.about["parts"])[:-1])
         width = file.about["width"]
         indexes: list[Any] = [faiss.deserialize_index(part) for part in shards]  # of faiss.Index, say its type stubs
@@ -135,6 +141,8 @@ class _Scan:
 
     def written(self) -> list[bytes]:
         """Rotation and shards as bytes; the rotation too, since another version of NumPy would draw another one."""
+        import faiss
+
         return [
             self._rotation.astype("<f4").tobytes(),
             *(faiss.serialize_index(part).tobytes() for part in self._shards),
@@ -194,6 +202,8 @@ def _depths(scan: _Scan, text: Floats, nearest: Ids) -> NDArray[np.int64]:
 
 def best_rows(vectors: Vectors, queries: Floats, k: int) -> Ids:
     """(n, k) rows of the k vectors nearest to each query, by an exact scan."""
+    import faiss
+
     scores = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
     for start in range(0, len(vectors), BLOCK):
