@@ -139,6 +139,11 @@ class ModelConfig:
         return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
     @property
+    def in_int8(self) -> bool:
+        """Whether a graph's products are computed in int8: another library rounds some numbers otherwise."""
+        return not COMPUTED_IN_INT8.isdisjoint((self.weights or "").split(" + "))
+
+    @property
     def reduction(self) -> str:
         """`image.reduction`; of folders of earlier releases, which do not say, "exact" where they were pulled."""
         return self.image.reduction or ("blocks" if self.source is None else "exact")

@@ -24,7 +24,6 @@ from araclip.errors import AraCLIPError, ModelMismatch
 from araclip.model_checks import model_check
 from araclip.model_checks.checked_models import is_remembered, remember
 from araclip.model_folder import ModelConfig
-from araclip.model_folder.config import COMPUTED_IN_INT8
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.parity import LEAST_COSINE, LEAST_IN_INT8, check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
@@ -74,8 +73,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
         )
     try:
         expected = probes(model, AraCLIPProcessor.from_pretrained(folder), size, every=EVERY)
-        in_int8 = COMPUTED_IN_INT8.intersection((exported.config.weights or "").split(" + "))
-        check_parity(closeness(exported, expected), LEAST_IN_INT8 if in_int8 else LEAST_COSINE)
+        check_parity(closeness(exported, expected), LEAST_IN_INT8 if exported.config.in_int8 else LEAST_COSINE)
     except AraCLIPError as error:
         raise ModelMismatch(f"{exported.folder}: the graphs do not give back their model ({error})") from error
     remember(known, f"{exported.label} as AraCLIPModel")
