@@ -2,11 +2,12 @@
 
     python benchmarks/weights.py kernels
     python benchmarks/weights.py text MODEL [--smoothing 0.35 0.5 0.65 0.8]       (extra train)
-    python benchmarks/weights.py image MODEL --calibrate PICTURES
+    python benchmarks/weights.py image MODEL --calibrate PICTURES [PICTURES …]    (extra train)
 
 `kernels`: products of (M, 768) with (768, 3072) in thousands of millions of operations a second of the processor, one
-thread. `text` and `image`: a tower of a model folder, its weights widened to float32 first, stored in each way; cosines
-to float32 over the probes of `weights.probe_inputs`, and milliseconds of the processor an item, one thread.
+thread. `text` and `image`: a tower of a model folder, unpacked to float32 first, stored in each way; cosines to float32
+over the probes of `weights.probe_inputs`, and milliseconds of the processor an item, one thread. Every other picture of
+the folders is calibrated with, and cosines are those of the others.
 """
 
 import argparse
@@ -24,10 +25,11 @@ from onnx import TensorProto, helper, numpy_helper
 from araclip import AraCLIP
 from araclip.training.export.int8 import smooth
 from araclip.training.export.quantize import store
-from araclip.training.export.weights.graph_files import megabytes, write_graph
+from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
+from araclip.training.export.weights.graph_files import megabytes, read_graph, write_graph
 from araclip.training.export.weights.probe_inputs import image_probes, text_probes
 from araclip.training.export.weights.sessions import opened
-from araclip.training.onnx_weights import wide_weights
+from araclip.training.model.saved_models import unpack
 
 K, N = 768, 3072
 SECONDS = 0.3
@@ -66,26 +68,16 @@ def kernels() -> None:
             print(f"{way:13} " + "   ".join(rates), flush=True)
 
 
-def widened(source: Path, target: Path) -> None:
-    """A graph with its small weights in float32, word embeddings aside."""
-    model = onnx.load(str(source))
-    stored = {tensor.name for tensor in model.graph.initializer}
-    wide = {name: values for name, values in wide_weights(model).items() if name not in stored}
-    read = {name for node in model.graph.node if node.output[0] not in wide for name in node.input}
-    new = [numpy_helper.from_array(np.ascontiguousarray(a, np.float32), n) for n, a in wide.items() if n in read]
-    names = {tensor.name for tensor in new}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read - names]
-    nodes = [node for node in model.graph.node if node.output[0] not in wide]
-    dead = True
-    while dead:  # casts whose product is gone
-        used = {name for node in nodes for name in node.input} | {value.name for value in model.graph.output}
-        dead = [node for node in nodes if not used & set(node.output)]
-        nodes = [node for node in nodes if used & set(node.output)]
-    used = {name for node in nodes for name in node.input}
-    del model.graph.node[:], model.graph.initializer[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(tensor for tensor in (*kept, *new) if tensor.name in used)
-    write_graph(model, source.parent, target, outside=True)
+def in_float32(model: AraCLIP, what: str, target: Path) -> None:
+    """The graph of a folder's tower as it was before its weights were stored small, but for their rounding."""
+    trained, _ = unpack(str(model.folder))
+    inside = target.with_name("inside.onnx")
+    if what == "text":
+        write_text_graph(trained, inside)
+    else:
+        image = model.config.image
+        write_image_graph(trained, image.size, image.mean, image.std, inside)
+    write_graph(read_graph(inside), inside.parent, target, outside=True)
 
 
 def tower(arguments: argparse.Namespace) -> None:
@@ -96,7 +88,7 @@ def tower(arguments: argparse.Namespace) -> None:
     exact: Any = None
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "g.onnx"
-        widened(model.folder / f"{arguments.what}.onnx", graph)
+        in_float32(model, arguments.what, graph)
         for way in arguments.ways or (TEXT_WAYS if text else IMAGE_WAYS):
             for smoothing in arguments.smoothing if way == "smooth-int8" else [None]:
                 if smoothing:
@@ -119,7 +111,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("what", choices=["kernels", "text", "image"])
 parser.add_argument("model", nargs="?", default="araclip-mini")
 parser.add_argument("--smoothing", type=float, nargs="+", default=[smooth.SMOOTHING])
-parser.add_argument("--calibrate", type=Path)
+parser.add_argument("--calibrate", type=Path, nargs="+", default=[])
 parser.add_argument("--ways", nargs="+")
 if __name__ == "__main__":
     onnxruntime.set_default_logger_severity(3)

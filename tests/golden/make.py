@@ -13,11 +13,13 @@ from drawings import EVERY, recall_on_drawings
 
 from araclip import AraCLIP
 
+NUMBERS = 64  # of each vector
 TEXTS = ("قطة على طاولة", "كلب أسود يجري على الشاطئ", "a red car", "🚀 صاروخ")
 
 model = AraCLIP.load()
 heads = {
-    text: [round(float(x), 4) for x in vector[:8]] for text, vector in zip(TEXTS, model.encode_text(TEXTS), strict=True)
+    text: [round(float(x), 4) for x in vector[:NUMBERS]]
+    for text, vector in zip(TEXTS, model.encode_text(TEXTS), strict=True)
 }
 with tempfile.TemporaryDirectory() as folder:
     recall = {name: round(value, 4) for name, value in recall_on_drawings(model, Path(folder)).items()}

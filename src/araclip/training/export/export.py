@@ -268,9 +268,11 @@ def _stored(
         try:
             recalls, measured = _recalls(sets, exact, small, taken, log)
         except ExportRejected as error:
-            ways = {tower: tuple(n for n in names if n not in taken.split(" + ")) for tower, names in ways.items()}
-            if not all(ways.values()):
+            parts = taken.split(" + ")
+            left = {tower: tuple(n for n in names if n not in parts) or names for tower, names in ways.items()}
+            if left == ways:
                 raise
+            ways = left
             log(f"{error} The next way is tried.")
             continue
         return small, recalls, measured | ({TRIED: tried} if tried else {})

@@ -6,8 +6,8 @@
   four bits.
 - dynamic-int8: products computed in int8 by ONNX Runtime's dynamic quantisation, one scale for a whole batch.
 - int8-blocks, int4-blocks: matrices in blocks of 32 numbers (`weights.blocks`).
-- static-int8: convolutions and products computed in int8, with ranges measured on calibration inputs
-  (`int8.static`). For convolutional networks.
+- static-int8: convolutions computed in int8, with ranges measured on calibration inputs (`int8.static`). For
+  convolutional networks.
 - float32: as they are.
 
 What is not a product with a matrix is stored as in int8, in int4-blocks as in compact. Which one is fast and close
