@@ -80,10 +80,9 @@ def test_vocalised_and_stretched_text_is_the_same_query(mini: AraCLIP) -> None:
 def test_the_canonical_vectors_of_this_release(mini: AraCLIP) -> None:
     golden = json.loads((Path(__file__).parent / "golden" / "araclip-mini.json").read_text(encoding="utf-8"))
     assert golden["fingerprint"] == mini.config.fingerprint
-    for text, head in golden["texts"].items():
-        found = mini.encode_text([text])[0, : len(head)]
+    for text, vector in golden["texts"].items():
         # Products in int8: another release of ONNX Runtime rounds some numbers to the other side.
-        assert found @ np.array(head) / np.linalg.norm(found) / np.linalg.norm(head) > 0.98
+        assert mini.encode_text([text])[0] @ np.array(vector) > 0.99
 
 
 def test_the_recall_on_drawings_it_never_saw_is_that_of_this_release(mini: AraCLIP, tmp_path: Path) -> None:
