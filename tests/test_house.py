@@ -337,24 +337,25 @@ def test_importing_araclip_is_quick_and_loads_no_heavy_library() -> None:
     assert float(milliseconds) < MAX_IMPORT_MS
 
 
-def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_other_languages() -> None:
-    code = (
-        "import sys, araclip.cli.commands; early = {'numpy', 'faiss', 'onnxruntime'} & set(sys.modules); "
-        "import araclip.text.words; print(early, [name for name in sys.modules if name.endswith('yiddish_stemmer')])"
-    )
+def printed_by(code: str) -> list[str]:
+    """The words that code prints in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["set()", "[]"]
+    return run.stdout.split()
+
+
+def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_other_languages() -> None:
+    assert printed_by(
+        "import sys, araclip.cli.commands; early = {'numpy', 'faiss', 'onnxruntime'} & set(sys.modules); "
+        "import araclip.text.words; print(early, [name for name in sys.modules if name.endswith('yiddish_stemmer')])"
+    ) == ["set()", "[]"]
 
 
 def test_what_searches_is_imported_without_faiss_and_what_only_indexing_needs() -> None:
-    code = (
+    assert printed_by(
         "import sys, araclip.gallery.open, araclip.encoder, araclip.cli.searching.search; "
         "print({'faiss', 'onnxruntime', 'tokenizers', 'rich.progress'} & set(sys.modules))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "set()"
+    ) == ["set()"]
 
 
 def test_every_public_name_of_the_package_can_be_had() -> None:

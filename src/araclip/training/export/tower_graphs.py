@@ -52,7 +52,7 @@ class ImageGraph(nn.Module):
 
 
 def _by_channel(values: Sequence[float]) -> float | Tensor:
-    """One number where all channels have the same: ONNX Runtime takes ten times as long for one a channel."""
+    """One number where all channels have the same: ONNX Runtime takes several times as long for one a channel."""
     return values[0] if len(set(values)) == 1 else torch.tensor(values).view(1, 3, 1, 1)
 
 
