@@ -358,6 +358,15 @@ def test_what_searches_is_imported_without_faiss_and_what_only_indexing_needs() 
     ) == ["set()"]
 
 
+def test_a_server_tells_numpys_blas_before_numpy_is_there_that_requests_are_its_threads() -> None:
+    assert printed_by(
+        "import os, sys; os.environ.pop('OPENBLAS_NUM_THREADS', None); sys.modules['araclip.server.run'] = None\n"
+        "from araclip.cli.serve import serve\n"
+        "try: serve()\n"
+        "except ImportError: print('numpy' in sys.modules, os.environ['OPENBLAS_NUM_THREADS'])"
+    ) == ["False", "1"]
+
+
 def test_every_public_name_of_the_package_can_be_had() -> None:
     for name in araclip.__all__:
         assert getattr(araclip, name) is not None

@@ -12,6 +12,7 @@ from rich.markup import escape
 from araclip.cli.completion import models_here
 from araclip.cli.console import ShownFormatter, app, err, out, shown
 from araclip.cli.galleries import GalleryOption
+from araclip.platforms.processes import one_blas_thread
 
 
 @app.command()
@@ -58,6 +59,7 @@ def serve(
 
     Tokens and limits come from the environment (ARACLIP_TOKEN_READ, …): docs/server.md.
     """
+    one_blas_thread()
     from araclip.server.run import serve as run
     from araclip.server.settings import Settings
 

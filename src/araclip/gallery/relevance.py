@@ -112,7 +112,10 @@ class RelevanceScale:
 
     def features(self, query: Vectors, words: int) -> dict[str, float]:
         """The values of FEATURES for a query (D,), but "deviation", which depends on the hit."""
-        scores = self.sample @ query  # (n,)
+        return self._features(query, words, self.sample @ query)
+
+    def _features(self, query: Vectors, words: int, scores: Vectors) -> dict[str, float]:
+        """`scores`: (n,) of the sample."""
         average, deviation = float(scores.mean()), max(float(scores.std()), 1e-6)
         best = min(TOP, max(1, len(scores) // TOP_SHARE))
         rows = np.argpartition(scores, -best)[-best:]  # (T,)
@@ -136,7 +139,7 @@ class RelevanceScale:
         scores = self.sample @ query
         slope = FEATURES["deviation"][0] / max(float(scores.std()), 1e-6)
         odds = INTERCEPT
-        for name, value in self.features(query, words).items():
+        for name, value in self._features(query, words, scores).items():
             weight, least, greatest = FEATURES[name]
             odds += weight * min(max(value, least), greatest)
         return min(odds, AVERAGE) - slope * float(scores.mean()), slope

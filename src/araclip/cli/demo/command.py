@@ -13,6 +13,7 @@ from araclip.cli.console import app, err, out, progress, shown, stoppable
 from araclip.cli.indexing.index import how_to_resume, index_folder, reembed_folder
 from araclip.display import counted
 from araclip.model_folder import DEFAULT_MODEL
+from araclip.platforms.processes import one_blas_thread
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
@@ -29,6 +30,7 @@ def demo() -> None:
     The pictures are OpenMoji drawings and the photographs that ship with scikit-image (extra `demo`). The first answers
     come from a part of them; the others are drawn and indexed while the page is served.
     """
+    one_blas_thread()
     from araclip import demo as sample
     from araclip.user_data import data_home
 
