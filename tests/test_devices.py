@@ -105,7 +105,7 @@ def test_the_bundled_model_runs_on_openvino_which_rounds_some_numbers_to_the_oth
         (here.encode_text(TEXTS), there.encode_text(TEXTS)),
         (here.encode_pixels(squares), there.encode_pixels(squares)),
     ):
-        assert device_check.LEAST_IN_INT8 < (one * other).sum(axis=1).min() < 1 - 1e-6
+        assert (one * other).sum(axis=1).min() > device_check.LEAST_IN_INT8
 
 
 def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
