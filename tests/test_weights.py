@@ -222,6 +222,7 @@ def test_unknown_weights_are_refused() -> None:
 
 def test_each_tower_may_be_stored_in_a_way_of_its_own() -> None:
     assert candidates("smooth-compact + static-int8") == {"text": ("smooth-compact",), "image": ("static-int8",)}
+    assert candidates("smooth-compact+static-int8") == candidates("smooth-compact + static-int8")
     assert candidates("int8 + auto")["text"] == ("int8",)
     assert candidates("int8 + auto")["image"] == candidates("auto")["image"]
 

@@ -87,7 +87,7 @@ def candidates(weights: str) -> Ways:
     Raises:
         InputError: none of these.
     """
-    parts = weights.split(" + ")
+    parts = [part.strip() for part in weights.split("+")]
     if unknown := next((part for part in parts if part not in FAMILIES and part not in WEIGHTS), None):
         raise InputError(
             f"weights are stored as {', '.join(dict.fromkeys((*FAMILIES, *WEIGHTS)))}, or as two of them, "
