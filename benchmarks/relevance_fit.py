@@ -57,7 +57,8 @@ def rows(kind: Cases) -> tuple[Floats, Floats, Floats]:
     for scale, query, words, cosines, answers in kind.hits():
         scores = scale.sample @ query
         deviations = (cosines - scores.mean()) / max(float(scores.std()), 1e-6)
-        shared = [scale.features(query, words)[name] for name in list(FEATURES)[1:]]
+        found = scale.features(query, words, scores)
+        shared = [found[name] for name in list(FEATURES)[1:]]
         features.append(np.column_stack([deviations, np.tile(shared, (len(cosines), 1))]))
         right.append(answers)
     count = sum(map(len, right))

@@ -374,6 +374,28 @@ def test_a_branch_that_no_calibration_picture_reaches_is_named_and_one_that_some
     assert (np.abs(vectors(small, pictures)).sum(axis=1) == 0).all()
 
 
+def test_a_way_that_cannot_be_tried_with_these_pictures_is_passed_over_among_several(tmp_path: Path) -> None:
+    model, graph = of_pixels(routed=True), tmp_path / "g.onnx"
+    for tensor in model.graph.initializer:
+        if tensor.name == "zeros":  # pictures that are not routed keep their maps
+            tensor.CopyFrom(numpy_helper.from_array(np.ones(1, np.float32), "zeros"))
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceL2", ["embedding", "columns"], ["n"]),
+            helper.make_node("Div", ["embedding", "n"], ["unit"]),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "columns"))
+    model.graph.output[0].name = "unit"
+    onnx.save(model, str(graph))
+    probed, lines = Probes(photos(6), photos(6)[0], 1), []
+    choice = choose_weights(graph, tmp_path / "y.onnx", ("static-int8", "int8"), probed, log=lines.append)
+    assert choice.weights == "int8"
+    assert lines[0].startswith("static-int8: no picture that ranges were measured on")
+    with pytest.raises(InputError, match="no picture that ranges were measured on"):  # no other way is left
+        choose_weights(graph, tmp_path / "y.onnx", ("static-int8",), probed)
+
+
 def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_folder(
     tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ class RelevanceScale:
 
     def relevance(self, query: Vectors, words: int = 1) -> Callable[[float], float]:
         """A function from score to relevance, for a query (D,) of so many words."""
-        intercept, slope = self._line(query, words)
+        intercept, slope = self._line(query, words, self.sample @ query)
 
         def relevance(score: float) -> float:
             return float(1 / (1 + np.exp(-np.clip(intercept + slope * score, -30, 30))))
@@ -101,21 +101,17 @@ class RelevanceScale:
 
     def cosine_at(self, relevance: float, query: Vectors, words: int = 1) -> float:
         """The cosine at which a hit of a query (D,) has this relevance; the inverse of `relevance`."""
-        intercept, slope = self._line(query, words)
-        return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
+        return _crossing(relevance, *self._line(query, words, self.sample @ query))
 
     def excluded_cosine(self, term: Vectors) -> float:
         """The cosine with an excluded term (D,) from which a picture is left out."""
         scores = self.sample @ term
         outstanding = float(scores.mean()) + EXCLUDED_DEVIATION * float(scores.std())
-        return min(self.cosine_at(EXCLUDED, term), outstanding)
+        return min(_crossing(EXCLUDED, *self._line(term, 1, scores)), outstanding)
 
-    def features(self, query: Vectors, words: int) -> dict[str, float]:
-        """The values of FEATURES for a query (D,), but "deviation", which depends on the hit."""
-        return self._features(query, words, self.sample @ query)
-
-    def _features(self, query: Vectors, words: int, scores: Vectors) -> dict[str, float]:
-        """`scores`: (n,) of the sample."""
+    def features(self, query: Vectors, words: int, scores: Vectors) -> dict[str, float]:
+        """The values of FEATURES for a query (D,) with its scores (n,) in the sample, but "deviation", which depends on
+        the hit."""
         average, deviation = float(scores.mean()), max(float(scores.std()), 1e-6)
         best = min(TOP, max(1, len(scores) // TOP_SHARE))
         rows = np.argpartition(scores, -best)[-best:]  # (T,)
@@ -134,12 +130,11 @@ class RelevanceScale:
             "top": (float(top.mean()) - usual) / unusual,
         }
 
-    def _line(self, query: Vectors, words: int) -> tuple[float, float]:
+    def _line(self, query: Vectors, words: int, scores: Vectors) -> tuple[float, float]:
         """Intercept and slope of the log-odds of a hit over its cosine."""
-        scores = self.sample @ query
         slope = FEATURES["deviation"][0] / max(float(scores.std()), 1e-6)
         odds = INTERCEPT
-        for name, value in self._features(query, words, scores).items():
+        for name, value in self.features(query, words, scores).items():
             weight, least, greatest = FEATURES[name]
             odds += weight * min(max(value, least), greatest)
         return min(odds, AVERAGE) - slope * float(scores.mean()), slope
@@ -163,6 +158,11 @@ class RelevanceScale:
         """Mean and deviation of the everyday queries' best scores in this gallery."""
         best = (self.reference.everyday @ self.sample.T).max(axis=1)
         return float(best.mean()), max(float(best.std()), 1e-6)
+
+
+def _crossing(relevance: float, intercept: float, slope: float) -> float:
+    """The cosine at which a line of log-odds reaches a relevance."""
+    return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
 
 
 def strength(relevance: float | None) -> str | None:

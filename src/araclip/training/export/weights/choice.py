@@ -114,6 +114,7 @@ def choose_weights(
 
     Raises:
         ExportRejected: none keeps them; the best cosine is named.
+        InputError: none can be tried with these probes.
     """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         bench = _Bench(graph, Path(beside), probes, threads)
@@ -122,7 +123,13 @@ def choose_weights(
             passed = [trial for trial in trials if _passes(trial)]
             if passed and name in ("float16", "float32"):
                 break  # as fast as int8, and larger
-            trial = bench.measure(name, min((t.time for t in passed), default=math.inf))
+            try:
+                trial = bench.measure(name, min((t.time for t in passed), default=math.inf))
+            except InputError as error:  # the probes do not reach every branch, which static-int8 needs
+                log(f"{name}: {error}")
+                if not trials and name == names[-1]:
+                    raise
+                continue
             trials.append(trial)
             log(_line(trial))
         passed = [trial for trial in trials if _passes(trial)]
