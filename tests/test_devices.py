@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import typer
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from araclip.inference import devices
 from araclip.inference.sessions import OpenVinoSession, open_session
 from araclip.model_checks import device_check
 from araclip.server.settings import Settings
+from araclip.training.export.weights.narrowing import narrow
 from araclip.training.model.parity import probe_squares
 
 TEXTS = ["قطة على طاولة", "a dog", "", "سيارة حمراء أمام بيت " * 9]
@@ -124,6 +126,24 @@ def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
     AraCLIP(tiny_model, device="openvino").encode_text("قطة")
     monkeypatch.setattr(device_check, "_probed", lambda *given: 1 / 0)
     AraCLIP(tiny_model, device="openvino").encode_text("قطة")
+
+
+def test_a_vocabulary_in_four_bits_is_read_right_by_openvino(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    table = np.random.default_rng(0).standard_normal((4096, 64)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["t", "ids"], ["y"])], "one",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["b"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 64])], [numpy_helper.from_array(table, "t")],
+    )  # fmt: skip
+    narrow(graph, compact=True)
+    assert "t_int4" in {tensor.name for tensor in graph.initializer}
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, str(tmp_path / "g.onnx"))
+    here, there = (
+        open_session(tmp_path / "g.onnx", device, 1).run({"ids": np.arange(4096)}) for device in ("cpu", "openvino")
+    )
+    np.testing.assert_allclose(there, here, atol=1e-6)  # without `floor_shifts` a quarter of them is a step too large
 
 
 @pytest.mark.parametrize("bits", [1, 4, 7])
