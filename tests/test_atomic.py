@@ -142,12 +142,18 @@ def step(name):
         print("ready", flush=True)
         sys.stdin.read()
 
+def fill(temporary):
+    with atomic.scratch_folder(temporary) as beside:
+        Path(beside, "large").write_text("half")
+        step("fill beside")
+    (temporary / "new").write_text("half")
+
 atomic.step = step
-atomic.write_folder(Path(sys.argv[1]), lambda temporary: (temporary / "new").write_text("half"))
+atomic.write_folder(Path(sys.argv[1]), fill)
 """
 
 
-@pytest.mark.parametrize("where", ["fill", "rename", "remove the old"])
+@pytest.mark.parametrize("where", ["fill", "fill beside", "rename", "remove the old"])
 def test_what_a_kill_leaves_beside_a_folder_goes_with_the_next_write(
     tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

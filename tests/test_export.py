@@ -241,6 +241,19 @@ def test_auto_takes_what_is_fast_and_close_for_each_tower_and_says_what_it_tried
     assert "computed in" in (tmp_path / "small" / "README.md").read_text() or config.weights == "float32"
 
 
+def test_pictures_that_are_not_there_are_said_before_anything_is_traced(bert: Traced, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    done: list[str] = []
+    for folder, said in (
+        (tmp_path / "photos", "photos holds no picture"),
+        (tmp_path / "fotos", "fotos: no such folder"),
+    ):
+        with pytest.raises(InputError, match=said):
+            export(bert.saved, tmp_path / "small", weights="static-int8", calibrate=[folder], log=done.append)
+    assert done == []
+    assert [entry.name for entry in tmp_path.iterdir()] == ["photos"]
+
+
 def test_int8_keeps_no_large_weight_in_float32(bert: Traced, tmp_path: Path) -> None:
     export(bert.saved, tmp_path / "small")
     for part in ("text.onnx", "image.onnx"):

@@ -146,6 +146,8 @@ def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:
         make_model_folder("siglip2-b16-256", tmp_path / "out", languages=("xx",))
     with pytest.raises(InputError, match="weights are stored as"):
         make_model_folder("siglip2-b16-256", tmp_path / "out", weights="int3")
+    with pytest.raises(InputError, match="photos: no such folder"):
+        make_model_folder("siglip2-b16-256", tmp_path / "out", pictures=tmp_path / "photos")
     assert not (tmp_path / "out").exists()
 
 

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import socket
 import stat
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -123,6 +124,11 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
         with contextlib.suppress(OSError):  # another process may remove it too
             if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
                 shutil.rmtree(left_over, ignore_errors=True)
+
+
+def scratch_folder(filling: Path) -> "tempfile.TemporaryDirectory[str]":
+    """A second folder for `write_folder`'s `fill`, beside the one it fills; what a kill leaves is removed with that."""
+    return tempfile.TemporaryDirectory(prefix=f"{filling.stem}.", suffix=filling.suffix, dir=filling.parent)
 
 
 def overwrite(path: Path, content: bytes, *, durable: bool) -> None:

@@ -11,7 +11,7 @@ from araclip.evaluation.summary import summarise
 from measured import evaluated
 from pictures import solid
 
-# Each in one call: a locator finds elements and reads them in two, and paper's width lays the months out anew in between.
+# Each in one call: a locator finds elements and reads them in two, and paper lays the months out anew in between.
 TOPS = "[...document.querySelectorAll('#timeline > li')].map((each) => each.getBoundingClientRect().top)"
 LABEL = """(() => {
   const tile = document.querySelector('#timeline .open');

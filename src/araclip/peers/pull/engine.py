@@ -2,8 +2,7 @@
 
 import gc
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from araclip.peers.weight_files import read_json
 from araclip.training.export.export import check_target, export
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.weights.choice import candidates
+from araclip.training.export.weights.probe_inputs import check_pictures
 from araclip.training.export.weights.stored_towers import store_towers
 from araclip.training.onnx_writer import write_graph
 
@@ -58,24 +58,25 @@ def make_model_folder(
         ModelMismatch: its parts contradict each other, ask for code of their own, or cannot be expressed.
         ExportRejected: a tower cannot be written as ONNX, or its graph gives other vectors.
         InputError: a package is missing, the source is a model folder already, a language or a way to store weights is
-            unknown, or other files are in `out`.
+            unknown, no picture is in `pictures`, or other files are in `out`.
     """
-    candidates(weights)  # an unknown name is refused before anything is loaded
+    folders = (pictures,) if pictures else ()
+    candidates(weights)  # what is unknown or missing is refused before anything is loaded
+    check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
     if request is None:
         raise _no_model(source)
     wanted, out = request, out.resolve()
     if (saved := _saved_model(request)) is not None:
-        folders = (pictures,) if pictures else ()
         return export(saved, out, name=name, weights=weights, calibrate=folders, dev=(), log=log).folder
     check_target(out)
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def fill(stored: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+        with atomic.scratch_folder(stored) as beside:
             config = _write(wanted, Path(beside), languages, name or out.name, threads, log)
-            _store(Path(beside), stored, config, weights, pictures, threads, log)
+            _store(Path(beside), stored, config, weights, folders, threads, log)
 
     atomic.write_folder(out, fill)
     return out
@@ -230,13 +231,12 @@ def _check(folder: Path, expected: checks.Expected) -> None:
 
 
 def _store(
-    full: Path, stored: Path, config: ModelConfig, weights: str, pictures: Path | None, threads: int, log: Log
+    full: Path, stored: Path, config: ModelConfig, weights: str, pictures: Sequence[Path], threads: int, log: Log
 ) -> None:
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-    folders = (pictures,) if pictures else ()
     ways = candidates(weights)
-    taken, tried = store_towers(full, stored, config, ways, pictures=folders, threads=threads, log=log)
+    taken, tried = store_towers(full, stored, config, ways, pictures=pictures, threads=threads, log=log)
     config = _hashed(stored, replace(config, weights=taken, measured={TRIED: tried} if tried else {}))
     megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
     (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 import gc
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from araclip.training.export.model_card import About, model_card
 from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
 from araclip.training.export.weights.choice import TOWERS, Ways, candidates
+from araclip.training.export.weights.probe_inputs import check_pictures
 from araclip.training.export.weights.stored_towers import store_towers
 from araclip.training.foreign.preprocessing import Preprocessing
 from araclip.training.model.model import AraCLIPModel
@@ -83,13 +83,14 @@ def export(
     Raises:
         ExportRejected: a tower cannot be traced, a float32 graph differs from the PyTorch model (cosine below .999), or
             small weights cost more than half a point of dev R@1. `folder` is as it was.
-        InputError: no model in `run`, a model or processor that cannot be exported, or other files in `folder`.
+        InputError: no model in `run` or none that can be exported, no picture in `calibrate`, other files in `folder`.
         ModelMismatch: pictures are made ready in a way that a model folder cannot say.
         DataError: a dev set has no captions.
     """
     ways = dict.fromkeys(TOWERS, (weights,)) if weights in WEIGHTS else candidates(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
+    check_pictures(calibrate)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
     model, processor = load_model(source)
     how = _preprocessing(model, processor)
@@ -102,7 +103,7 @@ def export(
 
     def fill(stored: Path) -> None:
         model, processor = held.pop()
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        with atomic.scratch_folder(stored) as beside:
             full = Path(beside)
             tokenizer.save(str(full / "tokenizer.json"), pretty=False)
             write_text_graph(model, full / "text.onnx")

@@ -4,7 +4,7 @@ Captions are this project's own. Pictures are those of folders (by default a dev
 demo extra, or, without it, drawn shapes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +45,7 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
             extra are.
 
     Raises:
-        InputError: there is no picture in a folder.
+        InputError: a folder is missing, or holds no picture.
     """
     squares = _squares(model, pictures, count)
     together = 1 if model.image_size >= _LARGE else min(4, len(squares))
@@ -63,7 +63,19 @@ def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.
     return np.stack([model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen])
 
 
+def check_pictures(folders: Iterable[Path]) -> None:
+    """Refuse what `image_probes` would, before the long work that comes first.
+
+    Raises:
+        InputError: a folder is missing, or holds no picture.
+    """
+    for folder in folders:
+        _pictures_in(folder)
+
+
 def _pictures_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder. Name a folder of pictures.")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise InputError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}). Name another folder.")
