@@ -155,7 +155,7 @@ wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist
 
 # araclip-mini from its data, hours on two cores (npm fetches the emoji); stop it whenever you like, it goes on where it was.
-# bfloat16 is left out on processors that do not compute with it. `make mini5` makes version 5, the one before.
+# bfloat16 is left out on processors that do not compute with it. `make mini5` makes version 5, by the recipe before.
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
