@@ -101,7 +101,8 @@ def test_openvino_gives_the_cpus_vectors_also_from_several_threads(tiny_model: P
 def test_the_bundled_model_runs_on_openvino_which_rounds_some_numbers_to_the_other_side() -> None:
     pytest.importorskip("openvino")
     here, there = AraCLIP(threads=1), AraCLIP(threads=1, device="openvino")
-    assert here.config.in_int8
+    assert here.config.in_int8("text")
+    assert here.config.in_int8("image")
     squares = probe_squares(here.image_size)[-12:]
     for one, other in (
         (here.encode_text(TEXTS), there.encode_text(TEXTS)),

@@ -1,6 +1,7 @@
 """How weights are stored: every way keeps the vectors of a float32 graph, and the fastest that does is taken."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,15 +217,23 @@ def test_unknown_weights_are_refused() -> None:
         candidates("int2")
     with pytest.raises(InputError, match="not as 'int2'"):
         candidates("compact + int2")
+    for nothing in ("", "compact + ", "+"):
+        with pytest.raises(InputError, match="not as ''"):
+            candidates(nothing)
     with pytest.raises(InputError, match="names 3 ways"):
         candidates("compact + int8 + float32")
 
 
-def test_each_tower_may_be_stored_in_a_way_of_its_own() -> None:
+def test_each_tower_may_be_stored_in_a_way_of_its_own(tiny_model: Path) -> None:
     assert candidates("smooth-compact + static-int8") == {"text": ("smooth-compact",), "image": ("static-int8",)}
     assert candidates("smooth-compact+static-int8") == candidates("smooth-compact + static-int8")
+    assert candidates(" auto ") == candidates("auto")
     assert candidates("int8 + auto")["text"] == ("int8",)
     assert candidates("int8 + auto")["image"] == candidates("auto")["image"]
+    stored = replace(model_folder.read_config(tiny_model), weights="compact + static-int8")
+    assert [stored.in_int8(tower) for tower in ("text", "image")] == [False, True]
+    assert replace(stored, weights="int8-blocks").in_int8("text")
+    assert not replace(stored, weights=None).in_int8("image")
 
 
 # ------------------------------------------------------------------ int8 that overflows on no processor
@@ -257,6 +266,8 @@ def test_sums_of_a_convolution_do_not_overflow_either(seed: int, inputs: int, si
     assert 255 * max(largest_sum(place) for place in at_places.reshape(-1, inputs, 4)) <= 2**15 - 1  # padded to pairs
     depthwise = np.maximum(np.abs(weight[:, :1]).max(axis=(1, 2, 3)), 1e-12) / 127
     np.testing.assert_allclose(convolution_scales(weight[:, :1], 4), depthwise, rtol=1e-6)  # all of eight bits
+    twice = np.round(weight[:, :1] / convolution_scales(weight[:, :1], 2)[:, None, None, None])  # of two outputs each
+    assert 255 * largest_sum(twice.transpose(2, 3, 1, 0).reshape(-1, 4)) <= 2**15 - 1
 
 
 # ------------------------------------------------------------------ convolutions
@@ -264,10 +275,11 @@ def test_sums_of_a_convolution_do_not_overflow_either(seed: int, inputs: int, si
 PIXELS = 16  # a side
 
 
-def of_pixels(*, routed: bool = False) -> Any:
+def of_pixels(*, routed: bool = False, biases: str = "own") -> Any:
     """A small network as PyTorch's exporter writes it: bytes scaled, convolutions (one depthwise), a residual, a head.
 
-    `routed`: the second convolution computes only for pictures whose mean is above .35.
+    `routed`: the last convolution computes only for pictures whose mean is above .35. `biases`: each convolution has
+    its own, they "share" one, or have "none".
     """
     node, rng = helper.make_node, np.random.default_rng(3)
 
@@ -301,6 +313,9 @@ def of_pixels(*, routed: bool = False) -> Any:
     nodes += [node("ReduceMean", ["c4", "places"], ["g"], keepdims=0), node("MatMul", ["g", "head"], ["embedding"])]
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["b", PIXELS, PIXELS, 3])
     made = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["b", 32])
+    for conv in (each for each in nodes if each.op_type == "Conv" and biases != "own"):
+        del conv.input[2:]
+        conv.input.extend(["last_bias"] if biases == "share" else [])
     tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "g", [pixels], [made], tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -314,7 +329,7 @@ def photos(count: int, least: int = 0) -> list[Feed]:
 def test_static_int8_reads_bytes_and_computes_all_but_the_head_in_int8(tmp_path: Path) -> None:
     path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
     onnx.save(of_pixels(), str(path))
-    with pytest.raises(InputError, match="--calibrate"):
+    with pytest.raises(InputError, match="calibration inputs, and there are none"):
         store(path, small, "static-int8")
     store(path, small, "static-int8", feeds=photos(12))
     check_graph(small)
@@ -324,9 +339,10 @@ def test_static_int8_reads_bytes_and_computes_all_but_the_head_in_int8(tmp_path:
     assert "Mul" not in kinds  # a picture's bytes are the first input
     assert kinds.count("MatMul") == 1  # in float32, between no integers
     makers = {node.output[0]: node.op_type for node in graph.node}
-    read = {node.op_type: [makers.get(name) for name in node.input] for node in graph.node}
-    assert read["MatMul"][0] == "ReduceMean"
-    assert set(read["Conv"]) == {"DequantizeLinear"} == set(read["Add"])
+    read = [(node.op_type, [makers.get(name) for name in node.input]) for node in graph.node]
+    assert [made[0] for kind, made in read if kind == "MatMul"] == ["ReduceMean"]
+    assert kinds.count("Conv") == 3
+    assert all(set(made) == {"DequantizeLinear"} for kind, made in read if kind in ("Conv", "Add"))
     one, two = (vectors(p, photos(5)) for p in (path, small))
     assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.999
 
@@ -343,9 +359,10 @@ def test_weights_that_were_stored_as_static_int8_come_back_within_their_steps(tm
         assert np.abs(after[f"{name}_bias"] - before[f"{name}_bias"]).max() < 0.02, name
 
 
-def test_rounding_weights_moves_no_channel_on_average(tmp_path: Path) -> None:
+@pytest.mark.parametrize("biases", ["own", "share", "none"])
+def test_rounding_weights_moves_no_channel_on_average(tmp_path: Path, biases: str) -> None:
     path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
-    model = of_pixels()
+    model = of_pixels(biases=biases)
     for tensor in model.graph.initializer:  # all rounded in one direction
         if tensor.name == "last":
             values = np.full((16, 16, 1, 1), 0.4, np.float32)
@@ -357,6 +374,33 @@ def test_rounding_weights_moves_no_channel_on_average(tmp_path: Path) -> None:
     assert (wide["last"][:, 2:] < 0.39).all() or (wide["last"][:, 2:] > 0.41).all()
     one, two = (vectors(p, photos(12)).mean(axis=0) for p in (path, small))
     assert np.linalg.norm(one - two) < 0.01 * np.linalg.norm(one)
+    assert "Mul" not in [node.op_type for node in read_graph(small).graph.node]  # bytes are the first input
+
+
+def test_pixels_whose_scaled_values_or_first_weights_are_read_otherwise_stay_as_they_are(tmp_path: Path) -> None:
+    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
+    measured, computed = of_pixels(), of_pixels()
+    measured.graph.node.append(helper.make_node("Shape", ["x"], ["shape"]))
+    computed.graph.node.insert(0, helper.make_node("Identity", ["first"], ["made"]))
+    next(node for node in computed.graph.node if node.op_type == "Conv").input[1] = "made"
+    for model in (measured, computed):
+        onnx.save(model, str(path))
+        store(path, small, "static-int8", feeds=photos(12))
+        one, two = (vectors(p, photos(5)) for p in (path, small))
+        assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.999
+
+
+def test_a_map_that_is_added_comes_back_from_its_unsigned_numbers(tmp_path: Path) -> None:
+    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
+    model = of_pixels()
+    added = np.random.default_rng(0).uniform(-1, 2, (1, 16, PIXELS, PIXELS)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(added, "added"))
+    place = next(i for i, node in enumerate(model.graph.node) if node.output[0] == "c3")
+    model.graph.node[place].input[0] = "sum"
+    model.graph.node.insert(place, helper.make_node("Add", ["r2", "added"], ["sum"]))
+    onnx.save(model, str(path))
+    store(path, small, "static-int8", feeds=photos(12))
+    assert np.abs(wide_weights(onnx.load(str(small)))["added"] - added).max() < 3 / 255
 
 
 def test_a_branch_that_no_calibration_picture_reaches_is_named_and_one_that_some_do_is_stored(tmp_path: Path) -> None:
@@ -421,8 +465,8 @@ def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_fol
     graph = helper.make_graph(nodes, "g", [pixels], [made], tensors)
     opsets = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(full / "image.onnx"))
-    with pytest.raises(InputError, match="--calibrate"):
-        store(full / "image.onnx", stored / "image.onnx", "static-int8")
+    with pytest.raises(InputError, match=r"none were named.*--calibrate"):
+        store_towers(full, stored, config, candidates("static-int8"))
     name, measured = store_towers(full, stored, config, candidates("static-int8"), pictures=[photos])
     assert (name, measured) == ("smooth-int8 + static-int8", {})
     kinds = {t.data_type for t in read_graph(stored / "image.onnx").graph.initializer if len(t.dims) == 4}

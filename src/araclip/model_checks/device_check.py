@@ -30,7 +30,7 @@ def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTowe
     """
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
-    needed = LEAST_IN_INT8 if config.in_int8 else LEAST_COSINE
+    needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
     content = ["device", kind, device, library, _version(library), config.fingerprint, needed]
     if device == CPU or is_remembered(content):
         return

@@ -138,10 +138,10 @@ class ModelConfig:
             hashes += json.dumps([*prepared, self.text.max_tokens, self.text.pad_id])
         return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
-    @property
-    def in_int8(self) -> bool:
-        """Whether a graph's products are computed in int8: another library rounds some numbers otherwise."""
-        return not COMPUTED_IN_INT8.isdisjoint((self.weights or "").split(" + "))
+    def in_int8(self, tower: str) -> bool:
+        """Whether products of "text" or "image" are computed in int8: another library rounds some numbers otherwise."""
+        ways = (self.weights or "").split(" + ")
+        return (ways[0] if tower == "text" else ways[-1]) in COMPUTED_IN_INT8
 
     @property
     def reduction(self) -> str:

@@ -12,10 +12,11 @@ def usable_cores() -> int:
 
 
 def one_blas_thread() -> None:
-    """Let NumPy's BLAS compute in the thread that calls it, unless the environment says otherwise.
+    """Let NumPy's BLAS compute in the thread that calls it, here and in processes started from here.
 
     For a process whose requests are its threads: their products wait for each other's helpers, and an eighth of a
-    millisecond becomes ten. To be called before NumPy is imported.
+    millisecond becomes ten. To be called before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS of
+    the environment go first, OMP_NUM_THREADS does not.
     """
     for library in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(library, "1")

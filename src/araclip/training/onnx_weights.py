@@ -49,10 +49,12 @@ def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDA
 
 
 def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """A weight (O, I, h, w) or bias (O,) of static-int8, each output with its scale."""
-    values = weights[name].astype(np.float32)
-    scale = weights.get(f"{name.removesuffix('_quantized')}_scale", weights.get(f"{name}_scale"))
-    wide: NDArray[np.float32] = values * np.reshape(np.asarray(scale), (-1,) + (1,) * (values.ndim - 1))
+    """A weight (O, I, h, w) or bias (O,) of static-int8, each output with its scale; or a map that is added."""
+    whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
+    scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
+    zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
+    each = (-1,) + (1,) * (values.ndim - 1)
+    wide: NDArray[np.float32] = (values - zero.reshape(each)) * scale.reshape(each)
     return wide
 
 

@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 from araclip.errors import InputError
 from araclip.training.export.int8.calibration import outputs_of
 from araclip.training.export.weights.graph_files import read_graph
+from araclip.training.export.weights.products import uses_of
 from araclip.training.export.weights.sessions import Feed
 
 BETWEEN = frozenset({"Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "MaxPool", "Relu", "Resize"})
@@ -24,7 +25,7 @@ class Convolution:
 
     node: Any
     weight: Any  # TensorProto, (O, I / groups, h, w)
-    bias: Any  # TensorProto, (O,); None where there is none
+    bias: Any  # TensorProto, (O,); None where there is none, or it is computed
 
     @property
     def groups(self) -> int:
@@ -48,6 +49,24 @@ def convolutions(graph: Any) -> Iterator[Convolution]:
     for node in graph.node:
         if node.op_type == "Conv" and (weight := weights.get(node.input[1])) is not None and len(weight.dims) == 4:
             yield Convolution(node, weight, weights.get(node.input[2]) if len(node.input) > 2 else None)
+
+
+def separate_biases(graph: Any) -> None:
+    """Give each convolution a bias that it alone reads, of zeros where it has none.
+
+    PyTorch's exporter leaves out biases of zeros, and lets equal ones be one weight.
+    """
+    uses = uses_of(graph)
+    for each in convolutions(graph):
+        inputs = each.node.input
+        old = inputs[2] if len(inputs) > 2 else ""
+        if old and (each.bias is None or len(uses[old]) == 1):
+            continue
+        values = numpy_helper.to_array(each.bias) if old else np.zeros(len(each.numbers()), np.float32)
+        own = numpy_helper.from_array(values, f"{each.node.output[0]}_own_bias")
+        graph.initializer.append(own)
+        del inputs[2:]
+        inputs.append(own.name)
 
 
 def between_convolutions(graph: Any) -> list[str]:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from araclip.training.export.int8.convolutions import Convolution, convolutions
-from araclip.training.export.weights.products import drop_unused_weights, uses_of
+from araclip.training.export.weights.products import drop_unused_weights, replace_nodes, uses_of
 from araclip.training.onnx_weights import SHIFT_KEY
 
 _SCALE, _ZERO, _WIDE = "pixels_scale", "pixels_zero", "pixels_wide"
 _AFFINE = ("Mul", "Div", "Add", "Sub")
 
 
-def read_bytes(model: Any) -> bool:
+def take_bytes(model: Any) -> bool:
     """Let the first convolution read bytes, in place; False where something else than one scaling stands before it."""
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -28,7 +28,7 @@ def read_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        readers = [node for node, _ in uses[value] if node.op_type != "Shape"]
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # of bytes it is the same
         if len(readers) != 1:
             return False
         (node,) = readers
@@ -44,9 +44,9 @@ def read_bytes(model: Any) -> bool:
         else:
             return False
         value = node.output[0]
-    first = next(each for each in convolutions(graph) if each.source == value)
+    first = next((each for each in convolutions(graph) if each.source == value), None)
     zero = int(np.floor(-offset / factor)) if factor > 0 else -1
-    if not steps or first.bias is None or not 0 <= zero <= 255:
+    if not steps or first is None or first.bias is None or not 0 <= zero <= 255:
         return False
     shift = np.float32(offset + factor * zero)
     _shift(first, shift)
@@ -58,10 +58,7 @@ def read_bytes(model: Any) -> bool:
     )
     widening = helper.make_node("DequantizeLinear", [turned, _SCALE, _ZERO], [_WIDE])
     first.node.input[0] = _WIDE
-    nodes = [widening if node is steps[0] else node for node in graph.node if node not in steps[1:]]
-    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    replace_nodes(graph, {steps[0].output[0]: [widening]} | {step.output[0]: [] for step in steps[1:]})
     drop_unused_weights(graph)
     entry = model.metadata_props.add()
     entry.key, entry.value = SHIFT_KEY, json.dumps([first.weight.name, first.bias.name, float(shift)])

@@ -22,8 +22,9 @@ from araclip.training.export.int8.convolutions import (
     between_convolutions,
     convolutions,
     input_means,
+    separate_biases,
 )
-from araclip.training.export.int8.pixel_input import read_bytes
+from araclip.training.export.int8.pixel_input import take_bytes
 from araclip.training.export.int8.steps import convolution_scales
 from araclip.training.export.weights.graph_files import read_graph, write_graph
 from araclip.training.export.weights.sessions import Feed
@@ -42,7 +43,7 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     if not feeds:
-        raise InputError("static-int8 measures ranges on pictures: name a folder of some with --calibrate.")
+        raise InputError("static-int8 measures ranges on calibration inputs, and there are none.")
     with tempfile.TemporaryDirectory(prefix=".static.", dir=target.parent) as folder, quiet():
         outside, whole = Path(folder) / "outside.onnx", Path(folder) / "float32.onnx"
         write_graph(read_graph(graph), graph.parent, outside, outside=True)
@@ -51,8 +52,13 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
         model = onnx.load(str(whole))
         for number, node in enumerate(model.graph.node):
             node.name = node.name or f"node_{number}"
-        overrides = {each.weight.name: _rounded(each, means[each.source]) for each in convolutions(model.graph)}
-        read_bytes(model)
+        separate_biases(model.graph)
+        overrides = {}
+        for each in convolutions(model.graph):
+            scales = convolution_scales(each.numbers(), each.groups)
+            _correct_bias(each, scales, means[each.source])
+            overrides[each.weight.name] = [{"rmin": -largest, "rmax": largest} for largest in 127 * scales]
+        take_bytes(model)
         metadata = [(entry.key, entry.value) for entry in model.metadata_props]
         names = between_convolutions(model.graph)
         onnx.save(model, str(whole))
@@ -74,17 +80,19 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
     onnx.save(model, str(target))
 
 
-def _rounded(convolution: Convolution, means: NDArray[np.float32]) -> list[dict[str, np.float32]]:
-    """Correct a convolution's bias for its rounded weights; returns the range of each output's weights."""
-    weight, groups = convolution.numbers(), convolution.groups
-    scales = convolution_scales(weight, groups)
-    if convolution.bias is not None:
-        wide = scales[:, None, None, None]
-        missing = (weight - np.round(weight / wide) * wide).sum(axis=(2, 3))  # (O, I / groups)
-        by_group = means.reshape(groups, -1).repeat(len(weight) // groups, axis=0)  # (O, I / groups)
-        bias = numpy_helper.to_array(convolution.bias) + (missing * by_group).sum(axis=1)
-        convolution.bias.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), convolution.bias.name))
-    return [{"rmin": np.float32(-127 * scale), "rmax": np.float32(127 * scale)} for scale in scales]
+def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: NDArray[np.float32]) -> None:
+    """Take off a constant bias what rounding the weights to multiples of `scales` (O,) adds on average.
+
+    Args:
+        means: of its input's channels (I,).
+    """
+    if convolution.bias is None:
+        return
+    weight, wide = convolution.numbers(), scales[:, None, None, None]
+    missing = (weight - np.round(weight / wide) * wide).sum(axis=(2, 3))  # (O, I / groups)
+    by_group = means.reshape(convolution.groups, -1).repeat(len(weight) // convolution.groups, axis=0)
+    bias = numpy_helper.to_array(convolution.bias) + (missing * by_group).sum(axis=1)
+    convolution.bias.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), convolution.bias.name))
 
 
 class _Reader:

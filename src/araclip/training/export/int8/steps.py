@@ -37,9 +37,10 @@ def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
     """(O, I / groups, h, w) → (O,). Sums of a convolution run over its places, and at each of them over its inputs.
 
-    A depthwise convolution is computed in 32 bits from the start, so its weights have eight bits.
+    A depthwise convolution, of one output for each input, is computed in 32 bits from the start, so its weights have
+    eight bits.
     """
-    if groups > 1 and weight.shape[1] == 1:
+    if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()
     at_places = weight.transpose(2, 3, 1, 0)  # (h, w, I, O)
     odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]  # kernels pad each place's inputs by themselves

@@ -29,7 +29,7 @@ LEAST_COSINE = 0.995  # of each probe, to float32
 LEAST_COSINE_4_BITS = 0.95  # of int4, which nobody gets without asking
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
 _ALIKE = 1.1  # of two that differ less in speed, the smaller one is taken
-_CALIBRATED_ON = 24  # probes
+_CALIBRATED_ON = 24  # probes of smooth-int8's, whose ranges are those of the weights' inputs alone
 _SECONDS, _RUNS = 0.5, (2, 30)  # a speed is measured for this long, in so many runs at least and at most
 
 
@@ -84,19 +84,21 @@ class Choice:
 def candidates(weights: str) -> Ways:
     """What is tried for a value of --weights: a family, one of `model_folder.WEIGHTS` alone, or "TEXT + IMAGE" of both.
 
+    `int8` is the name of both: the family alone, the one way in a pair.
+
     Raises:
         InputError: none of these.
     """
     parts = [part.strip() for part in weights.split("+")]
-    if unknown := next((part for part in parts if part not in FAMILIES and part not in WEIGHTS), None):
+    if unknown := [part for part in parts if part not in FAMILIES and part not in WEIGHTS]:
         raise InputError(
             f"weights are stored as {', '.join(dict.fromkeys((*FAMILIES, *WEIGHTS)))}, or as two of them, "
-            f"'TEXT + IMAGE', not as '{unknown}'."
+            f"'TEXT + IMAGE', not as '{unknown[0]}'."
         )
     if len(parts) > len(TOWERS):
         raise InputError(f"weights are those of two towers, 'TEXT + IMAGE', but '{weights}' names {len(parts)} ways.")
     if len(parts) == 1:
-        return dict.fromkeys(TOWERS, FAMILIES.get(weights, (weights,)))
+        return dict.fromkeys(TOWERS, FAMILIES.get(parts[0], (parts[0],)))
     return {tower: (part,) if part in WEIGHTS else FAMILIES[part] for tower, part in zip(TOWERS, parts, strict=True)}
 
 
@@ -177,7 +179,8 @@ class _Bench:
         path = self._path(name)
         if name in SMOOTH and not self._largest:
             self._largest = largest_by_channel(self._graph, self._calibration)
-        store(self._graph, path, name, feeds=self._calibration, largest=self._largest or None, keep=keep)
+        feeds = self._probes.feeds if name == "static-int8" else self._calibration
+        store(self._graph, path, name, feeds=feeds, largest=self._largest or None, keep=keep)
         session = opened(path, self._threads)
         alone = _milliseconds(session, self._probes.feeds[len(self._probes.feeds) // 2])
         count = self._probes.count

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.encoder import AraCLIP
+from araclip.errors import InputError
 from araclip.model_folder import ModelConfig
 from araclip.training.export.int8.convolutions import convolutions
 from araclip.training.export.quantize import CALIBRATED, SMOOTH, store
@@ -69,6 +70,11 @@ def _store(
     if len(names) == 1 and names[0] not in CALIBRATED:
         store(graph, target, names[0])
         return Choice(names[0], ())
+    if names == ("static-int8",) and not pictures:
+        raise InputError(
+            "static-int8 measures ranges on pictures, and none were named. Name a folder of some (--calibrate of "
+            "`araclip export`), or take another way to store weights."
+        )
     count = CALIBRATION if "static-int8" in names else PICTURES
     if target.stem == "text":
         probes = text_probes(full, config)
