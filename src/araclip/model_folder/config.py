@@ -138,10 +138,14 @@ class ModelConfig:
             hashes += json.dumps([*prepared, self.text.max_tokens, self.text.pad_id])
         return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
+    def weights_of(self, tower: str) -> str:
+        """How the weights of "text" or "image" are stored, of WEIGHTS: its part of `weights`, or all of it."""
+        ways = (self.weights or "float32").split(" + ")
+        return ways[0] if tower == "text" else ways[-1]
+
     def in_int8(self, tower: str) -> bool:
         """Whether products of "text" or "image" are computed in int8: another library rounds some numbers otherwise."""
-        ways = (self.weights or "").split(" + ")
-        return (ways[0] if tower == "text" else ways[-1]) in COMPUTED_IN_INT8
+        return self.weights_of(tower) in COMPUTED_IN_INT8
 
     @property
     def reduction(self) -> str:

@@ -269,8 +269,8 @@ def _stored(
         try:
             recalls, measured = _recalls(sets, exact, small, taken, log)
         except ExportRejected as error:
-            own = dict(zip(TOWERS, taken.split(" + ") * len(TOWERS), strict=False))
-            left = {tower: tuple(n for n in names if n != own[tower]) or names for tower, names in ways.items()}
+            own = small.config.weights_of
+            left = {tower: tuple(n for n in names if n != own(tower)) or names for tower, names in ways.items()}
             if left == ways:
                 raise
             ways = left

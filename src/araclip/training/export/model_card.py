@@ -61,8 +61,8 @@ def model_card(config: ModelConfig, about: About, megabytes: float) -> str:
     measured = "\n\n".join(
         f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items() if name != TRIED
     )
-    ways = [_STORED[name] for name in (config.weights or "float32").split(" + ")]
-    stored = ways[0] if len(set(ways)) == 1 else f"text: {ways[0]}; pictures: {ways[1]}"
+    of_text, of_pictures = (_STORED[config.weights_of(tower)] for tower in ("text", "image"))
+    stored = of_text if of_text == of_pictures else f"text: {of_text}; pictures: {of_pictures}"
     notes = f"{about.notes.strip()}\n\n" if about.notes.strip() else ""
     normaliser = f"normaliser {text.normalizer}" if text.normalizer else "prepared by tokenizer.json"
     return f"""# {config.name}

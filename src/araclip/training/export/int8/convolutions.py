@@ -62,7 +62,7 @@ def separate_biases(graph: Any) -> None:
         old = inputs[2] if len(inputs) > 2 else ""
         if old and (each.bias is None or len(uses[old]) == 1):
             continue
-        values = numpy_helper.to_array(each.bias) if old else np.zeros(len(each.numbers()), np.float32)
+        values = numpy_helper.to_array(each.bias) if old else np.zeros(each.weight.dims[0], np.float32)
         own = numpy_helper.from_array(values, f"{each.node.output[0]}_own_bias")
         graph.initializer.append(own)
         del inputs[2:]
