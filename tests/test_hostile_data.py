@@ -192,6 +192,19 @@ def test_a_member_that_claims_gigabytes_is_named_before_it_is_read(tmp_path: Pat
     assert not (tmp_path / "u").exists() or not list((tmp_path / "u").iterdir())
 
 
+@pytest.mark.parametrize("damage", [lambda tar: tar[:1024] + b"x" * 512 + tar[1536:], lambda tar: tar[:1124]])
+def test_an_archive_whose_second_header_is_damaged_or_cut_is_not_read_as_a_shorter_one(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    whole = b"".join(member(name, 3) + b"abc".ljust(512, b"\0") for name in ("a.txt", "b.txt")) + bytes(1024)
+    path = tmp_path / "x.tar"
+    path.write_bytes(whole)
+    assert [name for name, _ in bounded_tar.members_of(path)] == ["a.txt", "b.txt"]
+    path.write_bytes(damage(whole))
+    with pytest.raises(InputError, match=r"no whole tar .* at byte 1,024"):
+        list(bounded_tar.members_of(path))
+
+
 def test_an_archive_that_expands_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_tar, "MAX_MEMBER", 100_000)
     with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:

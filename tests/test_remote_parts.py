@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -115,7 +116,8 @@ def test_any_path_survives_json(raw: bytes) -> None:
 
 @given(st.floats(-1e9, 1e9).map(lambda number: round(number, 5)) | st.integers(-(2**63), 2**63 - 1))
 def test_numbers_are_written_as_the_local_catalogue_compares_them(number: float) -> None:
-    (text,) = sqlite3.connect(":memory:").execute("SELECT CAST(? AS TEXT)", (number,)).fetchone()
+    with closing(sqlite3.connect(":memory:")) as database:
+        (text,) = database.execute("SELECT CAST(? AS TEXT)", (number,)).fetchone()
     assert mark("k", number) == mark("k", text)
 
 

@@ -22,7 +22,17 @@ _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, Val
 
 
 class _Bounded(tarfile.TarInfo):
-    """A member whose size is checked before anything of it is read: its name and headers are members, too."""
+    """A member whose size is checked before anything of it is read: its name and headers are members, too.
+
+    A damaged header is an error after the first member, too, where tarfile takes it for the archive's end.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_Bounded":
+        try:
+            return super().fromtarfile(tar)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"{error} at byte {tar.offset:,}") from error
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's documented hook for subclasses
         header = self.type in (*_HEADERS, tarfile.GNUTYPE_SPARSE)

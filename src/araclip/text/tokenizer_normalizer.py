@@ -23,11 +23,10 @@ def prepend_normalizer(tokenizer: str) -> str:
     """The JSON of a tokenizer whose text passes `normalize` first; unchanged where it does already."""
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
-    own = written_out()
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    if steps[: len(own)] == own:
+    if all(step in steps for step in (_without(LAYOUT), _without(STRAY_JOINER))):  # the others vary with Python's Unicode
         return tokenizer
-    parsed["normalizer"] = {"type": "Sequence", "normalizers": [*own, *steps]}
+    parsed["normalizer"] = {"type": "Sequence", "normalizers": [*written_out(), *steps]}
     return json.dumps(parsed, ensure_ascii=False)
 
 
@@ -38,11 +37,11 @@ def written_out() -> list[Normalizer]:
     composed = [*bounded, {"type": "NFC"}]
     return [
         *_presentation_forms(),
-        _replace(LAYOUT.pattern, ""),
+        _without(LAYOUT),
         *(_replace_text(chr(digit), chr(ascii_form)) for digit, ascii_form in DIGITS.items()),
         *several,
         *composed,
-        _replace(STRAY_JOINER.pattern, ""),
+        _without(STRAY_JOINER),
         *composed,  # the joiner may have stood between a letter and its mark
         _replace(f"[{_class(character for character in _all_characters() if character.isspace())}]+", " "),
         {"type": "Strip", "strip_left": True, "strip_right": True},
@@ -102,6 +101,10 @@ def _class(characters: Any) -> str:
 
 def _escaped(code: int) -> str:
     return re.sub(r"[\\\]\[^&-]", r"\\\g<0>", chr(code))
+
+
+def _without(pattern: re.Pattern[str]) -> Normalizer:
+    return _replace(pattern.pattern, "")
 
 
 def _replace(pattern: str, content: str) -> Normalizer:

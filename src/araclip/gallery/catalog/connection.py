@@ -13,7 +13,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,11 +93,19 @@ def _opened(uri: str) -> sqlite3.Connection:
     return connection
 
 
+def _closing(holder: object, connection: sqlite3.Connection) -> Callable[[], object]:
+    """What closes a connection, also when its holder is gone: Python 3.13 warns of one that nobody closed."""
+    finalizer = weakref.finalize(holder, connection.close)
+    finalizer.atexit = False
+    return finalizer
+
+
 class OwnerConnection:
     """A connection that may write."""
 
     def __init__(self, path: Path) -> None:
         self._db = _opened(path.absolute().as_uri())
+        self._close = _closing(self, self._db)
         self._lock = threading.Lock()
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
@@ -130,7 +139,7 @@ class OwnerConnection:
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
-            self._db.close()
+            self._close()
 
 
 class FollowingConnection:
@@ -200,10 +209,10 @@ class FollowingConnection:
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
-            self._db.close()
+            self._close()
 
     def _reopen(self) -> None:
-        self._db.close()
+        self._close()
         self._open()
 
     def _open(self) -> None:
@@ -212,6 +221,7 @@ class FollowingConnection:
         self._opened_at = self._state()
         mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"  # a new one would be this reader's
         self._db: sqlite3.Connection = _opened(f"{self._path.absolute().as_uri()}?{mode}")
+        self._close = _closing(self, self._db)
 
     def _is_current(self) -> bool:
         return self._state() == self._opened_at
