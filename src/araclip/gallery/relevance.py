@@ -34,17 +34,17 @@ AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at m
 
 # (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (1.08, -np.inf, np.inf),
-    "best deviation": (-0.529, 2.17, 6.61),
-    "relative spread": (3.0, -0.266, 1.78),
-    "above everyday": (0.203, 0.877, 5.64),
-    "above best everyday": (-0.0906, -2.56, 2.65),
-    "everyday above": (-10.5, 0.0, 0.187),
-    "words": (-1.4, 0.0, 2.4),
-    "best": (0.694, -1.89, 2.13),
-    "top": (-1.27, -2.22, 1.61),
+    "deviation": (1.19, -np.inf, np.inf),
+    "best deviation": (-0.585, 2.2, 7.1),
+    "relative spread": (2.49, -0.435, 2.03),
+    "above everyday": (0.157, 1.05, 5.43),
+    "above best everyday": (-0.0517, -2.29, 2.33),
+    "everyday above": (-22.8, 0.0, 0.149),
+    "words": (-1.21, 0, 2.4),
+    "best": (0.507, -1.91, 2.2),
+    "top": (-1.17, -2.27, 1.48),
 }
-INTERCEPT = -5.56
+INTERCEPT = -5.23
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
