@@ -106,7 +106,7 @@ class BranchImages:
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log)
         self._cached = {tuple(pictures): self.maps}  # their first view is the picture as it is
         self.window = max(1, round(side.window * self.maps.side))
-        self._branch = branch.to(memory_format=torch.channels_last).requires_grad_(True)  # type: ignore[call-overload]
+        self._branch = _channels_last(branch).requires_grad_(True)
         self.modules: list[nn.Module] = [self._branch]
         self._branches = branches_of(tower) if side.each_branch else 1
         self._initial_branch = copy.deepcopy(self._branch).requires_grad_(False).eval()
@@ -158,7 +158,7 @@ class BranchImages:
                 f"tower that learns them ({differing} differs). Name two that were trained from one start."
             )
         branch = copy.deepcopy(branch).requires_grad_(False).eval()
-        self._initial_branch = branch.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._initial_branch = _channels_last(branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
         """(B, W): `features` as before the stage, from maps of the size that they had then; or see `learn_from`."""
@@ -237,6 +237,11 @@ class PixelImages:
 
     def close(self) -> None:
         """Nothing to restore."""
+
+
+def _channels_last(module: Any) -> nn.Module:  # Any: not all releases of PyTorch declare `memory_format`
+    moved: nn.Module = module.to(memory_format=torch.channels_last)
+    return moved
 
 
 def _eval_batches(count: int) -> Iterator[range]:

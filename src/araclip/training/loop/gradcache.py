@@ -171,7 +171,9 @@ def gather(tensor: Tensor) -> Tensor:
     """
     if not is_distributed():
         return tensor
-    return _Gather.apply(tensor)  # type: ignore[no-any-return,no-untyped-call]
+    function: Any = _Gather  # whose `apply` has types in some releases of PyTorch alone
+    gathered: Tensor = function.apply(tensor)
+    return gathered
 
 
 class _Gather(torch.autograd.Function):

@@ -88,7 +88,8 @@ class Branches(nn.ModuleList):
             else:
                 own = torch.nonzero(branch.router(torch.cat(found, dim=1))[:, 0] > 0)[:, 0]  # rows
                 if torch.compiler.is_exporting():  # batch_norm asks while it is traced; the graph takes no rows, too
-                    torch._check(own.shape[0] > 0)  # type: ignore[no-untyped-call]
+                    check: Any = torch._check  # which has types in some releases of PyTorch alone
+                    check(own.shape[0] > 0)
                 found.append(torch.zeros_like(found[0]).index_put((own,), branch(maps[own])))
         return torch.cat(found, dim=1)
 
