@@ -21,6 +21,10 @@ _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
 _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
 
 
+class _DamagedHeader(tarfile.ReadError):
+    """Behind the first header."""
+
+
 class _Bounded(tarfile.TarInfo):
     """A member whose size is checked before anything of it is read: its name and headers are members, too.
 
@@ -32,7 +36,7 @@ class _Bounded(tarfile.TarInfo):
         try:
             return super().fromtarfile(tar)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise tarfile.ReadError(f"{error} at byte {tar.offset:,}") from error
+            raise _DamagedHeader(f"{error} at byte {tar.offset:,}") from error
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's documented hook for subclasses
         header = self.type in (*_HEADERS, tarfile.GNUTYPE_SPARSE)
@@ -48,8 +52,8 @@ def is_tar(path: Path) -> bool:
     try:
         with tarfile.open(path, "r|*", tarinfo=_Bounded):
             return True
-    except InputError:
-        return True  # of an absurd size, which reading it reports
+    except (InputError, _DamagedHeader):
+        return True  # of an absurd size, or damaged, which reading it reports
     except _DAMAGED:
         return False
 

@@ -143,8 +143,8 @@ def label_probabilities(
     encode = model.encode_image if image_vectors is None else lambda _: image_vectors
     vectors = vectors_of("picture", encode, pictures, model.width)  # (N, D)
     cosines = vectors @ classes.T  # (N, C)
-    exponentials = np.exp(SCALE * (cosines - cosines.max(axis=1, keepdims=True)))
-    probabilities: Vectors = exponentials / exponentials.sum(axis=1, keepdims=True)
+    exponentials: Vectors = np.exp(SCALE * (cosines - cosines.max(axis=1, keepdims=True)), dtype=np.float32)
+    probabilities: Vectors = np.divide(exponentials, exponentials.sum(axis=1, keepdims=True), dtype=np.float32)
     if not other:
         return probabilities
     everyday = vectors_of("text", model.encode_text, list(EVERYDAY), model.width)

@@ -142,7 +142,8 @@ class RelevanceScale:
     @cached_property
     def _covariance(self) -> Vectors:
         centred = self.sample - self.sample.mean(axis=0)
-        covariance: Vectors = centred.T @ centred / (len(centred) - 1)  # np.cov takes float64, and twice as long
+        products = centred.T @ centred  # np.cov takes float64, and twice as long
+        covariance: Vectors = np.divide(products, len(centred) - 1, dtype=np.float32)
         return covariance
 
     @cached_property
