@@ -24,7 +24,8 @@ def prepend_normalizer(tokenizer: str) -> str:
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    if all(step in steps for step in (_without(LAYOUT), _without(STRAY_JOINER))):  # the others vary with Python's Unicode
+    ours = (_without(LAYOUT), _without(STRAY_JOINER))  # of the others some vary with Python's Unicode
+    if all(step in steps for step in ours):
         return tokenizer
     parsed["normalizer"] = {"type": "Sequence", "normalizers": [*written_out(), *steps]}
     return json.dumps(parsed, ensure_ascii=False)
