@@ -205,6 +205,17 @@ def test_an_archive_whose_second_header_is_damaged_or_cut_is_not_read_as_a_short
         list(bounded_tar.members_of(path))
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"caption\n" * 200, gzip.compress(b"caption\n" * 200)], ids=["empty", "text", "compressed"]
+)
+def test_another_file_is_no_archive(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "captions.txt"
+    path.write_bytes(content)
+    assert not bounded_tar.is_tar(path)
+    with pytest.raises(InputError, match=r"no picture set '.*captions\.txt'"):
+        load_dataset(path, unpack_to=tmp_path / "u")
+
+
 def test_an_archive_that_expands_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_tar, "MAX_MEMBER", 100_000)
     with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:

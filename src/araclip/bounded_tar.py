@@ -36,6 +36,8 @@ class _Bounded(tarfile.TarInfo):
         try:
             return super().fromtarfile(tar)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            if not tar.offset:
+                raise  # no tar at all
             raise _DamagedHeader(f"{error} at byte {tar.offset:,}") from error
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's documented hook for subclasses

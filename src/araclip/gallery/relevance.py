@@ -40,7 +40,7 @@ FEATURES: dict[str, tuple[float, float, float]] = {
     "above everyday": (0.157, 1.05, 5.43),
     "above best everyday": (-0.0517, -2.29, 2.33),
     "everyday above": (-22.8, 0.0, 0.149),
-    "words": (-1.21, 0, 2.4),
+    "words": (-1.21, 0.0, 2.4),
     "best": (0.507, -1.91, 2.2),
     "top": (-1.17, -2.27, 1.48),
 }
