@@ -73,6 +73,14 @@ def shown(page: Page) -> list[str]:
     return page.locator("#results .tile .name").all_inner_texts()
 
 
+def boxes(page: Page, *selectors: str) -> list[dict[str, float]]:
+    """x, y, width and height of the first element of each, at one moment: between two calls a page may be laid out."""
+    found: list[dict[str, float]] = page.evaluate(
+        "all => all.map((each) => document.querySelector(each).getBoundingClientRect().toJSON())", selectors
+    )
+    return found
+
+
 def focused(page: Page) -> str:
     """The accessible name of what has the focus, without marks of direction, or its id."""
     name = page.evaluate("(({ id, ariaLabel, innerText }) => ariaLabel || innerText || id)(document.activeElement)")

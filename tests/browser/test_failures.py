@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doing import FAILED, Visit, serving, shown, until
+from doing import FAILED, Visit, boxes, serving, shown, until
 from playwright.sync_api import Route, expect
 
 from araclip import AraCLIP, Gallery
@@ -82,7 +82,7 @@ def test_without_a_network_a_view_says_so_and_comes_once_there_is_one(visit: Vis
     page.context.set_offline(True)
     page.get_by_role("link", name="الخريطة").click()
     expect(page.get_by_role("alert")).to_contain_text("لا اتصال بالشبكة")
-    views, notice = (page.locator(each).bounding_box() for each in ("#views", ".notice"))
+    views, notice = boxes(page, "#views", ".notice")
     assert views["y"] + views["height"] <= notice["y"]  # the views stay where they were
     page.get_by_role("link", name="الصور").click()
     expect(page.locator(".notice")).to_have_count(0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from doing import Visit, shown, until
+from doing import Visit, boxes, shown, until
 from playwright.sync_api import Browser, Page, expect
 
 from araclip.evaluation import report
@@ -68,7 +68,7 @@ def test_a_picture_in_the_viewer_is_printed_above_its_details(visit: Visit) -> N
     on_paper(page)
     assert pressable(page) == []
     expect(page.locator("#results .tile").first).to_be_hidden()
-    picture, about = (page.locator(each).bounding_box() for each in (".photo img", ".about"))
+    picture, about = boxes(page, ".photo img", ".about")
     assert picture["y"] + picture["height"] <= about["y"]
     expect(page.locator(".about dl").first).to_be_visible()
 

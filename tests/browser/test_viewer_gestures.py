@@ -1,7 +1,7 @@
 """The viewer under real fingers, the mouse and the keyboard: swipe, pinch, wheel, keys; what they must not do."""
 
 import pytest
-from doing import Visit, focused, patiently, shown, until
+from doing import Visit, boxes, focused, patiently, shown, until
 from fingers import Fingers
 from playwright.sync_api import Locator, Page, expect
 
@@ -82,7 +82,7 @@ def test_two_fingers_zoom_one_moves_the_picture_and_down_closes(visit: Visit) ->
     assert place(page, ".photo img")[2] == pytest.approx(3, abs=0.1)
     assert page.evaluate("visualViewport.scale") == 1  # the page itself is not zoomed
     fingers.drag((MIDDLE, (x + 900, y + 900)), steps=12)  # far beyond its edge
-    frame, image = (page.locator(what).bounding_box() for what in (".stage", ".photo img"))
+    frame, image = boxes(page, ".stage", ".photo img")
     assert image["x"] == pytest.approx(frame["x"], abs=1)
     expect(heading).to_have_text(names[1])  # a zoomed picture is moved, not turned
 
