@@ -68,12 +68,13 @@ def test_a_tokenizer_that_has_the_steps_stays_as_it_is() -> None:
 
 
 def test_steps_written_with_another_pythons_unicode_are_not_written_twice() -> None:
-    other = json.loads(prepend_normalizer(Tokenizer(models.BPE()).to_str()))
+    once = prepend_normalizer(Tokenizer(models.BPE()).to_str())
+    other = json.loads(once)
     for step in other["normalizer"]["normalizers"]:
         if "\u08ca" in step.get("pattern", {}).get("Regex", ""):  # a mark since Unicode 14
             step["pattern"]["Regex"] = step["pattern"]["Regex"].replace("\u08ca", "\u08d3")
+    assert other != json.loads(once)
     written = json.dumps(other)
-    assert written != json.dumps(json.loads(prepend_normalizer(Tokenizer(models.BPE()).to_str())))
     assert prepend_normalizer(written) == written
 
 
